@@ -1,0 +1,114 @@
+// Package config reads wirehost's configuration: defaults, file, environment
+// and flags, in that order, with errors that say where and what.
+package config
+
+import "time"
+
+// Size is a number of bytes, written in configuration as 64KiB, 16MiB or a
+// plain number.
+type Size int64
+
+// Config is the whole configuration, complete with defaults.
+type Config struct {
+	Log       Log               `koanf:"log"`
+	Reactor   Reactor           `koanf:"reactor"`
+	Admin     Admin             `koanf:"admin"`
+	Cache     Cache             `koanf:"cache"`
+	Plugins   map[string]Plugin `koanf:"plugins"`
+	Listeners []Listener        `koanf:"listeners"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `koanf:"level"`  // trace, debug, info, warn, error
+	Format string `koanf:"format"` // text, json
+}
+
+// Reactor holds the event loops' settings.
+type Reactor struct {
+	Loops          int           `koanf:"loops"`   // 0 = GOMAXPROCS
+	Backend        string        `koanf:"backend"` // auto, epoll, kqueue, portable
+	DrainTimeout   time.Duration `koanf:"drain_timeout"`
+	CloseTimeout   time.Duration `koanf:"close_timeout"`
+	WriteTimeout   time.Duration `koanf:"write_timeout"`
+	ClosedTimeout  time.Duration `koanf:"closed_timeout"`
+	WriteBuffer    WriteBuffer   `koanf:"write_buffer"`
+	MaxConnections int           `koanf:"max_connections"` // 0 = what the descriptor limit allows
+}
+
+// WriteBuffer holds a connection's output watermarks.
+type WriteBuffer struct {
+	High Size `koanf:"high"`
+	Low  Size `koanf:"low"`
+	Max  Size `koanf:"max"`
+}
+
+// Admin says where the administration socket listens.
+type Admin struct {
+	Listen string `koanf:"listen"` // "" = the default, "off", unix://…, tcp://loopback
+}
+
+// Cache says where compiled modules are kept.
+type Cache struct {
+	Dir string `koanf:"dir"` // "" = the user's cache directory, "off" = none
+}
+
+// Plugin is one plugin: a module, how it is run, and what it may do.
+type Plugin struct {
+	Module    string        `koanf:"module"` // builtin:NAME, or a path
+	SHA256    string        `koanf:"sha256"`
+	Isolation string        `koanf:"isolation"` // connection, loop, shared
+	Reload    string        `koanf:"reload"`    // migrate, drain, drop
+	Watch     bool          `koanf:"watch"`
+	Config    any           `koanf:"config"` // the guest reads it as JSON
+	Drain     time.Duration `koanf:"drain"`
+	Canary    Canary        `koanf:"canary"`
+	Limits    Limits        `koanf:"limits"`
+	Allow     Allow         `koanf:"allow"`
+}
+
+// Canary says how many new connections try a version before the rest move.
+type Canary struct {
+	Connections int           `koanf:"connections"`
+	For         time.Duration `koanf:"for"`
+}
+
+// Limits bound what one plugin may take.
+type Limits struct {
+	Memory         Size          `koanf:"memory"`          // linear memory of an instance
+	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback; start-up, save and restore ten times as long
+	Instances      int           `koanf:"instances"`       // at one time
+	Timers         int           `koanf:"timers"`          // of an instance
+	ConnectionsOut int           `koanf:"connections_out"` // of an instance
+	State          Size          `koanf:"state"`           // saved state of one connection
+	LogBytes       Size          `koanf:"log_bytes"`       // a second
+	Module         Size          `koanf:"module"`          // the file
+	CompileTime    time.Duration `koanf:"compile_time"`
+}
+
+// Allow says what a plugin may reach outside. Nothing is the default.
+type Allow struct {
+	Connect []string `koanf:"connect"` // endpoints; * stands for any host or port
+	Private bool     `koanf:"private"` // names may resolve to loopback, private and link-local addresses
+	CA      string   `koanf:"ca"`      // PEM file to verify outgoing TLS with; "" = the system's
+}
+
+// Listener is one listening socket and the plugin behind it.
+type Listener struct {
+	Endpoint       string        `koanf:"endpoint"`
+	Plugin         string        `koanf:"plugin"`
+	MaxConnections int           `koanf:"max_connections"`
+	IdleTimeout    time.Duration `koanf:"idle_timeout"`
+	TLS            TLS           `koanf:"tls"`
+	ProxyProtocol  bool          `koanf:"proxy_protocol"`
+	ProxyFrom      []string      `koanf:"proxy_from"` // trusted sources, as CIDR
+}
+
+// TLS is a listener's server side TLS.
+type TLS struct {
+	Cert             string        `koanf:"cert"`
+	Key              string        `koanf:"key"`
+	ClientCA         string        `koanf:"client_ca"`
+	ALPN             []string      `koanf:"alpn"`
+	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+}

@@ -1,0 +1,87 @@
+package reactor
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Endpoint is a place to listen on or to connect to, written as text like
+// Twisted's endpoint strings, but as URLs: tcp://HOST:PORT, tls://HOST:PORT and
+// unix://PATH. An IPv6 host stands in brackets.
+type Endpoint struct {
+	Scheme string // tcp, tls or unix
+	Host   string // without brackets; a name or an address; may be empty on a listener: all addresses
+	Port   uint16
+	Path   string // unix only
+}
+
+// ParseEndpoint reads the text form. Its errors say what was found and wanted.
+func ParseEndpoint(text string) (Endpoint, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return Endpoint{}, fmt.Errorf("endpoint %q: found no scheme, wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH", text)
+	}
+	switch scheme {
+	case "unix":
+		if rest == "" {
+			return Endpoint{}, fmt.Errorf("endpoint %q: found no path, wanted unix://PATH", text)
+		}
+		if strings.IndexByte(rest, 0) >= 0 {
+			return Endpoint{}, fmt.Errorf("endpoint %q: found a NUL byte in the path", text)
+		}
+		return Endpoint{Scheme: scheme, Path: filepath.Clean(rest)}, nil
+	case "tcp", "tls":
+		host, port, err := net.SplitHostPort(rest)
+		if err != nil {
+			return Endpoint{}, fmt.Errorf("endpoint %q: %s, wanted %s://HOST:PORT", text, reasonOf(err), scheme)
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return Endpoint{}, fmt.Errorf("endpoint %q: found port %q, wanted a number from 0 to 65535", text, port)
+		}
+		if strings.ContainsAny(host, "/ \t\r\n\x00@?#") {
+			return Endpoint{}, fmt.Errorf("endpoint %q: found host %q, wanted a name or an address", text, host)
+		}
+		if strings.ContainsRune(host, ':') {
+			if _, err := netip.ParseAddr(host); err != nil {
+				return Endpoint{}, fmt.Errorf("endpoint %q: found host %q, wanted an IPv6 address in the brackets", text, host)
+			}
+		}
+		return Endpoint{Scheme: scheme, Host: host, Port: uint16(n)}, nil
+	}
+	return Endpoint{}, fmt.Errorf("endpoint %q: found scheme %q, wanted tcp, tls or unix", text, scheme)
+}
+
+func reasonOf(err error) string {
+	if ae, ok := err.(*net.AddrError); ok {
+		return ae.Err
+	}
+	return err.Error()
+}
+
+// String is the text form; ParseEndpoint reads it back.
+func (e Endpoint) String() string {
+	if e.Scheme == "unix" {
+		return "unix://" + e.Path
+	}
+	return e.Scheme + "://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+}
+
+// network and address are the words of package net.
+func (e Endpoint) network() string {
+	if e.Scheme == "unix" {
+		return "unix"
+	}
+	return "tcp"
+}
+
+func (e Endpoint) address() string {
+	if e.Scheme == "unix" {
+		return e.Path
+	}
+	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
+}

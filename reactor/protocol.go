@@ -1,0 +1,207 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Protocol is one connection's protocol, in the mould of Twisted's
+// twisted.internet.protocol.Protocol. The event loop that owns the connection
+// is the only caller, and it never calls a Protocol from inside one of that
+// loop's own Transport calls: what a call causes is told after the callback
+// that made it has returned.
+type Protocol interface {
+	// ConnectionMade comes first and exactly once, before any byte is read.
+	// The transport stays valid until ConnectionLost has returned.
+	ConnectionMade(t Transport)
+
+	// DataReceived gets 1 to 64 KiB of the stream, cut anywhere. The loop owns
+	// p: it is valid until DataReceived returns. None comes after
+	// LoseConnection or AbortConnection was called.
+	DataReceived(p []byte)
+
+	// ConnectionLost comes exactly once and last. err says more about a reason
+	// other than Done and may be nil. Inside it the transport's getters still
+	// answer and its writes are dropped.
+	ConnectionLost(reason Reason, err error)
+}
+
+// BufferedProtocol is a Protocol that says where its bytes are to be read to.
+type BufferedProtocol interface {
+	// ReceiveBuffer is asked before each read; the read takes at most 64 KiB
+	// of it, and DataReceived gets a part of it that starts at its first byte.
+	// The buffer is the protocol's; the loop keeps no reference to it. It must
+	// not be empty.
+	ReceiveBuffer() []byte
+}
+
+// HalfCloseable is a Protocol that goes on after the peer has closed its
+// writing side (Twisted's IHalfCloseableProtocol). For any other Protocol that
+// event flushes the pending output and closes the connection.
+type HalfCloseable interface {
+	// ReadConnectionLost says that the peer will send nothing more.
+	ReadConnectionLost()
+	// WriteConnectionLost says that our writing side is closed.
+	WriteConnectionLost()
+}
+
+// HandshakeListener is a Protocol that wants to know when TLS is up
+// (Twisted's IHandshakeListener). ConnectionMade came before it.
+type HandshakeListener interface {
+	HandshakeCompleted()
+}
+
+// ClientProtocol is the protocol of an outgoing connection. Exactly one of
+// ConnectionMade and ConnectionFailed is called; after ConnectionFailed nothing
+// else comes.
+type ClientProtocol interface {
+	Protocol
+	ConnectionFailed(reason Reason, err error)
+}
+
+// Producer is told when to make output (Twisted's IPushProducer and
+// IPullProducer). All its methods are called on the connection's loop after the
+// callback that caused them.
+type Producer interface {
+	// PauseProducing says that the queued output has passed the high water
+	// mark. Only streaming (push) producers get it.
+	PauseProducing()
+	// ResumeProducing says, to a push producer, that the output has fallen to
+	// the low water mark; to a pull producer, once per emptying, that it may
+	// write its next piece.
+	ResumeProducing()
+	// StopProducing says that the connection is gone.
+	StopProducing()
+}
+
+// Factory makes the Protocol of each accepted connection.
+type Factory interface {
+	// BuildProtocol runs on the loop that will own the connection. Of t only
+	// the getters may be called in it. An error refuses the connection: it is
+	// closed, and no callback follows.
+	BuildProtocol(t Transport) (Protocol, error)
+}
+
+// Transport is one connection as its Protocol sees it. Every method may be
+// called only on the connection's loop (inside a callback, a delayed call or a
+// function given to Loop.CallFromThread), and none of them blocks.
+type Transport interface {
+	// Write queues p in order and returns the number of bytes now queued. It
+	// has taken what it needs of p when it returns. After LoseConnection,
+	// LoseWriteConnection or the loss it drops p and returns 0, nil. Past the
+	// hard cap it returns ErrOverLimit and the connection is aborted with
+	// reason OverLimit.
+	Write(p []byte) (queued int, err error)
+	// WriteSequence is Write for several pieces, all or none.
+	WriteSequence(pieces [][]byte) (queued int, err error)
+
+	// LoseConnection stops reading, flushes what is queued, waits for a
+	// registered producer and closes. A flush that makes no progress for the
+	// close timeout aborts with reason Timeout.
+	LoseConnection()
+	// LoseWriteConnection flushes, waits for a registered producer, then shuts
+	// down our writing side (with close_notify on TLS).
+	LoseWriteConnection()
+	// AbortConnection drops the queued output and resets the connection; on
+	// Unix sockets it is a plain close.
+	AbortConnection()
+	// Abort is AbortConnection with the reason and error that ConnectionLost
+	// is to get.
+	Abort(reason Reason, err error)
+
+	// PauseProducing and ResumeProducing stop and start reading. They are
+	// apart from the automatic pause while output is above high water.
+	PauseProducing()
+	ResumeProducing()
+
+	// RegisterProducer returns ErrBusy where there is one already.
+	RegisterProducer(p Producer, streaming bool) error
+	UnregisterProducer()
+
+	State() State
+	// SetTimeout closes the connection, with reason Timeout, after d without a
+	// byte read or written; 0 clears.
+	SetTimeout(d time.Duration)
+	// Peer and Host are endpoints as text, such as tcp://127.0.0.1:5000.
+	Peer() string
+	Host() string
+	// SetTCPNoDelay and SetTCPKeepAlive return ErrNotSupported on transports
+	// that are not TCP. NODELAY is on at the start.
+	SetTCPNoDelay(on bool) error
+	SetTCPKeepAlive(on bool) error
+
+	// StartTLS turns an accepted connection into a TLS one with its listener's
+	// certificate: ErrNotSupported without one, ErrBusy when TLS is on.
+	StartTLS() error
+	// PeerCertificate is the DER of the peer's leaf certificate, or nil.
+	PeerCertificate() []byte
+	// NegotiatedProtocol is the one that ALPN chose, or "".
+	NegotiatedProtocol() string
+
+	// Loop is the event loop that owns the connection. Any goroutine may call it.
+	Loop() *Loop
+	// Stats counts the connection's bytes.
+	Stats() ConnStats
+}
+
+// ConnStats are a connection's counters, all in bytes.
+type ConnStats struct {
+	In, Out uint64        // read from and written to the socket
+	Queued  int           // taken by Write and not yet written
+	Opened  time.Duration // on the loop's clock
+}
+
+// State is a set of bits that describe a connection.
+type State uint32
+
+const (
+	StatePaused     State = 1 << iota // reading is paused by the protocol
+	StatePeerClosed                   // the peer has closed its writing side, and we have read to its end
+	StateWriteClosed                  // our writing side is closed, or will be after the flush
+	StateClosing                      // LoseConnection was called
+	StateProducer                     // a producer is registered
+	StateTLS                          // TLS is on, or its handshake runs
+	StateOutgoing                     // we connected, not the peer
+)
+
+// Reason says why a connection ended or could not be made.
+type Reason int32
+
+const (
+	Done           Reason = iota // clean close by either side
+	Lost                         // I/O error
+	Aborted                      // by us
+	Timeout                      // idle, connect, handshake, write, close or FIN timeout
+	TLSFailure                   // handshake or record error
+	ShuttingDown                 // the reactor stops
+	Replaced                     // the protocol was replaced
+	OverLimit                    // over a limit
+	ProtocolFailed               // the protocol can't go on
+	Refused                      // connect: refused or unreachable
+	NoSuchHost                   // connect: the name does not resolve
+	NotAllowed                   // connect: the address is not allowed
+)
+
+var reasonTexts = [...]string{
+	Done: "connection done", Lost: "connection lost", Aborted: "connection aborted",
+	Timeout: "timed out", TLSFailure: "TLS failure", ShuttingDown: "shutting down",
+	Replaced: "replaced", OverLimit: "over a limit", ProtocolFailed: "protocol failed",
+	Refused: "connection refused", NoSuchHost: "no such host", NotAllowed: "address not allowed",
+}
+
+func (r Reason) String() string {
+	if r < 0 || int(r) >= len(reasonTexts) {
+		return fmt.Sprintf("reason %d", int32(r))
+	}
+	return reasonTexts[r]
+}
+
+var (
+	// ErrOverLimit is returned by a write past the hard cap.
+	ErrOverLimit = errors.New("reactor: queued output is over the limit")
+	// ErrBusy is returned where the thing asked for is so already.
+	ErrBusy = errors.New("reactor: already so")
+	// ErrNotSupported is returned by calls that this transport can't do.
+	ErrNotSupported = errors.New("reactor: not supported on this transport")
+)

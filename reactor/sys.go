@@ -1,0 +1,97 @@
+package reactor
+
+import (
+	"net"
+	"time"
+)
+
+// FD names a socket or a listening socket of a Sys. It is positive; it may be
+// used again after Close, as a file descriptor is.
+type FD int
+
+// Sys is the seam between the event loops and the operating system. The loops
+// do all their I/O, and tell all their time, through it; there are three: the
+// system's own sockets with epoll, an emulation over package net (portable),
+// and a simulated one for tests.
+//
+// Every call but Poller.Wait returns at once. Errors that the loops tell apart
+// are syscall.Errno values, whatever the implementation: EAGAIN (not ready),
+// EINTR, EINPROGRESS, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNRESET,
+// EPIPE, ECONNREFUSED and the like. Calls for different FDs may run on
+// different goroutines; those for one FD never run at the same time.
+type Sys interface {
+	// Now is a monotonic clock. Its zero is the implementation's own.
+	Now() time.Duration
+
+	NewPoller() (Poller, error)
+
+	// Listen makes a listening socket that is bound and already queues
+	// connections. For port 0, LocalAddr tells the port.
+	Listen(network, address string) (FD, error)
+	// Accept takes one connection from a listening socket. It returns EAGAIN
+	// when there is none.
+	Accept(l FD) (FD, error)
+	// AcceptAndClose takes one connection and closes it at once, with a
+	// descriptor kept in reserve for when Accept returns EMFILE or ENFILE.
+	AcceptAndClose(l FD) error
+
+	// Connect starts a connection to a numeric address. The socket polls
+	// writable when it is made or has failed; ConnectResult then tells which.
+	Connect(network, address string) (FD, error)
+	ConnectResult(fd FD) error
+
+	// Read returns 0, nil at end of file.
+	Read(fd FD, p []byte) (int, error)
+	// Write and Writev return how many bytes the system took; less than all,
+	// or EAGAIN with 0, when its buffer is full. They keep no reference.
+	Write(fd FD, p []byte) (int, error)
+	Writev(fd FD, pieces [][]byte) (int, error)
+	// ShutdownWrite closes the writing side: the peer reads to end of file.
+	ShutdownWrite(fd FD) error
+	// SocketError takes the pending error of a socket that polled ErrorEvent.
+	SocketError(fd FD) error
+
+	// Close closes a socket or listening socket; what it has taken is still
+	// sent. Reset drops that and, on TCP, sends RST. The poller must have been
+	// told to Remove it first.
+	Close(fd FD) error
+	Reset(fd FD) error
+
+	LocalAddr(fd FD) net.Addr
+	RemoteAddr(fd FD) net.Addr
+	SetNoDelay(fd FD, on bool) error
+	SetKeepAlive(fd FD, on bool) error
+}
+
+// Events is a set of readiness events, asked for or reported.
+type Events uint8
+
+const (
+	ReadEvent  Events = 1 << iota // readable, or a connection can be accepted, or end of file
+	WriteEvent                    // writable, or a Connect has ended
+	FinEvent                      // the peer has closed its writing side; bytes may wait before the end of file
+	HangupEvent                   // both sides are closed; always reported
+	ErrorEvent                    // the socket has an error (a reset); always reported
+)
+
+// Ready is one reported socket.
+type Ready struct {
+	Token  uint64 // as given to Add
+	Events Events
+}
+
+// Poller waits for readiness, level-triggered: an event that was asked for is
+// reported as long as it holds. All methods but Wake are for one goroutine.
+type Poller interface {
+	Add(fd FD, token uint64, want Events) error
+	Modify(fd FD, token uint64, want Events) error
+	Remove(fd FD) error
+
+	// Wait fills ready and returns how many it has filled. A timeout of 0
+	// does not block, a negative one has no limit. A Wake ends it early,
+	// with 0. EINTR is not returned.
+	Wait(ready []Ready, timeout time.Duration) (int, error)
+	// Wake ends the current or the next Wait that blocks. Any goroutine.
+	Wake() error
+	Close() error
+}
