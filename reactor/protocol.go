@@ -156,13 +156,13 @@ type ConnStats struct {
 type State uint32
 
 const (
-	StatePaused     State = 1 << iota // reading is paused by the protocol
-	StatePeerClosed                   // the peer has closed its writing side, and we have read to its end
-	StateWriteClosed                  // our writing side is closed, or will be after the flush
-	StateClosing                      // LoseConnection was called
-	StateProducer                     // a producer is registered
-	StateTLS                          // TLS is on, or its handshake runs
-	StateOutgoing                     // we connected, not the peer
+	StatePaused      State = 1 << iota // reading is paused by the protocol
+	StatePeerClosed                    // the peer has closed its writing side, and we have read to its end
+	StateWriteClosed                   // our writing side is closed, or will be after the flush
+	StateClosing                       // LoseConnection was called
+	StateProducer                      // a producer is registered
+	StateTLS                           // TLS is on, or its handshake runs
+	StateOutgoing                      // we connected, not the peer
 )
 
 // Reason says why a connection ended or could not be made.

@@ -67,11 +67,11 @@ type Sys interface {
 type Events uint8
 
 const (
-	ReadEvent  Events = 1 << iota // readable, or a connection can be accepted, or end of file
-	WriteEvent                    // writable, or a Connect has ended
-	FinEvent                      // the peer has closed its writing side; bytes may wait before the end of file
-	HangupEvent                   // both sides are closed; always reported
-	ErrorEvent                    // the socket has an error (a reset); always reported
+	ReadEvent   Events = 1 << iota // readable, or a connection can be accepted, or end of file
+	WriteEvent                     // writable, or a Connect has ended
+	FinEvent                       // the peer has closed its writing side; bytes may wait before the end of file
+	HangupEvent                    // both sides are closed; always reported
+	ErrorEvent                     // the socket has an error (a reset); always reported
 )
 
 // Ready is one reported socket.

@@ -1,0 +1,517 @@
+package reactor
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// flags are the state of a connection that is one bit each.
+type flags uint32
+
+const (
+	flagPending     flags = 1 << iota // in Loop.pending
+	flagNext                          // in Loop.next
+	flagDirty                         // in Loop.dirty
+	flagBlocked                       // queued output waits for a WriteEvent
+	flagPaused                        // reading is paused by the protocol
+	flagAutoPaused                    // reading is paused while output is above high water
+	flagEOF                           // the peer's end of file has been read
+	flagFin                           // the peer's FIN was seen behind bytes that are not read
+	flagHangup                        // both sides are closed, and bytes are not read: out of the poller
+	flagClosing                       // LoseConnection was called
+	flagWriteClose                    // LoseWriteConnection was called
+	flagWriteClosed                   // our writing side is closed
+	flagFailed                        // it is over; the protocol is to be told
+	flagLost                          // the protocol was told
+	flagLinger                        // the protocol is gone; input is drained until the peer closes
+	flagEmbryo                        // no protocol yet: connecting, or its PROXY header is awaited
+	flagConnecting                    // Connect's socket is not made yet
+	flagOutgoing                      // made by Connect
+	flagUnix                          // a Unix socket
+	flagStreaming                     // the producer is a push producer
+	flagPull                          // the pull producer is to get its ResumeProducing
+	flagTellPause                     // the push producer is to get PauseProducing
+	flagTellResume                    // the push producer is to get ResumeProducing
+	flagTellStop                      // a producer was registered on a connection that is gone
+	flagNotified                      // close_notify was sent
+	flagTellUp                        // HandshakeCompleted is to be told
+)
+
+// flagNoWrite is when writes are dropped.
+const flagNoWrite = flagClosing | flagWriteClose | flagWriteClosed | flagFailed | flagLost | flagEmbryo
+
+// Conn is one connection: the Transport of every backend.
+type Conn struct {
+	loop     *Loop
+	proto    Protocol
+	buffered BufferedProtocol // proto, where it is one
+	listener *Listener        // nil for outgoing connections
+	producer Producer
+	timer    *DelayedCall
+	tls      *tlsConn
+	client   *connecting // while it connects
+	proxied  []byte      // the PROXY header as far as it has come, then bytes behind it
+	out      output
+	peer     netip.AddrPort // zero on Unix sockets
+	local    netip.AddrPort // of a PROXY header
+	err      error
+
+	fd     FD
+	slot   uint32
+	gen    uint32
+	flags  flags
+	want   Events // what the poller was told
+	polled bool   // the poller knows fd
+	reason Reason
+
+	opened   time.Duration
+	active   time.Duration // last byte read or written
+	progress time.Duration // last byte that the socket took, or since when there is something to take
+	finAt    time.Duration
+	setupBy  time.Duration // deadline of connect, handshake, header, linger; 0 = none
+	idle     time.Duration
+	in, sent uint64
+}
+
+var _ Transport = (*Conn)(nil)
+
+func (c *Conn) token() uint64 { return uint64(c.gen)<<32 | uint64(c.slot) }
+
+// pend has tell called when the running callback has returned.
+func (c *Conn) pend() {
+	if c.flags&flagPending == 0 {
+		c.flags |= flagPending
+		c.loop.pending = append(c.loop.pending, c)
+	}
+}
+
+// pendNext has again called in the next turn.
+func (c *Conn) pendNext() {
+	if c.flags&flagNext == 0 {
+		c.flags |= flagNext
+		c.loop.next = append(c.loop.next, c)
+	}
+}
+
+// fail ends the connection: the protocol is told after the running callback.
+func (c *Conn) fail(reason Reason, err error) {
+	if c.flags&(flagFailed|flagLost) != 0 {
+		if c.flags&flagLinger != 0 {
+			c.release(false)
+		}
+		return
+	}
+	c.flags |= flagFailed
+	c.reason, c.err = reason, err
+	c.pend()
+}
+
+// tell does what a callback, or an event, has left to do.
+func (c *Conn) tell() {
+	if c.flags&flagTellStop != 0 {
+		c.flags &^= flagTellStop
+		if p := c.producer; p != nil {
+			c.producer = nil
+			p.StopProducing()
+		}
+	}
+	if c.flags&flagLost != 0 {
+		return
+	}
+	if c.flags&flagFailed != 0 {
+		c.end()
+		return
+	}
+	if c.flags&flagTellUp != 0 {
+		c.flags &^= flagTellUp
+		if h, ok := c.proto.(HandshakeListener); ok {
+			h.HandshakeCompleted()
+		}
+	}
+	if c.flags&flagTellPause != 0 {
+		c.flags &^= flagTellPause
+		if c.producer != nil {
+			c.producer.PauseProducing()
+		}
+	}
+	if c.flags&flagTellResume != 0 {
+		c.flags &^= flagTellResume
+		if c.producer != nil {
+			c.producer.ResumeProducing()
+		}
+	}
+	c.advance()
+	c.watch()
+	c.arm()
+}
+
+// advance takes closing a step further once the output has drained and no
+// producer is left.
+func (c *Conn) advance() {
+	if c.flags&(flagFailed|flagLost|flagEmbryo) != 0 || c.flags&(flagClosing|flagWriteClose) == 0 ||
+		c.producer != nil || c.queued() > 0 {
+		return
+	}
+	if c.tls != nil && !c.tls.notify(c) {
+		return
+	}
+	if c.flags&flagClosing != 0 {
+		c.fail(Done, nil)
+		return
+	}
+	if c.flags&flagWriteClosed != 0 {
+		return
+	}
+	c.flags |= flagWriteClosed
+	if err := c.loop.sys.ShutdownWrite(c.fd); err != nil {
+		c.fail(Lost, err)
+		return
+	}
+	if h, ok := c.proto.(HalfCloseable); ok {
+		h.WriteConnectionLost()
+	}
+	if c.flags&flagEOF != 0 {
+		c.fail(Done, nil)
+	}
+}
+
+// end tells the protocol and lets go of the socket.
+func (c *Conn) end() {
+	l := c.loop
+	c.flags = c.flags&^flagFailed | flagLost
+	if l.gatherConn == c {
+		l.gatherConn, l.gather = nil, l.gather[:0]
+	}
+	graceful := c.reason == Done && c.fd != 0
+	linger := graceful && c.flags&(flagEOF|flagEmbryo) == 0
+	if linger && c.flags&flagWriteClosed == 0 {
+		if err := l.sys.ShutdownWrite(c.fd); err != nil {
+			linger = false
+		}
+	}
+	if c.tls != nil {
+		c.tls.stop()
+	}
+	if p := c.producer; p != nil {
+		c.producer = nil
+		p.StopProducing()
+	}
+	switch {
+	case c.proto != nil && c.flags&flagEmbryo == 0:
+		c.proto.ConnectionLost(c.reason, c.err)
+	case c.client != nil:
+		c.client.failed(c)
+	}
+	dropped := c.out.n > 0
+	c.out.clear(l)
+	c.proto, c.buffered, c.proxied = nil, nil, nil
+	if linger && !l.stopping() {
+		c.linger()
+		return
+	}
+	c.release(resets(c.reason) || dropped)
+}
+
+// resets tells the reasons that end a connection with RST.
+func resets(r Reason) bool {
+	return r == Aborted || r == Timeout || r == OverLimit || r == ProtocolFailed
+}
+
+// linger keeps a socket that we have closed in an orderly way until the peer
+// has closed too, for at most the close timeout. Closed at once, it would
+// answer bytes that still arrive with RST, and the peer could lose what it has
+// not read yet (RFC 1122, 4.2.2.13; nginx's lingering_close).
+func (c *Conn) linger() {
+	c.flags |= flagLinger
+	c.loop.lingering.Add(1)
+	c.setupBy = c.loop.sys.Now() + c.loop.r.cfg.CloseTimeout
+	c.watch()
+	c.arm()
+}
+
+func (c *Conn) drainLinger() {
+	buf := c.loop.buffer()
+	for {
+		n, err := c.loop.sys.Read(c.fd, buf)
+		if err != nil && again(err) {
+			return
+		}
+		if n == 0 || err != nil {
+			c.release(false)
+			return
+		}
+		if n < len(buf) {
+			return
+		}
+	}
+}
+
+// release closes the socket and gives the slot back.
+func (c *Conn) release(reset bool) {
+	l := c.loop
+	c.flags |= flagLost
+	if c.flags&flagLinger != 0 {
+		c.flags &^= flagLinger
+		l.lingering.Add(-1)
+	}
+	if c.timer != nil {
+		c.timer.Cancel()
+		c.timer = nil
+	}
+	if c.fd != 0 {
+		if c.polled {
+			c.polled = false
+			if err := l.poller.Remove(c.fd); err != nil {
+				l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
+			}
+		}
+		closing := l.sys.Close
+		if reset {
+			closing = l.sys.Reset
+		}
+		if err := closing(c.fd); err != nil {
+			l.r.log.Debug("close", "fd", c.fd, "err", err)
+		}
+		c.fd = 0
+	}
+	if c.listener != nil {
+		c.listener.count.Add(-1)
+	}
+	c.tls = nil
+	l.removeConn(c)
+}
+
+// reading tells whether the protocol is to get bytes now.
+func (c *Conn) reading() bool {
+	return c.flags&(flagPaused|flagAutoPaused|flagEOF|flagClosing|flagFailed|flagLost|flagConnecting) == 0
+}
+
+// wantsRead tells whether the socket is to be read now: TLS needs it for its
+// handshake whatever the protocol wants.
+func (c *Conn) wantsRead() bool {
+	if c.flags&flagLinger != 0 {
+		return true
+	}
+	if c.tls != nil {
+		if c.tls.eof {
+			return false
+		}
+		if !c.tls.up {
+			return c.flags&(flagFailed|flagLost) == 0
+		}
+	}
+	return c.reading()
+}
+
+// interest is what the poller is to report.
+func (c *Conn) interest() Events {
+	if c.flags&flagConnecting != 0 {
+		return WriteEvent
+	}
+	var want Events
+	if c.wantsRead() {
+		want |= ReadEvent
+	} else if c.flags&(flagEOF|flagFin|flagClosing) == 0 {
+		want |= FinEvent
+	}
+	if c.flags&flagBlocked != 0 {
+		want |= WriteEvent
+	}
+	return want
+}
+
+// watch tells the poller what has changed.
+func (c *Conn) watch() {
+	if c.fd == 0 {
+		return
+	}
+	want := c.interest()
+	var err error
+	switch {
+	case c.polled && want == 0 && c.flags&flagHangup != 0:
+		// The hang-up would be reported for ever.
+		c.polled = false
+		err = c.loop.poller.Remove(c.fd)
+	case c.polled && want != c.want:
+		err = c.loop.poller.Modify(c.fd, c.token(), want)
+	case !c.polled && !(want == 0 && c.flags&flagHangup != 0):
+		c.polled = true
+		err = c.loop.poller.Add(c.fd, c.token(), want)
+	}
+	c.want = want
+	if err != nil {
+		c.fail(Lost, err)
+	}
+}
+
+// ready takes what the poller reports.
+func (c *Conn) ready(ev Events) {
+	switch {
+	case c.flags&flagLinger != 0:
+		c.drainLinger()
+		return
+	case c.flags&(flagFailed|flagLost) != 0:
+		return
+	case c.flags&flagConnecting != 0:
+		c.connected()
+		return
+	}
+	if ev&(WriteEvent|HangupEvent|ErrorEvent) != 0 && c.flags&flagBlocked != 0 {
+		c.flush()
+		if c.flags&flagFailed != 0 {
+			return
+		}
+	}
+	if c.wantsRead() {
+		if ev&(ReadEvent|FinEvent|HangupEvent|ErrorEvent) != 0 {
+			c.read(ev)
+		}
+		return
+	}
+	switch {
+	case ev&ErrorEvent != 0:
+		err := c.loop.sys.SocketError(c.fd)
+		if err == nil {
+			err = syscall.ECONNRESET
+		}
+		c.fail(Lost, err)
+	case ev&HangupEvent != 0:
+		c.flags |= flagHangup
+		c.fin()
+	case ev&FinEvent != 0:
+		c.fin()
+	}
+}
+
+// fin notes a FIN behind unread bytes. It must be read within the closed
+// timeout, so that no socket stays in CLOSE_WAIT for ever.
+func (c *Conn) fin() {
+	if c.flags&flagFin == 0 {
+		c.flags |= flagFin
+		c.finAt = c.loop.now
+	}
+	c.pend()
+}
+
+// again is the next turn of a connection that asked for one.
+func (c *Conn) again() {
+	if c.flags&(flagFailed|flagLost|flagConnecting) != 0 {
+		return
+	}
+	if c.flags&flagPull != 0 {
+		c.flags &^= flagPull
+		if c.producer != nil && c.queued() == 0 {
+			c.producer.ResumeProducing()
+		}
+		return
+	}
+	if c.reading() {
+		c.readAhead()
+	}
+}
+
+func (c *Conn) unixAddr(a net.Addr) string {
+	if a == nil {
+		return "unix://"
+	}
+	return "unix://" + a.String()
+}
+
+// Peer is the remote endpoint: that of the PROXY header, where there is one.
+// On TLS its scheme is tcp as well.
+func (c *Conn) Peer() string {
+	switch {
+	case c.flags&flagUnix != 0 && !c.peer.IsValid():
+		if c.client != nil {
+			return c.client.ep.String()
+		}
+		return c.unixAddr(c.loop.sys.RemoteAddr(c.fd))
+	case c.peer.IsValid():
+		return "tcp://" + c.peer.String()
+	case c.client != nil:
+		return "tcp://" + c.client.ep.address()
+	}
+	return "tcp://"
+}
+
+// Host is our endpoint.
+func (c *Conn) Host() string {
+	if c.local.IsValid() {
+		return "tcp://" + c.local.String()
+	}
+	if c.fd == 0 {
+		return ""
+	}
+	a := c.loop.sys.LocalAddr(c.fd)
+	if c.flags&flagUnix != 0 {
+		return c.unixAddr(a)
+	}
+	if a == nil {
+		return "tcp://"
+	}
+	return "tcp://" + a.String()
+}
+
+// Loop is the event loop that owns the connection.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// Stats counts the connection's bytes.
+func (c *Conn) Stats() ConnStats {
+	return ConnStats{In: c.in, Out: c.sent, Queued: c.queued(), Opened: c.opened}
+}
+
+// State describes the connection.
+func (c *Conn) State() State {
+	var s State
+	set := func(f flags, bit State) {
+		if c.flags&f != 0 {
+			s |= bit
+		}
+	}
+	set(flagPaused, StatePaused)
+	set(flagEOF, StatePeerClosed)
+	set(flagWriteClose|flagWriteClosed, StateWriteClosed)
+	set(flagClosing, StateClosing)
+	set(flagOutgoing, StateOutgoing)
+	if c.producer != nil {
+		s |= StateProducer
+	}
+	if c.tls != nil {
+		s |= StateTLS
+	}
+	return s
+}
+
+// PeerCertificate is the DER of the peer's leaf certificate, or nil.
+func (c *Conn) PeerCertificate() []byte {
+	if s := c.tlsState(); len(s.PeerCertificates) > 0 {
+		return s.PeerCertificates[0].Raw
+	}
+	return nil
+}
+
+// NegotiatedProtocol is the one that ALPN chose, or "".
+func (c *Conn) NegotiatedProtocol() string { return c.tlsState().NegotiatedProtocol }
+
+func (c *Conn) tlsState() tls.ConnectionState {
+	if c.tls == nil || !c.tls.up {
+		return tls.ConnectionState{}
+	}
+	return c.tls.conn.ConnectionState()
+}
+
+// SetTCPNoDelay sets TCP_NODELAY.
+func (c *Conn) SetTCPNoDelay(on bool) error { return c.setTCP(c.loop.sys.SetNoDelay, on) }
+
+// SetTCPKeepAlive sets SO_KEEPALIVE.
+func (c *Conn) SetTCPKeepAlive(on bool) error { return c.setTCP(c.loop.sys.SetKeepAlive, on) }
+
+func (c *Conn) setTCP(set func(FD, bool) error, on bool) error {
+	if c.flags&flagUnix != 0 || c.fd == 0 {
+		return ErrNotSupported
+	}
+	return set(c.fd, on)
+}

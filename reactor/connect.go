@@ -1,0 +1,197 @@
+package reactor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// connectTimeout is the default of ConnectOptions.Timeout.
+const connectTimeout = 30 * time.Second
+
+// ConnectOptions say how an outgoing connection is made.
+type ConnectOptions struct {
+	Timeout time.Duration // for all of it, TLS too; 0 = 30 s
+	// TLS is for tls:// endpoints; nil verifies against the system's roots.
+	// ServerName is the endpoint's host where it is empty.
+	TLS *tls.Config
+	// Allow, where set, is asked for each address that the endpoint's host
+	// resolves to, on the loop; an error skips that address.
+	Allow func(ep Endpoint, addr netip.Addr) error
+}
+
+// connecting is an outgoing connection that is not made yet.
+type connecting struct {
+	ep     Endpoint
+	proto  ClientProtocol
+	o      ConnectOptions
+	addrs  []netip.Addr // still to be tried
+	cancel context.CancelFunc
+	reason Reason // of the last address that failed
+	err    error
+}
+
+// Connect opens a connection. It returns its transport at once; p gets
+// ConnectionMade, for TLS once the peer is verified, or ConnectionFailed.
+// LoseConnection and AbortConnection cancel it before that (reason Aborted).
+// Names are resolved off the loop, and their addresses tried in turn. Loop only.
+func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transport {
+	if o.Timeout <= 0 {
+		o.Timeout = connectTimeout
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &connecting{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
+	now := l.sys.Now()
+	c := &Conn{loop: l, client: k, flags: flagEmbryo | flagConnecting | flagOutgoing, opened: now, active: now, setupBy: now + o.Timeout}
+	l.count.Add(1)
+	l.r.connections.Add(1)
+	l.addConn(c)
+	c.arm()
+	if ep.Scheme == "unix" {
+		c.flags |= flagUnix
+		if !c.try("unix", ep.Path) {
+			c.fail(k.reason, k.err)
+		}
+		return c
+	}
+	if a, err := netip.ParseAddr(ep.Host); err == nil {
+		k.addrs = []netip.Addr{a}
+		c.tryNext()
+		return c
+	}
+	go func() {
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", ep.Host)
+		// A loop that has ended has told the protocol already.
+		_ = l.CallFromThread(func() { c.resolved(addrs, err) })
+	}()
+	return c
+}
+
+func (c *Conn) resolved(addrs []netip.Addr, err error) {
+	if c.flags&(flagFailed|flagLost) != 0 {
+		return
+	}
+	if err != nil {
+		reason := NoSuchHost
+		var dns *net.DNSError
+		if errors.As(err, &dns) && dns.IsTimeout {
+			reason = Timeout
+		}
+		c.fail(reason, err)
+		return
+	}
+	c.client.addrs = addrs
+	c.tryNext()
+}
+
+// tryNext starts on the next address, or fails with the last one's reason.
+func (c *Conn) tryNext() {
+	k := c.client
+	for len(k.addrs) > 0 {
+		a := k.addrs[0].Unmap()
+		k.addrs = k.addrs[1:]
+		if k.o.Allow != nil {
+			if err := k.o.Allow(k.ep, a); err != nil {
+				k.reason, k.err = NotAllowed, err
+				continue
+			}
+		}
+		ap := netip.AddrPortFrom(a, k.ep.Port)
+		c.peer = ap
+		if c.try("tcp", ap.String()) {
+			return
+		}
+	}
+	c.fail(k.reason, k.err)
+}
+
+func (c *Conn) try(network, address string) bool {
+	fd, err := c.loop.sys.Connect(network, address)
+	if err != nil {
+		c.client.note(address, err)
+		return false
+	}
+	c.fd = fd
+	c.pend() // watch
+	return true
+}
+
+func (k *connecting) note(address string, err error) {
+	k.reason, k.err = connectReason(err), fmt.Errorf("connect to %s: %w", address, err)
+}
+
+func connectReason(err error) Reason {
+	switch {
+	case errors.Is(err, syscall.ETIMEDOUT):
+		return Timeout
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
+		errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAGAIN):
+		return Refused
+	}
+	return Lost
+}
+
+// connected is the socket's word on how Connect went.
+func (c *Conn) connected() {
+	l, k := c.loop, c.client
+	if err := l.sys.ConnectResult(c.fd); err != nil {
+		if err == syscall.EINPROGRESS || err == syscall.EAGAIN {
+			return
+		}
+		k.note(c.Peer(), err)
+		if c.polled {
+			c.polled = false
+			if err := l.poller.Remove(c.fd); err != nil {
+				l.r.log.Warn("poller: remove", "err", err)
+			}
+		}
+		if err := l.sys.Close(c.fd); err != nil {
+			l.r.log.Debug("close", "err", err)
+		}
+		c.fd = 0
+		c.tryNext()
+		return
+	}
+	c.flags &^= flagConnecting
+	if c.flags&flagUnix == 0 {
+		if err := l.sys.SetNoDelay(c.fd, true); err != nil {
+			l.r.log.Debug("TCP_NODELAY", "err", err)
+		}
+	}
+	c.pend()
+	if k.ep.Scheme == "tls" {
+		cfg := &tls.Config{}
+		if k.o.TLS != nil {
+			cfg = k.o.TLS.Clone()
+		}
+		if cfg.ServerName == "" {
+			cfg.ServerName = k.ep.Host
+		}
+		c.beginTLS(func(p *pipe) *tls.Conn { return tls.Client(p, cfg) })
+		return
+	}
+	c.setupBy = 0
+	c.established()
+}
+
+// established gives an outgoing connection its protocol.
+func (c *Conn) established() {
+	k := c.client
+	c.client = nil
+	k.cancel()
+	c.active = c.loop.now
+	c.attach(k.proto)
+	k.proto.ConnectionMade(c)
+}
+
+// failed tells the protocol that there is no connection.
+func (k *connecting) failed(c *Conn) {
+	k.cancel()
+	k.proto.ConnectionFailed(c.reason, c.err)
+}

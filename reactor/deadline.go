@@ -1,0 +1,88 @@
+package reactor
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+var (
+	errIdle      = errors.New("idle for too long")
+	errWriting   = errors.New("output made no progress")
+	errClosing   = errors.New("closing made no progress")
+	errUnreadFin = errors.New("the peer closed, and its bytes were not read")
+	errSetup     = errors.New("not set up in time")
+)
+
+// deadline is the next moment at which the connection ends, and why. One timer
+// serves all of a connection's time limits; it is made late, moved lazily, and
+// the paths of data only note when there was progress.
+func (c *Conn) deadline() (at time.Duration, why error) {
+	at = math.MaxInt64
+	earlier := func(t time.Duration, err error) {
+		if t < at {
+			at, why = t, err
+		}
+	}
+	cfg := &c.loop.r.cfg
+	if c.setupBy > 0 {
+		earlier(c.setupBy, errSetup)
+	}
+	if c.flags&flagLost != 0 {
+		return at, why
+	}
+	closing := c.flags&(flagClosing|flagWriteClose) != 0 && c.flags&flagWriteClosed == 0
+	switch {
+	case closing && (c.producer != nil || c.queued() > 0):
+		earlier(c.progress+cfg.CloseTimeout, errClosing)
+	case c.flags&flagBlocked != 0:
+		earlier(c.progress+cfg.WriteTimeout, errWriting)
+	}
+	if c.flags&flagFin != 0 && c.flags&flagPaused != 0 {
+		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
+	}
+	if c.idle > 0 {
+		earlier(c.active+c.idle, errIdle)
+	}
+	return at, why
+}
+
+// arm makes the timer fire at the deadline, or earlier.
+func (c *Conn) arm() {
+	if c.fd == 0 && c.client == nil {
+		return
+	}
+	at, why := c.deadline()
+	if why == nil {
+		return
+	}
+	now := c.loop.sys.Now()
+	switch {
+	case c.timer == nil:
+		c.timer = c.loop.CallLater(at-now, c.timeUp)
+	case c.timer.index < 0:
+		c.timer.schedule(at - now)
+	case c.timer.when > at:
+		c.timer.schedule(at - now)
+	}
+}
+
+func (c *Conn) timeUp() {
+	at, why := c.deadline()
+	switch {
+	case why == nil:
+	case c.loop.sys.Now() < at:
+		c.arm()
+	case c.flags&flagLinger != 0:
+		c.release(false)
+	default:
+		c.fail(Timeout, why)
+	}
+}
+
+// SetTimeout closes the connection after d without a byte read or written.
+func (c *Conn) SetTimeout(d time.Duration) {
+	c.idle = max(0, d)
+	c.active = c.loop.sys.Now()
+	c.pend()
+}

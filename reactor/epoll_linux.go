@@ -1,0 +1,138 @@
+package reactor
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// wakeToken stands for the eventfd. Connections' tokens never take it: their
+// generation has 31 bits.
+const wakeToken = math.MaxUint64
+
+type epoll struct {
+	fd, wake int
+	events   [256]unix.EpollEvent
+}
+
+func (s *linuxSys) NewPoller() (Poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	p := &epoll{fd: fd, wake: wake}
+	if err := p.control(unix.EPOLL_CTL_ADD, FD(wake), wakeToken, ReadEvent); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *epoll) control(op int, fd FD, token uint64, want Events) error {
+	ev := unix.EpollEvent{Fd: int32(uint32(token)), Pad: int32(uint32(token >> 32))}
+	if want&ReadEvent != 0 {
+		ev.Events |= unix.EPOLLIN
+	}
+	if want&WriteEvent != 0 {
+		ev.Events |= unix.EPOLLOUT
+	}
+	if want&FinEvent != 0 {
+		ev.Events |= unix.EPOLLRDHUP
+	}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func (p *epoll) Add(fd FD, token uint64, want Events) error {
+	return p.control(unix.EPOLL_CTL_ADD, fd, token, want)
+}
+
+func (p *epoll) Modify(fd FD, token uint64, want Events) error {
+	return p.control(unix.EPOLL_CTL_MOD, fd, token, want)
+}
+
+func (p *epoll) Remove(fd FD) error { return p.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+
+func (p *epoll) Wait(ready []Ready, timeout time.Duration) (int, error) {
+	room := min(len(ready), len(p.events))
+	var n int
+	if timeout == 0 {
+		r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(room), 0, 0, 8)
+		if errno != 0 && errno != unix.EINTR {
+			return 0, errno
+		}
+		if errno == 0 {
+			n = int(r)
+		}
+	} else {
+		ms := -1
+		if timeout > 0 { // rounded up: a timer is never early, and the loop never spins on it
+			ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
+		}
+		r, err := unix.EpollWait(p.fd, p.events[:room], ms)
+		if err != nil && err != unix.EINTR {
+			return 0, err
+		}
+		n = max(0, r)
+	}
+	k := 0
+	for i := range n {
+		ev := &p.events[i]
+		token := uint64(uint32(ev.Fd)) | uint64(uint32(ev.Pad))<<32
+		if token == wakeToken {
+			p.drainWake()
+			continue
+		}
+		ready[k] = Ready{Token: token, Events: fromEpoll(ev.Events)}
+		k++
+	}
+	return k, nil
+}
+
+func fromEpoll(e uint32) Events {
+	var ev Events
+	if e&unix.EPOLLIN != 0 {
+		ev |= ReadEvent
+	}
+	if e&unix.EPOLLOUT != 0 {
+		ev |= WriteEvent
+	}
+	if e&unix.EPOLLRDHUP != 0 {
+		ev |= FinEvent
+	}
+	if e&unix.EPOLLHUP != 0 {
+		ev |= HangupEvent
+	}
+	if e&unix.EPOLLERR != 0 {
+		ev |= ErrorEvent
+	}
+	return ev
+}
+
+func (p *epoll) drainWake() {
+	var buf [8]byte
+	unix.RawSyscall(unix.SYS_READ, uintptr(p.wake), uintptr(unsafe.Pointer(&buf[0])), 8)
+}
+
+func (p *epoll) Wake() error {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, err := unix.Write(p.wake, one[:])
+	if err == unix.EAGAIN { // the counter is full: it wakes all the same
+		err = nil
+	}
+	return err
+}
+
+func (p *epoll) Close() error { return errors.Join(unix.Close(p.wake), unix.Close(p.fd)) }

@@ -1,0 +1,333 @@
+package reactor
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxAccepts is how many connections one listener may take in a turn.
+	maxAccepts = 64
+	// After an accept failed for want of something (descriptors, memory) the
+	// listener rests: twice as long each time, up to maxRest.
+	minRest, maxRest = 10 * time.Millisecond, time.Second
+	// refusalLog is how often refusals are logged.
+	refusalLog = time.Second
+	// handshakeTimeout is the default.
+	handshakeTimeout = 10 * time.Second
+)
+
+// ListenOptions say how a listener's connections are made.
+type ListenOptions struct {
+	// Loop pins all connections to that loop; -1 takes the one with the fewest.
+	Loop int
+	// MaxConnections at one time; 0 = no limit of its own.
+	MaxConnections int
+	// IdleTimeout is the connections' SetTimeout at the start.
+	IdleTimeout time.Duration
+	// TLS serves tls:// endpoints from the first byte, and StartTLS on others.
+	TLS              *tls.Config
+	HandshakeTimeout time.Duration // 0 = 10 s
+	// ProxyProtocol expects a PROXY header (v1 or v2) on connections from
+	// ProxyFrom; from elsewhere a connection is closed.
+	ProxyProtocol bool
+	ProxyFrom     []netip.Prefix
+}
+
+// Listener is a listening socket and the factory of its connections.
+type Listener struct {
+	r     *Reactor
+	fd    FD
+	ep    Endpoint
+	o     ListenOptions
+	token uint64
+	unix  bool
+
+	factory atomic.Pointer[Factory]
+	tls     atomic.Pointer[tls.Config]
+
+	count             atomic.Int64
+	accepted, refused atomic.Uint64
+
+	// Of the acceptor:
+	polled, closed bool
+	rest           time.Duration
+	resting        *DelayedCall
+	toLog          uint64
+	loggedAt       time.Duration
+}
+
+// ListenerStats are a listener's counters.
+type ListenerStats struct {
+	Connections       int
+	Accepted, Refused uint64
+}
+
+// Listen binds ep and has the system queue connections; none is taken before
+// Start. Any goroutine. The error is package net's.
+func (r *Reactor) Listen(ep Endpoint, f Factory, o ListenOptions) (*Listener, error) {
+	if o.Loop >= len(r.loops) || o.Loop < -1 {
+		return nil, fmt.Errorf("reactor: listen on %s: found loop %d, wanted -1 to %d", ep, o.Loop, len(r.loops)-1)
+	}
+	if ep.Scheme == "tls" && o.TLS == nil {
+		return nil, fmt.Errorf("reactor: listen on %s: found no certificate", ep)
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = handshakeTimeout
+	}
+	fd, err := r.sys.Listen(ep.network(), ep.address())
+	if err != nil {
+		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, err)
+	}
+	ln := &Listener{r: r, fd: fd, ep: ep, o: o, unix: ep.Scheme == "unix", token: listenerToken | r.listenerSeq.Add(1)}
+	if !ln.unix {
+		if a, ok := r.sys.LocalAddr(fd).(*net.TCPAddr); ok {
+			ln.ep.Port = uint16(a.Port)
+		}
+	}
+	ln.SetFactory(f)
+	ln.SetTLS(o.TLS)
+	r.addListener(ln)
+	return ln, nil
+}
+
+// Start takes connections from now on. Any goroutine.
+func (ln *Listener) Start() error {
+	a := ln.r.acceptor
+	return a.CallFromThread(func() {
+		a.listeners[ln.token] = ln
+		ln.poll(true)
+	})
+}
+
+// Endpoint is where it listens, with the port that the system chose for 0.
+func (ln *Listener) Endpoint() Endpoint { return ln.ep }
+
+// SetFactory changes who makes the protocols of connections from now on. Any
+// goroutine.
+func (ln *Listener) SetFactory(f Factory) { ln.factory.Store(&f) }
+
+// SetTLS changes the certificate of connections from now on. Any goroutine.
+func (ln *Listener) SetTLS(c *tls.Config) { ln.tls.Store(c) }
+
+// Stats reads the counters. Any goroutine.
+func (ln *Listener) Stats() ListenerStats {
+	return ListenerStats{Connections: int(ln.count.Load()), Accepted: ln.accepted.Load(), Refused: ln.refused.Load()}
+}
+
+// Close stops listening; live connections go on. It returns when the address
+// is free again. Any goroutine but the loops'.
+func (ln *Listener) Close() error {
+	done := make(chan struct{})
+	err := ln.r.acceptor.CallFromThread(func() { ln.close(); close(done) })
+	if err != nil { // the reactor has ended, and its listeners with it
+		return nil
+	}
+	ln.r.await(done)
+	ln.r.removeListener(ln)
+	return nil
+}
+
+// close is Close on the acceptor.
+func (ln *Listener) close() {
+	if ln.closed {
+		return
+	}
+	ln.closed = true
+	ln.poll(false)
+	if ln.resting != nil {
+		ln.resting.Cancel()
+	}
+	delete(ln.r.acceptor.listeners, ln.token)
+	if err := ln.r.sys.Close(ln.fd); err != nil {
+		ln.r.log.Warn("closing a listener", "endpoint", ln.ep.String(), "err", err)
+	}
+}
+
+func (ln *Listener) poll(on bool) {
+	if ln.polled == on || ln.closed && on {
+		return
+	}
+	ln.polled = on
+	p := ln.r.acceptor.poller
+	var err error
+	if on {
+		err = p.Add(ln.fd, ln.token, ReadEvent)
+	} else {
+		err = p.Remove(ln.fd)
+	}
+	if err != nil {
+		ln.r.log.Error("poller: listener", "endpoint", ln.ep.String(), "err", err)
+	}
+}
+
+// accept takes what waits, up to maxAccepts: other listeners get their turn.
+func (ln *Listener) accept() {
+	for range maxAccepts {
+		fd, err := ln.r.sys.Accept(ln.fd)
+		if err == nil {
+			ln.rest = 0
+			ln.place(fd)
+			continue
+		}
+		switch err {
+		case syscall.EAGAIN:
+			return
+		case syscall.EINTR, syscall.ECONNABORTED:
+			continue
+		case syscall.EMFILE, syscall.ENFILE:
+			ln.shed(err)
+			return
+		default:
+			ln.sleep(err)
+			return
+		}
+	}
+}
+
+// shed takes connections with the spare descriptor and closes them, so that
+// their peers are told at once, and rests.
+func (ln *Listener) shed(cause error) {
+	for range maxAccepts {
+		if err := ln.r.sys.AcceptAndClose(ln.fd); err != nil {
+			if err != syscall.EAGAIN {
+				cause = err
+			}
+			break
+		}
+		ln.refuse("out of file descriptors")
+	}
+	ln.sleep(cause)
+}
+
+// sleep stops accepting for a while: the socket stays readable, and a loop that
+// only fails must not spin.
+func (ln *Listener) sleep(cause error) {
+	if ln.rest == 0 {
+		ln.r.log.Warn("accept failed; resting", "endpoint", ln.ep.String(), "err", cause)
+	}
+	ln.rest = min(max(2*ln.rest, minRest), maxRest)
+	ln.poll(false)
+	ln.resting = ln.r.acceptor.CallLater(ln.rest, func() { ln.poll(true) })
+}
+
+// refuse counts a refused connection and says so, at most once a second.
+func (ln *Listener) refuse(why string) {
+	ln.refused.Add(1)
+	ln.toLog++
+	now := ln.r.sys.Now()
+	if ln.loggedAt != 0 && now-ln.loggedAt < refusalLog {
+		return
+	}
+	ln.r.log.Warn("connections refused", "endpoint", ln.ep.String(), "why", why, "count", ln.toLog)
+	ln.loggedAt, ln.toLog = now, 0
+}
+
+// place gives a socket to its loop.
+func (ln *Listener) place(fd FD) {
+	r := ln.r
+	why := ""
+	switch {
+	case r.draining.Load():
+		why = "shutting down"
+	case r.shedding.Load():
+		why = "overload"
+	case r.cfg.MaxConnections > 0 && r.connections.Load() >= int64(r.cfg.MaxConnections):
+		why = "reactor.max_connections reached"
+	case ln.o.MaxConnections > 0 && ln.count.Load() >= int64(ln.o.MaxConnections):
+		why = "the listener's max_connections reached"
+	}
+	if why != "" {
+		ln.refuse(why)
+		if err := r.sys.Close(fd); err != nil {
+			r.log.Debug("close", "err", err)
+		}
+		return
+	}
+	ln.accepted.Add(1)
+	ln.count.Add(1)
+	r.connections.Add(1)
+	l := r.pick(ln.o.Loop)
+	l.count.Add(1)
+	c := call{accepted: fd, listener: ln}
+	if err := l.post(c); err != nil {
+		l.dropAccepted(c)
+	}
+}
+
+// dropAccepted closes a socket that its loop can't take any more.
+func (l *Loop) dropAccepted(c call) {
+	c.listener.count.Add(-1)
+	l.count.Add(-1)
+	l.r.connections.Add(-1)
+	if err := l.sys.Close(c.accepted); err != nil {
+		l.r.log.Debug("close", "err", err)
+	}
+}
+
+// adopt makes a connection of an accepted socket.
+func (l *Loop) adopt(a call) {
+	ln := a.listener
+	c := &Conn{loop: l, fd: a.accepted, listener: ln, flags: flagEmbryo, opened: l.now, active: l.now, idle: ln.o.IdleTimeout}
+	l.addConn(c)
+	if ln.unix {
+		c.flags |= flagUnix
+	} else {
+		if ta, ok := l.sys.RemoteAddr(c.fd).(*net.TCPAddr); ok {
+			c.peer = unmap(ta.AddrPort())
+		} else { // reset before we looked
+			c.release(false)
+			return
+		}
+		if err := l.sys.SetNoDelay(c.fd, true); err != nil {
+			l.r.log.Debug("TCP_NODELAY", "err", err)
+		}
+	}
+	if ln.o.ProxyProtocol {
+		c.awaitProxyHeader()
+		return
+	}
+	c.made()
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// made gives an accepted connection its protocol.
+func (c *Conn) made() {
+	l, ln := c.loop, c.listener
+	l.current = c
+	p, err := (*ln.factory.Load()).BuildProtocol(c)
+	if err != nil {
+		ln.refused.Add(1)
+		l.r.log.Debug("connection refused by its factory", "endpoint", ln.ep.String(), "err", err)
+		c.release(false)
+		l.current = nil
+		return
+	}
+	if c.flags&flagFailed != 0 { // the factory has no transport to abort, but may have done so
+		c.flags &^= flagFailed
+	}
+	c.attach(p)
+	if ln.ep.Scheme == "tls" {
+		c.startTLS(ln.tls.Load())
+	}
+	c.watch()
+	p.ConnectionMade(c)
+	if c.idle > 0 || c.setupBy > 0 {
+		c.arm()
+	}
+	l.settle()
+	l.current = nil
+}
+
+// attach sets the protocol.
+func (c *Conn) attach(p Protocol) {
+	c.proto = p
+	c.buffered, _ = p.(BufferedProtocol)
+	c.flags &^= flagEmbryo
+}

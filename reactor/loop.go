@@ -1,0 +1,402 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrStopped is returned by CallFromThread after the loop has ended.
+var ErrStopped = errors.New("reactor: the loop has ended")
+
+const (
+	// maxRead is the most that one DataReceived gets.
+	maxRead = 64 << 10
+	// gatherSize is the room in which a loop gathers a callback's small writes.
+	gatherSize = 64 << 10
+	// directWrite is the length from which a piece is written straight from
+	// the caller's memory when nothing is queued before it.
+	directWrite = 4 << 10
+	// listenerToken marks the tokens of listening sockets.
+	listenerToken = 1 << 63
+)
+
+// Loop is one event loop: it owns its connections, timers and their protocols,
+// and is the only caller of all of them. Other goroutines reach it through
+// CallFromThread alone.
+type Loop struct {
+	r      *Reactor
+	index  int
+	sys    Sys
+	poller Poller
+	now    time.Duration // of this turn
+
+	slots []*Conn
+	gens  []uint32
+	free  []uint32
+	ready [256]Ready
+
+	timers   timerHeap
+	timerSeq uint64
+
+	gather     []byte // small writes of the callback that runs now
+	gatherConn *Conn  // to whom they go
+	readBuf    []byte // for protocols without a buffer of their own; made when first needed
+	cipherBuf  []byte // TLS records as read; made when first needed
+	iov        [][]byte
+	chunks     [][]byte
+	pending    []*Conn // something is to be told or done after the running callback
+	dirty      []*Conn // queued output to be tried at the end of the turn
+	next       []*Conn // to be looked at again in the next turn
+	spare      []*Conn // next's other half
+	current    *Conn   // whose event is being told, for the panic report
+
+	listeners map[uint64]*Listener // by token; of the acceptor only
+
+	count     atomic.Int32 // connections, those on their way here too
+	lingering atomic.Int32 // those without a protocol, waiting for their peer
+	sleeping  atomic.Bool
+	turns     loopCounters
+
+	mu      sync.Mutex
+	inbox   []call
+	stopped bool
+	taken   []call // the inbox's other half
+	stop    bool   // told to end; loop only
+	done    chan struct{}
+}
+
+// call is what another goroutine gives a loop: a function, or an accepted
+// socket with its listener.
+type call struct {
+	fn       func()
+	accepted FD
+	listener *Listener
+}
+
+// loopCounters are written by the loop once a turn and read by any goroutine.
+type loopCounters struct {
+	bytesIn, bytesOut uint64 // loop only
+	in, out           atomic.Uint64
+	opened, lost      atomic.Uint64
+	lag               atomic.Int64 // ns, the longest turn since it was last taken
+}
+
+// LoopStats are a loop's counters. Bytes are those of its sockets.
+type LoopStats struct {
+	Connections       int
+	Opened, Lost      uint64
+	BytesIn, BytesOut uint64
+}
+
+func newLoop(r *Reactor, index int) (*Loop, error) {
+	p, err := r.sys.NewPoller()
+	if err != nil {
+		return nil, fmt.Errorf("reactor: poller: %w", err)
+	}
+	return &Loop{
+		r: r, index: index, sys: r.sys, poller: p, now: r.sys.Now(),
+		gather: make([]byte, 0, gatherSize), iov: make([][]byte, 0, 64),
+		listeners: map[uint64]*Listener{}, done: make(chan struct{}),
+	}, nil
+}
+
+// Index is the loop's place in Reactor.Loops. Any goroutine.
+func (l *Loop) Index() int { return l.index }
+
+// Now is the time of this turn, on the Sys's monotonic clock. Loop only.
+func (l *Loop) Now() time.Duration { return l.now }
+
+// Stats reads the loop's counters. Any goroutine.
+func (l *Loop) Stats() LoopStats {
+	return LoopStats{
+		Connections: int(l.count.Load()), Opened: l.turns.opened.Load(), Lost: l.turns.lost.Load(),
+		BytesIn: l.turns.in.Load(), BytesOut: l.turns.out.Load(),
+	}
+}
+
+// TakeLag returns the longest turn since it was last asked: the time for which
+// a ready connection may have waited. Any goroutine.
+func (l *Loop) TakeLag() time.Duration { return time.Duration(l.turns.lag.Swap(0)) }
+
+// CallFromThread runs fn on the loop, in its next turn (Twisted's
+// reactor.callFromThread). Any goroutine. Either fn runs or ErrStopped is
+// returned.
+func (l *Loop) CallFromThread(fn func()) error { return l.post(call{fn: fn}) }
+
+func (l *Loop) post(c call) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return ErrStopped
+	}
+	l.inbox = append(l.inbox, c)
+	// The loop says that it sleeps before it looks into the inbox for the
+	// last time, so either it sees this call or we see it sleep.
+	if l.sleeping.Load() {
+		return l.poller.Wake()
+	}
+	return nil
+}
+
+// Connections yields the loop's connections. Loop only.
+func (l *Loop) Connections(yield func(Transport) bool) {
+	for _, c := range l.slots {
+		if c != nil && c.flags&(flagLost|flagEmbryo) == 0 && !yield(c) {
+			return
+		}
+	}
+}
+
+func (l *Loop) run() {
+	defer close(l.done)
+	for !l.stop {
+		l.runTurns()
+	}
+	l.end()
+}
+
+// runTurns turns until the loop is told to stop, or until a native protocol
+// panics: that protocol's connection is aborted, and the caller starts again.
+// So the guard costs nothing per callback.
+func (l *Loop) runTurns() {
+	defer func() {
+		if p := recover(); p != nil {
+			l.recovered(p)
+		}
+	}()
+	for !l.stop {
+		l.turn(true)
+	}
+}
+
+func (l *Loop) recovered(p any) {
+	l.r.log.Error("panic in a protocol or a delayed call", "loop", l.index, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if c := l.current; c != nil {
+		l.current = nil
+		c.fail(ProtocolFailed, fmt.Errorf("panic: %v", p))
+	}
+}
+
+// end runs what was still posted, so that no caller waits for ever, and closes.
+func (l *Loop) end() {
+	l.mu.Lock()
+	l.stopped = true
+	rest := l.inbox
+	l.inbox = nil
+	l.mu.Unlock()
+	for _, c := range rest {
+		if c.fn == nil {
+			l.dropAccepted(c)
+		}
+	}
+	for _, c := range rest {
+		if c.fn != nil {
+			c.fn()
+		}
+	}
+	l.settle()
+	for _, c := range l.slots {
+		if c != nil {
+			c.fail(ShuttingDown, nil)
+		}
+	}
+	l.settle()
+	if err := l.poller.Close(); err != nil {
+		l.r.log.Warn("closing a poller", "loop", l.index, "err", err)
+	}
+}
+
+// turn runs one iteration: what was posted, then ready sockets, then timers,
+// then output that was queued for connections other than the one in callback.
+func (l *Loop) turn(block bool) (progress bool) {
+	progress = l.runInbox()
+	n := l.poll(block && !progress)
+	start := l.sys.Now()
+	l.now = start
+	for i := range n {
+		l.dispatch(l.ready[i])
+	}
+	progress = l.runNext() || n > 0 || progress
+	progress = l.runTimers() || progress
+	l.flushDirty()
+	if progress {
+		l.count1(start)
+	}
+	return progress
+}
+
+// count1 publishes the turn's counters.
+func (l *Loop) count1(start time.Duration) {
+	l.turns.in.Store(l.turns.bytesIn)
+	l.turns.out.Store(l.turns.bytesOut)
+	if took := int64(l.sys.Now() - start); took > l.turns.lag.Load() {
+		l.turns.lag.Store(took)
+	}
+}
+
+// poll looks, yields once, and only then blocks: a peer that answers at once is
+// served without a trip through the kernel's sleep (RATIONALE.md).
+func (l *Loop) poll(block bool) int {
+	n := l.wait(0)
+	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 {
+		return n
+	}
+	runtime.Gosched()
+	l.sleeping.Store(true)
+	defer l.sleeping.Store(false)
+	if l.hasInbox() {
+		return l.wait(0)
+	}
+	timeout := time.Duration(-1)
+	if len(l.timers) > 0 {
+		timeout = max(0, l.timers[0].when-l.sys.Now())
+	}
+	return l.wait(timeout)
+}
+
+func (l *Loop) wait(timeout time.Duration) int {
+	n, err := l.poller.Wait(l.ready[:], timeout)
+	if err != nil {
+		l.r.log.Error("poll", "loop", l.index, "err", err)
+		return 0
+	}
+	return n
+}
+
+func (l *Loop) hasInbox() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.inbox) > 0
+}
+
+func (l *Loop) runInbox() bool {
+	l.mu.Lock()
+	if len(l.inbox) == 0 {
+		l.mu.Unlock()
+		return false
+	}
+	l.taken, l.inbox = l.inbox, l.taken[:0]
+	l.mu.Unlock()
+	l.now = l.sys.Now()
+	for i := 0; i < len(l.taken); i++ {
+		c := l.taken[i]
+		l.taken[i] = call{}
+		if c.fn != nil {
+			c.fn()
+		} else {
+			l.adopt(c)
+		}
+		l.settle()
+	}
+	l.taken = l.taken[:0]
+	return true
+}
+
+func (l *Loop) dispatch(r Ready) {
+	if r.Token&listenerToken != 0 {
+		if ln := l.listeners[r.Token]; ln != nil {
+			ln.accept()
+		}
+		l.settle()
+		return
+	}
+	slot := uint32(r.Token)
+	if int(slot) >= len(l.slots) {
+		return
+	}
+	c := l.slots[slot]
+	if c == nil || c.token() != r.Token {
+		return // an event of a connection that ended earlier in this turn
+	}
+	l.current = c
+	c.ready(r.Events)
+	l.settle()
+	l.current = nil
+}
+
+// settle ends a callback: its small writes go out, and what it caused is told,
+// and what that causes, until nothing is left.
+func (l *Loop) settle() {
+	if l.gatherConn != nil {
+		l.flushGather()
+	}
+	for i := 0; i < len(l.pending); i++ {
+		c := l.pending[i]
+		if c == nil { // told before a panic cut the last round short
+			continue
+		}
+		l.pending[i] = nil
+		c.flags &^= flagPending
+		was := l.current
+		l.current = c
+		c.tell()
+		l.current = was
+		if l.gatherConn != nil {
+			l.flushGather()
+		}
+	}
+	l.pending = l.pending[:0]
+}
+
+// runNext looks at the connections that asked for the next turn: pull
+// producers, and bytes that were read but not delivered.
+func (l *Loop) runNext() bool {
+	if len(l.next) == 0 {
+		return false
+	}
+	list := l.next
+	l.next = l.spare[:0]
+	for i, c := range list {
+		list[i] = nil
+		c.flags &^= flagNext
+		l.current = c
+		c.again()
+		l.settle()
+		l.current = nil
+	}
+	l.spare = list[:0]
+	return true
+}
+
+func (l *Loop) flushDirty() {
+	for i := 0; i < len(l.dirty); i++ {
+		c := l.dirty[i]
+		l.dirty[i] = nil
+		c.flags &^= flagDirty
+		if c.flags&flagBlocked == 0 {
+			c.flush()
+		}
+		l.settle()
+	}
+	l.dirty = l.dirty[:0]
+}
+
+// addConn gives c a slot. The slot's generation has grown since its last
+// connection, so that no stale event reaches c.
+func (l *Loop) addConn(c *Conn) {
+	if k := len(l.free); k > 0 {
+		c.slot = l.free[k-1]
+		l.free = l.free[:k-1]
+		l.slots[c.slot] = c
+	} else {
+		c.slot = uint32(len(l.slots))
+		l.slots = append(l.slots, c)
+		l.gens = append(l.gens, 0)
+	}
+	c.gen = l.gens[c.slot]
+	l.turns.opened.Add(1)
+}
+
+func (l *Loop) removeConn(c *Conn) {
+	l.slots[c.slot] = nil
+	l.gens[c.slot] = (l.gens[c.slot] + 1) & (1<<31 - 1)
+	l.free = append(l.free, c.slot)
+	l.count.Add(-1)
+	l.r.connections.Add(-1)
+	l.turns.lost.Add(1)
+}

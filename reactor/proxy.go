@@ -1,0 +1,126 @@
+package reactor
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/pires/go-proxyproto"
+)
+
+const (
+	maxProxyV1 = 107     // with CRLF: the specification's section 2.1
+	maxProxyV2 = 4 << 10 // our limit; addresses take 216, the rest are TLVs
+)
+
+var (
+	proxySigV1 = "PROXY "
+	proxySigV2 = "\r\n\r\n\x00\r\nQUIT\n"
+
+	errProxy = errors.New("malformed PROXY header")
+)
+
+// awaitProxyHeader holds a connection back until its PROXY header has come.
+// Only trusted sources may send one, since it is believed; a Unix socket's file
+// mode says whom to trust.
+func (c *Conn) awaitProxyHeader() {
+	if c.flags&flagUnix == 0 && !trusted(c.listener.o.ProxyFrom, c.peer.Addr()) {
+		c.refuseProxy(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
+		return
+	}
+	c.setupBy = c.loop.sys.Now() + c.listener.o.HandshakeTimeout
+	c.watch()
+	c.arm()
+}
+
+func trusted(from []netip.Prefix, a netip.Addr) bool {
+	for _, p := range from {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Conn) refuseProxy(err error) {
+	ln := c.listener
+	ln.refused.Add(1)
+	c.loop.r.logRefusal(ln, c.Peer(), err)
+	c.release(false)
+}
+
+// readProxyHeader takes what has come of the header, in any split.
+func (c *Conn) readProxyHeader() {
+	buf := c.loop.buffer()
+	n, err := c.loop.sys.Read(c.fd, buf)
+	if n == 0 {
+		if err == nil || !again(err) {
+			c.refuseProxy(fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
+		}
+		return
+	}
+	c.received(n)
+	c.proxied = append(c.proxied, buf[:n]...)
+	size, err := proxyHeaderSize(c.proxied)
+	if err != nil {
+		c.refuseProxy(err)
+		return
+	}
+	if size == 0 {
+		return
+	}
+	h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(c.proxied[:size])))
+	if err != nil {
+		c.refuseProxy(fmt.Errorf("%w: %w", errProxy, err))
+		return
+	}
+	c.proxied = c.proxied[size:]
+	if h.Command.IsProxy() { // LOCAL and UNKNOWN keep the socket's own addresses
+		if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
+			c.peer = unmap(a.AddrPort())
+		}
+		if a, ok := h.DestinationAddr.(*net.TCPAddr); ok {
+			c.local = unmap(a.AddrPort())
+		}
+	}
+	c.setupBy = 0
+	c.pendNext()
+	c.made()
+}
+
+// proxyHeaderSize is the length of the header that b begins with, 0 while it is
+// not complete.
+func proxyHeaderSize(b []byte) (int, error) {
+	switch {
+	case sharesPrefix(b, proxySigV2):
+		if len(b) < 16 {
+			return 0, nil
+		}
+		size := 16 + int(binary.BigEndian.Uint16(b[14:]))
+		if size > maxProxyV2 {
+			return 0, fmt.Errorf("%w: found %d bytes, wanted at most %d", errProxy, size, maxProxyV2)
+		}
+		if len(b) < size {
+			return 0, nil
+		}
+		return size, nil
+	case sharesPrefix(b, proxySigV1):
+		if i := bytes.Index(b[:min(len(b), maxProxyV1)], []byte("\r\n")); i >= 0 {
+			return i + 2, nil
+		}
+		if len(b) >= maxProxyV1 {
+			return 0, fmt.Errorf("%w: found no CRLF in %d bytes", errProxy, maxProxyV1)
+		}
+		return 0, nil
+	}
+	return 0, fmt.Errorf("%w: found %q, wanted a signature of version 1 or 2", errProxy, b[:min(len(b), 16)])
+}
+
+func sharesPrefix(b []byte, sig string) bool {
+	n := min(len(b), len(sig))
+	return string(b[:n]) == sig[:n]
+}

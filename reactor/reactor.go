@@ -1,0 +1,309 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Config holds a reactor's settings. Its zero value is usable.
+type Config struct {
+	Loops   int    // event loops; 0 = GOMAXPROCS
+	Backend string // auto, epoll or portable; "" = auto
+	Sys     Sys    // where set, in place of Backend's
+
+	CloseTimeout  time.Duration // LoseConnection: how long a flush may make no progress; 0 = 30 s
+	WriteTimeout  time.Duration // the same without LoseConnection; 0 = 60 s
+	ClosedTimeout time.Duration // a peer's FIN behind unread bytes; 0 = 60 s
+
+	HighWater int // queued output, in bytes, that pauses; 0 = 64 KiB
+	LowWater  int // that resumes; 0 = half of HighWater
+	MaxQueued int // that aborts; 0 = 16 MiB
+
+	MaxConnections int // all together; 0 = as many as there are descriptors
+
+	Logger hclog.Logger // nil = none
+}
+
+func (c Config) withDefaults() Config {
+	if c.Loops <= 0 {
+		c.Loops = runtime.GOMAXPROCS(0)
+	}
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&c.CloseTimeout, 30*time.Second)
+	def(&c.WriteTimeout, 60*time.Second)
+	def(&c.ClosedTimeout, 60*time.Second)
+	if c.HighWater <= 0 {
+		c.HighWater = 64 << 10
+	}
+	if c.LowWater <= 0 {
+		c.LowWater = c.HighWater / 2
+	}
+	if c.MaxQueued <= 0 {
+		c.MaxQueued = 16 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	return c
+}
+
+// Reactor is a set of event loops, and one acceptor that takes connections for
+// all of them.
+type Reactor struct {
+	cfg     Config
+	log     hclog.Logger
+	sys     Sys
+	backend string
+
+	loops       []*Loop
+	acceptor    *Loop
+	connections atomic.Int64 // of all loops, those on their way too
+	draining    atomic.Bool
+	shedding    atomic.Bool
+	listenerSeq atomic.Uint64
+	refusedAt   atomic.Int64
+
+	mu        sync.Mutex
+	listeners map[*Listener]struct{}
+	started   bool
+	closed    bool
+}
+
+// New makes a reactor whose loops do not run yet.
+func New(cfg Config) (*Reactor, error) {
+	cfg = cfg.withDefaults()
+	if cfg.LowWater > cfg.HighWater || cfg.HighWater > cfg.MaxQueued {
+		return nil, fmt.Errorf("reactor: found watermarks %d, %d and cap %d, wanted low <= high <= cap", cfg.LowWater, cfg.HighWater, cfg.MaxQueued)
+	}
+	r := &Reactor{cfg: cfg, log: cfg.Logger, sys: cfg.Sys, backend: "given", listeners: map[*Listener]struct{}{}}
+	if r.sys == nil {
+		var err error
+		if r.sys, r.backend, err = openSys(cfg.Backend); err != nil {
+			return nil, err
+		}
+	}
+	for i := range cfg.Loops {
+		l, err := newLoop(r, i)
+		if err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+		r.loops = append(r.loops, l)
+	}
+	var err error
+	if r.acceptor, err = newLoop(r, -1); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Backend is epoll or portable.
+func (r *Reactor) Backend() string { return r.backend }
+
+// Loops are the event loops. The caller must not change the slice.
+func (r *Reactor) Loops() []*Loop { return r.loops }
+
+// Start runs the loops, each on a goroutine of its own.
+func (r *Reactor) Start() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.started || r.closed {
+		return errors.New("reactor: started already, or closed")
+	}
+	r.started = true
+	for _, l := range r.all() {
+		go l.run()
+	}
+	return nil
+}
+
+// Step runs one turn of the acceptor and of each loop, on the caller's
+// goroutine and without blocking, and reports whether any had something to do.
+// It is for tests with a simulated Sys, on a reactor that was never started.
+func (r *Reactor) Step() (progress bool) {
+	for _, l := range r.all() {
+		progress = l.step() || progress
+	}
+	return progress
+}
+
+func (l *Loop) step() (progress bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.recovered(p)
+			progress = true
+		}
+	}()
+	return l.turn(false)
+}
+
+// NextTimer is the time until the earliest delayed call of all loops, and
+// whether there is one. It is for tests, like Step.
+func (r *Reactor) NextTimer() (time.Duration, bool) {
+	best, found := time.Duration(0), false
+	for _, l := range r.all() {
+		if len(l.timers) > 0 {
+			if d := l.timers[0].Remaining(); !found || d < best {
+				best, found = d, true
+			}
+		}
+	}
+	return best, found
+}
+
+// all are the loops, the acceptor first.
+func (r *Reactor) all() []*Loop {
+	if r.acceptor == nil {
+		return r.loops
+	}
+	return append([]*Loop{r.acceptor}, r.loops...)
+}
+
+// pick is the loop for a new connection: the pinned one, or the one with the
+// fewest.
+func (r *Reactor) pick(pinned int) *Loop {
+	if pinned >= 0 {
+		return r.loops[pinned]
+	}
+	best := r.loops[0]
+	for _, l := range r.loops[1:] {
+		if l.count.Load() < best.count.Load() {
+			best = l
+		}
+	}
+	return best
+}
+
+// Connections is the number of open sockets of connections. Any goroutine.
+func (r *Reactor) Connections() int { return int(r.connections.Load()) }
+
+// live is Connections without those that only wait for their peer's close.
+func (r *Reactor) live() int64 {
+	n := r.connections.Load()
+	for _, l := range r.loops {
+		n -= int64(l.lingering.Load())
+	}
+	return n
+}
+
+// Shed refuses new connections while on is set. Any goroutine.
+func (r *Reactor) Shed(on bool) { r.shedding.Store(on) }
+
+func (r *Reactor) addListener(ln *Listener) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners[ln] = struct{}{}
+}
+
+func (r *Reactor) removeListener(ln *Listener) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.listeners, ln)
+}
+
+// await waits for something that a loop will do. A reactor that was not started
+// is stepped.
+func (r *Reactor) await(done <-chan struct{}) {
+	r.mu.Lock()
+	started := r.started
+	r.mu.Unlock()
+	for !started {
+		select {
+		case <-done:
+			return
+		default:
+			r.Step()
+		}
+	}
+	<-done
+}
+
+// drainPoll is how often Shutdown looks whether the connections have ended.
+const drainPoll = 10 * time.Millisecond
+
+// Shutdown ends the reactor in stages: it stops accepting, lets the connections
+// finish until ctx is done, closes the rest with reason ShuttingDown, and stops
+// the loops. It returns ctx's error if some had to be closed. Any goroutine but
+// the loops'; once.
+func (r *Reactor) Shutdown(ctx context.Context) error {
+	r.draining.Store(true)
+	r.closeListeners()
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for r.live() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), r.Close())
+		}
+	}
+	return r.Close()
+}
+
+func (r *Reactor) closeListeners() {
+	r.mu.Lock()
+	var list []*Listener
+	for ln := range r.listeners {
+		list = append(list, ln)
+	}
+	r.mu.Unlock()
+	for _, ln := range list {
+		if err := ln.Close(); err != nil {
+			r.log.Warn("closing a listener", "endpoint", ln.ep.String(), "err", err)
+		}
+	}
+}
+
+// Close ends the reactor at once: connections are closed with reason
+// ShuttingDown. It returns when all loops have ended. Any goroutine but the
+// loops'; a second call does nothing.
+func (r *Reactor) Close() error {
+	r.draining.Store(true)
+	r.mu.Lock()
+	was, started := r.closed, r.started
+	r.closed = true
+	r.mu.Unlock()
+	if was {
+		return nil
+	}
+	if r.acceptor != nil {
+		r.closeListeners()
+	}
+	var errs []error
+	for _, l := range r.all() {
+		if !started {
+			l.stop = true
+			go l.run()
+		} else if err := l.CallFromThread(func() { l.stop = true }); err != nil {
+			errs = append(errs, err)
+		}
+		<-l.done
+	}
+	return errors.Join(errs...)
+}
+
+// logRefusal says why a connection was refused, at most once a second.
+func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
+	now := int64(r.sys.Now())
+	last := r.refusedAt.Load()
+	if last != 0 && now-last < int64(refusalLog) || !r.refusedAt.CompareAndSwap(last, now) {
+		return
+	}
+	r.log.Warn("connection refused", "endpoint", ln.ep.String(), "peer", peer, "err", err)
+}
+
+// again tells the errors after which the same call may go well.
+func again(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+
+func (l *Loop) stopping() bool { return l.stop || l.r.draining.Load() }

@@ -1,0 +1,134 @@
+package reactor
+
+import (
+	"fmt"
+)
+
+// buffer is the loop's own, for protocols without one.
+func (l *Loop) buffer() []byte {
+	if l.readBuf == nil {
+		l.readBuf = make([]byte, maxRead)
+	}
+	return l.readBuf
+}
+
+// receiveBuffer is where the protocol wants its bytes.
+func (c *Conn) receiveBuffer() []byte {
+	if c.buffered == nil {
+		return c.loop.buffer()
+	}
+	buf := c.buffered.ReceiveBuffer()
+	if len(buf) > maxRead {
+		buf = buf[:maxRead]
+	}
+	return buf
+}
+
+// read takes one piece from the socket. Readiness is level-triggered, so one
+// piece a turn is enough, and is fair to the other connections.
+func (c *Conn) read(ev Events) {
+	if c.tls != nil {
+		c.tls.read(c, ev)
+		return
+	}
+	if c.flags&flagEmbryo != 0 {
+		c.readProxyHeader()
+		return
+	}
+	if len(c.proxied) > 0 {
+		c.readAhead()
+		return
+	}
+	buf := c.receiveBuffer()
+	n, err := c.loop.sys.Read(c.fd, buf)
+	if n > 0 {
+		c.received(n)
+		c.proto.DataReceived(buf[:n])
+		return
+	}
+	c.readEnded(err, ev)
+}
+
+func (c *Conn) received(n int) {
+	c.in += uint64(n)
+	c.loop.turns.bytesIn += uint64(n)
+	c.active = c.loop.now
+}
+
+// readEnded takes a read's result other than bytes.
+func (c *Conn) readEnded(err error, ev Events) {
+	switch {
+	case err == nil:
+		c.eof()
+	case again(err):
+		if ev&ErrorEvent != 0 {
+			if err := c.loop.sys.SocketError(c.fd); err != nil {
+				c.fail(Lost, err)
+			}
+		}
+	default:
+		c.fail(Lost, fmt.Errorf("read: %w", err))
+	}
+}
+
+// readAhead delivers bytes that were read from the socket but not delivered:
+// those behind a PROXY header, and those that TLS has decrypted.
+func (c *Conn) readAhead() {
+	if len(c.proxied) > 0 && c.tls == nil {
+		buf := c.receiveBuffer()
+		n := copy(buf, c.proxied)
+		c.proxied = c.proxied[n:]
+		if len(c.proxied) == 0 {
+			c.proxied = nil
+		}
+		c.pendNext() // the rest, or a look at the socket
+		c.proto.DataReceived(buf[:n])
+		return
+	}
+	if c.tls != nil && c.tls.up {
+		c.tls.deliver(c)
+	}
+}
+
+// eof is the peer's orderly end of its writing side.
+func (c *Conn) eof() {
+	c.flags |= flagEOF
+	c.pend()
+	h, ok := c.proto.(HalfCloseable)
+	if !ok {
+		c.LoseConnection()
+		return
+	}
+	h.ReadConnectionLost()
+	if c.flags&flagWriteClosed != 0 {
+		c.fail(Done, nil)
+	}
+}
+
+// PauseProducing stops reading.
+func (c *Conn) PauseProducing() {
+	if c.flags&flagPaused == 0 {
+		c.flags |= flagPaused
+		c.pend()
+	}
+}
+
+// ResumeProducing starts reading again.
+func (c *Conn) ResumeProducing() {
+	if c.flags&flagPaused != 0 {
+		c.flags &^= flagPaused
+		c.resumed()
+	}
+}
+
+// resumed lets bytes come again: what TLS or a PROXY header has left first.
+func (c *Conn) resumed() {
+	c.pend()
+	if c.flags&(flagPaused|flagAutoPaused) != 0 {
+		return
+	}
+	c.flags &^= flagFin | flagHangup
+	if c.tls != nil || len(c.proxied) > 0 {
+		c.pendNext()
+	}
+}

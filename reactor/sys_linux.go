@@ -1,0 +1,257 @@
+package reactor
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPieces is how many pieces one writev takes.
+const maxPieces = 64
+
+// linuxSys is the system's own sockets. Calls on non-blocking sockets go
+// through RawSyscall: they can't block, and telling Go's scheduler of each one
+// costs more than many of them take (RATIONALE.md has the figures).
+type linuxSys struct {
+	start time.Time
+
+	mu    sync.Mutex
+	spare int // a descriptor kept in reserve, -1 when it is lent out or could not be had
+	paths map[FD]string
+}
+
+func newLinuxSys() (Sys, error) {
+	s := &linuxSys{start: time.Now(), paths: map[FD]string{}}
+	s.spare = openSpare()
+	return s, nil
+}
+
+func openSpare() int {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+func (s *linuxSys) Now() time.Duration { return time.Since(s.start) }
+
+// Listen lets package net do the naming, the options (SO_REUSEADDR, the
+// system's backlog) and the IPv4 and IPv6 wildcard, and keeps the socket.
+func (s *linuxSys) Listen(network, address string) (FD, error) {
+	ln, err := listenNet(network, address)
+	if err != nil {
+		return 0, err
+	}
+	defer ln.Close()
+	raw, err := ln.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	fd := -1
+	var dupErr error
+	if err := raw.Control(func(orig uintptr) {
+		fd, dupErr = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 0)
+	}); err != nil {
+		return 0, err
+	}
+	if dupErr != nil {
+		return 0, dupErr
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+		s.mu.Lock()
+		s.paths[FD(fd)] = address
+		s.mu.Unlock()
+	}
+	return FD(fd), nil
+}
+
+func (s *linuxSys) Accept(l FD) (FD, error) {
+	fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(l), 0, 0, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return FD(fd), nil
+}
+
+func (s *linuxSys) AcceptAndClose(l FD) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spare >= 0 {
+		unix.Close(s.spare)
+		s.spare = -1
+	}
+	fd, err := s.Accept(l)
+	if err == nil {
+		err = unix.Close(int(fd))
+	}
+	s.spare = openSpare()
+	return err
+}
+
+func (s *linuxSys) Connect(network, address string) (FD, error) {
+	family, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: address})
+	if network != "unix" {
+		ap, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return 0, err
+		}
+		a := ap.Addr().Unmap()
+		if a.Is4() {
+			family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: a.As4()}
+		} else {
+			in6 := &unix.SockaddrInet6{Port: int(ap.Port()), Addr: a.As16()}
+			if a.Zone() != "" {
+				ifi, err := net.InterfaceByName(a.Zone())
+				if err != nil {
+					return 0, err
+				}
+				in6.ZoneId = uint32(ifi.Index)
+			}
+			family, sa = unix.AF_INET6, in6
+		}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		unix.Close(fd)
+		return 0, err
+	}
+	return FD(fd), nil
+}
+
+func (s *linuxSys) ConnectResult(fd FD) error { return s.SocketError(fd) }
+
+func (s *linuxSys) SocketError(fd FD) error {
+	n, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return err
+	}
+	if n != 0 {
+		return syscall.Errno(n)
+	}
+	return nil
+}
+
+func (s *linuxSys) Read(fd FD, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// Write is a send with MSG_NOSIGNAL: a peer that has gone is EPIPE, not a
+// signal.
+func (s *linuxSys) Write(fd FD, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+func (s *linuxSys) Writev(fd FD, pieces [][]byte) (int, error) {
+	var iov [maxPieces]unix.Iovec
+	k := 0
+	for _, p := range pieces {
+		if len(p) == 0 {
+			continue
+		}
+		if k == maxPieces {
+			break
+		}
+		iov[k].Base = unsafe.SliceData(p)
+		iov[k].SetLen(len(p))
+		k++
+	}
+	var msg unix.Msghdr
+	msg.Iov = &iov[0]
+	msg.SetIovlen(k)
+	n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_NOSIGNAL)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+func (s *linuxSys) ShutdownWrite(fd FD) error { return unix.Shutdown(int(fd), unix.SHUT_WR) }
+
+func (s *linuxSys) Close(fd FD) error {
+	s.mu.Lock()
+	path, listening := s.paths[fd]
+	delete(s.paths, fd)
+	s.mu.Unlock()
+	if listening {
+		unix.Unlink(path) // gone already is as good
+	}
+	return unix.Close(int(fd))
+}
+
+// Reset makes close send RST (SO_LINGER of 0); Unix sockets have no such thing.
+func (s *linuxSys) Reset(fd FD) error {
+	unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	return unix.Close(int(fd))
+}
+
+func (s *linuxSys) LocalAddr(fd FD) net.Addr {
+	sa, err := unix.Getsockname(int(fd))
+	if err != nil {
+		return nil
+	}
+	return netAddr(sa)
+}
+
+func (s *linuxSys) RemoteAddr(fd FD) net.Addr {
+	sa, err := unix.Getpeername(int(fd))
+	if err != nil {
+		return nil
+	}
+	return netAddr(sa)
+}
+
+func netAddr(sa unix.Sockaddr) net.Addr {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)))
+	case *unix.SockaddrInet6:
+		a := netip.AddrFrom16(sa.Addr).Unmap()
+		if sa.ZoneId != 0 && a.Is6() {
+			if ifi, err := net.InterfaceByIndex(int(sa.ZoneId)); err == nil {
+				a = a.WithZone(ifi.Name)
+			}
+		}
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, uint16(sa.Port)))
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: sa.Name, Net: "unix"}
+	}
+	return nil
+}
+
+func (s *linuxSys) SetNoDelay(fd FD, on bool) error {
+	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, boolInt(on))
+}
+
+func (s *linuxSys) SetKeepAlive(fd FD, on bool) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, boolInt(on))
+}
+
+func boolInt(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}

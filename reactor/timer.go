@@ -1,0 +1,110 @@
+package reactor
+
+import (
+	"container/heap"
+	"time"
+)
+
+// DelayedCall is a function that a loop will call once (Twisted's
+// IDelayedCall). Its methods are for the loop that made it.
+type DelayedCall struct {
+	loop  *Loop
+	fn    func()
+	when  time.Duration // on the loop's clock
+	seq   uint64        // order among equals, and what was added during a run
+	index int           // in the heap; -1 when it is not there
+}
+
+// CallLater calls fn after d, on the loop, after the I/O of its turn. With d of
+// 0 or less that is the loop's next turn. Loop only.
+func (l *Loop) CallLater(d time.Duration, fn func()) *DelayedCall {
+	t := &DelayedCall{loop: l, fn: fn, index: -1}
+	t.schedule(d)
+	return t
+}
+
+func (t *DelayedCall) schedule(d time.Duration) {
+	if d < 0 {
+		d = 0
+	}
+	l := t.loop
+	l.timerSeq++
+	t.when, t.seq = l.sys.Now()+d, l.timerSeq
+	if t.index >= 0 {
+		heap.Fix(&l.timers, t.index)
+		return
+	}
+	heap.Push(&l.timers, t)
+}
+
+// Cancel reports whether the call was still to come.
+func (t *DelayedCall) Cancel() bool {
+	if t.index < 0 {
+		return false
+	}
+	heap.Remove(&t.loop.timers, t.index)
+	return true
+}
+
+// Reset makes the call come d from now and reports whether it was still to come.
+func (t *DelayedCall) Reset(d time.Duration) bool {
+	if t.index < 0 {
+		return false
+	}
+	t.schedule(d)
+	return true
+}
+
+// Remaining is the time until the call, 0 when it is due, has come or was
+// cancelled.
+func (t *DelayedCall) Remaining() time.Duration {
+	if t.index < 0 {
+		return 0
+	}
+	return max(0, t.when-t.loop.sys.Now())
+}
+
+// runTimers calls what is due and was there before the run began, so that a
+// call that schedules itself with 0 can't hold the loop.
+func (l *Loop) runTimers() (ran bool) {
+	if len(l.timers) == 0 {
+		return false
+	}
+	last := l.timerSeq
+	for len(l.timers) > 0 {
+		t := l.timers[0]
+		if t.when > l.now || t.seq > last {
+			break
+		}
+		heap.Pop(&l.timers)
+		ran = true
+		t.fn()
+		l.settle()
+	}
+	return ran
+}
+
+// timerHeap is ordered by time, then by age.
+type timerHeap []*DelayedCall
+
+func (h timerHeap) Len() int { return len(h) }
+func (h timerHeap) Less(i, j int) bool {
+	return h[i].when < h[j].when || h[i].when == h[j].when && h[i].seq < h[j].seq
+}
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *timerHeap) Push(x any) {
+	t := x.(*DelayedCall)
+	t.index = len(*h)
+	*h = append(*h, t)
+}
+func (h *timerHeap) Pop() any {
+	old := *h
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	t.index = -1
+	return t
+}

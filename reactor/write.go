@@ -1,0 +1,305 @@
+package reactor
+
+import (
+	"fmt"
+)
+
+// Write queues p. Where nothing is queued before it, small pieces are gathered
+// until the callback returns and go out in one system call, and large ones go
+// straight from p.
+func (c *Conn) Write(p []byte) (int, error) {
+	if c.flags&flagNoWrite != 0 && !c.producing() {
+		return 0, nil
+	}
+	l := c.loop
+	if c.tls != nil {
+		return c.tls.write(c, p)
+	}
+	if c.out.n == 0 {
+		if l.gatherConn == nil || l.gatherConn == c {
+			if len(p) < directWrite && len(l.gather)+len(p) <= gatherSize {
+				l.gather = append(l.gather, p...)
+				l.gatherConn = c
+				return len(l.gather), nil
+			}
+			return c.writeThrough(p)
+		}
+	}
+	return c.enqueue(p)
+}
+
+// WriteSequence is Write for several pieces.
+func (c *Conn) WriteSequence(pieces [][]byte) (int, error) {
+	total := 0
+	for _, p := range pieces {
+		total += len(p)
+	}
+	queued := c.queued()
+	for _, p := range pieces {
+		n, err := c.Write(p)
+		if err != nil {
+			return 0, err
+		}
+		queued = n
+	}
+	return queued, nil
+}
+
+// producing tells whether a producer may still write: closing waits for it, so
+// what it writes counts.
+func (c *Conn) producing() bool {
+	return c.producer != nil && c.flags&(flagWriteClosed|flagFailed|flagLost|flagEmbryo) == 0
+}
+
+// queued is what was taken and not written.
+func (c *Conn) queued() int {
+	n := c.out.n
+	if c.loop.gatherConn == c {
+		n += len(c.loop.gather)
+	}
+	if c.tls != nil {
+		n += c.tls.plain.n
+	}
+	return n
+}
+
+// writeThrough writes what is gathered and p, and queues what the socket does
+// not take.
+func (c *Conn) writeThrough(p []byte) (int, error) {
+	l := c.loop
+	var n int
+	var err error
+	if l.gatherConn == c {
+		l.iov = append(l.iov[:0], l.gather, p)
+		n, err = l.sys.Writev(c.fd, l.iov)
+		if !c.wrote(n, err) {
+			return 0, nil
+		}
+		if n < len(l.gather) {
+			c.out.push(l, l.gather[n:])
+			n = 0
+		} else {
+			n -= len(l.gather)
+		}
+		l.gatherConn, l.gather = nil, l.gather[:0]
+	} else {
+		n, err = l.sys.Write(c.fd, p)
+		if !c.wrote(n, err) {
+			return 0, nil
+		}
+	}
+	if n == len(p) {
+		c.emptied()
+		return 0, nil
+	}
+	c.block()
+	return c.enqueue(p[n:])
+}
+
+// wrote counts a write's result, and reports whether the connection lives on.
+func (c *Conn) wrote(n int, err error) bool {
+	if n > 0 {
+		c.sent += uint64(n)
+		c.loop.turns.bytesOut += uint64(n)
+		c.active, c.progress = c.loop.now, c.loop.now
+	}
+	if err != nil && !again(err) {
+		c.fail(Lost, fmt.Errorf("write: %w", err))
+		return false
+	}
+	return true
+}
+
+// block waits for the socket to take more.
+func (c *Conn) block() {
+	if c.flags&flagBlocked == 0 {
+		c.flags |= flagBlocked
+		c.progress = c.loop.now
+		c.pend()
+	}
+}
+
+// enqueue queues p behind what is queued.
+func (c *Conn) enqueue(p []byte) (int, error) {
+	l := c.loop
+	if c.queued()+len(p) > l.r.cfg.MaxQueued {
+		if c.flags&flagBlocked == 0 && c.out.n > 0 {
+			c.flush()
+		}
+		if c.queued()+len(p) > l.r.cfg.MaxQueued {
+			c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), len(p), l.r.cfg.MaxQueued))
+			return 0, ErrOverLimit
+		}
+	}
+	if len(p) > 0 {
+		c.out.push(l, p)
+		c.dirty()
+	}
+	if c.flags&flagBlocked != 0 {
+		c.water()
+	}
+	return c.queued(), nil
+}
+
+// dirty has flush called at the end of the turn.
+func (c *Conn) dirty() {
+	if c.flags&(flagDirty|flagBlocked) == 0 {
+		c.flags |= flagDirty
+		c.loop.dirty = append(c.loop.dirty, c)
+	}
+}
+
+// flushGather sends what the callback wrote in small pieces.
+func (l *Loop) flushGather() {
+	c := l.gatherConn
+	l.gatherConn = nil
+	p := l.gather
+	l.gather = l.gather[:0]
+	if c.flags&(flagFailed|flagLost) != 0 {
+		return
+	}
+	if c.tls != nil {
+		c.tls.encrypt(c, p)
+		c.flush()
+		return
+	}
+	n, err := l.sys.Write(c.fd, p)
+	if !c.wrote(n, err) {
+		return
+	}
+	if n < len(p) {
+		c.out.push(l, p[n:])
+		c.block()
+		c.water()
+		return
+	}
+	c.emptied()
+}
+
+// flush offers the queue's front to the socket, once: what it does not take
+// waits for a WriteEvent, which is fair to the other connections.
+func (c *Conn) flush() {
+	l := c.loop
+	if c.flags&(flagFailed|flagLost) != 0 {
+		return
+	}
+	if c.out.n > 0 {
+		n, err := l.sys.Writev(c.fd, c.out.pieces(l.iov[:0]))
+		if !c.wrote(n, err) {
+			return
+		}
+		c.out.drop(l, n)
+	}
+	if c.out.n > 0 {
+		c.block()
+	} else {
+		if c.flags&flagBlocked != 0 {
+			c.flags &^= flagBlocked
+			c.pend()
+		}
+		c.emptied()
+	}
+	c.water()
+}
+
+// emptied is when all output is with the system.
+func (c *Conn) emptied() {
+	if c.producer != nil && c.flags&flagStreaming == 0 && c.flags&flagPull == 0 && c.queued() == 0 {
+		c.flags |= flagPull
+		c.pendNext()
+	}
+	if c.flags&(flagClosing|flagWriteClose) != 0 {
+		c.pend()
+	}
+}
+
+// water pauses and resumes reading and the producer at the watermarks.
+func (c *Conn) water() {
+	cfg := &c.loop.r.cfg
+	n := c.queued()
+	if n > cfg.HighWater && c.flags&flagAutoPaused == 0 {
+		c.flags |= flagAutoPaused
+		if c.producer != nil && c.flags&flagStreaming != 0 {
+			c.flags = c.flags&^flagTellResume | flagTellPause
+		}
+		c.pend()
+	} else if n <= cfg.LowWater && c.flags&flagAutoPaused != 0 {
+		c.flags &^= flagAutoPaused
+		if c.producer != nil && c.flags&flagStreaming != 0 {
+			if c.flags&flagTellPause != 0 {
+				c.flags &^= flagTellPause
+			} else {
+				c.flags |= flagTellResume
+			}
+		}
+		c.resumed()
+	}
+}
+
+// RegisterProducer has p told of the watermarks (streaming), or of each
+// emptying (not streaming).
+func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
+	if c.producer != nil {
+		return ErrBusy
+	}
+	c.producer = p
+	if c.flags&(flagFailed|flagLost) != 0 {
+		c.flags |= flagTellStop
+		c.pend()
+		return nil
+	}
+	c.flags &^= flagStreaming | flagTellPause | flagTellResume
+	switch {
+	case !streaming:
+		c.flags |= flagPull
+		if c.queued() > 0 {
+			c.flags &^= flagPull // at the emptying
+		} else {
+			c.pendNext()
+		}
+	default:
+		c.flags |= flagStreaming
+		if c.flags&flagAutoPaused != 0 {
+			c.flags |= flagTellPause
+			c.pend()
+		}
+	}
+	return nil
+}
+
+// UnregisterProducer lets closing go on.
+func (c *Conn) UnregisterProducer() {
+	c.producer = nil
+	c.flags &^= flagStreaming | flagPull | flagTellPause | flagTellResume | flagTellStop
+	c.pend()
+}
+
+// LoseConnection flushes and closes.
+func (c *Conn) LoseConnection() {
+	if c.flags&(flagClosing|flagFailed|flagLost) != 0 {
+		return
+	}
+	if c.flags&flagEmbryo != 0 {
+		c.fail(Aborted, nil)
+		return
+	}
+	c.flags |= flagClosing
+	c.progress = c.loop.now
+	c.pend()
+}
+
+// LoseWriteConnection flushes and closes our writing side.
+func (c *Conn) LoseWriteConnection() {
+	if c.flags&flagNoWrite != 0 {
+		return
+	}
+	c.flags |= flagWriteClose
+	c.progress = c.loop.now
+	c.pend()
+}
+
+// AbortConnection drops the queued output and resets.
+func (c *Conn) AbortConnection() { c.Abort(Aborted, nil) }
+
+// Abort is AbortConnection with the reason to be told.
+func (c *Conn) Abort(reason Reason, err error) { c.fail(reason, err) }
