@@ -1,0 +1,468 @@
+package reactor
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// portableSmall is the buffer with which an idle connection is read, and
+	// portableLarge the one for a connection that has just filled the last.
+	portableSmall, portableLarge = 1 << 10, 64 << 10
+	// portableAhead is what is read ahead of the protocol, in bytes of
+	// buffers; a peer that sends more is held back by the system. It is also
+	// how far behind unread bytes a FIN or a reset is seen.
+	portableAhead = 64 << 10
+	// portableBehind is what a socket takes and writes behind.
+	portableBehind = 64 << 10
+	// portablePiece is what one write of package net gets. After each there
+	// is progress to be seen, and this much room makes a socket writable.
+	portablePiece = 16 << 10
+	// portableRest is how long a large buffer waits for bytes.
+	portableRest = 100 * time.Millisecond
+)
+
+// portableBufs lends the buffers of one Sys, in the two sizes.
+type portableBufs struct{ small, large sync.Pool }
+
+// portableBuf is a buffer and the part of it that is filled and not taken.
+type portableBuf struct {
+	b    []byte
+	r, w int
+}
+
+func (s *portableBufs) get(large bool) *portableBuf {
+	pool, size := &s.small, portableSmall
+	if large {
+		pool, size = &s.large, portableLarge
+	}
+	if b, ok := pool.Get().(*portableBuf); ok {
+		return b
+	}
+	return &portableBuf{b: make([]byte, size)}
+}
+
+func (s *portableBufs) put(b *portableBuf) {
+	b.r, b.w = 0, 0
+	if len(b.b) == portableLarge {
+		s.large.Put(b)
+	} else {
+		s.small.Put(b)
+	}
+}
+
+// portableStream is a connection, or one that is being made.
+type portableStream struct {
+	readiness
+	sys    *portableSys
+	conn   net.Conn // nil while dialing; set once
+	cancel context.CancelFunc
+
+	dialing bool
+	closed  bool
+	givenUp bool  // the writer is to end
+	err     error // a failure that is to be told, once
+	dead    bool  // failed: nothing more can be sent
+
+	in      []*portableBuf // read and not taken
+	ahead   int            // bytes of their buffers
+	reading bool           // readIn runs
+	eof     bool           // the peer's end of file, behind in; or a failure's
+
+	out      []byte // taken and not yet with the writer
+	behind   int    // bytes of out and of what the writer has
+	writing  bool   // writeOut runs
+	shut     bool   // ShutdownWrite was called
+	shutDone bool
+}
+
+func (c *portableStream) attach(reg *registration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.set(reg) {
+		return false
+	}
+	if reg != nil {
+		c.startRead()
+	}
+	return true
+}
+
+func (c *portableStream) events() Events {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialing {
+		return 0
+	}
+	var ev Events
+	if len(c.in) > 0 || c.eof {
+		ev |= ReadEvent
+	}
+	if c.eof {
+		ev |= FinEvent
+	}
+	if c.dead || portableBehind-c.behind >= portablePiece {
+		ev |= WriteEvent
+	}
+	if c.eof && (c.dead || c.shutDone) {
+		ev |= HangupEvent
+	}
+	// While the reader runs it brings the bytes that came before the failure.
+	if c.err != nil && !c.reading {
+		ev |= ErrorEvent
+	}
+	return ev
+}
+
+// dialed takes Connect's outcome.
+func (c *portableStream) dialed(conn net.Conn, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dialing = false
+	if c.closed {
+		if err == nil {
+			conn.Close() // nobody has it
+		}
+		return
+	}
+	if err != nil {
+		c.err, c.dead, c.eof = portableErrno(err), true, true
+	} else {
+		c.conn = conn
+		if c.reg != nil {
+			c.startRead()
+		}
+	}
+	c.changed()
+}
+
+func (c *portableStream) connectResult() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialing {
+		return syscall.EINPROGRESS
+	}
+	if c.conn == nil {
+		return c.takeErr()
+	}
+	return nil
+}
+
+func (c *portableStream) takeErr() error {
+	err := c.err
+	c.err = nil
+	return err
+}
+
+func (c *portableStream) takeError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.takeErr()
+}
+
+func (c *portableStream) connected() net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
+}
+
+func (c *portableStream) addr() net.Addr {
+	if conn := c.connected(); conn != nil {
+		return conn.LocalAddr()
+	}
+	return nil
+}
+
+func (c *portableStream) read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil && c.err == nil {
+		return 0, syscall.ENOTCONN
+	}
+	n := 0
+	for n < len(p) && len(c.in) > 0 {
+		b := c.in[0]
+		k := copy(p[n:], b.b[b.r:b.w])
+		n += k
+		b.r += k
+		if b.r == b.w {
+			c.in = c.in[:copy(c.in, c.in[1:])]
+			c.ahead -= len(b.b)
+			c.sys.bufs.put(b)
+		}
+	}
+	if len(c.in) == 0 {
+		c.in = nil
+	}
+	c.startRead()
+	switch {
+	case n > 0:
+		return n, nil
+	case c.err != nil && !c.reading:
+		return 0, c.takeErr()
+	case c.eof:
+		return 0, nil
+	}
+	return 0, syscall.EAGAIN
+}
+
+// startRead reads on where there is room and nobody does. mu is held.
+func (c *portableStream) startRead() {
+	if c.reading || c.eof || c.closed || c.conn == nil || c.ahead >= portableAhead {
+		return
+	}
+	c.reading = true
+	go c.readIn()
+}
+
+// readIn reads ahead until there is no more room, or no more to come.
+func (c *portableStream) readIn() {
+	large := false
+	for {
+		b := c.sys.bufs.get(large)
+		if large {
+			c.readDeadline(portableRest)
+		}
+		n, err := c.conn.Read(b.b)
+		if large {
+			c.readDeadline(0)
+		}
+		c.mu.Lock()
+		timedOut := large && err != nil && portableErrno(err) == syscall.ETIMEDOUT && !c.closed
+		large = n == len(b.b)
+		more := c.arrived(b, n)
+		if err != nil && !timedOut {
+			more = false
+			c.ended(err)
+		}
+		if !more {
+			c.reading = false
+		}
+		if n > 0 || !more {
+			c.changed()
+		}
+		c.mu.Unlock()
+		if !more {
+			return
+		}
+	}
+}
+
+// readDeadline limits the next read, unless Close has ended it already.
+func (c *portableStream) readDeadline(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	var t time.Time
+	if d > 0 {
+		t = time.Now().Add(d)
+	}
+	c.conn.SetReadDeadline(t) // fails on a closed socket only, which the read tells
+}
+
+// arrived queues n bytes that were read into b, and reports whether there is
+// room for more. Small pieces share a buffer. mu is held.
+func (c *portableStream) arrived(b *portableBuf, n int) (more bool) {
+	if c.closed || n == 0 {
+		c.sys.bufs.put(b)
+		return !c.closed
+	}
+	if k := len(c.in); k > 0 && len(c.in[k-1].b)-c.in[k-1].w >= n {
+		last := c.in[k-1]
+		last.w += copy(last.b[last.w:], b.b[:n])
+		c.sys.bufs.put(b)
+		return true
+	}
+	b.w = n
+	c.in = append(c.in, b)
+	c.ahead += len(b.b)
+	return c.ahead < portableAhead
+}
+
+// ended takes the reader's end of file or failure. mu is held.
+func (c *portableStream) ended(err error) {
+	c.eof = true
+	if err == io.EOF {
+		return
+	}
+	c.dead = true
+	if c.err == nil && !c.closed {
+		c.err = portableErrno(err)
+	}
+}
+
+func (c *portableStream) write(pieces ...[]byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.conn == nil && c.err == nil:
+		return 0, syscall.ENOTCONN
+	case c.err != nil:
+		return 0, c.takeErr()
+	case c.dead || c.shut:
+		return 0, syscall.EPIPE
+	}
+	n := 0
+	for _, p := range pieces {
+		room := portableBehind - c.behind
+		if room < len(p) {
+			p = p[:room]
+		}
+		c.out = append(c.out, p...)
+		c.behind += len(p)
+		n += len(p)
+	}
+	if n == 0 {
+		for _, p := range pieces {
+			if len(p) > 0 {
+				return 0, syscall.EAGAIN
+			}
+		}
+		return 0, nil
+	}
+	if !c.writing {
+		c.writing = true
+		go c.writeOut()
+	}
+	return n, nil
+}
+
+// writeOut writes until nothing is left, then does what was to wait for that.
+func (c *portableStream) writeOut() {
+	var buf []byte
+	for {
+		c.mu.Lock()
+		if len(c.out) == 0 || c.dead {
+			c.out, c.behind, c.writing = nil, 0, false
+			closed := c.closed
+			if !closed {
+				c.finishShutdown()
+			}
+			c.changed()
+			c.mu.Unlock()
+			if closed {
+				c.conn.Close() // its writes have told what there is to tell
+				c.sys.sent(c)
+			}
+			return
+		}
+		buf, c.out = c.out, buf[:0]
+		c.mu.Unlock()
+		c.writePieces(buf)
+	}
+}
+
+// writePieces writes buf, and counts what the system has taken.
+func (c *portableStream) writePieces(buf []byte) {
+	for len(buf) > 0 {
+		n, err := c.conn.Write(buf[:min(len(buf), portablePiece)])
+		buf = buf[n:]
+		c.mu.Lock()
+		c.behind -= n
+		if err != nil && !(c.closed && n > 0 && c.extend()) {
+			c.failWrite(err)
+			c.mu.Unlock()
+			return
+		}
+		if c.closed {
+			c.extend()
+		}
+		c.changed()
+		c.mu.Unlock()
+	}
+}
+
+// extend gives a closed socket that makes progress more time. mu is held.
+func (c *portableStream) extend() bool {
+	return !c.givenUp && c.conn.SetWriteDeadline(time.Now().Add(c.sys.linger)) == nil
+}
+
+// giveUp ends a closed socket that still sends.
+func (c *portableStream) giveUp() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.givenUp = true
+	c.conn.SetWriteDeadline(time.Unix(1, 0)) // fails on a closed socket only
+}
+
+// failWrite is called with mu held.
+func (c *portableStream) failWrite(err error) {
+	c.dead = true
+	c.out = nil
+	if c.closed {
+		if tcp, ok := c.conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0) // bytes are lost, and the peer is to know
+		}
+		return
+	}
+	if c.err == nil {
+		c.err = portableErrno(err)
+	}
+}
+
+func (c *portableStream) shutdownWrite() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil || c.dead {
+		return syscall.ENOTCONN
+	}
+	if c.shut {
+		return nil
+	}
+	c.shut = true
+	if !c.writing {
+		return c.finishShutdown()
+	}
+	return nil
+}
+
+// finishShutdown closes the writing side once what was taken is written. mu is
+// held.
+func (c *portableStream) finishShutdown() error {
+	if !c.shut || c.shutDone || c.dead {
+		return nil
+	}
+	c.shutDone = true
+	c.changed()
+	if w, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		return portableErrno(w.CloseWrite())
+	}
+	return syscall.EOPNOTSUPP
+}
+
+// close ends the socket: at once, or when the writer is done. No lock is held
+// over net's Close, which waits for the reader to let go.
+func (c *portableStream) close(reset bool) error {
+	c.mu.Lock()
+	c.closed = true
+	for _, b := range c.in {
+		c.sys.bufs.put(b)
+	}
+	c.in = nil
+	conn, later := c.conn, c.writing && !c.dead && !reset
+	switch {
+	case conn == nil:
+		c.mu.Unlock()
+		c.cancel()
+		return nil
+	case later:
+		c.sys.stillSending(c)
+		conn.SetReadDeadline(time.Unix(1, 0)) // the reader ends
+		c.extend()
+		c.mu.Unlock()
+		return nil
+	case reset:
+		c.dead = true // the writer ends
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0) // fails on a dead socket only
+		}
+	}
+	c.mu.Unlock()
+	return conn.Close()
+}
