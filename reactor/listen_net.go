@@ -16,7 +16,7 @@ func listenNet(network, address string) (net.Listener, error) {
 	if network == "unix" {
 		removeStaleSocket(address)
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // SetTCPKeepAlive turns it on
 	lc.SetMultipathTCP(false)
 	return lc.Listen(context.Background(), network, address)
 }

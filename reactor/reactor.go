@@ -245,10 +245,10 @@ func (r *Reactor) Shutdown(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), r.Close())
+			return errors.Join(ctx.Err(), r.close(ctx))
 		}
 	}
-	return r.Close()
+	return r.close(ctx)
 }
 
 func (r *Reactor) closeListeners() {
@@ -265,10 +265,24 @@ func (r *Reactor) closeListeners() {
 	}
 }
 
+// closePatience is how long Close waits for bytes that a Sys has taken and not
+// yet given to the system.
+const closePatience = time.Second
+
 // Close ends the reactor at once: connections are closed with reason
 // ShuttingDown. It returns when all loops have ended. Any goroutine but the
 // loops'; a second call does nothing.
 func (r *Reactor) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	return r.close(ctx)
+}
+
+// ender is a Sys with something to end: bytes to send until ctx is done, a
+// descriptor to give back.
+type ender interface{ end(ctx context.Context) }
+
+func (r *Reactor) close(ctx context.Context) error {
 	r.draining.Store(true)
 	r.mu.Lock()
 	was, started := r.closed, r.started
@@ -289,6 +303,9 @@ func (r *Reactor) Close() error {
 			errs = append(errs, err)
 		}
 		<-l.done
+	}
+	if e, ok := r.sys.(ender); ok {
+		e.end(ctx)
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -38,6 +39,17 @@ func openSpare() int {
 		return -1
 	}
 	return fd
+}
+
+// end gives the spare descriptor back. What closed sockets have taken is the
+// system's to send.
+func (s *linuxSys) end(context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spare >= 0 {
+		unix.Close(s.spare)
+		s.spare = -1
+	}
 }
 
 func (s *linuxSys) Now() time.Duration { return time.Since(s.start) }
