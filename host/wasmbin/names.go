@@ -1,0 +1,163 @@
+package wasmbin
+
+import (
+	"slices"
+	"strings"
+)
+
+// NameSection is the name of the custom section with the module's, functions'
+// and locals' names (WebAssembly specification, appendix 7.4).
+const NameSection = "name"
+
+// subsections of the name section whose entries start with function indices
+const (
+	namesFunctions = 1
+	namesLocals    = 2
+	namesLabels    = 3
+)
+
+// custom gives the data of the first custom section of that name.
+func (m *Module) custom(name string) []byte {
+	for i := range m.Custom {
+		if m.Custom[i].Name == name {
+			return m.Custom[i].Data
+		}
+	}
+	return nil
+}
+
+// FunctionNames gives the names of functions by index. As the specification
+// demands of custom sections, one that can't be read counts as absent.
+func (m *Module) FunctionNames() map[uint32]string {
+	names := map[uint32]string{}
+	ok := eachSubsection(m.custom(NameSection), func(id byte, r *reader) {
+		if id != namesFunctions {
+			return
+		}
+		for range r.count(2, "names") {
+			i := r.u32("a function")
+			names[i] = r.name("a name")
+		}
+	})
+	if !ok {
+		return nil
+	}
+	return names
+}
+
+// eachSubsection walks over a name section and reports whether it is sound.
+func eachSubsection(b []byte, each func(id byte, r *reader)) bool {
+	r := &reader{b: b, where: NameSection}
+	for r.left() > 0 {
+		id := r.byte("a subsection")
+		body := r.bytes(int(r.u32("its size")), "a subsection")
+		if r.err != nil {
+			return false
+		}
+		sub := &reader{b: body, where: NameSection}
+		if each(id, sub); sub.err != nil {
+			return false
+		}
+	}
+	return r.err == nil
+}
+
+// ShiftNames returns a name section in which every function from index first
+// on has moved up by n. ok is false where the section can't be read.
+func ShiftNames(section []byte, first, n uint32) (shifted []byte, ok bool) {
+	out := make([]byte, 0, len(section)+len(section)/64+16)
+	shift := func(b []byte, r *reader) []byte {
+		i := r.u32("a function")
+		if i >= first {
+			i += n
+		}
+		return AppendU32(b, i)
+	}
+	ok = eachSubsection(section, func(id byte, r *reader) {
+		out = appendSized(append(out, id), func(b []byte) []byte {
+			if id != namesFunctions && id != namesLocals && id != namesLabels {
+				return append(b, r.b...)
+			}
+			entries := r.count(2, "names")
+			b = AppendU32(b, uint32(entries))
+			for range entries {
+				b = shift(b, r)
+				from := r.pos
+				if id == namesFunctions {
+					r.name("a name")
+				} else {
+					for range r.count(2, "names") {
+						r.u32("an index")
+						r.name("a name")
+					}
+				}
+				b = append(b, r.b[from:max(from, r.pos)]...)
+			}
+			r.done()
+			return b
+		})
+	})
+	return out, ok
+}
+
+// Producer is one entry of the producers section (WebAssembly tool
+// conventions): what made the module.
+type Producer struct {
+	Field   string // language, processed-by, sdk
+	Name    string
+	Version string
+}
+
+// Producers lists what made the module, in the order written; none where the
+// section is absent or can't be read.
+func (m *Module) Producers() []Producer {
+	r := &reader{b: m.custom("producers"), where: "producers"}
+	if r.left() == 0 {
+		return nil
+	}
+	var all []Producer
+	for range r.count(2, "fields") {
+		field := r.name("a field")
+		for range r.count(2, "values") {
+			all = append(all, Producer{field, r.name("a name"), r.name("a version")})
+		}
+	}
+	if r.err != nil {
+		return nil
+	}
+	return all
+}
+
+// Toolchain says in a few words what made the module, such as
+// "Rust 1.63.0, rustc 1.63.0"; "" where nothing tells.
+func (m *Module) Toolchain() string {
+	var parts []string
+	for _, field := range []string{"language", "processed-by", "sdk"} {
+		for _, p := range m.Producers() {
+			part := strings.TrimSpace(p.Name + " " + p.Version)
+			if p.Field == field && part != "" && !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return m.guessToolchain()
+	}
+	return strings.Join(parts, ", ")
+}
+
+// guessToolchain knows compilers that leave no producers section by what else
+// they leave.
+func (m *Module) guessToolchain() string {
+	switch {
+	case m.custom("go:buildid") != nil:
+		return "Go"
+	case m.custom("sourceMappingURL") != nil && m.exports("__new"), m.exports("__new") && m.exports("__pin"):
+		return "AssemblyScript"
+	}
+	return ""
+}
+
+func (m *Module) exports(name string) bool {
+	return slices.ContainsFunc(m.Exports, func(e Export) bool { return e.Name == name })
+}
