@@ -73,23 +73,37 @@ func (c *Conn) readProxyHeader() {
 	if size == 0 {
 		return
 	}
-	h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(c.proxied[:size])))
-	if err != nil {
-		c.refuseProxy(fmt.Errorf("%w: %w", errProxy, err))
+	if err := c.takeProxyHeader(c.proxied[:size]); err != nil {
+		c.refuseProxy(err)
 		return
 	}
 	c.proxied = c.proxied[size:]
-	if h.Command.IsProxy() { // LOCAL and UNKNOWN keep the socket's own addresses
-		if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
-			c.peer = unmap(a.AddrPort())
-		}
-		if a, ok := h.DestinationAddr.(*net.TCPAddr); ok {
-			c.local = unmap(a.AddrPort())
-		}
-	}
 	c.setupBy = 0
 	c.pendNext()
 	c.made()
+}
+
+// takeProxyHeader takes the addresses of a complete header. LOCAL and UNKNOWN
+// keep the socket's own, whatever follows them (sections 2.1 and 2.2 of the
+// PROXY protocol).
+func (c *Conn) takeProxyHeader(b []byte) error {
+	if b[0] == proxySigV2[0] && b[12] == 0x20 {
+		return nil
+	}
+	h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(b)))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProxy, err)
+	}
+	if !h.Command.IsProxy() {
+		return nil
+	}
+	if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
+		c.peer = unmap(a.AddrPort())
+	}
+	if a, ok := h.DestinationAddr.(*net.TCPAddr); ok {
+		c.local = unmap(a.AddrPort())
+	}
+	return nil
 }
 
 // proxyHeaderSize is the length of the header that b begins with, 0 while it is

@@ -288,12 +288,13 @@ func (c *portableStream) arrived(b *portableBuf, n int) (more bool) {
 // ended takes the reader's end of file or failure. mu is held.
 func (c *portableStream) ended(err error) {
 	c.eof = true
-	if err == io.EOF {
+	errno := portableErrno(err)
+	if err == io.EOF || c.closed && errno == syscall.ETIMEDOUT { // the latter is Close's doing: the writer goes on
 		return
 	}
 	c.dead = true
 	if c.err == nil && !c.closed {
-		c.err = portableErrno(err)
+		c.err = errno
 	}
 }
 

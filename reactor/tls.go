@@ -27,6 +27,10 @@ func (errAgain) Error() string   { return "no TLS record yet" }
 func (errAgain) Timeout() bool   { return true }
 func (errAgain) Temporary() bool { return true }
 
+// errTruncated is the end of the socket's bytes without a close_notify. It is
+// not io.EOF, which crypto/tls would pass on as an orderly end (RFC 8446, 6.1).
+var errTruncated = errors.New("closed without close_notify")
+
 // pipe is the net.Conn under a tls.Conn. During the handshake, which has a
 // goroutine of its own, its Read blocks; afterwards both sides are the loop's
 // and Read returns errAgain.
@@ -54,6 +58,8 @@ func (p *pipe) Read(b []byte) (int, error) {
 			return n, nil
 		case p.gone:
 			return 0, net.ErrClosed
+		case p.eof && p.up:
+			return 0, errTruncated
 		case p.eof:
 			return 0, io.EOF
 		case p.up:
@@ -282,8 +288,8 @@ func (t *tlsConn) deliver(c *Conn) {
 		case err == io.EOF:
 			c.eof()
 			return
-		case t.eof:
-			c.fail(Lost, fmt.Errorf("closed without close_notify: %w", err))
+		case errors.Is(err, errTruncated):
+			c.fail(Lost, err)
 			return
 		default:
 			c.fail(TLSFailure, err)

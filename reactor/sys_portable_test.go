@@ -1,0 +1,199 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// portablePair is a stream of s and the peer's end.
+func portablePair(t *testing.T, s *portableSys) (FD, *net.TCPConn) {
+	t.Helper()
+	l, err := s.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(l)
+	peer, err := net.Dial("tcp", s.LocalAddr(l).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	p, err := s.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Add(l, 1, ReadEvent); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Remove(l)
+	var ready [1]Ready
+	if n, err := p.Wait(ready[:], 10*time.Second); n != 1 || err != nil {
+		t.Fatalf("waited for the connection: %d events, %v", n, err)
+	}
+	fd, err := s.Accept(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd, peer.(*net.TCPConn)
+}
+
+// stuck writes to fd until it and the system take no more.
+func stuck(t *testing.T, s *portableSys, fd FD) {
+	t.Helper()
+	p := make([]byte, 64<<10)
+	c, err := s.stream(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := 0
+	for full < 5 {
+		n, err := s.Write(fd, p)
+		if err != nil && err != syscall.EAGAIN {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			full = 0
+			continue
+		}
+		full++
+		deadline := time.Now().Add(20 * time.Millisecond)
+		for c.events()&WriteEvent == 0 && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond) // the kernel has no event for "takes no more"
+		}
+	}
+}
+
+func TestPortableLingerIsBounded(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	s.linger = 30 * time.Millisecond
+	fd, peer := portablePair(t, s)
+	stuck(t, s, fd)
+	if err := s.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	s.end(context.Background()) // returns when the writer has given up
+	if _, err := io.Copy(io.Discard, peer); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the peer found %v, wanted a reset since bytes were dropped", err)
+	}
+}
+
+func TestPortableEndGivesUp(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	fd, _ := portablePair(t, s)
+	stuck(t, s, fd)
+	if err := s.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s.end(ctx)
+	if len(s.closing) != 0 {
+		t.Errorf("%d sockets still send", len(s.closing))
+	}
+}
+
+func TestPortableEndSends(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	fd, peer := portablePair(t, s)
+	stuck(t, s, fd)
+	if err := s.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, peer)
+		done <- err
+	}()
+	s.end(context.Background())
+	if err := <-done; err != nil {
+		t.Errorf("the peer found %v, wanted every byte and the end", err)
+	}
+}
+
+// TestPortableReadAheadIsBounded sends tiny pieces, each in a segment of its
+// own, to a connection that is not read.
+func TestPortableReadAheadIsBounded(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	fd, peer := portablePair(t, s)
+	defer s.Close(fd)
+	c, err := s.stream(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(fd, make([]byte, 1)); err != syscall.EAGAIN { // starts the reader
+		t.Fatal(err)
+	}
+	for range 2000 {
+		if _, err := peer.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := peer.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for buf := make([]byte, 7); ; {
+		c.mu.Lock()
+		ahead := c.ahead
+		c.mu.Unlock()
+		if ahead > portableAhead+portableLarge {
+			t.Fatalf("%d bytes of buffers hold what is not read", ahead)
+		}
+		n, err := s.Read(fd, buf)
+		if err == syscall.EAGAIN {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		got += n
+	}
+	if got != 2000 {
+		t.Errorf("got %d bytes of 2000", got)
+	}
+}
+
+func TestPortableCloseWhileDialing(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	defer s.end(context.Background())
+	// TEST-NET-1 (RFC 5737): nobody answers, or the system says so at once.
+	fd, err := s.Connect("tcp", "192.0.2.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ConnectResult(fd); err == nil {
+		t.Error("found a connection to nowhere")
+	}
+	if err := s.Close(fd); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPortableErrno(t *testing.T) {
+	for _, test := range []struct {
+		err, want error
+	}{
+		{nil, nil},
+		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, syscall.ECONNRESET},
+		{fmt.Errorf("wrapped: %w", syscall.EMFILE), syscall.EMFILE},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, syscall.ETIMEDOUT},
+		{context.DeadlineExceeded, syscall.ETIMEDOUT},
+		{&net.OpError{Op: "accept", Err: net.ErrClosed}, syscall.EBADF},
+		{errors.New("unheard of"), syscall.EIO},
+	} {
+		if got := portableErrno(test.err); got != test.want {
+			t.Errorf("%v: found %v, wanted %v", test.err, got, test.want)
+		}
+	}
+}
