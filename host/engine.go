@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
@@ -20,6 +21,8 @@ type engine struct {
 	name     string // compiler or interpreter
 	compiler bool
 	cache    wazero.CompilationCache
+
+	compiling atomic.Int32
 }
 
 // newEngine finds out whether machine code can be made and run here, which the
@@ -96,4 +99,11 @@ func (e *engine) newRuntime(ctx context.Context) wazero.Runtime {
 	return wazero.NewRuntimeWithConfig(ctx, cfg.WithCompilationCache(e.cache).WithCoreFeatures(api.CoreFeaturesV2))
 }
 
-func (e *engine) close(ctx context.Context) error { return e.cache.Close(ctx) }
+// close frees the cache, unless a compilation that was given up uses it still:
+// then it is left to the process's end.
+func (e *engine) close(ctx context.Context) error {
+	if e.compiling.Load() > 0 {
+		return nil
+	}
+	return e.cache.Close(ctx)
+}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/wirehost/wirehost/host/meter"
 )
 
 // Cause says what a trap was.
@@ -52,7 +54,11 @@ func (e *TrapError) Error() string {
 		text, _, _ = strings.Cut(e.Err.Error(), "\n")
 		text = ": " + strings.TrimSuffix(text, " (recovered by wazero)")
 	}
-	return fmt.Sprintf("plugin %s (%s) trapped in %s%s: %s%s", e.Plugin, e.Version, e.Export, on, e.Cause, text)
+	how := "trapped"
+	if e.Cause == CauseRefusedStart || e.Cause == CauseReceiveBuffer {
+		how = "failed"
+	}
+	return fmt.Sprintf("plugin %s (%s) %s in %s%s: %s%s", e.Plugin, e.Version, how, e.Export, on, e.Cause, text)
 }
 
 func (e *TrapError) Unwrap() error { return e.Err }
@@ -67,6 +73,27 @@ func (e *TrapError) Stack() string {
 		return ""
 	}
 	return stack
+}
+
+// trapCounts counts traps by cause. Any goroutine.
+type trapCounts struct {
+	mu     sync.Mutex
+	counts map[Cause]uint64
+}
+
+func (t *trapCounts) add(c Cause) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[Cause]uint64{}
+	}
+	t.counts[c]++
+}
+
+func (t *trapCounts) all() map[Cause]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
 }
 
 // violation is what a host call panics with when a guest breaks the contract.
@@ -91,6 +118,10 @@ func causeOf(err error) Cause {
 		return CauseHostCall
 	case errors.As(err, &x):
 		return CauseExit
+	case errors.Is(err, meter.ErrTime):
+		return CauseTime
+	case errors.Is(err, meter.ErrStack):
+		return CauseStack
 	}
 	for _, k := range runtimeErrors() {
 		if errors.Is(err, k.err) {

@@ -38,6 +38,7 @@ const (
 	flagTellStop                      // a producer was registered on a connection that is gone
 	flagNotified                      // close_notify was sent
 	flagTellUp                        // HandshakeCompleted is to be told
+	flagReset                         // the socket is to be reset, whatever the reason
 )
 
 // flagNoWrite is when writes are dropped.
@@ -99,8 +100,11 @@ func (c *Conn) pendNext() {
 // fail ends the connection: the protocol is told after the running callback.
 func (c *Conn) fail(reason Reason, err error) {
 	if c.flags&(flagFailed|flagLost) != 0 {
-		if c.flags&flagLinger != 0 {
-			c.release(false)
+		switch {
+		case c.flags&flagLinger != 0:
+			c.closeRead()
+		case c.flags&flagFailed != 0:
+			c.pend() // a panic may have come before it was told
 		}
 		return
 	}
@@ -178,15 +182,18 @@ func (c *Conn) advance() {
 	}
 }
 
-// end tells the protocol and lets go of the socket.
+// end tells the protocol and lets go of the socket, whatever the protocol's
+// callbacks do.
 func (c *Conn) end() {
 	l := c.loop
 	c.flags = c.flags&^flagFailed | flagLost
 	if l.gatherConn == c {
+		if len(l.gather) > 0 {
+			c.flags |= flagReset
+		}
 		l.gatherConn, l.gather = nil, l.gather[:0]
 	}
-	graceful := c.reason == Done && c.fd != 0
-	linger := graceful && c.flags&(flagEOF|flagEmbryo) == 0
+	linger := c.reason == Done && c.fd != 0 && c.flags&(flagEOF|flagEmbryo|flagReset) == 0
 	if linger && c.flags&flagWriteClosed == 0 {
 		if err := l.sys.ShutdownWrite(c.fd); err != nil {
 			linger = false
@@ -195,24 +202,49 @@ func (c *Conn) end() {
 	if c.tls != nil {
 		c.tls.stop()
 	}
+	defer c.letGo(linger)
+	defer c.tellLost()
 	if p := c.producer; p != nil {
 		c.producer = nil
 		p.StopProducing()
 	}
+}
+
+// tellLost is the protocol's last callback.
+func (c *Conn) tellLost() {
 	switch {
 	case c.proto != nil && c.flags&flagEmbryo == 0:
 		c.proto.ConnectionLost(c.reason, c.err)
 	case c.client != nil:
 		c.client.failed(c)
 	}
-	dropped := c.out.n > 0
+}
+
+// letGo is the end of a connection whose protocol was told. Where output was
+// dropped, the peer must not take the end for an orderly one.
+func (c *Conn) letGo(linger bool) {
+	l := c.loop
+	reset := resets(c.reason) || c.flags&flagReset != 0 || c.out.n > 0
 	c.out.clear(l)
+	c.flags &^= flagBlocked
 	c.proto, c.buffered, c.proxied = nil, nil, nil
-	if linger && !l.stopping() {
+	switch {
+	case linger && !l.stop:
 		c.linger()
-		return
+	case l.stop && !reset:
+		c.closeRead()
+	default:
+		c.release(reset)
 	}
-	c.release(resets(c.reason) || dropped)
+}
+
+// closeRead closes a socket whose input is read first, as far as it has come:
+// unread bytes would make the close a reset, and take away what we have sent.
+func (c *Conn) closeRead() {
+	if c.fd != 0 {
+		c.discard()
+	}
+	c.release(false)
 }
 
 // resets tells the reasons that end a connection with RST.
@@ -233,20 +265,28 @@ func (c *Conn) linger() {
 }
 
 func (c *Conn) drainLinger() {
+	if c.discard() {
+		c.release(false)
+	}
+}
+
+// discard reads what has come, but no more than a turn's share, and reports
+// whether that was all there will be.
+func (c *Conn) discard() (ended bool) {
 	buf := c.loop.buffer()
-	for {
+	for range maxDeliveries {
 		n, err := c.loop.sys.Read(c.fd, buf)
 		if err != nil && again(err) {
-			return
+			return false
 		}
 		if n == 0 || err != nil {
-			c.release(false)
-			return
+			return true
 		}
 		if n < len(buf) {
-			return
+			return false
 		}
 	}
+	return false
 }
 
 // release closes the socket and gives the slot back.
@@ -300,7 +340,7 @@ func (c *Conn) wantsRead() bool {
 			return false
 		}
 		if !c.tls.up {
-			return c.flags&(flagFailed|flagLost) == 0
+			return !c.tls.held && c.flags&(flagFailed|flagLost) == 0
 		}
 	}
 	return c.reading()
@@ -338,8 +378,8 @@ func (c *Conn) watch() {
 	case c.polled && want != c.want:
 		err = c.loop.poller.Modify(c.fd, c.token(), want)
 	case !c.polled && !(want == 0 && c.flags&flagHangup != 0):
-		c.polled = true
 		err = c.loop.poller.Add(c.fd, c.token(), want)
+		c.polled = err == nil
 	}
 	c.want = want
 	if err != nil {
@@ -405,8 +445,8 @@ func (c *Conn) again() {
 		c.flags &^= flagPull
 		if c.producer != nil && c.queued() == 0 {
 			c.producer.ResumeProducing()
+			c.loop.settle()
 		}
-		return
 	}
 	if c.reading() {
 		c.readAhead()

@@ -51,6 +51,10 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	l.count.Add(1)
 	l.r.connections.Add(1)
 	l.addConn(c)
+	if l.stopped {
+		c.tooLate()
+		return c
+	}
 	c.arm()
 	if ep.Scheme == "unix" {
 		c.flags |= flagUnix
@@ -70,6 +74,20 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 		_ = l.CallFromThread(func() { c.resolved(addrs, err) })
 	}()
 	return c
+}
+
+// maxTooLate bounds how often a loop that has ended says so to protocols that
+// answer with another Connect.
+const maxTooLate = 1000
+
+// tooLate fails a connection that a callback of the loop's end has asked for.
+func (c *Conn) tooLate() {
+	if c.loop.late++; c.loop.late > maxTooLate {
+		c.client.cancel()
+		c.release(false)
+		return
+	}
+	c.fail(ShuttingDown, ErrStopped)
 }
 
 func (c *Conn) resolved(addrs []netip.Addr, err error) {

@@ -44,12 +44,11 @@ type Listener struct {
 	r     *Reactor
 	fd    FD
 	ep    Endpoint
-	o     ListenOptions
 	token uint64
 	unix  bool
 
 	factory atomic.Pointer[Factory]
-	tls     atomic.Pointer[tls.Config]
+	options atomic.Pointer[ListenOptions]
 
 	count             atomic.Int64
 	accepted, refused atomic.Uint64
@@ -71,29 +70,37 @@ type ListenerStats struct {
 // Listen binds ep and has the system queue connections; none is taken before
 // Start. Any goroutine. The error is package net's.
 func (r *Reactor) Listen(ep Endpoint, f Factory, o ListenOptions) (*Listener, error) {
-	if o.Loop >= len(r.loops) || o.Loop < -1 {
-		return nil, fmt.Errorf("reactor: listen on %s: found loop %d, wanted -1 to %d", ep, o.Loop, len(r.loops)-1)
-	}
-	if ep.Scheme == "tls" && o.TLS == nil {
-		return nil, fmt.Errorf("reactor: listen on %s: found no certificate", ep)
-	}
-	if o.HandshakeTimeout <= 0 {
-		o.HandshakeTimeout = handshakeTimeout
+	o, err := r.checkOptions(ep, o)
+	if err != nil {
+		return nil, err
 	}
 	fd, err := r.sys.Listen(ep.network(), ep.address())
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, err)
 	}
-	ln := &Listener{r: r, fd: fd, ep: ep, o: o, unix: ep.Scheme == "unix", token: listenerToken | r.listenerSeq.Add(1)}
+	ln := &Listener{r: r, fd: fd, ep: ep, unix: ep.Scheme == "unix", token: listenerToken | r.listenerSeq.Add(1)}
 	if !ln.unix {
 		if a, ok := r.sys.LocalAddr(fd).(*net.TCPAddr); ok {
 			ln.ep.Port = uint16(a.Port)
 		}
 	}
-	ln.SetFactory(f)
-	ln.SetTLS(o.TLS)
+	ln.factory.Store(&f)
+	ln.options.Store(&o)
 	r.addListener(ln)
 	return ln, nil
+}
+
+func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, error) {
+	if o.Loop >= len(r.loops) || o.Loop < -1 {
+		return o, fmt.Errorf("reactor: listen on %s: found loop %d, wanted -1 to %d", ep, o.Loop, len(r.loops)-1)
+	}
+	if ep.Scheme == "tls" && o.TLS == nil {
+		return o, fmt.Errorf("reactor: listen on %s: found no certificate", ep)
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = handshakeTimeout
+	}
+	return o, nil
 }
 
 // Start takes connections from now on. Any goroutine.
@@ -108,12 +115,20 @@ func (ln *Listener) Start() error {
 // Endpoint is where it listens, with the port that the system chose for 0.
 func (ln *Listener) Endpoint() Endpoint { return ln.ep }
 
-// SetFactory changes who makes the protocols of connections from now on. Any
-// goroutine.
-func (ln *Listener) SetFactory(f Factory) { ln.factory.Store(&f) }
+// Configure changes the factory and the options of connections from now on. Any
+// goroutine. On an error nothing has changed.
+func (ln *Listener) Configure(f Factory, o ListenOptions) error {
+	o, err := ln.r.checkOptions(ln.ep, o)
+	if err != nil {
+		return err
+	}
+	ln.options.Store(&o)
+	ln.factory.Store(&f)
+	return nil
+}
 
-// SetTLS changes the certificate of connections from now on. Any goroutine.
-func (ln *Listener) SetTLS(c *tls.Config) { ln.tls.Store(c) }
+// tls is the listener's certificate, or nil.
+func (ln *Listener) tls() *tls.Config { return ln.options.Load().TLS }
 
 // Stats reads the counters. Any goroutine.
 func (ln *Listener) Stats() ListenerStats {
@@ -230,7 +245,7 @@ func (ln *Listener) refuse(why string) {
 
 // place gives a socket to its loop.
 func (ln *Listener) place(fd FD) {
-	r := ln.r
+	r, o := ln.r, ln.options.Load()
 	why := ""
 	switch {
 	case r.draining.Load():
@@ -239,7 +254,7 @@ func (ln *Listener) place(fd FD) {
 		why = "overload"
 	case r.cfg.MaxConnections > 0 && r.connections.Load() >= int64(r.cfg.MaxConnections):
 		why = "reactor.max_connections reached"
-	case ln.o.MaxConnections > 0 && ln.count.Load() >= int64(ln.o.MaxConnections):
+	case o.MaxConnections > 0 && ln.count.Load() >= int64(o.MaxConnections):
 		why = "the listener's max_connections reached"
 	}
 	if why != "" {
@@ -252,7 +267,7 @@ func (ln *Listener) place(fd FD) {
 	ln.accepted.Add(1)
 	ln.count.Add(1)
 	r.connections.Add(1)
-	l := r.pick(ln.o.Loop)
+	l := r.pick(o.Loop)
 	l.count.Add(1)
 	c := call{accepted: fd, listener: ln}
 	if err := l.post(c); err != nil {
@@ -272,8 +287,8 @@ func (l *Loop) dropAccepted(c call) {
 
 // adopt makes a connection of an accepted socket.
 func (l *Loop) adopt(a call) {
-	ln := a.listener
-	c := &Conn{loop: l, fd: a.accepted, listener: ln, flags: flagEmbryo, opened: l.now, active: l.now, idle: ln.o.IdleTimeout}
+	ln, o := a.listener, a.listener.options.Load()
+	c := &Conn{loop: l, fd: a.accepted, listener: ln, flags: flagEmbryo, opened: l.now, active: l.now, idle: o.IdleTimeout}
 	l.addConn(c)
 	if ln.unix {
 		c.flags |= flagUnix
@@ -288,7 +303,7 @@ func (l *Loop) adopt(a call) {
 			l.r.log.Debug("TCP_NODELAY", "err", err)
 		}
 	}
-	if ln.o.ProxyProtocol {
+	if o.ProxyProtocol {
 		c.awaitProxyHeader()
 		return
 	}
@@ -304,7 +319,7 @@ func (c *Conn) made() {
 	p, err := (*ln.factory.Load()).BuildProtocol(c)
 	if err != nil {
 		ln.refused.Add(1)
-		l.r.log.Debug("connection refused by its factory", "endpoint", ln.ep.String(), "err", err)
+		l.r.logRefusal(ln, c.Peer(), err)
 		c.release(false)
 		l.current = nil
 		return
@@ -314,7 +329,7 @@ func (c *Conn) made() {
 	}
 	c.attach(p)
 	if ln.ep.Scheme == "tls" {
-		c.startTLS(ln.tls.Load())
+		c.startTLS(ln.tls())
 	}
 	c.watch()
 	p.ConnectionMade(c)

@@ -1,10 +1,12 @@
 package reactor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +46,7 @@ type Loop struct {
 	timerSeq uint64
 
 	gather     []byte // small writes of the callback that runs now
+	gatherMax  int    // bytes that it may hold: gatherSize, or less under a small cap
 	gatherConn *Conn  // to whom they go
 	readBuf    []byte // for protocols without a buffer of their own; made when first needed
 	cipherBuf  []byte // TLS records as read; made when first needed
@@ -53,6 +56,7 @@ type Loop struct {
 	dirty      []*Conn // queued output to be tried at the end of the turn
 	next       []*Conn // to be looked at again in the next turn
 	spare      []*Conn // next's other half
+	spareAt    int     // how far it is worked off; short of its end after a panic
 	current    *Conn   // whose event is being told, for the panic report
 
 	listeners map[uint64]*Listener // by token; of the acceptor only
@@ -66,7 +70,9 @@ type Loop struct {
 	inbox   []call
 	stopped bool
 	taken   []call // the inbox's other half
+	takenAt int    // how far it is worked off; short of its end after a panic
 	stop    bool   // told to end; loop only
+	late    int    // Connects after the end
 	done    chan struct{}
 }
 
@@ -100,7 +106,7 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 	}
 	return &Loop{
 		r: r, index: index, sys: r.sys, poller: p, now: r.sys.Now(),
-		gather: make([]byte, 0, gatherSize), iov: make([][]byte, 0, 64),
+		gather: make([]byte, 0, gatherSize), gatherMax: min(gatherSize, r.cfg.MaxQueued), iov: make([][]byte, 0, 64),
 		listeners: map[uint64]*Listener{}, done: make(chan struct{}),
 	}, nil
 }
@@ -157,7 +163,14 @@ func (l *Loop) run() {
 	for !l.stop {
 		l.runTurns()
 	}
-	l.end()
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	for !l.end() {
+	}
+	if err := l.poller.Close(); err != nil {
+		l.r.log.Warn("closing a poller", "loop", l.index, "err", err)
+	}
 }
 
 // runTurns turns until the loop is told to stop, or until a native protocol
@@ -182,38 +195,43 @@ func (l *Loop) recovered(p any) {
 	}
 }
 
-// end runs what was still posted, so that no caller waits for ever, and closes.
-func (l *Loop) end() {
-	l.mu.Lock()
-	l.stopped = true
-	rest := l.inbox
-	l.inbox = nil
-	l.mu.Unlock()
-	for _, c := range rest {
-		if c.fn == nil {
-			l.dropAccepted(c)
+// end runs what was still posted, so that no caller waits for ever, and closes
+// the connections. It reports false when a protocol's panic has cut it short:
+// then it is to be called again.
+func (l *Loop) end() (ended bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.recovered(p)
 		}
-	}
-	for _, c := range rest {
-		if c.fn != nil {
-			c.fn()
-		}
-	}
+	}()
 	l.settle()
+	for l.runInbox() {
+	}
+	for l.failAll() {
+		l.settle()
+	}
+	return true
+}
+
+// failAll has the protocols of all connections told that the loop ends, and
+// reports whether there were any.
+func (l *Loop) failAll() (found bool) {
 	for _, c := range l.slots {
 		if c != nil {
 			c.fail(ShuttingDown, nil)
+			found = true
 		}
 	}
-	l.settle()
-	if err := l.poller.Close(); err != nil {
-		l.r.log.Warn("closing a poller", "loop", l.index, "err", err)
-	}
+	return found
 }
 
 // turn runs one iteration: what was posted, then ready sockets, then timers,
 // then output that was queued for connections other than the one in callback.
 func (l *Loop) turn(block bool) (progress bool) {
+	if len(l.pending) > 0 || l.gatherConn != nil { // a panic has left it
+		l.now = l.sys.Now()
+		l.settle()
+	}
 	progress = l.runInbox()
 	n := l.poll(block && !progress)
 	start := l.sys.Now()
@@ -223,7 +241,10 @@ func (l *Loop) turn(block bool) (progress bool) {
 	}
 	progress = l.runNext() || n > 0 || progress
 	progress = l.runTimers() || progress
-	l.flushDirty()
+	if len(l.dirty) > 0 {
+		l.flushDirty()
+		progress = true
+	}
 	if progress {
 		l.count1(start)
 	}
@@ -243,7 +264,7 @@ func (l *Loop) count1(start time.Duration) {
 // served without a trip through the kernel's sleep (RATIONALE.md).
 func (l *Loop) poll(block bool) int {
 	n := l.wait(0)
-	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 {
+	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) {
 		return n
 	}
 	runtime.Gosched()
@@ -275,25 +296,29 @@ func (l *Loop) hasInbox() bool {
 }
 
 func (l *Loop) runInbox() bool {
-	l.mu.Lock()
-	if len(l.inbox) == 0 {
+	if l.takenAt == len(l.taken) {
+		l.mu.Lock()
+		l.taken, l.inbox, l.takenAt = l.inbox, l.taken[:0], 0
 		l.mu.Unlock()
+	}
+	if len(l.taken) == 0 {
 		return false
 	}
-	l.taken, l.inbox = l.inbox, l.taken[:0]
-	l.mu.Unlock()
 	l.now = l.sys.Now()
-	for i := 0; i < len(l.taken); i++ {
-		c := l.taken[i]
-		l.taken[i] = call{}
-		if c.fn != nil {
+	for l.takenAt < len(l.taken) {
+		c := l.taken[l.takenAt]
+		l.taken[l.takenAt] = call{}
+		l.takenAt++
+		switch {
+		case c.fn != nil:
 			c.fn()
-		} else {
+		case l.stopped:
+			l.dropAccepted(c)
+		default:
 			l.adopt(c)
 		}
 		l.settle()
 	}
-	l.taken = l.taken[:0]
 	return true
 }
 
@@ -346,26 +371,31 @@ func (l *Loop) settle() {
 // runNext looks at the connections that asked for the next turn: pull
 // producers, and bytes that were read but not delivered.
 func (l *Loop) runNext() bool {
-	if len(l.next) == 0 {
+	if l.spareAt == len(l.spare) {
+		l.spare, l.next, l.spareAt = l.next, l.spare[:0], 0
+	}
+	if len(l.spare) == 0 {
 		return false
 	}
-	list := l.next
-	l.next = l.spare[:0]
-	for i, c := range list {
-		list[i] = nil
+	for l.spareAt < len(l.spare) {
+		c := l.spare[l.spareAt]
+		l.spare[l.spareAt] = nil
+		l.spareAt++
 		c.flags &^= flagNext
 		l.current = c
 		c.again()
 		l.settle()
 		l.current = nil
 	}
-	l.spare = list[:0]
 	return true
 }
 
 func (l *Loop) flushDirty() {
 	for i := 0; i < len(l.dirty); i++ {
 		c := l.dirty[i]
+		if c == nil { // tried before a panic cut the last round short
+			continue
+		}
 		l.dirty[i] = nil
 		c.flags &^= flagDirty
 		if c.flags&flagBlocked == 0 {
@@ -399,4 +429,23 @@ func (l *Loop) removeConn(c *Conn) {
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
 	l.turns.lost.Add(1)
+}
+
+// CloseIdle closes up to n connections that have had no byte for at least idle,
+// those that have waited longest first, with reason OverLimit and err, and tells
+// how many. Loop only.
+func (l *Loop) CloseIdle(n int, idle time.Duration, err error) int {
+	now := l.sys.Now()
+	var list []*Conn
+	for _, c := range l.slots {
+		if c != nil && c.proto != nil && c.flags&(flagFailed|flagLost|flagEmbryo) == 0 && now-c.active >= idle {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Conn) int { return cmp.Compare(a.active, b.active) })
+	list = list[:min(n, len(list))]
+	for _, c := range list {
+		c.fail(OverLimit, err)
+	}
+	return len(list)
 }

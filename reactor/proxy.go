@@ -28,11 +28,11 @@ var (
 // Only trusted sources may send one, since it is believed; a Unix socket's file
 // mode says whom to trust.
 func (c *Conn) awaitProxyHeader() {
-	if c.flags&flagUnix == 0 && !trusted(c.listener.o.ProxyFrom, c.peer.Addr()) {
+	if c.flags&flagUnix == 0 && !trusted(c.listener.options.Load().ProxyFrom, c.peer.Addr()) {
 		c.refuseProxy(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
 		return
 	}
-	c.setupBy = c.loop.sys.Now() + c.listener.o.HandshakeTimeout
+	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
 	c.watch()
 	c.arm()
 }

@@ -111,6 +111,9 @@ func New(cfg Config) (*Reactor, error) {
 // Backend is epoll or portable.
 func (r *Reactor) Backend() string { return r.backend }
 
+// Now is the time on the Sys's monotonic clock. Any goroutine.
+func (r *Reactor) Now() time.Duration { return r.sys.Now() }
+
 // Loops are the event loops. The caller must not change the slice.
 func (r *Reactor) Loops() []*Loop { return r.loops }
 
@@ -229,6 +232,11 @@ func (r *Reactor) await(done <-chan struct{}) {
 	<-done
 }
 
+// lingerPatience is how long Shutdown waits, when all protocols are done, for
+// their peers to close too. A socket that is closed before that resets a peer
+// that still sends, and takes away what it has not read yet.
+const lingerPatience = time.Second
+
 // drainPoll is how often Shutdown looks whether the connections have ended.
 const drainPoll = 10 * time.Millisecond
 
@@ -246,6 +254,14 @@ func (r *Reactor) Shutdown(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), r.close(ctx))
+		}
+	}
+	patience, cancel := context.WithTimeout(ctx, lingerPatience)
+	defer cancel()
+	for r.Connections() > 0 && patience.Err() == nil {
+		select {
+		case <-tick.C:
+		case <-patience.Done():
 		}
 	}
 	return r.close(ctx)
@@ -322,5 +338,3 @@ func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 
 // again tells the errors after which the same call may go well.
 func again(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
-
-func (l *Loop) stopping() bool { return l.stop || l.r.draining.Load() }

@@ -14,8 +14,10 @@ import (
 const (
 	// maxDeliveries is how many pieces of plain text a connection gets in a turn.
 	maxDeliveries = 16
-	// maxHandshake bounds what a peer may send before its handshake has ended.
-	maxHandshake = 1 << 20
+	// maxBacklog is how much the handshake may leave unread. A peer may send on
+	// right behind its last flight, long before the handshake's goroutine gets
+	// to run, so more is not an error: the socket is not read until then.
+	maxBacklog = 64 << 10
 )
 
 // errAgain is what the pipe returns when it is empty. crypto/tls keeps a read
@@ -45,6 +47,7 @@ type pipe struct {
 	up   bool
 	out  []byte // of the handshake
 	told bool   // the loop knows of out
+	held bool   // the loop does not read the socket, since in is full
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
@@ -64,6 +67,11 @@ func (p *pipe) Read(b []byte) (int, error) {
 			return 0, io.EOF
 		case p.up:
 			return 0, errAgain{}
+		}
+		if p.held {
+			p.held = false
+			// A loop that has ended has ended this pipe too.
+			_ = p.c.loop.CallFromThread(p.c.unhold)
 		}
 		p.cond.Wait()
 	}
@@ -114,6 +122,23 @@ func (p *pipe) feed(b []byte) {
 	p.cond.Signal()
 }
 
+// hold reports whether in is full. Then unhold is called when it is empty again.
+func (p *pipe) hold() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = !p.up && len(p.in) > maxBacklog
+	return p.held
+}
+
+// unhold has the socket read again. Loop.
+func (c *Conn) unhold() {
+	if c.tls != nil && c.tls.held {
+		c.tls.held = false
+		c.flags &^= flagFin | flagHangup
+		c.pend()
+	}
+}
+
 func (p *pipe) keep() {
 	p.mu.Lock()
 	switch {
@@ -152,6 +177,7 @@ type tlsConn struct {
 	pipe   *pipe
 	up     bool
 	eof    bool   // the socket's end of file, which is not TLS's
+	held   bool   // the socket is not read until the handshake has caught up
 	plain  output // written before the handshake has ended
 	cancel context.CancelFunc
 }
@@ -164,7 +190,7 @@ func (c *Conn) StartTLS() error {
 	if c.listener == nil || c.flags&(flagNoWrite|flagEmbryo) != 0 {
 		return ErrNotSupported
 	}
-	cfg := c.listener.tls.Load()
+	cfg := c.listener.tls()
 	if cfg == nil {
 		return ErrNotSupported
 	}
@@ -178,7 +204,7 @@ func (c *Conn) StartTLS() error {
 
 func (c *Conn) startTLS(cfg *tls.Config) {
 	c.beginTLS(func(p *pipe) *tls.Conn { return tls.Server(p, cfg) })
-	c.setupBy = c.loop.sys.Now() + c.listener.o.HandshakeTimeout
+	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
 }
 
 // beginTLS starts the handshake on a goroutine that ends with it.
@@ -212,6 +238,7 @@ func (t *tlsConn) shaken(c *Conn, err error) {
 	t.pipe.up = true
 	t.pipe.mu.Unlock()
 	t.up = true
+	c.unhold()
 	c.setupBy = 0
 	c.loop.current = c
 	if c.client != nil {
@@ -242,8 +269,9 @@ func (t *tlsConn) read(c *Conn, ev Events) {
 		if t.up {
 			t.deliver(c)
 			t.pipe.keep()
-		} else if t.backlog() > maxHandshake {
-			c.fail(TLSFailure, errors.New("TLS handshake: too many bytes"))
+		} else if t.pipe.hold() {
+			t.held = true
+			c.pend()
 		}
 		return
 	}
@@ -257,12 +285,6 @@ func (t *tlsConn) read(c *Conn, ev Events) {
 		t.deliver(c)
 	}
 	c.pend()
-}
-
-func (t *tlsConn) backlog() int {
-	t.pipe.mu.Lock()
-	defer t.pipe.mu.Unlock()
-	return len(t.pipe.in)
 }
 
 // deliver gives the protocol its plain text.
@@ -308,10 +330,11 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 	}
 	if !t.up {
 		t.plain.push(l, p)
+		c.water()
 		return c.queued(), nil
 	}
 	mine := l.gatherConn == c
-	if (mine || l.gatherConn == nil) && len(p) < directWrite && len(l.gather)+len(p) <= gatherSize {
+	if (mine || l.gatherConn == nil) && len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax {
 		l.gather = append(l.gather, p...)
 		l.gatherConn = c
 		return c.queued(), nil
@@ -326,6 +349,7 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 		c.flush()
 	} else {
 		c.dirty()
+		c.water()
 	}
 	return c.queued(), nil
 }

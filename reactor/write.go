@@ -9,7 +9,13 @@ import (
 // straight from p.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.flags&flagNoWrite != 0 && !c.producing() {
+		if c.flags&flagNoWrite == flagFailed && len(p) > 0 { // it would have been taken
+			c.flags |= flagReset
+		}
 		return 0, nil
+	}
+	if len(p) == 0 { // a system call for it could fail
+		return c.queued(), nil
 	}
 	l := c.loop
 	if c.tls != nil {
@@ -17,7 +23,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	if c.out.n == 0 {
 		if l.gatherConn == nil || l.gatherConn == c {
-			if len(p) < directWrite && len(l.gather)+len(p) <= gatherSize {
+			if len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax {
 				l.gather = append(l.gather, p...)
 				l.gatherConn = c
 				return len(l.gather), nil
@@ -156,6 +162,9 @@ func (l *Loop) flushGather() {
 	p := l.gather
 	l.gather = l.gather[:0]
 	if c.flags&(flagFailed|flagLost) != 0 {
+		if len(p) > 0 {
+			c.flags |= flagReset
+		}
 		return
 	}
 	if c.tls != nil {
@@ -220,7 +229,11 @@ func (c *Conn) water() {
 	if n > cfg.HighWater && c.flags&flagAutoPaused == 0 {
 		c.flags |= flagAutoPaused
 		if c.producer != nil && c.flags&flagStreaming != 0 {
-			c.flags = c.flags&^flagTellResume | flagTellPause
+			if c.flags&flagTellResume != 0 {
+				c.flags &^= flagTellResume
+			} else {
+				c.flags |= flagTellPause
+			}
 		}
 		c.pend()
 	} else if n <= cfg.LowWater && c.flags&flagAutoPaused != 0 {
@@ -302,4 +315,7 @@ func (c *Conn) LoseWriteConnection() {
 func (c *Conn) AbortConnection() { c.Abort(Aborted, nil) }
 
 // Abort is AbortConnection with the reason to be told.
-func (c *Conn) Abort(reason Reason, err error) { c.fail(reason, err) }
+func (c *Conn) Abort(reason Reason, err error) {
+	c.flags |= flagReset
+	c.fail(reason, err)
+}

@@ -34,6 +34,7 @@ type Reactor struct {
 	ClosedTimeout  time.Duration `koanf:"closed_timeout"`
 	WriteBuffer    WriteBuffer   `koanf:"write_buffer"`
 	MaxConnections int           `koanf:"max_connections"` // 0 = what the descriptor limit allows
+	MaxMemory      Size          `koanf:"max_memory"`      // resident memory of the process; 0 = what the control group or the machine has
 }
 
 // WriteBuffer holds a connection's output watermarks.
@@ -76,6 +77,8 @@ type Canary struct {
 // Limits bound what one plugin may take.
 type Limits struct {
 	Memory         Size          `koanf:"memory"`          // linear memory of an instance
+	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
+	Table          int           `koanf:"table"`           // elements of all tables of an instance
 	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback; start-up, save and restore ten times as long
 	Instances      int           `koanf:"instances"`       // at one time
 	Timers         int           `koanf:"timers"`          // of an instance

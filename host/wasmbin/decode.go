@@ -9,7 +9,8 @@ const (
 	MaxLocals  = 50_000 // of one function, parameters included
 	MaxParams  = 1_000
 	MaxResults = 1_000
-	MaxTargets = 65_520 // of one br_table
+	MaxTargets = 65_520    // of one br_table
+	MaxItems   = 1_000_000 // of one section or segment
 )
 
 // Decode reads a module. It checks that the structure is whole and that every
@@ -58,7 +59,11 @@ func (d *decoder) section() error {
 		return d.r.err
 	}
 	if id > SectionDataCount {
-		return &Error{Offset: start, Found: id.String(), Wanted: "a section of WebAssembly 2.0 (0 to 12)"}
+		found := id.String()
+		if id == 13 {
+			found = "a tag section (exception handling)"
+		}
+		return &Error{Offset: start, Found: found, Wanted: "a section of WebAssembly 2.0 (0 to 12)"}
 	}
 	if id != SectionCustom {
 		if id.place() <= d.last.place() {
@@ -113,7 +118,13 @@ func (d *decoder) read(id SectionID, r *reader) {
 
 // vector reads a length and as many items of at least size bytes each.
 func vector[T any](r *reader, size int, wanted string, read func(*T)) []T {
-	items := make([]T, r.count(size, wanted))
+	start := r.pos
+	n := r.count(size, wanted)
+	if n > MaxItems {
+		r.fail(start, fmt.Sprintf("%d %s", n, wanted), fmt.Sprintf("at most %d", MaxItems))
+		return nil
+	}
+	items := make([]T, n)
 	for i := range items {
 		if read(&items[i]); r.err != nil {
 			return nil
@@ -191,7 +202,14 @@ func readLimits(r *reader) Limits {
 	case 1:
 		l.HasMax = true
 	default:
-		r.fail(start, fmt.Sprintf("limits of form %#x", flags), "form 0 or 1 (shared and 64-bit memories are not supported)")
+		kind := "custom page sizes"
+		switch flags {
+		case 2, 3:
+			kind = "shared memory: threads"
+		case 4, 5, 6, 7:
+			kind = "64-bit addresses: memory64"
+		}
+		r.fail(start, fmt.Sprintf("limits of form %#x (%s)", flags, kind), "form 0 or 1")
 	}
 	l.Min = r.u32("a minimum")
 	if l.HasMax {
@@ -263,7 +281,7 @@ func (d *decoder) readMemories(r *reader) {
 
 func (d *decoder) oneMemory(r *reader, at, more int) {
 	if d.spaces.memories += more; d.spaces.memories > 1 {
-		r.fail(at, "a second memory", "at most one")
+		r.fail(at, "a second memory (multi-memory)", "at most one")
 	}
 }
 

@@ -30,7 +30,7 @@ func TestDecodeRefusals(t *testing.T) {
 		{"version cut", "\x00asm\x01\x00", 6, "the end", "version"},
 		{"component", "\x00asm\x0d\x00\x01\x00", 4, "component", "core module"},
 		{"version", "\x00asm\x02\x00\x00\x00", 4, "version 02 00 00 00", "01 00 00 00"},
-		{"unknown section", head + "\x0d\x00", 8, "section 13", "0 to 12"},
+		{"unknown section", head + "\x0d\x00", 8, "exception handling", "0 to 12"},
 		{"section cut", head + "\x01\x05\x01", 10, "the end after 1 of 5", "whole section"},
 		{"section too long", head + "\x01\x02\x00\x00", 11, "1 bytes more", "end of the section"},
 		{"section size", head + "\x01\xff\xff\xff\xff\xff", 9, "more than 32 bits", "its size"},
@@ -43,7 +43,8 @@ func TestDecodeRefusals(t *testing.T) {
 		{"no bodies", head + "\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00", 18, "0 bodies", "1"},
 		{"export", head + "\x07\x05\x01\x01a\x00\x03", 14, "function 3", "one of 0"},
 		{"start", head + "\x08\x01\x00", 10, "function 0", "one of 0"},
-		{"limits", head + "\x05\x03\x01\x03\x01", 11, "form 0x3", "shared"},
+		{"limits", head + "\x05\x03\x01\x03\x01", 11, "form 0x3 (shared memory: threads)", "form 0 or 1"},
+		{"memory64", head + "\x05\x03\x01\x04\x01", 11, "memory64", "form 0 or 1"},
 		{"limits crossed", head + "\x05\x04\x01\x01\x02\x01", 11, "maximum 1 below minimum 2", "met"},
 		{"pages", head + "\x05\x05\x01\x00\x81\x80\x04", 11, "65537 pages", "65536"},
 		{"two memories", head + "\x05\x05\x02\x00\x00\x00\x00", 13, "second memory", "one"},
@@ -105,11 +106,11 @@ func TestSignedNumbers(t *testing.T) {
 
 func TestRefusedInstructions(t *testing.T) {
 	tests := []struct{ name, code, found string }{
-		{"tail call", "\x12\x00\x0b", "instruction 0x12"},
-		{"atomic", "\xfe\x03\x00\x0b", "instruction 0xfe"},
-		{"try_table", "\x1f\x40\x00\x0b", "instruction 0x1f"},
-		{"relaxed simd", "\xfd\x80\x02\x0b", "instruction fd 80 02"},
-		{"simd gap", "\xfd\x9a\x01\x0b", "instruction 0xfd 154"},
+		{"tail call", "\x12\x00\x0b", "instruction 0x12 (tail calls)"},
+		{"atomic", "\xfe\x03\x00\x0b", "instruction 0xfe (threads)"},
+		{"try_table", "\x1f\x40\x00\x0b", "instruction 0x1f (exception handling)"},
+		{"relaxed simd", "\xfd\x80\x02\x0b", "instruction fd 80 02 (relaxed SIMD)"},
+		{"simd gap", "\xfd\x9a\x01\x0b", "instruction 0xfd 154,"},
 		{"misc", "\xfc\x12\x0b", "instruction fc 12"},
 		{"label", "\x0c\x01\x0b", "label 1"},
 		{"label in a table", "\x41\x00\x0e\x01\x00\x02\x0b", "label 2"},
@@ -119,8 +120,8 @@ func TestRefusedInstructions(t *testing.T) {
 		{"no end", "\x01", "the end of the body"},
 		{"after the end", "\x0b\x01", "instructions"},
 		{"block type", "\x02\x41\x0b\x0b", "block type -63"},
-		{"alignment", "\x41\x00\x28\x40\x00\x00\x0b", "alignment 2^64"},
-		{"memory", "\x3f\x01\x0b", "memory 1"},
+		{"alignment", "\x41\x00\x28\x40\x00\x00\x0b", "a memory index (multi-memory)"},
+		{"memory", "\x3f\x01\x0b", "memory 1 (multi-memory)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,8 +216,9 @@ func FuzzDecode(f *testing.F) {
 		m.FunctionNames()
 		m.Toolchain()
 		m.Producers()
-		if shifted, ok := ShiftNames(m.custom(NameSection), 1, 1); ok {
-			ShiftNames(shifted, 0, 1)
+		more := []FunctionName{{Index: 1 << 20, Name: "more"}}
+		if shifted, ok := ShiftNames(m.custom(NameSection), 1, 1, more); ok {
+			ShiftNames(shifted, 0, 1, nil)
 		}
 		if scanAll(m) != nil {
 			return

@@ -265,3 +265,16 @@ func (m *Module) FunctionTypes() []uint32 {
 	}
 	return append(types, m.Functions...)
 }
+
+// PassiveData is a data segment for memory.init.
+func PassiveData(init []byte) Data { return Data{Passive: true, Init: init, flags: 1} }
+
+// ActiveElement is an element segment that fills a table at the start.
+func ActiveElement(table uint32, offset Expr, functions []uint32) Element {
+	return Element{Table: table, Offset: offset, Type: Funcref, Functions: functions, flags: 2}
+}
+
+// PassiveElement is an element segment for table.init.
+func PassiveElement(functions []uint32) Element {
+	return Element{Mode: ElementPassive, Type: Funcref, Functions: functions, flags: 1}
+}

@@ -62,9 +62,16 @@ func eachSubsection(b []byte, each func(id byte, r *reader)) bool {
 	return r.err == nil
 }
 
+// FunctionName is a name for the function of an index.
+type FunctionName struct {
+	Index uint32
+	Name  string
+}
+
 // ShiftNames returns a name section in which every function from index first
-// on has moved up by n. ok is false where the section can't be read.
-func ShiftNames(section []byte, first, n uint32) (shifted []byte, ok bool) {
+// on has moved up by n, with the names of more, in ascending order, behind
+// those of the other functions. ok is false where the section can't be read.
+func ShiftNames(section []byte, first, n uint32, more []FunctionName) (shifted []byte, ok bool) {
 	out := make([]byte, 0, len(section)+len(section)/64+16)
 	shift := func(b []byte, r *reader) []byte {
 		i := r.u32("a function")
@@ -79,7 +86,11 @@ func ShiftNames(section []byte, first, n uint32) (shifted []byte, ok bool) {
 				return append(b, r.b...)
 			}
 			entries := r.count(2, "names")
-			b = AppendU32(b, uint32(entries))
+			added := more
+			if id != namesFunctions {
+				added = nil
+			}
+			b = AppendU32(b, uint32(entries+len(added)))
 			for range entries {
 				b = shift(b, r)
 				from := r.pos
@@ -92,6 +103,9 @@ func ShiftNames(section []byte, first, n uint32) (shifted []byte, ok bool) {
 					}
 				}
 				b = append(b, r.b[from:max(from, r.pos)]...)
+			}
+			for _, f := range added {
+				b = appendName(AppendU32(b, f.Index), f.Name)
 			}
 			r.done()
 			return b

@@ -68,11 +68,13 @@ const (
 	OpI32GtU       Opcode = 0x4b
 	OpI32LeU       Opcode = 0x4d
 	OpI64Eqz       Opcode = 0x50
+	OpI64LtS       Opcode = 0x53
 	OpI64GtU       Opcode = 0x56
 	OpI32Add       Opcode = 0x6a
 	OpI32Sub       Opcode = 0x6b
 	OpI32DivS      Opcode = 0x6d
 	OpI32RemU      Opcode = 0x70
+	OpI32Shl       Opcode = 0x74
 	OpI32ShrU      Opcode = 0x76
 	OpI64Add       Opcode = 0x7c
 	OpI64Sub       Opcode = 0x7d
@@ -116,6 +118,28 @@ func (op Opcode) String() string {
 		return fmt.Sprintf("instruction 0xfd %d", uint16(op-simdBase))
 	}
 	return "an unknown instruction"
+}
+
+// proposal names the addition to WebAssembly that an instruction which is not of
+// version 2.0 belongs to, "" where none is known. b starts with it.
+func proposal(b []byte) string {
+	switch b[0] {
+	case 0x06, 0x07, 0x08, 0x09, 0x0a, 0x18, 0x19, 0x1f:
+		return "exception handling"
+	case 0x12, 0x13:
+		return "tail calls"
+	case 0x14, 0x15, 0xd4, 0xd5, 0xd6:
+		return "typed function references"
+	case 0xd3, 0xfb:
+		return "garbage collection"
+	case 0xfd:
+		if len(b) > 2 && b[1] >= 0x80 && b[2] == 2 { // numbers from 256 on
+			return "relaxed SIMD"
+		}
+	case 0xfe:
+		return "threads"
+	}
+	return ""
 }
 
 // AppendOpcode appends the code of op.

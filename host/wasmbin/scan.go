@@ -212,6 +212,9 @@ func (s *Scanner) unknown(in *Instr) {
 	if in.Op == OpInvalid {
 		found = fmt.Sprintf("instruction % x", s.r.b[in.Start:min(s.r.pos, len(s.r.b))])
 	}
+	if name := proposal(s.r.b[in.Start:]); name != "" {
+		found += " (" + name + ")"
+	}
 	s.r.fail(in.Start, found, "an instruction of WebAssembly 2.0")
 }
 
@@ -261,14 +264,18 @@ func (s *Scanner) EachLabel(in *Instr, each func(label uint32)) {
 func (s *Scanner) memarg() {
 	at := s.r.pos
 	if align := s.r.u32("an alignment"); align > 4 {
-		s.r.fail(at, fmt.Sprintf("alignment 2^%d", align), "at most 2^4")
+		found := fmt.Sprintf("alignment 2^%d", align)
+		if align&64 != 0 {
+			found = "a memory index (multi-memory)"
+		}
+		s.r.fail(at, found, "an alignment of at most 2^4")
 	}
-	s.r.u32("an offset")
+	s.r.u32("an offset") // 64 bits with memory64, which no memory here has
 }
 
 func (s *Scanner) memory() {
 	at := s.r.pos
 	if m := s.r.byte("memory 0"); m != 0 {
-		s.r.fail(at, fmt.Sprintf("memory %d", m), "memory 0")
+		s.r.fail(at, fmt.Sprintf("memory %d (multi-memory)", m), "memory 0")
 	}
 }

@@ -1,0 +1,209 @@
+package abi
+
+import (
+	_ "embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+//go:embed ABI.md
+var page string
+
+// row is a line of one of ABI.md's tables.
+type row struct{ module, name, signature string }
+
+var (
+	moduleLine = regexp.MustCompile("^Module `(\\w+)`$")
+	tableLine  = regexp.MustCompile("^\\| (`[^|]*`) \\| ([^|]*) \\|")
+	nameIn     = regexp.MustCompile("`(\\w+)`")
+)
+
+// rows reads the tables of functions: what a guest exports comes before the
+// first module.
+func rows() []row {
+	module := ""
+	var list []row
+	for line := range strings.Lines(page) {
+		line = strings.TrimSpace(line)
+		if m := moduleLine.FindStringSubmatch(line); m != nil {
+			module = m[1]
+		}
+		if m := tableLine.FindStringSubmatch(line); m != nil {
+			for _, name := range nameIn.FindAllStringSubmatch(m[1], -1) {
+				list = append(list, row{module, name[1], m[2]})
+			}
+		}
+	}
+	return list
+}
+
+var typeIn = regexp.MustCompile(`\bi64\b|\bf64\b`)
+
+// shape is a signature as the page writes it: parameters by name, all of them
+// i32, results by type.
+func shape(s Signature) (params int, result string) {
+	result = "()"
+	if len(s.Results) > 0 {
+		result = s.Results[0].String()
+	}
+	return len(s.Params), result
+}
+
+func shapeOf(text string) (params int, result string) {
+	in, out, ok := strings.Cut(text, "->")
+	in = strings.Trim(strings.TrimSpace(in), "()")
+	if in != "" {
+		params = strings.Count(in, ",") + 1
+	}
+	result = "()"
+	if ok {
+		result = strings.TrimSpace(out)
+		if result == "ptr" {
+			result = "i32"
+		}
+	}
+	return params, result
+}
+
+func TestPageAndTable(t *testing.T) {
+	table := map[string]Signature{}
+	for _, e := range Exports() {
+		table["."+e.Name] = e.Signature
+	}
+	for _, i := range Imports() {
+		table[i.Key()] = i.Signature
+	}
+	seen := map[string]bool{}
+	for _, r := range rows() {
+		key := r.module + "." + r.name
+		sig, ok := table[key]
+		if !ok {
+			t.Errorf("ABI.md has %q, which the table has not", key)
+			continue
+		}
+		seen[key] = true
+		if r.name == ExportMemory {
+			continue
+		}
+		if typeIn.MatchString(strings.Split(r.signature, "->")[0]) {
+			t.Errorf("%s: a parameter that is no i32: this test can't compare it", key)
+		}
+		wantParams, wantResult := shape(sig)
+		if params, result := shapeOf(r.signature); params != wantParams || result != wantResult {
+			t.Errorf("%s: ABI.md says %s, the table %s", key, r.signature, sig)
+		}
+	}
+	for key := range table {
+		if !seen[key] {
+			t.Errorf("the table has %s, which ABI.md has not", key)
+		}
+	}
+}
+
+func TestPageAndCodes(t *testing.T) {
+	for _, s := range Statuses() {
+		want := strings.TrimSuffix(s.Status.String(), ")")
+		want = "`" + strings.Replace(want, " (", "` ", 1)
+		if !strings.Contains(strings.ReplaceAll(page, "\n", " "), want) {
+			t.Errorf("ABI.md has no %q", want)
+		}
+	}
+	flat := strings.ReplaceAll(page, "\n", " ")
+	for n, text := range Reasons() {
+		if want := fmt.Sprintf("%d %s", n, text); !strings.Contains(flat, want) {
+			t.Errorf("ABI.md has no reason %q", want)
+		}
+	}
+}
+
+// good is a module that can be hosted.
+func good() Module {
+	m := Module{Memory: &MemoryType{Min: 1}}
+	for _, e := range Exports() {
+		if e.Need == Must {
+			kind := KindFunction
+			if e.Name == ExportMemory {
+				kind = KindMemory
+			}
+			m.Exports = append(m.Exports, ModuleExport{e.Name, kind, e.Signature})
+		}
+	}
+	return m
+}
+
+func without(m Module, name string) Module {
+	m.Exports = slices.DeleteFunc(slices.Clone(m.Exports), func(e ModuleExport) bool { return e.Name == name })
+	return m
+}
+
+func with(m Module, name, signature string) Module {
+	m = without(m, name)
+	m.Exports = append(m.Exports, ModuleExport{name, KindFunction, sig(signature)})
+	return m
+}
+
+func importing(m Module, module, name, signature string) Module {
+	m.Imports = append(slices.Clone(m.Imports), ModuleImport{module, name, KindFunction, sig(signature)})
+	return m
+}
+
+func TestValidate(t *testing.T) {
+	memory := good()
+	memory.Imports = []ModuleImport{{"env", "memory", KindMemory, Signature{}}}
+	for _, c := range []struct {
+		name string
+		m    Module
+		want []string // parts of the faults, one each
+	}{
+		{"good", good(), nil},
+		{"all of WASI", importing(good(), ModuleWASI, "path_open", "iiiiillii:i"), nil},
+		{"no dataReceived", without(good(), ExportDataReceived), []string{"export dataReceived: found none, wanted (i32, i32, i32)"}},
+		{"two missing", without(without(good(), ExportConnectionMade), ExportConnectionLost), []string{"export connectionMade: found none", "export connectionLost: found none"}},
+		{"wrong signature", with(good(), ExportDataReceived, "ii"), []string{"export dataReceived: found (i32, i32), wanted (i32, i32, i32)"}},
+		{"other spelling", with(without(good(), ExportDataReceived), "data_received", "iii"), []string{"did you mean the export data_received?"}},
+		{"command", with(without(without(good(), ExportConnectionMade), ExportVersion), "_start", ""), []string{"abi_version_1: found none", "-buildmode=c-shared"}},
+		{"later version", with(without(good(), ExportVersion), "abi_version_2", ""), []string{"ABI version 2"}},
+		{"unknown import", importing(good(), "transport", "sendfile", "iii:i"), []string{"import transport.sendfile: found (i32, i32, i32) -> i32, wanted a function that the host gives"}},
+		{"import's case", importing(good(), "transport", "lose_connection", "i:i"), []string{"did you mean transport.loseConnection?"}},
+		{"import's module", importing(good(), "env", "write", "iii:i"), []string{`import_module("transport")`}},
+		{"import's signature", importing(good(), "transport", "write", "ii:i"), []string{"import transport.write: found (i32, i32) -> i32, wanted (i32, i32, i32) -> i32"}},
+		{"callLater alone", importing(good(), "reactor", "callLater", "i:i"), []string{"export delayedCall: found none, wanted (i32) (the module imports reactor.callLater)"}},
+		{"producer alone", importing(good(), "transport", "registerProducer", "ii:i"), []string{"pauseProducing", "resumeProducing", "stopProducing"}},
+		{"connect alone", importing(good(), "reactor", "connect", "iii:i"), []string{"clientConnectionFailed"}},
+		{"WASI too new", importing(good(), "wasi:io/streams@0.2.0", "read", "i:i"), []string{"component model", "preview 1"}},
+		{"WASI too much", importing(good(), ModuleWASI, "sock_open", "iii:i"), []string{"not a function of WASI preview 1"}},
+		{"Envoy", without(with(good(), "proxy_abi_version_0_2_0", ""), ExportVersion), []string{"a module for Envoy", "abi_version_1"}},
+		{"Extism", importing(good(), "extism:host/env", "input_length", ":l"), []string{"a module for Extism", "extism:host/env.input_length"}},
+		{"browser", importing(good(), "gojs", "runtime.wasmExit", "i"), []string{"GOOS=wasip1"}},
+		{"AssemblyScript", importing(good(), "env", "abort", "iiii"), []string{"--use abort="}},
+		{"memory imported", without(memory, ExportMemory), []string{"--import-memory", "the host gives functions only"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			faults := Validate(c.m)
+			if len(faults) != len(c.want) && c.name != "command" {
+				t.Errorf("found %d faults, wanted %d: %v", len(faults), len(c.want), faults)
+			}
+			var all []string
+			for _, f := range faults {
+				all = append(all, f.String())
+			}
+			for _, want := range c.want {
+				if !strings.Contains(strings.Join(all, "\n"), want) {
+					t.Errorf("no fault says %q:\n%s", want, strings.Join(all, "\n"))
+				}
+			}
+		})
+	}
+}
+
+func TestPack(t *testing.T) {
+	if ptr, size := Unpack(Pack(0xdeadbeef, 0x12345678)); ptr != 0xdeadbeef || size != 0x12345678 {
+		t.Errorf("%#x, %#x", ptr, size)
+	}
+	if Pack(1, 2) != 1<<32|2 {
+		t.Errorf("%#x", Pack(1, 2))
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValueSizeMakesWholeMessages(t *testing.T) {
+	for _, size := range []int{64, 128, 1 << 10, 16 << 10} {
+		v := strings.Repeat("x", valueSize(size))
+		msg := "*3\r\n$3\r\nSET\r\n$16\r\nkey:__rand_int__\r\n$" + strconv.Itoa(len(v)) + "\r\n" + v + "\r\n"
+		if len(msg) != size {
+			t.Errorf("a message of %d bytes, wanted %d", len(msg), size)
+		}
+	}
+}
+
+func TestParseRedis(t *testing.T) {
+	const head = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"` + "\n"
+	for _, c := range []struct {
+		name, out string
+		want      sample
+	}{
+		{"after a warning", "WARN: could not fetch server CONFIG\n" + head + `"SET","90000.00","0.5","0.1","0.28","0.3","0.40","2"` + "\n", sample{rps: 90000, p50: 0.28, p99: 0.4}},
+		{"nothing", "", nil},
+		{"no values", head, nil},
+		{"no number", head + `"SET","many","0.5","0.1","0.28","0.3","0.40","2"` + "\n", nil},
+		{"another version", `"test","rps"` + "\n" + `"SET","90000.00"` + "\n", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parseRedis(c.out)
+			if (err == nil) != (c.want != nil) || fmt.Sprint(got) != fmt.Sprint(c.want) && c.want != nil {
+				t.Fatalf("found %v, %v, wanted %v", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestRatioIsOfTheSameRound(t *testing.T) {
+	of := []sample{{cpuUs: 1}, {cpuUs: 20}, {cpuUs: 3}}
+	to := []sample{{cpuUs: 2}, {cpuUs: 40}, {cpuUs: 4}}
+	if got := ratio(of, to, cpuUs); got != 0.5 {
+		t.Fatalf("found %g, wanted 0.5", got)
+	}
+	if got := ratio(of, nil, cpuUs); got != 0 {
+		t.Fatalf("found %g, wanted 0: not known", got)
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	r := []result{
+		{key: key{"c1", "wasm/loop"}, ToNet: 0.7},
+		{key: key{"c50", "wasm/loop"}, ToNet: 0.96},
+		{key: key{"accept", "wasm/loop"}, Medians: sample{rps: 4999}},
+	}
+	var got []string
+	for _, v := range verdicts(r) {
+		got = append(got, fmt.Sprint(v.Name, " ", v.Met))
+	}
+	want := []string{"CPU to net, 1 connection true", "CPU to net, 50 connections false", "connections a second, each new false"}
+	if strings.Join(got, "; ") != strings.Join(want, "; ") {
+		t.Fatalf("found %q, wanted %q", got, want)
+	}
+}
+
+// listen serves each connection with fn.
+func listen(t *testing.T, fn func(net.Conn)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go fn(c)
+		}
+	}()
+	return ln.Addr().String()
+}
+
+func TestCheckContentFindsOldBytes(t *testing.T) {
+	honest := listen(t, func(c net.Conn) { echo(c, make([]byte, 4096)) })
+	if err := checkContent(honest, 4, 64, 16); err != nil {
+		t.Fatal(err)
+	}
+	// The right counts, from a buffer that is never read into again.
+	stale := listen(t, func(c net.Conn) {
+		defer c.Close()
+		first, buf := make([]byte, 4096), make([]byte, 4096)
+		for n := 0; ; n++ {
+			into := buf
+			if n == 0 {
+				into = first
+			}
+			k, err := c.Read(into)
+			if err != nil {
+				return
+			}
+			if _, err := c.Write(first[:k]); err != nil {
+				return
+			}
+		}
+	})
+	if err := checkContent(stale, 2, 64, 1); err == nil {
+		t.Fatal("found no fault in a server that echoes old bytes")
+	}
+}
+
+func TestLoadComparesContent(t *testing.T) {
+	zeros := listen(t, func(c net.Conn) {
+		defer c.Close()
+		buf := make([]byte, 64)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			c.Write(make([]byte, n))
+		}
+	})
+	w := worker{addr: zeros, size: 64}
+	c, err := w.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(checkTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	msg := make([]byte, 64)
+	fill(msg, 1)
+	if err := exchange(c, msg, make([]byte, 64)); err == nil {
+		t.Fatal("found no fault in a server that sends zeros")
+	}
+}
+
+func TestServingFindsTheAddress(t *testing.T) {
+	for line, want := range map[string]string{
+		"listening 127.0.0.1:5": "127.0.0.1:5",
+		`2026-11-23T20:44:50Z [INFO]  ready: listening="tcp://127.0.0.1:6 tcp://127.0.0.1:7"`: "127.0.0.1:6",
+		"2026-11-23T20:44:50Z [INFO]  ready: listening=tcp://127.0.0.1:8":                     "127.0.0.1:8",
+		"2026-11-23T20:44:50Z [INFO]  listening: endpoint=tcp://127.0.0.1:9":                  "",
+	} {
+		to := make(chan string, 1)
+		listening(strings.NewReader("other\n"+line+"\nmore\n"), to, &tail{})
+		if got := <-to; got != want {
+			t.Errorf("%s: found %q, wanted %q", line, got, want)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Names of what is measured. Units are in them.
+const (
+	cpuUs   = "cpu_us" // server's, per request
+	rps     = "per_second"
+	p50     = "p50_ms"
+	p99     = "p99_ms"
+	perConn = "bytes_per_connection"
+	empty   = "empty_cache_s"
+	warm    = "warm_cache_s"
+	others  = "others" // processors that other programs took
+)
+
+// sample is what one run measured.
+type sample map[string]float64
+
+// benchCase is one way to load a server.
+type benchCase struct {
+	name, title string
+	conns       int
+	size        int // bytes in a message
+	inFlight    int
+	tls         bool
+	rate        int      // messages a second, roughly: how many fill a run
+	metrics     []string // the first is what ratios are of
+	run         func(b *bench, c *benchCase, s server) (sample, error)
+}
+
+var (
+	loadMetrics = []string{cpuUs, rps, p50, p99}
+	idleMetrics = []string{perConn}
+)
+
+func cases() []*benchCase {
+	return []*benchCase{
+		{"c1", "1 connection, 64 B", 1, 64, 1, false, 20000, loadMetrics, (*bench).redis},
+		{"c50", "50 connections, 64 B", 50, 64, 1, false, 90000, loadMetrics, (*bench).redis},
+		{"c50p16", "50 connections, 64 B, 16 in flight on each", 50, 64, 16, false, 1000000, loadMetrics, (*bench).redis},
+		{"c50x16k", "50 connections, 16 KiB", 50, 16 << 10, 1, false, 60000, loadMetrics, (*bench).redis},
+		{"accept", "A new connection for each message of 1 B, 64 at a time", 64, 1, 1, false, 8000, loadMetrics, (*bench).own},
+		{"idle", "Idle connections after one message of 64 B", idleConnections, 64, 1, false, 0, idleMetrics, (*bench).idle},
+		{"tls", "TLS 1.3, 50 connections, 1 KiB", 50, 1 << 10, 1, true, 100000, loadMetrics, (*bench).own},
+		{"tlsidle", "Idle TLS connections after one message of 64 B", 1000, 64, 1, true, 0, idleMetrics, (*bench).idle},
+		{"ready", "From exec to ready, on all processors", 0, 0, 0, false, 0, []string{warm, empty}, (*bench).ready},
+	}
+}
+
+func caseNames() []string {
+	var names []string
+	for _, c := range cases() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// serve starts s for a case on the servers' processor.
+func (b *bench) serve(c *benchCase, s server) (*process, error) {
+	argv, err := s.argv(b, c)
+	if err != nil {
+		return nil, skipped{err}
+	}
+	return start(b.ctx, b.o.serverCPU, argv)
+}
+
+// skipped is why a server has no result in a case.
+type skipped struct{ error }
+
+func (s skipped) Unwrap() error { return s.error }
+
+// redis drives a server with redis-benchmark, whose requests are valid replies:
+// a SET of a value such that a message has the case's size.
+func (b *bench) redis(c *benchCase, s server) (sample, error) {
+	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
+		_, port, err := net.SplitHostPort(p.addr)
+		if err != nil {
+			return nil, 0, err
+		}
+		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), "redis-benchmark", "-h", "127.0.0.1", "-p", port, "--csv",
+			"-t", "set", "-d", strconv.Itoa(valueSize(c.size)), "-c", strconv.Itoa(c.conns), "-P", strconv.Itoa(c.inFlight), "-n", strconv.Itoa(requests))
+		if err != nil {
+			return nil, 0, err
+		}
+		m, err := parseRedis(out)
+		return m, used, err
+	})
+}
+
+// valueSize is -d for a whole message of size bytes. The request is
+// *3 $3 SET $16 key:__rand_int__ $LEN VALUE, each followed by CRLF.
+func valueSize(size int) int {
+	const fixed = len("*3\r\n$3\r\nSET\r\n$16\r\nkey:__rand_int__\r\n$\r\n\r\n")
+	d := size - fixed
+	for d+len(strconv.Itoa(d)) > size-fixed {
+		d--
+	}
+	return d
+}
+
+// parseRedis reads redis-benchmark --csv: a line of names, a line of values.
+func parseRedis(out string) (sample, error) {
+	_, out, found := strings.Cut(out, `"test",`)
+	if !found {
+		return nil, fmt.Errorf("redis-benchmark: found no CSV in %q", out)
+	}
+	rows, err := csv.NewReader(strings.NewReader(`"test",` + out)).ReadAll()
+	if err != nil || len(rows) < 2 {
+		return nil, fmt.Errorf("redis-benchmark: found %d rows, wanted 2: %w", len(rows), errors.Join(err))
+	}
+	m := sample{}
+	names := map[string]string{"rps": rps, "p50_latency_ms": p50, "p99_latency_ms": p99}
+	for i, column := range rows[0] {
+		if name := names[column]; name != "" {
+			if m[name], err = strconv.ParseFloat(rows[1][i], 64); err != nil {
+				return nil, fmt.Errorf("redis-benchmark: %s: %w", column, err)
+			}
+		}
+	}
+	if len(m) != len(names) {
+		return nil, fmt.Errorf("redis-benchmark: found columns %q, wanted rps, p50_latency_ms and p99_latency_ms", rows[0])
+	}
+	return m, nil
+}
+
+// own drives a server with this program's own client, "bench load".
+func (b *bench) own(c *benchCase, s server) (sample, error) {
+	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
+		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr, fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"),
+			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--requests", strconv.Itoa(requests))
+		if err != nil {
+			return nil, 0, err
+		}
+		var r loadResult
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			return nil, 0, fmt.Errorf("bench load: found %q: %w", out, err)
+		}
+		return sample{rps: float64(r.Requests) / r.Seconds, p50: r.P50, p99: r.P99}, used, nil
+	})
+}
+
+// runTimeout is far above what one run takes.
+func (b *bench) runTimeout() time.Duration {
+	return time.Minute + time.Duration(20*b.o.seconds*float64(time.Second))
+}
+
+// idle opens connections, sends one message on each, and looks at what the
+// server's resident memory has grown by.
+func (b *bench) idle(c *benchCase, s server) (m sample, err error) {
+	conns := c.conns
+	if s.name == "wasm-go/connection" {
+		conns = min(conns, 500) // megabytes each
+	}
+	p, err := b.serve(c, s)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = p.end(err) }()
+	time.Sleep(settle)
+	before, err := p.rss()
+	if err != nil {
+		return nil, err
+	}
+	w := worker{addr: p.addr, size: c.size, tls: c.tls}
+	msg, got := make([]byte, c.size), make([]byte, c.size)
+	var open []net.Conn
+	defer func() {
+		for _, c := range open {
+			c.Close()
+		}
+	}()
+	for n := range conns {
+		conn, err := w.dial()
+		if err != nil {
+			return nil, fmt.Errorf("connection %d of %d: %w", n, conns, err)
+		}
+		open = append(open, conn)
+		fill(msg, uint64(n))
+		if err := conn.SetDeadline(time.Now().Add(checkTimeout)); err != nil {
+			return nil, err
+		}
+		if err := exchange(conn, msg, got); err != nil {
+			return nil, fmt.Errorf("connection %d of %d: %w", n, conns, err)
+		}
+		if err := b.ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	time.Sleep(settle)
+	after, err := p.rss()
+	if err != nil {
+		return nil, err
+	}
+	return sample{perConn: float64(after-before) / float64(conns)}, nil
+}
+
+// settle is how long a server may rest before its memory is looked at.
+const settle = 500 * time.Millisecond
+
+// ready starts a host twice with a cache folder of its own: empty, then warm.
+func (b *bench) ready(c *benchCase, s server) (sample, error) {
+	if !strings.HasPrefix(s.name, "wasm") && s.name != commandServer {
+		return nil, skipped{errNothing}
+	}
+	dir, err := os.MkdirTemp(b.dir, "cache-")
+	if err != nil {
+		return nil, err
+	}
+	mine := *b
+	mine.cache = filepath.Join(dir, "modules")
+	m := sample{}
+	for _, metric := range []string{empty, warm} {
+		argv, err := s.argv(&mine, c)
+		if err != nil {
+			return nil, skipped{err}
+		}
+		p, err := start(b.ctx, anyCPU, argv)
+		if err != nil {
+			return nil, err
+		}
+		m[metric] = p.ready.Seconds()
+		p.stop()
+	}
+	return m, nil
+}

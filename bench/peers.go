@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+)
+
+// serveNet is the usual Go server: package net, a goroutine for each
+// connection, each with a buffer of its own.
+func serveNet(o serveOptions, stdout io.Writer) error {
+	var ln net.Listener
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	addr := ln.Addr()
+	if o.tls {
+		cert, err := selfSigned()
+		if err != nil {
+			return err
+		}
+		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
+	}
+	fmt.Fprintln(stdout, "listening", addr)
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go echo(c, make([]byte, o.buffer))
+	}
+}
+
+func echo(c net.Conn, buf []byte) {
+	defer c.Close()
+	for {
+		n, err := c.Read(buf)
+		if n > 0 {
+			if _, err := c.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// gnetEcho is gnet's own way to echo.
+type gnetEcho struct {
+	gnet.BuiltinEventEngine
+	booted func()
+}
+
+func (s *gnetEcho) OnBoot(gnet.Engine) gnet.Action { s.booted(); return gnet.None }
+
+func (s *gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
+	buf, err := c.Next(-1)
+	if err != nil {
+		return gnet.Close
+	}
+	if _, err := c.Write(buf); err != nil {
+		return gnet.Close
+	}
+	return gnet.None
+}
+
+// serveGnet is gnet with one event loop.
+func serveGnet(_ serveOptions, stdout io.Writer) error {
+	addr, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	return gnet.Run(&gnetEcho{booted: func() { fmt.Fprintln(stdout, "listening", addr) }}, "tcp://"+addr,
+		gnet.WithNumEventLoop(1), gnet.WithTCPNoDelay(gnet.TCPNoDelay))
+}
+
+// freeAddress is a loopback address on which nobody listens. For servers that
+// can't say which port 0 became.
+func freeAddress() (string, error) {
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// raiseLimit takes all the file descriptors that the system allows.
+func raiseLimit() error {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return err
+	}
+	lim.Cur = lim.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return fmt.Errorf("RLIMIT_NOFILE of %d: %w", lim.Max, err)
+	}
+	if lim.Max < idleConnections+100 {
+		return errors.New("RLIMIT_NOFILE: found a hard limit below what the idle case needs")
+	}
+	return nil
+}

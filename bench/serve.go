@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	_ "net/http/pprof"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// serveOptions are the flags of "bench serve NAME": one server, on a port that
+// the system chooses and that it prints.
+type serveOptions struct {
+	buffer    int // package net: bytes of each connection's buffer
+	module    string
+	isolation string
+	cache     string // directory of compiled modules
+	tls       bool
+	pprof     string // address of net/http/pprof
+}
+
+// serve runs a server until it is killed.
+func serve(args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("serve: found no name, wanted net, epoll, gnet, reactor or wirehost")
+	}
+	var o serveOptions
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	fs.IntVar(&o.buffer, "buffer", 4<<10, "net: buffer of each connection, in `bytes`")
+	fs.StringVar(&o.module, "module", "", "wirehost: `file` of the guest")
+	fs.StringVar(&o.isolation, "isolation", "loop", "wirehost: connection, loop or shared")
+	fs.StringVar(&o.cache, "cache", "off", "wirehost: `folder` of compiled modules")
+	fs.BoolVar(&o.tls, "tls", false, "net, reactor, wirehost: TLS with a certificate made now")
+	fs.StringVar(&o.pprof, "pprof", "", "`address` for net/http/pprof")
+	if err := fs.Parse(args[1:]); err != nil {
+		return err
+	}
+	if o.pprof != "" {
+		go http.ListenAndServe(o.pprof, nil) // its end is not the server's
+	}
+	switch args[0] {
+	case "net":
+		return serveNet(o, stdout)
+	case "epoll":
+		return serveEpoll(o, stdout)
+	case "gnet":
+		return serveGnet(o, stdout)
+	case "reactor":
+		return serveReactor(o, stdout)
+	case "wirehost":
+		return serveWirehost(o, stdout)
+	}
+	return fmt.Errorf("serve: found %q, wanted net, epoll, gnet, reactor or wirehost", args[0])
+}
+
+// reactorEcho is a Protocol in Go on our reactor.
+type reactorEcho struct{ t reactor.Transport }
+
+func (e *reactorEcho) ConnectionMade(t reactor.Transport)            { e.t = t }
+func (e *reactorEcho) ConnectionLost(reason reactor.Reason, _ error) {}
+
+// DataReceived drops Write's error: the loop tells of the loss itself.
+func (e *reactorEcho) DataReceived(p []byte) { e.t.Write(p) }
+
+type reactorFactory struct{}
+
+func (reactorFactory) BuildProtocol(reactor.Transport) (reactor.Protocol, error) {
+	return &reactorEcho{}, nil
+}
+
+func serveReactor(o serveOptions, stdout io.Writer) error {
+	r, err := reactor.New(reactor.Config{Loops: 1})
+	if err != nil {
+		return err
+	}
+	endpoint, lo := "tcp://127.0.0.1:0", reactor.ListenOptions{Loop: -1}
+	if o.tls {
+		cert, err := selfSigned()
+		if err != nil {
+			return err
+		}
+		endpoint, lo.TLS = "tls://127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}}
+	}
+	ep, err := reactor.ParseEndpoint(endpoint)
+	if err != nil {
+		return err
+	}
+	ln, err := r.Listen(ep, reactorFactory{}, lo)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(r.Start(), ln.Start()); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "listening 127.0.0.1:%d\n", ln.Endpoint().Port)
+	select {}
+}
+
+// serveWirehost is the whole host with one plugin behind one listener.
+func serveWirehost(o serveOptions, stdout io.Writer) error {
+	p := config.Plugin{Module: o.module, Isolation: o.isolation}
+	p.Limits.Instances = idleConnections + 100
+	l := config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}
+	if o.tls {
+		dir, err := os.MkdirTemp("", "wirehost-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		if err := writeCertificate(dir); err != nil {
+			return err
+		}
+		l.Endpoint = "tls://127.0.0.1:0"
+		l.TLS.Cert, l.TLS.Key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	}
+	h := host.New(config.Config{
+		Reactor: config.Reactor{Loops: 1}, Cache: config.Cache{Dir: o.cache},
+		Plugins: map[string]config.Plugin{"echo": p}, Listeners: []config.Listener{l},
+	}, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn})})
+	if err := h.Start(context.Background()); err != nil {
+		return err
+	}
+	if !h.Ready() {
+		return errors.New("wirehost: started and not ready")
+	}
+	fmt.Fprintf(stdout, "listening 127.0.0.1:%d\n", h.Listeners()[0].Port)
+	select {}
+}
+
+// newCertificate makes a P-256 certificate for loopback that is valid for a
+// day, and its key, both in DER.
+func newCertificate() (cert, key []byte, err error) {
+	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	if cert, err = x509.CreateCertificate(rand.Reader, t, t, &priv.PublicKey, priv); err != nil {
+		return nil, nil, err
+	}
+	key, err = x509.MarshalPKCS8PrivateKey(priv)
+	return cert, key, err
+}
+
+func pemPair() (cert, key []byte, err error) {
+	c, k, err := newCertificate()
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k}), nil
+}
+
+func selfSigned() (tls.Certificate, error) {
+	cert, key, err := pemPair()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+func writeCertificate(dir string) error {
+	cert, key, err := pemPair()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(dir, "cert.pem"), cert, 0o600), os.WriteFile(filepath.Join(dir, "key.pem"), key, 0o600))
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+)
+
+// idleConnections is how many idle connections memory is measured with.
+const idleConnections = 10000
+
+// Paths from the repository's root.
+const (
+	smallGuest = "host/testdata/echo.wasm" // some 200 bytes of WASM, as a C compiler makes
+	goGuest    = "plugins/echo/echo.wasm"
+	command    = "cmd/host"
+	python     = "/usr/bin/python3" // Debian's, which sees python3-twisted
+)
+
+// server is one row of the tables.
+type server struct {
+	name string
+	// argv is the command that serves a case. An error says why this server
+	// is skipped in this case.
+	argv func(b *bench, c *benchCase) ([]string, error)
+}
+
+// part is the command of one of this program's own servers.
+func part(b *bench, args ...string) []string { return append([]string{b.self, "serve"}, args...) }
+
+// servers are all rows, package net first: the others are compared with it.
+func servers() []server {
+	list := []server{
+		{"net", func(b *bench, c *benchCase) ([]string, error) {
+			// A buffer that holds a case's largest message: the best that
+			// package net can do in each case.
+			args := []string{"net", "--buffer", strconv.Itoa(max(4<<10, c.size))}
+			if c.tls {
+				args = append(args, "--tls")
+			}
+			return part(b, args...), nil
+		}},
+		{"epoll", plainOnly("epoll")},
+		{"gnet", plainOnly("gnet")},
+		{"twisted", func(b *bench, c *benchCase) ([]string, error) {
+			if c.tls {
+				return nil, errNoTLS
+			}
+			if err := exec.Command(python, "-c", "import twisted").Run(); err != nil {
+				return nil, fmt.Errorf("no Twisted for %s (Debian's python3-twisted): %w", python, err)
+			}
+			return []string{python, b.twisted}, nil
+		}},
+		{"reactor", func(b *bench, c *benchCase) ([]string, error) {
+			if c.tls {
+				return part(b, "reactor", "--tls"), nil
+			}
+			return part(b, "reactor"), nil
+		}},
+	}
+	for _, isolation := range []string{"loop", "shared", "connection"} {
+		list = append(list, server{"wasm/" + isolation, wirehostServer(smallGuest, isolation)})
+	}
+	for _, isolation := range []string{"loop", "shared", "connection"} {
+		list = append(list, server{"wasm-go/" + isolation, wirehostServer(goGuest, isolation)})
+	}
+	return append(list, server{commandServer, func(b *bench, c *benchCase) ([]string, error) {
+		if c.name != "ready" {
+			return nil, errOnlyReady
+		}
+		program, err := b.build()
+		return []string{program, "serve", "--set", "cache.dir=" + b.cache, "--set", "admin.listen=off",
+			"--set", "listeners.0.endpoint=tcp://127.0.0.1:0", "--set", "listeners.1.endpoint=tcp://127.0.0.1:0"}, err
+	}})
+}
+
+// commandServer is cmd/host as it is, with both plugins that are built in.
+const commandServer = "wirehost serve"
+
+// Reasons that go without saying in the table.
+var (
+	errNoTLS     = errors.New("no TLS in this comparison")
+	errOnlyReady = errors.New("the same as wasm-go/loop")
+	errNothing   = errors.New("nothing to compile")
+)
+
+func plainOnly(name string) func(*bench, *benchCase) ([]string, error) {
+	return func(b *bench, c *benchCase) ([]string, error) {
+		if c.tls {
+			return nil, errNoTLS
+		}
+		return part(b, name), nil
+	}
+}
+
+func wirehostServer(module, isolation string) func(*bench, *benchCase) ([]string, error) {
+	return func(b *bench, c *benchCase) ([]string, error) {
+		path := filepath.Join(b.root, module)
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("no guest: %w", err)
+		}
+		args := []string{"wirehost", "--module", path, "--isolation", isolation, "--cache", b.cache}
+		if c.tls {
+			args = append(args, "--tls")
+		}
+		return part(b, args...), nil
+	}
+}
+
+func serverNames() []string {
+	var names []string
+	for _, s := range servers() {
+		names = append(names, s.name)
+	}
+	return names
+}

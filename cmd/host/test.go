@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/transcript"
+)
+
+func newTest(a *app) *cobra.Command {
+	var isolation string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "test FILE.wasm TRANSCRIPT...",
+		Short: "Run a plugin against transcripts, without a socket",
+		Long: "Run a plugin against transcripts, without a socket and on a clock that the transcript turns: each\n" +
+			"whole, split at every offset, and byte by byte. A transcript is lines such as\n\n" +
+			"  config {\"delimiter\": \"\\n\"}\n" +
+			"  send \"hello\\n\"\n" +
+			"  expect \"hello\\n\"\n" +
+			"  wait 5s\n" +
+			"  bob: send hex 00 ff     # another connection\n" +
+			"  close\n" +
+			"  expect close            # or: nothing, reset",
+		Args: func(_ *cobra.Command, args []string) error {
+			names := []string{"FILE.wasm", "TRANSCRIPT"}
+			if len(args) < len(names) {
+				return fmt.Errorf("found no %s", names[len(args)])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p := transcript.Plugin{Config: config.DefaultPlugin()}
+			p.Config.Module, p.Config.Isolation = args[0], isolation
+			level := "error"
+			if verbose {
+				level = "debug"
+			}
+			p.Logger = a.logger(config.Log{Level: level})
+			var faults []error
+			failed := false
+			for _, file := range args[1:] {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					return err
+				}
+				t, err := transcript.Parse(file, string(text))
+				if err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				runs, err := transcript.Run(cmd.Context(), p, t)
+				var f *transcript.Failure
+				if errors.As(err, &f) {
+					fmt.Fprintln(a.stdout, "FAIL", f) // its lines stand below one another
+					failed = true
+					continue
+				}
+				if err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				fmt.Fprintf(a.stdout, "ok %s: %d runs\n", file, runs)
+			}
+			if failed && len(faults) == 0 {
+				return errSaid
+			}
+			return errors.Join(faults...)
+		},
+	}
+	cmd.Flags().StringVar(&isolation, "isolation", "loop", "`ISOLATION` of the plugin: connection, loop or shared")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the guest's log lines")
+	return cmd
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// Whatever the text, in whatever place, an entry of the log is one line.
+func TestLogLinesCantBeForged(t *testing.T) {
+	const evil = "a\nb\r\x1b[31m\x80\u2028c"
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		log := (&app{stderr: &out}).logger(config.Log{Level: "info", Format: format})
+		log.Info(evil, "key"+evil, evil, "err", errors.New(evil))
+		log.Named(evil).With(evil, evil).Warn("m")
+		text := out.String()
+		if n := strings.Count(text, "\n"); n != 2 || !strings.HasSuffix(text, "\n") {
+			t.Errorf("%s: found %d line ends in %q, wanted 2", format, n, text)
+		}
+		if strings.ContainsAny(text, "\r\x1b\u2028") && format == "text" {
+			t.Errorf("%s: found control characters in %q", format, text)
+		}
+	}
+}
+
+func TestVisible(t *testing.T) {
+	for in, want := range map[string]string{"plain \"ö\" €": "plain \"ö\" €", "a\nb": `a\nb`, "\x1b[0m": `\x1b[0m`, "\xff": `\xff`, "\x00": `\x00`, "\u202e": `\u202e`, "\t": `\t`, "": ""} {
+		if got := visible(in); got != want {
+			t.Errorf("%q: found %q, wanted %q", in, got, want)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	le := &host.LoadError{Plugin: "p", Module: "m", Faults: []string{"one\nforged", "two"}}
+	cases := []struct {
+		err  error
+		want []string
+	}{
+		{errors.New("a"), []string{"a"}},
+		{errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("c"))), []string{"a", "b", "c"}},
+		{fmt.Errorf("x: %w", errors.Join(errors.New("a"), errors.New("b"))), []string{"x: a", "b"}},
+		{config.Faults{{Found: "a"}, {Found: "b"}}, []string{"found a", "found b"}},
+		{errors.Join(le, errors.New("c")), []string{`plugin p: module m: one\nforged`, "plugin p: module m: two", "c"}},
+	}
+	for _, tc := range cases {
+		if got := faults(tc.err); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("found %q, wanted %q", got, tc.want)
+		}
+	}
+}

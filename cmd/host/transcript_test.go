@@ -1,0 +1,43 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTestCommand(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := file("good.txt", "send \"abc\"\nexpect \"abc\"\n")
+	bad := file("bad.txt", "send \"abc\"\nexpect \"abd\"\n")
+	wrong := file("wrong.txt", "send abc\n")
+	const echo = "../../plugins/echo/echo.wasm"
+	for _, c := range []struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		{[]string{"test", echo, good}, 0, "ok " + good + ": 4 runs\n", ""},
+		{[]string{"test", echo, good, bad}, 1, "FAIL " + bad + ":2: whole: the streams part after 2 bytes\n  wanted \"abd\"\n  found  \"abc\"\n            ^\n", ""},
+		{[]string{"test", echo, wrong}, 1, "", wrong + `:1:6: found "abc", wanted text in double quotes`},
+		{[]string{"test", filepath.Join(dir, "none.wasm"), good}, 1, "", "no such file"},
+		{[]string{"test", echo, filepath.Join(dir, "none.txt")}, 1, "", "no such file"},
+		{[]string{"test", echo}, 2, "", "found no TRANSCRIPT"},
+		{[]string{"test"}, 2, "", "found no FILE.wasm"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(c.args, os.Environ(), &stdout, &stderr)
+		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
+			t.Errorf("%q: exit %d\n%s%s", c.args, code, stdout.Bytes(), stderr.Bytes())
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/plugins"
+)
+
+func newValidate(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate",
+		Short: "Check the configuration and every plugin it names",
+		Long: "Check the configuration and every plugin it names, and start nothing.\n" +
+			"Prints ok, or every fault on a line of its own.",
+		Args: arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			cfg.Log.Level = "warn" // progress is no answer; a cache that can't be used is one
+			o := host.Options{Logger: a.logger(cfg.Log), Builtin: plugins.Builtin}
+			if err := host.Validate(cmd.Context(), cfg, o); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.stdout, "ok")
+			return err
+		},
+	}
+}

@@ -1,0 +1,438 @@
+package examples
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// goServer edits the configuration of a guest with a Go server: one event loop
+// where it says so, so that there is one instance, and time, since tests share
+// the machine.
+func goServer(loops int, settings map[string]any) func(*config.Config) {
+	return func(c *config.Config) {
+		c.Reactor.Loops = loops
+		for name, p := range c.Plugins {
+			p.Limits.CallbackTime = time.Second
+			if settings != nil {
+				p.Config = settings
+			}
+			c.Plugins[name] = p
+		}
+	}
+}
+
+// httpClient has a pool of its own, which ends with the test.
+func httpClient(t *testing.T) *http.Client {
+	tr := &http.Transport{MaxIdleConnsPerHost: 100}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: patience}
+}
+
+// answer is the body of a response that must be 200.
+func answer(t *testing.T, r *http.Response, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v: %.300q", r.Status, err, b)
+	}
+	return string(b)
+}
+
+func TestHTTP(t *testing.T) {
+	s := serve(t, "http", goServer(2, nil))
+	url := "http://" + s.addr["http"]
+	c := httpClient(t)
+	t.Run("keep-alive", func(t *testing.T) {
+		r, err := c.Get(url + "/")
+		first := answer(t, r, err)
+		for range 10 {
+			r, err := c.Get(url + "/")
+			if got := answer(t, r, err); got != first {
+				t.Fatalf("found %q, then %q: another connection", first, got)
+			}
+		}
+	})
+	t.Run("chunked upload", func(t *testing.T) {
+		const size = 5 << 20
+		h := sha256.New()
+		r, err := c.Post(url+"/hash", "", io.TeeReader(io.LimitReader(pattern{}, size), h))
+		got := answer(t, r, err)
+		if want := fmt.Sprintf("%d %x\n", size, h.Sum(nil)); got != want {
+			t.Errorf("found %q, wanted %q", got, want)
+		}
+	})
+	t.Run("big download", func(t *testing.T) {
+		const size = 50 << 20
+		r, err := c.Get(fmt.Sprintf("%s/bytes/%d", url, size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if n, err := io.Copy(&check{}, r.Body); n != size || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+	t.Run("HEAD", func(t *testing.T) {
+		r, err := c.Head(url + "/bytes/77")
+		if body := answer(t, r, err); body != "" || r.ContentLength != 77 {
+			t.Errorf("%d, %q", r.ContentLength, body)
+		}
+	})
+	t.Run("sleeping", func(t *testing.T) {
+		r, err := c.Get(url + "/ticks")
+		got := answer(t, r, err)
+		if strings.Count(got, "tick ") != 5 {
+			t.Errorf("found %q", got)
+		}
+	})
+	t.Run("many at a time", func(t *testing.T) {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				for j := range 40 {
+					size := (i*40 + j) * 53 % 70_000
+					r, err := c.Get(fmt.Sprintf("%s/bytes/%d", url, size))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					n, err := io.Copy(&check{}, r.Body)
+					r.Body.Close()
+					if n != int64(size) || err != nil {
+						t.Errorf("found %d bytes, %v; wanted %d", n, err, size)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// pattern is an endless body, as examples/http sends it: pieces of 32 KiB of
+// counted bytes.
+type pattern struct{}
+
+func (pattern) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(i)
+	}
+	return len(p), nil
+}
+
+// check holds a body against its pattern.
+type check struct{ at byte }
+
+func (c *check) Write(p []byte) (int, error) {
+	for i, b := range p {
+		if b != c.at {
+			return i, fmt.Errorf("found %d, wanted %d", b, c.at)
+		}
+		c.at++
+	}
+	return len(p), nil
+}
+
+// TestHTTPBackPressure: who does not read the answer stops the guest's goroutine,
+// and who does not get its body read is stopped.
+func TestHTTPBackPressure(t *testing.T) {
+	s := serve(t, "http", goServer(1, nil))
+	slow := s.dial(t, "http")
+	slow.send("GET /bytes/2000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := slow.r.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	// The others are served, and the guest holds little.
+	c := httpClient(t)
+	for range 20 {
+		if sys := s.httpState(t, c)["sys"]; sys > 40<<20 {
+			t.Fatalf("the guest holds %d bytes", sys)
+		}
+	}
+	// A reset in the middle ends the goroutine.
+	before := s.httpState(t, c)["goroutines"]
+	if err := slow.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	slow.Close()
+	s.untilState(t, c, "goroutines", before-1)
+}
+
+// httpState is what the instance holds that c's connections come to.
+func (s *server) httpState(t *testing.T, c *http.Client) map[string]int {
+	t.Helper()
+	r, err := c.Get("http://" + s.addr["http"] + "/state")
+	list := map[string]int{}
+	for line := range strings.Lines(answer(t, r, err)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if list[name], err = strconv.Atoi(value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
+}
+
+// untilState asks until a value is at most what is wanted.
+func (s *server) untilState(t *testing.T, c *http.Client, name string, most int) {
+	t.Helper()
+	last := 0
+	for give := time.Now().Add(patience); time.Now().Before(give); {
+		if last = s.httpState(t, c)[name]; last <= most {
+			return
+		}
+	}
+	t.Errorf("%s: found %d, wanted %d at most\n%s", name, last, most, s.log)
+}
+
+// TestHTTPLeavesNothing: thousands of connections one after the other, ended in
+// every way, leave no goroutine and no memory.
+func TestHTTPLeavesNothing(t *testing.T) {
+	s := serve(t, "http", goServer(1, nil))
+	c := httpClient(t)
+	round := func(n int) {
+		t.Helper()
+		for i := range n {
+			conn, err := net.Dial("tcp", s.addr["http"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			tcp := conn.(*net.TCPConn)
+			if err := endHTTP(tcp, i); err != nil {
+				t.Fatalf("connection %d: %v", i, err)
+			}
+		}
+	}
+	warm, all := 1000, 4000
+	if testing.Short() {
+		all = 1000
+	}
+	round(warm)
+	before := s.httpState(t, c)
+	round(all)
+	s.untilState(t, c, "goroutines", before["goroutines"])
+	after := s.httpState(t, c)
+	t.Logf("before %v, after %v", before, after)
+	if after["sys"] > before["sys"]+1<<20 {
+		t.Errorf("memory grew from %d to %d bytes with %d connections", before["sys"], after["sys"], all)
+	}
+}
+
+// endHTTP uses a connection and ends it in one of several ways.
+func endHTTP(c *net.TCPConn, way int) error {
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	text, wanted := "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK"
+	switch way % 5 {
+	case 0: // the client closes, with the connection kept alive
+	case 1: // the server closes
+		text = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	case 2: // reset in the middle of an answer
+		text = "GET /bytes/1000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+		if err := c.SetLinger(0); err != nil {
+			return err
+		}
+	case 3: // garbage
+		text, wanted = "garbage\r\n\r\n", "400 Bad Request"
+	case 4: // half a request, then nothing more
+		text, wanted = "GET / HT", ""
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		return err
+	}
+	if wanted == "" {
+		return nil
+	}
+	b := make([]byte, 200)
+	n, err := c.Read(b)
+	if err != nil || !bytes.Contains(b[:n], []byte(wanted)) {
+		return fmt.Errorf("found %q, %w; wanted %s", b[:n], err, wanted)
+	}
+	if way%5 != 1 {
+		return nil
+	}
+	_, err = io.Copy(io.Discard, c)
+	if errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("wanted the end of the stream: %w", err)
+	}
+	return err
+}
+
+// TestHTTPDeadlines: a net/http server's time limits are deadlines of its
+// connections.
+func TestHTTPDeadlines(t *testing.T) {
+	s := serve(t, "http", goServer(2, map[string]any{"header_timeout": 150, "idle_timeout": 250}))
+	for _, c := range []struct {
+		name, text string
+		least      time.Duration
+	}{
+		{"nothing comes", "", 150 * time.Millisecond},
+		{"half a header", "GET / HTTP/1.1\r\nHost:", 150 * time.Millisecond},
+		{"idle", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 250 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			conn := s.dial(t, "http")
+			begin := time.Now()
+			conn.send(c.text)
+			conn.rest()
+			if took := time.Since(begin); took < c.least {
+				t.Errorf("closed after %v, wanted %v at least", took, c.least)
+			}
+		})
+	}
+}
+
+// TestHTTPReload: goroutines can't move, so a connection ends on its version.
+func TestHTTPReload(t *testing.T) {
+	s := serve(t, "http", goServer(2, nil))
+	old := s.dial(t, "http")
+	old.send("GET /bytes/10000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	old.expect("HTTP/1.1 200 OK\r\n")
+	out, err := s.ReloadPlugin(context.Background(), "http", true)
+	if err != nil || out.Migrated != 0 || len(out.Kept) == 0 {
+		t.Fatalf("%v, %v; wanted one kept", out, err)
+	}
+	c := httpClient(t)
+	r, err := c.Get("http://" + s.addr["http"] + "/")
+	answer(t, r, err)
+	_, body, _ := strings.Cut(old.rest(), "\r\n\r\n")
+	if len(body) != 10_000_000 {
+		t.Errorf("found %d bytes on the old version", len(body))
+	}
+	s.untilPlugin(t, "one version", func(p host.PluginInfo) bool { return len(p.Versions) == 1 })
+}
+
+// TestHTTPIsolation: an instance of one connection ends with it, although it
+// had ticks and deadlines.
+func TestHTTPIsolation(t *testing.T) {
+	edit := goServer(2, nil)
+	s := serve(t, "http", func(c *config.Config) {
+		edit(c)
+		p := c.Plugins["http"]
+		p.Isolation = "connection"
+		c.Plugins["http"] = p
+	})
+	for range 3 {
+		conn := s.dial(t, "http")
+		conn.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		conn.expect("HTTP/1.1 200 OK\r\n")
+	}
+	s.untilPlugin(t, "three instances", func(p host.PluginInfo) bool { return p.Instances >= 3 })
+	for range 3 {
+		conn := s.dial(t, "http")
+		conn.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		conn.rest()
+	}
+	s.untilPlugin(t, "three instances again", func(p host.PluginInfo) bool { return p.Instances <= 3 })
+}
+
+// untilPlugin waits until what is told of the plugin http is so.
+func (s *server) untilPlugin(t *testing.T, what string, so func(host.PluginInfo) bool) {
+	t.Helper()
+	var last host.PluginInfo
+	for give := time.Now().Add(patience); time.Now().Before(give); {
+		var err error
+		if last, err = s.Plugin("http"); err != nil {
+			t.Fatal(err)
+		}
+		if so(last) {
+			return
+		}
+	}
+	t.Errorf("found %+v, wanted %s", last, what)
+}
+
+func TestCurl(t *testing.T) {
+	curl := tool(t, "curl", "curl")
+	s := serve(t, "http", goServer(2, nil))
+	url := "http://" + s.addr["http"]
+	out := run(t, "", curl, "-sS", "--max-time", "20", url+"/", url+"/")
+	if first, second, _ := strings.Cut(out, "\n"); !strings.HasPrefix(out, "hello 127.0.0.1:") || strings.TrimSpace(second) != first {
+		t.Errorf("found %q, wanted the same twice: one connection", out)
+	}
+	body := strings.Repeat("upload ", 100_000)
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"-T", file, "-X", "POST"},
+		{"-T", file, "-X", "POST", "-H", "Transfer-Encoding: chunked"},
+		{"--data-binary", "@" + file, "-H", "Expect: 100-continue"},
+	} {
+		args = append([]string{"-sS", "--max-time", "20", url + "/hash"}, args...)
+		if out, want := run(t, "", curl, args...), fmt.Sprintf("%d %x\n", len(body), sha256.Sum256([]byte(body))); out != want {
+			t.Errorf("%q: found %q, wanted %q", args, out, want)
+		}
+	}
+	if out := run(t, "", curl, "-sSI", "--max-time", "20", url+"/bytes/5000"); !strings.Contains(out, "Content-Length: 5000") {
+		t.Errorf("found %q", out)
+	}
+	if out := run(t, "", curl, "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{size_download}", url+"/bytes/20000000"); out != "20000000" {
+		t.Errorf("found %q bytes", out)
+	}
+}
+
+// mailBy sends a mail with curl.
+func mailBy(t *testing.T, curl, addr, to, text string, more ...string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	args := append([]string{"-sS", "--max-time", "20", "smtp://" + addr, "--mail-from", "a@example.com", "--mail-rcpt", to, "-T", "-"}, more...)
+	return runIn(ctx, text, curl, args...)
+}
+
+func TestSMTP(t *testing.T) {
+	curl := tool(t, "curl", "curl")
+	s := serve(t, "smtp", goServer(2, nil))
+	addr := s.addr["smtp"]
+	for i := range 3 {
+		if err := mailBy(t, curl, addr, "b@example.org", "Subject: hi\r\n\r\nhello\r\n.leading dot\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%d kept of %d", i+1, i+1)
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("nothing about %q in the log\n%s", want, s.log)
+		}
+	}
+	if err := mailBy(t, curl, addr, "b@elsewhere.net", "x\r\n"); err == nil || !strings.Contains(err.Error(), "550") {
+		t.Errorf("found %v, wanted 550: no relaying", err)
+	}
+	if err := mailBy(t, curl, addr, "b@example.org", strings.Repeat("too much\r\n", 200_000), "-v"); err == nil || !strings.Contains(err.Error(), "552") {
+		t.Errorf("found %v, wanted 552: too much", err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := mailBy(t, curl, addr, "b@example.org", strings.Repeat("line\r\n", 50_000)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if !strings.Contains(s.log.String(), "11 kept of 11") {
+		t.Errorf("wanted 11 mails\n%s", s.log)
+	}
+}

@@ -1,0 +1,173 @@
+package admin
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wirehost/wirehost/host"
+)
+
+// collector reads a Host at each scrape.
+type collector struct {
+	h     Host
+	descs map[string]*prometheus.Desc
+}
+
+// callbackName is the one metric that is a histogram.
+const callbackName = "wirehost_callback_duration_seconds"
+
+// metric is one of those that are read from the Host.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+}
+
+const (
+	gauge   = prometheus.GaugeValue
+	counter = prometheus.CounterValue
+)
+
+func metrics() []metric {
+	loop, listener, plugin := []string{"loop"}, []string{"endpoint", "plugin"}, []string{"plugin"}
+	return []metric{
+		{"wirehost_ready", "1 if every listener is bound and every plugin active.", gauge, nil},
+		{"wirehost_overloaded", "1 while the host sheds load.", gauge, nil},
+		{"wirehost_overload_closed_total", "Idle connections that were closed to shed load.", counter, nil},
+		{"wirehost_connections", "Open connections.", gauge, loop},
+		{"wirehost_connections_opened_total", "Connections that were opened, both ways.", counter, loop},
+		{"wirehost_connections_lost_total", "Connections that have ended.", counter, loop},
+		{"wirehost_received_bytes_total", "Bytes that sockets have received.", counter, loop},
+		{"wirehost_sent_bytes_total", "Bytes that sockets have sent.", counter, loop},
+		{"wirehost_queued_bytes", "Bytes that connections have to send.", gauge, loop},
+		{"wirehost_loop_lag_seconds", "The loop's longest turn since the last scrape: how long a ready connection may have waited.", gauge, loop},
+		{"wirehost_listener_connections", "Open connections of a listener.", gauge, listener},
+		{"wirehost_listener_accepted_total", "Connections that a listener has accepted.", counter, listener},
+		{"wirehost_listener_refused_total", "Connections that a listener has refused.", counter, listener},
+		{"wirehost_plugin_up", "1 if the plugin is active.", gauge, plugin},
+		{"wirehost_plugin_connections", "Open connections of a plugin.", gauge, plugin},
+		{"wirehost_plugin_instances", "Instances of a plugin.", gauge, plugin},
+		{"wirehost_plugin_timers", "Delayed calls of a plugin.", gauge, plugin},
+		{"wirehost_plugin_versions", "Versions that are loaded, by state.", gauge, []string{"plugin", "state"}},
+		{"wirehost_plugin_memory_bytes", "Linear memory of a plugin's instances.", gauge, plugin},
+		{"wirehost_plugin_memory_growths_refused_total", "Growths of a linear memory over limits.memory.", counter, plugin},
+		{"wirehost_plugin_traps_total", "Traps, by cause.", counter, []string{"plugin", "cause"}},
+		{"wirehost_plugin_log_cut_bytes_total", "Bytes of a plugin's log that were cut: over limits.log_bytes.", counter, plugin},
+	}
+}
+
+func newCollector(h Host) *collector {
+	c := &collector{h: h, descs: map[string]*prometheus.Desc{}}
+	c.descs[callbackName] = prometheus.NewDesc(callbackName, "How long callbacks of a plugin take.", []string{"plugin"}, nil)
+	for _, m := range metrics() {
+		c.descs[m.name] = prometheus.NewDesc(m.name, m.help, m.labels, nil)
+	}
+	return c
+}
+
+// Describe names all that Collect gives.
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		to <- d
+	}
+}
+
+// sample is one value.
+type sample struct {
+	name   string
+	value  float64
+	labels []string
+}
+
+// Collect reads the Host. What is not running has no values.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	kinds := map[string]prometheus.ValueType{}
+	for _, m := range metrics() {
+		kinds[m.name] = m.kind
+	}
+	up := func(is bool) float64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	overloaded, closed := c.h.Overload()
+	list := []sample{
+		{"wirehost_ready", up(c.h.Ready()), nil},
+		{"wirehost_overloaded", up(overloaded), nil},
+		{"wirehost_overload_closed_total", float64(closed), nil},
+	}
+	if loops, err := c.h.LoopInfos(); err == nil {
+		for n, l := range loops {
+			list = append(list, loopSamples(strconv.Itoa(n), l)...)
+		}
+	}
+	for _, l := range c.h.ListenerInfos() {
+		labels := []string{l.Endpoint, l.Plugin}
+		list = append(list,
+			sample{"wirehost_listener_connections", float64(l.Connections), labels},
+			sample{"wirehost_listener_accepted_total", float64(l.Accepted), labels},
+			sample{"wirehost_listener_refused_total", float64(l.Refused), labels})
+	}
+	if plugins, err := c.h.Plugins(); err == nil {
+		for _, p := range plugins {
+			list = append(list, sample{"wirehost_plugin_up", up(p.State == "active"), []string{p.Name}})
+			list = append(list, pluginSamples(p)...)
+			to <- c.callbacks(p)
+		}
+	}
+	for _, s := range list {
+		to <- prometheus.MustNewConstMetric(c.descs[s.name], kinds[s.name], s.value, s.labels...)
+	}
+}
+
+// callbacks is a plugin's histogram.
+func (c *collector) callbacks(p host.PluginInfo) prometheus.Metric {
+	var count uint64
+	buckets := map[float64]uint64{}
+	bounds := host.CallbackBounds()
+	for n, in := range p.Callbacks.Counts {
+		count += in
+		if n < len(bounds) { // the last is +Inf
+			buckets[bounds[n]] = count
+		}
+	}
+	return prometheus.MustNewConstHistogram(c.descs[callbackName], count, p.Callbacks.Sum, buckets, p.Name)
+}
+
+func loopSamples(loop string, l host.LoopInfo) []sample {
+	labels := []string{loop}
+	return []sample{
+		{"wirehost_connections", float64(l.Connections), labels},
+		{"wirehost_connections_opened_total", float64(l.Opened), labels},
+		{"wirehost_connections_lost_total", float64(l.Lost), labels},
+		{"wirehost_received_bytes_total", float64(l.BytesIn), labels},
+		{"wirehost_sent_bytes_total", float64(l.BytesOut), labels},
+		{"wirehost_queued_bytes", float64(l.Queued), labels},
+		{"wirehost_loop_lag_seconds", l.Lag.Seconds(), labels},
+	}
+}
+
+func pluginSamples(p host.PluginInfo) []sample {
+	labels := []string{p.Name}
+	list := []sample{
+		{"wirehost_plugin_connections", float64(p.Connections), labels},
+		{"wirehost_plugin_instances", float64(p.Instances), labels},
+		{"wirehost_plugin_timers", float64(p.Timers), labels},
+		{"wirehost_plugin_memory_bytes", float64(p.Memory), labels},
+		{"wirehost_plugin_memory_growths_refused_total", float64(p.Growths), labels},
+		{"wirehost_plugin_log_cut_bytes_total", float64(p.Cut), labels},
+	}
+	versions := map[host.State]int{host.StateActive: 0, host.StateDraining: 0, host.StateStandby: 0}
+	for _, v := range p.Versions {
+		versions[v.State]++
+	}
+	for state, n := range versions {
+		list = append(list, sample{"wirehost_plugin_versions", float64(n), []string{p.Name, string(state)}})
+	}
+	for cause, n := range p.Traps {
+		list = append(list, sample{"wirehost_plugin_traps_total", float64(n), []string{p.Name, cause}})
+	}
+	return list
+}

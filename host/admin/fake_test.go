@@ -1,0 +1,174 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a Host of one plugin, echo.
+type fake struct {
+	mu      sync.Mutex
+	ready   bool
+	active  string
+	err     error // of the next changes and lists
+	cfg     config.Config
+	loaded  config.Plugin
+	listens []config.Listener
+	forced  bool
+	entered chan struct{} // where it is not nil, reload says here that it has begun
+	proceed chan struct{} // and waits for this
+}
+
+func newFake() *fake {
+	return &fake{ready: true, active: "echo@aaaaaaaaaaaa", cfg: config.Defaults()}
+}
+
+func (f *fake) Ready() bool { return f.ready }
+
+func (f *fake) fault() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+func (f *fake) Plugins() ([]host.PluginInfo, error) {
+	if err := f.fault(); err != nil {
+		return nil, err
+	}
+	p, err := f.Plugin("echo")
+	return []host.PluginInfo{p}, err
+}
+
+func (f *fake) Plugin(name string) (host.PluginInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if name != "echo" {
+		return host.PluginInfo{}, fmt.Errorf("plugin %s: %w", name, host.ErrUnknown)
+	}
+	at := time.Unix(1, 0)
+	return host.PluginInfo{
+		Name: "echo", State: "active", Active: f.active, Module: "builtin:echo", Isolation: "loop", Reload: "migrate",
+		Versions:    []host.VersionInfo{{Name: f.active, State: host.StateActive, Since: at, SHA256: "aa", Instances: 2, Connections: 3}, {Name: "echo@000000000000", State: host.StateStandby}},
+		Connections: 3, Instances: 2, Timers: 1, Memory: 1 << 17, Traps: map[string]uint64{"unreachable": 4}, Growths: 5, Cut: 6,
+		Callbacks: host.CallbackStats{Counts: [7]uint64{100, 10, 1, 0, 0, 0, 2}, Sum: 2.5, Slow: 2},
+		Failure:   "it was bad", FailedAt: &at,
+	}, nil
+}
+
+func (f *fake) Connections() ([]host.ConnInfo, error) {
+	return []host.ConnInfo{{ID: "echo/1", Plugin: "echo", Version: f.active, Peer: "1.2.3.4:5", State: "open"}, {ID: "line/1", Plugin: "line"}}, f.fault()
+}
+
+func (f *fake) ListenerInfos() []host.ListenerInfo {
+	return []host.ListenerInfo{{Endpoint: "tcp://127.0.0.1:7", Plugin: "echo", Connections: 3, Accepted: 7, Refused: 1}}
+}
+
+func (f *fake) LoopInfos() ([]host.LoopInfo, error) {
+	return []host.LoopInfo{{LoopStats: reactor.LoopStats{Connections: 3, Opened: 7, Lost: 4, BytesIn: 10, BytesOut: 11}, Lag: 20 * time.Millisecond, Queued: 12}}, f.fault()
+}
+
+func (f *fake) Overload() (bool, uint64) { return true, 8 }
+
+func (f *fake) Config() config.Config { return f.cfg }
+
+func (f *fake) LoadPlugin(_ context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (host.Change, error) {
+	if err := f.fault(); err != nil {
+		return host.Change{}, err
+	}
+	if name == "echo" {
+		return host.Change{}, fmt.Errorf("plugin %s: %w", name, host.ErrLoaded)
+	}
+	f.loaded, f.listens = cfg, listeners
+	return host.Change{Added: []string{"plugin " + name}}, nil
+}
+
+func (f *fake) UnloadPlugin(_ context.Context, name string) (host.Change, error) {
+	if _, err := f.Plugin(name); err != nil {
+		return host.Change{}, err
+	}
+	return host.Change{Removed: []string{"plugin " + name}}, f.fault()
+}
+
+func (f *fake) ReloadPlugin(ctx context.Context, name string, force bool) (host.Outcome, error) {
+	if _, err := f.Plugin(name); err != nil {
+		return host.Outcome{}, err
+	}
+	if f.entered != nil {
+		f.entered <- struct{}{}
+		select {
+		case <-f.proceed:
+		case <-ctx.Done():
+			return host.Outcome{}, ctx.Err()
+		}
+	}
+	if err := f.fault(); err != nil {
+		return host.Outcome{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forced = force
+	was := f.active
+	f.active = "echo@bbbbbbbbbbbb"
+	return host.Outcome{Plugin: name, Version: f.active, Previous: was, Policy: "migrate", Migrated: 398, Kept: map[string]int{"restoreState refused (7)": 2}}, nil
+}
+
+func (f *fake) UsePlugin(_ context.Context, version string) (host.Outcome, error) {
+	if version != "echo@000000000000" {
+		return host.Outcome{}, fmt.Errorf("version %s: %w", version, host.ErrUnknown)
+	}
+	return host.Outcome{Plugin: "echo", Version: version}, f.fault()
+}
+
+func (f *fake) ReloadConfig(context.Context) (host.Change, error) {
+	return host.Change{Plugins: []host.Outcome{{Plugin: "echo", Version: f.active, Unchanged: true}}, NeedsBoot: []string{"reactor"}}, f.fault()
+}
+
+// reply is what a request got.
+type reply struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// ask sends one request: "METHOD PATH", a body, and headers "Name: value".
+func ask(t testing.TB, s http.Handler, what, body string, headers ...string) reply {
+	t.Helper()
+	method, path, _ := strings.Cut(what, " ")
+	var text io.Reader
+	if body != "" {
+		text = strings.NewReader(body)
+	}
+	r := httptest.NewRequestWithContext(context.Background(), method, path, text)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		key, value, _ := strings.Cut(h, ": ")
+		if key == "Host" {
+			r.Host = value
+			continue
+		}
+		r.Header.Set(key, value)
+		if value == "" {
+			r.Header.Del(key)
+		}
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return reply{w.Code, w.Result().Header, w.Body.String()}
+}

@@ -1,0 +1,64 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// guard is before every route. On TCP it keeps out what a web page can make a
+// browser send: a Host that is not ours comes from a name that was made to
+// resolve to this machine (DNS rebinding), an Origin that is not ours from a
+// page of another server, and a change without a JSON content type from a form,
+// which can't have one (https://fetch.spec.whatwg.org, "no-cors").
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		if p := s.intruder(r); p != nil {
+			s.log.Warn("a request was refused", "method", r.Method, "path", r.URL.Path, "why", cut(p.Detail))
+			s.reply(w, r, nil, p)
+			return
+		}
+		next.ServeHTTP(w, r)
+		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "took", time.Since(began))
+	})
+}
+
+// intruder says why a request is not one of an administrator's, or nothing.
+func (s *Server) intruder(r *http.Request) *Problem {
+	if s.o.Authority == "" {
+		return nil
+	}
+	if !s.ours(r.Host) {
+		return kindForbidden.problem("found the Host %q, wanted %s", r.Host, s.o.Authority)
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		authority, ok := strings.CutPrefix(origin, "http://")
+		if !ok || !s.ours(authority) {
+			return kindForbidden.problem("found the Origin %q, wanted none or http://%s", origin, s.o.Authority)
+		}
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete && !isJSON(r) {
+		return kindMediaType.problem("found Content-Type %q, wanted application/json, even without a body", r.Header.Get("Content-Type"))
+	}
+	return nil
+}
+
+// ours tells whether an authority, HOST:PORT, is the address listened on or
+// another name of the machine's loopback. The port must be the one listened on.
+func (s *Server) ours(authority string) bool {
+	_, port, err := net.SplitHostPort(s.o.Authority)
+	if err != nil {
+		return false
+	}
+	host, p, err := net.SplitHostPort(authority)
+	if err != nil { // port 80 may be left out
+		host, p = strings.Trim(authority, "[]"), "80"
+	}
+	if p != port {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,184 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// Off is the endpoint that means no administration.
+const Off = "off"
+
+// socketMode lets the owner and the group in, and nobody else.
+const socketMode = 0o660
+
+// maxSocketPath is how long a Unix socket's path may be on every system: the
+// shortest sun_path is 104 bytes, one of them the final NUL.
+const maxSocketPath = 103
+
+// DefaultEndpoint is where a server listens and a client connects when nothing
+// is configured: in $XDG_RUNTIME_DIR, or else in the user's own folder among the
+// temporary files. getenv is like os.Getenv.
+func DefaultEndpoint(getenv func(string) string) string {
+	if dir := getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) { // the XDG specification demands that
+		return "unix://" + filepath.Join(dir, "wirehost", "admin.sock")
+	}
+	dir := getenv("TMPDIR")
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	return "unix://" + filepath.Join(dir, "wirehost-"+strconv.Itoa(os.Getuid()), "admin.sock")
+}
+
+// Listen binds the endpoint that Serve is given: unix://PATH or tcp://HOST:PORT
+// on loopback. authority is what Options want. The folder of a default endpoint
+// is made, for its user alone.
+func Listen(endpoint string, isDefault bool) (ln net.Listener, authority string, err error) {
+	e, err := reactor.ParseEndpoint(endpoint)
+	if err != nil {
+		return nil, "", fmt.Errorf("admin: %w", err)
+	}
+	switch e.Scheme {
+	case "unix":
+		if isDefault {
+			if err := ownFolder(filepath.Dir(e.Path)); err != nil {
+				return nil, "", fmt.Errorf("admin: %w", err)
+			}
+		}
+		ln, err = listenUnix(e.Path)
+	case "tcp":
+		ln, err = listenTCP(e)
+	default:
+		err = fmt.Errorf("found the scheme %s, wanted unix or tcp", e.Scheme)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("admin: %s: %w", endpoint, err)
+	}
+	if e.Scheme == "tcp" {
+		authority = ln.Addr().String()
+	}
+	return ln, authority, nil
+}
+
+func listenTCP(e reactor.Endpoint) (net.Listener, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := ln.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() { // a name may resolve to anything
+		return nil, errors.Join(fmt.Errorf("found the address %s, which others can reach, wanted one of loopback", ln.Addr()), ln.Close())
+	}
+	return ln, nil
+}
+
+// ownFolder makes a folder that only its owner can enter. Among the temporary
+// files another user may have made it first: then it is refused.
+func ownFolder(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s: found %s, wanted a folder", dir, info.Mode().Type())
+	}
+	if owner, known := ownerOf(info); known && (owner != os.Getuid() || info.Mode().Perm()&0o022 != 0) {
+		return fmt.Errorf("%s: found a folder of user %d with mode %o, wanted one that nobody else can write to", dir, owner, info.Mode().Perm())
+	}
+	return nil
+}
+
+// listenUnix binds a socket. It is made under another name, and takes its place
+// when it has its mode and is listened on: so whatever stands in its place is
+// alive, or was left by a dead server.
+func listenUnix(path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("found a path of %d bytes, wanted at most %d", len(path), maxSocketPath)
+	}
+	// Short names, because of maxSocketPath, and the process's own.
+	tmp := filepath.Join(filepath.Dir(path), "."+strconv.FormatInt(int64(os.Getpid()), 36))
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false)
+	s := &socket{UnixListener: ln, path: path}
+	if err = os.Chmod(tmp, socketMode); err == nil {
+		s.info, err = os.Lstat(tmp)
+	}
+	if err == nil {
+		err = takePlace(tmp, path)
+	}
+	if gone := os.Remove(tmp); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return s, nil
+}
+
+// takePlace gives the socket tmp the name path. A dead server's socket is
+// replaced; nothing else is. The folder is locked meanwhile, so that of two
+// servers that start at once neither replaces the other's.
+func takePlace(tmp, path string) (err error) {
+	unlock, err := lock(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := dead(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// dead says why a file is not a socket that a dead server has left.
+func dead(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return errors.New("found a file there, wanted nothing, or a socket of a server that has ended")
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		return errors.Join(errors.New("another server answers there"), c.Close())
+	}
+	if !refused(err) {
+		return fmt.Errorf("found a socket, and can't tell whether its server has ended: %w", err)
+	}
+	return nil
+}
+
+// socket is a Unix socket that is removed when it is closed, if it is still ours.
+type socket struct {
+	*net.UnixListener
+	path string
+	info fs.FileInfo
+	once sync.Once
+}
+
+// Addr is the place that the socket has taken.
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
+// Close ends the listening and removes the socket.
+func (s *socket) Close() (err error) {
+	s.once.Do(func() {
+		if info, statErr := os.Lstat(s.path); statErr == nil && os.SameFile(info, s.info) {
+			err = os.Remove(s.path)
+		}
+		err = errors.Join(err, s.UnixListener.Close())
+	})
+	return err
+}

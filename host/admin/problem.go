@@ -1,0 +1,118 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// Problem is an answer that says what is wrong (RFC 9457).
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Faults are all that is wrong, one a line, where it is more than Detail.
+	Faults []string `json:"faults,omitempty"`
+	// Running is the version that is active after a change that failed, "" where
+	// there is none.
+	Running string `json:"running,omitempty"`
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+// problemBase is where the problems are described: README.md has a heading for
+// each.
+const problemBase = "https://github.com/wirehost/wirehost/blob/main/host/admin/README.md#"
+
+// kind is a problem's type, title and status.
+type kind struct {
+	name, title string
+	status      int
+}
+
+var ( // never changed
+	kindBadRequest  = kind{"bad-request", "The request can't be read", http.StatusBadRequest}
+	kindForbidden   = kind{"forbidden", "The request may come from a web page", http.StatusForbidden}
+	kindNoRoute     = kind{"not-found", "There is nothing under this path", http.StatusNotFound}
+	kindMethod      = kind{"method-not-allowed", "The path does not take this method", http.StatusMethodNotAllowed}
+	kindUnknown     = kind{"unknown-plugin", "No such plugin is loaded", http.StatusNotFound}
+	kindChanging    = kind{"changing", "Another change is under way", http.StatusConflict}
+	kindLoaded      = kind{"loaded", "The plugin is loaded already", http.StatusConflict}
+	kindOtherActive = kind{"version-mismatch", "Another version is active", http.StatusPreconditionFailed}
+	kindTooLarge    = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
+	kindMediaType   = kind{"media-type", "The request is not JSON", http.StatusUnsupportedMediaType}
+	kindRefused     = kind{"refused", "The change is refused; what ran before runs on", http.StatusUnprocessableEntity}
+	kindInternal    = kind{"internal", "The host failed", http.StatusInternalServerError}
+	kindNotRunning  = kind{"not-running", "The host is starting or ending", http.StatusServiceUnavailable}
+	kindNotReady    = kind{"not-ready", "The host is not ready", http.StatusServiceUnavailable}
+)
+
+// kinds are all of them.
+func kinds() []kind {
+	return []kind{
+		kindBadRequest, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded, kindOtherActive,
+		kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning, kindNotReady,
+	}
+}
+
+// problem makes one.
+func (k kind) problem(format string, args ...any) *Problem {
+	return &Problem{Type: problemBase + k.name, Title: k.title, Status: k.status, Detail: fmt.Sprintf(format, args...)}
+}
+
+// problemOf is what an error of the Host means to who asked. other is the kind
+// of an error that has no meaning of its own.
+func problemOf(err error, other kind) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	k := other
+	switch {
+	case errors.Is(err, host.ErrChanging):
+		k = kindChanging
+	case errors.Is(err, host.ErrLoaded):
+		k = kindLoaded
+	case errors.Is(err, host.ErrUnknown):
+		k = kindUnknown
+	case errors.Is(err, host.ErrNotRunning), errors.Is(err, context.Canceled):
+		k = kindNotRunning
+	}
+	p = k.problem("")
+	p.Faults = faults(err)
+	p.Detail = strings.Join(p.Faults, "; ")
+	if len(p.Faults) == 1 {
+		p.Faults = nil
+	}
+	return p
+}
+
+// faults are an error's messages, one for each fault.
+func faults(err error) []string {
+	var list []string
+	switch e := err.(type) { //nolint:errorlint // the text of a wrapped join begins with what wraps it
+	case *host.LoadError:
+		for _, f := range e.Faults {
+			one := host.LoadError{Plugin: e.Plugin, Module: e.Module, Faults: []string{f}}
+			list = append(list, one.Error())
+		}
+	case config.Faults:
+		for _, f := range e {
+			list = append(list, f.Error())
+		}
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			list = append(list, faults(one)...)
+		}
+	}
+	if len(list) == 0 {
+		list = []string{err.Error()}
+	}
+	return list
+}

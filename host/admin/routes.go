@@ -1,0 +1,154 @@
+package admin
+
+import (
+	_ "embed"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// openapi describes the routes (OpenAPI 3.1). A test holds the two together.
+//
+//go:embed openapi.json
+var openapi []byte
+
+// route is what is done for one method on one path.
+type route struct {
+	method string
+	path   string                                                    // as net/http's patterns have it
+	do     func(http.ResponseWriter, *http.Request) (*answer, error) // it does not write the answer; where it is nil, raw is set
+	raw    http.Handler
+}
+
+// answer is what a request gets when nothing is wrong.
+type answer struct {
+	status int // 0 = 200
+	body   any // as JSON
+	etag   string
+	at     string // Location
+}
+
+func (s *Server) table() []route {
+	return []route{
+		{method: "GET", path: "/v1/plugins", do: s.listPlugins},
+		{method: "GET", path: "/v1/plugins/{name}", do: s.getPlugin},
+		{method: "POST", path: "/v1/plugins/{name}", do: s.loadPlugin},
+		{method: "DELETE", path: "/v1/plugins/{name}", do: s.unloadPlugin},
+		{method: "POST", path: "/v1/plugins/{name}/reload", do: s.reloadPlugin},
+		{method: "POST", path: "/v1/plugins/{name}/use", do: s.usePlugin},
+		{method: "GET", path: "/v1/connections", do: s.listConnections},
+		{method: "GET", path: "/v1/listeners", do: s.listListeners},
+		{method: "GET", path: "/v1/config", do: s.getConfig},
+		{method: "POST", path: "/v1/config/reload", do: s.reloadConfig},
+		{method: "GET", path: "/v1/openapi.json", raw: http.HandlerFunc(s.describe)},
+		{method: "GET", path: "/healthz", do: s.health},
+		{method: "GET", path: "/readyz", do: s.ready},
+		{method: "GET", path: "/metrics", raw: s.o.Metrics.serve(s.o.Host)},
+	}
+}
+
+// mux finds the route. What has none gets a problem, as every other fault does.
+func (s *Server) mux() http.Handler {
+	m := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, r := range s.routes {
+		methods[r.path] = append(methods[r.path], r.method)
+		if r.method == "GET" {
+			methods[r.path] = append(methods[r.path], "HEAD")
+		}
+		if r.raw != nil {
+			m.Handle(r.method+" "+r.path, r.raw)
+			continue
+		}
+		m.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
+			a, err := r.do(w, req)
+			s.reply(w, req, a, err)
+		})
+	}
+	for path, list := range methods {
+		slices.Sort(list)
+		allow := strings.Join(list, ", ")
+		m.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Allow", allow)
+			s.reply(w, r, nil, kindMethod.problem("found the method %s, wanted one of %s", r.Method, allow))
+		})
+	}
+	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.reply(w, r, nil, kindNoRoute.problem("found no %s; /v1/openapi.json has what there is", r.URL.Path))
+	})
+	return m
+}
+
+// reply answers a request with a, or with what is wrong.
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, a *answer, err error) {
+	mediaType := "application/json"
+	if err != nil {
+		p := problemOf(err, kindInternal)
+		if p.Status == kindInternal.status {
+			s.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "err", cut(p.Detail))
+		}
+		a, mediaType = &answer{status: p.Status, body: p}, "application/problem+json"
+	}
+	body, err := json.Marshal(a.body)
+	if err != nil {
+		s.log.Error("an answer has no JSON", "path", r.URL.Path, "err", err)
+		http.Error(w, "the answer has no JSON", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	if a.etag != "" {
+		h.Set("ETag", etag(a.etag))
+	}
+	if a.at != "" {
+		h.Set("Location", a.at)
+	}
+	// Without a deadline, one who reads nothing would keep the answer for ever.
+	// Not every ResponseWriter has one: those of tests don't.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.ioTime))
+	if a.status != 0 {
+		w.WriteHeader(a.status)
+	}
+	if _, err := w.Write(append(body, '\n')); err != nil {
+		s.log.Debug("an answer was not taken", "path", r.URL.Path, "err", err)
+	}
+}
+
+// maxLogged is how many bytes of a text go into a log line, as for guests.
+const maxLogged = 4 << 10
+
+func cut(text string) string {
+	if len(text) > maxLogged {
+		return strings.ToValidUTF8(text[:maxLogged], "")
+	}
+	return text
+}
+
+func (s *Server) describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if _, err := w.Write(openapi); err != nil {
+		s.log.Debug("an answer was not taken", "path", "/v1/openapi.json", "err", err)
+	}
+}
+
+// status is what /healthz and /readyz say.
+type status struct {
+	Status string `json:"status"`
+}
+
+// health says that the process answers: no more, so that a loop that is busy
+// does not have it killed.
+func (s *Server) health(http.ResponseWriter, *http.Request) (*answer, error) {
+	return &answer{body: status{"ok"}}, nil
+}
+
+// ready says that every listener is bound and every plugin active.
+func (s *Server) ready(http.ResponseWriter, *http.Request) (*answer, error) {
+	if s.o.Host.Ready() {
+		return &answer{body: status{"ready"}}, nil
+	}
+	return nil, kindNotReady.problem("some listener is not bound, some plugin does not run, or the host is ending; /v1/plugins tells")
+}

@@ -1,0 +1,117 @@
+// Package admin is the HTTP server that an operator talks to: what runs, and
+// changes of it. It speaks JSON on a Unix socket, or on a loopback address.
+// The description of it that programs can read is openapi.json, which it serves
+// under /v1/openapi.json; README.md has the problems that it answers with.
+//
+// Whoever reaches the socket may do all of it: the socket's mode is the access
+// control. On TCP, where every local user and every web page in a local browser
+// can connect, a page can do nothing: see guard.
+package admin
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// Host is what is administered: a *host.Host, and what its owner knows.
+// Methods may be called from any goroutine.
+type Host interface {
+	Ready() bool
+	Plugins() ([]host.PluginInfo, error)
+	Plugin(name string) (host.PluginInfo, error)
+	Connections() ([]host.ConnInfo, error)
+	ListenerInfos() []host.ListenerInfo
+	LoopInfos() ([]host.LoopInfo, error)
+	Overload() (on bool, closed uint64)
+	Config() config.Config
+
+	LoadPlugin(ctx context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (host.Change, error)
+	UnloadPlugin(ctx context.Context, name string) (host.Change, error)
+	ReloadPlugin(ctx context.Context, name string, force bool) (host.Outcome, error)
+	UsePlugin(ctx context.Context, version string) (host.Outcome, error)
+	// ReloadConfig reads the configuration again, and goes over to it.
+	ReloadConfig(ctx context.Context) (host.Change, error)
+}
+
+// Options are what a Server is given. Host must be set.
+type Options struct {
+	Host    Host
+	Logger  hclog.Logger // nil = none
+	Metrics *Metrics     // nil = /metrics has what Host tells, and no counts of changes
+	// Authority is the address that is listened on, as HOST:PORT, where web pages
+	// can reach it: see guard. "" = a Unix socket, where they can't.
+	Authority string
+}
+
+const (
+	// maxBody is how long a request's body may be, in bytes.
+	maxBody = 1 << 20
+	// maxHeader is how long its header may be, in bytes.
+	maxHeader = 64 << 10
+	// ioTime is how long a request may take to arrive, and an answer to leave.
+	// What is between has no limit: a module may compile for as long as
+	// compile_time says.
+	ioTime = 30 * time.Second
+	// idleTime is how long a connection may stay without a request.
+	idleTime = 2 * time.Minute
+)
+
+// Server answers administrators. Its methods may be called from any goroutine.
+type Server struct {
+	o       Options
+	log     hclog.Logger
+	http    *http.Server
+	routes  []route
+	ioTime  time.Duration
+	changes sync.Map // names of plugins that a conditional request changes now
+}
+
+// New makes a Server that does not serve yet.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics()
+	}
+	s := &Server{o: o, log: o.Logger, ioTime: ioTime}
+	s.routes = s.table()
+	s.http = &http.Server{
+		Handler:           s.guard(s.mux()),
+		ReadHeaderTimeout: ioTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
+	}
+	return s
+}
+
+// ServeHTTP answers one request. Serve does so for all of a listener.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
+
+// Serve answers what comes in on ln, until Close. It closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close stops listening, lets requests finish until ctx is done, and ends the
+// rest.
+func (s *Server) Close(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}

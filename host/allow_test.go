@@ -1,0 +1,99 @@
+package host
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+func TestAllowEndpoint(t *testing.T) {
+	for _, c := range []struct {
+		pattern, endpoint string
+		want              bool
+	}{
+		{"tcp://db.example:5432", "tcp://db.example:5432", true},
+		{"tcp://db.example:5432", "tcp://DB.Example.:5432", true},
+		{"tcp://db.example:5432", "tcp://db.example:5433", false},
+		{"tcp://db.example:5432", "tls://db.example:5432", false},
+		{"tcp://db.example:5432", "tcp://xdb.example:5432", false},
+		{"tcp://127.0.0.1:*", "tcp://127.0.0.1:80", true},
+		{"tcp://127.0.0.1:*", "tcp://127.0.0.2:80", false},
+		{"tcp://127.0.0.1:*", "tcp://[::ffff:127.0.0.1]:80", true},
+		{"tcp://[::1]:80", "tcp://[0:0::1]:80", true},
+		{"tcp://*:443", "tcp://a.b.c:443", true},
+		{"tcp://*:443", "tcp://a.b.c:444", false},
+		{"tls://*.example.com:*", "tls://a.example.com:1", true},
+		{"tls://*.example.com:*", "tls://a.b.example.com:1", true},
+		{"tls://*.example.com:*", "tls://example.com:1", false},
+		{"tls://*.example.com:*", "tls://badexample.com:1", false},
+		{"tls://*.1:*", "tls://10.0.0.1:1", false}, // an address is no name
+		{"unix:///run/a.sock", "unix:///run/a.sock", true},
+		{"unix:///run/a.sock", "unix:///run/../run/a.sock", true}, // the same path
+		{"unix:///run/a.sock", "unix:///run/b.sock", false},
+	} {
+		a, err := newAllowList(config.Allow{Connect: []string{c.pattern}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ep, err := reactor.ParseEndpoint(c.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.endpoint(ep); got != c.want {
+			t.Errorf("%s allows %s: %v", c.pattern, c.endpoint, got)
+		}
+	}
+	if a, _ := newAllowList(config.Allow{}); a.endpoint(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 80}) {
+		t.Error("an empty list allows something")
+	}
+}
+
+func TestAllowAddress(t *testing.T) {
+	for _, c := range []struct {
+		allow    config.Allow
+		endpoint string
+		addr     string
+		want     bool
+	}{
+		{config.Allow{Connect: []string{"tcp://a.example:*"}}, "tcp://a.example:80", "93.184.216.34", true},
+		{config.Allow{Connect: []string{"tcp://a.example:*"}}, "tcp://a.example:80", "127.0.0.1", false},
+		{config.Allow{Connect: []string{"tcp://a.example:*"}, Private: true}, "tcp://a.example:80", "127.0.0.1", true},
+		{config.Allow{Connect: []string{"tcp://127.0.0.1:*"}}, "tcp://127.0.0.1:80", "127.0.0.1", true},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://127.0.0.1:80", "127.0.0.1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "10.1.2.3", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "169.254.169.254", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "100.64.1.1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "0.0.0.0", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "255.255.255.255", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "::1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "::ffff:127.0.0.1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "fe80::1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "fd00::1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "64:ff9b::7f00:1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "2002:7f00:1::", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "ff02::1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "2606:2800:220:1::1", true},
+	} {
+		a, err := newAllowList(c.allow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ep, err := reactor.ParseEndpoint(c.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.address(ep, netip.MustParseAddr(c.addr)); (err == nil) != c.want {
+			t.Errorf("%v: %s at %s: %v", c.allow, c.endpoint, c.addr, err)
+		}
+	}
+}
+
+func TestAllowPatterns(t *testing.T) {
+	for _, bad := range []string{"", "tcp://", "tcp://a", "tcp://:80", "udp://a:1", "tcp://a:port", "tcp://a:70000", "tcp://a*b:1", "tcp://*a:1", "unix://relative", "a:1"} {
+		if _, err := newAllowList(config.Allow{Connect: []string{bad}}); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// delim joins the parts of a path for koanf. It is not the dot that people
+// write: keys of a plugin's own configuration may contain dots.
+const delim = "\x1f"
+
+const (
+	maxDepth = 64      // of nesting
+	maxNodes = 200_000 // values, aliases of YAML counted as often as they are used
+)
+
+// path names a value: keys, and indices of lists as digits.
+type path []string
+
+func (p path) key() string { return strings.Join(p, delim) }
+
+// String is the form that --set and messages use.
+func (p path) String() string {
+	parts := make([]string, len(p))
+	for i, s := range p {
+		if parts[i] = plain(s); len(s) > maxQuoted {
+			parts[i] = quote(s)
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// with is p and one more part, sharing nothing with p.
+func (p path) with(part string) path {
+	return append(append(make(path, 0, len(p)+1), p...), part)
+}
+
+// document is one source's values, and where they stand. Values are nil, bool,
+// int64, uint64 (above int64's range), float64, string, []any and
+// map[string]any.
+type document struct {
+	origin  string
+	dir     string         // what relative paths are relative to; "" = the working directory
+	root    map[string]any // never nil
+	lines   map[string]int // by path.key()
+	faults  Faults
+	nodes   int
+	aliases map[*yaml.Node]bool // being followed
+}
+
+func newDocument(origin string) *document {
+	return &document{origin: origin, root: map[string]any{}, lines: map[string]int{}, aliases: map[*yaml.Node]bool{}}
+}
+
+// fault notes a fault at p.
+func (d *document) fault(line int, p path, found, wanted string) {
+	d.faults = append(d.faults, &Fault{Origin: d.origin, Line: line, Key: p.String(), Found: found, Wanted: wanted})
+}
+
+// at notes a value's line. False: there is too much of them, or they are
+// nested too deeply, which it reports once.
+func (d *document) at(line int, p path) bool {
+	d.nodes++
+	switch {
+	case d.nodes > maxNodes+1:
+		return false
+	case d.nodes > maxNodes:
+		d.fault(line, nil, fmt.Sprintf("more than %d values", maxNodes), "fewer (do aliases contain aliases?)")
+		return false
+	case len(p) > maxDepth:
+		d.fault(line, p[:3], fmt.Sprintf("more than %d levels of nesting", maxDepth), "fewer")
+		return false
+	}
+	d.lines[p.key()] = line
+	return true
+}
+
+// line is where p, or what is around it, stands; 0 = unknown.
+func (d *document) line(p path) int {
+	for n := len(p); n > 0; n-- {
+		if line, ok := d.lines[p[:n].key()]; ok {
+			return line
+		}
+	}
+	return 0
+}
+
+// twice reports a key that stands in a mapping for the second time. before is
+// the first one's line, or 0.
+func (d *document) twice(line int, p path, before int) {
+	found := "the key a second time"
+	if before > 0 {
+		found = fmt.Sprintf("the key a second time (line %d has it too)", before)
+	}
+	d.fault(line, p, found, "it once")
+}

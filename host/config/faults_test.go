@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// Each case's file is c.yaml unless name says otherwise; FILE stands for its
+// path, and every line of want for one fault.
+func TestFaults(t *testing.T) {
+	const ok = "plugins: {a: {module: builtin:a}}\n"
+	ls := func(text string) string { return ok + "listeners:\n- " + text + "\n" }
+	cases := []struct {
+		name, file string
+		ext        string
+		env, set   []string
+		want       string
+	}{
+		{name: "unknown key", file: "log:\n  levl: info\n", want: `FILE:2: log.levl: found an unknown key, wanted one of level, format; did you mean "level"?`},
+		{name: "unknown key, none near", file: "zzz: 1\n", want: `FILE:1: zzz: found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners`},
+		{name: "key in capitals", file: "Log: {}\n", want: `FILE:1: Log: found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners; did you mean "log"?`},
+		{name: "number for text", file: "log: {level: 3}\n", want: `FILE:1: log.level: found the number 3, wanted text (put it in quotes)`},
+		{name: "text for number", file: "reactor: {loops: many}\n", want: `FILE:1: reactor.loops: found "many", wanted a whole number`},
+		{name: "fraction for number", file: "reactor: {loops: 1.5}\n", want: `FILE:1: reactor.loops: found the number 1.5, wanted a whole number`},
+		{name: "text for flag", file: "plugins:\n  a:\n    module: x\n    watch: \"yes\"\n", want: `FILE:4: plugins.a.watch: found "yes", wanted true or false`},
+		{name: "list for section", file: "log: [1]\n", want: `FILE:1: log: found a list, wanted a mapping`},
+		{name: "section for list", file: ok + "listeners: {endpoint: x}\n", want: `FILE:2: listeners: found a mapping, wanted a list`},
+		{name: "digits for list in a file", file: ok + "listeners: {0: {endpoint: x}}\n", want: `FILE:2: listeners: found a mapping, wanted a list`},
+		{name: "nothing for text", file: "log: {level: }\n", want: `FILE:1: log.level: found nothing, wanted text`},
+		{name: "whole file a list", file: "- a\n", want: `FILE:1: found a list, wanted a mapping with keys such as plugins and listeners`},
+		{name: "bad word", file: "log: {level: infos}\n", want: `FILE:1: log.level: found "infos", wanted trace, debug, info, warn or error; did you mean "info"?`},
+		{name: "bad backend", file: "reactor: {backend: iocp}\n", want: `FILE:1: reactor.backend: found "iocp", wanted auto, epoll, kqueue or portable`},
+		{name: "range", file: "reactor: {loops: -1, max_connections: -5}\n", want: "FILE:1: reactor.loops: found the number -1, wanted 0 to 1024\nFILE:1: reactor.max_connections: found the number -5, wanted 0 to 2147483647"},
+		{name: "duration without unit", file: "reactor: {drain_timeout: 30}\n", want: `FILE:1: reactor.drain_timeout: found the number 30, wanted a duration such as 100ms, 30s, 10m or 1h30m`},
+		{name: "duration below 0", file: "reactor: {drain_timeout: -1s}\n", want: `FILE:1: reactor.drain_timeout: found -1s, wanted a duration of 0 or more`},
+		{name: "duration of 0", file: "reactor: {close_timeout: 0s}\n", want: `FILE:1: reactor.close_timeout: found 0s, wanted a duration above 0`},
+		{name: "size", file: "reactor: {write_buffer: {high: 64kb}}\n", want: `FILE:1: reactor.write_buffer.high: found "64kb", wanted a size such as 512, 64KiB, 16MiB or 1GiB`},
+		{name: "size range", file: ok + "  \n", set: []string{"plugins.a.limits.memory=1KiB"}, want: `--set: plugins.a.limits.memory: found 1KiB, wanted 64KiB to 4GiB`},
+		{name: "watermarks", file: "reactor:\n  write_buffer:\n    high: 16KiB\n", want: `FILE:2: reactor.write_buffer.low: found 32KiB (the default), wanted at most high, which is 16KiB`},
+		{name: "watermark above the cap", file: "reactor: {write_buffer: {high: 32MiB}}\n", want: `FILE:1: reactor.write_buffer.high: found 32MiB, wanted at most max, which is 16MiB (the default)`},
+		{name: "plugin without module", file: "plugins:\n  a: {watch: false}\n", want: `FILE:2: plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file`},
+		{name: "empty module", file: "plugins:\n  a: {module: \"\"}\n", want: `FILE:2: plugins.a.module: found "", wanted builtin:NAME or the path of a .wasm file`},
+		{name: "plugin's name", file: "plugins:\n  My.Echo: {module: x}\n", want: `FILE:2: plugins.My.Echo: found the name "My.Echo", wanted 1 to 64 of the letters a to z, digits, _ and -`},
+		{name: "isolation", file: "plugins: {a: {module: x, isolation: loops}}\n", want: `FILE:1: plugins.a.isolation: found "loops", wanted connection, loop or shared; did you mean "loop"?`},
+		{name: "reload", file: "plugins: {a: {module: x, reload: swap}}\n", want: `FILE:1: plugins.a.reload: found "swap", wanted migrate, drain or drop`},
+		{name: "sha256", file: "plugins: {a: {module: x, sha256: abc}}\n", want: `FILE:1: plugins.a.sha256: found "abc" (3 characters), wanted 64 hexadecimal digits`},
+		{name: "allow", file: "plugins: {a: {module: x, allow: {connect: [\"tcp://*.example:1\", \"tcp://h\", \"tcp://*:*\"]}}}\n", want: "FILE:1: plugins.a.allow.connect.0: found \"tcp://*.example:1\", wanted an endpoint; * stands for the whole host or the whole port\nFILE:1: plugins.a.allow.connect.1: found \"tcp://h\" (missing port in address), wanted tcp://HOST:PORT"},
+		{name: "endpoint", file: ls("{endpoint: \"127.0.0.1:7\", plugin: a}"), want: `FILE:3: listeners.0.endpoint: found "127.0.0.1:7" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH`},
+		{name: "endpoint's port", file: ls("{endpoint: \"tcp://:70000\", plugin: a}"), want: `FILE:3: listeners.0.endpoint: found "tcp://:70000" (port "70000"), wanted a number from 0 to 65535`},
+		{name: "no endpoint", file: ls("{plugin: a}"), want: `FILE:3: listeners.0.endpoint: found no endpoint, wanted one such as tcp://127.0.0.1:7007`},
+		{name: "listener without plugin", file: ls("{endpoint: \"tcp://:1\"}"), want: `FILE:3: listeners.0.plugin: found no plugin, wanted the name of one under plugins (a)`},
+		{name: "listener's plugin unknown", file: "plugins: {echo: {module: x}}\nlisteners:\n- endpoint: tcp://:1\n  plugin: ecko\n", want: `FILE:4: listeners.0.plugin: found "ecko", wanted the name of one under plugins (echo); did you mean "echo"?`},
+		{name: "listeners alone", file: "listeners: [{endpoint: \"tcp://:1\", plugin: echo}]\n", want: `FILE:1: listeners.0.plugin: found "echo", wanted the name of one under plugins, where none is`},
+		{name: "two on one endpoint", file: ls("{endpoint: \"tcp://127.0.0.1:1\", plugin: a}\n- {endpoint: \"tcp://127.0.0.1:1\", plugin: a}"), want: `FILE:4: listeners.1.endpoint: found "tcp://127.0.0.1:1", which is listeners.0's too, wanted one endpoint for each`},
+		{name: "one address in two forms", file: ls("{endpoint: \"tcp://127.0.0.1:1\", plugin: a}\n- {endpoint: \"tcp://[::ffff:127.0.0.1]:1\", plugin: a}"), want: `FILE:4: listeners.1.endpoint: found "tcp://[::ffff:127.0.0.1]:1", which is listeners.0's too, wanted one endpoint for each`},
+		{name: "all addresses twice", file: ls("{endpoint: \"tcp://:1\", plugin: a}\n- {endpoint: \"tcp://0.0.0.0:1\", plugin: a}"), want: `FILE:4: listeners.1.endpoint: found "tcp://0.0.0.0:1", which is listeners.0's too, wanted one endpoint for each`},
+		{name: "administration's endpoint", file: "admin: {listen: \"unix:///a\"}\n" + ls("{endpoint: \"unix:///b/../a\", plugin: a}"), want: `FILE:4: listeners.0.endpoint: found "unix:///b/../a", which is admin.listen's too, wanted one endpoint for each`},
+		{name: "administration for all", file: "admin: {listen: \"tcp://0.0.0.0:1\"}\n", want: `FILE:1: admin.listen: found "tcp://0.0.0.0:1", which others can reach, wanted off, unix://PATH or tcp:// on a loopback address`},
+		{name: "tls without certificate", file: ls("{endpoint: \"tls://:1\", plugin: a}"), want: "FILE:3: listeners.0.tls.cert: found no certificate, wanted the path of a PEM file, since the endpoint is tls://\nFILE:3: listeners.0.tls.key: found no key, wanted the path of a PEM file, since the endpoint is tls://"},
+		{name: "certificate without key", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {cert: c}}"), want: `FILE:3: listeners.0.tls.key: found no key, wanted the certificate's`},
+		{name: "key without certificate", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {key: c}}"), want: `FILE:3: listeners.0.tls.cert: found no certificate, wanted one for the key that is given`},
+		{name: "client CA alone", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {client_ca: c}}"), want: `FILE:3: listeners.0.tls.client_ca: found "DIR/c" without cert and key, wanted all three, or none`},
+		{name: "cidr", file: ls("{endpoint: \"tcp://:1\", plugin: a, proxy_from: [10.0.0.1, x]}"), want: "FILE:3: listeners.0.proxy_from.0: found \"10.0.0.1\", wanted a network such as 10.0.0.0/8 or fd00::/8; did you mean \"10.0.0.1/32\"?\nFILE:3: listeners.0.proxy_from.1: found \"x\", wanted a network such as 10.0.0.0/8 or fd00::/8"},
+		{name: "proxy from nowhere", file: ls("{endpoint: \"tcp://:1\", plugin: a, proxy_protocol: true}"), want: `FILE:3: listeners.0.proxy_from: found no source to trust, wanted the proxies' networks, since proxy_protocol is on`},
+		{name: "alpn", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {alpn: [\"\"]}}"), want: `FILE:3: listeners.0.tls.alpn.0: found 0 bytes, wanted a protocol's name of 1 to 255 bytes`},
+		{name: "key twice", file: "log: {level: info}\nlog: {format: json}\nadmin: {listen: off,\n  listen: off}\n", want: "FILE:2: log: found the key a second time (line 1 has it too), wanted it once\nFILE:4: admin.listen: found the key a second time (line 3 has it too), wanted it once"},
+		{name: "key twice in JSON", ext: ".json", file: "{\"log\": {},\n\"log\": {}}", want: "FILE:2: log: found the key a second time (line 1 has it too), wanted it once"},
+		{name: "no YAML", file: "a:\n  b: [1\nc: 2\n", want: "FILE:2: found what is not YAML: did not find expected ',' or ']'"},
+		{name: "two documents", file: "log: {}\n---\nlog: {}\n", want: "FILE:2: found a second YAML document, wanted one in a file"},
+		{name: "no TOML", ext: ".toml", file: "[log]\nlevel = \n", want: "FILE:2: found what is not TOML: incomplete number"},
+		{name: "unknown key in TOML", ext: ".toml", file: "[log]\n[[listeners]]\nendpoint='tcp://:1'\nplugin='a'\n[listeners.tls]\ncrt='x'\n[plugins.a]\nmodule='x'\n", want: `FILE:6: listeners.0.tls.crt: found an unknown key, wanted one of cert, key, client_ca, alpn, handshake_timeout; did you mean "cert"?`},
+		{name: "no JSON", ext: ".json", file: "{\n\"log\": {},\n}", want: "FILE:3: found what is not JSON: invalid character '}' looking for beginning of object key string"},
+		{name: "JSON too short", ext: ".json", file: "{\n\"log\": {", want: "FILE:2: found what is not JSON: it ends too early"},
+		{name: "JSON too long", ext: ".json", file: "{}\n{}", want: "FILE:2: found what is not JSON: more after the end"},
+		{name: "extension", ext: ".ini", file: "", want: `FILE: found the extension ".ini", wanted .yaml, .yml, .toml or .json`},
+		{name: "not a number", file: "plugins: {a: {module: x, config: {b: .nan}}}\n", want: `FILE:1: plugins.a.config.b: found .nan, wanted a number that JSON can say`},
+		{name: "list as key", file: "plugins: {a: {module: x, config: {[1]: 2}}}\n", want: `FILE:1: plugins.a.config: found a key that is no text, wanted text`},
+		{name: "alias of itself", file: "plugins: {a: {module: x, config: &c {d: *c}}}\n", want: `FILE:1: plugins.a.config.d.d: found the alias "c" inside what it stands for`},
+		{name: "variable", env: []string{"WIREHOST_LOG__LEVL=info"}, want: `WIREHOST_LOG__LEVL: log.levl: found an unknown key, wanted one of level, format; did you mean "level"?`},
+		{name: "variable with one _", env: []string{"WIREHOST_LOG_LEVEL=info"}, want: `WIREHOST_LOG_LEVEL: log_level: found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners; did you mean "WIREHOST_LOG__LEVEL"?`},
+		{name: "variable's value", env: []string{"WIREHOST_REACTOR__LOOPS=many"}, want: `WIREHOST_REACTOR__LOOPS: reactor.loops: found "many", wanted a whole number`},
+		{name: "variable's YAML", env: []string{"WIREHOST_LOG=[1"}, want: `WIREHOST_LOG: log: found "[1" (did not find expected ',' or ']'), wanted a YAML value`},
+		{name: "variable's lines", env: []string{"WIREHOST_LOG=level: info\nfromat: json\n"}, want: `WIREHOST_LOG:2: log.fromat: found an unknown key, wanted one of level, format; did you mean "format"?`},
+		{name: "index too large", set: []string{"listeners.5.endpoint=tcp://:1"}, want: `--set: listeners.5: found the index 5, wanted at most 2, which adds an item`},
+		{name: "index that is none", set: []string{"listeners.x.endpoint=tcp://:1"}, want: `--set: listeners.x: found "x", wanted the index of an item of the list`},
+		{name: "a variable's list in place of a file's", file: ls("{endpoint: \"tcp://:1\",\n  plugin: a}"), env: []string{"WIREHOST_LISTENERS=[{endpoint: \"tcp://:1\"}]"}, want: `WIREHOST_LISTENERS: listeners.0.plugin: found no plugin, wanted the name of one under plugins (a)`},
+		{name: "a variable's item behind a file's", file: ls("{endpoint: \"tcp://:1\", plugin: a}"), env: []string{"WIREHOST_LISTENERS__1__ENDPOINT=tcp://:2"}, want: `WIREHOST_LISTENERS__1__ENDPOINT: listeners.1.plugin: found no plugin, wanted the name of one under plugins (a)`},
+		{name: "flag without value", set: []string{"log.level"}, want: `--set: found "log.level", wanted KEY=VALUE, such as log.level=debug`},
+		{name: "flag with an empty part", set: []string{"log..level=info"}, want: `--set: found the key "log..level", wanted one such as log.level`},
+		{name: "newline in a value", set: []string{`log.level="a\nb"`}, want: `--set: log.level: found "a\nb", wanted trace, debug, info, warn or error`},
+		{name: "newline in a key", file: "\"a\\nb\": 1\n", want: `FILE:1: "a\nb": found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners`},
+		{name: "all at once, in order", file: "log: {level: x}\nreactor: {loops: y}\nplugins: {a: {}}\nlisteners: [{endpoint: z, plugin: b}]\n", env: []string{"WIREHOST_LOG__FORMAT=xml"},
+			want: "FILE:1: log.level: found \"x\", wanted trace, debug, info, warn or error\n" +
+				"FILE:2: reactor.loops: found \"y\", wanted a whole number\n" +
+				"FILE:3: plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file\n" +
+				"FILE:4: listeners.0.endpoint: found \"z\" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH\n" +
+				"FILE:4: listeners.0.plugin: found \"b\", wanted the name of one under plugins (a)\n" +
+				"WIREHOST_LOG__FORMAT: log.format: found \"xml\", wanted text or json"},
+		{name: "what follows from a fault is not said", file: "plugns: {a: {module: x}}\nlisteners: [{endpont: z, plugin: a}]\n", want: "FILE:1: plugns: found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners; did you mean \"plugins\"?\n" +
+			"FILE:2: listeners.0.endpont: found an unknown key, wanted one of endpoint, plugin, max_connections, idle_timeout, tls, proxy_protocol, proxy_from; did you mean \"endpoint\"?"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			o := Options{Env: tc.env, Set: tc.set}
+			file, dir := "", ""
+			if tc.file != "" || tc.ext != "" {
+				if tc.ext == "" {
+					tc.ext = ".yaml"
+				}
+				file = write(t, "c"+tc.ext, tc.file)
+				o.File, dir = file, strings.TrimSuffix(file, "/c"+tc.ext)
+			}
+			_, err := Load(o)
+			var faults Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("found %v, wanted faults", err)
+			}
+			want := strings.ReplaceAll(strings.ReplaceAll(tc.want, "FILE", file), "DIR", dir)
+			if got := err.Error(); got != want {
+				t.Errorf("found\n%s\nwanted\n%s", got, want)
+			}
+			if n := strings.Count(err.Error(), "\n") + 1; n != len(faults) {
+				t.Errorf("%d faults on %d lines", len(faults), n)
+			}
+		})
+	}
+}

@@ -1,0 +1,220 @@
+package config
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// rule says what is wrong with one good-typed value, or nil. It fills in Found,
+// Wanted and Hint.
+type rule func(v any) *Fault
+
+// rules are what values must obey, beside their type; keys are paths with * for
+// names and indices. What concerns several values is in validate.go.
+func rules() map[string]rule {
+	return map[string]rule{
+		"log.level":                         oneOf("trace", "debug", "info", "warn", "error"),
+		"log.format":                        oneOf("text", "json"),
+		"reactor.loops":                     count(0, 1024),
+		"reactor.backend":                   oneOf("auto", "epoll", "kqueue", "portable"),
+		"reactor.drain_timeout":             orZero,
+		"reactor.close_timeout":             positive,
+		"reactor.write_timeout":             positive,
+		"reactor.closed_timeout":            positive,
+		"reactor.write_buffer.high":         size(1, 1<<30),
+		"reactor.write_buffer.low":          size(1, 1<<30),
+		"reactor.write_buffer.max":          size(1, 1<<30),
+		"reactor.max_connections":           count(0, math.MaxInt32),
+		"reactor.max_memory":                size(0, 1<<50),
+		"admin.listen":                      adminEndpoint,
+		"plugins.*.module":                  module,
+		"plugins.*.sha256":                  sha256Hex,
+		"plugins.*.isolation":               oneOf("connection", "loop", "shared"),
+		"plugins.*.reload":                  oneOf("migrate", "drain", "drop"),
+		"plugins.*.drain":                   positive,
+		"plugins.*.canary.connections":      count(0, math.MaxInt32),
+		"plugins.*.canary.for":              orZero,
+		"plugins.*.limits.memory":           size(64<<10, 4<<30),
+		"plugins.*.limits.stack":            size(16<<10, 24<<20),
+		"plugins.*.limits.table":            count(1, 10_000_000),
+		"plugins.*.limits.callback_time":    positive,
+		"plugins.*.limits.instances":        count(1, 1<<20),
+		"plugins.*.limits.timers":           count(1, 1<<24),
+		"plugins.*.limits.connections_out":  count(1, 1<<20),
+		"plugins.*.limits.state":            size(1, 1<<30),
+		"plugins.*.limits.log_bytes":        size(1, 1<<30),
+		"plugins.*.limits.module":           size(8, 1<<30),
+		"plugins.*.limits.compile_time":     positive,
+		"plugins.*.allow.connect.*":         allowed,
+		"listeners.*.endpoint":              endpoint,
+		"listeners.*.max_connections":       count(0, math.MaxInt32),
+		"listeners.*.idle_timeout":          orZero,
+		"listeners.*.tls.alpn.*":            alpn,
+		"listeners.*.tls.handshake_timeout": positive,
+		"listeners.*.proxy_from.*":          cidr,
+	}
+}
+
+// namesFile tells the values that name a file: in a configuration file they are
+// relative to its folder. Endpoints are none of them: unix://PATH is relative
+// to the working directory wherever it is written.
+func namesFile(pattern, value string) bool {
+	switch pattern {
+	case "plugins.*.module":
+		return !strings.HasPrefix(value, "builtin:")
+	case "cache.dir":
+		return value != "off"
+	case "plugins.*.allow.ca", "listeners.*.tls.cert", "listeners.*.tls.key", "listeners.*.tls.client_ca":
+		return true
+	}
+	return false
+}
+
+func oneOf(words ...string) rule {
+	wanted := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+	return func(v any) *Fault {
+		s := v.(string)
+		if slices.Contains(words, s) {
+			return nil
+		}
+		return &Fault{Found: quote(s), Wanted: wanted, Hint: suggest(s, words)}
+	}
+}
+
+func count(lo, hi int64) rule {
+	return func(v any) *Fault {
+		if n := v.(int64); n < lo || n > hi {
+			return &Fault{Found: show(n), Wanted: fmt.Sprintf("%d to %d", lo, hi)}
+		}
+		return nil
+	}
+}
+
+func size(lo, hi Size) rule {
+	return func(v any) *Fault {
+		if n := v.(Size); n < lo || n > hi {
+			return &Fault{Found: n.String(), Wanted: fmt.Sprintf("%s to %s", lo, hi)}
+		}
+		return nil
+	}
+}
+
+func positive(v any) *Fault {
+	if t := v.(time.Duration); t <= 0 {
+		return &Fault{Found: t.String(), Wanted: "a duration above 0"}
+	}
+	return nil
+}
+
+func orZero(v any) *Fault {
+	if t := v.(time.Duration); t < 0 {
+		return &Fault{Found: t.String(), Wanted: "a duration of 0 or more"}
+	}
+	return nil
+}
+
+// nameWanted says what plugins may be called. The names stand in URLs, metrics,
+// environment variables and --set, where dots separate.
+const nameWanted = "1 to 64 of the letters a to z, digits, _ and -"
+
+func validName(s string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
+	}
+	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, odd)
+}
+
+func module(v any) *Fault {
+	s := v.(string)
+	name, builtin := strings.CutPrefix(s, "builtin:")
+	if s == "" || builtin && !validName(name) {
+		return &Fault{Found: quote(s), Wanted: "builtin:NAME or the path of a .wasm file"}
+	}
+	return nil
+}
+
+func sha256Hex(v any) *Fault {
+	s := v.(string)
+	if b, err := hex.DecodeString(s); err != nil || len(b) != 32 && len(b) != 0 {
+		return &Fault{Found: fmt.Sprintf("%s (%d characters)", quote(s), len(s)), Wanted: "64 hexadecimal digits"}
+	}
+	return nil
+}
+
+func endpoint(v any) *Fault {
+	return endpointFault(v.(string))
+}
+
+// endpointFault asks the reactor, which names the endpoint in its errors.
+func endpointFault(s string) *Fault {
+	_, err := reactor.ParseEndpoint(s)
+	if err == nil {
+		return nil
+	}
+	reason := strings.TrimPrefix(err.Error(), fmt.Sprintf("endpoint %q: ", s))
+	reason, wanted, _ := strings.Cut(strings.TrimPrefix(reason, "found "), ", wanted ")
+	return &Fault{Found: quote(s) + " (" + plain(reason) + ")", Wanted: wanted}
+}
+
+func adminEndpoint(v any) *Fault {
+	s := v.(string)
+	if s == "" || s == "off" {
+		return nil
+	}
+	const wanted = "off, unix://PATH or tcp:// on a loopback address"
+	e, err := reactor.ParseEndpoint(s)
+	if err != nil || e.Scheme == "tls" {
+		return &Fault{Found: quote(s), Wanted: wanted, Hint: suggest(s, []string{"off"})}
+	}
+	if ip, err := netip.ParseAddr(e.Host); e.Scheme == "tcp" && e.Host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return &Fault{Found: quote(s) + ", which others can reach", Wanted: wanted}
+	}
+	return nil
+}
+
+// allowed checks where a guest may connect to: an endpoint, or one with * for
+// the whole host or the whole port.
+func allowed(v any) *Fault {
+	s := v.(string)
+	scheme, rest, _ := strings.Cut(s, "://")
+	if scheme != "tcp" && scheme != "tls" || !strings.Contains(rest, "*") {
+		return endpointFault(s)
+	}
+	if host, ok := strings.CutPrefix(rest, "*:"); ok {
+		rest = "any:" + host
+	}
+	if host, ok := strings.CutSuffix(rest, ":*"); ok {
+		rest = host + ":0"
+	}
+	if strings.Contains(rest, "*") || endpointFault(scheme+"://"+rest) != nil {
+		return &Fault{Found: quote(s), Wanted: "an endpoint; * stands for the whole host or the whole port"}
+	}
+	return nil
+}
+
+// alpn checks a protocol's name by RFC 7301, section 3.1.
+func alpn(v any) *Fault {
+	if s := v.(string); len(s) < 1 || len(s) > 255 {
+		return &Fault{Found: fmt.Sprintf("%d bytes", len(s)), Wanted: "a protocol's name of 1 to 255 bytes"}
+	}
+	return nil
+}
+
+func cidr(v any) *Fault {
+	s := v.(string)
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return nil
+	}
+	f := &Fault{Found: quote(s), Wanted: "a network such as 10.0.0.0/8 or fd00::/8"}
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+		f.Hint = netip.PrefixFrom(ip, ip.BitLen()).String()
+	}
+	return f
+}

@@ -1,0 +1,141 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// validate checks what concerns several values. A value that has a fault
+// already is not reported again.
+func (l *loader) validate(c Config) {
+	v := validator{loader: l, bad: map[string]bool{}}
+	for _, f := range l.faults {
+		v.bad[f.Key] = true
+		if f.Hint != "" { // a misspelt key: what was meant is not missing
+			v.bad[f.Key[:strings.LastIndexByte(f.Key, '.')+1]+f.Hint] = true
+		}
+	}
+	v.watermarks(c.Reactor.WriteBuffer)
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		if p := (path{"plugins", name, "module"}); c.Plugins[name].Module == "" {
+			v.report(p, "no module", "builtin:NAME or the path of a .wasm file", "")
+		}
+	}
+	seen := map[string]string{}
+	if key := sameEndpoint(c.Admin.Listen); key != "" {
+		seen[key] = "admin.listen"
+	}
+	for i, ls := range c.Listeners {
+		v.listener(path{"listeners", strconv.Itoa(i)}, ls, c.Plugins, seen)
+	}
+}
+
+type validator struct {
+	*loader
+	bad map[string]bool // keys with faults
+}
+
+// report adds a fault, unless p or what is around it has one.
+func (v *validator) report(p path, found, wanted, hint string) {
+	for n := len(p); n > 0; n-- {
+		if v.bad[p[:n].String()] {
+			return
+		}
+	}
+	o := v.origin(p)
+	v.faults = append(v.faults, &Fault{Origin: o.name, Line: o.line, Key: p.String(), Found: found, Wanted: wanted, Hint: hint})
+}
+
+func (v *validator) watermarks(w WriteBuffer) {
+	p := path{"reactor", "write_buffer"}
+	say := func(key string, s Size) string {
+		if _, given := v.where[p.with(key).key()]; !given {
+			return s.String() + " (the default)"
+		}
+		return s.String()
+	}
+	if w.Low > w.High {
+		v.report(p.with("low"), say("low", w.Low), "at most high, which is "+say("high", w.High), "")
+	}
+	if w.High > w.Max {
+		v.report(p.with("high"), say("high", w.High), "at most max, which is "+say("max", w.Max), "")
+	}
+}
+
+// listener checks one listener. seen has the endpoints before it, and whose
+// they are.
+func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, seen map[string]string) {
+	if ls.Endpoint == "" {
+		v.report(p.with("endpoint"), "no endpoint", "one such as tcp://127.0.0.1:7007", "")
+	} else if key := sameEndpoint(ls.Endpoint); key != "" {
+		if first, twice := seen[key]; twice {
+			v.report(p.with("endpoint"), quote(ls.Endpoint)+", which is "+first+"'s too", "one endpoint for each", "")
+		} else {
+			seen[key] = p.String()
+		}
+	}
+	names := slices.Sorted(maps.Keys(plugins))
+	switch _, known := plugins[ls.Plugin]; {
+	case ls.Plugin == "":
+		v.report(p.with("plugin"), "no plugin", "the name of one under plugins"+among(names), "")
+	case !known && !v.bad["plugins"] && !v.bad["plugins."+ls.Plugin]:
+		v.report(p.with("plugin"), quote(ls.Plugin), "the name of one under plugins"+among(names), suggest(ls.Plugin, names))
+	}
+	v.tls(p.with("tls"), ls)
+	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {
+		v.report(p.with("proxy_from"), "no source to trust", "the proxies' networks, since proxy_protocol is on", "")
+	}
+}
+
+func among(names []string) string {
+	if len(names) == 0 {
+		return ", where none is"
+	}
+	return " (" + strings.Join(names, ", ") + ")"
+}
+
+func (v *validator) tls(p path, ls Listener) {
+	t := ls.TLS
+	const why = ", since the endpoint is tls://"
+	isTLS := strings.HasPrefix(ls.Endpoint, "tls:")
+	switch {
+	case t.Cert == "" && t.Key == "" && isTLS:
+		v.report(p.with("cert"), "no certificate", "the path of a PEM file"+why, "")
+		v.report(p.with("key"), "no key", "the path of a PEM file"+why, "")
+	case t.Cert == "" && t.Key != "":
+		v.report(p.with("cert"), "no certificate", "one for the key that is given", "")
+	case t.Key == "" && t.Cert != "":
+		v.report(p.with("key"), "no key", "the certificate's", "")
+	case t.Cert == "" && t.ClientCA != "":
+		v.report(p.with("client_ca"), quote(t.ClientCA)+" without cert and key", "all three, or none", "")
+	}
+}
+
+// sameEndpoint is equal for endpoints of which only one can be bound; "" where
+// any number can.
+func sameEndpoint(text string) string {
+	e, err := reactor.ParseEndpoint(text)
+	if err != nil {
+		return ""
+	}
+	if e.Scheme == "unix" {
+		return "unix " + e.Path
+	}
+	if e.Port == 0 {
+		return ""
+	}
+	host := strings.ToLower(e.Host)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.Unmap().String()
+		if ip.IsUnspecified() {
+			host = "" // package net listens on both families for either
+		}
+	}
+	return fmt.Sprintf("tcp %s %d", host, e.Port)
+}

@@ -1,0 +1,317 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// Change says what a reload of the configuration has done.
+type Change struct {
+	Plugins   []Outcome `json:"plugins,omitempty"`    // of those that stay
+	Added     []string  `json:"added,omitempty"`      // plugins and listeners
+	Removed   []string  `json:"removed,omitempty"`    // plugins and listeners
+	Changed   []string  `json:"changed,omitempty"`    // listeners
+	NeedsBoot []string  `json:"needs_boot,omitempty"` // settings that have changed and take effect at the next start
+}
+
+// Lines are the change for people, one thing a line.
+func (c Change) Lines() []string {
+	var lines []string
+	for _, o := range c.Plugins {
+		lines = append(lines, "plugin "+o.String())
+	}
+	for _, part := range []struct {
+		what string
+		list []string
+	}{{"added ", c.Added}, {"removed ", c.Removed}, {"changed ", c.Changed}, {"takes effect at the next start: ", c.NeedsBoot}} {
+		for _, name := range part.list {
+			lines = append(lines, part.what+name)
+		}
+	}
+	return lines
+}
+
+// reconfiguration is what a reload of the configuration is about to do.
+type reconfiguration struct {
+	h       *Host
+	cfg     config.Config
+	plugins map[string]*plugin // that will be there
+	plans   []*replacement     // of those that stay
+	only    map[string]bool    // where set, the plugins that are looked at; the others stay as they are
+	added   []*plugin
+	removed []*plugin
+	keep    []*listener // in the order of the configuration
+	bound   []*listener // new ones among them
+	closing []*listener
+	out     Change
+}
+
+// Reload takes another configuration, and reads every module and certificate
+// again. Everything that can fail is done first: on an error what ran before
+// runs on. Settings that can't change at run time are named in the Change.
+func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
+	return h.reconfigure(ctx, func(config.Config) (config.Config, map[string]bool, error) { return withDefaults(cfg), nil, nil })
+}
+
+// LoadPlugin adds a plugin at run time, with listeners where there are any.
+func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (Change, error) {
+	return h.reconfigure(ctx, func(c config.Config) (config.Config, map[string]bool, error) {
+		if _, there := c.Plugins[name]; there {
+			return c, nil, fmt.Errorf("plugin %s: %w", name, ErrLoaded)
+		}
+		c.Plugins = maps.Clone(c.Plugins)
+		c.Plugins[name] = cfg
+		for _, l := range listeners {
+			l.Plugin = name
+			c.Listeners = append(slices.Clip(c.Listeners), l)
+		}
+		return withDefaults(c), map[string]bool{name: true}, nil
+	})
+}
+
+// UnloadPlugin removes a plugin and its listeners at run time. Its connections
+// drain.
+func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
+	return h.reconfigure(ctx, func(c config.Config) (config.Config, map[string]bool, error) {
+		if _, there := c.Plugins[name]; !there {
+			return c, nil, fmt.Errorf("plugin %s: %w", name, ErrUnknown)
+		}
+		c.Plugins = maps.Clone(c.Plugins)
+		delete(c.Plugins, name)
+		c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool { return l.Plugin == name })
+		return c, map[string]bool{}, nil
+	})
+}
+
+// reconfigure goes over to the configuration that edit makes of the present one.
+func (h *Host) reconfigure(ctx context.Context, edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
+	if !h.shape.TryLock() {
+		return Change{}, fmt.Errorf("host: %w", ErrChanging)
+	}
+	defer h.shape.Unlock()
+	if h.reactor == nil || h.ended {
+		return Change{}, ErrNotRunning
+	}
+	cfg, only, err := edit(h.cfg)
+	if err != nil {
+		return Change{}, err
+	}
+	r := &reconfiguration{h: h, cfg: cfg, only: only, plugins: map[string]*plugin{}}
+	r.out.NeedsBoot = needsBoot(h.cfg, r.cfg)
+	defer r.unlock()
+	if err := r.prepare(ctx); err != nil {
+		return Change{}, errors.Join(err, r.abandon())
+	}
+	return r.commit()
+}
+
+// needsBoot names the settings that differ and can't be changed at run time.
+func needsBoot(old, new config.Config) []string {
+	var names []string
+	for _, s := range []struct {
+		name     string
+		old, new any
+	}{{"reactor", old.Reactor, new.Reactor}, {"admin", old.Admin, new.Admin}, {"cache", old.Cache, new.Cache}, {"log.format", old.Log.Format, new.Log.Format}} {
+		if !reflect.DeepEqual(s.old, s.new) {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+func (r *reconfiguration) prepare(ctx context.Context) error {
+	var errs []error
+	for _, name := range pluginNames(r.cfg) {
+		errs = append(errs, r.preparePlugin(ctx, name, r.cfg.Plugins[name]))
+	}
+	for name, p := range r.h.plugins {
+		if _, stays := r.cfg.Plugins[name]; !stays {
+			r.removed = append(r.removed, p)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return r.prepareListeners()
+}
+
+func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg config.Plugin) error {
+	p := r.h.plugins[name]
+	if p == nil {
+		p = newPlugin(r.h, name, cfg, len(r.h.plugins)%len(r.h.reactor.Loops()))
+		v, err := p.load(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		p.active = v
+		r.added = append(r.added, p)
+		r.plugins[name] = p
+		return nil
+	}
+	if r.only != nil && !r.only[name] {
+		r.plugins[name] = p
+		return nil
+	}
+	if !p.changing.TryLock() {
+		return fmt.Errorf("plugin %s: %w", name, ErrChanging)
+	}
+	plan, err := p.plan(ctx, cfg, false)
+	if err != nil {
+		p.changing.Unlock()
+		return err
+	}
+	r.plans = append(r.plans, plan)
+	r.plugins[name] = p
+	return nil
+}
+
+// prepareListeners finds out which listeners stay, and binds new ones.
+func (r *reconfiguration) prepareListeners() error {
+	r.closing = slices.Clone(r.h.listeners)
+	var errs []error
+	for n, cfg := range r.cfg.Listeners {
+		var have *listener
+		if at := slices.IndexFunc(r.closing, func(l *listener) bool { return l.cfg.Endpoint == cfg.Endpoint }); at >= 0 {
+			have = r.closing[at]
+			r.closing = slices.Delete(r.closing, at, at+1)
+		}
+		l, err := r.prepareListener(have, cfg)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			continue
+		}
+		r.keep = append(r.keep, l)
+	}
+	return errors.Join(errs...)
+}
+
+func (r *reconfiguration) prepareListener(l *listener, cfg config.Listener) (*listener, error) {
+	p, o, err := r.h.options(cfg, r.plugins)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil {
+		return &listener{cfg: cfg, ln: l.ln, plugin: p, options: o, changed: !reflect.DeepEqual(cfg, l.cfg)}, nil
+	}
+	l, err = r.h.listenFor(cfg, p, o)
+	if err == nil {
+		r.bound = append(r.bound, l)
+	}
+	return l, err
+}
+
+// abandon undoes what prepare has done.
+func (r *reconfiguration) abandon() error {
+	var errs []error
+	for _, plan := range r.plans {
+		errs = append(errs, plan.abandon())
+	}
+	for _, p := range r.added {
+		errs = append(errs, p.end(context.Background()))
+	}
+	for _, l := range r.bound {
+		errs = append(errs, l.ln.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (r *reconfiguration) unlock() {
+	for _, plan := range r.plans {
+		plan.p.changing.Unlock()
+	}
+}
+
+// commit does it. From here on only the end of the loops is an error.
+func (r *reconfiguration) commit() (Change, error) {
+	h := r.h
+	for _, plan := range r.plans {
+		out, err := plan.commit()
+		if err != nil {
+			return r.out, err
+		}
+		r.out.Plugins = append(r.out.Plugins, out)
+	}
+	var wg sync.WaitGroup
+	for _, p := range r.added {
+		if err := p.start(&wg); err != nil {
+			return r.out, err
+		}
+		r.out.Added = append(r.out.Added, "plugin "+p.name)
+	}
+	wg.Wait()
+	h.mu.Lock()
+	h.cfg, h.plugins, h.listeners = r.cfg, r.plugins, r.keep
+	h.mu.Unlock()
+	if err := r.commitListeners(); err != nil {
+		return r.out, err
+	}
+	for _, p := range r.removed {
+		p.unload()
+		h.unloaded = append(h.unloaded, p)
+		r.out.Removed = append(r.out.Removed, "plugin "+p.name)
+	}
+	slices.Sort(r.out.Removed)
+	h.log.Info("configuration is active", "change", strings.Join(r.out.Lines(), "; "))
+	return r.out, nil
+}
+
+func (r *reconfiguration) commitListeners() error {
+	isNew := map[*listener]bool{}
+	for _, l := range r.bound {
+		isNew[l] = true
+	}
+	for _, l := range r.keep {
+		l.options.Loop = l.plugin.loop() // its isolation may have changed
+		if err := l.ln.Configure(l.plugin, l.options); err != nil {
+			return err
+		}
+		text := "listener " + l.ln.Endpoint().String() + " for plugin " + l.plugin.name
+		switch {
+		case isNew[l]:
+			r.out.Added = append(r.out.Added, text)
+			if err := l.ln.Start(); err != nil {
+				return err
+			}
+		case l.changed:
+			r.out.Changed = append(r.out.Changed, text)
+		}
+	}
+	for _, l := range r.closing {
+		r.out.Removed = append(r.out.Removed, "listener "+l.ln.Endpoint().String())
+		if err := l.ln.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unload lets the plugin's connections drain, and frees it when they have ended,
+// or its drain time is over.
+func (p *plugin) unload() {
+	for n, l := range p.host.reactor.Loops() {
+		// A loop that has ended has no slots in use.
+		_ = onLoop(l, func() {
+			if s := p.slots[n]; s != nil {
+				p.slots[n] = nil
+				s.end()
+			}
+		})
+	}
+	p.mu.Lock()
+	v := p.active
+	p.unloaded = true
+	v.state = StateDraining
+	v.replaced++
+	p.replaced = append(p.replaced, v)
+	p.limitDrain(v, v.replaced)
+	p.mu.Unlock()
+	p.settle()
+}

@@ -1,0 +1,101 @@
+package host
+
+import (
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// duration reads milliseconds; a negative number is none.
+func duration(slot uint64) (time.Duration, bool) {
+	ms := api.DecodeI32(slot)
+	return time.Duration(ms) * time.Millisecond, ms >= 0
+}
+
+func reactorCallLater(i *instance, stack []uint64) {
+	after, ok := duration(stack[0])
+	switch {
+	case i.phase == phaseQuery:
+		fail(stack, abi.ENOTNOW)
+	case !ok:
+		fail(stack, abi.EINVAL)
+	case !i.ver.has[exDelayedCall]: // can't be: the validator asks for it
+		fail(stack, abi.ENOTSUP)
+	case i.ver.cfg.Limits.Timers > 0 && len(i.timers) >= i.ver.cfg.Limits.Timers:
+		fail(stack, abi.E2BIG)
+	default:
+		stack[0] = api.EncodeI32(i.newTimer(after).handle)
+	}
+}
+
+// timer finds the timer that a call is about, or leaves its status.
+func (i *instance) timer(stack []uint64) *guestTimer {
+	if i.phase != phaseRun && i.phase != phaseBuild {
+		fail(stack, abi.ENOTNOW)
+		return nil
+	}
+	t := i.timers[int32(stack[0])]
+	if t == nil {
+		fail(stack, abi.ENOTIMER)
+	}
+	return t
+}
+
+func reactorCancel(i *instance, stack []uint64) {
+	if t := i.timer(stack); t != nil {
+		i.dropTimer(t)
+		stack[0] = 0
+	}
+}
+
+func reactorReset(i *instance, stack []uint64) {
+	after, ok := duration(stack[1])
+	if t := i.timer(stack); t != nil {
+		if !ok {
+			fail(stack, abi.EINVAL)
+			return
+		}
+		t.call.Reset(after)
+		stack[0] = 0
+	}
+}
+
+func reactorSeconds(i *instance, stack []uint64) {
+	stack[0] = api.EncodeF64(i.ver.plugin.host.now().Seconds())
+}
+
+func reactorConnect(i *instance, stack []uint64) {
+	text := i.view("reactor.connect", uint32(stack[0]), uint32(stack[1]))
+	timeout, ok := duration(stack[2])
+	limit := i.ver.cfg.Limits.ConnectionsOut
+	switch {
+	case i.phase != phaseRun:
+		fail(stack, abi.ENOTNOW)
+		return
+	case !ok || len(text) > maxEndpoint:
+		fail(stack, abi.EINVAL)
+		return
+	case limit > 0 && i.out >= limit:
+		fail(stack, abi.E2BIG)
+		return
+	}
+	ep, err := reactor.ParseEndpoint(string(text))
+	if err != nil {
+		fail(stack, abi.EINVAL)
+		return
+	}
+	if !i.ver.allow.endpoint(ep) {
+		fail(stack, abi.EPERM)
+		return
+	}
+	c := &guestConn{in: i, handle: i.ver.plugin.connHandles.take(), stage: stageConnecting}
+	i.conns[c.handle] = c
+	i.out++
+	c.t = i.loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, TLS: i.ver.allow.tls, Allow: i.ver.allow.address})
+	stack[0] = api.EncodeI32(c.handle)
+}
+
+// maxEndpoint is the longest text of an endpoint, in bytes.
+const maxEndpoint = 1024

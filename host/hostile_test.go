@@ -1,0 +1,288 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+func hostile(name string) config.Plugin {
+	// The limit is short so that tests are: what loops is ended as soon.
+	return config.Plugin{Module: "testdata/hostile/" + name + ".wasm", Limits: config.Limits{CallbackTime: 20 * time.Millisecond}}
+}
+
+// withEcho adds an innocent plugin behind a second listener.
+func withEcho(cfg config.Config) config.Config {
+	cfg.Plugins["echo"] = config.Plugin{Module: "testdata/echo.wasm"}
+	cfg.Listeners = append(cfg.Listeners, config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"})
+	return cfg
+}
+
+// TestTraps commits each crime twice: the instance is discarded, its connection
+// reset, the cause told, the next connection gets a new instance, and nobody
+// else notices.
+func TestTraps(t *testing.T) {
+	for _, c := range []struct {
+		guest, export string
+		cause         Cause
+		stack         string // a part of it
+	}{
+		{"unreachable", "dataReceived", CauseUnreachable, ""},
+		{"load_out_of_bounds", "dataReceived", CauseOutOfBounds, ""},
+		{"store_out_of_bounds", "dataReceived", CauseOutOfBounds, ""},
+		{"divide_by_zero", "dataReceived", CauseDivision, ""},
+		{"integer_overflow", "dataReceived", CauseOverflow, ""},
+		{"conversion_of_nan", "dataReceived", CauseConversion, ""},
+		{"table_out_of_bounds", "dataReceived", CauseTable, ""},
+		{"indirect_call_type", "dataReceived", CauseIndirectCall, ""},
+		{"loop_forever", "dataReceived", CauseTime, ""},
+		{"loop_in_connection_made", "connectionMade", CauseTime, ""},
+		{"calls_without_loop", "dataReceived", CauseTime, ""},
+		{"memory_fill", "dataReceived", CauseTime, ""},
+		{"table_grow", "dataReceived", CauseUnreachable, ""},
+		{"recursion", "dataReceived", CauseStack, ""},
+		{"recursion_with_locals", "dataReceived", CauseStack, ""},
+		{"write_outside_memory", "dataReceived", CauseHostCall, "write"},
+		{"write_wrapping_range", "dataReceived", CauseHostCall, "write"},
+		{"sequence_outside_memory", "dataReceived", CauseHostCall, ""},
+		{"sequence_piece_outside_memory", "dataReceived", CauseHostCall, ""},
+		{"peer_outside_memory", "dataReceived", CauseHostCall, "getPeer"},
+		{"exit", "dataReceived", CauseExit, ""},
+		{"sleep", "dataReceived", CauseHostCall, "poll_oneoff"},
+		{"trap_in_timer", "delayedCall", CauseUnreachable, ""},
+		{"trap_in_connection_made", "connectionMade", CauseUnreachable, ""},
+		{"trap_in_build_protocol", "buildProtocol", CauseUnreachable, ""},
+	} {
+		for _, isolation := range isolations {
+			t.Run(c.guest+"/"+isolation, func(t *testing.T) {
+				p := hostile(c.guest)
+				p.Isolation = isolation
+				s := serve(t, withEcho(configuration(p)))
+				innocent := dial(t, s.addrs[1])
+				send(t, innocent, "before")
+				expect(t, innocent, "before")
+				for n := 1; n <= 2; n++ {
+					// The peer may be reset before it has written, or connected.
+					if criminal, err := net.Dial("tcp", s.addrs[0]); err == nil {
+						_, err := io.WriteString(criminal, "x")
+						switch {
+						case c.export == "buildProtocol":
+							expectEnd(t, criminal)
+						case err == nil: // else it has been told of the reset
+							expectReset(t, criminal)
+						}
+						criminal.Close()
+					} else if !errors.Is(err, syscall.ECONNRESET) {
+						t.Fatal(err)
+					}
+					line := s.logs.await(t, "guest trapped; its instance is discarded", n)
+					if line["cause"] != string(c.cause) || line["export"] != c.export {
+						t.Fatalf("trapped in %v by %v, wanted %s by %s: %v", line["export"], line["cause"], c.export, c.cause, line)
+					}
+					if stack, _ := line["stack"].(string); !strings.Contains(stack, c.stack) {
+						t.Errorf("stack %q, wanted %q in it", stack, c.stack)
+					}
+				}
+				send(t, innocent, "after")
+				expect(t, innocent, "after")
+			})
+		}
+	}
+}
+
+// TestTrapInConnectionLost: the connection has gone, the instance goes as well.
+func TestTrapInConnectionLost(t *testing.T) {
+	s := serve(t, configuration(hostile("trap_in_connection_lost")))
+	for n := 1; n <= 2; n++ {
+		dial(t, s.addrs[0]).Close()
+		line := s.logs.await(t, "guest trapped; its instance is discarded", n)
+		if line["export"] != "connectionLost" || line["cause"] != string(CauseUnreachable) {
+			t.Fatal(line)
+		}
+	}
+}
+
+// TestTrapTakesItsInstance: with one instance for all, a trap ends all of its
+// connections, and with one each, only its own.
+func TestTrapTakesItsInstance(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			p := hostile("unreachable")
+			p.Isolation = isolation
+			cfg := configuration(p)
+			cfg.Reactor.Loops = 1
+			s := serve(t, cfg)
+			quiet, criminal := dial(t, s.addrs[0]), dial(t, s.addrs[0])
+			send(t, criminal, "x")
+			expectReset(t, criminal)
+			if isolation != isolationConnection {
+				expectReset(t, quiet)
+				return
+			}
+			send(t, quiet, "x") // it was untouched: this traps in its own instance
+			expectReset(t, quiet)
+			s.logs.await(t, "guest trapped; its instance is discarded", 2)
+		})
+	}
+}
+
+// TestFailedStarts: the plugin is failed with its reason, others serve, and the
+// host is not ready.
+func TestFailedStarts(t *testing.T) {
+	for _, c := range []struct{ guest, reason string }{
+		{"trap_in_start_factory", "unreachable"},
+		{"trap_in_initialize", "unreachable"},
+		{"trap_in_start_section", "unreachable"},
+		{"loop_in_start_factory", "over its time limit"},
+		{"refuses_start", "startFactory returned 7"},
+		{"receive_buffer_outside_memory", "outside the memory"},
+		{"receive_buffer_empty", "found a buffer of 0 bytes, wanted 1 to 1048576"},
+		{"receive_buffer_huge", "found a buffer of 2097152 bytes, wanted 1 to 1048576"},
+	} {
+		for _, isolation := range isolations {
+			t.Run(c.guest+"/"+isolation, func(t *testing.T) {
+				p := hostile(c.guest)
+				p.Isolation = isolation
+				s := serve(t, withEcho(configuration(p)))
+				line := s.logs.await(t, "plugin does not start", 1)
+				if err, _ := line["err"].(string); !strings.Contains(err, c.reason) {
+					t.Errorf("got %q, wanted %q in it", err, c.reason)
+				}
+				refused := dial(t, s.addrs[0])
+				expectEnd(t, refused)
+				echo := dial(t, s.addrs[1])
+				send(t, echo, "hello")
+				expect(t, echo, "hello")
+				if s.Ready() || len(s.logs.all("ready")) > 0 {
+					t.Error("ready with a failed plugin")
+				}
+			})
+		}
+	}
+}
+
+func TestRefusedConnection(t *testing.T) {
+	s := serve(t, configuration(hostile("refuses_connections")))
+	c := dial(t, s.addrs[0])
+	expectEnd(t, c)
+	if lines := s.logs.all("guest trapped; its instance is discarded"); len(lines) > 0 {
+		t.Error(lines)
+	}
+}
+
+// answer reads a number that a guest answers with.
+func answer(t *testing.T, r io.Reader) int32 {
+	t.Helper()
+	var b [4]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return int32(binary.LittleEndian.Uint32(b[:]))
+}
+
+func TestMemoryLimit(t *testing.T) {
+	s := serve(t, configuration(hostile("memory_grow")))
+	c := dial(t, s.addrs[0])
+	send(t, c, "x")
+	if got := answer(t, c); got != -1 {
+		t.Errorf("memory.grow past the limit answered %d, wanted -1", got)
+	}
+	s.logs.await(t, "linear memory may not grow: over limits.memory", 1)
+}
+
+func TestTimerLimit(t *testing.T) {
+	p := hostile("timers_without_end")
+	p.Limits.Timers = 10
+	s := serve(t, configuration(p))
+	c := dial(t, s.addrs[0])
+	send(t, c, "x")
+	if n, status := answer(t, c), answer(t, c); n != 11 || status != -3 {
+		t.Errorf("timer %d was answered with %d, wanted the 11th with -3", n, status)
+	}
+}
+
+func TestForgedHandles(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			p := hostile("forged_handles")
+			p.Isolation = isolation
+			cfg := configuration(p)
+			cfg.Reactor.Loops = 1
+			s := serve(t, cfg)
+			other, c := dial(t, s.addrs[0]), dial(t, s.addrs[0])
+			send(t, c, "x")
+			// The two connections of one instance may reach each other.
+			if got, want := answer(t, c), map[bool]int32{true: 0, false: 3}[isolation == isolationConnection]; got != want {
+				t.Errorf("%d calls with others' handles were taken, wanted %d", got, want)
+			}
+			if isolation == isolationConnection {
+				send(t, other, "x")
+				answer(t, other)
+			}
+		})
+	}
+}
+
+func TestOutputLimit(t *testing.T) {
+	cfg := configuration(hostile("writes_without_end"))
+	cfg.Reactor.WriteBuffer = config.WriteBuffer{High: 64 << 10, Low: 32 << 10, Max: 1 << 20}
+	s := serve(t, cfg)
+	c := dial(t, s.addrs[0])
+	send(t, c, "x")
+	n, err := io.Copy(io.Discard, c)
+	if err == nil {
+		t.Errorf("%d bytes and an orderly end, wanted a reset", n)
+	}
+}
+
+func TestInstanceLimit(t *testing.T) {
+	p := config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationConnection}
+	p.Limits.Instances = 2
+	s := serve(t, configuration(p))
+	first, second := dial(t, s.addrs[0]), dial(t, s.addrs[0])
+	send(t, first, "a")
+	expect(t, first, "a")
+	send(t, second, "b")
+	expect(t, second, "b")
+	expectEnd(t, dial(t, s.addrs[0]))
+	send(t, first, "a")
+	expect(t, first, "a")
+}
+
+func TestLogLimit(t *testing.T) {
+	p := hostile("floods_log")
+	p.Limits.LogBytes = 10_000
+	s := serve(t, configuration(p))
+	c := dial(t, s.addrs[0])
+	send(t, c, "x")
+	if got := answer(t, c); got != 1000 {
+		t.Fatal(got)
+	}
+	lines := s.logs.all("guest")
+	if len(lines) == 0 || len(lines) > 4 { // a second may end in between
+		t.Errorf("%d lines of 4 KiB went out, wanted those of 10,000 bytes", len(lines))
+	}
+	for _, l := range lines {
+		if len(l["text"].(string)) > 3*4096 || l["bytes"] != float64(8192) {
+			t.Errorf("a line of %d characters, which says it had %v bytes", len(l["text"].(string)), l["bytes"])
+		}
+	}
+}
+
+// TestForgedLogLines: what a guest logs stays inside its field.
+func TestForgedLogLines(t *testing.T) {
+	s := serve(t, configuration(hostile("forges_log_lines")))
+	c := dial(t, s.addrs[0])
+	send(t, c, "a\n2026-01-01T00:00:00Z [ERROR] forged\x1b[2J\xff\r\u2028b")
+	line := s.logs.await(t, "guest", 1)
+	if got, want := line["text"], "a\n2026-01-01T00:00:00Z [ERROR] forged\uFFFD[2J\uFFFD\uFFFD\uFFFDb"; got != want {
+		t.Errorf("got %q, wanted %q", got, want)
+	}
+}

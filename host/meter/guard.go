@@ -1,0 +1,134 @@
+package meter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// What a metered module imports. A module that imports or exports anything of
+// that name before is refused.
+const (
+	ModuleName = "wirehost_meter"
+	RefillName = "refill"
+
+	// exported for tests
+	fuelName  = ModuleName + ".fuel"
+	stackName = ModuleName + ".stack"
+)
+
+// Errors of Rewrite.
+var (
+	// ErrReserved is a module that uses our names, such as one that is metered already.
+	ErrReserved = errors.New("meter: names that start with " + ModuleName + " are the host's")
+	// ErrTables is a module whose tables start out larger than allowed.
+	ErrTables = errors.New("meter: tables are over the limit")
+)
+
+// Causes of a trap, to be found with errors.Is in what a call into the guest
+// returns.
+var (
+	// ErrTime says that the callback took longer than its limit.
+	ErrTime = errors.New("meter: callback over its time limit")
+	// ErrStack says that the calls nest deeper than the stack allows.
+	ErrStack = errors.New("meter: call stack exhausted")
+	// ErrUnguarded says that the call's context carries no Guard.
+	ErrUnguarded = errors.New("meter: no guard in the call's context")
+)
+
+// DefaultSlice is how much fuel one refill gives: 10 to 40 µs of ordinary code,
+// 1.5 ms of code that misses every cache, 7 ms of code that touches a page for
+// the first time with each instruction; see RATIONALE.md.
+const DefaultSlice = 48_000
+
+// stackIsOut is what a guest gives refill when its stack is used up; fuel never
+// gets there.
+const stackIsOut = math.MinInt64
+
+// Guard holds one instance to its limits. Only the goroutine that calls the
+// instance may use it. It is made once for an instance, and ends with it.
+type Guard struct {
+	clock func() time.Duration
+	limit time.Duration
+	used  time.Duration
+	last  time.Duration
+	fresh bool
+	slice int64 // fuel of a refill
+}
+
+// NewGuard returns a guard that reads a monotonic clock. A guard that was never
+// armed lets nothing run for longer than a slice.
+func NewGuard(clock func() time.Duration) *Guard {
+	return &Guard{clock: clock, slice: DefaultSlice}
+}
+
+// Arm starts a new callback, which may take as long as limit. It reads no clock
+// and touches nothing of the guest: what fuel the last callback left is the next
+// one's, and a callback that is done before it is used up costs nothing more.
+func (g *Guard) Arm(limit time.Duration) {
+	g.limit, g.used, g.fresh = limit, 0, true
+}
+
+// Used is how long the callback has run, as far as it is known: 0 for one that
+// ended within its first slice of fuel.
+func (g *Guard) Used() time.Duration { return g.used }
+
+// Check reads the clock in the middle of a callback, and panics with ErrTime as
+// the guest's own code would. A host function that can take long, such as one
+// that copies or logs a range of any length, calls it at its start.
+func (g *Guard) Check() {
+	now := g.clock()
+	if g.fresh {
+		g.fresh = false
+	} else {
+		// A gap far over a slice is rarely the guest's doing: the process was
+		// stopped, or had no processor. One alone never ends a callback.
+		g.used += min(now-g.last, g.limit/2)
+	}
+	g.last = now
+	if g.used >= g.limit {
+		panic(fmt.Errorf("%w of %v", ErrTime, g.limit))
+	}
+}
+
+// refill gets the fuel when it is below zero, and returns the new one. It runs
+// on the goroutine of the call.
+func (g *Guard) refill(fuel int64) int64 {
+	if fuel == stackIsOut {
+		panic(ErrStack)
+	}
+	g.Check()
+	return g.slice
+}
+
+type guardKey struct{}
+
+// With returns a context that carries g. Make it once for each instance, and
+// give it to Instantiate and to all calls.
+func With(ctx context.Context, g *Guard) context.Context {
+	return context.WithValue(ctx, guardKey{}, g)
+}
+
+func refill(ctx context.Context, stack []uint64) {
+	g, ok := ctx.Value(guardKey{}).(*Guard)
+	if !ok {
+		panic(ErrUnguarded)
+	}
+	stack[0] = uint64(g.refill(int64(stack[0])))
+}
+
+// Instantiate puts the module that metered modules import into a runtime, once.
+func Instantiate(ctx context.Context, r wazero.Runtime) error {
+	i64 := []api.ValueType{api.ValueTypeI64}
+	_, err := r.NewHostModuleBuilder(ModuleName).NewFunctionBuilder().
+		WithGoFunction(api.GoFunc(refill), i64, i64).Export(RefillName).Instantiate(ctx)
+	if err != nil {
+		return fmt.Errorf("meter: %w", err)
+	}
+	return nil
+}

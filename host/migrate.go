@@ -1,0 +1,188 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero/api"
+	"github.com/wirehost/wirehost/abi"
+)
+
+// State moves from an instance of one version to a new instance of another,
+// between two callbacks. Callbacks run to completion and the two instances
+// share nothing, so nothing can be half moved: until the commit the old one is
+// as it was, but for what its saveState did.
+
+// errDeclined says that saveState returned -1, or is not there.
+var errDeclined = errors.New("saveState declined")
+
+// refusal is what restoreState returned, where it was not 0.
+type refusal struct{ code int32 }
+
+func (e *refusal) Error() string { return fmt.Sprintf("restoreState refused (%d)", e.code) }
+
+// stateVersion asks an instance for the number of its layout.
+func (i *instance) stateVersion() (int32, error) {
+	if !i.ver.has[exStateVersion] {
+		return 0, nil
+	}
+	if !i.query(exStateVersion, 1) {
+		return 0, i.dead
+	}
+	return api.DecodeI32(i.stack[0]), nil
+}
+
+// saveState asks an instance for the state of a connection, or of its factory
+// (0). The bytes are a view of its memory, valid until it is called again.
+func (i *instance) saveState(conn int32) ([]byte, error) {
+	if !i.ver.has[exSaveState] {
+		return nil, errDeclined
+	}
+	i.stack[0] = api.EncodeI32(conn)
+	if !i.run(phaseQuery, exSaveState, i.handle(exSaveState), conn, 1) {
+		return nil, i.dead
+	}
+	if i.stack[0] == abi.Declined {
+		return nil, errDeclined
+	}
+	ptr, size := abi.Unpack(i.stack[0])
+	if limit := int64(i.ver.cfg.Limits.State); int64(size) > limit {
+		return nil, fmt.Errorf("saveState: found %d bytes, wanted at most limits.state, %d", size, limit)
+	}
+	if size == 0 {
+		return []byte{}, nil
+	}
+	b, ok := i.mem.Read(ptr, size)
+	if !ok {
+		return nil, fmt.Errorf("saveState: found a range at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size())
+	}
+	return b, nil
+}
+
+// restoreState gives an instance a state, in place of connectionMade.
+func (i *instance) restoreState(conn, version int32, state []byte) error {
+	if !i.ver.has[exRestoreState] {
+		return errors.New("the new version has no restoreState")
+	}
+	ptr, err := i.roomFor(state)
+	if err != nil {
+		return err
+	}
+	i.stack[0], i.stack[1] = api.EncodeI32(conn), api.EncodeI32(version)
+	i.stack[2], i.stack[3] = uint64(ptr), uint64(len(state))
+	if !i.run(phaseRestore, exRestoreState, i.handle(exRestoreState), conn, 4) {
+		return i.dead
+	}
+	if code := api.DecodeI32(i.stack[0]); code != 0 {
+		return &refusal{code}
+	}
+	return nil
+}
+
+// roomFor puts a state where the guest can read it: into the registered buffer
+// where it fits, else into what restoreBuffer gives.
+func (i *instance) roomFor(state []byte) (ptr uint32, err error) {
+	ptr = i.recvPtr
+	if len(state) > int(i.recvCap) {
+		if !i.ver.has[exRestoreBuffer] {
+			return 0, fmt.Errorf("found a state of %d bytes, which the receive buffer of %d does not hold, and no restoreBuffer", len(state), i.recvCap)
+		}
+		i.stack[0] = uint64(len(state))
+		if !i.run(phaseQuery, exRestoreBuffer, i.handle(exRestoreBuffer), 0, 1) {
+			return 0, i.dead
+		}
+		if ptr = api.DecodeU32(i.stack[0]); ptr == 0 {
+			return 0, fmt.Errorf("restoreBuffer refused %d bytes", len(state))
+		}
+	}
+	if len(state) > 0 && !i.mem.Write(ptr, state) {
+		return 0, fmt.Errorf("restoreBuffer: found a range at %#x of %d bytes, outside the memory of %d bytes", ptr, len(state), i.mem.Size())
+	}
+	return ptr, nil
+}
+
+// move takes everything that old has to a started instance that has nothing, and
+// commits that to its slot: all of it, or nothing and an error. Then old may go
+// on, unless it trapped in saveState, and fresh must be closed. On the loop of
+// both.
+func move(old, fresh *instance, to *slot) error {
+	if err := canMove(old, fresh.ver); err != nil {
+		return err
+	}
+	version, err := old.stateVersion()
+	if err != nil {
+		return err
+	}
+	if err := copyState(old, fresh, 0, version); err != nil && !errors.Is(err, errDeclined) {
+		return fmt.Errorf("the factory's state: %w", err)
+	}
+	for handle, c := range old.conns {
+		fresh.conns[handle] = c
+		if err := copyState(old, fresh, handle, version); err != nil {
+			fresh.forget()
+			return err
+		}
+	}
+	commitMove(old, fresh, to)
+	return nil
+}
+
+// canMove holds what is alive against what the new module exports.
+func canMove(old *instance, v *version) error {
+	if !v.has[exDelayedCall] && len(old.timers) > 0 {
+		return errors.New("timers are alive, and the new version has no delayedCall")
+	}
+	for _, c := range old.conns {
+		if c.stage == stageConnecting && !v.has[exClientConnectionFailed] {
+			return errors.New("a connection is being made, and the new version has no clientConnectionFailed")
+		}
+		if c.producing && !(v.has[exPauseProducing] && v.has[exResumeProducing] && v.has[exStopProducing]) {
+			return errors.New("a producer is registered, and the new version has no callbacks for it")
+		}
+	}
+	return nil
+}
+
+func copyState(old, fresh *instance, conn, version int32) error {
+	state, err := old.saveState(conn)
+	if err != nil {
+		return err
+	}
+	return fresh.restoreState(conn, version, state)
+}
+
+// forget drops what restoreState has left in an instance that will not run.
+func (i *instance) forget() {
+	for _, c := range i.conns {
+		c.held = nil
+	}
+	clear(i.conns)
+	i.cur = nil
+}
+
+// commitMove makes the new instance the one that is called. From here on
+// nothing can fail.
+func commitMove(old, fresh *instance, to *slot) {
+	old.cur = nil
+	for _, c := range old.conns {
+		c.in = fresh
+	}
+	for handle, t := range old.timers {
+		t.in = fresh
+		fresh.timers[handle] = t
+	}
+	fresh.out = old.out
+	old.out = 0
+	clear(old.conns)
+	clear(old.timers)
+	fresh.commit(to)
+	for _, c := range fresh.conns {
+		held := c.held
+		c.held = nil
+		for _, p := range held {
+			// Over the hard cap the connection ends, and its guest is told.
+			_, _ = c.t.Write(p)
+		}
+	}
+	old.retire()
+}

@@ -1,0 +1,42 @@
+package host
+
+import (
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// TestOverload: nothing is accepted past a threshold, and things go on some way
+// below it.
+func TestOverload(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
+	used := uint64(0)
+	o := &overload{h: s.Host, measure: func() []use { return []use{{"memory", used, 100}, {"descriptors", 10, 0}} }}
+	for _, c := range []struct {
+		used uint64
+		on   bool
+	}{{10, false}, {94, false}, {95, true}, {90, true}, {85, true}, {84, false}, {94, false}, {200, true}, {0, false}} {
+		used = c.used
+		o.check()
+		conn := dial(t, s.addrs[0])
+		if c.on {
+			expectEnd(t, conn)
+		} else {
+			send(t, conn, "hello")
+			expect(t, conn, "hello")
+		}
+		if on, _ := s.Overload(); on != c.on {
+			t.Errorf("at %d of 100: overload %v", c.used, on)
+		}
+		conn.Close()
+	}
+}
+
+func TestProcessUse(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
+	for _, u := range s.processUse() {
+		if u.limit == 0 || u.part() > 1 {
+			t.Errorf("%s: %d of %d", u.what, u.used, u.limit)
+		}
+	}
+}

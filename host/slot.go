@@ -1,0 +1,155 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// Back-off after failed starts. A trap in a callback is none: the next
+// connection gets a new instance at once, so that one hostile client can't shut
+// the others out.
+const (
+	minBackoff = time.Second
+	maxBackoff = 30 * time.Second
+	healthy    = 10 * time.Second // after so long without a failed start, back-off begins anew
+)
+
+// slot is one version on one event loop. Only that loop uses it.
+type slot struct {
+	ver   *version
+	loop  *reactor.Loop
+	inst  *instance // the one for new connections, of isolation loop and shared
+	all   map[*instance]struct{}
+	ended bool       // no new connections come
+	took  *callbacks // the plugin's, on this loop
+
+	failures int
+	okSince  time.Duration // the first good start after the last failed one; 0 = none
+	until    time.Duration // no start before
+	err      error         // why the last start failed
+	retry    *reactor.DelayedCall
+}
+
+func newSlot(v *version, l *reactor.Loop) *slot {
+	return &slot{ver: v, loop: l, all: map[*instance]struct{}{}, took: &v.plugin.took[l.Index()]}
+}
+
+// instance is the one for a new connection.
+func (s *slot) instance() (*instance, error) {
+	if s.inst != nil && s.inst.dead == nil {
+		return s.inst, nil
+	}
+	s.inst = nil
+	if now := s.loop.Now(); s.err != nil && now < s.until {
+		return nil, fmt.Errorf("plugin %s starts again in %v: %w", s.ver.plugin.name, s.until-now, s.err)
+	}
+	return s.start()
+}
+
+// start makes an instance and, where connections share one, keeps it.
+func (s *slot) start() (*instance, error) {
+	i, err := s.ver.newInstance()
+	switch {
+	case errors.Is(err, errInstances):
+		return nil, err
+	case err != nil:
+		s.failed(err)
+		return nil, err
+	}
+	s.adopt(i)
+	return i, nil
+}
+
+// adopt takes a started instance.
+func (s *slot) adopt(i *instance) {
+	i.commit(s)
+	if s.ver.cfg.Isolation != isolationConnection {
+		s.inst = i
+	}
+	s.started()
+}
+
+func (s *slot) started() {
+	if s.okSince == 0 {
+		s.okSince = max(1, s.loop.Now())
+	}
+	if s.err != nil {
+		s.err = nil
+		s.ver.plugin.failing.Add(-1)
+		s.ver.plugin.log.Info("plugin started again", "version", s.ver.name, "loop", s.loop.Index())
+		s.ver.plugin.host.announce()
+	}
+}
+
+// failed sets the time of the next start, and tries it then, connection or not,
+// so that readiness comes back by itself.
+func (s *slot) failed(err error) {
+	now := s.loop.Now()
+	if s.okSince != 0 && now-s.okSince >= healthy {
+		s.failures = 0
+	}
+	s.okSince = 0
+	wait := min(minBackoff<<min(s.failures, 10), maxBackoff)
+	s.failures++
+	if s.err == nil {
+		s.ver.plugin.failing.Add(1)
+	}
+	s.err, s.until = err, now+wait
+	s.ver.plugin.log.Error("plugin does not start", "version", s.ver.name, "loop", s.loop.Index(), "again in", wait.String(), "err", clean([]byte(firstLine(err))))
+	if s.retry != nil {
+		s.retry.Cancel()
+	}
+	s.retry = s.loop.CallLater(wait, s.rehearse)
+}
+
+// rehearse starts the plugin if it does not run. An instance for one
+// connection, which nobody asked for, ends again.
+func (s *slot) rehearse() {
+	s.retry = nil
+	if s.inst != nil && s.inst.dead == nil {
+		return
+	}
+	if i, err := s.start(); err == nil && s.inst != i {
+		i.retire()
+	}
+}
+
+// end says that no new connections come: instances without connections end now,
+// the others with their last one. On the slot's loop, or after the loops have
+// ended.
+func (s *slot) end() {
+	s.ended = true
+	if s.retry != nil {
+		s.retry.Cancel()
+		s.retry = nil
+	}
+	if s.err != nil {
+		s.err = nil
+		s.ver.plugin.failing.Add(-1)
+	}
+	for i := range s.all {
+		i.settle()
+	}
+}
+
+// closeConnections ends the slot's connections with a reason. On its loop.
+func (s *slot) closeConnections(reason reactor.Reason) (closed int) {
+	for i := range s.all {
+		for _, c := range i.conns {
+			c.t.Abort(reason, nil)
+			closed++
+		}
+	}
+	return closed
+}
+
+// connections counts the slot's connections. On its loop.
+func (s *slot) connections() (n int) {
+	for i := range s.all {
+		n += len(i.conns)
+	}
+	return n
+}

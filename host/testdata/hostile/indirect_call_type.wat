@@ -1,0 +1,12 @@
+;; Calls a function through a table as another type.
+(module
+  (memory (export "memory") 1)
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32) (call_indirect (type $v) (i32.const 0)))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32))
+  (type $v (func))
+  (table 1 funcref)
+  (elem (i32.const 0) $f)
+  (func $f (result i32) (i32.const 1)))

@@ -1,0 +1,8 @@
+;; Divides the smallest integer by -1.
+(module
+  (memory (export "memory") 1)
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32) (drop (i32.div_s (i32.const 0x80000000) (i32.const -1))))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32)))

@@ -1,0 +1,8 @@
+;; Fills 32 MiB again and again.
+(module
+  (memory (export "memory") 512)
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32) (loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 33554432)) (br $l)))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32)))

@@ -1,0 +1,20 @@
+;; Asks for timers until it gets none, and answers with their number and the last status.
+(module
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "reactor" "callLater" (func $callLater (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32) (local $t i32) (local $n i32)
+    (loop $l
+      (local.set $t (call $callLater (i32.const 1000000)))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $l (i32.gt_s (local.get $t) (i32.const 0))))
+    (call $say (local.get $conn) (local.get $n))
+    (call $say (local.get $conn) (local.get $t)))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32))
+  (func $say (param $conn i32) (param $n i32)
+      (i32.store (i32.const 0) (local.get $n))
+      (drop (call $write (local.get $conn) (i32.const 0) (i32.const 4))))
+  (func (export "delayedCall") (param i32)))

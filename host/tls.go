@@ -1,0 +1,51 @@
+package host
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// serverTLS reads a listener's certificate; nil where it has none.
+func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
+	if cfg.Cert == "" && cfg.Key == "" {
+		if cfg.ClientCA != "" || len(cfg.ALPN) > 0 {
+			return nil, errors.New("tls: found client_ca or alpn, wanted cert and key as well")
+		}
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.Cert, cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: cert %s, key %s: %w", cfg.Cert, cfg.Key, err)
+	}
+	leaf := cert.Leaf
+	if leaf == nil {
+		if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("tls: cert %s: %w", cfg.Cert, err)
+		}
+	}
+	switch {
+	case now.After(leaf.NotAfter):
+		return nil, fmt.Errorf("tls: cert %s: found one that expired on %s", cfg.Cert, leaf.NotAfter.Format(time.RFC3339))
+	case now.Before(leaf.NotBefore):
+		return nil, fmt.Errorf("tls: cert %s: found one that is valid from %s only", cfg.Cert, leaf.NotBefore.Format(time.RFC3339))
+	}
+	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: cfg.ALPN}
+	if cfg.ClientCA != "" {
+		pem, err := os.ReadFile(cfg.ClientCA)
+		if err != nil {
+			return nil, fmt.Errorf("tls: client_ca: %w", err)
+		}
+		c.ClientCAs = x509.NewCertPool()
+		if !c.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls: client_ca: found no certificate in %s, wanted PEM", cfg.ClientCA)
+		}
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}

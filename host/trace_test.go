@@ -1,0 +1,64 @@
+package host
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// calls are the traced calls so far.
+func (l *logs) calls() []string {
+	var list []string
+	for _, line := range l.all("abi") {
+		text := line["way"].(string) + " " + line["call"].(string)
+		if result, ok := line["result"]; ok {
+			text += " = " + result.(string)
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+func TestTrace(t *testing.T) {
+	s := newServer(configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationShared}))
+	s.o.Trace = []string{"guest"}
+	s.start(t)
+	c := dial(t, s.addrs[0])
+	send(t, c, "hello")
+	expect(t, c, "hello")
+	want := []string{
+		"<- receiveBuffer() = 0x400+65536",
+		"<- connectionMade(1)",
+		`-> transport.write(1, 1024, 5 "hello") = 5`,
+		`<- dataReceived(1, 1024, 5 "hello")`,
+	}
+	s.logs.await(t, "abi", len(want))
+	if got := s.logs.calls(); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwanted\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+
+	// Of one connection alone, and of none.
+	second := dial(t, s.addrs[0])
+	s.await(t, 2)
+	if err := s.Trace("guest", 2, true); err != nil {
+		t.Fatal(err)
+	}
+	s.logs.forget()
+	send(t, c, "not this")
+	expect(t, c, "not this")
+	send(t, second, "this")
+	expect(t, second, "this")
+	s.logs.await(t, "abi", 2)
+	if err := s.Trace("guest", 0, false); err != nil {
+		t.Fatal(err)
+	}
+	send(t, second, "nor this")
+	expect(t, second, "nor this")
+	if got := s.logs.calls(); len(got) != 2 || !strings.Contains(got[1], `dataReceived(2, 1024, 4 "this")`) {
+		t.Errorf("got %q", got)
+	}
+	if err := s.Trace("nobody", 0, true); err == nil {
+		t.Error("a plugin that is not there was traced")
+	}
+}

@@ -1,0 +1,397 @@
+package transcript
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor/reactortest"
+)
+
+// maxSplits is how many offsets a transcript is split at: of a longer one, as
+// many, spread evenly.
+const maxSplits = 1000
+
+// Failure says where a transcript and a guest part.
+type Failure struct {
+	File string
+	Line int
+	Cut  string // how the bytes were cut: whole, split at N, byte by byte
+	What string // in one line
+	More string // both streams, where there are some
+}
+
+func (f *Failure) Error() string {
+	s := fmt.Sprintf("%s:%d: %s: %s", f.File, f.Line, f.Cut, f.What)
+	if f.More != "" {
+		s += "\n" + f.More
+	}
+	return s
+}
+
+// Plugin is the guest that transcripts are run against.
+type Plugin struct {
+	Config config.Plugin // the transcript's config takes the place of Config.Config
+	Logger hclog.Logger  // nil = none
+}
+
+// Run runs a transcript whole, split at every offset, and byte by byte. runs is
+// how often. The error is a *Failure, or says why the guest can't be hosted.
+func Run(ctx context.Context, p Plugin, t *Transcript) (runs int, err error) {
+	total := 0
+	for _, s := range t.steps {
+		if s.verb == verbSend {
+			total += len(s.data)
+		}
+	}
+	cuts := []cut{{"whole", func(int) bool { return false }}}
+	for _, at := range offsets(total) {
+		cuts = append(cuts, cut{fmt.Sprintf("split at %d", at), func(n int) bool { return n == at }})
+	}
+	if total > 1 {
+		cuts = append(cuts, cut{"byte by byte", func(int) bool { return true }})
+	}
+	if t.Config != nil {
+		p.Config.Config = t.Config // which is JSON already
+	}
+	s, err := Open(ctx, p)
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range cuts {
+		if err = ctx.Err(); err == nil {
+			err = s.run(t, c)
+		}
+		if err != nil {
+			break
+		}
+		runs++
+	}
+	return runs, errors.Join(err, s.Close())
+}
+
+// RunWhole runs a transcript once, uncut, against a Session's guest. between,
+// where it is not nil, is called before each command.
+func (s *Session) RunWhole(t *Transcript, between func() error) error {
+	s.between = between
+	defer func() { s.between = nil }()
+	return s.run(t, cut{"whole", func(int) bool { return false }})
+}
+
+func offsets(total int) []int {
+	var list []int
+	for at := 1; at < total; at++ {
+		list = append(list, at)
+	}
+	if len(list) <= maxSplits {
+		return list
+	}
+	spread := make([]int, maxSplits)
+	for n := range spread {
+		spread[n] = list[n*len(list)/maxSplits]
+	}
+	return slices.Compact(spread)
+}
+
+// cut says where what is sent is cut: before gets the number of bytes that have
+// been sent.
+type cut struct {
+	name   string
+	before func(sent int) bool
+}
+
+// Session is a guest that transcripts run against, over sockets in memory. One
+// goroutine at a time.
+type Session struct {
+	t     *Transcript
+	sys   *reactortest.Sys
+	h     *host.Host
+	cut   cut // of this run
+	sent  int
+	conns map[string]*conn
+
+	between func() error // before each step, where there is one
+}
+
+// conn is a client's end of a connection.
+type conn struct {
+	peer     *reactortest.Peer
+	got      []byte // not yet expected
+	matched  []byte // expected, and come
+	end      error  // io.EOF or ECONNRESET, when it has come
+	resetOut bool   // the client has reset it
+}
+
+// Name is the guest's, as a plugin, and Address where it listens; nothing leaves
+// the process.
+const (
+	Name    = "test"
+	Address = "127.0.0.1:7000"
+)
+
+// Open starts a guest. It is to be closed.
+func Open(ctx context.Context, p Plugin) (*Session, error) {
+	s := &Session{sys: reactortest.NewSys(reactortest.Options{Buffer: 1 << 20})}
+	s.h = host.New(config.Config{
+		Plugins:   map[string]config.Plugin{Name: p.Config},
+		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
+		Reactor:   config.Reactor{Loops: 1},
+	}, host.Options{Logger: p.Logger, Sys: s.sys})
+	if err := s.h.Start(ctx); err != nil {
+		return nil, err
+	}
+	info, err := s.h.Plugin(Name)
+	if err == nil && info.State != "active" {
+		err = fmt.Errorf("the plugin is %s: %s", info.State, info.Reason)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends the guest.
+func (s *Session) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // at once
+	if err := s.h.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// Host runs the guest, under Name.
+func (s *Session) Host() *host.Host { return s.h }
+
+// Sys is where its sockets are. It listens at Address.
+func (s *Session) Sys() *reactortest.Sys { return s.sys }
+
+// run runs the transcript once, with an instance that has seen nothing.
+func (s *Session) run(t *Transcript, c cut) (err error) {
+	s.t = t
+	s.cut, s.sent, s.conns = c, 0, map[string]*conn{}
+	for n := 0; err == nil && n < len(s.t.steps); n++ {
+		if s.between != nil {
+			err = s.between()
+		}
+		if err == nil {
+			err = s.do(s.t.steps[n])
+		}
+	}
+	if err == nil {
+		err = s.over()
+	}
+	for _, c := range s.conns {
+		c.peer.Reset()
+	}
+	s.sys.Settle()
+	return errors.Join(err, s.h.Renew(Name))
+}
+
+func (s *Session) fail(line int, what, more string) error {
+	return &Failure{s.t.File, line, s.cut.name, what, more}
+}
+
+// conn is a step's connection, opened where it is new.
+func (s *Session) conn(name string, line int) (*conn, error) {
+	if c := s.conns[name]; c != nil {
+		return c, nil
+	}
+	peer, err := s.sys.Dial("tcp", Address)
+	if err != nil {
+		return nil, s.fail(line, "connect: "+err.Error(), "")
+	}
+	c := &conn{peer: peer}
+	s.conns[name] = c
+	s.sys.Settle()
+	return c, nil
+}
+
+func (s *Session) do(st step) error {
+	if st.verb == verbWait {
+		s.sys.AdvanceSettled(st.wait)
+		return nil
+	}
+	if st.verb == verbConnect {
+		if old := s.conns[st.conn]; old != nil {
+			if err := s.nothing(old, st.line); err != nil {
+				return err
+			}
+			old.peer.Reset()
+			delete(s.conns, st.conn)
+		}
+	}
+	c, err := s.conn(st.conn, st.line)
+	if err != nil {
+		return err
+	}
+	switch st.verb {
+	case verbSend:
+		return s.send(c, st)
+	case verbClose:
+		err = c.peer.CloseWrite()
+	case verbReset:
+		c.peer.Reset()
+		c.resetOut = true
+	case verbExpect:
+		return s.expect(c, st)
+	case verbExpectNothing:
+		return s.nothing(c, st.line)
+	case verbExpectClose:
+		return s.ended(c, st.line, io.EOF)
+	case verbExpectReset:
+		return s.ended(c, st.line, syscall.ECONNRESET)
+	}
+	s.sys.Settle()
+	if err != nil {
+		return s.fail(st.line, err.Error(), "")
+	}
+	return nil
+}
+
+// send sends the step's bytes, cut where this run cuts.
+func (s *Session) send(c *conn, st step) error {
+	for data := st.data; len(data) > 0; {
+		n := 1
+		for n < len(data) && !s.cut.before(s.sent+n) {
+			n++
+		}
+		for piece := data[:n]; len(piece) > 0; {
+			wrote, err := c.peer.Write(piece)
+			switch {
+			case errors.Is(err, syscall.EAGAIN):
+				return s.fail(st.line, fmt.Sprintf("the guest does not read: %d bytes are left to send", len(piece)), "")
+			case err != nil:
+				return s.fail(st.line, fmt.Sprintf("send: %v, after %d bytes", err, s.sent), "")
+			}
+			piece = piece[wrote:]
+			s.sent += wrote
+			s.sys.Settle()
+			c.read()
+		}
+		data = data[n:]
+	}
+	return nil
+}
+
+// read takes what has come.
+func (c *conn) read() {
+	buf := make([]byte, 64<<10)
+	for c.end == nil {
+		n, err := c.peer.Read(buf)
+		c.got = append(c.got, buf[:n]...)
+		switch {
+		case err == nil:
+		case errors.Is(err, syscall.EAGAIN):
+			return
+		default:
+			c.end = err
+		}
+	}
+}
+
+// pull reads until nothing more comes.
+func (s *Session) pull(c *conn) {
+	for {
+		before := len(c.got)
+		s.sys.Settle()
+		c.read()
+		if len(c.got) == before {
+			return
+		}
+	}
+}
+
+func (s *Session) expect(c *conn, st step) error {
+	s.pull(c)
+	if bytes.HasPrefix(c.got, st.data) {
+		c.matched = append(c.matched, st.data...)
+		c.got = c.got[len(st.data):]
+		return nil
+	}
+	at := 0
+	for at < len(c.got) && c.got[at] == st.data[at] {
+		at++
+	}
+	what := fmt.Sprintf("the streams part after %d bytes", len(c.matched)+at)
+	switch {
+	case len(c.got) == 0 && c.end == nil:
+		what = "the guest does not answer"
+	case len(c.got) == 0:
+		what = "the connection ended: " + endText(c.end)
+	}
+	return s.fail(st.line, what, both(st.data, c.got, at))
+}
+
+func (s *Session) nothing(c *conn, line int) error {
+	s.pull(c)
+	if len(c.got) > 0 {
+		return s.fail(line, "the guest sent what is not expected", both(nil, c.got, 0))
+	}
+	return nil
+}
+
+func (s *Session) ended(c *conn, line int, want error) error {
+	if err := s.nothing(c, line); err != nil {
+		return err
+	}
+	switch {
+	case c.end == nil:
+		return s.fail(line, "the connection is still open, wanted "+endText(want), "")
+	case !errors.Is(c.end, want):
+		return s.fail(line, "found "+endText(c.end)+", wanted "+endText(want), "")
+	}
+	return nil
+}
+
+// over looks for what nobody expected.
+func (s *Session) over() error {
+	line := s.t.steps[len(s.t.steps)-1].line
+	for _, c := range s.conns {
+		if c.resetOut {
+			continue
+		}
+		if err := s.nothing(c, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func endText(err error) string {
+	switch {
+	case errors.Is(err, io.EOF):
+		return "an orderly close"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "a reset"
+	}
+	return err.Error()
+}
+
+// both shows two streams, and a mark below where they part.
+func both(want, got []byte, at int) string {
+	const before, after = 30, 40
+	from := max(0, at-before)
+	show := func(b []byte) string {
+		if from >= len(b) {
+			return `""`
+		}
+		s := strconv.Quote(string(b[from:min(len(b), at+after)]))
+		if len(b) > at+after {
+			s += fmt.Sprintf(" and %d bytes more", len(b)-at-after)
+		}
+		return s
+	}
+	mark := len(strconv.Quote(string(got[min(from, len(got)):min(at, len(got))]))) - 1
+	lines := "  wanted " + show(want) + "\n  found  " + show(got)
+	return lines + "\n  " + strings.Repeat(" ", len("wanted ")+mark) + "^"
+}

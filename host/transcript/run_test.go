@@ -1,0 +1,67 @@
+package transcript
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+func runText(t *testing.T, module, text string) (int, error) {
+	t.Helper()
+	tr, err := Parse("t", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Run(context.Background(), Plugin{Config: config.Plugin{Module: module}}, tr)
+}
+
+const lines = "../../plugins/linereceiver/linereceiver.wasm"
+
+func TestRun(t *testing.T) {
+	for _, c := range []struct {
+		module, text string
+		runs         int
+	}{
+		{"../testdata/echo.wasm", "send \"hello\"\nexpect \"hello\"\nclose\nexpect close", 6},
+		{"../testdata/echo.wasm", "bob: send \"b\"\namy: send \"a\"\nbob: expect \"b\"\namy: expect \"a\"\nbob: reset", 3},
+		{"../testdata/echo.wasm", "connect\nexpect nothing", 1},
+		{"../testdata/hostile/unreachable.wasm", "send \"x\"\nexpect reset\nconnect\nsend \"x\"\nexpect reset", 3},
+		{lines, "config {\"delimiter\": \"\\n\"}\nsend \"one\\ntwo\\nthr\"\nexpect \"one\\ntwo\\n\"\nsend \"ee\\n\"\nexpect \"three\\n\"\nclose\nexpect close", 15},
+	} {
+		if runs, err := runText(t, c.module, c.text); err != nil || runs != c.runs {
+			t.Errorf("%q: %d runs, %v, wanted %d", c.text, runs, err, c.runs)
+		}
+	}
+}
+
+func TestRunFails(t *testing.T) {
+	for _, c := range []struct {
+		module, text string
+		line         int
+		want         string
+	}{
+		{"../testdata/echo.wasm", "send \"hello\"\nexpect \"help!\"", 2, "the streams part after 3 bytes\n  wanted \"help!\"\n  found  \"hello\"\n             ^"},
+		{"../testdata/echo.wasm", "expect \"x\"", 1, "does not answer"},
+		{"../testdata/echo.wasm", "send \"x\"", 1, "what is not expected"},
+		{"../testdata/echo.wasm", "send \"x\"\nexpect \"x\"\nexpect close", 3, "still open"},
+		{"../testdata/echo.wasm", "close\nexpect reset", 2, "found an orderly close, wanted a reset"},
+		{"../testdata/hostile/loop_forever.wasm", "send \"x\"\nexpect \"x\"", 2, "a reset"},
+	} {
+		_, err := runText(t, c.module, c.text)
+		var f *Failure
+		if !errors.As(err, &f) || f.Line != c.line || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, wanted line %d and %q", c.text, err, c.line, c.want)
+		}
+	}
+	for module, want := range map[string]string{
+		"../testdata/hostile/refuses_start.wasm": "startFactory returned 7",
+		"missing.wasm":                           "no such file",
+	} {
+		if _, err := runText(t, module, "connect"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, wanted %q", module, err, want)
+		}
+	}
+}

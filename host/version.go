@@ -1,0 +1,117 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+const (
+	isolationConnection = "connection"
+	isolationLoop       = "loop"
+	isolationShared     = "shared"
+)
+
+// State is where a version is in its life.
+type State string
+
+const (
+	StateActive   State = "active"   // new connections go to it
+	StateDraining State = "draining" // replaced, and it has connections left
+	StateStandby  State = "standby"  // replaced and empty, kept for the way back
+	StateRetired  State = "retired"  // freed
+)
+
+// version is one version of a plugin, compiled: a module and its configuration.
+// It has a Runtime of its own.
+type version struct {
+	plugin   *plugin
+	name     string // NAME@HASH, with -2, -3 for copies of the same
+	cfg      config.Plugin
+	mod      *module
+	has      [exports]bool
+	rt       wazero.Runtime
+	compiled wazero.CompiledModule
+	allow    *allowList
+
+	live atomic.Int32 // instances
+
+	drain *reactor.DelayedCall // ends its draining; of the first loop
+
+	// Under plugin.mu:
+	state    State
+	slots    []*slot // all that it ever had; each belongs to its loop
+	replaced int     // how often
+	since    time.Time
+}
+
+// newVersion compiles a module for a plugin. Any goroutine.
+func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
+	v := &version{plugin: p, name: p.name + "@" + m.hash(), cfg: cfg, mod: m}
+	for e := range v.has {
+		v.has[e] = m.exports(exportNames[e])
+	}
+	var err error
+	if v.allow, err = newAllowList(cfg.Allow); err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
+	}
+	binary := m.binary
+	if !p.host.unmetered {
+		if binary, err = m.metered(cfg.Limits); err != nil {
+			return nil, err
+		}
+	}
+	v.rt = p.host.engine.newRuntime(ctx)
+	if err := giveHostCalls(ctx, v.rt); err != nil {
+		return nil, errors.Join(err, v.rt.Close(ctx))
+	}
+	if v.compiled, err = m.compile(ctx, p.host.engine, v.rt, binary, cfg.Limits.CompileTime); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// growthRefused is told of each growth of a linear memory past its limit.
+func (v *version) growthRefused(wanted uint64) {
+	v.plugin.growthsRefused.Add(1)
+	v.plugin.log.Warn("linear memory may not grow: over limits.memory", "version", v.name, "bytes", wanted, "limit", int64(v.cfg.Limits.Memory))
+}
+
+// runsOn are the loops that a version has slots on.
+func (v *version) runsOn(loop int) bool {
+	return v.cfg.Isolation != isolationShared || loop == v.plugin.pinned
+}
+
+// movable tells whether a version's state can be moved at all.
+func (v *version) movable() bool { return v.has[exSaveState] && v.has[exRestoreState] }
+
+func (v *version) addSlot(s *slot) {
+	v.plugin.mu.Lock()
+	defer v.plugin.mu.Unlock()
+	v.slots = append(v.slots, s)
+}
+
+func (v *version) hasSlots() bool {
+	v.plugin.mu.Lock()
+	defer v.plugin.mu.Unlock()
+	return len(v.slots) > 0
+}
+
+// left is told of each instance that has been closed.
+func (v *version) left() {
+	if v.live.Add(-1) == 0 {
+		v.plugin.emptied(v)
+	}
+}
+
+// close frees the version. No instance of it may be in use. The machine code lies
+// in the cache that all Runtimes share, and must be given back by itself.
+func (v *version) close(ctx context.Context) error {
+	return errors.Join(v.rt.Close(ctx), v.compiled.Close(ctx))
+}

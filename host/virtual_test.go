@@ -1,0 +1,199 @@
+package host
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+	"github.com/wirehost/wirehost/reactor/reactortest"
+)
+
+// virtual is a host over sockets in memory, whose clock the test turns.
+type virtual struct {
+	*server
+	sys *reactortest.Sys
+}
+
+func serveVirtual(t *testing.T, cfg config.Config) *virtual {
+	t.Helper()
+	cfg.Reactor.Loops = 1
+	v := &virtual{sys: reactortest.NewSys(reactortest.Options{})}
+	v.server = newServer(cfg)
+	v.o.Sys = v.sys
+	if err := v.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = v.Shutdown(ctx) // connections may be open still
+	})
+	return v
+}
+
+func (v *virtual) dial(t *testing.T) net.Conn {
+	t.Helper()
+	p, err := v.sys.Dial("tcp", v.Listeners()[0].String()[len("tcp://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.Conn()
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// turn advances the clock, and waits until the loop has done what that makes due.
+func (v *virtual) turn(t *testing.T, d time.Duration) {
+	t.Helper()
+	v.sys.Advance(d)
+	for range 2 {
+		if err := onLoop(v.reactor.Loops()[0], func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBackoff: 1, 2, 4 … 30 s, and connections are refused in between.
+func TestBackoff(t *testing.T) {
+	v := serveVirtual(t, configuration(hostile("trap_in_start_factory")))
+	const message = "plugin does not start"
+	for n, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		wait *= time.Second
+		line := v.logs.await(t, message, n+1)
+		if got := line["again in"]; got != wait.String() {
+			t.Fatalf("start %d is tried again in %v, wanted %v", n, got, wait)
+		}
+		if b, err := io.ReadAll(v.dial(t)); err != nil || len(b) > 0 {
+			t.Fatalf("%q, %v", b, err)
+		}
+		v.turn(t, wait-time.Millisecond)
+		if got := len(v.logs.all(message)); got != n+1 {
+			t.Fatalf("%d starts before the time of the %dth", got, n+2)
+		}
+		v.turn(t, time.Millisecond)
+	}
+}
+
+// TestBackoffForgets: after 10 s of health it begins anew.
+func TestBackoffForgets(t *testing.T) {
+	sys := reactortest.NewSys(reactortest.Options{})
+	h := newServer(configuration(hostile("unreachable")))
+	h.o.Sys = sys
+	r, err := reactor.New(reactor.Config{Loops: 1, Sys: sys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	h.reactor = r
+	v := &version{plugin: newPlugin(h.Host, "guest", h.cfg.Plugins["guest"], 0)}
+	s := newSlot(v, r.Loops()[0])
+	turn := func(d time.Duration) {
+		sys.Advance(d)
+		for r.Step() {
+		}
+	}
+	wait := func() time.Duration { return s.until - s.loop.Now() }
+	fails := func() {
+		s.failed(io.ErrUnexpectedEOF)
+		s.retry.Cancel()
+	}
+	turn(0)
+	for _, want := range []time.Duration{1, 2, 4} {
+		fails()
+		if wait() != want*time.Second {
+			t.Fatalf("%v, wanted %d s", wait(), want)
+		}
+	}
+	s.started()
+	turn(healthy - time.Millisecond)
+	fails()
+	if wait() != 8*time.Second {
+		t.Errorf("%v after too little health, wanted 8 s", wait())
+	}
+	s.started()
+	turn(healthy)
+	fails()
+	if wait() != time.Second {
+		t.Errorf("%v after health, wanted 1 s", wait())
+	}
+}
+
+// TestDrainTime: a replaced version's connections are closed when its time is
+// over.
+func TestDrainTime(t *testing.T) {
+	p := numbered("testdata/counter.wasm", isolationLoop, 0)
+	p.Reload, p.Drain = reloadDrain, time.Minute
+	cfg := configuration(p)
+	v := serveVirtual(t, cfg)
+	c := &counting{Conn: v.dial(t)}
+	if err := c.roundTrip(3); err != nil {
+		t.Fatal(err)
+	}
+	p.Config = map[string]any{"n": 1}
+	cfg.Plugins["guest"] = p
+	if err := last(v.Reload(context.Background(), cfg)); err != nil {
+		t.Fatal(err)
+	}
+	v.turn(t, 0) // the drain time runs from here
+	v.turn(t, time.Minute-time.Millisecond)
+	if err := c.roundTrip(3); err != nil {
+		t.Fatal(err)
+	}
+	v.turn(t, time.Millisecond)
+	expectEnd(t, c)
+	v.logs.await(t, "version is retired", 1)
+}
+
+// TestDrainingVersions: four may drain, a fifth closes the oldest.
+func TestDrainingVersions(t *testing.T) {
+	p := numbered("testdata/counter.wasm", isolationLoop, 0)
+	p.Reload = reloadDrain
+	cfg := configuration(p)
+	v := serveVirtual(t, cfg)
+	var conns []*counting
+	for n := 1; n <= maxReplaced+1; n++ {
+		c := &counting{Conn: v.dial(t)}
+		if err := c.roundTrip(3); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+		p.Config = map[string]any{"n": n}
+		cfg.Plugins["guest"] = p
+		if err := last(v.Reload(context.Background(), cfg)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectEnd(t, conns[0])
+	for _, c := range conns[1:] {
+		if err := c.roundTrip(3); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTwoChanges: one at a time for a plugin, and the second is told so.
+func TestTwoChanges(t *testing.T) {
+	p := numbered("testdata/counter.wasm", isolationLoop, 0)
+	v := serveVirtual(t, configuration(p))
+	guest := v.plugins["guest"]
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		guest.changing.Lock()
+		defer guest.changing.Unlock()
+		if _, err := v.ReloadPlugin(context.Background(), "guest", true); err == nil {
+			t.Error("a second change was made")
+		}
+	})
+	wg.Wait()
+	if _, err := v.ReloadPlugin(context.Background(), "guest", true); err != nil {
+		t.Error(err)
+	}
+}

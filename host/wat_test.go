@@ -1,0 +1,57 @@
+package host
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tool finds a program that a test needs. Where it is not there, the test is
+// skipped, but in CI, which sets WIREHOST_REQUIRE_TOOLCHAINS and installs them
+// all.
+func tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "" {
+		t.Fatalf("%s is not installed", name)
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
+
+// TestAssembled holds each .wasm of testdata against its .wat.
+func TestAssembled(t *testing.T) {
+	wat2wasm := tool(t, "wat2wasm")
+	var files []string
+	for _, dir := range []string{"testdata", "testdata/hostile"} {
+		list, err := filepath.Glob(dir + "/*.wat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, list...)
+	}
+	if len(files) < 30 {
+		t.Fatalf("found %d files", len(files))
+	}
+	for _, wat := range files {
+		out := filepath.Join(t.TempDir(), "out.wasm")
+		if text, err := exec.Command(wat2wasm, "--enable-all", wat, "-o", out).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", wat, err, text)
+			continue
+		}
+		want, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wasm := strings.TrimSuffix(wat, ".wat") + ".wasm"
+		if got, err := os.ReadFile(wasm); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what %s assembles to (%v)", wasm, wat, err)
+		}
+	}
+}

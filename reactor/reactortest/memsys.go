@@ -1,0 +1,308 @@
+package reactortest
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// Options say what a Sys is like. The zero value is usable.
+type Options struct {
+	Buffer  int // bytes that each direction of a connection holds; 0 = 64 KiB
+	Backlog int // connections that a listening socket queues; 0 = 128
+	MaxFDs  int // open descriptors, from which on Accept returns EMFILE; 0 = no limit
+	// SelfTurning turns the clock in a Wait that would block, in place of
+	// blocking until Advance is called.
+	SelfTurning bool
+}
+
+// Sys is a reactor.Sys in memory, with a clock that Advance turns. Sockets
+// behave as Linux's do, and where systems differ, as the harshest one does: a
+// reset takes the bytes away that its receiver has not read (RFC 9293, 3.5.2).
+//
+// A Reactor over it can be driven by Step on one goroutine, where everything is
+// deterministic, or started. The other ends are Peers, which take no
+// descriptor. All methods may be called from any goroutine.
+type Sys struct {
+	mu      sync.Mutex
+	changed sync.Cond // something that a Wait or a blocking Peer waits for
+	idle    sync.Cond // a poller waits, or is closed
+	pollers []*poller
+	o       Options
+	now     time.Duration
+	fds     []*socket // by FD; 0 is never used
+	open    int
+	bound   map[string]*socket
+	silent  map[string]bool
+	port    uint16
+	serial  int
+	misuse  []string
+}
+
+var _ reactor.Sys = (*Sys)(nil)
+
+// NewSys makes a Sys without sockets. Its clock begins at one hour, so that a
+// time of 0 shows as what it is.
+func NewSys(o Options) *Sys {
+	if o.Buffer <= 0 {
+		o.Buffer = 64 << 10
+	}
+	if o.Backlog <= 0 {
+		o.Backlog = 128
+	}
+	s := &Sys{o: o, now: time.Hour, fds: make([]*socket, 1, 16), bound: map[string]*socket{}, silent: map[string]bool{}, port: 20000}
+	s.changed.L, s.idle.L = &s.mu, &s.mu
+	return s
+}
+
+// Now is the hand-turned clock.
+func (s *Sys) Now() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// Advance turns the clock by d.
+func (s *Sys) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now += max(0, d)
+	s.changed.Broadcast()
+}
+
+// SetMaxFDs changes Options.MaxFDs.
+func (s *Sys) SetMaxFDs(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.MaxFDs = n
+}
+
+// Silence has connections to address neither made nor refused from now on.
+func (s *Sys) Silence(network, address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent[bindKey(network, address)] = true
+}
+
+// OpenFDs is the number of descriptors that are open.
+func (s *Sys) OpenFDs() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
+// Misuse lists what the Sys was asked and no correct loop asks: calls on closed
+// descriptors, a close of one that is still polled, reads into no buffer.
+func (s *Sys) Misuse() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.misuse)
+}
+
+func (s *Sys) misused(format string, args ...any) {
+	if len(s.misuse) < 20 {
+		s.misuse = append(s.misuse, fmt.Sprintf(format, args...))
+	}
+}
+
+// bindKey is what a listening socket is found by: a port, whatever the host, or
+// a path.
+func bindKey(network, address string) string {
+	if network != "unix" {
+		if _, port, err := net.SplitHostPort(address); err == nil {
+			return "tcp:" + port
+		}
+	}
+	return network + ":" + address
+}
+
+func (s *Sys) nextPort() uint16 {
+	s.port++
+	return s.port
+}
+
+func tcpAddr(port uint16) net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port))
+}
+
+// give makes sock a descriptor: the lowest that is free, as a kernel does.
+func (s *Sys) give(sock *socket) reactor.FD {
+	fd := len(s.fds)
+	for i := 1; i < len(s.fds); i++ {
+		if s.fds[i] == nil {
+			fd = i
+			break
+		}
+	}
+	if fd == len(s.fds) {
+		s.fds = append(s.fds, nil)
+	}
+	s.fds[fd] = sock
+	sock.fd = reactor.FD(fd)
+	s.open++
+	return sock.fd
+}
+
+// socket is fd's, or nil, which what is counted as misuse.
+func (s *Sys) socket(fd reactor.FD, what string) *socket {
+	if fd > 0 && int(fd) < len(s.fds) && s.fds[fd] != nil {
+		return s.fds[fd]
+	}
+	s.misused("%s of closed FD %d", what, fd)
+	return nil
+}
+
+// Listen binds a port or a path. Hosts are not looked at.
+func (s *Sys) Listen(network, address string) (reactor.FD, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, err := s.listen(network, address)
+	if err != nil {
+		return 0, err
+	}
+	return s.give(l), nil
+}
+
+func (s *Sys) listen(network, address string) (*socket, error) {
+	l := &socket{network: network, listening: true}
+	if network == "unix" {
+		l.local = &net.UnixAddr{Name: address, Net: "unix"}
+	} else {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		if port == "0" {
+			address = net.JoinHostPort(host, fmt.Sprint(s.nextPort()))
+		}
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		l.local = a
+	}
+	l.key = bindKey(network, address)
+	if s.bound[l.key] != nil {
+		return nil, syscall.EADDRINUSE
+	}
+	s.bound[l.key] = l
+	return l, nil
+}
+
+// Accept takes the oldest connection that waits.
+func (s *Sys) Accept(l reactor.FD) (reactor.FD, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln := s.socket(l, "accept")
+	switch {
+	case ln == nil:
+		return 0, syscall.EBADF
+	case len(ln.queue) == 0:
+		return 0, syscall.EAGAIN
+	case s.o.MaxFDs > 0 && s.open >= s.o.MaxFDs:
+		return 0, syscall.EMFILE
+	}
+	return s.give(s.dequeue(ln)), nil
+}
+
+// AcceptAndClose takes a connection and closes it.
+func (s *Sys) AcceptAndClose(l reactor.FD) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln := s.socket(l, "accept")
+	switch {
+	case ln == nil:
+		return syscall.EBADF
+	case len(ln.queue) == 0:
+		return syscall.EAGAIN
+	}
+	s.end(s.dequeue(ln), false)
+	return nil
+}
+
+// dequeue takes the front of ln's queue; the connection that so moves into the
+// backlog is made.
+func (s *Sys) dequeue(ln *socket) *socket {
+	sock := ln.queue[0]
+	ln.queue = slices.Delete(ln.queue, 0, 1)
+	if k := s.o.Backlog; len(ln.queue) >= k {
+		if p := ln.queue[k-1].peer; p != nil {
+			p.connecting = false
+		}
+	}
+	s.changed.Broadcast()
+	return sock
+}
+
+// Connect starts a connection. TCP is refused later, Unix sockets at once.
+func (s *Sys) Connect(network, address string) (reactor.FD, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.o.MaxFDs > 0 && s.open >= s.o.MaxFDs {
+		return 0, syscall.EMFILE
+	}
+	sock, err := s.connect(network, address)
+	if err != nil {
+		return 0, err
+	}
+	return s.give(sock), nil
+}
+
+// connect makes a socket that is connected, connecting or has failed, and queues
+// its other end.
+func (s *Sys) connect(network, address string) (*socket, error) {
+	s.serial++
+	c := &socket{network: network}
+	key := bindKey(network, address)
+	ln := s.bound[key]
+	if network == "unix" {
+		c.local = &net.UnixAddr{Name: fmt.Sprintf("@%d", s.serial), Net: "unix"}
+		c.remote = &net.UnixAddr{Name: address, Net: "unix"}
+		switch {
+		case ln == nil:
+			return nil, syscall.ENOENT
+		case len(ln.queue) >= s.o.Backlog:
+			return nil, syscall.EAGAIN
+		}
+	} else {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		c.local, c.remote = tcpAddr(s.nextPort()), a
+		if s.silent[key] {
+			c.connecting = true
+			return c, nil
+		}
+		if ln == nil {
+			c.err, c.reset = syscall.ECONNREFUSED, true
+			return c, nil
+		}
+	}
+	other := &socket{network: network, local: c.remote, remote: c.local, peer: c}
+	c.peer = other
+	c.connecting = len(ln.queue) >= s.o.Backlog
+	ln.queue = append(ln.queue, other)
+	s.changed.Broadcast()
+	return c, nil
+}
+
+// ConnectResult is how Connect has gone.
+func (s *Sys) ConnectResult(fd reactor.FD) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sock := s.socket(fd, "connect")
+	switch {
+	case sock == nil:
+		return syscall.EBADF
+	case sock.connecting:
+		return syscall.EINPROGRESS
+	}
+	return sock.takeError()
+}

@@ -1,0 +1,296 @@
+package reactortest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// simProto is a protocol that does random things and notices whatever is not as
+// promised. Its embedders add the optional interfaces.
+type simProto struct {
+	w        *world
+	id       int // of the connection; 0 before it is made
+	serial   int
+	t        reactor.Transport
+	loop     *reactor.Loop
+	peer     *simPeer
+	outgoing bool
+	half     bool
+	unix     bool
+
+	made, lost, failed bool
+	reason             reactor.Reason
+	lostAt             time.Duration
+	connectBy          time.Duration
+
+	taken    int // bytes that the transport took
+	received int
+	limit    int // bytes that it will write
+
+	paused, losing, losingWrite bool
+	ended                       bool // Abort was called
+	overLimit, panicked         bool
+	readLost, writeLost         bool
+	producer                    *simProducer
+	buf                         []byte
+
+	outSeen  uint64        // Stats().Out when last looked at
+	progress time.Duration // when it was last seen to grow, or something began
+	idle     time.Duration
+	closing  bool          // it was seen to close
+	idleAt   time.Duration // when a byte was last seen to move, or may have
+	moved    time.Duration // when the output was last seen to move, or began to wait
+	active   time.Duration // when a byte was last seen to move for certain
+	finQuiet time.Duration // when a FIN was first seen behind unread bytes, paused
+}
+
+func (p *simProto) String() string {
+	s := fmt.Sprintf("proto %d", p.serial)
+	if p.id != 0 {
+		s += fmt.Sprintf(" (connection %d)", p.id)
+	}
+	if p.lost {
+		s += fmt.Sprintf(" [lost: %v]", p.reason)
+	}
+	return s
+}
+
+func (p *simProto) live() bool { return p.made && !p.lost }
+
+// aborted tells whether its output may have been dropped.
+func (p *simProto) aborted() bool { return p.ended || p.lost && p.reason != reactor.Done }
+
+type simFactory struct{ w *world }
+
+var errSimRefused = errors.New("simulated refusal")
+
+func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
+	w := f.w
+	p := w.newProto()
+	p.t, p.loop = t, t.Loop()
+	name := t.Peer()
+	w.tracef("%v: build for %s", p, name)
+	if w.current != nil || w.inTransport > 0 {
+		w.violated("%v: BuildProtocol inside another call", p)
+	}
+	if w.c.oneIn(w.style.refuse) {
+		if w.c.oneIn(4) {
+			panic(simulatedPanic)
+		}
+		return nil, errSimRefused
+	}
+	p.id = w.id(name)
+	p.idle, p.idleAt = w.idle, w.sys.now
+	w.protos = append(w.protos, p)
+	if q := w.byID[p.id]; q != nil {
+		q.join(p)
+	} else {
+		w.violated("%v: there is no peer %s", p, name)
+	}
+	return p.dressed(), nil
+}
+
+func (w *world) newProto() *simProto {
+	w.serial++
+	return &simProto{w: w, serial: w.serial, unix: w.ep.Scheme == "unix", limit: w.c.size(w.style.total)}
+}
+
+// dressed is p with the optional interfaces of its kind.
+func (p *simProto) dressed() reactor.ClientProtocol {
+	kind := p.w.style.kind
+	if kind == 4 {
+		kind = p.w.c.n(4)
+	}
+	switch kind {
+	case 1:
+		p.half = true
+		return simHalf{p}
+	case 2:
+		return simBuffered{p}
+	case 3:
+		p.half = true
+		return simBoth{p}
+	}
+	return p
+}
+
+type simHalf struct{ *simProto }
+
+func (p simHalf) ReadConnectionLost()  { p.readConnectionLost() }
+func (p simHalf) WriteConnectionLost() { p.writeConnectionLost() }
+
+type simBuffered struct{ *simProto }
+
+func (p simBuffered) ReceiveBuffer() []byte { return p.receiveBuffer() }
+
+type simBoth struct{ *simProto }
+
+func (p simBoth) ReadConnectionLost()   { p.readConnectionLost() }
+func (p simBoth) WriteConnectionLost()  { p.writeConnectionLost() }
+func (p simBoth) ReceiveBuffer() []byte { return p.receiveBuffer() }
+
+// callback runs f as a callback of p: none may come inside another, nor inside a
+// call to the reactor.
+func (p *simProto) callback(f func()) {
+	w := p.w
+	if w.current != nil || w.inTransport > 0 {
+		w.violated("%v: a callback inside one of %v (%d calls to the reactor run)", p, w.current, w.inTransport)
+	}
+	w.current = p
+	defer func() { w.current = nil }()
+	p.look()
+	f()
+	p.look()
+}
+
+// told is a callback after ConnectionMade and before ConnectionLost.
+func (p *simProto) told(what string, f func()) {
+	p.w.tracef("%v: %s", p, what)
+	if !p.live() {
+		p.w.violated("%v: %s, on a connection that is not there", p, what)
+		return
+	}
+	p.callback(f)
+}
+
+// transport runs f, a call to the reactor.
+func (p *simProto) transport(f func()) {
+	p.w.inTransport++
+	defer func() { p.w.inTransport-- }()
+	f()
+}
+
+// look notes progress, and holds the counters against the cap.
+func (p *simProto) look() {
+	if p.t == nil || p.lost {
+		return
+	}
+	st := p.t.Stats()
+	if st.Out != p.outSeen {
+		now := p.w.sys.now
+		p.outSeen, p.progress, p.idleAt, p.moved, p.active = st.Out, now, now, now, now
+	}
+	if p.t.State()&reactor.StateClosing != 0 && !p.closing {
+		p.closing, p.progress, p.moved = true, p.w.sys.now, p.w.sys.now
+	}
+	if st.Queued > p.w.cfg.MaxQueued {
+		p.w.violated("%v: %d bytes queued, and the cap is %d", p, st.Queued, p.w.cfg.MaxQueued)
+	}
+}
+
+func (p *simProto) ConnectionMade(t reactor.Transport) {
+	w := p.w
+	w.tracef("%v: made", p)
+	if p.made || p.lost || p.failed {
+		w.violated("%v: ConnectionMade again or late", p)
+	}
+	p.made, p.t, p.loop = true, t, t.Loop()
+	p.progress, p.idleAt, p.moved, p.active = w.sys.now, w.sys.now, w.sys.now, w.sys.now
+	if p.outgoing {
+		p.id = w.id(t.Host())
+		if q := w.byID[p.id]; q != nil {
+			q.join(p)
+		}
+	}
+	p.callback(func() { p.actions(4) })
+}
+
+func (p *simPeer) join(q *simProto) {
+	if p.proto != nil && p.proto != q {
+		p.w.violated("%v has two protocols, %v and %v", p, p.proto, q)
+	}
+	p.proto, q.peer = q, p
+}
+
+func (p *simProto) receiveBuffer() []byte {
+	if len(p.buf) == 0 {
+		p.buf = make([]byte, 1+p.w.c.size(3000))
+	}
+	return p.buf
+}
+
+func (p *simProto) DataReceived(b []byte) {
+	w := p.w
+	p.idleAt, p.active = w.sys.now, w.sys.now
+	if len(b) == 0 || len(b) > 64<<10 {
+		w.violated("%v: DataReceived with %d bytes", p, len(b))
+	}
+	if p.losing || p.ended || p.paused || p.readLost {
+		w.violated("%v: DataReceived, and lose %v, abort %v, paused %v, end of file %v", p, p.losing, p.ended, p.paused, p.readLost)
+	}
+	if p.peer == nil || !in(p.id).matches(b, p.received) {
+		w.violated("%v: %d bytes at %d are not its peer's", p, len(b), p.received)
+	}
+	p.received += len(b)
+	if p.peer != nil && p.received > p.peer.sent {
+		w.violated("%v: received %d bytes, and %d were sent", p, p.received, p.peer.sent)
+	}
+	p.told(fmt.Sprintf("data, %d bytes", len(b)), func() {
+		if w.c.n(3) > 0 {
+			p.write(len(b))
+		}
+		p.actions(2)
+	})
+}
+
+func (p *simProto) readConnectionLost() {
+	if p.readLost || p.losing {
+		p.w.violated("%v: ReadConnectionLost twice or after LoseConnection", p)
+	}
+	p.readLost = true
+	p.told("read connection lost", func() { p.actions(3) })
+}
+
+func (p *simProto) writeConnectionLost() {
+	if p.writeLost || !p.losingWrite {
+		p.w.violated("%v: WriteConnectionLost twice or unasked", p)
+	}
+	if st := p.t.Stats(); int(st.Out) != p.taken || st.Queued != 0 {
+		p.w.violated("%v: WriteConnectionLost with %d of %d bytes written", p, st.Out, p.taken)
+	}
+	p.writeLost = true
+	p.told("write connection lost", func() { p.actions(2) })
+}
+
+func (p *simProto) ConnectionLost(reason reactor.Reason, err error) {
+	w := p.w
+	w.tracef("%v: lost, %v, %v", p, reason, err)
+	if !p.live() {
+		w.violated("%v: ConnectionLost twice or too early", p)
+	}
+	if reason == reactor.Done {
+		if st := p.t.Stats(); int(st.Out) != p.taken || st.Queued != 0 {
+			w.violated("%v: closed in order with %d of %d bytes written, %d queued", p, st.Out, p.taken, st.Queued)
+		}
+	}
+	p.checkReason(reason, err)
+	if p.ended && reason == reactor.Done {
+		w.violated("%v: lost with %v, and it was aborted", p, reason)
+	}
+	p.callback(func() {
+		p.lost, p.reason, p.lostAt = true, reason, w.sys.now
+		if p.producer != nil && !p.producer.stopped {
+			w.violated("%v: ConnectionLost before StopProducing", p)
+		}
+		p.write(10) // dropped
+		p.getters()
+		if w.c.oneIn(4) {
+			p.connect()
+		}
+		p.maybePanic()
+	})
+}
+
+func (p *simProto) ConnectionFailed(reason reactor.Reason, err error) {
+	p.w.tracef("%v: connection failed, %v, %v", p, reason, err)
+	if p.made || p.failed || !p.outgoing {
+		p.w.violated("%v: ConnectionFailed after ConnectionMade, or twice", p)
+	}
+	p.callback(func() {
+		p.failed, p.reason = true, reason
+		p.maybePanic()
+	})
+}

@@ -1,0 +1,57 @@
+package reactor_test
+
+import (
+	"bytes"
+	"flag"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor/reactortest"
+)
+
+var (
+	simSeed  = flag.Uint64("seed", 0, "TestSimulate: run this seed alone, and trace it")
+	simSeeds = flag.Int("seeds", defaultSeeds, "TestSimulate: how many seeds")
+	simFirst = flag.Uint64("first", 1, "TestSimulate: the first of them")
+	simProcs = flag.Int("procs", runtime.GOMAXPROCS(0), "TestSimulate: goroutines")
+)
+
+// TestSimulate runs the real event loops over a simulated system with faults at
+// every call. A seed that fails runs again with -seed.
+func TestSimulate(t *testing.T) {
+	if *simSeed != 0 {
+		var trace bytes.Buffer
+		err := reactortest.Simulate(*simSeed, reactortest.SimOptions{Trace: &trace})
+		t.Log("\n" + trace.String())
+		if err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	start := time.Now()
+	var next, failed atomic.Int64
+	var all sync.WaitGroup
+	for range *simProcs {
+		all.Go(func() {
+			for failed.Load() < 5 {
+				k := next.Add(1)
+				if k > int64(*simSeeds) {
+					return
+				}
+				seed := *simFirst + uint64(k) - 1
+				if err := reactortest.Simulate(seed, reactortest.SimOptions{}); err != nil {
+					failed.Add(1)
+					t.Errorf("seed %d: %v\nrun it again, with a trace: go test ./reactor -run 'TestSimulate$' -v -seed %d", seed, err, seed)
+				}
+				if k%100_000 == 0 {
+					t.Logf("%d seeds in %v", k, time.Since(start))
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d seeds in %v", *simSeeds, time.Since(start))
+}

@@ -1,0 +1,105 @@
+package reactor_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+	"github.com/wirehost/wirehost/reactor/reactortest"
+)
+
+// TestPromises runs every row of what a connection promises against each
+// transport, with native protocols.
+func TestPromises(t *testing.T) {
+	cert, pool := reactor.CertificateForTest(t)
+	server := &tls.Config{Certificates: []tls.Certificate{cert}}
+	client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	for _, sys := range []string{"epoll", "portable", "memory"} {
+		for _, scheme := range []string{"tcp", "tls", "unix"} {
+			t.Run(sys+"/"+scheme, func(t *testing.T) {
+				t.Parallel()
+				reactortest.Suite(t, reactortest.Backend{
+					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable",
+					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
+						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout, WriteTimeout: s.WriteTimeout,
+							ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued}
+						if sys == "epoll" && !reactor.HasEpoll {
+							t.Skip("this system has no epoll")
+						}
+						if sys == "memory" {
+							cfg.Backend, cfg.Sys = "", reactortest.NewSys(reactortest.Options{})
+						}
+						return scriptedServer(t, cfg, scheme, server, client)
+					},
+				})
+			})
+		}
+	}
+}
+
+func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, server, client *tls.Config) *reactortest.Server {
+	t.Helper()
+	r, err := reactor.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, _ := cfg.Sys.(*reactortest.Sys)
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := r.Connections(); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+		if mem != nil && (mem.OpenFDs() != 0 || len(mem.Misuse()) > 0) {
+			t.Errorf("%d descriptors are left; misuse: %q", mem.OpenFDs(), mem.Misuse())
+		}
+	})
+	ep := reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: socketPath(t)}
+	o := reactor.ListenOptions{Loop: -1}
+	if scheme == "tls" {
+		o.TLS = server
+	} else {
+		client = nil
+	}
+	ln, err := r.Listen(ep, reactortest.NewScript(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Start(), ln.Start()); err != nil {
+		t.Fatal(err)
+	}
+	network, address := reactor.Address(ln.Endpoint())
+	s := &reactortest.Server{
+		Client: client, StopListening: ln.Close,
+		Shutdown: func(ctx context.Context) error { return r.Shutdown(ctx) },
+		Dial:     func() (net.Conn, error) { return net.DialTimeout(network, address, 10*time.Second) },
+	}
+	if mem != nil {
+		s.Advance, s.LimitFDs = mem.Advance, mem.SetMaxFDs
+		s.Dial = func() (net.Conn, error) {
+			p, err := mem.Dial(network, address)
+			if err != nil {
+				return nil, err
+			}
+			return p.Conn(), nil
+		}
+	}
+	return s
+}
+
+// socketPath is a short one: those of sockets are limited.
+func socketPath(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "reactor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}

@@ -1,0 +1,170 @@
+// What the server calls (abi/ABI.md). A project's entry file has
+//
+//	export * from "./exports";
+import { Level, Protocol, Reason, State, Transport, attach, detach, due, factory, find, leave, log, setSaving } from "./wirehost";
+
+const RECEIVE = 64 << 10;
+const received = new ArrayBuffer(RECEIVE); // the registered buffer
+let prefix: ArrayBuffer | null = null;
+let saved: Uint8Array | null = null; // read by the server after saveState
+let room: ArrayBuffer | null = null; // what restoreBuffer gave
+
+function pack(ptr: usize, len: i32): u64 {
+  return len == 0 ? 0 : (<u64>ptr << 32) | len;
+}
+
+/** The server names no connection that is not ours. */
+function expect(conn: i32): Transport {
+  return find(conn)!;
+}
+
+export function abi_version_1(): void {}
+
+export function receiveBuffer(): u64 {
+  return pack(changetype<usize>(received), RECEIVE);
+}
+
+export function logPrefix(): u64 {
+  const b = String.UTF8.encode(factory().logPrefix);
+  prefix = b;
+  return pack(changetype<usize>(b), b.byteLength);
+}
+
+export function startFactory(): i32 {
+  const started = factory().startFactory();
+  leave();
+  return started ? 0 : 1;
+}
+
+export function stopFactory(): void {
+  factory().stopFactory();
+  leave();
+}
+
+export function buildProtocol(conn: i32): i32 {
+  const t = new Transport(conn);
+  const p = factory().buildProtocol(t);
+  if (p) attach(t, p);
+  leave();
+  return p ? 0 : 1;
+}
+
+export function connectionMade(conn: i32): void {
+  const t = expect(conn);
+  t.pending = false;
+  t.protocol!.connectionMade();
+  leave();
+}
+
+export function dataReceived(conn: i32, ptr: usize, len: i32): void {
+  const offset = <i32>(ptr - changetype<usize>(received));
+  expect(conn).protocol!.dataReceived(Uint8Array.wrap(received, offset, len));
+  leave();
+}
+
+export function connectionLost(conn: i32, reason: i32): void {
+  const t = expect(conn);
+  t.lost = true;
+  t.protocol!.connectionLost(<Reason>reason);
+  detach(t);
+}
+
+export function clientConnectionFailed(conn: i32, reason: i32): void {
+  const t = expect(conn);
+  t.lost = true;
+  t.protocol!.clientConnectionFailed(<Reason>reason);
+  detach(t);
+}
+
+export function readConnectionLost(conn: i32): void {
+  expect(conn).protocol!.readConnectionLost();
+  leave();
+}
+
+export function writeConnectionLost(conn: i32): void {
+  expect(conn).protocol!.writeConnectionLost();
+  leave();
+}
+
+export function handshakeCompleted(conn: i32): void {
+  expect(conn).protocol!.handshakeCompleted();
+  leave();
+}
+
+// A call that crossed with unregisterProducer is no news.
+
+export function pauseProducing(conn: i32): void {
+  const t = expect(conn);
+  if (t.producer) t.protocol!.pauseProducing();
+  leave();
+}
+
+export function resumeProducing(conn: i32): void {
+  const t = expect(conn);
+  if (t.producer) t.protocol!.resumeProducing();
+  leave();
+}
+
+export function stopProducing(conn: i32): void {
+  const t = expect(conn);
+  const wanted = t.producer;
+  t.producer = false;
+  if (wanted) t.protocol!.stopProducing();
+  leave();
+}
+
+export function delayedCall(timer: i32): void {
+  due(timer);
+  leave();
+}
+
+export function stateVersion(): i32 {
+  return factory().stateVersion;
+}
+
+export function saveState(conn: i32): u64 {
+  setSaving(true);
+  const state = conn == 0 ? factory().saveState() : expect(conn).protocol!.saveState();
+  setSaving(false);
+  saved = state;
+  return state ? pack(state.dataStart, state.byteLength) : u64.MAX_VALUE;
+}
+
+export function restoreBuffer(len: i32): usize {
+  if (len < 0 || len > 1 << 29) return 0;
+  const b = new ArrayBuffer(len);
+  room = b;
+  return changetype<usize>(b);
+}
+
+export function restoreState(conn: i32, version: i32, ptr: usize, len: i32): i32 {
+  const state = new Uint8Array(len);
+  memory.copy(state.dataStart, ptr, len);
+  room = null;
+  const restored = conn == 0 ? factory().restoreState(version, state) : restore(conn, version, state);
+  leave();
+  if (!restored) log(Level.Error, "restoreState: no protocol for the connection, or refused");
+  return restored ? 0 : 1;
+}
+
+function restore(conn: i32, version: i32, state: Uint8Array): bool {
+  const t = new Transport(conn);
+  const bits = t.state(); // fails for one that is still connecting
+  let p: Protocol | null;
+  if (bits < 0 || (bits & State.OUTGOING) != 0) {
+    p = factory().buildClientProtocol(t);
+  } else {
+    p = factory().buildProtocol(t);
+  }
+  if (!p) return false;
+  attach(t, p);
+  t.pending = bits < 0;
+  if (bits > 0) {
+    t.closing = (bits & State.CLOSING) != 0;
+    t.half = (bits & State.WRITE_CLOSED) != 0;
+    t.producer = (bits & State.PRODUCER) != 0;
+  }
+  if (p.restoreState(version, state)) return true;
+  detach(t);
+  return false;
+}

@@ -1,0 +1,313 @@
+// Tests of the SDK itself, natively: cc -o selftest selftest.c wirehost.c && ./selftest
+#include "wirehost_test.h"
+
+static int failures;
+
+#define CHECK(what) ((what) ? (void)0 : (failures++, (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what)))
+
+// Each frame is written as KIND<TEXT>; "close" closes, "pause" pauses.
+static void note(wh_conn *c, const char *kind, const uint8_t *p, size_t n) {
+	wh_write_text(c, kind);
+	wh_write(c, "<", 1);
+	wh_write(c, p, n);
+	wh_write(c, ">", 1);
+	if (n == 5 && memcmp(p, "close", 5) == 0)
+		wh_lose_connection(c);
+	if (n == 5 && memcmp(p, "pause", 5) == 0)
+		wh_pause_producing(c);
+}
+
+static uint64_t raw_left;
+
+static void line(wh_conn *c, const uint8_t *p, size_t n) {
+	note(c, "line", p, n);
+	if (n == 4 && memcmp(p, "raw", 3) == 0) {
+		raw_left = (uint64_t)(p[3] - '0');
+		wh_set_raw_mode(c);
+	}
+	if (n == 5 && memcmp(p, "clear", 5) == 0)
+		wh_clear_line_buffer(c);
+	if (n == 5 && memcmp(p, "delim", 5) == 0)
+		wh_set_delimiter(c, "-=-", 3);
+}
+
+static void raw(wh_conn *c, const uint8_t *p, size_t n) {
+	size_t mine = n < raw_left ? n : (size_t)raw_left;
+	wh_write(c, p, mine);
+	if ((raw_left -= mine) == 0)
+		wh_set_line_mode(c, p + mine, n - mine);
+}
+
+static void string(wh_conn *c, const uint8_t *p, size_t n) { note(c, "string", p, n); }
+static void limit(wh_conn *c, uint32_t length) { note(c, "limit", (const uint8_t *)"!!!!", length < 4 ? length : 4); }
+static void exceeded(wh_conn *c, const uint8_t *p, size_t n) { note(c, "long", p, n); }
+
+static bool save(wh_conn *c, wh_buf *out) {
+	wh_framer_save(c, out);
+	return true;
+}
+
+static wh_protocol protocol;
+static uint32_t most;
+
+static int restore(wh_conn *c, int32_t version, const uint8_t *p, size_t n) {
+	wh_set_max_length(c, most);
+	return version == 1 && wh_framer_restore(c, p, n) == (ptrdiff_t)n ? 0 : -1;
+}
+
+static const wh_protocol *build(wh_conn *c) {
+	wh_set_max_length(c, most);
+	return &protocol;
+}
+
+const wh_factory wirehost_factory = {.build_protocol = build};
+
+typedef struct test {
+	void (*framer)(wh_conn *c, const uint8_t *p, size_t n);
+	uint32_t most;
+	const char *input;
+	size_t length; // of input; 0: its text
+	const char *want;
+	bool closes;
+} test;
+
+#define BYTES(s) s, sizeof s - 1
+
+static const test tests[] = {
+	{wh_line_receiver, 0, BYTES("a\r\nbc\r\n\r\nrest"), "line<a>line<bc>line<>", false},
+	{wh_line_receiver, 0, BYTES("a\nb\r\n"), "line<a\nb>", false},
+	{wh_line_receiver, 0, BYTES("\r\r\n\r\n"), "line<\r>line<>", false},
+	{wh_line_receiver, 5, BYTES("12345\r\n1234\r\n"), "line<12345>line<1234>", false},
+	{wh_line_receiver, 5, BYTES("a\r\n12345678"), "line<a>", true},
+	{wh_line_receiver, 5, BYTES("a\r\n123456\r\nb\r\n"), "line<a>", true},
+	{wh_line_receiver, 5, BYTES("a\r\n1234567"), "line<a>", false},
+	{wh_line_receiver, 0, BYTES("close\r\na\r\n"), "line<close>", true},
+	{wh_line_receiver, 0, BYTES("raw4\r\n\r\n\r\nb\r\n"), "line<raw4>\r\n\r\nline<b>", false},
+	{wh_line_receiver, 0, BYTES("delim\r\na\r\n-=b-=-c-=-"), "line<delim>line<a\r\n-=b>line<c>", false},
+	{wh_netstring_receiver, 0, BYTES("3:abc,0:,1:,,"), "string<abc>string<>string<,>", false},
+	{wh_netstring_receiver, 0, BYTES("1:a,12"), "string<a>", false},
+	{wh_netstring_receiver, 12, BYTES("12:123456789012,"), "string<123456789012>", false},
+	{wh_netstring_receiver, 12, BYTES("1:a,13"), "string<a>", true},
+	{wh_netstring_receiver, 0, BYTES("1:a,100000"), "string<a>", true},
+	{wh_netstring_receiver, 0, BYTES("1:a,01:a,"), "string<a>", true},
+	{wh_netstring_receiver, 0, BYTES("00:,"), "", true},
+	{wh_netstring_receiver, 0, BYTES("1a:a,"), "", true},
+	{wh_netstring_receiver, 0, BYTES(":,"), "", true},
+	{wh_netstring_receiver, 0, BYTES("1:a,3:abcd"), "string<a>", true},
+	{wh_netstring_receiver, 0, BYTES("5:close,1:a,x"), "string<close>", true},
+	{wh_netstring_receiver, 0, BYTES("9999999999999999999999"), "", true},
+	{wh_int8_receiver, 0, BYTES("\3abc\0\1a"), "string<abc>string<>string<a>", false},
+	{wh_int8_receiver, 3, BYTES("\3abc\4abcd"), "string<abc>limit<!!!!>", true},
+	{wh_int16_receiver, 0, BYTES("\0\3abc\0\0\0\1a\0"), "string<abc>string<>string<a>", false},
+	{wh_int32_receiver, 0, BYTES("\0\0\0\3abc\0\0\0\0\0\0"), "string<abc>string<>", false},
+	{wh_int32_receiver, 0, BYTES("\0\0\0\0\xff\xff\xff\xff"), "string<>limit<!!!!>", true},
+	{wh_int32_receiver, 0, BYTES("\0\1\x86\xa0"), "limit<!!!!>", true},
+};
+
+// Sends the pieces of the input that begin at 0, a and b; reloads between them
+// where it is asked to.
+static void run(const test *t, size_t a, size_t b, bool reload) {
+	wht_reset();
+	protocol.data_received = t->framer, most = t->most;
+	int32_t h = wht_accept();
+	wht_send(h, t->input, a);
+	if (reload && !wht_at(h)->ended) {
+		wh_buf before = wht_at(h)->output;
+		int32_t next = wht_reload(h, 1);
+		CHECK(next != 0);
+		wht_at(next)->output = before;
+		wht_at(h)->output = (wh_buf){0};
+		wht_lose(h, WH_DONE);
+		h = next;
+	}
+	if (b == a) {
+		for (size_t i = a; i < t->length; i++)
+			wht_send(h, t->input + i, 1);
+	} else {
+		wht_send(h, t->input + a, b - a);
+		wht_send(h, t->input + b, t->length - b);
+	}
+	if (!wht_wrote(h, t->want) || wht_at(h)->ended != t->closes) {
+		fprintf(stderr, "case %d, cut at %zu and %zu, reload %d: closed %d\n", (int)(t - tests), a, b, reload, wht_at(h)->ended);
+		failures++;
+	}
+}
+
+static void framers(void) {
+	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+		const test *t = &tests[i];
+		bool plain = strstr(t->input, "delim") == NULL; // the delimiter is not in the state
+		for (size_t a = 0; a <= t->length; a++) {
+			run(t, a, t->length, false);
+			run(t, a, a, false);
+			run(t, a, a, plain && t->framer != NULL);
+			for (size_t b = a + 1; b < t->length && t->length < 20; b++)
+				run(t, a, b, plain);
+		}
+	}
+}
+
+static int32_t accepted(void (*framer)(wh_conn *, const uint8_t *, size_t)) {
+	wht_reset();
+	protocol.data_received = framer, most = 0;
+	return wht_accept();
+}
+
+static void pauses(void) {
+	int32_t h = accepted(wh_line_receiver);
+	wht_send_text(h, "a\r\npause\r\nb\r\nc");
+	CHECK(wht_wrote(h, "line<a>line<pause>") && wht_at(h)->state & WH_STATE_PAUSED);
+	h = wht_reload(h, 1);
+	CHECK(h != 0);
+	wh_resume_producing(wh_find(h));
+	wht_send_text(h, "d\r\n");
+	CHECK(wht_wrote(h, "line<b>line<cd>") && !(wht_at(h)->state & WH_STATE_PAUSED));
+	h = accepted(wh_line_receiver);
+	wht_send_text(h, "clear\r\nlost\r\n");
+	wht_send_text(h, "x\r\n");
+	CHECK(wht_wrote(h, "line<clear>line<x>"));
+	protocol.line_length_exceeded = exceeded;
+	h = accepted(wh_line_receiver);
+	wh_set_max_length(wh_find(h), 2);
+	wht_send_text(h, "12345678\r\nab\r\n");
+	CHECK(wht_wrote(h, "long<12345>long<678\r\n>line<ab>"));
+	protocol.line_length_exceeded = NULL;
+}
+
+// One call to the server for what a callback writes, order kept across large
+// writes and closing.
+static void gathers(void) {
+	int32_t h = accepted(wh_line_receiver);
+	wht.calls = 0;
+	wht_send_text(h, "a\r\nb\r\nc\r\nd\r\n");
+	CHECK(wht.calls == 1);
+	static char large[10000];
+	memset(large, 'x', sizeof large);
+	wh_conn *c = wh_find(h);
+	wht_at(h)->output.len = 0, wht.calls = 0;
+	wh_write_text(c, "1");
+	wh_write(c, large, sizeof large);
+	wh_write_text(c, "2");
+	wh_lose_connection(c);
+	wh_write_text(c, "dropped");
+	const wh_buf *b = &wht_at(h)->output;
+	CHECK(b->len == sizeof large + 2 && b->p[0] == '1' && b->p[1] == 'x' && b->p[b->len - 1] == '2' && wht.calls == 2);
+	wht_settle();
+	CHECK(wh_find(h) == NULL);
+}
+
+static int called;
+
+static void tick(wh_conn *c, void *arg) {
+	called += *(int *)arg;
+	if (c != NULL)
+		wh_write_text(c, "tick");
+}
+
+static void timers_and_clients(void) {
+	int32_t h = accepted(wh_line_receiver), one = 1, ten = 10, hundred = 100;
+	wh_conn *c = wh_find(h);
+	int32_t first = wh_call_later(c, 10, tick, &one), second = wh_call_later(c, 20, tick, &ten);
+	CHECK(wh_call_later(NULL, 30, tick, &hundred) > 0 && wh_call_later(c, -1, tick, &one) == WH_EINVAL);
+	wht_advance(10);
+	CHECK(called == 1 && wht_wrote(h, "tick") && wh_cancel(first) == WH_ENOTIMER);
+	CHECK(wh_reset(second, 5) == WH_OK);
+	wht_lose(h, WH_LOST);
+	wht_advance(100);
+	CHECK(called == 101 && wh_cancel(second) == WH_ENOTIMER); // the connection's own ended with it
+
+	wh_status status;
+	c = wh_connect("tcp://192.0.2.3:25", 0, &protocol, &status);
+	CHECK(c != NULL && status == WH_OK && wh_write_text(c, "early") == WH_ENOCONN);
+	h = wh_handle(c);
+	wh_export_connection_made(h);
+	wht_send_text(h, "hi\r\n");
+	CHECK(wht_wrote(h, "line<hi>") && strcmp(wht_at(h)->endpoint, "tcp://192.0.2.3:25") == 0);
+	wht_finish(h);
+	CHECK(wht_at(h)->ended && wh_find(h) == NULL);
+	h = wh_handle(wh_connect("tcp://192.0.2.3:25", 0, &protocol, NULL));
+	wh_export_client_connection_failed(h, WH_REFUSED);
+	CHECK(wh_find(h) == NULL);
+}
+
+static void configuration(void) {
+	static const struct {
+		const char *text;
+		bool good;
+		const char *name;
+		int64_t n;
+		bool on;
+	} rows[] = {
+		{"", true, "was", 7, false},
+		{"null", true, "was", 7, false},
+		{" { } ", true, "was", 7, false},
+		{"{\"name\": \"x\", \"n\" : -12, \"on\":true}", true, "x", -12, true},
+		{"{\"name\": \"\\r\\n\\u00e9\\ud83d\\ude00\\\"\"}", true, "\r\n\xc3\xa9\xf0\x9f\x98\x80\"", 7, false},
+		{"{\"other\": 1}", false, "", 0, false},
+		{"{\"n\": 1.5}", false, "", 0, false},
+		{"{\"n\": \"1\"}", false, "", 0, false},
+		{"{\"n\": 1", false, "", 0, false},
+		{"{\"name\": \"\\ud83d\"}", false, "", 0, false},
+		{"{\"on\": 1}", false, "", 0, false},
+		{"[1]", false, "", 0, false},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		wh_buf name = {0};
+		int64_t n = 7;
+		bool on = false;
+		wh_buf_add(&name, "was", 3);
+		wht.config = rows[i].text;
+		const wh_option options[] = {{"name", WH_TEXT, &name}, {"n", WH_INT, &n}, {"on", WH_BOOL, &on}};
+		bool good = wh_config(options, 3) == 0;
+		bool same = name.len == strlen(rows[i].name) && memcmp(name.p, rows[i].name, name.len) == 0 && n == rows[i].n && on == rows[i].on;
+		if (good != rows[i].good || (good && !same)) {
+			fprintf(stderr, "config %s: good %d, name %.*s, n %lld, on %d\n", rows[i].text, good, (int)name.len, (char *)name.p, (long long)n, on);
+			failures++;
+		}
+		wh_buf_free(&name);
+	}
+}
+
+static void sends(void) {
+	static char long_string[70000];
+	int32_t h = accepted(wh_line_receiver);
+	wh_conn *c = wh_find(h);
+	CHECK(wh_send_int8(c, long_string, 256) == WH_E2BIG && wh_send_int16(c, long_string, 65536) == WH_E2BIG);
+	CHECK(wh_send_int8(c, "ab", 2) == 0 && wh_send_int16(c, "c", 1) == 0 && wh_send_int32(c, "d", 1) == 0);
+	CHECK(wh_send_netstring(c, "hello world!", 12) == 0 && wh_send_line(c, "e", 1) == 0 && wh_flush(c) >= 0);
+	static const char want[] = "\2ab\0\1c\0\0\0\1d12:hello world!,e\r\n";
+	const wh_buf *b = &wht_at(h)->output;
+	CHECK(b->len == sizeof want - 1 && memcmp(b->p, want, b->len) == 0);
+}
+
+static void search(void) {
+	uint8_t text[64];
+	for (size_t n = 0; n < 40; n++)
+		for (size_t at = 0; at <= n; at++) {
+			memset(text, 0x80, sizeof text);
+			text[at] = '\n', text[at + 1] = 1;
+			CHECK(wh_find_byte(text, n, '\n') == (at < n ? text + at : NULL));
+			CHECK(wh_find_bytes(text, n, (const uint8_t *)"\n\1", 2) == (at + 1 < n ? text + at : NULL));
+		}
+	uint64_t v;
+	CHECK(wh_get_leb((const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\1", 10, &v) == 10 && v == UINT64_MAX);
+	CHECK(wh_get_leb((const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\2", 10, &v) == 0 && wh_get_leb(NULL, 0, &v) == 0);
+}
+
+int main(void) {
+	protocol = (wh_protocol){
+		.line_received = line, .raw_data_received = raw, .string_received = string, .length_limit_exceeded = limit,
+		.save_state = save, .restore_state = restore,
+	};
+	framers();
+	pauses();
+	gathers();
+	timers_and_clients();
+	configuration();
+	sends();
+	search();
+	wht_reset();
+	wh_save(0); // frees what the last one gave
+	printf("%d failures\n", failures);
+	return failures > 0;
+}

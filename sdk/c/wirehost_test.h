@@ -1,0 +1,272 @@
+// wirehost_test.h: stands in for the server, so that the protocol of a plugin is
+// tested natively, with no WASM and no socket. Include it in one file, and compile
+// that, the plugin and wirehost.c with the machine's own compiler:
+//
+//	cc -o test my_test.c plugin.c wirehost.c && ./test
+//
+// Output is collected, the clock stands until wht_advance, and a connection that
+// was asked to close is lost when the callback has returned.
+#ifndef WIREHOST_TEST_H
+#define WIREHOST_TEST_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wirehost.h"
+
+enum { WHT_CONNS = 64, WHT_TIMERS = 64 };
+
+typedef struct wht_conn {
+	wh_buf output;         // all that was written
+	int32_t state;         // as wh_state
+	bool ended;            // connection_lost was called,
+	wh_reason reason;      // with this
+	char endpoint[128];    // of wh_connect
+} wht_conn;
+
+static struct {
+	const char *config;
+	wht_conn conns[WHT_CONNS]; // by handle; 0 is none
+	int32_t conn_count, timer_count;
+	double now, due[WHT_TIMERS]; // ms; below 0: none
+	int32_t calls;               // writes that reached the server
+	bool show_log;
+} wht;
+
+// The exports of wirehost.c.
+int32_t wh_export_start_factory(void);
+int32_t wh_export_build_protocol(int32_t conn);
+void wh_export_connection_made(int32_t conn);
+void wh_export_data_received(int32_t conn, const uint8_t *p, size_t n);
+void wh_export_connection_lost(int32_t conn, int32_t reason);
+void wh_export_client_connection_failed(int32_t conn, int32_t reason);
+void wh_export_read_connection_lost(int32_t conn);
+void wh_export_resume_producing(int32_t conn);
+void wh_export_delayed_call(int32_t timer);
+int32_t wh_export_restore_state(int32_t conn, int32_t version, const uint8_t *p, size_t n);
+const wh_buf *wh_save(int32_t conn);
+
+static inline wht_conn *wht_at(int32_t h) { return h > 0 && h <= wht.conn_count ? &wht.conns[h] : NULL; }
+
+// Loses the connections that are to close.
+static inline void wht_settle(void) {
+	for (int32_t h = 1; h <= wht.conn_count; h++) {
+		wht_conn *c = wht_at(h);
+		if (c->state & WH_STATE_CLOSING && !(c->state & WH_STATE_PRODUCER) && !c->ended) {
+			c->ended = true;
+			wh_export_connection_lost(h, c->reason);
+		}
+	}
+}
+
+// Starts the factory; config is JSON. Other than 0: it refused.
+static inline int32_t wht_start(const char *config) {
+	wht.config = config;
+	return wh_export_start_factory();
+}
+
+// A connection is accepted: its handle, or 0 where the factory refuses.
+static inline int32_t wht_accept(void) {
+	int32_t h = ++wht.conn_count;
+	if (h >= WHT_CONNS)
+		abort();
+	if (wh_export_build_protocol(h) != 0)
+		return 0;
+	wh_export_connection_made(h);
+	wht_settle();
+	return h;
+}
+
+// The peer sends. Nothing is delivered once the connection is closing.
+static inline void wht_send(int32_t h, const void *p, size_t n) {
+	wht_conn *c = wht_at(h);
+	if (n > 0 && !c->ended) {
+		uint8_t *copy = malloc(n); // ends with the callback, as in the server
+		memcpy(copy, p, n);
+		wh_export_data_received(h, copy, n);
+		free(copy);
+		wht_settle();
+	}
+}
+
+static inline void wht_send_text(int32_t h, const char *text) { wht_send(h, text, strlen(text)); }
+
+// The peer closes its writing side.
+static inline void wht_finish(int32_t h) {
+	wht_at(h)->state |= WH_STATE_PEER_CLOSED;
+	wh_export_read_connection_lost(h);
+	wht_settle();
+}
+
+// The connection is lost.
+static inline void wht_lose(int32_t h, wh_reason why) {
+	wht_at(h)->reason = why;
+	wht_at(h)->state |= WH_STATE_CLOSING;
+	wht_at(h)->state &= ~WH_STATE_PRODUCER;
+	wht_settle();
+}
+
+// Ends every connection and forgets all: for the next test.
+static inline void wht_reset(void) {
+	for (int32_t h = 1; h <= wht.conn_count; h++) {
+		if (wh_find(h) != NULL)
+			wht_lose(h, WH_SHUTTING_DOWN);
+		wh_buf_free(&wht_at(h)->output);
+	}
+	memset(&wht, 0, sizeof wht);
+}
+
+// Turns the clock on by ms, and makes the calls that are due, in order.
+static inline void wht_advance(double ms) {
+	double until = wht.now + ms;
+	for (;;) {
+		int32_t next = 0;
+		for (int32_t t = 1; t <= wht.timer_count; t++)
+			if (wht.due[t] >= 0 && wht.due[t] <= until && (next == 0 || wht.due[t] < wht.due[next]))
+				next = t;
+		if (next == 0)
+			break;
+		wht.now = wht.due[next] > wht.now ? wht.due[next] : wht.now;
+		wht.due[next] = -1;
+		wh_export_delayed_call(next);
+		wht_settle();
+	}
+	wht.now = until;
+}
+
+// Moves h to a connection of its own whose protocol is restored from h's state:
+// what a reload does. 0: one of them refused.
+static inline int32_t wht_reload(int32_t h, int32_t version) {
+	const wh_buf *state = wh_save(h);
+	if (state == NULL)
+		return 0;
+	int32_t next = ++wht.conn_count;
+	wht.conns[next].state = wht.conns[h].state;
+	return wh_export_restore_state(next, version, state->p, state->len) == 0 ? next : 0;
+}
+
+// What was written is want, else says so: false.
+static inline bool wht_wrote(int32_t h, const char *want) {
+	const wh_buf *b = &wht_at(h)->output;
+	if (b->len == strlen(want) && (b->len == 0 || memcmp(b->p, want, b->len) == 0))
+		return true;
+	fprintf(stderr, "connection %d: found %.*s, wanted %s\n", h, (int)b->len, b->len > 0 ? (const char *)b->p : "", want);
+	return false;
+}
+
+// The imports of wirehost.c -------------------------------------------------------
+
+int32_t wh_import_write(int32_t h, const void *p, size_t n) {
+	wht_conn *c = wht_at(h);
+	wht.calls++;
+	if (c == NULL || c->ended)
+		return c != NULL ? 0 : WH_ENOCONN;
+	if ((c->state & (WH_STATE_CLOSING | WH_STATE_WRITE_CLOSED)) == 0 || c->state & WH_STATE_PRODUCER)
+		wh_buf_add(&c->output, p, n);
+	return (int32_t)n;
+}
+
+int32_t wh_import_write_sequence(int32_t h, const void *iov, size_t n) {
+	int32_t sum = 0, calls = wht.calls + 1;
+	for (size_t i = 0; i < n; i++) {
+		struct { const void *p; size_t n; } v;
+		memcpy(&v, (const char *)iov + i * sizeof v, sizeof v);
+		int32_t status = wh_import_write(h, v.p, v.n);
+		wht.calls = calls;
+		if (status < 0)
+			return status;
+		sum += status;
+	}
+	return sum;
+}
+
+static inline int32_t wht_set(int32_t h, int32_t bits, int32_t clear) {
+	wht_conn *c = wht_at(h);
+	if (c == NULL)
+		return WH_ENOCONN;
+	if (!c->ended)
+		c->state = (c->state & ~clear) | bits;
+	return WH_OK;
+}
+
+static inline int32_t wht_give(const char *text, void *buf, size_t cap) {
+	size_t n = strlen(text);
+	if (n > 0 && n <= cap)
+		memcpy(buf, text, n);
+	return (int32_t)n;
+}
+
+int32_t wh_import_lose_connection(int32_t h) { return wht_set(h, WH_STATE_CLOSING, 0); }
+int32_t wh_import_lose_write_connection(int32_t h) { return wht_set(h, WH_STATE_WRITE_CLOSED, 0); }
+
+int32_t wh_import_abort_connection(int32_t h) {
+	int32_t status = wht_set(h, WH_STATE_CLOSING, WH_STATE_PRODUCER);
+	if (status == WH_OK)
+		wht_at(h)->reason = WH_ABORTED;
+	return status;
+}
+
+int32_t wh_import_pause_producing(int32_t h) { return wht_set(h, WH_STATE_PAUSED, 0); }
+int32_t wh_import_resume_producing(int32_t h) { return wht_set(h, 0, WH_STATE_PAUSED); }
+
+int32_t wh_import_register_producer(int32_t h, int32_t streaming) {
+	(void)streaming;
+	return wht_at(h) != NULL && wht_at(h)->state & WH_STATE_PRODUCER ? WH_EBUSY : wht_set(h, WH_STATE_PRODUCER, 0);
+}
+
+int32_t wh_import_unregister_producer(int32_t h) { return wht_set(h, 0, WH_STATE_PRODUCER); }
+int32_t wh_import_state(int32_t h) { return wht_at(h) != NULL ? wht_at(h)->state : WH_ENOCONN; }
+int32_t wh_import_set_timeout(int32_t h, int32_t ms) { return ms < 0 ? WH_EINVAL : wht_set(h, 0, 0); }
+int32_t wh_import_get_peer(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.1:5000", buf, cap); }
+int32_t wh_import_get_host(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.2:7000", buf, cap); }
+int32_t wh_import_reason(int32_t h, void *buf, size_t cap) { return wht_at(h)->ended ? wht_give("test", buf, cap) : WH_EINVAL; }
+int32_t wh_import_set_tcp_no_delay(int32_t h, int32_t on) { (void)on; return wht_set(h, 0, 0); }
+int32_t wh_import_set_tcp_keep_alive(int32_t h, int32_t on) { (void)on; return wht_set(h, 0, 0); }
+int32_t wh_import_start_tls(int32_t h) { return wht_set(h, WH_STATE_TLS, 0); }
+int32_t wh_import_get_peer_certificate(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
+int32_t wh_import_negotiated_protocol(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
+
+int32_t wh_import_call_later(int32_t ms) {
+	if (ms < 0 || wht.timer_count + 1 >= WHT_TIMERS)
+		return ms < 0 ? WH_EINVAL : WH_E2BIG;
+	wht.due[++wht.timer_count] = wht.now + ms;
+	return wht.timer_count;
+}
+
+int32_t wh_import_reset(int32_t t, int32_t ms) {
+	if (t < 1 || t > wht.timer_count || wht.due[t] < 0)
+		return WH_ENOTIMER;
+	wht.due[t] = wht.now + ms;
+	return WH_OK;
+}
+
+int32_t wh_import_cancel(int32_t t) {
+	int32_t status = wh_import_reset(t, 0);
+	if (status == WH_OK)
+		wht.due[t] = -1;
+	return status;
+}
+
+double wh_import_seconds(void) { return wht.now / 1000; }
+
+// The test then calls wh_export_connection_made or wh_export_client_connection_failed.
+int32_t wh_import_connect(const void *endpoint, size_t n, int32_t ms) {
+	(void)ms;
+	wht_conn *c = &wht.conns[++wht.conn_count];
+	if (wht.conn_count >= WHT_CONNS || n >= sizeof c->endpoint)
+		abort();
+	memcpy(c->endpoint, endpoint, n);
+	c->state = WH_STATE_OUTGOING;
+	return wht.conn_count;
+}
+
+int32_t wh_import_config(void *buf, size_t cap) { return wht_give(wht.config != NULL ? wht.config : "", buf, cap); }
+
+int32_t wh_import_emit(int32_t level, const void *p, size_t n) {
+	if (wht.show_log)
+		fprintf(stderr, "%d %.*s\n", level, (int)n, (const char *)p);
+	return 0;
+}
+
+#endif

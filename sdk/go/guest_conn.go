@@ -1,0 +1,117 @@
+package wirehost
+
+// ConnectionMade is the first callback of a connection.
+func (g *Guest) ConnectionMade(conn int32) {
+	t := g.find(conn)
+	t.pending = false
+	t.protocol.base().Connected = true
+	t.protocol.ConnectionMade()
+	g.leave()
+}
+
+// DataReceived delivers bytes; data is the server's again when it returns.
+func (g *Guest) DataReceived(conn int32, data []byte) {
+	g.find(conn).protocol.DataReceived(data)
+	g.leave()
+}
+
+// ConnectionLost is the last callback of a connection.
+func (g *Guest) ConnectionLost(conn int32, reason Reason) {
+	t := g.find(conn)
+	t.lost = true
+	t.protocol.ConnectionLost(reason)
+	t.protocol.base().Connected = false
+	g.end(t)
+}
+
+// ClientConnectionFailed is the only callback of a connection that could not
+// be made.
+func (g *Guest) ClientConnectionFailed(conn int32, reason Reason) {
+	t := g.find(conn)
+	t.lost = true
+	if p, ok := t.protocol.(ClientProtocol); ok {
+		p.ClientConnectionFailed(reason)
+	}
+	g.end(t)
+}
+
+func (g *Guest) end(t *Transport) {
+	if m, ok := t.protocol.(timeoutMixin); ok {
+		m.stopTimeout()
+	}
+	g.leave()
+	g.detach(t)
+	if t.connector != nil {
+		t.connector.connectionEnded(t)
+		g.leave()
+	}
+}
+
+// ReadConnectionLost tells that the peer closed its writing side. A protocol
+// that is not HalfCloseable flushes and closes.
+func (g *Guest) ReadConnectionLost(conn int32) {
+	t := g.find(conn)
+	if p, ok := t.protocol.(HalfCloseable); ok {
+		p.ReadConnectionLost()
+	} else if err := t.LoseConnection(); err != nil {
+		g.report(LevelWarn, "close of connection "+itoa(conn)+" after its peer's: "+err.Error())
+	}
+	g.leave()
+}
+
+// WriteConnectionLost tells that our writing side is closed.
+func (g *Guest) WriteConnectionLost(conn int32) {
+	if p, ok := g.find(conn).protocol.(HalfCloseable); ok {
+		p.WriteConnectionLost()
+	}
+	g.leave()
+}
+
+// HandshakeCompleted tells that TLS is up.
+func (g *Guest) HandshakeCompleted(conn int32) {
+	if p, ok := g.find(conn).protocol.(HandshakeListener); ok {
+		p.HandshakeCompleted()
+	}
+	g.leave()
+}
+
+// PauseProducing, ResumeProducing and StopProducing go to the producer of a
+// connection. A call that crossed with its UnregisterProducer is no news.
+
+func (g *Guest) PauseProducing(conn int32) {
+	if p := g.find(conn).producer; p != nil {
+		p.PauseProducing()
+	}
+	g.leave()
+}
+
+// ResumeProducing asks the connection's producer for more.
+func (g *Guest) ResumeProducing(conn int32) {
+	if p := g.find(conn).producer; p != nil {
+		p.ResumeProducing()
+	}
+	g.leave()
+}
+
+// StopProducing tells the connection's producer to end.
+func (g *Guest) StopProducing(conn int32) {
+	t := g.find(conn)
+	if p := t.producer; p != nil {
+		t.producer = nil
+		p.StopProducing()
+	}
+	g.leave()
+}
+
+// DelayedCall runs the call whose timer is due.
+func (g *Guest) DelayedCall(timer int32) {
+	c := g.timers[timer]
+	if c == nil {
+		g.report(LevelWarn, "timer "+itoa(timer)+" is due and has no call: RestoreState did not claim it with RestoreCall")
+		return
+	}
+	delete(g.timers, timer)
+	c.done = true
+	c.call()
+	g.leave()
+}

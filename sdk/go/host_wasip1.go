@@ -1,0 +1,105 @@
+package wirehost
+
+import "unsafe"
+
+// host is the server: in a guest its methods are the imports themselves, with
+// no table in between. See the interface Host for what each does.
+type host struct{}
+
+// NewGuest is for tests, which run natively; here it panics.
+func NewGuest(Host, Factory) *Guest { panic("wirehost: NewGuest in a guest: tests run natively") }
+
+// iovec holds the pairs of a WriteSequence, and the parts that they are of:
+// an address that is a number does not follow a stack that moves, so the parts
+// must be on the heap, where nothing moves.
+var iovec struct {
+	parts [][]byte
+	iov   [][2]uint32
+}
+
+func at(p []byte) (unsafe.Pointer, uint32) {
+	return unsafe.Pointer(unsafe.SliceData(p)), uint32(len(p))
+}
+
+func (host) Write(conn int32, p []byte) int32 {
+	ptr, size := at(p)
+	return importWrite(conn, ptr, size)
+}
+
+func (host) WriteSequence(conn int32, parts [][]byte) int32 {
+	iovec.parts, iovec.iov = parts, iovec.iov[:0]
+	for _, p := range parts {
+		ptr, size := at(p)
+		iovec.iov = append(iovec.iov, [2]uint32{uint32(uintptr(ptr)), size})
+	}
+	n := importWriteSequence(conn, unsafe.Pointer(unsafe.SliceData(iovec.iov)), uint32(len(iovec.iov)))
+	iovec.parts = nil
+	return n
+}
+
+func (host) LoseConnection(conn int32) int32      { return importLoseConnection(conn) }
+func (host) LoseWriteConnection(conn int32) int32 { return importLoseWriteConnection(conn) }
+func (host) AbortConnection(conn int32) int32     { return importAbortConnection(conn) }
+func (host) PauseProducing(conn int32) int32      { return importPauseProducing(conn) }
+func (host) ResumeProducing(conn int32) int32     { return importResumeProducing(conn) }
+func (host) UnregisterProducer(conn int32) int32  { return importUnregisterProducer(conn) }
+func (host) State(conn int32) int32               { return importState(conn) }
+func (host) SetTimeout(conn, ms int32) int32      { return importSetTimeout(conn, ms) }
+func (host) StartTLS(conn int32) int32            { return importStartTLS(conn) }
+
+func (host) RegisterProducer(conn int32, streaming bool) int32 {
+	return importRegisterProducer(conn, flag(streaming))
+}
+
+func (host) SetTCPNoDelay(conn int32, on bool) int32   { return importSetTCPNoDelay(conn, flag(on)) }
+func (host) SetTCPKeepAlive(conn int32, on bool) int32 { return importSetTCPKeepAlive(conn, flag(on)) }
+
+func (host) GetPeer(conn int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importGetPeer(conn, ptr, size)
+}
+
+func (host) GetHost(conn int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importGetHost(conn, ptr, size)
+}
+
+func (host) Reason(conn int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importReason(conn, ptr, size)
+}
+
+func (host) GetPeerCertificate(conn int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importGetPeerCertificate(conn, ptr, size)
+}
+
+func (host) NegotiatedProtocol(conn int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importNegotiatedProtocol(conn, ptr, size)
+}
+
+func (host) CallLater(ms int32) int32    { return importCallLater(ms) }
+func (host) Cancel(timer int32) int32    { return importCancel(timer) }
+func (host) Reset(timer, ms int32) int32 { return importReset(timer, ms) }
+func (host) Seconds() float64            { return importSeconds() }
+
+func (host) Connect(endpoint string, ms int32) int32 {
+	return importConnect(unsafe.Pointer(unsafe.StringData(endpoint)), uint32(len(endpoint)), ms)
+}
+
+func (host) Config(buf []byte) int32 {
+	ptr, size := at(buf)
+	return importConfig(ptr, size)
+}
+
+func (host) Emit(level int32, text string) int32 {
+	return importEmit(level, unsafe.Pointer(unsafe.StringData(text)), uint32(len(text)))
+}
+
+func flag(on bool) int32 {
+	if on {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,207 @@
+package wirehost
+
+import "bytes"
+
+// MaxLineLength is the default of MaxLength of the line receivers, in bytes
+// without the delimiter.
+const MaxLineLength = 16384
+
+var crlf = []byte("\r\n")
+
+// LineHandler has what a protocol that embeds LineReceiver or LineOnlyReceiver
+// must have. A line comes without its delimiter, may be empty, and is valid
+// until LineReceived returns.
+type LineHandler interface {
+	LineReceived(line []byte)
+}
+
+// lineFraming is what the two line receivers share.
+type lineFraming struct {
+	framing
+
+	// Delimiter ends a line; empty is CRLF. MaxLength is the longest line in
+	// bytes, without the delimiter; 0 is MaxLineLength. Both may be set before
+	// the first byte, and anew in LineReceived for the lines that follow.
+	Delimiter []byte
+	MaxLength int
+
+	lines interface {
+		LineHandler
+		LineLengthExceeded(held []byte)
+	}
+	scanned int // bytes at the front of rest in which no delimiter begins
+}
+
+func (l *lineFraming) wireLines(outermost Protocol) {
+	lines, ok := outermost.(interface {
+		LineHandler
+		LineLengthExceeded(held []byte)
+	})
+	if !ok {
+		panic("wirehost: " + typeName(outermost) + " embeds a line receiver and has no LineReceived(line []byte)")
+	}
+	l.lines = lines
+}
+
+func (l *lineFraming) limits() (delimiter []byte, longest int) {
+	delimiter, longest = l.Delimiter, l.MaxLength
+	if len(delimiter) == 0 {
+		delimiter = crlf
+	}
+	if longest <= 0 {
+		longest = MaxLineLength
+	}
+	return delimiter, longest
+}
+
+// stepLine delivers one line. Whether a line is too long is decided on its
+// first MaxLength + len(delimiter) + 1 bytes, however they came.
+func (l *lineFraming) stepLine() bool {
+	if len(l.rest) == 0 {
+		return false
+	}
+	delimiter, longest := l.limits()
+	most := longest + len(delimiter)
+	window := l.rest[:min(len(l.rest), most)]
+	if i := index(window[min(l.scanned, len(window)):], delimiter); i >= 0 {
+		line := l.take(l.scanned + i + len(delimiter))
+		end := l.scanned + i
+		l.scanned = 0
+		l.lines.LineReceived(line[:end:end])
+		return true
+	}
+	if len(l.rest) > most {
+		l.scanned = 0
+		l.lines.LineLengthExceeded(l.take(most + 1))
+		return true
+	}
+	l.scanned = max(0, len(window)-len(delimiter)+1)
+	return false
+}
+
+// index is bytes.Index, which in WASM takes twice as long where the first byte
+// that may begin the delimiter does.
+func index(s, delimiter []byte) int {
+	i := bytes.IndexByte(s, delimiter[0])
+	if i < 0 || bytes.HasPrefix(s[i:], delimiter) {
+		return i
+	}
+	j := bytes.Index(s[i+1:], delimiter)
+	if j < 0 {
+		return j
+	}
+	return i + 1 + j
+}
+
+// LineLengthExceeded is called for a line that is too long, with its first
+// MaxLength + len(Delimiter) + 1 bytes; what follows them is read as a new
+// line. This one closes the connection; a protocol may have its own.
+func (l *lineFraming) LineLengthExceeded(held []byte) { l.closeFor("a line is too long") }
+
+// closeFor closes the connection over a peer's fault.
+func (f *framing) closeFor(fault string) {
+	if err := f.Transport.LoseConnection(); err != nil {
+		f.Transport.guest.report(LevelWarn, fault+", and closing failed: "+err.Error())
+	}
+}
+
+// SendLine writes a line and the delimiter.
+func (l *lineFraming) SendLine(line []byte) error {
+	delimiter, _ := l.limits()
+	return l.Transport.writeTwo(line, delimiter)
+}
+
+// ClearLineBuffer drops what was received and not delivered, and returns it. It
+// is valid until the callback returns.
+func (l *lineFraming) ClearLineBuffer() []byte {
+	held := l.rest
+	l.rest, l.scanned = nil, 0
+	return held
+}
+
+// LineOnlyReceiver takes the stream apart into lines (Twisted's
+// LineOnlyReceiver): LineReceiver without raw mode. Embed it and have a
+// LineReceived.
+type LineOnlyReceiver struct{ lineFraming }
+
+func (l *LineOnlyReceiver) wire(outermost Protocol) {
+	l.stepper = l
+	l.wireLines(outermost)
+}
+
+func (l *LineOnlyReceiver) step() bool { return l.stepLine() }
+
+// LineReceiver takes the stream apart into lines, and between them into raw
+// bytes (Twisted's LineReceiver). Embed it and have a LineReceived, and for raw
+// mode a RawDataReceived.
+//
+// A line of exactly MaxLength is delivered. A longer one calls
+// LineLengthExceeded after the lines before it were delivered. What follows the
+// last delimiter when the connection ends is not delivered.
+type LineReceiver struct {
+	lineFraming
+	raw     bool
+	rawData interface{ RawDataReceived(data []byte) }
+}
+
+func (l *LineReceiver) wire(outermost Protocol) {
+	l.stepper = l
+	l.wireLines(outermost)
+	l.rawData, _ = outermost.(interface{ RawDataReceived(data []byte) })
+}
+
+func (l *LineReceiver) step() bool {
+	if !l.raw {
+		return l.stepLine()
+	}
+	if len(l.rest) == 0 {
+		return false
+	}
+	l.rawData.RawDataReceived(l.take(len(l.rest)))
+	return true
+}
+
+// SetRawMode delivers what follows to the protocol's RawDataReceived(data
+// []byte), in pieces cut anywhere; data is valid until it returns.
+func (l *LineReceiver) SetRawMode() {
+	if l.rawData == nil {
+		panic("wirehost: SetRawMode: " + typeName(l.self) + " has no RawDataReceived(data []byte)")
+	}
+	l.raw = true
+}
+
+// SetLineMode goes back to lines. extra is what RawDataReceived got too much,
+// and comes before what follows.
+func (l *LineReceiver) SetLineMode(extra []byte) {
+	l.raw, l.scanned = false, 0
+	switch {
+	case len(extra) == 0:
+	case len(l.rest) == 0:
+		l.rest, l.own = extra, false
+	default:
+		l.rest, l.own = append(extra[:len(extra):len(extra)], l.rest...), true
+	}
+	if !l.busy {
+		l.pump()
+	}
+}
+
+// RawMode tells whether raw mode is on.
+func (l *LineReceiver) RawMode() bool { return l.raw }
+
+// AppendState appends the framer's part of a protocol's state to b: a half line
+// received, the mode, and whether it is paused.
+func (l *LineReceiver) AppendState(b []byte) []byte {
+	var flags byte
+	if l.raw {
+		flags = stateRaw
+	}
+	return l.appendState(b, flags)
+}
+
+// LoadState is AppendState's inverse, for RestoreState. It returns what follows.
+func (l *LineReceiver) LoadState(b []byte) (rest []byte, err error) {
+	flags, rest, err := l.loadState(b)
+	l.raw = flags&stateRaw != 0
+	return rest, err
+}

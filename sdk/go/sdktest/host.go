@@ -1,0 +1,374 @@
+package sdktest
+
+import (
+	"time"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+)
+
+// The methods here are wirehost.Host: what the plugin calls. Tests have no use
+// for them.
+
+const ok = 0
+
+func status(s wirehost.Status) int32 { return int32(s) }
+
+// find looks up a connection for a call that changes something. Inside its last
+// callback writes return 0, and everything else finds nothing.
+func (s *Server) find(conn int32) (*Conn, int32) {
+	s.Calls++
+	if s.phase != running {
+		return nil, status(wirehost.ErrNotNow)
+	}
+	c := s.conns[conn]
+	if c == nil || c.pending || c.ended {
+		return nil, status(wirehost.ErrNoConnection)
+	}
+	return c, ok
+}
+
+func (s *Server) Write(conn int32, p []byte) int32 { return s.write(conn, [][]byte{p}) }
+
+func (s *Server) WriteSequence(conn int32, parts [][]byte) int32 {
+	if len(parts) > 1024 {
+		return status(wirehost.ErrInvalid)
+	}
+	return s.write(conn, parts)
+}
+
+func (s *Server) write(conn int32, parts [][]byte) int32 {
+	s.Calls++
+	s.Writes++
+	if s.phase == saving {
+		return status(wirehost.ErrNotNow)
+	}
+	c := s.conns[conn]
+	if c == nil || c.pending {
+		return status(wirehost.ErrNoConnection)
+	}
+	closing := c.half || c.bits&(wirehost.StateClosing|wirehost.StateWriteClosed) != 0
+	if c.ended || c.aborted || closing && !c.push && !c.pull {
+		return 0
+	}
+	var all []byte
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	if s.phase == restoring {
+		s.held = append(s.held, func() { c.put(all) })
+		return int32(c.queued)
+	}
+	return c.put(all)
+}
+
+// put queues output.
+func (c *Conn) put(p []byte) int32 {
+	s := c.server
+	if c.queued+len(p) > s.options.Max {
+		c.abort(wirehost.OverLimit)
+		return status(wirehost.ErrTooBig)
+	}
+	c.out = append(c.out, p...)
+	c.queued += len(p)
+	if len(p) > 0 {
+		c.fed = true
+		c.active()
+	}
+	if c.queued > s.options.High && c.push && !c.throttled {
+		c.throttled = true
+		s.later(func() {
+			if c.push && !c.ended {
+				s.guest.PauseProducing(c.handle)
+			}
+		})
+	}
+	n := c.queued
+	if !c.stalled {
+		s.later(c.settleOnce)
+	}
+	return int32(n)
+}
+
+// settleOnce is settle for output that left by itself: a pull producer is
+// already asked by what made it write.
+func (c *Conn) settleOnce() {
+	if c.ended || c.pending {
+		return
+	}
+	c.queued = 0
+	if !c.pull {
+		c.settle()
+	}
+}
+
+func (c *Conn) abort(reason wirehost.Reason) {
+	c.bits |= wirehost.StateClosing
+	c.aborted = true
+	c.queued = 0
+	c.server.later(func() { c.lose(reason) })
+}
+
+func (s *Server) LoseConnection(conn int32) int32 {
+	if c := s.conns[conn]; c != nil && c.pending && s.phase == running {
+		s.Calls++
+		s.later(func() { c.fail(wirehost.Aborted) })
+		return ok
+	}
+	c, code := s.find(conn)
+	if c != nil && c.bits&wirehost.StateClosing == 0 {
+		c.bits |= wirehost.StateClosing
+		c.input = nil
+		s.later(c.finishClosing)
+	}
+	return code
+}
+
+func (s *Server) LoseWriteConnection(conn int32) int32 {
+	c, code := s.find(conn)
+	if c != nil && c.bits&wirehost.StateWriteClosed == 0 {
+		if c.half = true; !c.push && !c.pull {
+			c.bits |= wirehost.StateWriteClosed
+		}
+		s.later(c.finishClosing)
+	}
+	return code
+}
+
+func (s *Server) AbortConnection(conn int32) int32 {
+	if c := s.conns[conn]; c != nil && c.pending {
+		return s.LoseConnection(conn)
+	}
+	c, code := s.find(conn)
+	if c != nil {
+		c.abort(wirehost.Aborted)
+	}
+	return code
+}
+
+func (s *Server) PauseProducing(conn int32) int32 {
+	c, code := s.find(conn)
+	if c != nil {
+		c.bits |= wirehost.StatePaused
+	}
+	return code
+}
+
+func (s *Server) ResumeProducing(conn int32) int32 {
+	c, code := s.find(conn)
+	if c != nil {
+		c.bits &^= wirehost.StatePaused
+		s.later(c.deliver)
+	}
+	return code
+}
+
+func (s *Server) RegisterProducer(conn int32, streaming bool) int32 {
+	c, code := s.find(conn)
+	switch {
+	case c == nil:
+		return code
+	case c.push || c.pull:
+		return status(wirehost.ErrBusy)
+	case streaming:
+		c.push, c.throttled = true, false
+	default:
+		c.pull, c.fed = true, false
+		s.later(func() {
+			if c.pull && !c.ended { // at once, whatever is queued
+				s.guest.ResumeProducing(conn)
+				if !c.stalled {
+					s.later(c.settle)
+				}
+			}
+		})
+	}
+	c.bits |= wirehost.StateProducer
+	return ok
+}
+
+func (s *Server) UnregisterProducer(conn int32) int32 {
+	c, code := s.find(conn)
+	if c != nil {
+		c.push, c.pull = false, false
+		c.bits &^= wirehost.StateProducer
+		s.later(c.finishClosing)
+	}
+	return code
+}
+
+func (s *Server) SetTimeout(conn, ms int32) int32 {
+	c, code := s.find(conn)
+	if c == nil {
+		return code
+	}
+	if ms < 0 {
+		return status(wirehost.ErrInvalid)
+	}
+	c.idle = ms
+	c.active()
+	return ok
+}
+
+func (s *Server) option(conn int32) int32 {
+	_, code := s.find(conn)
+	return code
+}
+
+func (s *Server) SetTCPNoDelay(conn int32, on bool) int32   { return s.option(conn) }
+func (s *Server) SetTCPKeepAlive(conn int32, on bool) int32 { return s.option(conn) }
+
+func (s *Server) StartTLS(conn int32) int32 {
+	c, code := s.find(conn)
+	switch {
+	case c == nil:
+		return code
+	case !s.options.TLS:
+		return status(wirehost.ErrNotSupported)
+	case c.bits&wirehost.StateTLS != 0:
+		return status(wirehost.ErrBusy)
+	}
+	c.bits |= wirehost.StateTLS
+	return ok
+}
+
+// CallLater, Cancel and Reset are the plugin's timers.
+
+func (s *Server) CallLater(ms int32) int32 {
+	s.Calls++
+	switch {
+	case s.phase == saving:
+		return status(wirehost.ErrNotNow)
+	case ms < 0:
+		return status(wirehost.ErrInvalid)
+	}
+	s.serial++
+	handle := s.serial
+	t := &timer{handle: handle, call: func() { s.guest.DelayedCall(handle) }}
+	add := func() { s.at(t, time.Duration(ms)*time.Millisecond) }
+	if s.phase == restoring {
+		s.held = append(s.held, add)
+	} else {
+		add()
+	}
+	return handle
+}
+
+func (s *Server) Cancel(handle int32) int32 {
+	s.Calls++
+	if s.phase != running {
+		return status(wirehost.ErrNotNow)
+	}
+	if _, found := s.drop(handle); !found || handle <= 0 {
+		return status(wirehost.ErrNoTimer)
+	}
+	return ok
+}
+
+func (s *Server) Reset(handle, ms int32) int32 {
+	s.Calls++
+	if s.phase != running {
+		return status(wirehost.ErrNotNow)
+	}
+	if ms < 0 {
+		return status(wirehost.ErrInvalid)
+	}
+	t, found := s.drop(handle)
+	if !found || handle <= 0 {
+		return status(wirehost.ErrNoTimer)
+	}
+	s.at(t, time.Duration(ms)*time.Millisecond)
+	return ok
+}
+
+func (s *Server) Seconds() float64 { return s.now.Seconds() }
+
+func (s *Server) Connect(endpoint string, ms int32) int32 {
+	s.Calls++
+	switch {
+	case s.phase != running:
+		return status(wirehost.ErrNotNow)
+	case s.options.Deny:
+		return status(wirehost.ErrNotAllowed)
+	case endpoint == "" || ms < 0:
+		return status(wirehost.ErrInvalid)
+	}
+	c := s.open(wirehost.StateOutgoing)
+	c.Endpoint, c.pending = endpoint, true
+	if ms > 0 {
+		s.at(&timer{handle: -c.handle, call: func() { c.fail(wirehost.Timeout) }}, time.Duration(ms)*time.Millisecond)
+	}
+	return c.handle
+}
+
+// getter looks up a connection for a call that only asks.
+func (s *Server) getter(conn int32) *Conn {
+	s.Calls++
+	if c := s.conns[conn]; c != nil && !c.pending {
+		return c
+	}
+	return nil
+}
+
+func (s *Server) State(conn int32) int32 {
+	c := s.getter(conn)
+	if c == nil {
+		return status(wirehost.ErrNoConnection)
+	}
+	return int32(c.bits)
+}
+
+// text answers a getter.
+func (s *Server) text(conn int32, buf []byte, get func(*Conn) string) int32 {
+	c := s.getter(conn)
+	if c == nil {
+		return status(wirehost.ErrNoConnection)
+	}
+	return fill(buf, get(c))
+}
+
+func fill(buf []byte, text string) int32 {
+	if len(text) <= len(buf) {
+		copy(buf, text)
+	}
+	return int32(len(text))
+}
+
+func (s *Server) GetPeer(conn int32, buf []byte) int32 {
+	return s.text(conn, buf, func(c *Conn) string { return c.peer })
+}
+
+func (s *Server) GetHost(conn int32, buf []byte) int32 {
+	return s.text(conn, buf, func(c *Conn) string { return c.host })
+}
+
+func (s *Server) GetPeerCertificate(conn int32, buf []byte) int32 {
+	return s.text(conn, buf, func(c *Conn) string { return string(c.cert) })
+}
+
+func (s *Server) NegotiatedProtocol(conn int32, buf []byte) int32 {
+	return s.text(conn, buf, func(c *Conn) string { return c.alpn })
+}
+
+func (s *Server) Reason(conn int32, buf []byte) int32 {
+	if c := s.getter(conn); c == nil {
+		return status(wirehost.ErrNoConnection)
+	} else if c != s.inside {
+		return status(wirehost.ErrInvalid)
+	} else {
+		return fill(buf, c.reason.String())
+	}
+}
+
+func (s *Server) Config(buf []byte) int32 {
+	s.Calls++
+	return fill(buf, s.options.Config)
+}
+
+func (s *Server) Emit(level int32, text string) int32 {
+	s.Calls++
+	if level < 0 || level > int32(wirehost.LevelError) {
+		return status(wirehost.ErrInvalid)
+	}
+	s.Lines = append(s.Lines, Line{wirehost.Level(level), text})
+	return ok
+}

@@ -1,0 +1,304 @@
+// Package sdktest tests protocols with no server and no socket: a Server holds
+// one instance of a plugin in memory, its clock is turned by hand, and a Conn is
+// what the peer of a connection sees (Twisted's StringTransport and task.Clock).
+//
+//	s, err := sdktest.Start(factory{}, sdktest.Options{})
+//	c := s.Accept()
+//	c.Send("hello\r\n")
+//	got := c.Take()
+//
+// It keeps the promises of the real server: one callback at a time, and what a
+// call causes is delivered after the callback has returned, before the method of
+// Server or Conn that began it does. Everything belongs to one goroutine.
+package sdktest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+)
+
+// Options say what the server is like. The zero value is a server with an empty
+// configuration, that allows every outgoing connection and has no certificate.
+type Options struct {
+	Config  string // the plugin's config section as JSON; "" is {}
+	TLS     bool   // StartTLS works
+	Stalled bool   // peers do not read until Conn.Drain: output stays queued
+	Deny    bool   // Connect is not allowed
+
+	// Marks of queued output in bytes, and the hard limit; 0 is 64 KiB, 32 KiB
+	// and 16 MiB.
+	High, Low, Max int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Config == "" {
+		o.Config = "{}"
+	}
+	if o.High <= 0 {
+		o.High = 64 << 10
+	}
+	if o.Low <= 0 {
+		o.Low = 32 << 10
+	}
+	if o.Max <= 0 {
+		o.Max = 16 << 20
+	}
+	return o
+}
+
+// Line is one line that the plugin logged.
+type Line struct {
+	Level wirehost.Level
+	Text  string
+}
+
+// Server is a server with one plugin, in memory.
+type Server struct {
+	Lines  []Line // logged
+	Calls  int    // of the plugin, to the server
+	Writes int    // of these, Write and WriteSequence
+
+	options Options
+	guest   *wirehost.Guest
+	conns   map[int32]*Conn
+	last    int32 // handle of a connection
+	now     time.Duration
+	timers  []*timer // by due time, then in order of making
+	serial  int32    // handle of a timer
+	events  []func() // to deliver when the callback has returned
+	busy    bool
+	phase   phase
+	inside  *Conn    // whose ConnectionLost or ClientConnectionFailed runs
+	held    []func() // of a restore, until the commit
+}
+
+// phase says what the plugin may do.
+type phase int
+
+const (
+	running   phase = iota
+	saving          // getters, config and log
+	restoring       // these, and writes and timers, which are held back
+)
+
+// timer is a call to come: of the plugin where handle is positive, else ours.
+type timer struct {
+	due    time.Duration
+	handle int32
+	call   func()
+}
+
+// Start makes a server and starts the factory. The error is what the factory
+// said.
+func Start(f wirehost.Factory, o Options) (*Server, error) {
+	s := &Server{options: o.withDefaults(), conns: map[int32]*Conn{}}
+	s.guest = wirehost.NewGuest(s, f)
+	s.guest.LogPrefix()
+	ok := true
+	s.callback(func() { ok = s.guest.StartFactory() == 0 })
+	if !ok {
+		return nil, fmt.Errorf("start of the factory refused: %s", s.lastLine())
+	}
+	return s, nil
+}
+
+func (s *Server) lastLine() string {
+	if len(s.Lines) == 0 {
+		return "(nothing logged)"
+	}
+	return s.Lines[len(s.Lines)-1].Text
+}
+
+// Stop stops the factory. Connections are not touched.
+func (s *Server) Stop() { s.callback(s.guest.StopFactory) }
+
+// callback calls into the plugin, and then delivers what that caused.
+func (s *Server) callback(f func()) {
+	if s.busy {
+		panic("sdktest: a method of Server or Conn was called from inside a callback")
+	}
+	s.busy = true
+	defer func() { s.busy = false }()
+	f()
+	for len(s.events) > 0 {
+		next := s.events[0]
+		s.events = s.events[1:]
+		next()
+	}
+}
+
+// later delivers f after the callback.
+func (s *Server) later(f func()) { s.events = append(s.events, f) }
+
+// Accept opens a connection and returns its peer's side, or nil if the factory
+// refused it.
+func (s *Server) Accept() *Conn {
+	c := s.open(0)
+	c.peer, c.host = "tcp://127.0.0.1:50000", "tcp://127.0.0.1:7007"
+	built := false
+	s.callback(func() {
+		if built = s.guest.BuildProtocol(c.handle) == 0; built {
+			s.guest.ConnectionMade(c.handle)
+		}
+	})
+	if !built {
+		delete(s.conns, c.handle)
+		return nil
+	}
+	return c
+}
+
+func (s *Server) open(state wirehost.State) *Conn {
+	s.last++
+	c := &Conn{server: s, handle: s.last, bits: state, stalled: s.options.Stalled}
+	s.conns[c.handle] = c
+	return c
+}
+
+// Outgoing lists the connections that the plugin asked for and that are neither
+// made nor failed, oldest first.
+func (s *Server) Outgoing() []*Conn {
+	var list []*Conn
+	for _, c := range s.conns {
+		if c.pending {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Conn) int { return int(a.handle - b.handle) })
+	return list
+}
+
+// Advance turns the clock on by d and runs what comes due, in order.
+func (s *Server) Advance(d time.Duration) {
+	end := s.now + d
+	for len(s.timers) > 0 && s.timers[0].due <= end {
+		t := s.timers[0]
+		s.timers = s.timers[1:]
+		s.now = max(s.now, t.due)
+		s.callback(t.call)
+	}
+	s.now = end
+}
+
+// Timers is the number of the plugin's delayed calls to come.
+func (s *Server) Timers() int {
+	n := 0
+	for _, t := range s.timers {
+		if t.handle > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Due is how long from now the plugin's next delayed call is due; false without
+// one.
+func (s *Server) Due() (time.Duration, bool) {
+	for _, t := range s.timers {
+		if t.handle > 0 {
+			return t.due - s.now, true
+		}
+	}
+	return 0, false
+}
+
+// at puts a timer in its place.
+func (s *Server) at(t *timer, d time.Duration) {
+	t.due = s.now + d
+	i, _ := slices.BinarySearchFunc(s.timers, t.due+1, func(a *timer, due time.Duration) int { return int(a.due - due) })
+	s.timers = slices.Insert(s.timers, i, t)
+}
+
+// drop takes a timer away, and tells whether it was there.
+func (s *Server) drop(handle int32) (*timer, bool) {
+	for i, t := range s.timers {
+		if t.handle == handle {
+			s.timers = slices.Delete(s.timers, i, i+1)
+			return t, true
+		}
+	}
+	return nil, false
+}
+
+// Reload replaces the plugin by a new version with factory f, as a server does
+// with `reload: migrate` and one instance for all: every connection moves or
+// none. On an error the old version runs on. A plugin that declines to save any
+// connection's state is not moved.
+func (s *Server) Reload(f wirehost.Factory) error {
+	states, err := s.save()
+	if err != nil {
+		return err
+	}
+	old := s.guest
+	next := wirehost.NewGuest(s, f)
+	s.guest, s.phase = next, restoring
+	defer func() { s.phase, s.held = running, nil }()
+	if err := s.restore(states, old.StateVersion()); err != nil {
+		s.guest = old
+		return err
+	}
+	s.phase = running
+	s.callback(func() {
+		for _, f := range s.held {
+			f()
+		}
+	})
+	s.guest = old
+	s.callback(old.StopFactory)
+	s.guest = next
+	return nil
+}
+
+// state is one saved state.
+type state struct {
+	conn  int32
+	bytes []byte
+}
+
+func (s *Server) save() ([]state, error) {
+	s.phase = saving
+	defer func() { s.phase = running }()
+	var list []state
+	if b, ok := s.guest.SaveState(0); ok {
+		list = append(list, state{0, slices.Clone(b)})
+	}
+	for _, handle := range s.handles() {
+		b, ok := s.guest.SaveState(handle)
+		if !ok {
+			return nil, fmt.Errorf("connection %d: %w", handle, ErrDeclined)
+		}
+		list = append(list, state{handle, slices.Clone(b)})
+	}
+	return list, nil
+}
+
+// ErrDeclined means that a protocol does not save its state.
+var ErrDeclined = errors.New("saveState declined")
+
+func (s *Server) restore(states []state, version int32) error {
+	if s.guest.StartFactory() != 0 {
+		return fmt.Errorf("start of the new factory refused: %s", s.lastLine())
+	}
+	for _, st := range states {
+		room := s.guest.RestoreBuffer(uint32(len(st.bytes)))
+		copy(room, st.bytes)
+		if s.guest.RestoreState(st.conn, version, room) != 0 {
+			return fmt.Errorf("restoreState refused: %s", s.lastLine())
+		}
+		clear(room) // a protocol that kept it notices
+	}
+	return nil
+}
+
+func (s *Server) handles() []int32 {
+	var list []int32
+	for h := range s.conns {
+		list = append(list, h)
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,70 @@
+// Command everything is a guest that calls all that the SDK has, so that its
+// module imports all that the SDK imports.
+package main
+
+import (
+	"strings"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+)
+
+type everything struct {
+	wirehost.Base
+	wirehost.TimeoutMixin
+	sender wirehost.FileSender
+}
+
+func (p *everything) ConnectionMade() {
+	t, r := p.Transport, p.Reactor()
+	p.log(t.WriteSequence([]byte("a"), []byte("b")))
+	p.log(t.PauseProducing())
+	p.log(t.ResumeProducing())
+	p.log(p.sender.BeginFileTransfer(strings.NewReader("c"), t, func(err error) { p.log(err) }))
+	p.log(t.SetTimeout(1))
+	p.log(t.SetTCPNoDelay(true))
+	p.log(t.SetTCPKeepAlive(true))
+	p.log(t.StartTLS())
+	for _, get := range []func() (string, error){t.Peer, t.Host, t.NegotiatedProtocol} {
+		text, err := get()
+		p.log(err)
+		p.log(r.Log(wirehost.LevelInfo, text))
+	}
+	_, err := t.PeerCertificate()
+	p.log(err)
+	p.log(p.SetTimeout(1))
+	_, err = r.Connect("tcp://127.0.0.1:1", 1, p)
+	p.log(err)
+	p.log(t.LoseWriteConnection())
+	if r.Seconds() > 0 {
+		p.log(t.AbortConnection())
+	}
+	p.log(t.LoseConnection())
+}
+
+func (p *everything) DataReceived(data []byte) { p.log(p.ResetTimeout()) }
+
+func (p *everything) ConnectionLost(wirehost.Reason) {
+	_, err := p.Transport.ReasonText()
+	p.log(err)
+}
+
+func (p *everything) ClientConnectionFailed(wirehost.Reason) {}
+
+func (p *everything) log(err error) {
+	if err != nil {
+		_ = p.Reactor().Logf(wirehost.LevelWarn, "%v", err)
+	}
+}
+
+type factory struct{}
+
+func (factory) StartFactory(r *wirehost.Reactor) error {
+	var v struct{}
+	return r.Config(&v)
+}
+
+func (factory) BuildProtocol(*wirehost.Transport) wirehost.Protocol { return new(everything) }
+
+func init() { wirehost.Register(factory{}) }
+
+func main() {}

@@ -1,0 +1,221 @@
+package wirehost
+
+import "strconv"
+
+// Sizes in bytes that decide how output is gathered.
+const (
+	largeWrite = 4 << 10  // sent at once, from where it lies, instead of copied
+	gatherMost = 64 << 10 // gathered before it is sent even so
+	sparesMost = 16       // empty buffers that are kept
+	sequence   = 1024     // pieces of one host call
+)
+
+// Transport is a connection, as its protocol writes to it and closes it. It
+// belongs to the instance's one thread. When ConnectionLost or
+// ClientConnectionFailed has returned it has ended, and every method answers
+// ErrNoConnection.
+//
+// Methods return a Status as error where the server refuses. Nothing blocks.
+type Transport struct {
+	guest    *Guest
+	conn     int32
+	protocol Protocol
+	producer Producer
+
+	connector interface{ connectionEnded(t *Transport) } // that made it, or nil
+
+	out   []byte // gathered, not yet sent
+	err   error  // of the last sending at the end of a callback
+	queue int    // bytes that the server held after the last sending
+
+	dirty   bool // listed in guest.dirty
+	pending bool // outgoing, and not made yet
+	closing bool // LoseConnection or AbortConnection was called
+	half    bool // LoseWriteConnection was called
+	aborted bool // AbortConnection was called
+	lost    bool // ConnectionLost or ClientConnectionFailed has begun
+	ended   bool // and has returned
+}
+
+func itoa(n int32) string { return strconv.Itoa(int(n)) }
+
+// Handle is the number that the server knows the connection by.
+func (t *Transport) Handle() int32 { return t.conn }
+
+// Reactor is the instance's Reactor.
+func (t *Transport) Reactor() *Reactor { return &t.guest.reactor }
+
+// Disconnecting tells whether the connection is ending: LoseConnection or
+// AbortConnection was called, or it is lost. Nothing more is delivered then.
+func (t *Transport) Disconnecting() bool { return t.closing || t.lost }
+
+// Write queues p, in order, and never blocks. Small pieces are copied, and sent
+// when the callback returns; p may be used again at once. After
+// LoseConnection and LoseWriteConnection (but while a producer is registered,
+// for which they wait), after AbortConnection and in ConnectionLost, p is
+// dropped without an error.
+//
+// An error is a Status: that of this write where it was sent at once, else what
+// came of the writes of an earlier callback. ErrTooBig means that the
+// connection held more than the server's hard limit and is being aborted
+// (OverLimit). Who has much to send looks at Flush's count, or registers a
+// Producer.
+func (t *Transport) Write(p []byte) (int, error) {
+	if err := t.takeError(); err != nil {
+		return 0, err
+	}
+	if t.drops() || len(p) == 0 {
+		return len(p), nil
+	}
+	if len(p) >= largeWrite || len(t.out)+len(p) > gatherMost {
+		if err := t.send(p); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	t.gather()
+	t.out = append(t.out, p...)
+	return len(p), nil
+}
+
+// writeTwo writes a and b.
+func (t *Transport) writeTwo(a, b []byte) error {
+	size := len(a) + len(b)
+	if t.ended || t.pending || t.guest.saving || t.err != nil || t.drops() || size >= largeWrite || len(t.out)+size > gatherMost {
+		if _, err := t.Write(a); err != nil {
+			return err
+		}
+		_, err := t.Write(b)
+		return err
+	}
+	t.gather()
+	t.out = append(append(t.out, a...), b...)
+	return nil
+}
+
+// WriteString is Write of a string.
+func (t *Transport) WriteString(s string) (int, error) {
+	if err := t.takeError(); err != nil {
+		return 0, err
+	}
+	if t.drops() || len(s) == 0 {
+		return len(s), nil
+	}
+	if len(t.out)+len(s) > gatherMost {
+		return t.Write([]byte(s))
+	}
+	t.gather()
+	t.out = append(t.out, s...)
+	return len(s), nil
+}
+
+// WriteSequence writes the parts one behind the other, as one Write would of
+// their concatenation (Twisted's writeSequence).
+func (t *Transport) WriteSequence(parts ...[]byte) error {
+	if err := t.takeError(); err != nil {
+		return err
+	}
+	total := len(t.out)
+	for _, p := range parts {
+		total += len(p)
+	}
+	if total < largeWrite || t.drops() {
+		for _, p := range parts {
+			if _, err := t.Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := t.send(nil); err != nil {
+		return err
+	}
+	for len(parts) > 0 {
+		n := min(len(parts), sequence)
+		if err := t.sent(t.guest.host.WriteSequence(t.conn, parts[:n])); err != nil {
+			return err
+		}
+		parts = parts[n:]
+	}
+	return nil
+}
+
+// Flush sends what was gathered without waiting for the callback's end, and
+// returns how many bytes the connection now has queued.
+func (t *Transport) Flush() (queued int, err error) {
+	if err := t.takeError(); err != nil {
+		return 0, err
+	}
+	if t.drops() {
+		return 0, nil
+	}
+	if len(t.out) == 0 {
+		err = t.sent(t.guest.host.Write(t.conn, nil))
+	} else {
+		err = t.send(nil)
+	}
+	return t.queue, err
+}
+
+// drops tells whether writes are dropped. Closing waits for a producer, so what
+// is written while there is one still counts.
+func (t *Transport) drops() bool {
+	return t.lost || t.aborted || (t.closing || t.half) && t.producer == nil
+}
+
+// takeError is the error to answer a write with, once.
+func (t *Transport) takeError() error {
+	switch {
+	case t.ended, t.pending && !t.lost:
+		return ErrNoConnection
+	case t.guest.saving:
+		return ErrNotNow
+	}
+	err := t.err
+	t.err = nil
+	return err
+}
+
+// gather makes ready for gathering: a buffer, and the flush to come.
+func (t *Transport) gather() {
+	g := t.guest
+	if !t.dirty {
+		t.dirty = true
+		g.dirty = append(g.dirty, t)
+	}
+	if n := len(g.spare); t.out == nil && n > 0 {
+		t.out = g.spare[n-1]
+		g.spare = g.spare[:n-1]
+	}
+}
+
+// send sends what was gathered, and p behind it.
+func (t *Transport) send(p []byte) error {
+	var n int32
+	switch {
+	case len(t.out) == 0 && len(p) == 0:
+		return nil
+	case len(p) == 0:
+		n = t.guest.host.Write(t.conn, t.out)
+	case len(t.out) == 0:
+		n = t.guest.host.Write(t.conn, p)
+	default:
+		n = t.guest.host.WriteSequence(t.conn, [][]byte{t.out, p})
+	}
+	t.release()
+	return t.sent(n)
+}
+
+// sent takes what a write returned.
+func (t *Transport) sent(n int32) error {
+	t.queue = max(0, int(n))
+	return statusError(n)
+}
+
+// release gives the buffer back.
+func (t *Transport) release() {
+	if g := t.guest; t.out != nil && len(g.spare) < sparesMost {
+		g.spare = append(g.spare, t.out[:0])
+	}
+	t.out = nil
+}

@@ -1,0 +1,82 @@
+package wirenet
+
+import (
+	"context"
+	"net"
+	"time"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+)
+
+// dial is a connection to be made.
+type dial struct {
+	endpoint  string
+	timeout   time.Duration
+	transport *wirehost.Transport // while it is being made
+	err       error               // why it was given up, or not even begun
+}
+
+// DialContext opens a connection, as a net.Dialer's does; network is tcp, tls or
+// unix, and the server must allow the endpoint (the plugin's connect section).
+// The server resolves names. It may be called from a goroutine only, never in
+// Options.Start.
+func (s *Server) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	d := &dial{endpoint: network + "://" + address}
+	if network == "unix" && (address == "" || address[0] != '/') {
+		d.endpoint = network + ":///" + address
+	}
+	if end, ok := ctx.Deadline(); ok {
+		d.timeout = max(time.Until(end), time.Millisecond)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.newConn()
+	c.dial = d
+	if err := ctx.Err(); err != nil {
+		return nil, dialError(network, address, err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.dial != nil && d.err == nil {
+			d.err = ctx.Err()
+			c.post()
+			c.readable.Broadcast()
+		}
+	})
+	defer stop()
+	c.post()
+	for c.dial != nil && d.err == nil && c.fault == nil {
+		c.readable.Wait()
+	}
+	switch {
+	case d.err != nil:
+		return nil, dialError(network, address, d.err)
+	case c.fault != nil:
+		return nil, dialError(network, address, c.fault)
+	}
+	return c, nil
+}
+
+// Dial is DialContext with no end but the server's own.
+func (s *Server) Dial(network, address string) (net.Conn, error) {
+	return s.DialContext(context.Background(), network, address)
+}
+
+func dialError(network, address string, err error) error {
+	return &net.OpError{Op: "dial", Net: network, Addr: endpoint{network, address}, Err: err}
+}
+
+// dialWork begins or gives up a connection that is being made. mu is held.
+func (c *Conn) dialWork() {
+	s, d := c.server, c.dial
+	switch {
+	case d.err == nil && d.transport == nil:
+		d.transport, d.err = s.reactor.Connect(d.endpoint, d.timeout, &protocol{conn: c})
+		if d.err != nil {
+			c.readable.Broadcast()
+		}
+	case d.err != nil && d.transport != nil:
+		s.told("end of a connection that is being made", d.transport.AbortConnection())
+	}
+}

@@ -1,0 +1,31 @@
+// Package wirenet runs an ordinary Go server inside a guest: it gives a
+// net.Listener whose connections are the plugin's, so that whatever has a
+// Serve(net.Listener), or is a function on a net.Conn, answers there unchanged.
+//
+//	func init() {
+//		wirehost.Register(wirenet.Serve(new(http.Server).Serve, wirenet.Options{}))
+//	}
+//
+//	func main() {}
+//
+// A guest has one thread, and its goroutines run only during callbacks. Each
+// callback hands what it brings to the goroutine that waits for it, yields until
+// all goroutines wait again, and hands over to the server what they wrote. So a
+// goroutine may block: on a connection, a channel, a mutex.
+//
+// A goroutine may also sleep, but the server does not know of the timers of Go's
+// runtime (time.Sleep, time.AfterFunc, context.WithTimeout). What is due runs
+// during the next callback; for that a tick comes 1 ms after a callback and then
+// ever more rarely, up to Options.Tick. A runtime timer is so at most a quarter of
+// its duration late, and never more than Options.Tick. Deadlines of connections
+// are the server's own timers and exact to the millisecond.
+//
+// A goroutine that computes holds the event loop as any callback does, and is
+// ended with its instance at limits.callback_time.
+//
+// Connections do not move when the plugin is reloaded, since goroutines cannot:
+// they end on the old version.
+//
+// The other parts of the SDK stay with the callbacks: of package wirehost only
+// Reactor.Log, Logf, Config and ConfigJSON may be called from a goroutine.
+package wirenet

@@ -1,0 +1,244 @@
+package wirenet
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+)
+
+// Defaults of Options.
+const (
+	defaultBuffer = 64 << 10
+	defaultTick   = 100 * time.Millisecond
+	defaultBudget = 20 * time.Millisecond
+)
+
+// Options are a Server's. The zero value is good.
+type Options struct {
+	// Name is the plugin's in log lines; "" is the configuration's.
+	Name string
+	// Start is called once, before the server, to read the configuration. An error
+	// refuses to start. It may not block.
+	Start func(r *wirehost.Reactor) error
+
+	// ReadBuffer is how many unread bytes of a connection stop the reading from its
+	// peer; up to 64 KiB more may be held. 0 is 64 KiB.
+	ReadBuffer int
+	// WriteBuffer is how many bytes of a connection are taken from Write before it
+	// waits, once here and once on the server. 0 is 64 KiB.
+	WriteBuffer int
+
+	// Tick is the longest time between two looks at the timers of Go's runtime
+	// while a connection is open. 0 is 100 ms, below 0 there are none: then
+	// such a timer runs during the next callback after it is due.
+	Tick time.Duration
+	// Background keeps the ticks up while no connection is open, for servers
+	// with work of their own. With `isolation: connection` the instance then never
+	// ends.
+	Background bool
+	// Budget is how long one callback goes on while goroutines have work; then
+	// other connections of the event loop have their turn. A goroutine that
+	// does not wait is not interrupted. 0 is 20 ms.
+	Budget time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.ReadBuffer <= 0 {
+		o.ReadBuffer = defaultBuffer
+	}
+	if o.WriteBuffer <= 0 {
+		o.WriteBuffer = defaultBuffer
+	}
+	if o.Tick == 0 {
+		o.Tick = defaultTick
+	}
+	if o.Budget <= 0 {
+		o.Budget = defaultBudget
+	}
+	return o
+}
+
+// Server is a wirehost.Factory whose connections come out of a net.Listener.
+//
+// Its fields and those of its connections are guarded by mu, which goroutines
+// hold for moments only. The callbacks' goroutine alone calls the server: what
+// others want of it they put into work.
+type Server struct {
+	options Options
+	serve   func(net.Listener) error
+	now     func() time.Time
+	wake    func() // natively: there is work; nil in a guest, where a callback waits for it
+
+	mu         sync.Mutex
+	acceptable sync.Cond // backlog or closed changed
+	backlog    []*Conn   // made, not yet accepted
+	closed     bool      // nothing is accepted any more
+	addr       net.Addr  // of the first connection
+	ended      bool      // serve has returned
+	fault      error     // what it returned
+	open       int       // connections
+	work       []*Conn   // with something for the callbacks' goroutine
+	spare      [][]byte  // empty output buffers
+	deadlines  deadlines
+
+	clock // the callbacks' goroutine's own
+	waiting
+}
+
+// Serve makes a Factory that calls serve once, in a goroutine, when the plugin
+// starts. When serve returns, connections are refused; what it returns is logged,
+// unless the plugin is being stopped.
+func Serve(serve func(net.Listener) error, o Options) *Server {
+	s := &Server{options: o.withDefaults(), serve: serve, now: time.Now}
+	s.acceptable.L = &s.mu
+	return s
+}
+
+// ServeConn makes a Factory that calls serve for each connection in a goroutine
+// of its own, and closes the connection when it returns.
+func ServeConn(serve func(net.Conn), o Options) *Server {
+	return Serve(func(l net.Listener) error {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return err
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}, o)
+}
+
+// LogPrefix is Options.Name.
+func (s *Server) LogPrefix() string { return s.options.Name }
+
+// StartFactory starts the server.
+func (s *Server) StartFactory(r *wirehost.Reactor) error {
+	s.reactor = r
+	if s.options.Start != nil {
+		if err := s.options.Start(r); err != nil {
+			return err
+		}
+	}
+	go func() {
+		err := s.serve(&Listener{s})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended, s.fault = true, err
+		s.shut()
+	}()
+	s.turnActive()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return fmt.Errorf("the server ended at once: %w", orClosed(s.fault))
+	}
+	return nil
+}
+
+// StopFactory closes the listener.
+func (s *Server) StopFactory() {
+	s.mu.Lock()
+	s.stopping = true
+	s.shut()
+	s.mu.Unlock()
+	s.turn()
+}
+
+// BuildProtocol makes the protocol of an accepted connection.
+func (s *Server) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	return &protocol{conn: s.newConn()}
+}
+
+// orClosed is err, or where there is none net.ErrClosed.
+func orClosed(err error) error {
+	if err == nil {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// shut closes the listener. mu is held.
+func (s *Server) shut() {
+	s.closed = true
+	for _, c := range s.backlog {
+		c.close()
+	}
+	s.backlog = nil
+	s.acceptable.Broadcast()
+	s.stir()
+}
+
+// stir calls wake. mu is held.
+func (s *Server) stir() {
+	if s.wake != nil {
+		s.wake()
+	}
+}
+
+// told logs what went wrong with a call to the server. That a connection has
+// ended is no news.
+func (s *Server) told(what string, err error) {
+	if err != nil && !errors.Is(err, wirehost.ErrNoConnection) {
+		_ = s.reactor.Log(wirehost.LevelWarn, "wirenet: "+what+": "+err.Error()) // where even that fails nobody is left to tell
+	}
+}
+
+// Listener is the plugin's listener. Accept gives its connections.
+type Listener struct{ server *Server }
+
+// Accept waits for a connection. After Close the error is a net.ErrClosed.
+func (l *Listener) Accept() (net.Conn, error) {
+	s := l.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.backlog) == 0 {
+		if s.closed {
+			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: s.address(), Err: net.ErrClosed}
+		}
+		s.acceptable.Wait()
+	}
+	c := s.backlog[0]
+	s.backlog[0] = nil
+	s.backlog = s.backlog[1:]
+	return c, nil
+}
+
+// Close refuses connections from now on, and closes those that Accept has not
+// given. The others go on.
+func (l *Listener) Close() error {
+	s := l.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return &net.OpError{Op: "close", Net: "tcp", Addr: s.address(), Err: net.ErrClosed}
+	}
+	s.shut()
+	return nil
+}
+
+// Addr is the local address of the first connection; before one came, a guest
+// does not know its address, and Addr is 0.0.0.0:0.
+func (l *Listener) Addr() net.Addr {
+	l.server.mu.Lock()
+	defer l.server.mu.Unlock()
+	return l.server.address()
+}
+
+func (s *Server) address() net.Addr {
+	if s.addr == nil {
+		return &net.TCPAddr{IP: net.IPv4zero}
+	}
+	return s.addr
+}

@@ -1,0 +1,212 @@
+// Package sdk_test holds the SDKs of all languages against the ABI and against
+// each other: the same guests, built by each language's own toolchain, run on a
+// real host.
+package sdk_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// The guests that every language has. Everything calls all that its SDK has, and
+// is only looked at.
+const (
+	bareEcho     = "bare_echo" // on the bare ABI, without the SDK
+	echo         = "echo"
+	lineReceiver = "linereceiver"
+	counter      = "counter"
+	everything   = "everything"
+)
+
+// A language is an SDK and how its guests are built.
+type language struct {
+	name   string
+	guests []string       // sources, but for everything
+	most   map[string]int // bytes of a guest's .wasm
+	// version names the toolchain; an error says what is missing, and how to
+	// install it.
+	version func() (string, error)
+	// build makes out from a guest's source, in the folder of the SDK.
+	build func(guest, out string) *exec.Cmd
+	// native gives the commands of the SDK's own tests; dir is for what they make.
+	native func(dir string) []*exec.Cmd
+	dir    string // of the SDK, from this folder
+}
+
+func languages() []language {
+	usual := []string{bareEcho, echo, lineReceiver, counter}
+	return []language{
+		{
+			name: "C", dir: "../c", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 8 << 10},
+			version: func() (string, error) {
+				if err := found("wasm-ld-19", "apt-get install lld-19"); err != nil {
+					return "", err
+				}
+				return output("apt-get install clang-19", "clang-19", "--version")
+			},
+			build: buildC, native: nativeC,
+		},
+		{
+			name: "Rust", dir: "../rust", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 24 << 10},
+			version: versionRust, build: buildRust, native: nativeRust,
+		},
+		{
+			name: "Zig", dir: "../zig", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 8 << 10},
+			version: func() (string, error) {
+				version, err := output("pip install ziglang", "python3", "-m", "ziglang", "version")
+				return "zig " + version, err
+			},
+			build: buildZig, native: nativeZig,
+		},
+	}
+}
+
+func buildC(guest, out string) *exec.Cmd {
+	args := []string{"--target=wasm32", "-Os", "-nostdlib", "-mbulk-memory", "-Wall", "-Wextra", "-Werror",
+		"-Wl,--no-entry", "-Wl,--stack-first", "-o", out, "guests/" + guest + ".c"}
+	if guest == bareEcho {
+		return exec.Command("clang-19", append(args, "-Wno-unused-parameter", "-Wl,--strip-all")...)
+	}
+	return exec.Command("clang-19", append(args, "wirehost.c")...)
+}
+
+func nativeC(dir string) []*exec.Cmd {
+	test := filepath.Join(dir, "selftest")
+	return []*exec.Cmd{
+		exec.Command("clang-19", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-o", test, "selftest.c", "wirehost.c"),
+		exec.Command(test),
+	}
+}
+
+const installRust = "rustup target add wasm32-unknown-unknown, or apt-get install rustc libstd-rust-dev-wasm32"
+
+func versionRust() (string, error) {
+	dir, err := output(installRust, "rustc", "--print", "target-libdir", "--target", "wasm32-unknown-unknown")
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("rustc has no target wasm32-unknown-unknown (%w): %s", err, installRust)
+	}
+	return output(installRust, "rustc", "--version")
+}
+
+func buildRust(guest, out string) *exec.Cmd {
+	return exec.Command("rustc", "--edition", "2021", "-D", "warnings", "--crate-type", "cdylib", "--target", "wasm32-unknown-unknown",
+		"-C", "opt-level=s", "-C", "lto", "-C", "panic=abort", "-C", "strip=symbols", "-o", out, "guests/"+guest+".rs")
+}
+
+func nativeRust(dir string) []*exec.Cmd {
+	test := filepath.Join(dir, "selftest")
+	return []*exec.Cmd{
+		exec.Command("rustc", "--edition", "2021", "-D", "warnings", "--test", "-o", test, "selftest.rs"),
+		exec.Command(test),
+	}
+}
+
+func zig(args ...string) *exec.Cmd {
+	cmd := exec.Command("python3", append([]string{"-m", "ziglang"}, args...)...)
+	cmd.Env = append(os.Environ(), "ZIG_LOCAL_CACHE_DIR="+filepath.Join(built.dir, "zig"))
+	return cmd
+}
+
+func buildZig(guest, out string) *exec.Cmd {
+	return zig("build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fno-entry", "-rdynamic", "-fstrip",
+		"-femit-bin="+out, "--dep", "wirehost", "-Mroot=guests/"+guest+".zig", "-Mwirehost=wirehost.zig")
+}
+
+func nativeZig(string) []*exec.Cmd { return []*exec.Cmd{zig("test", "selftest.zig")} }
+
+// found tells whether a program is there.
+func found(program, install string) error {
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("%s is not installed: %s", program, install)
+	}
+	return nil
+}
+
+// output runs a program and takes the first line that it prints.
+func output(install, program string, args ...string) (string, error) {
+	if err := found(program, install); err != nil {
+		return "", err
+	}
+	text, err := exec.Command(program, args...).Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w (%s)", program, strings.Join(args, " "), err, install)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(line), nil
+}
+
+// built remembers what was built: tests share it.
+var built struct {
+	sync.Mutex
+	dir string
+	all map[string]string
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "wirehost-guests")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	built.dir, built.all = dir, map[string]string{}
+	return m.Run()
+}
+
+// toolchain skips a test whose language can't be built here, but in CI.
+func toolchain(t testing.TB, l language) string {
+	t.Helper()
+	version, err := l.version()
+	switch {
+	case err == nil:
+		return version
+	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1":
+		t.Fatal(err)
+	}
+	t.Skip(err)
+	return ""
+}
+
+// build gives the path of a guest's .wasm.
+func build(t testing.TB, l language, guest string) string {
+	t.Helper()
+	toolchain(t, l)
+	built.Lock()
+	defer built.Unlock()
+	out := filepath.Join(built.dir, l.name+"_"+guest+".wasm")
+	if built.all[out] != "" {
+		return out
+	}
+	cmd := l.build(guest, out)
+	cmd.Dir = l.dir
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, text)
+	}
+	built.all[out] = guest
+	return out
+}
+
+// available lists the languages that can be built here.
+func available(t testing.TB) []language {
+	var list []language
+	for _, l := range languages() {
+		if _, err := l.version(); err == nil || os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
+			list = append(list, l)
+		} else {
+			t.Logf("%s: %v", l.name, err)
+		}
+	}
+	return list
+}

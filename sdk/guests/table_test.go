@@ -1,0 +1,117 @@
+package sdk_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/wasmbin"
+)
+
+func describe(t testing.TB, path string) abi.Module {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wasmbin.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Describe()
+}
+
+// Every guest keeps the contract, and exports and imports nothing beside it.
+func TestContract(t *testing.T) {
+	for _, l := range languages() {
+		for _, guest := range append(l.guests, everything) {
+			t.Run(l.name+"/"+guest, func(t *testing.T) {
+				m := describe(t, build(t, l, guest))
+				for _, f := range abi.Validate(m) {
+					t.Errorf("the ABI's validator: %v", f)
+				}
+				known := map[string]bool{}
+				for _, e := range abi.Exports() {
+					known[e.Name] = true
+				}
+				for _, e := range m.Exports {
+					if !known[e.Name] && e.Kind == abi.KindFunction { // rustc exports some globals
+						t.Errorf("export %s: found, and not in the table", e.Name)
+					}
+				}
+				for _, i := range m.Imports {
+					if i.Module == abi.ModuleWASI {
+						t.Errorf("import %s.%s: found, and no SDK here needs WASI", i.Module, i.Name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// An SDK has all that the table has, with the table's signatures.
+func TestTable(t *testing.T) {
+	for _, l := range languages() {
+		t.Run(l.name, func(t *testing.T) {
+			m := describe(t, build(t, l, everything))
+			for _, want := range abi.Exports() {
+				if want.Name == abi.ExportInitialize {
+					continue // of languages with something to run there
+				}
+				if e, ok := m.Export(want.Name); !ok || !e.Signature.Equal(want.Signature) {
+					t.Errorf("export %s: found %v (there: %t), wanted %v", want.Name, e.Signature, ok, want.Signature)
+				}
+			}
+			imports := map[string]abi.Signature{}
+			for _, i := range m.Imports {
+				imports[i.Module+"."+i.Name] = i.Signature
+			}
+			for _, want := range abi.Imports() {
+				if s, ok := imports[want.Key()]; !ok || !s.Equal(want.Signature) {
+					t.Errorf("import %s: found %v (there: %t), wanted %v", want.Key(), s, ok, want.Signature)
+				}
+			}
+		})
+	}
+}
+
+// Guests stay small.
+func TestSize(t *testing.T) {
+	for _, l := range languages() {
+		for guest, most := range l.most {
+			t.Run(l.name+"/"+guest, func(t *testing.T) {
+				if found := size(t, build(t, l, guest)); found >= most {
+					t.Errorf("found %d bytes, wanted less than %d", found, most)
+				}
+			})
+		}
+	}
+}
+
+func size(t testing.TB, path string) int {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Size())
+}
+
+// The SDKs' own tests, without a host.
+func TestNative(t *testing.T) {
+	for _, l := range languages() {
+		if l.native == nil {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			toolchain(t, l)
+			for _, cmd := range l.native(t.TempDir()) {
+				cmd.Dir = l.dir
+				if text, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, text)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,51 @@
+//! everything calls all that the SDK has, so that a test holds it against the ABI. It
+//! is not meant to run.
+#[path = "../wirehost.rs"]
+mod wirehost;
+use wirehost::*;
+
+struct Everything;
+
+fn all(t: Transport) -> wirehost::Result<()> {
+    t.write(b"x")?;
+    t.flush()?;
+    t.lose_write_connection()?;
+    t.pause_producing()?;
+    t.resume_producing()?;
+    t.register_producer(true)?;
+    t.unregister_producer()?;
+    t.state()?;
+    t.set_timeout(1)?;
+    log(Level::Info, &t.peer()?)?;
+    log(Level::Info, &t.host()?)?;
+    log(Level::Info, &t.reason_text()?)?;
+    log(Level::Info, &t.negotiated_protocol()?)?;
+    t.write(&t.peer_certificate()?)?;
+    t.set_tcp_no_delay(true)?;
+    t.set_tcp_keep_alive(true)?;
+    t.start_tls()?;
+    t.call_later(1)?.reset(2)?;
+    call_later(1, || ())?.cancel()?;
+    if seconds() > 1.0 {
+        connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;
+    }
+    log(Level::Info, &config_json()?)?;
+    t.abort_connection()
+}
+
+impl Protocol for Everything {
+    fn data_received(&mut self, t: Transport, _: &[u8]) {
+        let _ = all(t);
+    }
+}
+
+impl Factory for Everything {
+    fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(Everything))
+    }
+}
+
+/// The SDK asks the crate's root for it.
+pub fn wirehost_factory() -> Box<dyn Factory> {
+    Box::new(Everything)
+}

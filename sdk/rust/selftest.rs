@@ -1,0 +1,385 @@
+//! Tests of the SDK itself, natively: rustc --test selftest.rs && ./selftest
+#[path = "wirehost.rs"]
+mod wirehost;
+use std::cell::Cell;
+use std::rc::Rc;
+use wirehost::*;
+
+type Restored = std::result::Result<(), String>;
+
+/// Each frame is written as KIND<TEXT>; "close" closes, "pause" pauses.
+fn note(t: Transport, kind: &str, p: &[u8]) {
+    for part in [kind.as_bytes(), b"<", p, b">"] {
+        t.write(part).unwrap();
+    }
+    if p == b"close" {
+        t.lose_connection().unwrap();
+    }
+}
+
+struct Lines {
+    lines: LineReceiver,
+    raw: usize,
+    tell_long: bool,
+}
+
+impl Protocol for Lines {
+    fn data_received(&mut self, t: Transport, data: &[u8]) {
+        LineReceiver::receive(self, t, data)
+    }
+    fn delayed_call(&mut self, t: Transport, _: Timer) {
+        LineReceiver::resume_producing(self, t).unwrap();
+    }
+    fn save_state(&self) -> Option<Vec<u8>> {
+        let mut state = vec![self.raw as u8];
+        self.lines.save_state(&mut state);
+        Some(state)
+    }
+    fn restore_state(&mut self, _: Transport, _: i32, state: &[u8]) -> Restored {
+        self.raw = state[0] as usize;
+        match self.lines.restore_state(&state[1..]) {
+            Some([]) => Ok(()),
+            _ => Err("no state".into()),
+        }
+    }
+}
+
+impl LineProtocol for Lines {
+    fn lines(&mut self) -> &mut LineReceiver {
+        &mut self.lines
+    }
+    fn line_received(&mut self, t: Transport, line: &[u8]) {
+        note(t, "line", line);
+        match line {
+            [b'r', b'a', b'w', n] => {
+                self.raw = (n - b'0') as usize;
+                self.lines.set_raw_mode();
+            }
+            b"clear" => self.lines.clear_line_buffer(),
+            b"delim" => self.lines.delimiter = b"-=-".to_vec(),
+            b"pause" => {
+                self.lines.pause_producing(t).unwrap();
+                t.call_later(10).unwrap();
+            }
+            _ => (),
+        }
+    }
+    fn raw_data_received(&mut self, t: Transport, data: &[u8]) {
+        let mine = self.raw.min(data.len());
+        t.write(&data[..mine]).unwrap();
+        self.raw -= mine;
+        if self.raw == 0 {
+            self.lines.set_line_mode(data.len() - mine);
+        }
+    }
+    fn line_length_exceeded(&mut self, t: Transport, held: &[u8]) {
+        if self.tell_long {
+            return note(t, "long", held);
+        }
+        t.lose_connection().unwrap();
+    }
+}
+
+struct Strings(StringReceiver);
+
+impl Protocol for Strings {
+    fn data_received(&mut self, t: Transport, data: &[u8]) {
+        StringReceiver::receive(self, t, data)
+    }
+    fn save_state(&self) -> Option<Vec<u8>> {
+        let mut state = Vec::new();
+        self.0.save_state(&mut state);
+        Some(state)
+    }
+    fn restore_state(&mut self, _: Transport, _: i32, state: &[u8]) -> Restored {
+        self.0.restore_state(state).map(|_| ()).ok_or_else(|| "no state".into())
+    }
+}
+
+impl StringProtocol for Strings {
+    fn strings(&mut self) -> &mut StringReceiver {
+        &mut self.0
+    }
+    fn string_received(&mut self, t: Transport, s: &[u8]) {
+        note(t, "string", s)
+    }
+    fn length_limit_exceeded(&mut self, t: Transport, length: u32) {
+        note(t, "limit", &b"!!!!"[..length.min(4) as usize])
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Line,
+    Net,
+    Int8,
+    Int16,
+    Int32,
+}
+
+struct Build(Kind, usize, bool);
+
+impl Factory for Build {
+    fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
+        let mut strings = match self.0 {
+            Kind::Line => {
+                let most = if self.1 > 0 { self.1 } else { LineReceiver::MAX_LENGTH };
+                let lines = LineReceiver::new(b"\r\n", most);
+                return Some(Box::new(Lines { lines, raw: 0, tell_long: self.2 }));
+            }
+            Kind::Net => StringReceiver::netstring(),
+            Kind::Int8 => StringReceiver::int8(),
+            Kind::Int16 => StringReceiver::int16(),
+            Kind::Int32 => StringReceiver::int32(),
+        };
+        if self.1 > 0 {
+            strings.max_length = self.1;
+        }
+        Some(Box::new(Strings(strings)))
+    }
+}
+
+/// Sends the pieces; reloads behind the first where it is asked to.
+fn run(build: Build, pieces: &[&[u8]], reload: bool) -> (Vec<u8>, bool) {
+    testing::start(build, "").unwrap();
+    let mut t = testing::accept().unwrap();
+    let mut before = Vec::new();
+    for (i, piece) in pieces.iter().enumerate() {
+        testing::send(t, piece);
+        if reload && i == 0 && !testing::ended(t) {
+            before = testing::output(t);
+            t = testing::reload(t, 1).expect("refused");
+        }
+    }
+    before.extend(testing::output(t));
+    (before, testing::ended(t))
+}
+
+#[test]
+fn framers() {
+    use Kind::*;
+    let rows: &[(Kind, usize, &[u8], &[u8], bool)] = &[
+        (Line, 0, b"a\r\nbc\r\n\r\nrest", b"line<a>line<bc>line<>", false),
+        (Line, 0, b"a\nb\r\n", b"line<a\nb>", false),
+        (Line, 0, b"\r\r\n\r\n", b"line<\r>line<>", false),
+        (Line, 5, b"12345\r\n1234\r\n", b"line<12345>line<1234>", false),
+        (Line, 5, b"a\r\n12345678", b"line<a>", true),
+        (Line, 5, b"a\r\n123456\r\nb\r\n", b"line<a>", true),
+        (Line, 5, b"a\r\n1234567", b"line<a>", false),
+        (Line, 0, b"close\r\na\r\n", b"line<close>", true),
+        (Line, 0, b"raw4\r\n\r\n\r\nb\r\n", b"line<raw4>\r\n\r\nline<b>", false),
+        (Line, 0, b"delim\r\na\r\n-=b-=-c-=-", b"line<delim>line<a\r\n-=b>line<c>", false),
+        (Net, 0, b"3:abc,0:,1:,,", b"string<abc>string<>string<,>", false),
+        (Net, 0, b"1:a,12", b"string<a>", false),
+        (Net, 12, b"12:123456789012,", b"string<123456789012>", false),
+        (Net, 12, b"1:a,13", b"string<a>", true),
+        (Net, 0, b"1:a,100000", b"string<a>", true),
+        (Net, 0, b"1:a,01:a,", b"string<a>", true),
+        (Net, 0, b"00:,", b"", true),
+        (Net, 0, b"1a:a,", b"", true),
+        (Net, 0, b":,", b"", true),
+        (Net, 0, b"1:a,3:abcd", b"string<a>", true),
+        (Net, 0, b"5:close,1:a,x", b"string<close>", true),
+        (Net, 0, b"9999999999999999999999", b"", true),
+        (Int8, 0, b"\x03abc\x00\x01a", b"string<abc>string<>string<a>", false),
+        (Int8, 3, b"\x03abc\x04abcd", b"string<abc>limit<!!!!>", true),
+        (Int16, 0, b"\x00\x03abc\x00\x00\x00\x01a\x00", b"string<abc>string<>string<a>", false),
+        (Int32, 0, b"\x00\x00\x00\x03abc\x00\x00\x00\x00\x00\x00", b"string<abc>string<>", false),
+        (Int32, 0, b"\x00\x00\x00\x00\xff\xff\xff\xff", b"string<>limit<!!!!>", true),
+    ];
+    for (kind, most, input, want, closes) in rows {
+        let wanted = (want.to_vec(), *closes);
+        let plain = !input.starts_with(b"delim"); // the delimiter is not in the state
+        for a in 0..=input.len() {
+            let (head, tail) = input.split_at(a);
+            let mut bytes: Vec<&[u8]> = vec![head];
+            bytes.extend(tail.chunks(1));
+            for (pieces, reload) in [(&[head, tail][..], false), (&[head, tail], plain), (&bytes, false), (&bytes, plain)] {
+                let found = run(Build(*kind, *most, false), pieces, reload);
+                assert_eq!(found, wanted, "{:?}, reload {}", pieces, reload);
+            }
+        }
+    }
+}
+
+#[test]
+fn pauses() {
+    testing::start(Build(Kind::Line, 0, false), "").unwrap();
+    let t = testing::accept().unwrap();
+    testing::send(t, b"a\r\npause\r\nb\r\nc");
+    assert_eq!(testing::output(t), b"line<a>line<pause>");
+    assert_eq!(t.state(), Ok(state::PAUSED));
+    testing::advance(9.0);
+    assert_eq!(testing::output(t), b"line<a>line<pause>");
+    testing::advance(1.0);
+    testing::send(t, b"d\r\n");
+    assert_eq!(testing::output(t), b"line<a>line<pause>line<b>line<cd>");
+    assert_eq!(t.state(), Ok(0));
+    let t = testing::accept().unwrap();
+    testing::send(t, b"clear\r\nlost\r\n");
+    testing::send(t, b"x\r\n");
+    assert_eq!(testing::output(t), b"line<clear>line<x>");
+    let (found, _) = run(Build(Kind::Line, 2, true), &[b"12345678\r\nab\r\n"], false);
+    assert_eq!(String::from_utf8(found).unwrap(), "long<12345>long<678\r\n>line<ab>");
+}
+
+#[test]
+fn gathers() {
+    testing::start(Build(Kind::Line, 0, false), "").unwrap();
+    let t = testing::accept().unwrap();
+    testing::send(t, b"a\r\nb\r\nc\r\nd\r\n");
+    assert_eq!(testing::write_calls(), 1);
+    let large = [b'x'; 10000];
+    let before = testing::output(t).len();
+    t.write(b"1").unwrap();
+    t.write(&large).unwrap();
+    t.write(b"2").unwrap();
+    t.lose_connection().unwrap();
+    t.write(b"dropped").unwrap();
+    let found = testing::output(t).split_off(before);
+    assert_eq!(found, [b"1", &large[..], b"2"].concat());
+    assert_eq!(testing::write_calls(), 3);
+}
+
+struct Client(Rc<Cell<i32>>);
+
+impl Protocol for Client {
+    fn connection_made(&mut self, t: Transport) {
+        t.write(b"hello").unwrap();
+        t.call_later(10).unwrap();
+        t.call_later(20).unwrap().cancel().unwrap();
+        t.call_later(1000).unwrap();
+        t.register_producer(true).unwrap();
+    }
+    fn data_received(&mut self, t: Transport, _: &[u8]) {
+        t.lose_connection().unwrap();
+        t.write(b"last").unwrap(); // a producer may still
+        t.unregister_producer().unwrap();
+    }
+    fn delayed_call(&mut self, t: Transport, timer: Timer) {
+        self.0.set(self.0.get() + 1);
+        assert_eq!(timer.cancel(), Err(Status::NO_TIMER));
+        t.write(b"tick").unwrap();
+    }
+    fn client_connection_failed(&mut self, _: Transport, why: Reason) {
+        self.0.set(100 + why.0);
+    }
+    fn connection_lost(&mut self, t: Transport, why: Reason) {
+        assert_eq!((why, t.reason_text()), (Reason::DONE, Ok("test".into())));
+        self.0.set(self.0.get() + 1000);
+    }
+}
+
+#[test]
+fn clients_and_timers() {
+    testing::start(Build(Kind::Line, 0, false), "").unwrap();
+    let seen = Rc::new(Cell::new(0));
+    let t = connect("tcp://192.0.2.3:25", 0, Box::new(Client(seen.clone()))).unwrap();
+    assert_eq!((t.write(b"early"), testing::endpoint(t).as_str()), (Err(Status::NO_CONNECTION), "tcp://192.0.2.3:25"));
+    testing::made(t);
+    testing::advance(50.0);
+    assert_eq!((testing::output(t), seen.get()), (b"hellotick".to_vec(), 1));
+    testing::send(t, b"x");
+    assert_eq!((testing::output(t), seen.get()), (b"helloticklast".to_vec(), 1001));
+    testing::advance(5000.0); // its last call ended with it
+    assert_eq!((seen.get(), t.write(b"late")), (1001, Err(Status::NO_CONNECTION)));
+    let t = connect("tcp://192.0.2.3:25", 0, Box::new(Client(seen.clone()))).unwrap();
+    testing::failed(t, Reason::REFUSED);
+    assert_eq!(seen.get(), 109);
+    let free = seen.clone();
+    let timer = call_later(5, move || free.set(7)).unwrap();
+    timer.reset(10).unwrap();
+    testing::advance(9.0);
+    assert_eq!(seen.get(), 109);
+    testing::advance(1.0);
+    assert_eq!((seen.get(), call_later(-1, || ()).unwrap_err()), (7, Status::INVALID));
+}
+
+#[test]
+fn half_close() {
+    testing::start(Build(Kind::Line, 0, false), "").unwrap();
+    let t = testing::accept().unwrap();
+    testing::send(t, b"a\r\nrest");
+    testing::finish(t);
+    assert!(testing::ended(t) && testing::output(t) == b"line<a>");
+}
+
+struct Configured;
+
+impl Factory for Configured {
+    fn start(&mut self) -> Restored {
+        let mut c = Config::read()?;
+        let found = format!("{}|{}|{}", c.text("name", "was")?, c.integer("n", 7)?, c.boolean("on", false)?);
+        c.finish()?;
+        log(Level::Info, &found).map_err(|s| s.to_string())
+    }
+    fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
+        None
+    }
+}
+
+#[test]
+fn configuration() {
+    for (text, want) in [
+        ("", Ok("was|7|false")),
+        ("null", Ok("was|7|false")),
+        (" { } ", Ok("was|7|false")),
+        (r#"{"name": "x", "n" : -12, "on":true}"#, Ok("x|-12|true")),
+        (r#"{"name": "\r\n\u00e9\ud83d\ude00\""}"#, Ok("\r\né😀\"|7|false")),
+        (r#"{"other": [1, {"a": null}]}"#, Err("config.other: no such key")),
+        (r#"{"n": 1.5}"#, Err("config.n: wanted a whole number")),
+        (r#"{"n": "1"}"#, Err("config.n: wanted a whole number")),
+        (r#"{"n": 1"#, Err("config: is no JSON")),
+        (r#"{"name": "\ud83d"}"#, Err("config: is no JSON")),
+        (r#"{"on": 1}"#, Err("config.on: wanted true or false")),
+        ("[1]", Err("config: wanted keys and values")),
+    ] {
+        let found = testing::start(Configured, text).map(|_| testing::log_lines().join("\n"));
+        assert_eq!(found, want.map(String::from).map_err(String::from), "{}", text);
+    }
+    assert!(testing::accept().is_none());
+    let deep = "[".repeat(100_000);
+    assert_eq!(Json::parse(&deep), None);
+}
+
+struct Sends;
+
+impl Protocol for Sends {
+    fn connection_made(&mut self, t: Transport) {
+        let long = vec![0; 65536];
+        assert_eq!(StringReceiver::int8().send_string(t, &long[..256]), Err(Status::TOO_BIG));
+        assert_eq!(StringReceiver::int16().send_string(t, &long), Err(Status::TOO_BIG));
+        StringReceiver::int8().send_string(t, b"ab").unwrap();
+        StringReceiver::int16().send_string(t, b"c").unwrap();
+        StringReceiver::int32().send_string(t, b"d").unwrap();
+        StringReceiver::netstring().send_string(t, b"hello world!").unwrap();
+        LineReceiver::default().send_line(t, b"e").unwrap();
+        assert_eq!(t.peer().unwrap(), "tcp://192.0.2.1:5000");
+    }
+    fn data_received(&mut self, _: Transport, _: &[u8]) {}
+}
+
+impl Factory for Sends {
+    fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(Sends))
+    }
+}
+
+#[test]
+fn sends() {
+    testing::start(Sends, "").unwrap();
+    let t = testing::accept().unwrap();
+    assert_eq!(testing::output(t), b"\x02ab\x00\x01c\x00\x00\x00\x01d12:hello world!,e\r\n");
+    assert!(testing::reload(t, 1).is_none()); // it has no save_state
+}
+
+#[test]
+fn leb() {
+    for n in [0, 1, 127, 128, 300, u64::MAX] {
+        let mut b = Vec::new();
+        push_leb(&mut b, n);
+        assert_eq!(take_leb(&b), Some((n, &[][..])));
+        assert_eq!(take_leb(&b[..b.len() - 1]), None);
+    }
+    assert_eq!(take_leb(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), None);
+}

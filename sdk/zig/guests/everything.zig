@@ -1,0 +1,44 @@
+//! everything calls all that the SDK has, so that a test holds it against the ABI. It is
+//! not meant to run.
+const wirehost = @import("wirehost");
+
+pub const panic = wirehost.panic;
+
+const Everything = struct {
+    pub fn dataReceived(e: *Everything, t: wirehost.Transport, _: []const u8) !void {
+        var buf: [128]u8 = undefined;
+        try t.write("x");
+        _ = try t.flush();
+        try t.loseWriteConnection();
+        try t.pauseProducing();
+        try t.resumeProducing();
+        try t.registerProducer(true);
+        try t.unregisterProducer();
+        _ = try t.state();
+        try t.setTimeout(1);
+        _ = try t.peer(&buf);
+        _ = try t.getHost(&buf);
+        _ = try t.reasonText(&buf);
+        _ = try t.peerCertificate(&buf);
+        _ = try t.negotiatedProtocol(&buf);
+        try t.setTcpNoDelay(true);
+        try t.setTcpKeepAlive(true);
+        try t.startTLS();
+        const timer = try t.callLater(1);
+        try timer.reset(2);
+        const free = try wirehost.callLater(1, e, called);
+        try free.cancel();
+        if (wirehost.seconds() > 1) _ = try wirehost.connect("tcp://127.0.0.1:1", 1, Everything{});
+        _ = try wirehost.config(struct { n: i32 = 0 });
+        try wirehost.logf(.info, "{d}", .{buf.len});
+        try t.abortConnection();
+    }
+
+    fn called(_: *Everything) void {}
+};
+
+comptime {
+    wirehost.plugin(struct {
+        pub const Protocol = Everything;
+    });
+}

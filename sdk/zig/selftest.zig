@@ -1,0 +1,328 @@
+//! Tests of the SDK itself, natively: zig test selftest.zig
+const std = @import("std");
+const wirehost = @import("wirehost.zig");
+const expect = std.testing.expect;
+const expectEqual = std.testing.expectEqual;
+const expectEqualStrings = std.testing.expectEqualStrings;
+
+const Kind = enum { line, netstring, int8, int16, int32 };
+
+/// Of the factory's next protocols.
+var kind: Kind = .line;
+var longest: usize = 0;
+
+/// Each frame is written as KIND<TEXT>; "close" closes.
+fn note(t: wirehost.Transport, what: []const u8, p: []const u8) !void {
+    for ([_][]const u8{ what, "<", p, ">" }) |part| try t.write(part);
+    if (std.mem.eql(u8, p, "close")) try t.loseConnection();
+}
+
+const Frames = struct {
+    kind: Kind,
+    lines: wirehost.LineReceiver,
+    strings: wirehost.StringReceiver,
+    raw: usize = 0,
+
+    pub fn deinit(f: *Frames) void {
+        f.lines.deinit();
+        f.strings.deinit();
+    }
+
+    pub fn dataReceived(f: *Frames, t: wirehost.Transport, data: []const u8) !void {
+        if (f.kind == .line) try f.lines.receive(f, t, data) else try f.strings.receive(f, t, data);
+    }
+
+    pub fn lineReceived(f: *Frames, t: wirehost.Transport, line: []const u8) !void {
+        try note(t, "line", line);
+        if (line.len == 4 and std.mem.startsWith(u8, line, "raw")) {
+            f.raw = line[3] - '0';
+            f.lines.setRawMode();
+        }
+        if (std.mem.eql(u8, line, "clear")) f.lines.clearLineBuffer();
+        if (std.mem.eql(u8, line, "delim")) f.lines.delimiter = "-=-";
+        if (std.mem.eql(u8, line, "error")) return error.OfTheProtocol;
+        if (std.mem.eql(u8, line, "pause")) {
+            try f.lines.pauseProducing(t);
+            _ = try t.callLater(10);
+        }
+    }
+
+    pub fn rawDataReceived(f: *Frames, t: wirehost.Transport, data: []const u8) !void {
+        const mine = @min(f.raw, data.len);
+        try t.write(data[0..mine]);
+        f.raw -= mine;
+        if (f.raw == 0) f.lines.setLineMode(data.len - mine);
+    }
+
+    pub fn stringReceived(_: *Frames, t: wirehost.Transport, s: []const u8) !void {
+        try note(t, "string", s);
+    }
+
+    pub fn lengthLimitExceeded(_: *Frames, t: wirehost.Transport, length: u32) !void {
+        try note(t, "limit", "!!!!"[0..@min(4, length)]);
+    }
+
+    pub fn delayedCall(f: *Frames, t: wirehost.Transport, _: wirehost.Timer) !void {
+        try f.lines.resumeProducing(f, t);
+    }
+
+    pub fn saveState(f: *Frames, to: *wirehost.Bytes) !void {
+        try to.append(wirehost.allocator, @intCast(f.raw));
+        if (f.kind == .line) try f.lines.saveState(to) else try f.strings.saveState(to);
+    }
+
+    pub fn restoreState(f: *Frames, _: wirehost.Transport, _: i32, state: []const u8) !void {
+        f.raw = state[0];
+        const rest = if (f.kind == .line) try f.lines.restoreState(state[1..]) else try f.strings.restoreState(state[1..]);
+        if (rest.len > 0) return error.BadState;
+    }
+};
+
+const Factory = struct {
+    pub fn buildProtocol(_: *Factory, _: wirehost.Transport) ?Frames {
+        var f: Frames = .{ .kind = kind, .lines = .{}, .strings = .{ .prefix = switch (kind) {
+            .line, .netstring => .netstring,
+            .int8 => .int8,
+            .int16 => .int16,
+            .int32 => .int32,
+        } } };
+        if (longest > 0) f.lines.max_length = longest;
+        if (longest > 0) f.strings.max_length = longest;
+        return f;
+    }
+};
+
+const server = wirehost.testing.Server(Factory);
+
+const Row = struct { Kind, usize, []const u8, []const u8, bool };
+
+const rows = [_]Row{
+    .{ .line, 0, "a\r\nbc\r\n\r\nrest", "line<a>line<bc>line<>", false },
+    .{ .line, 0, "a\nb\r\n", "line<a\nb>", false },
+    .{ .line, 0, "\r\r\n\r\n", "line<\r>line<>", false },
+    .{ .line, 5, "12345\r\n1234\r\n", "line<12345>line<1234>", false },
+    .{ .line, 5, "a\r\n12345678", "line<a>", true },
+    .{ .line, 5, "a\r\n123456\r\nb\r\n", "line<a>", true },
+    .{ .line, 5, "a\r\n1234567", "line<a>", false },
+    .{ .line, 0, "close\r\na\r\n", "line<close>", true },
+    .{ .line, 0, "raw4\r\n\r\n\r\nb\r\n", "line<raw4>\r\n\r\nline<b>", false },
+    .{ .line, 0, "delim\r\na\r\n-=b-=-c-=-", "line<delim>line<a\r\n-=b>line<c>", false },
+    .{ .netstring, 0, "3:abc,0:,1:,,", "string<abc>string<>string<,>", false },
+    .{ .netstring, 0, "1:a,12", "string<a>", false },
+    .{ .netstring, 12, "12:123456789012,", "string<123456789012>", false },
+    .{ .netstring, 12, "1:a,13", "string<a>", true },
+    .{ .netstring, 0, "1:a,100000", "string<a>", true },
+    .{ .netstring, 0, "1:a,01:a,", "string<a>", true },
+    .{ .netstring, 0, "00:,", "", true },
+    .{ .netstring, 0, "1a:a,", "", true },
+    .{ .netstring, 0, ":,", "", true },
+    .{ .netstring, 0, "1:a,3:abcd", "string<a>", true },
+    .{ .netstring, 0, "5:close,1:a,x", "string<close>", true },
+    .{ .netstring, 0, "9999999999999999999999", "", true },
+    .{ .int8, 0, "\x03abc\x00\x01a", "string<abc>string<>string<a>", false },
+    .{ .int8, 3, "\x03abc\x04abcd", "string<abc>limit<!!!!>", true },
+    .{ .int16, 0, "\x00\x03abc\x00\x00\x00\x01a\x00", "string<abc>string<>string<a>", false },
+    .{ .int32, 0, "\x00\x00\x00\x03abc\x00\x00\x00\x00\x00\x00", "string<abc>string<>", false },
+    .{ .int32, 0, "\x00\x00\x00\x00\xff\xff\xff\xff", "string<>limit<!!!!>", true },
+};
+
+/// Sends the input in two pieces, or all behind the first byte by byte; reloads behind
+/// the first where it is asked to.
+fn run(row: Row, cut: usize, by_byte: bool, reload: bool) !void {
+    kind, longest, const input, const want, const closes = row;
+    try expect(server.start(""));
+    defer server.end();
+    var found: wirehost.Bytes = .empty;
+    defer found.deinit(std.testing.allocator);
+    var t = server.accept().?;
+    server.send(t, input[0..cut]);
+    if (reload and !server.ended(t)) {
+        try found.appendSlice(std.testing.allocator, server.output(t));
+        t = server.reload(t, 1).?;
+    }
+    if (by_byte) {
+        for (cut..input.len) |i| server.send(t, input[i..][0..1]);
+    } else server.send(t, input[cut..]);
+    try found.appendSlice(std.testing.allocator, server.output(t));
+    errdefer std.debug.print("{s}, cut at {d}, by byte {}, reload {}\n", .{ input, cut, by_byte, reload });
+    try expectEqualStrings(want, found.items);
+    try expectEqual(closes, server.ended(t));
+}
+
+test "framers" {
+    for (rows) |row| {
+        const plain = !std.mem.startsWith(u8, row[2], "delim"); // the delimiter is not in the state
+        for (0..row[2].len + 1) |cut| {
+            for ([_]bool{ false, true }) |by_byte| {
+                try run(row, cut, by_byte, false);
+                if (plain) try run(row, cut, by_byte, true);
+            }
+        }
+    }
+}
+
+fn accepted() !wirehost.Transport {
+    kind = .line;
+    longest = 0;
+    try expect(server.start(""));
+    return server.accept().?;
+}
+
+test "pause, clear, error" {
+    const t = try accepted();
+    defer server.end();
+    server.send(t, "a\r\npause\r\nb\r\nc");
+    try expectEqualStrings("line<a>line<pause>", server.output(t));
+    try expectEqual(wirehost.State.paused, try t.state());
+    server.advance(9);
+    try expectEqualStrings("line<a>line<pause>", server.output(t));
+    server.advance(1);
+    server.send(t, "d\r\n");
+    try expectEqualStrings("line<a>line<pause>line<b>line<cd>", server.output(t));
+    try expectEqual(0, try t.state());
+    const other = server.accept().?;
+    server.send(other, "clear\r\nlost\r\n");
+    server.send(other, "x\r\n");
+    try expectEqualStrings("line<clear>line<x>", server.output(other));
+    server.send(other, "error\r\nmore\r\n"); // an error aborts
+    try expect(server.ended(other));
+    try expectEqualStrings("aborted, connection 2: OfTheProtocol", wirehost.testing.last_log.items);
+}
+
+test "writes are gathered" {
+    const t = try accepted();
+    defer server.end();
+    server.send(t, "a\r\nb\r\nc\r\nd\r\n");
+    try expectEqual(1, wirehost.testing.write_calls);
+    const before = server.output(t).len;
+    const large: [10000]u8 = @splat('x');
+    try t.write("1");
+    try t.write(&large);
+    try t.write("2");
+    try t.loseConnection();
+    try t.write("dropped");
+    const found = server.output(t)[before..];
+    try expect(found.len == 10002 and found[0] == '1' and found[1] == 'x' and found[10001] == '2');
+    try expectEqual(3, wirehost.testing.write_calls);
+    server.finish(t);
+    try expect(server.ended(t));
+}
+
+const Client = struct {
+    seen: *i32,
+
+    pub fn connectionMade(_: *Client, t: wirehost.Transport) !void {
+        try t.write("hello");
+        _ = try t.callLater(10);
+        const cancelled = try t.callLater(20);
+        try cancelled.cancel();
+        _ = try t.callLater(1000);
+        try t.registerProducer(true);
+    }
+
+    pub fn dataReceived(_: *Client, t: wirehost.Transport, _: []const u8) !void {
+        try t.loseConnection();
+        try t.write("last"); // a producer may still
+        try t.unregisterProducer();
+    }
+
+    pub fn delayedCall(c: *Client, t: wirehost.Transport, timer: wirehost.Timer) !void {
+        c.seen.* += 1;
+        try std.testing.expectError(error.NoTimer, timer.cancel());
+        try t.write("tick");
+    }
+
+    pub fn clientConnectionFailed(c: *Client, _: wirehost.Transport, why: wirehost.Reason) void {
+        c.seen.* = 100 + @intFromEnum(why);
+    }
+
+    pub fn connectionLost(c: *Client, _: wirehost.Transport, _: wirehost.Reason) void {
+        c.seen.* += 1000;
+    }
+};
+
+fn seven(seen: *i32) void {
+    seen.* = 7;
+}
+
+test "clients and timers" {
+    _ = try accepted();
+    defer server.end();
+    var seen: i32 = 0;
+    var t = try wirehost.connect("tcp://192.0.2.3:25", 0, Client{ .seen = &seen });
+    try std.testing.expectError(error.NoConnection, t.write("early"));
+    server.made(t);
+    server.advance(50);
+    try expectEqualStrings("hellotick", server.output(t));
+    server.send(t, "x");
+    try expectEqualStrings("helloticklast", server.output(t));
+    try expectEqual(1001, seen);
+    server.advance(5000); // its last call ended with it
+    try expectEqual(1001, seen);
+    try std.testing.expectError(error.NoConnection, t.write("late"));
+    t = try wirehost.connect("tcp://192.0.2.3:25", 0, Client{ .seen = &seen });
+    server.failed(t, .refused);
+    try expectEqual(109, seen);
+    const timer = try wirehost.callLater(5, &seen, seven);
+    try timer.reset(10);
+    server.advance(9);
+    try expectEqual(109, seen);
+    server.advance(1);
+    try expectEqual(7, seen);
+    try std.testing.expectError(error.Invalid, wirehost.callLater(-1, &seen, seven));
+}
+
+const Section = struct { name: []const u8 = "was", n: i32 = 7, on: bool = false };
+
+test "configuration" {
+    defer server.end();
+    for ([_]struct { []const u8, Section }{
+        .{ "", .{} },
+        .{ "null", .{} },
+        .{ " { } ", .{} },
+        .{ "{\"name\": \"x\", \"n\" : -12, \"on\":true}", .{ .name = "x", .n = -12, .on = true } },
+        .{ "{\"name\": \"\\r\\n\\u00e9\\ud83d\\ude00\\\"\"}", .{ .name = "\r\né😀\"" } },
+    }) |row| {
+        try expect(server.start(row[0]));
+        const found = try wirehost.config(Section);
+        defer found.deinit();
+        try std.testing.expectEqualDeep(row[1], found.value);
+    }
+    for ([_][]const u8{ "{\"other\": 1}", "{\"n\": 1.5}", "{\"n\": \"x\"}", "{\"n\": 1", "{\"on\": 1}", "[1]" }) |text| {
+        try expect(server.start(text));
+        if (wirehost.config(Section)) |found| {
+            found.deinit();
+            return error.NotRefused;
+        } else |_| {}
+    }
+}
+
+test "sent strings" {
+    const t = try accepted();
+    defer server.end();
+    const long: [65536]u8 = @splat(0);
+    const int8: wirehost.StringReceiver = .{ .prefix = .int8 };
+    const int16: wirehost.StringReceiver = .{ .prefix = .int16 };
+    const int32: wirehost.StringReceiver = .{ .prefix = .int32 };
+    const netstring: wirehost.StringReceiver = .{ .prefix = .netstring };
+    try std.testing.expectError(error.TooBig, int8.sendString(t, long[0..256]));
+    try std.testing.expectError(error.TooBig, int16.sendString(t, &long));
+    try int8.sendString(t, "ab");
+    try int16.sendString(t, "c");
+    try int32.sendString(t, "d");
+    try netstring.sendString(t, "hello world!");
+    _ = try t.flush();
+    try expectEqualStrings("\x02ab\x00\x01c\x00\x00\x00\x01d12:hello world!,", server.output(t));
+}
+
+test "unsigned LEB128" {
+    for ([_]u64{ 0, 1, 127, 128, 300, std.math.maxInt(u64) }) |v| {
+        var b: wirehost.Bytes = .empty;
+        defer b.deinit(std.testing.allocator);
+        try wirehost.appendLeb(&b, v);
+        const found, const rest = try wirehost.takeLeb(b.items);
+        try expect(found == v and rest.len == 0);
+        try std.testing.expectError(error.BadState, wirehost.takeLeb(b.items[0 .. b.items.len - 1]));
+    }
+    try std.testing.expectError(error.BadState, wirehost.takeLeb("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"));
+}
