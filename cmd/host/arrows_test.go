@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"host/wasmbin":         {"abi"},
 	"host/meter":           {"host/wasmbin", wazero},
 	"host/transcript":      {"host", "reactor/reactortest"}, // it is a test's tool, though a command runs it
+	"host/conformance":     {"host", "reactor/reactortest"}, // and this one is imported by tests alone
 	"cmd/host":             {"abi", "reactor", "host", "plugins", "sdk"},
 	"plugins":              {},
 	"plugins/echo":         {"sdk/go"},
@@ -76,7 +77,7 @@ func rule(pkg string) (allowed []string, ok bool) {
 func fine(pkg, im string, allowed []string) bool {
 	name, isOurs := strings.CutPrefix(im, ours)
 	switch {
-	case (name == "reactor/reactortest" || name == "host/conformance" || name == "sdk/go/sdktest") && pkg != "host/transcript":
+	case (name == "reactor/reactortest" || name == "host/conformance" || name == "sdk/go/sdktest") && pkg != "host/transcript" && pkg != "host/conformance":
 		return false // for tests alone
 	case isOurs:
 		for _, a := range allowed {
