@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-//go:embed twisted_echo.py
-var twistedEcho []byte
+//go:embed twisted_*.py
+var twisted embed.FS
 
 // bench is one measurement.
 type bench struct {
@@ -25,7 +25,6 @@ type bench struct {
 	self      string        // this program
 	dir       string        // temporary files
 	cache     string        // compiled modules
-	twisted   string        // the Python program
 	rounds    int           // that are complete
 	disturbed time.Duration // other programs' processor time in the runs that were kept
 	ran       time.Duration // their length
@@ -55,8 +54,7 @@ func newBench(ctx context.Context, o options, log io.Writer) (*bench, error) {
 		return nil, err
 	}
 	b.cache = filepath.Join(b.dir, "modules")
-	b.twisted = filepath.Join(b.dir, "twisted_echo.py")
-	if err := os.WriteFile(b.twisted, twistedEcho, 0o600); err != nil {
+	if err := os.CopyFS(b.dir, twisted); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
@@ -144,7 +142,7 @@ func (b *bench) one(round int, c *benchCase, s server) error {
 
 // expected tells the skips that need no word.
 func expected(s skipped) bool {
-	return errors.Is(s, errNoTLS) || errors.Is(s, errOnlyReady) || errors.Is(s, errNothing)
+	return errors.Is(s, errNoTLS) || errors.Is(s, errOnlyReady) || errors.Is(s, errOnlyLines) || errors.Is(s, errNoLines) || errors.Is(s, errNothing)
 }
 
 // chosen are the servers of the flags, and package net, with which they are

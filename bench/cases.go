@@ -35,6 +35,7 @@ type benchCase struct {
 	size        int // bytes in a message
 	inFlight    int
 	tls         bool
+	lines       int      // in a message, each with its CRLF; 0 = the bytes are no text
 	rate        int      // messages a second, roughly: how many fill a run
 	metrics     []string // the first is what ratios are of
 	run         func(b *bench, c *benchCase, s server) (sample, error)
@@ -47,15 +48,16 @@ var (
 
 func cases() []*benchCase {
 	return []*benchCase{
-		{"c1", "1 connection, 64 B", 1, 64, 1, false, 20000, loadMetrics, (*bench).redis},
-		{"c50", "50 connections, 64 B", 50, 64, 1, false, 90000, loadMetrics, (*bench).redis},
-		{"c50p16", "50 connections, 64 B, 16 in flight on each", 50, 64, 16, false, 1000000, loadMetrics, (*bench).redis},
-		{"c50x16k", "50 connections, 16 KiB", 50, 16 << 10, 1, false, 60000, loadMetrics, (*bench).redis},
-		{"accept", "A new connection for each message of 1 B, 64 at a time", 64, 1, 1, false, 8000, loadMetrics, (*bench).own},
-		{"idle", "Idle connections after one message of 64 B", idleConnections, 64, 1, false, 0, idleMetrics, (*bench).idle},
-		{"tls", "TLS 1.3, 50 connections, 1 KiB", 50, 1 << 10, 1, true, 100000, loadMetrics, (*bench).own},
-		{"tlsidle", "Idle TLS connections after one message of 64 B", 1000, 64, 1, true, 0, idleMetrics, (*bench).idle},
-		{"ready", "From exec to ready, on all processors", 0, 0, 0, false, 0, []string{warm, empty}, (*bench).ready},
+		{"c1", "1 connection, 64 B", 1, 64, 1, false, 0, 20000, loadMetrics, (*bench).redis},
+		{"c50", "50 connections, 64 B", 50, 64, 1, false, 0, 90000, loadMetrics, (*bench).redis},
+		{"c50p16", "50 connections, 64 B, 16 in flight on each", 50, 64, 16, false, 0, 1000000, loadMetrics, (*bench).redis},
+		{"c50x16k", "50 connections, 16 KiB", 50, 16 << 10, 1, false, 0, 60000, loadMetrics, (*bench).redis},
+		{"accept", "A new connection for each message of 1 B, 64 at a time", 64, 1, 1, false, 0, 8000, loadMetrics, (*bench).own},
+		{"lines", "Lines of 64 B with CRLF, answered one by one, 32 in flight on each of 50 connections", 50, 32 * 64, 1, false, 32, 1000000, loadMetrics, (*bench).own},
+		{"idle", "Idle connections after one message of 64 B", idleConnections, 64, 1, false, 0, 0, idleMetrics, (*bench).idle},
+		{"tls", "TLS 1.3, 50 connections, 1 KiB", 50, 1 << 10, 1, true, 0, 100000, loadMetrics, (*bench).own},
+		{"tlsidle", "Idle TLS connections after one message of 64 B", 1000, 64, 1, true, 0, 0, idleMetrics, (*bench).idle},
+		{"ready", "From exec to ready, on all processors", 0, 0, 0, false, 0, 0, []string{warm, empty}, (*bench).ready},
 	}
 }
 
@@ -139,7 +141,7 @@ func parseRedis(out string) (sample, error) {
 func (b *bench) own(c *benchCase, s server) (sample, error) {
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
 		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr, fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"),
-			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--requests", strconv.Itoa(requests))
+			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines), "--requests", strconv.Itoa(requests/max(c.lines, 1)))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -147,7 +149,7 @@ func (b *bench) own(c *benchCase, s server) (sample, error) {
 		if err := json.Unmarshal([]byte(out), &r); err != nil {
 			return nil, 0, fmt.Errorf("bench load: found %q: %w", out, err)
 		}
-		return sample{rps: float64(r.Requests) / r.Seconds, p50: r.P50, p99: r.P99}, used, nil
+		return sample{rps: float64(r.Requests*max(c.lines, 1)) / r.Seconds, p50: r.P50, p99: r.P99}, used, nil
 	})
 }
 

@@ -28,13 +28,14 @@ func load(args []string, stdout io.Writer) error {
 	addr := fs.String("addr", "", "server's `address`")
 	conns := fs.Int("conns", 50, "`number` of connections at a time")
 	size := fs.Int("size", 64, "`bytes` in each message")
+	lines := fs.Int("lines", 0, "`number` of lines in each message, as long as each other")
 	requests := fs.Int("requests", 100000, "`number` of messages in all")
 	secure := fs.Bool("tls", false, "with TLS")
 	once := fs.Bool("once", false, "a new connection for each message")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	one := worker{addr: *addr, size: *size, tls: *secure, once: *once}
+	one := worker{addr: *addr, size: *size, tls: *secure, once: *once, lines: *lines}
 	all := make([]worker, *conns)
 	errs := make([]error, *conns)
 	var wg, up sync.WaitGroup
@@ -67,6 +68,7 @@ func load(args []string, stdout io.Writer) error {
 type worker struct {
 	addr      string
 	size      int
+	lines     int
 	tls, once bool
 	latencies []time.Duration
 }
@@ -103,6 +105,9 @@ func (w *worker) run(requests int, up *sync.WaitGroup, begin <-chan struct{}) er
 	msg, got := make([]byte, w.size), make([]byte, w.size)
 	for n := range requests {
 		fill(msg, uint64(n))
+		if w.lines > 0 {
+			toLines(msg, w.size/w.lines)
+		}
 		began := time.Now()
 		if w.once {
 			if c, err = w.dial(); err != nil {
@@ -134,6 +139,16 @@ func exchange(c net.Conn, msg, got []byte) error {
 		return fmt.Errorf("echo: found other bytes than were sent: %.40x, wanted %.40x", got, msg)
 	}
 	return nil
+}
+
+// toLines makes lines of size bytes, CRLF and all, of a message.
+func toLines(msg []byte, size int) {
+	for i, c := range msg {
+		msg[i] = ' ' + c%('~'-' '+1)
+	}
+	for end := size; end <= len(msg); end += size {
+		copy(msg[end-2:], "\r\n")
+	}
 }
 
 // fill makes message n: 8 bytes that tell it from others, again and again.

@@ -55,6 +55,7 @@ type options struct {
 	cases, servers       []string
 	json                 bool
 	serverCPU, clientCPU int
+	guests               string // folder of NAME_linereceiver.wasm
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
@@ -69,6 +70,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	format := fs.String("o", "table", "table or json")
 	fs.IntVar(&o.serverCPU, "server-cpu", 0, "processor `number` of the servers")
 	fs.IntVar(&o.clientCPU, "client-cpu", 1, "processor `number` of the clients")
+	fs.StringVar(&o.guests, "guests", "", "`folder` of the SDKs' guests, for the case lines")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -51,6 +52,45 @@ func echo(c net.Conn, buf []byte) {
 			return
 		}
 	}
+}
+
+// serveLines is the usual Go server of lines: bufio.Scanner, and a bufio.Writer
+// that is flushed before the connection is read again.
+func serveLines(stdout io.Writer) error {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "listening", ln.Addr())
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		go answerLines(c)
+	}
+}
+
+func answerLines(c net.Conn) {
+	defer c.Close()
+	out := bufio.NewWriter(c)
+	for in := bufio.NewScanner(flushing{c, out}); in.Scan(); { // drops the CR with the LF
+		out.Write(in.Bytes()) // a failure sticks: Flush tells it
+		out.WriteString("\r\n")
+	}
+}
+
+// flushing writes what is buffered before it reads.
+type flushing struct {
+	net.Conn
+	out *bufio.Writer
+}
+
+func (f flushing) Read(p []byte) (int, error) {
+	if err := f.out.Flush(); err != nil {
+		return 0, err
+	}
+	return f.Conn.Read(p)
 }
 
 // gnetEcho is gnet's own way to echo.

@@ -41,7 +41,7 @@ type serveOptions struct {
 // serve runs a server until it is killed.
 func serve(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("serve: found no name, wanted net, epoll, gnet, reactor or wirehost")
+		return errors.New("serve: found no name, wanted net, lines, epoll, gnet, reactor or wirehost")
 	}
 	var o serveOptions
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
@@ -60,6 +60,8 @@ func serve(args []string, stdout io.Writer) error {
 	switch args[0] {
 	case "net":
 		return serveNet(o, stdout)
+	case "lines":
+		return serveLines(stdout)
 	case "epoll":
 		return serveEpoll(o, stdout)
 	case "gnet":
@@ -69,7 +71,7 @@ func serve(args []string, stdout io.Writer) error {
 	case "wirehost":
 		return serveWirehost(o, stdout)
 	}
-	return fmt.Errorf("serve: found %q, wanted net, epoll, gnet, reactor or wirehost", args[0])
+	return fmt.Errorf("serve: found %q, wanted net, lines, epoll, gnet, reactor or wirehost", args[0])
 }
 
 // reactorEcho is a Protocol in Go on our reactor.

@@ -16,6 +16,7 @@ const idleConnections = 10000
 const (
 	smallGuest = "host/testdata/echo.wasm" // some 200 bytes of WASM, as a C compiler makes
 	goGuest    = "plugins/echo/echo.wasm"
+	goLines    = "plugins/linereceiver/linereceiver.wasm"
 	command    = "cmd/host"
 	python     = "/usr/bin/python3" // Debian's, which sees python3-twisted
 )
@@ -35,6 +36,9 @@ func part(b *bench, args ...string) []string { return append([]string{b.self, "s
 func servers() []server {
 	list := []server{
 		{"net", func(b *bench, c *benchCase) ([]string, error) {
+			if c.lines > 0 {
+				return part(b, "lines"), nil
+			}
 			// A buffer that holds a case's largest message: the best that
 			// package net can do in each case.
 			args := []string{"net", "--buffer", strconv.Itoa(max(4<<10, c.size))}
@@ -52,9 +56,15 @@ func servers() []server {
 			if err := exec.Command(python, "-c", "import twisted").Run(); err != nil {
 				return nil, fmt.Errorf("no Twisted for %s (Debian's python3-twisted): %w", python, err)
 			}
-			return []string{python, b.twisted}, nil
+			if c.lines > 0 {
+				return []string{python, filepath.Join(b.dir, "twisted_lines.py")}, nil
+			}
+			return []string{python, filepath.Join(b.dir, "twisted_echo.py")}, nil
 		}},
 		{"reactor", func(b *bench, c *benchCase) ([]string, error) {
+			if c.lines > 0 {
+				return nil, errNoLines
+			}
 			if c.tls {
 				return part(b, "reactor", "--tls"), nil
 			}
@@ -62,10 +72,13 @@ func servers() []server {
 		}},
 	}
 	for _, isolation := range []string{"loop", "shared", "connection"} {
-		list = append(list, server{"wasm/" + isolation, wirehostServer(smallGuest, isolation)})
+		list = append(list, server{"wasm/" + isolation, echoServer(smallGuest, isolation)})
 	}
 	for _, isolation := range []string{"loop", "shared", "connection"} {
-		list = append(list, server{"wasm-go/" + isolation, wirehostServer(goGuest, isolation)})
+		list = append(list, server{"wasm-go/" + isolation, goServer(isolation)})
+	}
+	for _, language := range []string{"rust", "c", "zig", "assemblyscript"} {
+		list = append(list, server{"wasm-" + language + "/loop", linesServer(language)})
 	}
 	return append(list, server{commandServer, func(b *bench, c *benchCase) ([]string, error) {
 		if c.name != "ready" {
@@ -84,30 +97,67 @@ const commandServer = "wirehost serve"
 var (
 	errNoTLS     = errors.New("no TLS in this comparison")
 	errOnlyReady = errors.New("the same as wasm-go/loop")
+	errOnlyLines = errors.New("echo is wasm/loop")
+	errNoLines   = errors.New("has no line protocol")
 	errNothing   = errors.New("nothing to compile")
 )
 
 func plainOnly(name string) func(*bench, *benchCase) ([]string, error) {
 	return func(b *bench, c *benchCase) ([]string, error) {
-		if c.tls {
+		switch {
+		case c.tls:
 			return nil, errNoTLS
+		case c.lines > 0:
+			return nil, errNoLines
 		}
 		return part(b, name), nil
 	}
 }
 
-func wirehostServer(module, isolation string) func(*bench, *benchCase) ([]string, error) {
+// echoServer is wirehost with a guest that echoes.
+func echoServer(module, isolation string) func(*bench, *benchCase) ([]string, error) {
 	return func(b *bench, c *benchCase) ([]string, error) {
-		path := filepath.Join(b.root, module)
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("no guest: %w", err)
+		if c.lines > 0 {
+			return nil, errNoLines
 		}
-		args := []string{"wirehost", "--module", path, "--isolation", isolation, "--cache", b.cache}
-		if c.tls {
-			args = append(args, "--tls")
-		}
-		return part(b, args...), nil
+		return wirehostServer(b, c, filepath.Join(b.root, module), isolation)
 	}
+}
+
+// goServer is wirehost with the plugins that are built in, which are Go.
+func goServer(isolation string) func(*bench, *benchCase) ([]string, error) {
+	return func(b *bench, c *benchCase) ([]string, error) {
+		module := goGuest
+		if c.lines > 0 {
+			module = goLines
+		}
+		return wirehostServer(b, c, filepath.Join(b.root, module), isolation)
+	}
+}
+
+// linesServer is wirehost with a language's linereceiver, built by the tests of
+// sdk/guests.
+func linesServer(language string) func(*bench, *benchCase) ([]string, error) {
+	return func(b *bench, c *benchCase) ([]string, error) {
+		if c.lines == 0 {
+			return nil, errOnlyLines
+		}
+		if b.o.guests == "" {
+			return nil, errors.New("found no --guests")
+		}
+		return wirehostServer(b, c, filepath.Join(b.o.guests, language+"_linereceiver.wasm"), "loop")
+	}
+}
+
+func wirehostServer(b *bench, c *benchCase, module, isolation string) ([]string, error) {
+	if _, err := os.Stat(module); err != nil {
+		return nil, fmt.Errorf("no guest: %w", err)
+	}
+	args := []string{"wirehost", "--module", module, "--isolation", isolation, "--cache", b.cache}
+	if c.tls {
+		args = append(args, "--tls")
+	}
+	return part(b, args...), nil
 }
 
 func serverNames() []string {

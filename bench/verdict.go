@@ -42,6 +42,8 @@ func verdicts(results []result) []verdict {
 		{"seconds to ready, empty cache", "ready", guest, value(empty), 5, false},
 		{"seconds to ready, empty cache, Go guest", "ready", "wasm-go/loop", value(empty), 5, false},
 		{"seconds to ready, empty cache, wirehost serve", "ready", commandServer, value(empty), 5, false},
+		{"CPU to net, lines, Rust guest", "lines", "wasm-rust/loop", toNet, 1.1, false},
+		{"CPU to net, lines, Go guest", "lines", "wasm-go/loop", toNet, 2, false},
 		{"TLS CPU to net", "tls", guest, toNet, 1, false},
 		{"TLS idle memory to net", "tlsidle", guest, toNet, 0.5, false},
 	} {
