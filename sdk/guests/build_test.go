@@ -4,6 +4,7 @@
 package sdk_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -154,13 +155,19 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
+var keep = flag.String("keep", "", "`folder` in which the guests are built and left, for bench/")
+
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "wirehost-guests")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	flag.Parse()
+	dir := *keep
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "wirehost-guests"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
 	}
-	defer os.RemoveAll(dir)
 	built.dir, built.all = dir, map[string]string{}
 	return m.Run()
 }
@@ -185,7 +192,7 @@ func build(t testing.TB, l language, guest string) string {
 	toolchain(t, l)
 	built.Lock()
 	defer built.Unlock()
-	out := filepath.Join(built.dir, l.name+"_"+guest+".wasm")
+	out := filepath.Join(built.dir, strings.ToLower(l.name)+"_"+guest+".wasm")
 	if built.all[out] != "" {
 		return out
 	}
