@@ -2,6 +2,10 @@ package host
 
 import (
 	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -53,28 +57,63 @@ func BenchmarkCallback(b *testing.B) {
 
 func benchmarkCallback(b *testing.B, unmetered bool) {
 	p := unserved(b, config.Plugin{Module: "testdata/echo.wasm"}, func(h *Host) { h.unmetered = unmetered })
+	benchmarkEcho(b, p)
+}
+
+// benchmarkEcho sends a line of 64 bytes that comes back.
+func benchmarkEcho(b *testing.B, p *plugin) {
 	i, err := p.slots[0].instance()
 	if err != nil {
 		b.Fatal(err)
 	}
 	to := &sink{}
-	c := &guestConn{in: i, t: to, handle: 7, stage: stageOpen}
-	i.conns[7] = c
-	defer c.end()
-	data := c.ReceiveBuffer()[:64]
+	c := &guestConn{in: i, t: to, handle: i.ver.plugin.connHandles.take()}
+	if err := c.build(); err != nil {
+		b.Fatal(err)
+	}
+	c.ConnectionMade(to)
+	defer c.ConnectionLost(reactor.Done, nil)
+	line := fmt.Sprintf("%62s\r\n", "line")
 	b.ReportAllocs()
 	for b.Loop() {
-		c.ReceiveBuffer()
-		c.DataReceived(data)
+		c.DataReceived(append(c.ReceiveBuffer()[:0], line...))
 	}
-	if to.bytes < b.N*64 {
-		b.Fatalf("%d bytes were written in %d callbacks of 64", to.bytes, b.N)
+	if to.bytes < b.N*len(line) {
+		b.Fatalf("%d bytes were written in %d callbacks of %d", to.bytes, b.N, len(line))
 	}
 }
 
 // BenchmarkInstance makes and ends an instance.
 func BenchmarkInstance(b *testing.B) {
-	p := unserved(b, config.Plugin{Module: "testdata/echo.wasm"})
+	benchmarkInstance(b, unserved(b, config.Plugin{Module: "testdata/echo.wasm"}))
+}
+
+var guestsDir = flag.String("guests", "", "`folder` of guests that echo lines, for BenchmarkGuests")
+
+// BenchmarkGuests is BenchmarkCallback and BenchmarkInstance for each guest of a
+// folder, such as sdk/guests' tests leave with -keep.
+func BenchmarkGuests(b *testing.B) {
+	files, err := filepath.Glob(filepath.Join(*guestsDir, "*.wasm"))
+	if err != nil || *guestsDir == "" {
+		b.Skip("found no -guests")
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
+		if !strings.HasSuffix(name, "echo") && !strings.HasSuffix(name, "linereceiver") {
+			continue
+		}
+		b.Run(name, func(b *testing.B) {
+			p := unserved(b, config.Plugin{Module: file})
+			b.Run("callback", func(b *testing.B) {
+				benchmarkEcho(b, p)
+				b.ReportMetric(float64(p.slots[0].inst.mem.Size()), "memory-bytes")
+			})
+			b.Run("instance", func(b *testing.B) { benchmarkInstance(b, p) })
+		})
+	}
+}
+
+func benchmarkInstance(b *testing.B, p *plugin) {
 	b.ReportAllocs()
 	for b.Loop() {
 		i, err := p.active.newInstance()
