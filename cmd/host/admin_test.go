@@ -78,6 +78,20 @@ func (o operator) get(method, path string) (int, string) {
 	return resp.StatusCode, string(text)
 }
 
+// awaitMetric asks until the line is there: a change is counted after it is logged.
+func (o operator) awaitMetric(line string) {
+	o.Helper()
+	for until := time.Now().Add(patience); ; {
+		_, text := o.get("GET", "/metrics")
+		if strings.Contains(text, line+"\n") {
+			return
+		}
+		if time.Now().After(until) {
+			o.Fatalf("found no %s in\n%s", line, text)
+		}
+	}
+}
+
 // versioned is a module that can be hosted, other bytes for each n.
 func versioned(n byte) []byte {
 	return guest(func(m *wasmbin.Module) { m.Code[0] = wasmbin.Code{Body: []byte{0x41, n & 0x3f, 0x1a, 0x0b}} }) // i32.const n, drop
@@ -135,10 +149,8 @@ func TestWatchedFile(t *testing.T) {
 		t.Errorf("found %v, wanted previous %s", e, first)
 	}
 	exchange(t, c, "after")
-	if _, text := o.get("GET", "/metrics"); !strings.Contains(text, `wirehost_plugin_changes_total{plugin="m",result="refused",trigger="file"} 2`) ||
-		!strings.Contains(text, `wirehost_plugin_changes_total{plugin="m",result="active",trigger="file"} 2`) {
-		t.Errorf("found\n%s", text)
-	}
+	o.awaitMetric(`wirehost_plugin_changes_total{plugin="m",result="refused",trigger="file"} 2`)
+	o.awaitMetric(`wirehost_plugin_changes_total{plugin="m",result="active",trigger="file"} 2`)
 
 	// A plugin that is loaded and unloaded at run time is watched as long.
 	second := write(t, "n.wasm", string(versioned(1)))
