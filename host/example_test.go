@@ -1,0 +1,41 @@
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// A host of one plugin that echoes, and a client.
+func Example() {
+	h := host.New(config.Config{
+		Cache:     config.Cache{Dir: "off"},
+		Plugins:   map[string]config.Plugin{"echo": {Module: "testdata/echo.wasm"}},
+		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}},
+	}, host.Options{})
+	ctx := context.Background()
+	if err := h.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("ready:", h.Ready())
+
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", h.Listeners()[0].Port))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Fprint(c, "hello")
+	c.(*net.TCPConn).CloseWrite()
+	answer, err := io.ReadAll(c)
+	fmt.Printf("%s %v\n", answer, err)
+	fmt.Println(h.Shutdown(ctx))
+	// Output:
+	// ready: true
+	// hello <nil>
+	// <nil>
+}
