@@ -63,7 +63,7 @@ func (e *TrapError) Error() string {
 
 func (e *TrapError) Unwrap() error { return e.Err }
 
-// Stack is the guest's stack, the innermost function first, or "".
+// Stack is the guest's stack, a function a line, the innermost first, or "".
 func (e *TrapError) Stack() string {
 	if e.Err == nil {
 		return ""
@@ -72,7 +72,7 @@ func (e *TrapError) Stack() string {
 	if !ok {
 		return ""
 	}
-	return stack
+	return strings.ReplaceAll(strings.TrimSpace(stack), "\n\t", "\n")
 }
 
 // trapCounts counts traps by cause. Any goroutine.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/wirehost/wirehost/abi"
 )
@@ -165,8 +166,12 @@ func wasiRandom(i *instance, stack []uint64) {
 	stack[0] = wasiSuccess
 }
 
+// shortWait is the longest wait for a clock that does not trap, in nanoseconds.
+const shortWait = uint64(time.Millisecond)
+
 // wasiPoll answers subscriptions to files with BADF and to clocks that are due.
-// A callback can't sleep: waiting for a clock is a trap.
+// A callback can't sleep: waiting for a clock is a trap. A wait of shortWait is
+// over at once, since Go's runtime takes one before it writes what a panic says.
 func wasiPoll(i *instance, stack []uint64) {
 	const (
 		call         = "poll_oneoff"
@@ -193,7 +198,7 @@ func wasiPoll(i *instance, stack []uint64) {
 			if binary.LittleEndian.Uint16(in[40:])&absolute != 0 {
 				wait -= min(wait, i.clock(binary.LittleEndian.Uint32(in[16:])))
 			}
-			if wait > 0 {
+			if wait > shortWait {
 				due = false
 				continue
 			}

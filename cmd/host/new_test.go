@@ -81,6 +81,48 @@ func TestNewBuilds(t *testing.T) {
 	}
 }
 
+// A protocol that fails says so by name: `test` shows the function, and what a
+// panic said.
+func TestNewNamesTraps(t *testing.T) {
+	for _, c := range []struct {
+		lang, before, after string
+		want                []string // on stderr
+	}{
+		{"go", "_, _ = p.Transport", "panic(\"oh no\"); _, _ = p.Transport", []string{`text="panic: oh no"`, "protocol.go:15 ", "main.__echo_.DataReceived"}},
+		{"c", "wh_write(", "__builtin_trap(); wh_write(", []string{"wasm.received(i32,i32,i32)"}},
+		{"rust", "let _ = t.write", "panic!(\"oh no\"); #[allow(unreachable_code)] let _ = t.write", []string{"panicked at src/lib.rs:15: oh no", "Echo", "data_received"}},
+		{"zig", "try t.write", "if (data.len > 0) @panic(\"oh no\"); try t.write", []string{`text="oh no"`, "protocol.Factory).dataReceived"}},
+	} {
+		t.Run(c.lang, func(t *testing.T) {
+			t.Parallel()
+			l, err := languageOf(c.lang)
+			if err != nil {
+				t.Fatal(err)
+			}
+			toolchain(t, *l)
+			dir := project(t, c.lang, "hello")
+			file := filepath.Join(dir, l.main)
+			text, err := os.ReadFile(file)
+			if err == nil {
+				err = os.WriteFile(file, []byte(strings.Replace(string(text), c.before, c.after, 1)), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			inProject(t, dir, "make")
+			got := command(t, "test", filepath.Join(dir, "hello.wasm"), filepath.Join(dir, "echo.transcript"))
+			if got.code != 1 || !strings.Contains(got.stdout, "echo.transcript:4: whole: the connection ended: a reset") {
+				t.Errorf("found %d\n%s", got.code, got.stdout)
+			}
+			for _, want := range append(c.want, "guest trapped", "\n  | ") {
+				if !strings.Contains(got.stderr, want) {
+					t.Errorf("found no %q in\n%s", want, got.stderr)
+				}
+			}
+		})
+	}
+}
+
 // placeholder is what new fills.
 var placeholder = regexp.MustCompile(`@[A-Z]+@`)
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -36,11 +38,13 @@ func newTest(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := transcript.Plugin{Config: config.DefaultPlugin()}
 			p.Config.Module, p.Config.Isolation = args[0], isolation
-			level := "error"
+			var log tail // of the run that is under way
 			if verbose {
-				level = "debug"
+				p.Logger = a.logger(config.Log{Level: "debug"})
+			} else {
+				p.Logger = (&app{stderr: &log}).logger(config.Log{Level: "info"})
+				p.Before = func() { log = tail{} }
 			}
-			p.Logger = a.logger(config.Log{Level: level})
 			var faults []error
 			failed := false
 			for _, file := range args[1:] {
@@ -48,6 +52,7 @@ func newTest(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				log = tail{}
 				t, err := transcript.Parse(file, string(text))
 				if err != nil {
 					faults = append(faults, err)
@@ -57,6 +62,9 @@ func newTest(a *app) *cobra.Command {
 				var f *transcript.Failure
 				if errors.As(err, &f) {
 					fmt.Fprintln(a.stdout, "FAIL", f) // its lines stand below one another
+					if err := log.show(a.stderr); err != nil {
+						return err
+					}
 					failed = true
 					continue
 				}
@@ -73,6 +81,32 @@ func newTest(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&isolation, "isolation", "loop", "`ISOLATION` of the plugin: connection, loop or shared")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the guest's log lines")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show all log lines, not only those of a run that failed")
 	return cmd
+}
+
+// tail keeps the last of what is written to it. One goroutine at a time.
+type tail struct {
+	text []byte
+	cut  bool // there was more before
+}
+
+const tailBytes = 16 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.text = append(t.text, b...)
+	if more := len(t.text) - tailBytes; more > 0 {
+		t.text, t.cut = append(t.text[:0], t.text[more:]...), true
+	}
+	return len(b), nil
+}
+
+// show writes what was kept, in whole lines.
+func (t *tail) show(w io.Writer) error {
+	text := t.text
+	if t.cut {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	_, err := w.Write(text)
+	return err
 }

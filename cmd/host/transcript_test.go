@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,8 @@ func TestTestCommand(t *testing.T) {
 	}{
 		{[]string{"test", echo, good}, 0, "ok " + good + ": 4 runs\n", ""},
 		{[]string{"test", echo, good, bad}, 1, "FAIL " + bad + ":2: whole: the streams part after 2 bytes\n  wanted \"abd\"\n  found  \"abc\"\n            ^\n", ""},
+		{[]string{"test", "../../host/testdata/hostile/loop_forever.wasm", bad}, 1, "FAIL " + bad + ":2: whole: the connection ended: a reset\n", "cause=time"},
+		{[]string{"test", "../../host/testdata/hostile/loop_in_start_factory.wasm", bad}, 1, "", "over its time limit"},
 		{[]string{"test", echo, wrong}, 1, "", wrong + `:1:6: found "abc", wanted text in double quotes`},
 		{[]string{"test", filepath.Join(dir, "none.wasm"), good}, 1, "", "no such file"},
 		{[]string{"test", echo, filepath.Join(dir, "none.txt")}, 1, "", "no such file"},
@@ -39,5 +42,21 @@ func TestTestCommand(t *testing.T) {
 		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
 			t.Errorf("%q: exit %d\n%s%s", c.args, code, stdout.Bytes(), stderr.Bytes())
 		}
+	}
+}
+
+// tail keeps the end, and no half line.
+func TestTail(t *testing.T) {
+	var log tail
+	for n := range 2000 {
+		fmt.Fprintf(&log, "line %d of the log\n", n)
+	}
+	var out bytes.Buffer
+	if err := log.show(&out); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if len(text) > tailBytes || len(text) < tailBytes-100 || !strings.HasPrefix(text, "line ") || !strings.HasSuffix(text, "\nline 1999 of the log\n") {
+		t.Errorf("found %d bytes: %q", len(text), text)
 	}
 }

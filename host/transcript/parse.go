@@ -24,6 +24,7 @@ package transcript
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -160,7 +161,13 @@ func (p *parser) config(t *Transcript, at int, conn string) error {
 	p.space()
 	rest := p.text[p.at:]
 	if !json.Valid([]byte(rest)) {
-		return p.fail(p.at, p.found(rest), "JSON, on this line")
+		at := 0
+		var wrong *json.SyntaxError
+		var value json.RawMessage
+		if errors.As(json.Unmarshal([]byte(rest+"\x00"), &value), &wrong) { // so it is wrong at the end, not before
+			at = int(wrong.Offset) - 1
+		}
+		return p.fail(p.at+at, p.found(rest[at:]), "JSON, on this line")
 	}
 	t.Config = json.RawMessage(rest)
 	return nil

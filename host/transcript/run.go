@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/host"
@@ -42,6 +43,7 @@ func (f *Failure) Error() string {
 type Plugin struct {
 	Config config.Plugin // the transcript's config takes the place of Config.Config
 	Logger hclog.Logger  // nil = none
+	Before func()        // called before each run; nil = nothing
 }
 
 // Run runs a transcript whole, split at every offset, and byte by byte. runs is
@@ -68,6 +70,9 @@ func Run(ctx context.Context, p Plugin, t *Transcript) (runs int, err error) {
 		return 0, err
 	}
 	for _, c := range cuts {
+		if p.Before != nil {
+			p.Before()
+		}
 		if err = ctx.Err(); err == nil {
 			err = s.run(t, c)
 		}
@@ -324,18 +329,20 @@ func (s *Session) expect(c *conn, st step) error {
 	}
 	what := fmt.Sprintf("the streams part after %d bytes", len(c.matched)+at)
 	switch {
+	case at == len(c.got) && at > 0:
+		what = fmt.Sprintf("the guest sent %d of %d bytes", at, len(st.data))
 	case len(c.got) == 0 && c.end == nil:
 		what = "the guest does not answer"
 	case len(c.got) == 0:
 		what = "the connection ended: " + endText(c.end)
 	}
-	return s.fail(st.line, what, both(st.data, c.got, at))
+	return s.fail(st.line, what, c.both(st.data, at))
 }
 
 func (s *Session) nothing(c *conn, line int) error {
 	s.pull(c)
 	if len(c.got) > 0 {
-		return s.fail(line, "the guest sent what is not expected", both(nil, c.got, 0))
+		return s.fail(line, "the guest sent what is not expected", c.both(nil, 0))
 	}
 	return nil
 }
@@ -377,21 +384,25 @@ func endText(err error) string {
 	return err.Error()
 }
 
-// both shows two streams, and a mark below where they part.
-func both(want, got []byte, at int) string {
+// both shows what is wanted next and what came, with the end of what came before,
+// and a mark below where they part: at bytes on.
+func (c *conn) both(want []byte, at int) string {
 	const before, after = 30, 40
+	at += len(c.matched)
 	from := max(0, at-before)
-	show := func(b []byte) string {
-		if from >= len(b) {
-			return `""`
-		}
-		s := strconv.Quote(string(b[from:min(len(b), at+after)]))
+	more := ""
+	if from > 0 {
+		more = "… "
+	}
+	show := func(next []byte) string {
+		b := slices.Concat(c.matched, next)
+		s := more + strconv.Quote(string(b[from:min(len(b), at+after)]))
 		if len(b) > at+after {
 			s += fmt.Sprintf(" and %d bytes more", len(b)-at-after)
 		}
 		return s
 	}
-	mark := len(strconv.Quote(string(got[min(from, len(got)):min(at, len(got))]))) - 1
-	lines := "  wanted " + show(want) + "\n  found  " + show(got)
-	return lines + "\n  " + strings.Repeat(" ", len("wanted ")+mark) + "^"
+	same := slices.Concat(c.matched, c.got)[from:at]
+	mark := utf8.RuneCountInString(more+strconv.Quote(string(same))) - 1
+	return "  wanted " + show(want) + "\n  found  " + show(c.got) + "\n  " + strings.Repeat(" ", len("wanted ")+mark) + "^"
 }

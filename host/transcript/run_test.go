@@ -44,6 +44,9 @@ func TestRunFails(t *testing.T) {
 		want         string
 	}{
 		{"../testdata/echo.wasm", "send \"hello\"\nexpect \"help!\"", 2, "the streams part after 3 bytes\n  wanted \"help!\"\n  found  \"hello\"\n             ^"},
+		{"../testdata/echo.wasm", "send \"helloworld\"\nexpect \"hello\"\nexpect \"word\"", 3, "the streams part after 8 bytes\n  wanted \"helloword\"\n  found  \"helloworld\"\n                  ^"},
+		{"../testdata/echo.wasm", "send \"" + strings.Repeat("é", 20) + "ab\"\nexpect \"" + strings.Repeat("é", 20) + "\"\nexpect \"b\"", 3, "part after 40 bytes\n  wanted … \"" + strings.Repeat("é", 15) + "b\"\n  found  … \"" + strings.Repeat("é", 15) + "ab\"\n                           ^"},
+		{"../testdata/echo.wasm", "send \"hel\"\nexpect \"hello\"", 2, "the guest sent 3 of 5 bytes\n  wanted \"hello\"\n  found  \"hel\"\n             ^"},
 		{"../testdata/echo.wasm", "expect \"x\"", 1, "does not answer"},
 		{"../testdata/echo.wasm", "send \"x\"", 1, "what is not expected"},
 		{"../testdata/echo.wasm", "send \"x\"\nexpect \"x\"\nexpect close", 3, "still open"},
