@@ -74,9 +74,9 @@ func TestPortforwardNetcat(t *testing.T) {
 }
 
 // TestPortforwardReload reloads before the end of the request, behind it, and in
-// the middle of 8 MiB that the client does not read yet.
+// the middle of 24 MiB, more than sockets hold, that the client does not read yet.
 func TestPortforwardReload(t *testing.T) {
-	answer := bytes.Repeat([]byte("0123456789abcde\n"), 1<<19)
+	answer := bytes.Repeat([]byte("0123456789abcde\n"), 3<<19)
 	for _, isolation := range []string{"connection", "loop", "shared"} {
 		t.Run(isolation, func(t *testing.T) {
 			read, reloaded := make(chan string), make(chan struct{})
@@ -105,6 +105,9 @@ func TestPortforwardReload(t *testing.T) {
 				}
 			}
 			c := s.dial(t, "portforward")
+			if err := c.SetReadBuffer(64 << 10); err != nil {
+				t.Fatal(err)
+			}
 			c.send("one ")
 			expect("one ")
 			reload()
