@@ -49,29 +49,19 @@ func benchmarkSpin(b *testing.B, native, guest bool) {
 	var p50s, p99s []float64
 	before := stops()
 	for b.Loop() {
-		done := make(chan error, 1)
-		var out []byte
+		done := make(chan struct{})
+		var p50, p99 float64
 		go func() {
-			client := exec.Command(os.Args[0])
-			client.Env = append(os.Environ(), spinClient+"="+s.addrs[1])
-			var err error
-			out, err = client.Output()
-			done <- err
+			p50, p99, _ = echoClient(b, s.addrs[1])
+			close(done)
 		}()
 		for running := true; running; {
 			select {
-			case err := <-done:
-				if err != nil {
-					b.Fatal(err)
-				}
+			case <-done:
 				running = false
 			case <-time.After(10 * time.Millisecond):
 				runtime.GC()
 			}
-		}
-		var p50, p99 float64
-		if _, err := fmt.Sscan(string(out), &p50, &p99); err != nil {
-			b.Fatalf("%v: %q", err, out)
 		}
 		p50s, p99s = append(p50s, p50), append(p99s, p99)
 	}
@@ -95,7 +85,23 @@ func benchmarkSpin(b *testing.B, native, guest bool) {
 // process of its own, as clients are.
 const spinClient = "WIREHOST_SPIN_CLIENT"
 
-// echoFor echoes for a second, and prints two percentiles in µs.
+// echoClient runs a client of its own process for a second: the percentiles of
+// its waits for an answer, and the longest, in µs.
+func echoClient(b *testing.B, addr string) (p50, p99, worst float64) {
+	client := exec.Command(os.Args[0])
+	client.Env = append(os.Environ(), spinClient+"="+addr)
+	out, err := client.Output()
+	if err != nil {
+		b.Error(err)
+		return 0, 0, 0
+	}
+	if _, err := fmt.Sscan(string(out), &p50, &p99, &worst); err != nil {
+		b.Errorf("%v: %q", err, out)
+	}
+	return p50, p99, worst
+}
+
+// echoFor echoes for a second, and prints what echoClient tells.
 func echoFor(addr string) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -113,7 +119,7 @@ func echoFor(addr string) {
 		}
 		waits = append(waits, time.Since(began))
 	}
-	fmt.Println(quantile(waits, 0.5), quantile(waits, 0.99))
+	fmt.Println(quantile(waits, 0.5), quantile(waits, 0.99), quantile(waits, 1))
 }
 
 // spin has the guest loop until stop is closed, and tells how long each took.
