@@ -17,11 +17,6 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
-	// A request must arrive in time; what is done with it may take longer.
-	c := http.NewResponseController(w)
-	if c.SetReadDeadline(time.Now().Add(s.ioTime)) == nil { // the writers of tests have none
-		defer func() { _ = c.SetReadDeadline(time.Time{}) }() // it worked just before
-	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var large *http.MaxBytesError
 	switch {
@@ -30,6 +25,9 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	case err != nil:
 		return nil, kindBadRequest.problem("the body did not arrive: %s", err)
 	}
+	// It has arrived: what is done with it may take longer. Not every
+	// ResponseWriter has deadlines: those of tests don't.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if len(text) > 0 && !isJSON(r) {
 		return nil, kindMediaType.problem("found Content-Type %q, wanted application/json", r.Header.Get("Content-Type"))
 	}

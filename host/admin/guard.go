@@ -15,6 +15,11 @@ import (
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
+		if r.ContentLength != 0 {
+			// The body must arrive in time, where it is read and where the server
+			// throws it away. Not every ResponseWriter has deadlines: those of tests don't.
+			_ = http.NewResponseController(w).SetReadDeadline(began.Add(s.ioTime))
+		}
 		if p := s.intruder(r); p != nil {
 			s.log.Warn("a request was refused", "method", r.Method, "path", r.URL.Path, "why", cut(p.Detail))
 			s.reply(w, r, nil, p)

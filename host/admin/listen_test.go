@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -452,16 +453,21 @@ func TestTimes(t *testing.T) {
 	f := newFake()
 	f.entered, f.proceed = make(chan struct{}), make(chan struct{})
 	s, path := served(t, f)
-	s.ioTime = 20 * time.Millisecond
+	s.ioTime = 500 * time.Millisecond
 	got := make(chan string, 1)
 	go func() {
 		got <- raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", false)
 	}()
 	<-f.entered
+	unread := make(chan string, 1) // a body that no route reads: the connection ends, with or without an answer
+	go func() {
+		unread <- raw(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{", false)
+	}()
 	text := raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{", false)
 	if !strings.Contains(text, "400 Bad Request") || !strings.Contains(text, "the body did not arrive") {
 		t.Errorf("found %q, wanted 400", text)
 	}
+	<-unread
 	select { // the first request is older than the second, which has run out of time
 	case f.proceed <- struct{}{}:
 	case text := <-got:
@@ -469,5 +475,44 @@ func TestTimes(t *testing.T) {
 	}
 	if text := <-got; !strings.Contains(text, "200 OK") {
 		t.Errorf("found %q, wanted 200", text)
+	}
+}
+
+// deadlines notes the deadlines that an answer gets.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read, write []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.read = append(d.read, t)
+	return nil
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.write = append(d.write, t)
+	return nil
+}
+
+// Each answer has a deadline of its own: that of the one before on the same
+// connection may be over. A body that has arrived has none.
+func TestDeadlines(t *testing.T) {
+	s := New(Options{Host: newFake()})
+	for _, path := range []string{"GET /v1/plugins", "GET /metrics", "GET /v1/openapi.json", "GET /none", "POST /v1/plugins/echo/reload"} {
+		method, path, _ := strings.Cut(path, " ")
+		r := httptest.NewRequest(method, path, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		began := time.Now()
+		s.ServeHTTP(w, r)
+		if len(w.write) != 1 || w.write[0].Before(began.Add(ioTime)) {
+			t.Errorf("%s: found the deadlines %v for the answer, wanted one", path, w.write)
+		}
+		if len(w.read) == 0 || w.read[0].Before(began.Add(ioTime)) {
+			t.Errorf("%s: found the deadlines %v for the body", path, w.read)
+		}
+		if ended := len(w.read) == 2 && w.read[1].IsZero(); ended != (method == "POST") {
+			t.Errorf("%s: found the deadlines %v for the body", path, w.read)
+		}
 	}
 }

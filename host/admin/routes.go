@@ -59,7 +59,10 @@ func (s *Server) mux() http.Handler {
 			methods[r.path] = append(methods[r.path], "HEAD")
 		}
 		if r.raw != nil {
-			m.Handle(r.method+" "+r.path, r.raw)
+			m.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
+				s.mustLeave(w)
+				r.raw.ServeHTTP(w, req)
+			})
 			continue
 		}
 		m.HandleFunc(r.method+" "+r.path, func(w http.ResponseWriter, req *http.Request) {
@@ -106,15 +109,21 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, a *answer, err er
 	if a.at != "" {
 		h.Set("Location", a.at)
 	}
-	// Without a deadline, one who reads nothing would keep the answer for ever.
-	// Not every ResponseWriter has one: those of tests don't.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.ioTime))
+	s.mustLeave(w)
 	if a.status != 0 {
 		w.WriteHeader(a.status)
 	}
 	if _, err := w.Write(append(body, '\n')); err != nil {
 		s.log.Debug("an answer was not taken", "path", r.URL.Path, "err", err)
 	}
+}
+
+// mustLeave bounds how long an answer takes to leave: one who reads nothing would
+// keep it for ever. It is for one answer: the next one of the same connection
+// needs it again.
+func (s *Server) mustLeave(w http.ResponseWriter) {
+	// Not every ResponseWriter has deadlines: those of tests don't.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.ioTime))
 }
 
 // maxLogged is how many bytes of a text go into a log line, as for guests.
