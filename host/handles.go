@@ -39,6 +39,14 @@ func (h *handles) free(handle int32) {
 	delete(h.live, handle)
 }
 
+// taken tells whether a handle is live.
+func (h *handles) taken(handle int32) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, live := h.live[handle]
+	return live
+}
+
 // count is the number of live handles.
 func (h *handles) count() int {
 	h.mu.Lock()

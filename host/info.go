@@ -30,6 +30,7 @@ type PluginInfo struct {
 	Growths     uint64            `json:"memory_growths_refused"`
 	Cut         uint64            `json:"log_bytes_cut"`
 	Callbacks   CallbackStats     `json:"callbacks"`
+	Trace       string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
 	Failure     string            `json:"last_failure,omitempty"` // of the last change, where it failed
 	FailedAt    *time.Time        `json:"last_failure_at,omitempty"`
 }
@@ -133,7 +134,7 @@ func (p *plugin) info() (PluginInfo, error) {
 	v := p.active
 	info := PluginInfo{
 		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
-		Instances: int(p.instances.Load()), Growths: p.growthsRefused.Load(), Timers: p.timerHandles.count(), Cut: p.budget.cut(),
+		Instances: int(p.instances.Load()), Growths: p.growthsRefused.Load(), Timers: p.timerHandles.count(), Cut: p.budget.cut(), Trace: p.traceText(),
 	}
 	if p.failure != nil {
 		info.Failure, info.FailedAt = clean([]byte(p.failure.Error())), &p.failedAt

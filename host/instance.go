@@ -276,6 +276,7 @@ func (i *instance) trapped(e export, conn int32, err error) {
 // run that startFactory asked for.
 func (i *instance) commit(s *slot) {
 	i.slot, i.loop = s, s.loop
+	i.trace = i.ver.plugin.trace.Load() // it may have begun, or ended, since the start
 	s.all[i] = struct{}{}
 	for _, t := range i.timers {
 		t.start()

@@ -28,6 +28,8 @@ var (
 	ErrChanging = errors.New("another change is under way")
 	// ErrUnknown says that there is no such plugin, or version.
 	ErrUnknown = errors.New("not loaded")
+	// ErrNoConnection says that there is no such connection.
+	ErrNoConnection = errors.New("no such connection")
 	// ErrLoaded says that there is such a plugin already.
 	ErrLoaded = errors.New("loaded already")
 	// ErrNotRunning says that the host has not started, or is shutting down.

@@ -22,12 +22,15 @@ type traced struct {
 	conn int32 // 0 = all connections, and what belongs to none
 }
 
-// Trace begins the trace of a plugin, or of one of its connections, or ends it.
-// It waits for a turn of each loop.
+// Trace begins the trace of a plugin, or of one of its connections, in place of
+// the one before, or ends it. It waits for a turn of each loop.
 func (h *Host) Trace(plugin string, conn int32, on bool) error {
 	p, err := h.plugin(plugin)
 	if err != nil {
 		return err
+	}
+	if on && conn != 0 && !p.connHandles.taken(conn) {
+		return fmt.Errorf("connection %s/%d: %w", plugin, conn, ErrNoConnection)
 	}
 	var t *traced
 	if on {
@@ -52,6 +55,18 @@ func (h *Host) Trace(plugin string, conn int32, on bool) error {
 	}
 	p.log.Info("trace", "on", on, "conn", conn)
 	return nil
+}
+
+// traceText says what is traced: nothing, PLUGIN, or a connection's PLUGIN/HANDLE.
+func (p *plugin) traceText() string {
+	switch t := p.trace.Load(); {
+	case t == nil:
+		return ""
+	case t.conn == 0:
+		return p.name
+	default:
+		return fmt.Sprintf("%s/%d", p.name, t.conn)
+	}
 }
 
 // running is a callback that is being traced.

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -44,6 +46,9 @@ func TestTrace(t *testing.T) {
 	if err := s.Trace("guest", 2, true); err != nil {
 		t.Fatal(err)
 	}
+	if info, err := s.Plugin("guest"); err != nil || info.Trace != "guest/2" {
+		t.Errorf("got %q, %v", info.Trace, err)
+	}
 	s.logs.forget()
 	send(t, c, "not this")
 	expect(t, c, "not this")
@@ -58,7 +63,34 @@ func TestTrace(t *testing.T) {
 	if got := s.logs.calls(); len(got) != 2 || !strings.Contains(got[1], `dataReceived(2, 1024, 4 "this")`) {
 		t.Errorf("got %q", got)
 	}
-	if err := s.Trace("nobody", 0, true); err == nil {
-		t.Error("a plugin that is not there was traced")
+	if err := s.Trace("nobody", 0, true); !errors.Is(err, ErrUnknown) {
+		t.Errorf("got %v for a plugin that is not there", err)
+	}
+	if err := s.Trace("guest", 3, true); !errors.Is(err, ErrNoConnection) {
+		t.Errorf("got %v for a connection that is not there", err)
+	}
+}
+
+// A trace goes on in the next version.
+func TestTraceAcrossReload(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			s := serve(t, configuration(numbered("testdata/counter.wasm", isolation, 0)))
+			c := &counting{Conn: dial(t, s.addrs[0])}
+			if err := c.roundTrip(1); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Trace("guest", 1, true); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
+				t.Fatal(err)
+			}
+			s.logs.forget()
+			if err := c.roundTrip(1); err != nil {
+				t.Fatal(err)
+			}
+			s.logs.await(t, "abi", 2)
+		})
 	}
 }

@@ -21,7 +21,7 @@ import (
 func newPlugin(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "plugin", Short: "List and change the plugins of a running host"}
 	group(cmd)
-	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a))
+	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a), newPluginTrace(a))
 	return cmd
 }
 
@@ -57,6 +57,9 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 		note := p.Reason
 		if note == "" && p.Failure != "" {
 			note = "the last change failed: " + p.Failure
+		}
+		if p.Trace != "" {
+			note = strings.TrimPrefix(note+"; traced: "+p.Trace, "; ")
 		}
 		t.row(p.Name, p.State, p.Active, p.Isolation, fmt.Sprint(p.Connections), fmt.Sprint(p.Instances), bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
 		for _, v := range p.Versions {
@@ -283,6 +286,48 @@ func newPluginUnload(a *app) *cobra.Command {
 			versions = append(versions, v.Name)
 		}
 		return c.drained(cmd.Context(), args[0], versions...)
+	}
+	return cmd
+}
+
+func newPluginTrace(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "trace NAME | ID",
+		Short: "Log every callback and host call of a plugin, or of one of its connections",
+		Long: "Log every callback and host call of a plugin, or of one of its connections, whose\n" +
+			"ID 'wirehost conns' has. The lines are in the running host's log and show what the\n" +
+			"connections carry. A plugin has one trace: another takes its place.",
+		Example: "  wirehost plugin trace gopher/3\n  wirehost plugin trace gopher --off",
+		Args:    arguments("NAME or ID"),
+	}
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	off := cmd.Flags().Bool("off", false, "end the trace")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		name, _, one := strings.Cut(args[0], "/")
+		method, body := http.MethodPut, map[string]any{}
+		if one {
+			body["connection"] = args[0]
+		}
+		if *off {
+			method = http.MethodDelete
+		}
+		var p host.PluginInfo
+		if err := c.ask(cmd.Context(), method, "/v1/plugins/"+url.PathEscape(name)+"/trace", body, &p); err != nil {
+			return err
+		}
+		if *format == "json" {
+			return printJSON(a.stdout, p)
+		}
+		text := "nothing of " + name + " is traced"
+		if p.Trace != "" {
+			text = p.Trace + " is traced: see the host's log"
+		}
+		_, err = fmt.Fprintln(a.stdout, visible(text))
+		return err
 	}
 	return cmd
 }

@@ -40,6 +40,15 @@ func TestPluginCommands(t *testing.T) {
 		t.Errorf("found %+v, %v", conns, err)
 	}
 
+	matches(o.fine("plugin", "trace", "echo/1"), `^echo/1 is traced: see the host's log\n$`)
+	matches(o.fine("plugin", "list"), `(?m)^echo .* traced: echo/1$`)
+	exchange(t, c, "traced")
+	if e := p.await("abi"); !strings.Contains(e.text("call"), `"traced"`) {
+		t.Errorf("found %v, wanted the trace of what was sent", e)
+	}
+	matches(o.fine("plugin", "trace", "echo"), `^echo is traced: see the host's log\n$`)
+	matches(o.fine("plugin", "trace", "echo", "--off"), `^nothing of echo is traced\n$`)
+
 	matches(o.fine("plugin", "reload", "echo"), `^`+v1+` is unchanged\n$`)
 	v2 := matches(o.fine("plugin", "reload", "echo", "--force", "--wait"), `^(\S+) is active, before it `+v1+`: migrated 1\n$`)[1]
 	exchange(t, c, "after")
@@ -108,6 +117,10 @@ func TestPluginFaults(t *testing.T) {
 		{[]string{"plugin", "unload", "none", "--wait"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "reload", "../config"}, exitFailed, "wirehost: plugin ../config: not loaded\n"},
 		{[]string{"plugin", "reload", "a\x1b[2J"}, exitFailed, "wirehost: plugin a\\x1b[2J: not loaded\n"},
+		{[]string{"plugin", "trace", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
+		{[]string{"plugin", "trace", "m/7"}, exitFailed, "wirehost: connection m/7: no such connection\n"},
+		{[]string{"plugin", "trace", "m/x"}, exitFailed, "wirehost: connection: found \"m/x\", wanted a connection of this plugin, such as m/1\n"},
+		{[]string{"plugin", "trace"}, exitUsage, "wirehost: found no NAME or ID; see 'wirehost plugin trace --help'\n"},
 		{[]string{"plugin", "load", "m", good}, exitFailed, "wirehost: plugin m: loaded already\n" + running},
 		{[]string{"plugin", "load", "n", bad}, exitFailed, "wirehost: plugin n: module " + bad + ": export dataReceived: found none, wanted (i32, i32, i32)\n"},
 		{[]string{"plugin", "load", "n", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed, `wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, canary, limits, allow, listener; did you mean "limits"?` + "\n"},

@@ -53,6 +53,7 @@ func metrics() []metric {
 		{"wirehost_plugin_memory_bytes", "Linear memory of a plugin's instances.", gauge, plugin},
 		{"wirehost_plugin_memory_growths_refused_total", "Growths of a linear memory over limits.memory.", counter, plugin},
 		{"wirehost_plugin_traps_total", "Traps, by cause.", counter, []string{"plugin", "cause"}},
+		{"wirehost_plugin_slow_callbacks_total", "Callbacks that took over 10 ms.", counter, plugin},
 		{"wirehost_plugin_log_cut_bytes_total", "Bytes of a plugin's log that were cut: over limits.log_bytes.", counter, plugin},
 	}
 }
@@ -157,6 +158,7 @@ func pluginSamples(p host.PluginInfo) []sample {
 		{"wirehost_plugin_timers", float64(p.Timers), labels},
 		{"wirehost_plugin_memory_bytes", float64(p.Memory), labels},
 		{"wirehost_plugin_memory_growths_refused_total", float64(p.Growths), labels},
+		{"wirehost_plugin_slow_callbacks_total", float64(p.Callbacks.Slow), labels},
 		{"wirehost_plugin_log_cut_bytes_total", float64(p.Cut), labels},
 	}
 	versions := map[host.State]int{host.StateActive: 0, host.StateDraining: 0, host.StateStandby: 0}

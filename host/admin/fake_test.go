@@ -30,6 +30,7 @@ type fake struct {
 	loaded  config.Plugin
 	listens []config.Listener
 	forced  bool
+	traced  string        // conn, on
 	entered chan struct{} // where it is not nil, reload says here that it has begun
 	proceed chan struct{} // and waits for this
 }
@@ -132,6 +133,17 @@ func (f *fake) UsePlugin(_ context.Context, version string) (host.Outcome, error
 		return host.Outcome{}, fmt.Errorf("version %s: %w", version, host.ErrUnknown)
 	}
 	return host.Outcome{Plugin: "echo", Version: version}, f.fault()
+}
+
+func (f *fake) Trace(plugin string, conn int32, on bool) error {
+	if _, err := f.Plugin(plugin); err != nil {
+		return err
+	}
+	if conn > 3 {
+		return fmt.Errorf("connection %s/%d: %w", plugin, conn, host.ErrNoConnection)
+	}
+	f.traced = fmt.Sprint(conn, on)
+	return f.fault()
 }
 
 func (f *fake) ReloadConfig(context.Context) (host.Change, error) {

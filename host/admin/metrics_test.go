@@ -61,6 +61,7 @@ func TestMetrics(t *testing.T) {
 		`wirehost_plugin_memory_bytes{plugin="echo"} 131072`,
 		`wirehost_plugin_memory_growths_refused_total{plugin="echo"} 5`,
 		`wirehost_plugin_traps_total{cause="unreachable",plugin="echo"} 4`,
+		`wirehost_plugin_slow_callbacks_total{plugin="echo"} 2`,
 		`wirehost_plugin_log_cut_bytes_total{plugin="echo"} 6`,
 		`wirehost_callback_duration_seconds_bucket{plugin="echo",le="1e-05"} 100`,
 		`wirehost_callback_duration_seconds_bucket{plugin="echo",le="0.001"} 111`,

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/wirehost/wirehost/host"
@@ -31,6 +32,9 @@ type (
 	}
 	useRequest struct {
 		Version string `json:"version"`
+	}
+	traceRequest struct {
+		Connection string `json:"connection"` // its ID; "" = all of the plugin
 	}
 )
 
@@ -144,6 +148,39 @@ func (s *Server) usePlugin(w http.ResponseWriter, r *http.Request) (*answer, err
 		out, err := s.o.Host.UsePlugin(r.Context(), req.Version)
 		return s.changed("use", name, out, err)
 	})
+}
+
+func (s *Server) tracePlugin(w http.ResponseWriter, r *http.Request) (*answer, error) {
+	var req traceRequest
+	if err := s.body(w, r, &req); err != nil {
+		return nil, err
+	}
+	name := r.PathValue("name")
+	conn := int32(0)
+	if req.Connection != "" {
+		plugin, text, _ := strings.Cut(req.Connection, "/")
+		n, err := strconv.ParseInt(text, 10, 32)
+		if plugin != name || err != nil || n < 1 {
+			return nil, kindBadRequest.problem("connection: found %q, wanted a connection of this plugin, such as %s/1", req.Connection, name)
+		}
+		conn = int32(n)
+	}
+	return s.trace(name, conn, true)
+}
+
+func (s *Server) untracePlugin(_ http.ResponseWriter, r *http.Request) (*answer, error) {
+	return s.trace(r.PathValue("name"), 0, false)
+}
+
+func (s *Server) trace(name string, conn int32, on bool) (*answer, error) {
+	if err := s.o.Host.Trace(name, conn, on); err != nil {
+		return nil, err
+	}
+	info, err := s.o.Host.Plugin(name)
+	if err != nil {
+		return nil, err
+	}
+	return &answer{body: info, etag: info.Active}, nil
 }
 
 func (s *Server) body(w http.ResponseWriter, r *http.Request, into any) error {

@@ -41,7 +41,7 @@ var ( // never changed
 	kindForbidden   = kind{"forbidden", "The request may come from a web page", http.StatusForbidden}
 	kindNoRoute     = kind{"not-found", "There is nothing under this path", http.StatusNotFound}
 	kindMethod      = kind{"method-not-allowed", "The path does not take this method", http.StatusMethodNotAllowed}
-	kindUnknown     = kind{"unknown-plugin", "No such plugin is loaded", http.StatusNotFound}
+	kindUnknown     = kind{"unknown-plugin", "No such plugin or connection", http.StatusNotFound}
 	kindChanging    = kind{"changing", "Another change is under way", http.StatusConflict}
 	kindLoaded      = kind{"loaded", "The plugin is loaded already", http.StatusConflict}
 	kindOtherActive = kind{"version-mismatch", "Another version is active", http.StatusPreconditionFailed}
@@ -79,7 +79,7 @@ func problemOf(err error, other kind) *Problem {
 		k = kindChanging
 	case errors.Is(err, host.ErrLoaded):
 		k = kindLoaded
-	case errors.Is(err, host.ErrUnknown):
+	case errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNoConnection):
 		k = kindUnknown
 	case errors.Is(err, host.ErrNotRunning), errors.Is(err, context.Canceled):
 		k = kindNotRunning

@@ -38,6 +38,8 @@ func (s *Server) table() []route {
 		{method: "DELETE", path: "/v1/plugins/{name}", do: s.unloadPlugin},
 		{method: "POST", path: "/v1/plugins/{name}/reload", do: s.reloadPlugin},
 		{method: "POST", path: "/v1/plugins/{name}/use", do: s.usePlugin},
+		{method: "PUT", path: "/v1/plugins/{name}/trace", do: s.tracePlugin},
+		{method: "DELETE", path: "/v1/plugins/{name}/trace", do: s.untracePlugin},
 		{method: "GET", path: "/v1/connections", do: s.listConnections},
 		{method: "GET", path: "/v1/listeners", do: s.listListeners},
 		{method: "GET", path: "/v1/config", do: s.getConfig},

@@ -38,6 +38,7 @@ type Host interface {
 	UnloadPlugin(ctx context.Context, name string) (host.Change, error)
 	ReloadPlugin(ctx context.Context, name string, force bool) (host.Outcome, error)
 	UsePlugin(ctx context.Context, version string) (host.Outcome, error)
+	Trace(plugin string, conn int32, on bool) error
 	// ReloadConfig reads the configuration again, and goes over to it.
 	ReloadConfig(ctx context.Context) (host.Change, error)
 }

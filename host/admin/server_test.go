@@ -72,6 +72,17 @@ func TestExchanges(t *testing.T) {
 		{name: "use another's", what: "POST /v1/plugins/echo/use", body: `{"version":"line@000000000000"}`, code: 400, want: "wanted a version of this plugin"},
 		{name: "use nothing", what: "POST /v1/plugins/echo/use", code: 400},
 
+		{name: "trace", what: "PUT /v1/plugins/echo/trace", code: 200, want: `"name":"echo"`, header: `ETag: "echo@aaaaaaaaaaaa"`},
+		{name: "trace a connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/3"}`, code: 200},
+		{name: "trace no connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/4"}`, code: 404, want: "connection echo/4: no such connection"},
+		{name: "trace another's connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"line/1"}`, code: 400, want: "wanted a connection of this plugin, such as echo/1"},
+		{name: "trace what is no connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/0"}`, code: 400},
+		{name: "trace a number", what: "PUT /v1/plugins/echo/trace", body: `{"connection":3}`, code: 400, want: "connection: found number, wanted a string"},
+		{name: "trace none", what: "PUT /v1/plugins/none/trace", code: 404, want: "#unknown-plugin"},
+		{name: "trace at the end", what: "PUT /v1/plugins/echo/trace", err: host.ErrNotRunning, code: 503},
+		{name: "no trace", what: "DELETE /v1/plugins/echo/trace", code: 200},
+		{name: "no trace of none", what: "DELETE /v1/plugins/none/trace", code: 404},
+
 		{name: "unload", what: "DELETE /v1/plugins/echo", code: 200, want: `{"removed":["plugin echo"]}`},
 		{name: "unload none", what: "DELETE /v1/plugins/none", code: 404},
 		{name: "unload another", what: "DELETE /v1/plugins/echo", headers: []string{`If-Match: "echo@cccccccccccc"`}, code: 412},
@@ -166,6 +177,20 @@ func TestForce(t *testing.T) {
 		f := newFake()
 		if ask(t, New(Options{Host: f}), "POST /v1/plugins/echo/reload", body); f.forced != want {
 			t.Errorf("%s: found force %v", body, f.forced)
+		}
+	}
+}
+
+func TestTraceGivesTheConnection(t *testing.T) {
+	f := newFake()
+	s := New(Options{Host: f})
+	for _, tc := range []struct{ what, body, want string }{
+		{"PUT /v1/plugins/echo/trace", `{"connection":"echo/3"}`, "3 true"},
+		{"PUT /v1/plugins/echo/trace", `{}`, "0 true"},
+		{"DELETE /v1/plugins/echo/trace", "", "0 false"},
+	} {
+		if ask(t, s, tc.what, tc.body); f.traced != tc.want {
+			t.Errorf("%s %s: found %s, wanted %s", tc.what, tc.body, f.traced, tc.want)
 		}
 	}
 }
