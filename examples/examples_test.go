@@ -65,6 +65,7 @@ func build(t *testing.T, folder string) string {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, text)
 	}
+	precompile(t, folder, path)
 	built.paths[folder] = path
 	return path
 }
