@@ -40,12 +40,16 @@ func newDev(a *app) *cobra.Command {
 			}
 			signals := make(chan os.Signal, 4)
 			signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+			if !signal.Ignored(syscall.SIGHUP) { // nohup
+				signal.Notify(signals, syscall.SIGHUP) // the terminal has gone
+			}
 			defer signal.Stop(signals)
 			return d.run(signals)
 		},
 	}
 	cmd.Flags().StringVar(&build, "build", "make -s", "`COMMAND` that builds in DIR: words, without a shell")
 	cmd.Flags().DurationVar(&d.build.time, "build-timeout", buildTime, "end a build that takes longer than `TIME`")
+	cmd.Flags().BoolVar(&d.trace, "trace-abi", false, "log every callback and host call, with what connections carry")
 	cmd.Flags().StringVar(&d.listen, "listen", "tcp://"+projectAddress, "where DIR has no "+projectConfig+", listen on `ENDPOINT`")
 	return cmd
 }
@@ -56,6 +60,7 @@ type dev struct {
 	*app
 	build  builder
 	listen string
+	trace  bool
 	files  *tree
 	job    *job // nil = none is under way
 

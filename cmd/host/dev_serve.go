@@ -51,7 +51,11 @@ func (d *dev) take(ctx context.Context) error {
 
 // start makes the host.
 func (d *dev) start(ctx context.Context, cfg config.Config) error {
-	h := host.New(cfg, host.Options{Logger: d.logger(cfg.Log), Builtin: plugins.Builtin})
+	o := host.Options{Logger: d.logger(cfg.Log), Builtin: plugins.Builtin}
+	if d.trace {
+		o.Trace = moduleNames(cfg)
+	}
+	h := host.New(cfg, o)
 	if err := h.Start(ctx); err != nil {
 		return err
 	}

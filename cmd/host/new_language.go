@@ -34,7 +34,7 @@ type need struct {
 
 // languages are those that there is an SDK for.
 func languages() []language {
-	native := "tests the protocol natively, and the .wasm against echo.transcript"
+	native := "tests the protocol natively, and the .wasm against each .transcript"
 	return []language{
 		{
 			name: "go", title: "Go", main: "protocol.go", test: native, folder: "wirehost",

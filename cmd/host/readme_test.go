@@ -5,7 +5,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,9 +68,12 @@ func blocks(t *testing.T, page string) []block {
 // reader does what a page says, in a folder of its own that looks like a clone.
 type reader struct {
 	t    *testing.T
+	page string
 	dir  string // where the reader stands
 	env  string // a file with its variables
 	last []byte // what the last run block wrote
+
+	port string // that stands for 7009; "" = 7009
 
 	lines chan string              // what was started last writes them
 	talks map[string]*conversation // by command
@@ -98,7 +103,7 @@ func (r *reader) run(b block) {
 	cmd := r.command(b.text + "\nexport -p > \"$READER_ENV\"\npwd > \"$READER_ENV.pwd\"\n")
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		r.t.Fatalf("line %d: %v\n%s%s", b.line, err, out.Bytes(), errs.Bytes())
+		r.t.Fatalf("%s:%d: %v\n%s%s", r.page, b.line, err, out.Bytes(), errs.Bytes())
 	}
 	pwd, err := os.ReadFile(r.env + ".pwd")
 	if err != nil {
@@ -156,10 +161,10 @@ func (r *reader) await(b block, word string) {
 			case strings.Contains(line, word):
 				return
 			case !more:
-				r.t.Fatalf("line %d: ended without %q:\n%s", b.line, word, strings.Join(all, "\n"))
+				r.t.Fatalf("%s:%d: ended without %q:\n%s", r.page, b.line, word, strings.Join(all, "\n"))
 			}
 		case <-late:
-			r.t.Fatalf("line %d: no %q within 2 minutes:\n%s", b.line, word, strings.Join(all, "\n"))
+			r.t.Fatalf("%s:%d: no %q within 2 minutes:\n%s", r.page, b.line, word, strings.Join(all, "\n"))
 		}
 	}
 }
@@ -190,12 +195,12 @@ func (r *reader) talk(b block, command string) {
 	for line := range strings.Lines(b.text) {
 		if typed, ok := strings.CutPrefix(line, "> "); ok {
 			if _, err := io.WriteString(c.in, typed); err != nil {
-				r.t.Fatalf("line %d: %v", b.line, err)
+				r.t.Fatalf("%s:%d: %v", r.page, b.line, err)
 			}
 			continue
 		}
 		if got, err := c.out.ReadString('\n'); got != line {
-			r.t.Fatalf("line %d: answered %q (%v), and the page says %q", b.line, got, err, line)
+			r.t.Fatalf("%s:%d: answered %q (%v), and the page says %q", r.page, b.line, got, err, line)
 		}
 	}
 }
@@ -218,7 +223,7 @@ func (r *reader) do(b block) {
 		}
 	case "output":
 		if string(r.last) != b.text {
-			r.t.Errorf("line %d: wrote %q, and the page says %q", b.line, r.last, b.text)
+			r.t.Errorf("%s:%d: wrote %q, and the page says %q", r.page, b.line, r.last, b.text)
 		}
 	case "ci":
 		ci, err := os.ReadFile("../../.ci/run")
@@ -226,11 +231,11 @@ func (r *reader) do(b block) {
 			r.t.Fatal(err)
 		}
 		if !strings.Contains(string(ci), "\n"+b.text) {
-			r.t.Errorf("line %d: .ci/run does not call %q", b.line, b.text)
+			r.t.Errorf("%s:%d: .ci/run does not call %q", r.page, b.line, b.text)
 		}
 	case "":
 	default:
-		r.t.Fatalf("line %d: what is %q?", b.line, b.what)
+		r.t.Fatalf("%s:%d: what is %q?", r.page, b.line, b.what)
 	}
 }
 
@@ -239,9 +244,7 @@ func TestReadme(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and serves")
 	}
-	for _, name := range []string{"nc", "sh"} {
-		tool(t, name)
-	}
+	readersTools(t)
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -263,27 +266,126 @@ func TestReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := &reader{t: t, talks: map[string]*conversation{}, dir: clone, env: filepath.Join(t.TempDir(), "env")}
+	newReader(t, clone).follow(filepath.Join(root, "README.md"), 8)
+}
+
+// readersTools are what the pages' blocks call.
+func readersTools(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"nc", "sh"} {
+		tool(t, name)
+	}
+}
+
+func newReader(t *testing.T, dir string) *reader {
+	t.Helper()
+	r := &reader{t: t, talks: map[string]*conversation{}, dir: dir, env: filepath.Join(t.TempDir(), "env")}
 	if err := os.WriteFile(r.env, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(root, "README.md"))
+	return r
+}
+
+// follow does what a page says, at least so many blocks, and looks where its links
+// lead.
+func (r *reader) follow(page string, least int) {
+	r.t.Helper()
+	r.page = filepath.Base(filepath.Dir(page)) + "/" + filepath.Base(page)
+	text, err := os.ReadFile(page)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(string(text), -1) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(page), link[1])); err != nil {
+			r.t.Errorf("%s: a link leads nowhere: %v", r.page, err)
+		}
+	}
+	done := 0
+	for _, b := range blocks(r.t, page) {
+		if r.port != "" {
+			b.what = strings.ReplaceAll(b.what, "7009", r.port)
+			b.text = strings.ReplaceAll(b.text, "7009", r.port)
+		}
+		r.do(b)
+		if b.what != "" {
+			done++
+		}
+	}
+	if done < least {
+		r.t.Errorf("%s: only %d blocks were done", r.page, done)
+	}
+}
+
+// freePort is a port that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, link := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(string(page), -1) {
-		if _, err := os.Stat(filepath.Join(root, link[1])); err != nil {
-			t.Errorf("a link leads nowhere: %v", err)
-		}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err := errors.Join(err, l.Close()); err != nil {
+		t.Fatal(err)
 	}
-	ran := 0
-	for _, b := range blocks(t, filepath.Join(root, "README.md")) {
-		r.do(b)
-		if b.what != "" {
-			ran++
-		}
+	return port
+}
+
+// author is a reader of a page of the SDK: wirehost is on the PATH, and a project's
+// port is one that is free.
+func author(t *testing.T) *reader {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it builds and serves")
 	}
-	if ran < 8 {
-		t.Errorf("only %d blocks were done", ran)
+	readersTools(t)
+	bin, dir := t.TempDir(), t.TempDir()
+	if err := os.Symlink(binary, filepath.Join(bin, "wirehost")); err != nil {
+		t.Fatal(err)
 	}
+	r := newReader(t, dir)
+	r.port = freePort(t)
+	env := "export PATH=" + bin + ":$PATH GOPROXY=off GOFLAGS= WIREHOST_CACHE__DIR=" + cacheDir + "\n" +
+		"export WIREHOST_LISTENERS__0__ENDPOINT=tcp://127.0.0.1:" + r.port + "\n"
+	if err := os.WriteFile(r.env, []byte(env), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestLanguagePages does what the page of each language says. It names what has to
+// be installed as `new` does.
+func TestLanguagePages(t *testing.T) {
+	for _, l := range languages() {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			page, err := filepath.Abs("../../sdk/" + l.name + "/README.md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			words := strings.Join(strings.Fields(strings.ReplaceAll(string(text), "`", "")), " ")
+			for _, n := range l.needs {
+				for _, how := range strings.Split(n.install, ", or ") {
+					if !strings.Contains(words, how) {
+						t.Errorf("found no %q", how)
+					}
+				}
+			}
+			toolchain(t, l)
+			author(t).follow(page, 12)
+		})
+	}
+}
+
+// TestCookbook does what the cookbook says.
+func TestCookbook(t *testing.T) {
+	t.Parallel()
+	page, err := filepath.Abs("../../sdk/COOKBOOK.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	author(t).follow(page, 20)
 }
