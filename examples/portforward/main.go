@@ -91,7 +91,7 @@ func (p *incoming) SaveState() ([]byte, bool) { return p.AppendState(nil), true 
 
 // RestoreState reads what SaveState wrote.
 func (p *incoming) RestoreState(_ int32, state []byte) error {
-	_, err := p.LoadState(&p.factory.pairs, state)
+	_, err := p.LoadState(p, &p.factory.pairs, state)
 	return err
 }
 
@@ -100,7 +100,7 @@ func (p *outgoing) SaveState() ([]byte, bool) { return p.AppendState(nil), true 
 
 // RestoreState reads what SaveState wrote.
 func (p *outgoing) RestoreState(_ int32, state []byte) error {
-	_, err := p.LoadState(&p.factory.pairs, state)
+	_, err := p.LoadState(p, &p.factory.pairs, state)
 	return err
 }
 

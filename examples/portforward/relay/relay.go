@@ -13,6 +13,7 @@ import (
 // Side is one of the two: embed it in both protocols.
 type Side struct {
 	wirehost.Base
+	outer Protocol // that embeds it, once it was linked
 	other *Side
 }
 
@@ -27,16 +28,30 @@ type Protocol interface {
 
 // Link makes two sides know each other, so that when one ends the other does. One
 // of them may still be connecting. Nothing is forwarded before Join.
-func Link(a, b Protocol) { a.side().other, b.side().other = b.side(), a.side() }
+func Link(a, b Protocol) {
+	a.side().outer, b.side().outer = a, b
+	a.side().other, b.side().other = b.side(), a.side()
+}
 
-// Other tells whether the other side is there.
-func (s *Side) Other() bool { return s.other != nil }
+// Other is the other side's protocol, or nil.
+func (s *Side) Other() Protocol {
+	if s.other == nil {
+		return nil
+	}
+	return s.other.outer
+}
+
+// Unlink makes the two forget each other.
+func (s *Side) Unlink() { s.other.other, s.other = nil, nil }
 
 // Join begins to forward between linked sides that are both connected, and lets
 // the other one be read, which was paused until now. The reading of each is the
 // producer of the other's output: it pauses where that is not taken.
 func (s *Side) Join() error {
 	o := s.other
+	if o == nil {
+		return wirehost.ErrNoConnection
+	}
 	return errors.Join(
 		s.Transport.RegisterProducer(o.Transport.Reading(), true),
 		o.Transport.RegisterProducer(s.Transport.Reading(), true),
@@ -69,7 +84,7 @@ func (s *Side) ConnectionLost(reason wirehost.Reason) {
 	if o == nil {
 		return
 	}
-	s.other, o.other = nil, nil
+	s.Unlink()
 	_ = o.Transport.UnregisterProducer()
 	if reason == wirehost.Done {
 		_ = o.Transport.LoseConnection()
@@ -80,7 +95,7 @@ func (s *Side) ConnectionLost(reason wirehost.Reason) {
 
 // Pairs finds the other side again in a new version. The factory has one.
 type Pairs struct {
-	waiting map[int32]*Side // restored, by handle, before the other side was
+	waiting map[int32]Protocol // restored, by handle, before the other side was
 }
 
 // AppendState appends the side's part of a protocol's state to b.
@@ -94,8 +109,9 @@ func (s *Side) AppendState(b []byte) []byte {
 
 var errState = errors.New("state of a relay: found no handle") // never changed
 
-// LoadState is AppendState's inverse, for RestoreState. It returns what follows.
-func (s *Side) LoadState(pairs *Pairs, b []byte) (rest []byte, err error) {
+// LoadState is AppendState's inverse, for the RestoreState of p, which embeds s.
+// It returns what follows.
+func (s *Side) LoadState(p Protocol, pairs *Pairs, b []byte) (rest []byte, err error) {
 	handle, n := binary.Uvarint(b)
 	if n <= 0 || handle > 1<<31-1 {
 		return nil, errState
@@ -105,13 +121,13 @@ func (s *Side) LoadState(pairs *Pairs, b []byte) (rest []byte, err error) {
 	}
 	if o, ok := pairs.waiting[int32(handle)]; ok {
 		delete(pairs.waiting, int32(handle))
-		s.other, o.other = o, s
-		return b[n:], errors.Join(s.restoreProducer(), o.restoreProducer())
+		Link(p, o)
+		return b[n:], errors.Join(s.restoreProducer(), s.other.restoreProducer())
 	}
 	if pairs.waiting == nil {
-		pairs.waiting = map[int32]*Side{}
+		pairs.waiting = map[int32]Protocol{}
 	}
-	pairs.waiting[s.Transport.Handle()] = s
+	pairs.waiting[s.Transport.Handle()] = p
 	return b[n:], nil
 }
 

@@ -1,0 +1,103 @@
+package examples
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// serveSocks serves it, with private addresses allowed or not.
+func serveSocks(t *testing.T, private bool) *server {
+	t.Helper()
+	return serve(t, "socks", func(cfg *config.Config) {
+		p := cfg.Plugins["socks"]
+		p.Allow.Private = private
+		p.Config = map[string]any{"timeout": 10} // seconds
+		cfg.Plugins["socks"] = p
+	})
+}
+
+// web serves HTTP: what is sent to it comes back.
+func web(t *testing.T, addr string) (port string) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(addr, "0"))
+	if err != nil {
+		t.Skipf("no %s here: %v", addr, err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := w.Write(append([]byte("you sent "), body...)); err != nil {
+			t.Error(err)
+		}
+	}))
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	_, port, _ = net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// TestSocksCurl sends and gets 2 MiB in every way that curl has.
+func TestSocksCurl(t *testing.T) {
+	curl := tool(t, "curl", "curl")
+	s := serveSocks(t, true)
+	text := bytes.Repeat([]byte("0123456789abcde\n"), 1<<17)
+	for _, c := range []struct{ option, host string }{
+		{"--socks4", "127.0.0.1"},
+		{"--socks4a", "localhost"},
+		{"--socks5", "127.0.0.1"},
+		{"--socks5", "[::1]"},
+		{"--socks5-hostname", "localhost"},
+	} {
+		t.Run(c.option+" "+c.host, func(t *testing.T) {
+			addr := "127.0.0.1"
+			if c.host == "[::1]" {
+				addr = "::1"
+			}
+			url := "http://" + c.host + ":" + web(t, addr) + "/"
+			out := run(t, string(text), curl, "--silent", "--show-error", "--noproxy", "", c.option, s.addr["socks"], "--data-binary", "@-", url)
+			if want := "you sent " + string(text); out != want {
+				t.Errorf("found %d bytes, %.80q, wanted %d", len(out), out, len(want))
+			}
+		})
+	}
+}
+
+// TestSocksRefused: curl says what the proxy said.
+func TestSocksRefused(t *testing.T) {
+	curl := tool(t, "curl", "curl")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := l.Addr().String()
+	l.Close()
+	fails := func(s *server, want string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, curl, append([]string{"--silent", "--show-error", "--noproxy", ""}, args...)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v: found %v, %s wanted %q", args, err, out, want)
+		}
+	}
+	open, public := serveSocks(t, true), serveSocks(t, false)
+	fails(open, "(5)", "--socks5", open.addr["socks"], "http://"+closed)
+	fails(open, "(91)", "--socks4", open.addr["socks"], "http://"+closed)
+	fails(open, "(4)", "--socks5-hostname", open.addr["socks"], "http://nowhere.invalid")
+	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "169.254.169.254", "10.0.0.1"} {
+		fails(public, "(2)", "--socks5-hostname", public.addr["socks"], "http://"+host+":7")
+	}
+}
