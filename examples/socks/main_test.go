@@ -239,3 +239,42 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// A client may send all it has and its end at once; it is not read before the
+// target answers.
+func TestEndBeforeTarget(t *testing.T) {
+	s := start(t, sdktest.Options{})
+	in := s.Accept()
+	in.Send(ask4)
+	in.Send("GET /")
+	in.Finish()
+	if in.State()&wirehost.StatePaused == 0 {
+		t.Error("it is read while the target is being connected to")
+	}
+	out := outgoing(t, s)
+	out.Establish()
+	expect(t, out, "GET /")
+	out.Send("200")
+	out.Finish()
+	expect(t, in, yes4+"200")
+	expectEnd(t, in, wirehost.Done)
+}
+
+func TestRestoreRefused(t *testing.T) {
+	for state, want := range map[string]string{
+		"":                       "found no handle",
+		"\x00\x04\x05\x00\x00":   "found the number 4",
+		"\x00\x00\x06\x00\x00":   "found the number 6",
+		"\x00\x00\x05\x00\x02a":  "cut short",
+		"\x00\x00\x05\x00\x01ab": "found 1 bytes behind the state",
+	} {
+		s, err := sdktest.Start(&saved{[]byte(state)}, sdktest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Accept()
+		if err := s.Reload(&factory{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: found error %v, wanted %q", state, err, want)
+		}
+	}
+}
