@@ -24,6 +24,7 @@ type report struct {
 	SHA256    string     `json:"sha256"`
 	ABI       []int      `json:"abi"` // versions that it has a marker of
 	Toolchain string     `json:"toolchain,omitempty"`
+	SDK       string     `json:"sdk,omitempty"`
 	Producers []producer `json:"producers,omitempty"`
 	Memory    *memory    `json:"memory,omitempty"`
 	Items     []abi.Item `json:"items"`
@@ -88,7 +89,7 @@ func inspect(file string) (*report, error) {
 	d := m.Describe()
 	r := &report{
 		File: file, Bytes: len(b), SHA256: hex.EncodeToString(sum[:]), ABI: []int{},
-		Toolchain: m.Toolchain(), Items: abi.Check(d), Faults: []string{},
+		Toolchain: m.Toolchain(), SDK: m.SDK(), Items: abi.Check(d), Faults: []string{},
 	}
 	for _, p := range m.Producers() {
 		r.Producers = append(r.Producers, producer(p))
@@ -134,6 +135,7 @@ func (r *report) print(w io.Writer) error {
 	row("module", fmt.Sprintf("%s, %s", r.File, plural(r.Bytes, "byte")))
 	row("sha256", r.SHA256)
 	row("toolchain", orElse(r.Toolchain, "unknown"))
+	row("sdk", orElse(r.SDK, "unknown"))
 	row("abi", orElse(strings.Trim(fmt.Sprint(r.ABI), "[]"), "no marker"))
 	row("memory", r.Memory.String())
 	row("verdict", map[bool]string{true: "can be hosted", false: "can't be hosted: " + plural(len(r.Faults), "fault")}[r.OK])

@@ -107,7 +107,7 @@ func (l *language) project(name string) (map[string][]byte, error) {
 		}
 		files = inside
 	}
-	fill := strings.NewReplacer("@NAME@", name, "@LANGUAGE@", l.title, "@MAIN@", l.main, "@TEST@", l.test,
+	fill := strings.NewReplacer("@NAME@", name, "@SDK@", sdk.Version, "@LANGUAGE@", l.title, "@MAIN@", l.main, "@TEST@", l.test,
 		"@TOOLS@", l.tools(), "@FILES@", l.files(), "@CLANGS@", strings.Join(clangs(), " "))
 	for _, from := range []string{"common", l.name} {
 		root := path.Join("templates", from)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/host/wasmbin"
+	"github.com/wirehost/wirehost/sdk"
 )
 
 // toolchain skips a test whose language can't be built here, but in CI.
@@ -73,6 +74,13 @@ func TestNewBuilds(t *testing.T) {
 			}
 			for _, f := range abi.Validate(m.Describe()) {
 				t.Error(f)
+			}
+			made := map[string]string{"go": "Go go1.", "c": "clang", "rust": "rustc", "zig": "Zig 0.", "assemblyscript": "AssemblyScript"}[l.name]
+			if got := m.Toolchain(); made == "" || !strings.Contains(got, made) {
+				t.Errorf("inspect: found the toolchain %q, wanted %q", got, made)
+			}
+			if got := m.SDK(); got != l.title+" "+sdk.Version {
+				t.Errorf("inspect: found the SDK %q, wanted %s %s", got, l.title, sdk.Version)
 			}
 			inProject(t, dir, "make", "test")
 			inProject(t, dir, binary, "test", "hello.wasm", "echo.transcript")

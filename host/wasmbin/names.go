@@ -1,6 +1,8 @@
 package wasmbin
 
 import (
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -145,6 +147,10 @@ func (m *Module) Producers() []Producer {
 // Toolchain says in a few words what made the module, such as
 // "Rust 1.63.0, rustc 1.63.0"; "" where nothing tells.
 func (m *Module) Toolchain() string {
+	// Zig's producers section says C99; its debug information says what it is.
+	if zig := regexp.MustCompile(`zig (\d[^\x00]{0,40})\x00`).FindSubmatch(m.custom(".debug_str")); zig != nil {
+		return "Zig " + string(zig[1])
+	}
 	var parts []string
 	for _, field := range []string{"language", "processed-by", "sdk"} {
 		for _, p := range m.Producers() {
@@ -163,7 +169,13 @@ func (m *Module) Toolchain() string {
 // guessToolchain knows compilers that leave no producers section by what else
 // they leave.
 func (m *Module) guessToolchain() string {
+	sdk, _, _ := strings.Cut(m.SDK(), " ")
+	lib := func(name string) bool { return strings.HasPrefix(name, "~lib/") }
 	switch {
+	case sdk == "Zig": // stripped, it leaves nothing else
+		return sdk
+	case slices.ContainsFunc(slices.Collect(maps.Values(m.FunctionNames())), lib):
+		return "AssemblyScript"
 	case m.custom("go:buildid") != nil:
 		return "Go"
 	case m.custom("sourceMappingURL") != nil && m.exports("__new"), m.exports("__new") && m.exports("__pin"):
@@ -171,6 +183,25 @@ func (m *Module) guessToolchain() string {
 	}
 	return ""
 }
+
+// SDK says which of wirehost's SDKs the module was written with, and its version,
+// such as "C 0.1.0"; "" where nothing tells. It is the module's word, of any bytes.
+func (m *Module) SDK() string {
+	if own := m.custom("wirehost_sdk"); own != nil {
+		return string(own[:min(len(own), maxSDK)])
+	}
+	// Go's linker leaves the versions of modules in the data.
+	dependency := regexp.MustCompile(`\n(?:mod|dep)\tgithub\.com/wirehost/wirehost(?:/sdk/go)?\tv?(\S{1,64})[\t\n]`)
+	for i := range m.Data {
+		if found := dependency.FindSubmatch(m.Data[i].Init); found != nil {
+			return "Go " + string(found[1])
+		}
+	}
+	return ""
+}
+
+// maxSDK is how many bytes an SDK's name may have.
+const maxSDK = 64
 
 func (m *Module) exports(name string) bool {
 	return slices.ContainsFunc(m.Exports, func(e Export) bool { return e.Name == name })

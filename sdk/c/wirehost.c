@@ -11,6 +11,10 @@
 #define EXPORT(name)
 #endif
 
+#ifdef __wasm__ // what `wirehost inspect` shows
+__asm__(".section .custom_section.wirehost_sdk,\"\",@\n.ascii \"C 0.1.0\"\n");
+#endif
+
 // Imports: abi/ABI.md -----------------------------------------------------------
 
 typedef struct iovec {

@@ -30,6 +30,12 @@
 use std::cell::RefCell;
 use std::mem;
 
+// What `wirehost inspect` shows.
+#[cfg(target_arch = "wasm32")]
+#[link_section = "wirehost_sdk"]
+#[used]
+static SDK: [u8; 10] = *b"Rust 0.1.0";
+
 /// What the server answers a call with that it refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Status(pub i32);

@@ -55,6 +55,13 @@ const builtin = @import("builtin");
 
 const is_guest = builtin.target.cpu.arch.isWasm();
 
+comptime { // what `wirehost inspect` shows
+    if (is_guest) asm (
+        \\.section .custom_section.wirehost_sdk,"",@
+        \\.ascii "Zig 0.1.0"
+    );
+}
+
 /// Whose memory the SDK takes. In tests it finds leaks.
 pub const allocator: std.mem.Allocator = if (is_guest) std.heap.wasm_allocator else std.testing.allocator;
 
