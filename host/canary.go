@@ -66,9 +66,9 @@ func (r *replacement) canary(ctx context.Context) error {
 	if err := loops[0].CallFromThread(func() { loops[0].CallLater(cfg.For, func() { close(over) }) }); err != nil {
 		return err
 	}
-	p.log.Info("canary", "version", r.new.name, "connections", cfg.Connections, "for", cfg.For)
 	p.canary.Store(k)
-	err := k.wait(ctx, p.host.stopping, over)
+	p.log.Info("canary", "version", r.new.name, "connections", cfg.Connections, "for", cfg.For)
+	err := k.wait(ctx, over)
 	p.canary.Store(nil)
 	for n, l := range loops {
 		if s := k.slots[n]; s != nil {
@@ -89,14 +89,12 @@ func (r *replacement) canary(ctx context.Context) error {
 }
 
 // wait waits until the canary's time is over.
-func (k *canary) wait(ctx context.Context, stopping, over <-chan struct{}) error {
+func (k *canary) wait(ctx context.Context, over <-chan struct{}) error {
 	select {
 	case t := <-k.trap:
 		return t
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-stopping:
-		return ErrNotRunning
 	case <-over:
 	}
 	select { // both may have come

@@ -100,12 +100,16 @@ func (h *Host) reconfigure(ctx context.Context, edit func(config.Config) (config
 	if h.reactor == nil || h.ended {
 		return Change{}, ErrNotRunning
 	}
+	ctx, cancel := h.untilStopping(ctx)
+	defer cancel()
+	h.forgetUnloaded()
 	cfg, only, err := edit(h.cfg)
 	if err != nil {
 		return Change{}, err
 	}
 	r := &reconfiguration{h: h, cfg: cfg, only: only, plugins: map[string]*plugin{}}
-	r.out.NeedsBoot = needsBoot(h.cfg, r.cfg)
+	r.out.NeedsBoot = needsBoot(h.cfg, cfg)
+	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.Log.Format = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache, h.cfg.Log.Format
 	defer r.unlock()
 	if err := r.prepare(ctx); err != nil {
 		return Change{}, errors.Join(err, r.abandon())
@@ -133,9 +137,14 @@ func (r *reconfiguration) prepare(ctx context.Context) error {
 		errs = append(errs, r.preparePlugin(ctx, name, r.cfg.Plugins[name]))
 	}
 	for name, p := range r.h.plugins {
-		if _, stays := r.cfg.Plugins[name]; !stays {
-			r.removed = append(r.removed, p)
+		if _, stays := r.cfg.Plugins[name]; stays {
+			continue
 		}
+		if !p.changing.TryLock() {
+			errs = append(errs, fmt.Errorf("plugin %s: %w", name, ErrChanging))
+			continue
+		}
+		r.removed = append(r.removed, p)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -165,6 +174,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	}
 	plan, err := p.plan(ctx, cfg, false)
 	if err != nil {
+		p.try(nil)
 		p.changing.Unlock()
 		return err
 	}
@@ -225,8 +235,27 @@ func (r *reconfiguration) abandon() error {
 
 func (r *reconfiguration) unlock() {
 	for _, plan := range r.plans {
+		plan.p.try(nil)
 		plan.p.changing.Unlock()
 	}
+	for _, p := range r.removed {
+		p.changing.Unlock()
+	}
+}
+
+// forgetUnloaded lets go of the plugins of which nothing is left.
+func (h *Host) forgetUnloaded() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unloaded = slices.DeleteFunc(h.unloaded, func(p *plugin) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.replaced) > 0 {
+			return false
+		}
+		p.freeing.Wait() // it is short, and it ends before the engine does
+		return true
+	})
 }
 
 // commit does it. From here on only the end of the loops is an error.
@@ -255,7 +284,9 @@ func (r *reconfiguration) commit() (Change, error) {
 	}
 	for _, p := range r.removed {
 		p.unload()
+		h.mu.Lock()
 		h.unloaded = append(h.unloaded, p)
+		h.mu.Unlock()
 		r.out.Removed = append(r.out.Removed, "plugin "+p.name)
 	}
 	slices.Sort(r.out.Removed)
@@ -294,8 +325,9 @@ func (r *reconfiguration) commitListeners() error {
 }
 
 // unload lets the plugin's connections drain, and frees it when they have ended,
-// or its drain time is over.
+// or its drain time is over. p.changing is held.
 func (p *plugin) unload() {
+	p.over = true
 	for n, l := range p.host.reactor.Loops() {
 		// A loop that has ended has no slots in use.
 		_ = onLoop(l, func() {

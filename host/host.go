@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -53,8 +54,8 @@ type Host struct {
 
 	shape     sync.Mutex // held while plugins or listeners come or go
 	ended     bool       // under shape
-	unloaded  []*plugin  // under shape: they may have connections left
 	mu        sync.Mutex // of what follows; never held while a loop is waited for
+	unloaded  []*plugin  // they may have connections left
 	cfg       config.Config
 	plugins   map[string]*plugin
 	listeners []*listener
@@ -220,6 +221,7 @@ func pluginNames(cfg config.Config) []string {
 // load reads, checks and compiles a plugin's module. Any goroutine.
 func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) {
 	began := time.Now()
+	defer p.try(nil)
 	m, err := readModule(p.name, cfg, p.host.o.Builtin)
 	if err != nil {
 		return nil, err
@@ -403,6 +405,11 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	h.background.Wait()
+	for _, p := range h.snapshot() { // a change has no loops to lose, and no other begins
+		p.changing.Lock()
+		p.over = true
+		p.changing.Unlock()
+	}
 	h.log.Info("shutting down", "connections", h.reactor.Connections())
 	return h.end(ctx, h.reactor.Shutdown(ctx))
 }
@@ -412,14 +419,11 @@ func (h *Host) end(ctx context.Context, err error) error {
 	ctx = context.WithoutCancel(ctx)
 	h.ended = true
 	h.mu.Lock()
-	plugins := h.plugins
+	plugins := append(slices.Collect(maps.Values(h.plugins)), h.unloaded...)
 	h.plugins, h.listeners = map[string]*plugin{}, nil
 	h.mu.Unlock()
 	errs := []error{err}
 	for _, p := range plugins {
-		errs = append(errs, p.end(ctx))
-	}
-	for _, p := range h.unloaded {
 		errs = append(errs, p.end(ctx))
 	}
 	return errors.Join(append(errs, h.engine.close(ctx))...)

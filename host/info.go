@@ -39,7 +39,7 @@ type PluginInfo struct {
 type VersionInfo struct {
 	Name        string    `json:"name"`
 	State       State     `json:"state"`
-	Since       time.Time `json:"since"` // active or last active since then
+	Since       time.Time `json:"since"` // active or last active since then; where it was not, loaded since
 	SHA256      string    `json:"sha256"`
 	Instances   int       `json:"instances"`
 	Connections int       `json:"connections"`
@@ -100,7 +100,7 @@ func (h *Host) ReloadPlugin(ctx context.Context, name string, force bool) (Outco
 	if err != nil {
 		return Outcome{}, err
 	}
-	return p.reload(ctx, p.current().cfg, force)
+	return p.reload(ctx, force)
 }
 
 // UsePlugin goes back to a version NAME@HASH that is still loaded.
@@ -132,6 +132,10 @@ func (h *Host) snapshot() []*plugin {
 func (p *plugin) info() (PluginInfo, error) {
 	p.mu.Lock()
 	v := p.active
+	if v == nil {
+		p.mu.Unlock()
+		return PluginInfo{}, ErrNotRunning
+	}
 	info := PluginInfo{
 		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
 		Instances: int(p.instances.Load()), Growths: p.growthsRefused.Load(), Timers: p.timerHandles.count(), Cut: p.budget.cut(), Trace: p.traceText(),
@@ -139,7 +143,7 @@ func (p *plugin) info() (PluginInfo, error) {
 	if p.failure != nil {
 		info.Failure, info.FailedAt = clean([]byte(p.failure.Error())), &p.failedAt
 	}
-	versions := p.versions()
+	versions := p.listed()
 	slots := make([][]*slot, len(versions))
 	for n, v := range versions {
 		slots[n] = slices.Clone(v.slots)
@@ -190,13 +194,14 @@ func (s *slot) memory() (n uint64) {
 // turn of each loop.
 func (h *Host) Connections() ([]ConnInfo, error) {
 	var list []ConnInfo
-	h.shape.Lock()
-	plugins := append(h.snapshot(), h.unloaded...)
-	h.shape.Unlock()
+	plugins := h.snapshot()
+	h.mu.Lock()
+	plugins = append(plugins, h.unloaded...)
+	h.mu.Unlock()
 	for _, p := range plugins {
 		p.mu.Lock()
 		var slots []*slot
-		for _, v := range p.versions() {
+		for _, v := range p.listed() {
 			slots = append(slots, v.slots...)
 		}
 		p.mu.Unlock()

@@ -30,8 +30,10 @@ type plugin struct {
 	trace  atomic.Pointer[traced] // of new instances
 
 	changing sync.Mutex // held during a change; a second change is refused
+	over     bool       // under changing: the plugin is unloaded, or the host is ending
 	mu       sync.Mutex // of what follows
 	active   *version
+	trying   *version   // the one that a change prepares; nil = none
 	replaced []*version // those that are not freed yet, the oldest first
 	unloaded bool
 	failure  error // of the last change; nil where it went well

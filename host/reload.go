@@ -80,15 +80,15 @@ func (o *Outcome) keep(n int, why string) {
 	o.Kept[why] += n
 }
 
-// reload gives the plugin a new version, if its module or configuration has
-// changed, or force is set. On an error the version that was active stays so.
-func (p *plugin) reload(ctx context.Context, cfg config.Plugin, force bool) (Outcome, error) {
-	return p.change(func() (*replacement, error) { return p.plan(ctx, cfg, force) })
+// reload gives the plugin a new version, if its module has changed, or force is
+// set. On an error the version that was active stays so.
+func (p *plugin) reload(ctx context.Context, force bool) (Outcome, error) {
+	return p.change(ctx, func(ctx context.Context) (*replacement, error) { return p.plan(ctx, p.current().cfg, force) })
 }
 
 // use goes back to a version that is still loaded.
 func (p *plugin) use(ctx context.Context, name string) (Outcome, error) {
-	return p.change(func() (*replacement, error) {
+	return p.change(ctx, func(ctx context.Context) (*replacement, error) {
 		if name == p.current().name {
 			return p.unchanged(), nil
 		}
@@ -103,17 +103,46 @@ func (p *plugin) use(ctx context.Context, name string) (Outcome, error) {
 }
 
 // change makes one change of the plugin, if no other runs.
-func (p *plugin) change(plan func() (*replacement, error)) (Outcome, error) {
+func (p *plugin) change(ctx context.Context, plan func(context.Context) (*replacement, error)) (Outcome, error) {
 	if !p.changing.TryLock() {
 		return Outcome{}, fmt.Errorf("plugin %s: %w", p.name, ErrChanging)
 	}
 	defer p.changing.Unlock()
-	r, err := plan()
+	if p.over {
+		if _, err := p.host.plugin(p.name); err != nil {
+			return Outcome{}, err
+		}
+		return Outcome{}, ErrNotRunning
+	}
+	ctx, cancel := p.host.untilStopping(ctx)
+	defer cancel()
+	defer p.try(nil)
+	r, err := plan(ctx)
 	if err != nil {
 		p.failed(err)
 		return Outcome{}, err
 	}
 	return r.commit()
+}
+
+// untilStopping is a context for a change: the host's end ends it too.
+func (h *Host) untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-h.stopping:
+			cancel(ErrNotRunning)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// try has v listed beside the versions that serve, while it is prepared.
+func (p *plugin) try(v *version) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trying = v
 }
 
 // failed keeps why the last change failed, until one does not.
@@ -138,7 +167,6 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*repl
 	if err != nil {
 		return nil, err
 	}
-	v.name = p.freeName(v.name)
 	r := p.replacing(v)
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
@@ -157,8 +185,8 @@ func (p *plugin) current() *version {
 func (p *plugin) freeName(name string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	taken := map[string]bool{p.active.name: true}
-	for _, v := range p.replaced {
+	taken := map[string]bool{}
+	for _, v := range p.versions() {
 		taken[v.name] = true
 	}
 	free := name
@@ -261,7 +289,7 @@ func (r *replacement) prepare(ctx context.Context) error {
 		err = r.rehearse()
 	}
 	if err == nil {
-		err = ctx.Err()
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		err = fmt.Errorf("version %s failed, %s stays active: %w", r.new.name, r.old.name, err)
@@ -281,7 +309,7 @@ func (r *replacement) startFresh(ctx context.Context) error {
 			return err
 		}
 		r.fresh[n] = i
-		if err := ctx.Err(); err != nil {
+		if err := context.Cause(ctx); err != nil {
 			return err
 		}
 	}
@@ -342,8 +370,12 @@ func (r *replacement) moveLoop(n int, s *slot) error {
 		s.adopt(fresh)
 		return nil
 	}
-	moved := len(old.inst.conns)
-	if err := move(old.inst, fresh, s); err != nil {
+	from := old.inst
+	moved := len(from.conns)
+	if err := move(from, fresh, s); err != nil {
+		if from.dead != nil {
+			r.out.Dropped += moved
+		}
 		return err
 	}
 	s.inst = fresh

@@ -300,7 +300,7 @@ func TestUse(t *testing.T) {
 				if want == first {
 					out, err = p.use(context.Background(), first)
 				} else {
-					out, err = p.reload(context.Background(), p.current().cfg, true)
+					out, err = p.reload(context.Background(), true)
 				}
 				if err != nil || out.Version != want || out.Migrated != 1 {
 					t.Fatalf("%+v, %v, wanted %s", out, err, want)

@@ -134,6 +134,15 @@ func (p *plugin) versions() []*version {
 	return list
 }
 
+// listed are the versions to tell of, the active one last. p.mu is held.
+func (p *plugin) listed() []*version {
+	list := p.versions()
+	if p.trying != nil && !slices.Contains(list, p.trying) {
+		list = slices.Insert(list, 0, p.trying)
+	}
+	return list
+}
+
 // end frees all versions after the loops have ended: err is how that went.
 func (p *plugin) end(ctx context.Context) error {
 	p.mu.Lock()

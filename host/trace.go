@@ -39,7 +39,7 @@ func (h *Host) Trace(plugin string, conn int32, on bool) error {
 	p.trace.Store(t)
 	p.mu.Lock()
 	var slots []*slot
-	for _, v := range p.versions() {
+	for _, v := range p.listed() {
 		slots = append(slots, v.slots...)
 	}
 	p.mu.Unlock()

@@ -22,10 +22,12 @@ const (
 type State string
 
 const (
-	StateActive   State = "active"   // new connections go to it
-	StateDraining State = "draining" // replaced, and it has connections left
-	StateStandby  State = "standby"  // replaced and empty, kept for the way back
-	StateRetired  State = "retired"  // freed
+	StateLoading   State = "loading"   // being compiled
+	StateValidated State = "validated" // sound, and being tried: rehearsal and canary
+	StateActive    State = "active"    // new connections go to it
+	StateDraining  State = "draining"  // replaced, and it has connections left
+	StateStandby   State = "standby"   // replaced and empty, kept for the way back
+	StateRetired   State = "retired"   // freed
 )
 
 // version is one version of a plugin, compiled: a module and its configuration.
@@ -53,7 +55,7 @@ type version struct {
 
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
-	v := &version{plugin: p, name: p.name + "@" + m.hash(), cfg: cfg, mod: m}
+	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: p.host.wall()}
 	for e := range v.has {
 		v.has[e] = m.exports(exportNames[e])
 	}
@@ -67,6 +69,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 			return nil, err
 		}
 	}
+	p.try(v)
 	v.rt = p.host.engine.newRuntime(ctx)
 	if err := giveHostCalls(ctx, v.rt); err != nil {
 		return nil, errors.Join(err, v.rt.Close(ctx))
@@ -74,6 +77,9 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	if v.compiled, err = m.compile(ctx, p.host.engine, v.rt, binary, cfg.Limits.CompileTime); err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v.state = StateValidated
 	return v, nil
 }
 

@@ -161,7 +161,7 @@ func pluginSamples(p host.PluginInfo) []sample {
 		{"wirehost_plugin_slow_callbacks_total", float64(p.Callbacks.Slow), labels},
 		{"wirehost_plugin_log_cut_bytes_total", float64(p.Cut), labels},
 	}
-	versions := map[host.State]int{host.StateActive: 0, host.StateDraining: 0, host.StateStandby: 0}
+	versions := map[host.State]int{host.StateLoading: 0, host.StateValidated: 0, host.StateActive: 0, host.StateDraining: 0, host.StateStandby: 0}
 	for _, v := range p.Versions {
 		versions[v.State]++
 	}
