@@ -24,13 +24,13 @@ func Example() {
 	}
 	fmt.Println("ready:", h.Ready())
 
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", h.Listeners()[0].Port))
+	c, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(h.Listeners()[0].Port)})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Fprint(c, "hello")
-	c.(*net.TCPConn).CloseWrite()
+	c.CloseWrite()
 	answer, err := io.ReadAll(c)
 	fmt.Printf("%s %v\n", answer, err)
 	fmt.Println(h.Shutdown(ctx))

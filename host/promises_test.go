@@ -153,7 +153,7 @@ func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest
 		Dial: func() (net.Conn, error) { return net.DialTimeout(network, address, patience) },
 	}
 	if mem != nil {
-		server.Advance, server.LimitFDs = mem.Advance, mem.SetMaxFDs
+		server.Advance, server.LimitFDs = mem.AdvanceSettled, mem.SetMaxFDs
 		server.Dial = func() (net.Conn, error) {
 			p, err := mem.Dial(network, address)
 			if err != nil {

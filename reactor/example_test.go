@@ -55,13 +55,13 @@ func Example() {
 		return
 	}
 
-	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ln.Endpoint().Port))
+	c, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(ln.Endpoint().Port)})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Fprint(c, "hello")
-	c.(*net.TCPConn).CloseWrite()
+	c.CloseWrite()
 	answer, err := io.ReadAll(c)
 	fmt.Printf("%s %v\n", answer, err)
 	fmt.Println(r.Shutdown(context.Background()))

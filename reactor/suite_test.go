@@ -82,7 +82,7 @@ func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, server, cli
 		Dial:     func() (net.Conn, error) { return net.DialTimeout(network, address, 10*time.Second) },
 	}
 	if mem != nil {
-		s.Advance, s.LimitFDs = mem.Advance, mem.SetMaxFDs
+		s.Advance, s.LimitFDs = mem.AdvanceSettled, mem.SetMaxFDs
 		s.Dial = func() (net.Conn, error) {
 			p, err := mem.Dial(network, address)
 			if err != nil {

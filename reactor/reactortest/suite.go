@@ -48,7 +48,7 @@ type Server struct {
 	StopListening func() error
 	// Shutdown is Reactor.Shutdown.
 	Shutdown func(context.Context) error
-	// Advance turns the clock. It is nil where time passes by itself: then limits
+	// Advance turns the clock, and returns when every loop is at rest. It is nil where time passes by itself: then limits
 	// of time are short, and rows wait for what is to happen.
 	Advance func(time.Duration)
 	// LimitFDs has the system run out of descriptors at so many; 0 ends that.
