@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -182,6 +183,9 @@ func (d *dev) work(ctx context.Context) {
 	}
 	d.show(output)
 	if err != nil {
+		for _, missing := range d.missing() {
+			d.say("missing: %s", missing)
+		}
 		d.fail("build failed: %v", err)
 		return
 	}
@@ -192,6 +196,17 @@ func (d *dev) work(ctx context.Context) {
 		}
 		d.fail("not served")
 	}
+}
+
+// missing says what tools are not there for the language that the project looks to
+// be in.
+func (d *dev) missing() []string {
+	for _, l := range languages() {
+		if _, err := os.Stat(d.inDir(l.main)); err == nil {
+			return l.missing(exec.LookPath, outputOf)
+		}
+	}
+	return nil
 }
 
 // fail says that a job failed, and what that means for those who are connected.

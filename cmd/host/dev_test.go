@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -241,6 +242,27 @@ func TestDevBeginsBroken(t *testing.T) {
 	d.save("source.c", "good too")
 	d.await("x.wasm is what it was: x@")
 	d.interrupt()
+}
+
+// Where a build fails for want of a tool, dev says so.
+func TestDevSaysWhatIsMissing(t *testing.T) {
+	fails, err := exec.LookPath("false")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "protocol.c"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", "")
+	var out bytes.Buffer
+	d := &dev{app: &app{stdout: &out}, build: builder{dir: dir, words: []string{fails}}}
+	d.work(t.Context())
+	for _, want := range []string{"missing: make. Install it: ", "missing: clang with the target wasm32. Install it: apt-get", "build failed: exit status 1; nothing runs yet"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("found no %q in\n%s", want, out.String())
+		}
+	}
 }
 
 // A build that hangs is ended, with all that it has started, when its sources are
