@@ -1,10 +1,11 @@
 // What the server calls (abi/ABI.md). A project's entry file has
 //
 //	export * from "./exports";
-import { Level, Protocol, Reason, State, Transport, attach, detach, due, factory, find, leave, log, setSaving } from "./wirehost";
+import { Level, Protocol, Reason, State, Transport, aim, attach, detach, due, factory, find, leave, log, setSaving } from "./wirehost";
 
 const RECEIVE = 64 << 10;
 const received = new ArrayBuffer(RECEIVE); // the registered buffer
+const view = new Uint8Array(0); // what dataReceived gets
 let prefix: ArrayBuffer | null = null;
 let saved: Uint8Array | null = null; // read by the server after saveState
 let room: ArrayBuffer | null = null; // what restoreBuffer gave
@@ -52,42 +53,42 @@ export function buildProtocol(conn: i32): i32 {
 export function connectionMade(conn: i32): void {
   const t = expect(conn);
   t.pending = false;
-  t.protocol!.connectionMade();
+  t.protocol.connectionMade();
   leave();
 }
 
 export function dataReceived(conn: i32, ptr: usize, len: i32): void {
   const offset = <i32>(ptr - changetype<usize>(received));
-  expect(conn).protocol!.dataReceived(Uint8Array.wrap(received, offset, len));
+  expect(conn).protocol.dataReceived(aim(view, received, offset, len));
   leave();
 }
 
 export function connectionLost(conn: i32, reason: i32): void {
   const t = expect(conn);
   t.lost = true;
-  t.protocol!.connectionLost(<Reason>reason);
+  t.protocol.connectionLost(<Reason>reason);
   detach(t);
 }
 
 export function clientConnectionFailed(conn: i32, reason: i32): void {
   const t = expect(conn);
   t.lost = true;
-  t.protocol!.clientConnectionFailed(<Reason>reason);
+  t.protocol.clientConnectionFailed(<Reason>reason);
   detach(t);
 }
 
 export function readConnectionLost(conn: i32): void {
-  expect(conn).protocol!.readConnectionLost();
+  expect(conn).protocol.readConnectionLost();
   leave();
 }
 
 export function writeConnectionLost(conn: i32): void {
-  expect(conn).protocol!.writeConnectionLost();
+  expect(conn).protocol.writeConnectionLost();
   leave();
 }
 
 export function handshakeCompleted(conn: i32): void {
-  expect(conn).protocol!.handshakeCompleted();
+  expect(conn).protocol.handshakeCompleted();
   leave();
 }
 
@@ -95,13 +96,13 @@ export function handshakeCompleted(conn: i32): void {
 
 export function pauseProducing(conn: i32): void {
   const t = expect(conn);
-  if (t.producer) t.protocol!.pauseProducing();
+  if (t.producer) t.protocol.pauseProducing();
   leave();
 }
 
 export function resumeProducing(conn: i32): void {
   const t = expect(conn);
-  if (t.producer) t.protocol!.resumeProducing();
+  if (t.producer) t.protocol.resumeProducing();
   leave();
 }
 
@@ -109,7 +110,7 @@ export function stopProducing(conn: i32): void {
   const t = expect(conn);
   const wanted = t.producer;
   t.producer = false;
-  if (wanted) t.protocol!.stopProducing();
+  if (wanted) t.protocol.stopProducing();
   leave();
 }
 
@@ -124,7 +125,7 @@ export function stateVersion(): i32 {
 
 export function saveState(conn: i32): u64 {
   setSaving(true);
-  const state = conn == 0 ? factory().saveState() : expect(conn).protocol!.saveState();
+  const state = conn == 0 ? factory().saveState() : expect(conn).protocol.saveState();
   setSaving(false);
   saved = state;
   return state ? pack(state.dataStart, state.byteLength) : u64.MAX_VALUE;
@@ -143,7 +144,7 @@ export function restoreState(conn: i32, version: i32, ptr: usize, len: i32): i32
   room = null;
   const restored = conn == 0 ? factory().restoreState(version, state) : restore(conn, version, state);
   leave();
-  if (!restored) log(Level.Error, "restoreState: no protocol for the connection, or refused");
+  if (!restored) log(Level.Error, "restoreState: no protocol, or refused");
   return restored ? 0 : 1;
 }
 

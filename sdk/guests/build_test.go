@@ -9,13 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// The guests that every language has. Everything calls all that its SDK has, and
-// is only looked at.
+// The guests that a language can have. Everything calls all that its SDK has, and is
+// only looked at.
 const (
 	bareEcho     = "bare_echo" // on the bare ABI, without the SDK
 	echo         = "echo"
@@ -27,7 +28,7 @@ const (
 // A language is an SDK and how its guests are built.
 type language struct {
 	name   string
-	guests []string       // sources, but for everything
+	guests []string       // sources
 	most   map[string]int // bytes of a guest's .wasm
 	// version names the toolchain; an error says what is missing, and how to
 	// install it.
@@ -40,8 +41,16 @@ type language struct {
 }
 
 func languages() []language {
-	usual := []string{bareEcho, echo, lineReceiver, counter}
+	usual := []string{bareEcho, echo, lineReceiver, counter, everything}
 	return []language{
+		{
+			name: "AssemblyScript", dir: "../assemblyscript", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 10 << 10},
+			version: func() (string, error) {
+				version, err := output(installASC, asc(), "--version")
+				return "asc " + strings.TrimPrefix(version, "Version "), err
+			},
+			build: buildAssemblyScript,
+		},
 		{
 			name: "C", dir: "../c", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 8 << 10},
 			version: func() (string, error) {
@@ -65,6 +74,25 @@ func languages() []language {
 			build: buildZig, native: nativeZig,
 		},
 	}
+}
+
+// with lists the languages that have a guest.
+func with(guest string) []language {
+	return slices.DeleteFunc(languages(), func(l language) bool { return !slices.Contains(l.guests, guest) })
+}
+
+const installASC = "npm install -g assemblyscript@0.28.20, or set ASC to an asc"
+
+// asc is AssemblyScript's compiler.
+func asc() string {
+	if program := os.Getenv("ASC"); program != "" {
+		return program
+	}
+	return "asc"
+}
+
+func buildAssemblyScript(guest, out string) *exec.Cmd {
+	return exec.Command(asc(), "guests/"+guest+".ts", "-o", out, "-O3", "--shrinkLevel", "2", "--noAssert", "--use", "abort=")
 }
 
 func buildC(guest, out string) *exec.Cmd {
@@ -205,10 +233,10 @@ func build(t testing.TB, l language, guest string) string {
 	return out
 }
 
-// available lists the languages that can be built here.
-func available(t testing.TB) []language {
+// available lists the languages that have a guest and can be built here.
+func available(t testing.TB, guest string) []language {
 	var list []language
-	for _, l := range languages() {
+	for _, l := range with(guest) {
 		if _, err := l.version(); err == nil || os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
 			list = append(list, l)
 		} else {

@@ -66,7 +66,7 @@ func say(t testing.TB, c net.Conn, text, want string) {
 // A running plugin goes from each language to each other one. Its connections
 // stay, the count goes on, and so does a delimiter of which half has come.
 func TestMigrateCounter(t *testing.T) {
-	list := available(t)
+	list := available(t, counter)
 	if len(list) < 2 {
 		t.Skip("fewer than two languages")
 	}

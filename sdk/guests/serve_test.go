@@ -111,8 +111,8 @@ var isolations = []string{"connection", "loop", "shared"}
 // The last words of a peer that closes its writing side are answered.
 func TestEcho(t *testing.T) {
 	inputs := []string{"x", "two\r\nlines\r\n", "\x00\xff\x80", strings.Repeat("0123456789abcdef", 20000)}
-	for _, l := range languages() {
-		for _, guest := range []string{bareEcho, echo} {
+	for _, guest := range []string{bareEcho, echo} {
+		for _, l := range with(guest) {
 			for _, isolation := range isolations {
 				t.Run(l.name+"/"+guest+"/"+isolation, func(t *testing.T) {
 					s := serve(t, config.Plugin{Module: build(t, l, guest), Isolation: isolation})
@@ -159,7 +159,7 @@ func lineCases() []lineCase {
 }
 
 func TestLines(t *testing.T) {
-	for _, l := range languages() {
+	for _, l := range with(lineReceiver) {
 		for _, c := range lineCases() {
 			t.Run(l.name+"/"+c.name, func(t *testing.T) {
 				s := serve(t, config.Plugin{Module: build(t, l, lineReceiver), Config: c.config})
@@ -175,7 +175,7 @@ func TestLines(t *testing.T) {
 
 // A guest refuses a configuration that it doesn't understand.
 func TestConfigRefused(t *testing.T) {
-	for _, l := range languages() {
+	for _, l := range with(lineReceiver) {
 		t.Run(l.name, func(t *testing.T) {
 			p := config.Plugin{Module: build(t, l, lineReceiver)}
 			s := serve(t, p)
@@ -195,7 +195,7 @@ func TestConfigRefused(t *testing.T) {
 }
 
 func TestCounter(t *testing.T) {
-	for _, l := range languages() {
+	for _, l := range with(counter) {
 		t.Run(l.name, func(t *testing.T) {
 			s := serve(t, config.Plugin{Module: build(t, l, counter)})
 			const input = "a\r\n\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\nhalf"

@@ -1,0 +1,86 @@
+// everything calls all that the SDK has, so that a test holds it against the ABI. It is
+// not meant to run.
+import {
+  Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver, NetstringReceiver,
+  Protocol, Transport, callLater, cancel, connect, find, log, register, reset, restoreCall, seconds,
+} from "../wirehost";
+export * from "../exports";
+
+class Later extends DelayedCall {
+  call(): void {}
+}
+
+class Lines extends LineReceiver {
+  lineReceived(line: Uint8Array): void {
+    this.setRawMode();
+    this.setLineMode();
+    this.clearLineBuffer();
+    this.sendLine(line);
+    all(this.transport);
+  }
+}
+
+class Netstrings extends NetstringReceiver {
+  stringReceived(s: Uint8Array): void {
+    this.sendString(s);
+  }
+}
+
+class Bytes extends Int8Receiver {
+  stringReceived(s: Uint8Array): void {
+    this.sendString(s);
+  }
+}
+
+class Shorts extends Int16Receiver {
+  stringReceived(s: Uint8Array): void {
+    this.sendString(s);
+  }
+}
+
+class Longs extends Int32Receiver {
+  stringReceived(s: Uint8Array): void {
+    this.sendString(s);
+  }
+}
+
+function all(t: Transport): void {
+  t.writeText("x");
+  t.flush();
+  t.loseWriteConnection();
+  t.pauseProducing();
+  t.resumeProducing();
+  t.registerProducer(true);
+  t.unregisterProducer();
+  t.setTimeout(t.state());
+  log(Level.Info, t.peer + t.host + t.reasonText + t.negotiatedProtocol);
+  t.setTcpNoDelay(true);
+  t.setTcpKeepAlive(true);
+  t.startTLS();
+  const der = t.peerCertificate;
+  if (der) t.write(der);
+  t.callLater(1);
+  reset(callLater(1, new Later()), 2);
+  cancel(restoreCall(1, new Later()));
+  if (seconds() > 1) connect("tcp://127.0.0.1:1", 1, new Netstrings());
+  if (find(t.handle)) t.abortConnection();
+}
+
+class Everything extends Factory {
+  startFactory(): bool {
+    return new Config().finish();
+  }
+
+  buildProtocol(t: Transport): Protocol | null {
+    if (t.handle % 4 == 1) return new Bytes();
+    if (t.handle % 4 == 2) return new Shorts();
+    if (t.handle % 4 == 3) return new Longs();
+    return new Lines();
+  }
+
+  buildClientProtocol(t: Transport): Protocol | null {
+    return new Netstrings();
+  }
+}
+
+register(new Everything());
