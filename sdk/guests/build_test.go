@@ -66,6 +66,14 @@ func languages() []language {
 			version: versionRust, build: buildRust, native: nativeRust,
 		},
 		{
+			name: "WAT", dir: "../wat", guests: []string{bareEcho}, most: map[string]int{bareEcho: 2 << 10},
+			version: func() (string, error) {
+				version, err := output("apt-get install wabt", "wat2wasm", "--version")
+				return "wabt " + version, err
+			},
+			build: func(_, out string) *exec.Cmd { return exec.Command("wat2wasm", "echo.wat", "-o", out) },
+		},
+		{
 			name: "Zig", dir: "../zig", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 8 << 10},
 			version: func() (string, error) {
 				version, err := output("pip install ziglang", "python3", "-m", "ziglang", "version")
@@ -172,11 +180,29 @@ func output(install, program string, args ...string) (string, error) {
 	return strings.TrimSpace(line), nil
 }
 
-// built remembers what was built: tests share it.
+// built remembers what was built, and with what: tests share it.
 var built struct {
 	sync.Mutex
-	dir string
-	all map[string]string
+	dir        string
+	all        map[string]bool // by path
+	toolchains map[string]toolchain
+}
+
+// A toolchain is what there is to build a language with.
+type toolchain struct {
+	version string
+	err     error
+}
+
+func toolchainOf(l language) toolchain {
+	built.Lock()
+	defer built.Unlock()
+	found, ok := built.toolchains[l.name]
+	if !ok {
+		found.version, found.err = l.version()
+		built.toolchains[l.name] = found
+	}
+	return found
 }
 
 func TestMain(m *testing.M) {
@@ -196,32 +222,28 @@ func run(m *testing.M) int {
 		}
 		defer os.RemoveAll(dir)
 	}
-	built.dir, built.all = dir, map[string]string{}
+	built.dir, built.all, built.toolchains = dir, map[string]bool{}, map[string]toolchain{}
 	return m.Run()
 }
 
-// toolchain skips a test whose language can't be built here, but in CI.
-func toolchain(t testing.TB, l language) string {
+// need skips a test whose language can't be built here, but in CI.
+func need(t testing.TB, l language) {
 	t.Helper()
-	version, err := l.version()
-	switch {
-	case err == nil:
-		return version
-	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1":
+	if err := toolchainOf(l).err; err != nil && os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
 		t.Fatal(err)
+	} else if err != nil {
+		t.Skip(err)
 	}
-	t.Skip(err)
-	return ""
 }
 
 // build gives the path of a guest's .wasm.
 func build(t testing.TB, l language, guest string) string {
 	t.Helper()
-	toolchain(t, l)
+	need(t, l)
 	built.Lock()
 	defer built.Unlock()
 	out := filepath.Join(built.dir, strings.ToLower(l.name)+"_"+guest+".wasm")
-	if built.all[out] != "" {
+	if built.all[out] {
 		return out
 	}
 	cmd := l.build(guest, out)
@@ -229,7 +251,7 @@ func build(t testing.TB, l language, guest string) string {
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, text)
 	}
-	built.all[out] = guest
+	built.all[out] = true
 	return out
 }
 
@@ -237,7 +259,7 @@ func build(t testing.TB, l language, guest string) string {
 func available(t testing.TB, guest string) []language {
 	var list []language
 	for _, l := range with(guest) {
-		if _, err := l.version(); err == nil || os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
+		if err := toolchainOf(l).err; err == nil || os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
 			list = append(list, l)
 		} else {
 			t.Logf("%s: %v", l.name, err)

@@ -105,7 +105,7 @@ func TestNative(t *testing.T) {
 			continue
 		}
 		t.Run(l.name, func(t *testing.T) {
-			toolchain(t, l)
+			need(t, l)
 			for _, cmd := range l.native(t.TempDir()) {
 				cmd.Dir = l.dir
 				if text, err := cmd.CombinedOutput(); err != nil {
