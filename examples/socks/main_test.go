@@ -266,7 +266,7 @@ func TestRestoreRefused(t *testing.T) {
 		"\x00\x04\x05\x00\x00":   "found the number 4",
 		"\x00\x00\x06\x00\x00":   "found the number 6",
 		"\x00\x00\x05\x00\x02a":  "cut short",
-		"\x00\x00\x05\x00\x01ab": "found 1 bytes behind the state",
+		"\x00\x00\x05\x00\x01ab": "found more behind the end",
 	} {
 		s, err := sdktest.Start(&saved{[]byte(state)}, sdktest.Options{})
 		if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/wirehost/wirehost/examples/internal/state"
@@ -44,7 +43,7 @@ func (p *client) RestoreState(version int32, saved []byte) error {
 	case r.Err != nil:
 		return r.Err
 	case len(r.Rest) > 0:
-		return fmt.Errorf("found %d bytes behind the state", len(r.Rest))
+		return state.ErrLong
 	}
 	if timer > 0 {
 		p.deadline = p.Reactor().RestoreCall(int32(timer), p.tooLate)

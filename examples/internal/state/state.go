@@ -11,6 +11,9 @@ import (
 // ErrShort says that a state ends before all of it was there.
 var ErrShort = errors.New("found a state that is cut short")
 
+// ErrLong says that a state goes on where it should end.
+var ErrLong = errors.New("found more behind the end of the state")
+
 // AppendBytes appends s with its length in front.
 func AppendBytes[S []byte | string](b []byte, s S) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
