@@ -293,8 +293,8 @@ func TestHTTPDeadlines(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			conn := s.dial(t, "http")
 			begin := time.Now()
+			conn := s.dial(t, "http")
 			conn.send(c.text)
 			conn.rest()
 			if took := time.Since(begin); took < c.least {
@@ -321,7 +321,14 @@ func TestHTTPReload(t *testing.T) {
 	if len(body) != 10_000_000 {
 		t.Errorf("found %d bytes on the old version", len(body))
 	}
-	s.untilPlugin(t, "one version", func(p host.PluginInfo) bool { return len(p.Versions) == 1 })
+	s.untilPlugin(t, "nothing left of the old version", func(p host.PluginInfo) bool {
+		for _, v := range p.Versions {
+			if v.State != host.StateActive && v.Connections+v.Instances > 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // TestHTTPIsolation: an instance of one connection ends with it, although it
