@@ -300,6 +300,7 @@ struct wh_conn {
 	entry e;
 	const wh_protocol *protocol;
 	void *state; // of state_size bytes
+	void *data;  // of wh_set_data
 	timer *timers;
 	framer framer;
 	int32_t error; // of the last sending at the end of a callback
@@ -338,6 +339,8 @@ static wh_conn *expect(int32_t handle) {
 wh_conn *wh_find(int32_t handle) { return (wh_conn *)find(&conns, handle); }
 int32_t wh_handle(const wh_conn *c) { return c->e.handle; }
 void *wh_conn_state(wh_conn *c) { return c->state; }
+void wh_set_data(wh_conn *c, void *data) { c->data = data; }
+void *wh_data(const wh_conn *c) { return c->data; }
 bool wh_disconnecting(const wh_conn *c) { return c->closing || c->lost; }
 
 int32_t wh_log_bytes(wh_level level, const void *p, size_t n) { return wh_import_emit(level, p, n); }
@@ -572,6 +575,8 @@ static void end(wh_conn *c) {
 	while (c->timers != NULL)
 		wh_cancel(c->timers->e.handle);
 	leave();
+	if (c->protocol != NULL && c->protocol->ended != NULL)
+		c->protocol->ended(c);
 	discard(&conns, c->e.handle);
 	wh_buf_free(&c->framer.held);
 	wh_free(c->state);

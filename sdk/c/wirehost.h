@@ -1,6 +1,6 @@
-// wirehost.h: the SDK for protocols in C and C++ that run inside the wirehost
-// server. Copy it and wirehost.c into a project; they need nothing else, not
-// even a C library. It speaks in the words of Twisted:
+// wirehost.h: the SDK for protocols in C that run inside the wirehost server; for
+// those in C++ see wirehost.hpp. Copy it and wirehost.c into a project; they need
+// nothing else, not even a C library. It speaks in the words of Twisted:
 //
 //	#include "wirehost.h"
 //
@@ -116,6 +116,10 @@ typedef struct wh_protocol {
 	void (*line_length_exceeded)(wh_conn *c, const uint8_t *held, size_t n); // NULL closes
 	void (*string_received)(wh_conn *c, const uint8_t *s, size_t n);
 	void (*length_limit_exceeded)(wh_conn *c, uint32_t length); // closes when it returns
+
+	// Last of all, after connection_lost, client_connection_failed or a refused
+	// restore_state: frees what the state points to.
+	void (*ended)(wh_conn *c);
 } wh_protocol;
 
 // The factory builds the protocols of connections. Each function may be NULL
@@ -177,6 +181,10 @@ int32_t wh_get_peer_certificate(wh_conn *c, uint8_t *buf, size_t cap);
 int32_t wh_negotiated_protocol(wh_conn *c, char *buf, size_t cap);
 
 void *wh_conn_state(wh_conn *c); // state_size bytes, owned by the connection
+// A pointer of the plugin's own, which the connection keeps; NULL at first. Unlike
+// the state it is there in build_protocol.
+void wh_set_data(wh_conn *c, void *data);
+void *wh_data(const wh_conn *c);
 int32_t wh_handle(const wh_conn *c);
 wh_conn *wh_find(int32_t handle); // NULL: it has ended
 

@@ -15,6 +15,10 @@
 
 #include "wirehost.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { WHT_CONNS = 64, WHT_TIMERS = 64 };
 
 typedef struct wht_conn {
@@ -82,7 +86,7 @@ static inline int32_t wht_accept(void) {
 static inline void wht_send(int32_t h, const void *p, size_t n) {
 	wht_conn *c = wht_at(h);
 	if (n > 0 && !c->ended) {
-		uint8_t *copy = malloc(n); // ends with the callback, as in the server
+		uint8_t *copy = (uint8_t *)malloc(n); // ends with the callback, as in the server
 		memcpy(copy, p, n);
 		wh_export_data_received(h, copy, n);
 		free(copy);
@@ -268,5 +272,9 @@ int32_t wh_import_emit(int32_t level, const void *p, size_t n) {
 		fprintf(stderr, "%d %.*s\n", level, (int)n, (const char *)p);
 	return 0;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -53,13 +53,12 @@ func languages() []language {
 		},
 		{
 			name: "C", dir: "../c", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 8 << 10},
-			version: func() (string, error) {
-				if err := found("wasm-ld-19", "apt-get install lld-19"); err != nil {
-					return "", err
-				}
-				return output("apt-get install clang-19", "clang-19", "--version")
-			},
+			version: versionC,
 			build: buildC, native: nativeC,
+		},
+		{
+			name: "C++", dir: "../c", guests: []string{echo, lineReceiver, counter, everything}, most: map[string]int{echo: 8 << 10},
+			version: versionC, build: buildCPP, native: nativeCPP,
 		},
 		{
 			name: "Rust", dir: "../rust", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 24 << 10},
@@ -103,6 +102,13 @@ func buildAssemblyScript(guest, out string) *exec.Cmd {
 	return exec.Command(asc(), "guests/"+guest+".ts", "-o", out, "-O3", "--shrinkLevel", "2", "--noAssert", "--use", "abort=")
 }
 
+func versionC() (string, error) {
+	if err := found("wasm-ld-19", "apt-get install lld-19"); err != nil {
+		return "", err
+	}
+	return output("apt-get install clang-19", "clang-19", "--version")
+}
+
 func buildC(guest, out string) *exec.Cmd {
 	args := []string{"--target=wasm32", "-Os", "-nostdlib", "-mbulk-memory", "-Wall", "-Wextra", "-Werror",
 		"-Wl,--no-entry", "-Wl,--stack-first", "-o", out, "guests/" + guest + ".c"}
@@ -116,6 +122,20 @@ func nativeC(dir string) []*exec.Cmd {
 	test := filepath.Join(dir, "selftest")
 	return []*exec.Cmd{
 		exec.Command("clang-19", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-o", test, "selftest.c", "wirehost.c"),
+		exec.Command(test),
+	}
+}
+
+func buildCPP(guest, out string) *exec.Cmd {
+	return exec.Command("clang-19", "--target=wasm32", "-Os", "-nostdlib", "-mbulk-memory", "-fno-exceptions", "-fno-rtti",
+		"-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, "guests/"+guest+".cpp", "wirehost.c")
+}
+
+func nativeCPP(dir string) []*exec.Cmd {
+	test := filepath.Join(dir, "selftest")
+	return []*exec.Cmd{
+		exec.Command("clang-19", "-g", "-O1", "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Werror", "-o", test,
+			"selftest.cpp", "wirehost.c"),
 		exec.Command(test),
 	}
 }

@@ -1,0 +1,111 @@
+// Tests of wirehost.hpp, natively:
+//
+//	clang -o selftest selftest.cpp wirehost.c && ./selftest
+#include "wirehost_test.h"
+
+#include "wirehost.hpp"
+
+using namespace wirehost;
+
+static int failures, alive; // protocols
+
+#define CHECK(what) ((what) ? (void)0 : (failures++, (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what)))
+
+template <class Base> struct Counted : Base {
+	Counted() { alive++; }
+	~Counted() override { alive--; }
+};
+
+struct Lines : Counted<LineReceiver> {
+	char told = 0;
+	wh_reason why = WH_DONE;
+
+	void connectionMade() override { setMaxLength(5); }
+	void lineReceived(Bytes line) override {
+		sendLine(line);
+		if (line.size() == 3 && line[0] == 'r')
+			setRawMode();
+		if (line.size() == 5 && line[0] == 't')
+			transport.callLater(10, &told);
+	}
+	void rawDataReceived(Bytes data) override {
+		transport.write("raw:");
+		transport.write(data.first(1));
+		setLineMode(data.from(1));
+	}
+	void delayedCall(void *arg) override {
+		CHECK(arg == &told);
+		transport.write("due");
+	}
+	bool saveState(Buffer &out) override {
+		wh_framer_save(transport.conn(), &out);
+		return true;
+	}
+	bool restoreState(int32_t version, Bytes state) override {
+		return version == 1 && wh_framer_restore(transport.conn(), state.p, state.n) == (ptrdiff_t)state.n;
+	}
+};
+
+struct Strings : Counted<Int8Receiver> {
+	void stringReceived(Bytes s) override { sendString(s); }
+	void clientConnectionFailed(wh_reason why) override { CHECK(why == WH_REFUSED); }
+};
+
+struct Plain : Counted<Protocol> {
+	void dataReceived(Bytes data) override { transport.write(data); }
+};
+
+static int32_t number; // of connections
+
+struct Builder : Factory {
+	static constexpr int32_t stateVersion = 7;
+	Protocol *buildProtocol(Transport t) override {
+		char peer[64];
+		CHECK(t.getPeer(peer, sizeof peer) > 0);
+		switch (++number % 4) {
+		case 0: return nullptr;
+		case 1: return new Plain;
+		case 2: return new Strings;
+		default: return new Lines;
+		}
+	}
+};
+
+WIREHOST_FACTORY(Builder)
+
+extern "C" int32_t wh_export_state_version();
+
+int main() {
+	CHECK(wht_start("") == 0 && wh_export_state_version() == 7);
+
+	int32_t plain = wht_accept(), strings = wht_accept(), lines = wht_accept();
+	CHECK(wht_accept() == 0 && alive == 3);
+	wht_send_text(plain, "x");
+	wht_send_text(strings, "\3ab");
+	wht_send_text(strings, "c");
+	CHECK(wht_wrote(plain, "x") && wht_wrote(strings, "\3abc"));
+	Transport kept(wh_find(plain));
+	wht_finish(plain); // readConnectionLost closes
+	CHECK(alive == 2 && kept.conn() == nullptr && kept.write("late") == WH_ENOCONN && kept.disconnecting());
+
+	wht_send_text(lines, "a\r\nraw\r\n1b\r\ntimer\r\nhal");
+	wht_advance(10);
+	CHECK(wht_wrote(lines, "a\r\nraw\r\nraw:1b\r\ntimer\r\ndue"));
+	number = 2;
+	int32_t moved = wht_reload(lines, 1);
+	CHECK(moved > 0 && alive == 3);
+	wht_send_text(moved, "f\r\n");
+	CHECK(wht_wrote(moved, "half\r\n"));
+	number = 2;
+	CHECK(wht_reload(lines, 2) == 0 && alive == 3); // refused: deleted
+	wht_send_text(lines, "12345678");
+	CHECK(wht_at(lines)->ended && alive == 2); // too long a line
+
+	CHECK(connect("tcp://192.0.2.3:25", 0, new Strings) == WH_OK && alive == 3);
+	wh_export_client_connection_failed(wht.conn_count, WH_REFUSED);
+	CHECK(alive == 2);
+	wht_reset();
+	CHECK(alive == 0);
+	printf("%d failures\n", failures);
+	return failures > 0;
+}
