@@ -195,6 +195,25 @@ func TestOutcomeText(t *testing.T) {
 	}
 }
 
+// The columns go on below a version's line, which has fewer cells, and no line
+// ends in blanks.
+func TestPrintPlugins(t *testing.T) {
+	var b strings.Builder
+	err := printPlugins(&b, []host.PluginInfo{
+		{Name: "a", State: "active", Active: "a@1", Isolation: "loop", Module: "m.wasm", Failure: "bad", Trace: "a/1",
+			Versions: []host.VersionInfo{{Name: "a@1", State: host.StateActive}, {Name: "a@22222222", State: host.StateStandby, Connections: 1}}},
+		{Name: "b", State: "active", Active: "b@1", Isolation: "connection", Memory: 1 << 20, Module: "builtin:echo"},
+	})
+	want := `NAME  STATE    VERSION     ISOLATION   CONNS  INSTANCES  MEMORY    TRAPS  MODULE        NOTE
+a     active   a@1         loop        0      0          0 B       0      m.wasm        the last change failed: bad; traced: a/1
+      standby  a@22222222              1      0
+b     active   b@1         connection  0      0          1024 KiB  0      builtin:echo
+`
+	if err != nil || b.String() != want {
+		t.Errorf("found\n%s%v\nwanted\n%s", b.String(), err, want)
+	}
+}
+
 func TestSectionOf(t *testing.T) {
 	wd, err := os.Getwd()
 	if err != nil {
