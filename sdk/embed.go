@@ -11,11 +11,12 @@ import (
 )
 
 // Version is that of the SDKs' sources. C, Rust and Zig leave it in a module, in a
-// section wirehost_sdk; a project in Go requires it.
+// section wirehost_sdk, and AssemblyScript in its data; a project in Go requires it.
 const Version = "0.1.0"
 
 // The patterns can't leave tests out; Files does.
 //
+//go:embed assemblyscript/*.ts
 //go:embed c/wirehost.c c/wirehost.h c/wirehost_test.h
 //go:embed go/*.go go/*/*.go
 //go:embed rust/wirehost.rs

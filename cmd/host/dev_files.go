@@ -43,7 +43,7 @@ var sources = []string{ // never changed
 }
 
 // products are endings of files that a build or an editor makes; they never count.
-var products = []string{".wasm", ".o", ".a", ".so", ".d", ".tmp", ".swp", ".swx", "~"} // never changed
+var products = []string{".wasm", ".o", ".a", ".so", ".d", ".tmp", ".swp", ".swx", "~", "package-lock.json"} // never changed
 
 // productFolders are names of folders that builds and package tools fill.
 var productFolders = []string{"node_modules", "target", "build", "dist", "zig-out"} // never changed

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -68,13 +69,22 @@ func (a *app) newProject(l *language, name string) error {
 		fmt.Fprintf(&b, "Missing: %s\n", missing)
 	}
 	fmt.Fprintf(&b, "Made %s, a protocol in %s: %s.\n", name+string(filepath.Separator), l.title, plural(len(files), "file"))
+	where := "" // make finds wirehost
+	if path := self(); path != "wirehost" {
+		where = " WIREHOST=" + path
+	}
+	commands := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, line := range [][2]string{
 		{"make -C " + name, "build " + name + ".wasm"},
+		{"make -C " + name + " test" + where, "test it"},
 		{self() + " serve --config " + filepath.Join(name, projectConfig), "serve it"},
 		{"echo hello | nc -N " + strings.Replace(projectAddress, ":", " ", 1), "try it, from another terminal"},
 		{self() + " dev " + name, "serve it, and build and reload it at each save"},
 	} {
-		fmt.Fprintf(&b, "  %-44s # %s\n", line[0], line[1])
+		fmt.Fprintf(commands, "  %s\t# %s\n", line[0], line[1]) // Flush has its error
+	}
+	if err := commands.Flush(); err != nil {
+		return err
 	}
 	_, err = io.WriteString(a.stdout, b.String())
 	return err

@@ -67,6 +67,13 @@ func languages() []language {
 				install: "pip install ziglang, or https://ziglang.org/download/"}},
 			table: [][2]string{{"protocol.zig", "the protocol, and its tests"}, {"wirehost.zig", "the SDK"}},
 		},
+		{
+			name: "assemblyscript", title: "AssemblyScript", main: "protocol.ts", test: "tests the .wasm against each .transcript",
+			needs: []need{{what: "asc, or npm, which fetches it", programs: []string{"asc", "npm"},
+				install: "https://nodejs.org, or apt-get install npm, or npm install -g assemblyscript"}},
+			table: [][2]string{{"protocol.ts", "the protocol"}, {"wirehost.ts", "the SDK: what there is to call"}, {"exports.ts", "the SDK: what the server calls"},
+				{"package.json", "for npm"}, {"tsconfig.json", "for editors"}},
+		},
 	}
 }
 

@@ -18,6 +18,9 @@ import (
 func toolchain(t *testing.T, l language) {
 	t.Helper()
 	missing := l.missing(exec.LookPath, outputOf)
+	if _, err := exec.LookPath("asc"); err != nil && l.name == "assemblyscript" && os.Getenv("ASC") == "" { // no test fetches it
+		missing = append(missing, "asc. Install it: npm install -g assemblyscript, or set ASC")
+	}
 	switch {
 	case len(missing) == 0:
 	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "":
@@ -100,6 +103,7 @@ func TestNewNamesTraps(t *testing.T) {
 		{"c", "wh_write(", "__builtin_trap(); wh_write(", []string{"wasm.received(i32,i32,i32)"}},
 		{"rust", "let _ = t.write", "panic!(\"oh no\"); #[allow(unreachable_code)] let _ = t.write", []string{"panicked at src/lib.rs:15: oh no", "Echo", "data_received"}},
 		{"zig", "try t.write", "if (data.len > 0) @panic(\"oh no\"); try t.write", []string{`text="oh no"`, "protocol.Factory).dataReceived"}},
+		{"assemblyscript", "this.transport.write", "if (data.length > 0) throw new Error(\"oh no\"); this.transport.write", []string{"oh no (protocol.ts:12:", "exports/dataReceived"}},
 	} {
 		t.Run(c.lang, func(t *testing.T) {
 			t.Parallel()

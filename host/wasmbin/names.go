@@ -1,6 +1,7 @@
 package wasmbin
 
 import (
+	"bytes"
 	"maps"
 	"regexp"
 	"slices"
@@ -172,7 +173,7 @@ func (m *Module) guessToolchain() string {
 	sdk, _, _ := strings.Cut(m.SDK(), " ")
 	lib := func(name string) bool { return strings.HasPrefix(name, "~lib/") }
 	switch {
-	case sdk == "Zig": // stripped, it leaves nothing else
+	case sdk == "Zig", sdk == "AssemblyScript": // stripped, they leave nothing else
 		return sdk
 	case slices.ContainsFunc(slices.Collect(maps.Values(m.FunctionNames())), lib):
 		return "AssemblyScript"
@@ -187,12 +188,18 @@ func (m *Module) guessToolchain() string {
 // SDK says which of wirehost's SDKs the module was written with, and its version,
 // such as "C 0.1.0"; "" where nothing tells. It is the module's word, of any bytes.
 func (m *Module) SDK() string {
-	if own := m.custom("wirehost_sdk"); own != nil {
-		return string(own[:min(len(own), maxSDK)])
+	if name := m.custom("wirehost_sdk"); name != nil {
+		return string(name[:min(len(name), maxSDK)])
 	}
-	// Go's linker leaves the versions of modules in the data.
+	// In AssemblyScript there are no sections of one's own, but there is data. In Go's
+	// the linker leaves the versions of modules.
+	const own = "wirehost_sdk:"
 	dependency := regexp.MustCompile(`\n(?:mod|dep)\tgithub\.com/wirehost/wirehost(?:/sdk/go)?\tv?(\S{1,64})[\t\n]`)
 	for i := range m.Data {
+		_, after, found := bytes.Cut(m.Data[i].Init, []byte(own))
+		if name, _, ended := bytes.Cut(after, []byte("\n")); found && ended && len(name) <= maxSDK {
+			return string(name)
+		}
 		if found := dependency.FindSubmatch(m.Data[i].Init); found != nil {
 			return "Go " + string(found[1])
 		}

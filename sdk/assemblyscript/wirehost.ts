@@ -31,6 +31,12 @@
 //
 // A function that can fail returns a negative Status; 0 or a count otherwise.
 
+// What `wirehost inspect` shows: wirehost_sdk:AssemblyScript 0.1.0, and a line end.
+memory.data<u8>([
+  119, 105, 114, 101, 104, 111, 115, 116, 95, 115, 100, 107, 58, 65, 115, 115, 101,
+  109, 98, 108, 121, 83, 99, 114, 105, 112, 116, 32, 48, 46, 49, 46, 48, 10,
+]);
+
 export namespace Status {
   export const OK = 0;
   export const NO_CONNECTION = -1; // no such connection, or it has ended
