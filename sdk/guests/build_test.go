@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type language struct {
 	// native gives the commands of the SDK's own tests; dir is for what they make.
 	native func(dir string) []*exec.Cmd
 	dir    string // of the SDK, from this folder
+	wasi   bool   // its runtime imports WASI
 }
 
 func languages() []language {
@@ -54,11 +56,16 @@ func languages() []language {
 		{
 			name: "C", dir: "../c", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 8 << 10},
 			version: versionC,
-			build: buildC, native: nativeC,
+			build:   buildC, native: nativeC,
 		},
 		{
 			name: "C++", dir: "../c", guests: []string{echo, lineReceiver, counter, everything}, most: map[string]int{echo: 8 << 10},
 			version: versionC, build: buildCPP, native: nativeCPP,
+		},
+		{
+			name: "Go", dir: "../go", guests: guestsOfGo(), wasi: true,
+			version: func() (string, error) { return runtime.Version(), nil },
+			build:   buildGo,
 		},
 		{
 			name: "Rust", dir: "../rust", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 24 << 10},
@@ -140,6 +147,26 @@ func nativeCPP(dir string) []*exec.Cmd {
 	}
 }
 
+// guestsOfGo are those that no other package runs: package plugins and package
+// conformance have echo and linereceiver, and a guest in Go takes the host long to
+// compile under the race detector. The table has them all.
+func guestsOfGo() []string {
+	if *table != "" {
+		return []string{echo, lineReceiver, counter, everything}
+	}
+	return []string{counter, everything}
+}
+
+func buildGo(guest, out string) *exec.Cmd {
+	source := map[string]string{
+		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
+		counter: "../guests/testdata/counter", everything: "./testdata/everything",
+	}[guest]
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "GOFLAGS=", "GOEXPERIMENT=")
+	return cmd
+}
+
 const installRust = "rustup target add wasm32-unknown-unknown, or apt-get install rustc libstd-rust-dev-wasm32"
 
 func versionRust() (string, error) {
@@ -175,6 +202,21 @@ func zig(args ...string) *exec.Cmd {
 func buildZig(guest, out string) *exec.Cmd {
 	return zig("build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fno-entry", "-rdynamic", "-fstrip",
 		"-femit-bin="+out, "--dep", "wirehost", "-Mroot=guests/"+guest+".zig", "-Mwirehost=wirehost.zig")
+}
+
+// oldestRust is the version that the SDK is held to, Debian 12's.
+const oldestRust = "1.63"
+
+// oldestRustc gives the command of a rustc of the oldest version, and the error says how
+// to install one.
+func oldestRustc() ([]string, error) {
+	for _, command := range [][]string{{"rustc"}, {"rustup", "run", oldestRust, "rustc"}} {
+		version, err := output("", command[0], append(command[1:], "--version")...)
+		if err == nil && strings.HasPrefix(version, "rustc "+oldestRust+".") {
+			return command, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no rustc %s: rustup toolchain install %[1]s --profile minimal --target wasm32-unknown-unknown", oldestRust)
 }
 
 func nativeZig(string) []*exec.Cmd { return []*exec.Cmd{zig("test", "selftest.zig")} }
@@ -243,7 +285,14 @@ func run(m *testing.M) int {
 		defer os.RemoveAll(dir)
 	}
 	built.dir, built.all, built.toolchains = dir, map[string]bool{}, map[string]toolchain{}
-	return m.Run()
+	status := m.Run()
+	if *table != "" {
+		if err := writeTable(*table); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return status
 }
 
 // need skips a test whose language can't be built here, but in CI.
@@ -256,13 +305,17 @@ func need(t testing.TB, l language) {
 	}
 }
 
+func (l language) path(guest string) string {
+	return filepath.Join(built.dir, strings.ToLower(l.name)+"_"+guest+".wasm")
+}
+
 // build gives the path of a guest's .wasm.
 func build(t testing.TB, l language, guest string) string {
 	t.Helper()
 	need(t, l)
 	built.Lock()
 	defer built.Unlock()
-	out := filepath.Join(built.dir, strings.ToLower(l.name)+"_"+guest+".wasm")
+	out := l.path(guest)
 	if built.all[out] {
 		return out
 	}

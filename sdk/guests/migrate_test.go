@@ -75,7 +75,15 @@ func TestMigrateCounter(t *testing.T) {
 			s := serve(t, config.Plugin{Module: build(t, list[0], counter), Isolation: isolation})
 			a, b := dial(t, s.addr), dial(t, s.addr)
 			say(t, b, "\r\n\r\n", "1\r\n2\r\n")
-			for n, at := range tour(len(list)) {
+			var at int
+			defer func() {
+				if t.Failed() {
+					count(columnMoves, list[at], false)
+				}
+			}()
+			for n, to := range tour(len(list)) {
+				from := at
+				at = to
 				if n > 0 {
 					s.use(t, build(t, list[at], counter), 2)
 					say(t, a, "\nx", fmt.Sprintf("%d\r\n", 2*n))
@@ -84,6 +92,8 @@ func TestMigrateCounter(t *testing.T) {
 				say(t, b, "\r\n", fmt.Sprintf("%d\r\n", n+3))
 				if n > 0 {
 					t.Logf("%s", list[at].name)
+					count(columnMoves, list[from], true)
+					count(columnMoves, list[at], true)
 				}
 			}
 		})

@@ -161,7 +161,7 @@ func lineCases() []lineCase {
 func TestLines(t *testing.T) {
 	for _, l := range with(lineReceiver) {
 		for _, c := range lineCases() {
-			t.Run(l.name+"/"+c.name, func(t *testing.T) {
+			passed := t.Run(l.name+"/"+c.name, func(t *testing.T) {
 				s := serve(t, config.Plugin{Module: build(t, l, lineReceiver), Config: c.config})
 				for _, pieces := range cuts(c.input) {
 					if found := exchange(t, s.addr, c.closes, pieces...); found != c.want {
@@ -169,6 +169,7 @@ func TestLines(t *testing.T) {
 					}
 				}
 			})
+			count(columnLines, l, passed)
 		}
 	}
 }
