@@ -65,6 +65,9 @@ type dev struct {
 	files  *tree
 	job    *job // nil = none is under way
 
+	building bool               // the job's build has not ended
+	ended    chan chan struct{} // a job says that its build has ended; obey closes what it sends
+
 	served // the job's
 }
 
@@ -91,6 +94,7 @@ func (d *dev) run(signals <-chan os.Signal) error {
 		return err
 	}
 	defer d.files.close()
+	d.ended = make(chan chan struct{})
 	d.begin()
 	d.obey(signals)
 	if d.job != nil {
@@ -123,7 +127,7 @@ func (d *dev) obey(signals <-chan os.Signal) {
 			quiet.Reset(saveQuiet)
 		case <-quiet.C:
 			first = time.Time{}
-			changed, err := d.files.look(d.job != nil)
+			changed, err := d.files.look(d.building)
 			if err != nil {
 				d.say("%v", err)
 			}
@@ -137,16 +141,27 @@ func (d *dev) obey(signals <-chan os.Signal) {
 			}
 			again = true
 			d.job.cancel(errNewer)
+		case adopted := <-d.ended:
+			d.adopt()
+			close(adopted)
 		case <-d.done():
 			d.job = nil
-			if err := d.files.adopt(); err != nil {
-				d.say("%v", err)
+			if d.building { // it was cut short
+				d.adopt()
 			}
 			if again {
 				again = false
 				d.begin()
 			}
 		}
+	}
+}
+
+// adopt takes what the build has written for its own.
+func (d *dev) adopt() {
+	d.building = false
+	if err := d.files.adopt(); err != nil {
+		d.say("%v", err)
 	}
 }
 
@@ -162,7 +177,7 @@ func (d *dev) done() <-chan struct{} {
 func (d *dev) begin() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	j := &job{cancel: cancel, done: make(chan struct{})}
-	d.job = j
+	d.job, d.building = j, true
 	go func() {
 		defer close(j.done)
 		defer cancel(nil)
@@ -175,6 +190,7 @@ func (d *dev) work(ctx context.Context) {
 	d.say("building: %s", d.build)
 	began := time.Now()
 	output, err := d.build.run(ctx)
+	d.built(ctx) // before anything is said: what is saved from then on counts
 	if ctx.Err() != nil {
 		if errors.Is(context.Cause(ctx), errNewer) {
 			d.say("build ended: %v", errNewer)
@@ -195,6 +211,16 @@ func (d *dev) work(ctx context.Context) {
 			d.say("%s", line)
 		}
 		d.fail("not served")
+	}
+}
+
+// built waits until obey has taken what the build wrote for its own, or ctx is done.
+func (d *dev) built(ctx context.Context) {
+	adopted := make(chan struct{})
+	select {
+	case d.ended <- adopted:
+		<-adopted
+	case <-ctx.Done():
 	}
 }
 

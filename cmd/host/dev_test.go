@@ -256,7 +256,8 @@ func TestDevSaysWhatIsMissing(t *testing.T) {
 	}
 	t.Setenv("PATH", "")
 	var out bytes.Buffer
-	d := &dev{app: &app{stdout: &out}, build: builder{dir: dir, words: []string{fails}}}
+	d := &dev{app: &app{stdout: &out}, build: builder{dir: dir, words: []string{fails}}, ended: make(chan chan struct{})}
+	go func() { close(<-d.ended) }()
 	d.work(t.Context())
 	for _, want := range []string{"missing: make. Install it: ", "missing: clang with the target wasm32. Install it: apt-get", "build failed: exit status 1; nothing runs yet"} {
 		if !strings.Contains(out.String(), want) {
@@ -341,6 +342,31 @@ func TestDevBadInput(t *testing.T) {
 			t.Errorf("%q: found %+v", c.args, got)
 		}
 	}
+}
+
+// What is saved while a build's result is being served counts, whatever it is. Here
+// the start of a host waits for a module that is a pipe.
+func TestDevSavedWhileServing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "x.wasm")
+	for _, err := range []error{
+		syscall.Mkfifo(pipe, 0o600),
+		os.WriteFile(filepath.Join(dir, "data"), []byte("1"), 0o600),
+		os.WriteFile(filepath.Join(dir, "Makefile"), []byte("all:\n"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := develop(t, dir, "--listen=tcp://127.0.0.1:0")
+	d.await("built in") // and now it reads the pipe
+	d.save("data", "2")
+	d.await("changed: data")
+	if err := os.WriteFile(pipe, []byte("no module"), 0o600); err != nil { // it goes on, and builds again
+		t.Fatal(err)
+	}
+	d.await("building")
 }
 
 // What a build and an editor make are no changes, and what people write is.

@@ -76,6 +76,7 @@ type reader struct {
 	port string // that stands for 7009; "" = 7009
 
 	lines chan string              // what was started last writes them
+	said  []string                 // those that were read
 	talks map[string]*conversation // by command
 }
 
@@ -137,7 +138,7 @@ func (r *reader) start(b block, word string) {
 		}
 	}()
 	r.t.Cleanup(func() { r.end(cmd, ended) })
-	r.lines = lines
+	r.lines, r.said = lines, nil
 	r.await(b, word)
 }
 
@@ -152,19 +153,18 @@ func (r *reader) end(cmd *exec.Cmd, ended <-chan struct{}) {
 func (r *reader) await(b block, word string) {
 	r.t.Helper()
 	late := time.After(2 * time.Minute)
-	var all []string
 	for {
 		select {
 		case line, more := <-r.lines:
-			all = append(all, line)
+			r.said = append(r.said, line)
 			switch {
 			case strings.Contains(line, word):
 				return
 			case !more:
-				r.t.Fatalf("%s:%d: ended without %q:\n%s", r.page, b.line, word, strings.Join(all, "\n"))
+				r.t.Fatalf("%s:%d: ended without %q:\n%s", r.page, b.line, word, strings.Join(r.said, "\n"))
 			}
 		case <-late:
-			r.t.Fatalf("%s:%d: no %q within 2 minutes:\n%s", r.page, b.line, word, strings.Join(all, "\n"))
+			r.t.Fatalf("%s:%d: no %q within 2 minutes:\n%s", r.page, b.line, word, strings.Join(r.said, "\n"))
 		}
 	}
 }
