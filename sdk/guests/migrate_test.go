@@ -54,6 +54,9 @@ func (s *server) use(t testing.TB, module string, connections int) {
 
 func say(t testing.TB, c net.Conn, text, want string) {
 	t.Helper()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}

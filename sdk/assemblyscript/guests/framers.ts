@@ -1,0 +1,135 @@
+// framers shows the receivers of strings, timers and client connections to the SDK's
+// test. Each string is answered with a line `<STRING>`; "pause" pauses for a moment,
+// and "call ENDPOINT" sends a string there and answers what comes back.
+import { Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, NetstringReceiver } from "../wirehost";
+import { Protocol, Reader, Reason, StringReceiver, Transport, Writer, callLater, cancel, connect, digits, find, register } from "../wirehost";
+export * from "../exports";
+
+class Resume extends DelayedCall {
+  constructor(private t: Transport) {
+    super();
+  }
+
+  call(): void {
+    this.t.writeText("[due]");
+    this.t.resumeProducing();
+  }
+}
+
+/** Calls another and tells one of our own what it heard. */
+class Caller extends Protocol {
+  constructor(private handle: i32) {
+    super();
+  }
+
+  private tell(what: string): void {
+    const t = find(this.handle);
+    if (t) t.writeText(what);
+  }
+
+  connectionMade(): void {
+    this.transport.writeText("2:hi,");
+    this.transport.loseWriteConnection();
+  }
+
+  dataReceived(data: Uint8Array): void {
+    this.tell("[heard " + String.UTF8.decodeUnsafe(data.dataStart, data.length) + "]");
+  }
+
+  connectionLost(why: Reason): void {
+    this.tell("[lost " + digits(why) + " " + this.transport.reasonText + "]");
+  }
+
+  clientConnectionFailed(why: Reason): void {
+    this.tell("[failed " + digits(why) + "]");
+  }
+}
+
+function received(p: StringReceiver, s: Uint8Array): void {
+  const t = p.transport;
+  const text = String.UTF8.decodeUnsafe(s.dataStart, s.length);
+  t.writeText("<" + text + ">");
+  if (text == "pause") {
+    t.pauseProducing();
+    cancel(callLater(5, new Resume(t)));
+    callLater(10, new Resume(t));
+  } else if (text == "later") {
+    t.callLater(1);
+  } else if (text == "echo") {
+    p.sendString(s);
+  } else if (text == "close") {
+    t.loseConnection();
+  } else if (text.startsWith("call ")) {
+    const status = connect(text.substring(5), 0, new Caller(t.handle));
+    if (status < 0) t.writeText("[not called: " + digits(-status) + "]");
+  }
+}
+
+class Netstrings extends NetstringReceiver {
+  stringReceived(s: Uint8Array): void {
+    received(this, s);
+  }
+
+  delayedCall(timer: i32): void {
+    this.transport.writeText("[later]");
+  }
+
+  saveState(): Uint8Array | null {
+    const to = new Writer();
+    this.saveFramer(to);
+    return to.state;
+  }
+
+  restoreState(version: i32, state: Uint8Array): bool {
+    return this.restoreFramer(new Reader(state));
+  }
+}
+
+class Int8s extends Int8Receiver {
+  stringReceived(s: Uint8Array): void {
+    received(this, s);
+  }
+}
+
+class Int16s extends Int16Receiver {
+  stringReceived(s: Uint8Array): void {
+    received(this, s);
+  }
+
+  lengthLimitExceeded(length: u32): void {
+    this.transport.writeText("[over " + digits(length) + "]");
+  }
+}
+
+class Int32s extends Int32Receiver {
+  stringReceived(s: Uint8Array): void {
+    received(this, s);
+  }
+}
+
+class Framers extends Factory {
+  kind: string = "";
+  maxLength: i32 = 0;
+
+  startFactory(): bool {
+    const config = new Config();
+    this.kind = config.text("kind", "netstring");
+    this.maxLength = <i32>config.integer("max_length", 99999);
+    return config.finish();
+  }
+
+  private build(): StringReceiver {
+    if (this.kind == "int8") return new Int8s();
+    if (this.kind == "int16") return new Int16s();
+    if (this.kind == "int32") return new Int32s();
+    return new Netstrings();
+  }
+
+  buildProtocol(t: Transport): Protocol | null {
+    const p = this.build();
+    p.maxLength = this.maxLength;
+    return p;
+  }
+}
+
+register(new Framers());

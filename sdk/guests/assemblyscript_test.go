@@ -1,0 +1,99 @@
+package sdk_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+const framers = "framers"
+
+// AssemblyScript runs nowhere but in a host, so its SDK's receivers of strings,
+// timers, client connections and states are tested in one.
+func TestAssemblyScriptFramers(t *testing.T) {
+	tests := []struct {
+		config map[string]any
+		input  string
+		want   string
+		closes bool // at the end of input
+	}{
+		{nil, "0:,3:a:b,12:hello world!,1:", "<><a:b><hello world!>", false},
+		{nil, "4:echo,1:x,", "<echo>4:echo,<x>", false},
+		{nil, "1:a,x", "<a>", true},
+		{nil, ":", "", true},
+		{nil, "1:a,01", "<a>", true},
+		{nil, "1:ab", "", true},
+		{map[string]any{"max_length": 5}, "5:12345,6", "<12345>", true},
+		{nil, "5:close,", "<close>", true},
+		{nil, "5:pause,1:a,5:close,", "<pause>[due]<a><close>", true},
+		{map[string]any{"kind": "int8"}, "\x00\x02ab\x04echo\x03x", "<><ab><echo>\x04echo", false},
+		{map[string]any{"kind": "int16"}, "\x00\x00\x00\x04echo\x00\x01", "<><echo>\x00\x04echo", false},
+		{map[string]any{"kind": "int16", "max_length": 300}, "\x00\x01a\x01\x2d", "<a>[over 301]", true},
+		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x04echo\x00\x00\x00\x01b\x00\x00", "<echo>\x00\x00\x00\x04echo<b>", false},
+		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x01a\xff\xff\xff\xff", "<a>", true},
+	}
+	module := build(t, languageNamed("AssemblyScript"), framers)
+	for n, c := range tests {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			s := serve(t, config.Plugin{Module: module, Config: c.config})
+			for _, pieces := range cuts(c.input) {
+				if found := exchange(t, s.addr, c.closes, pieces...); found != c.want {
+					t.Fatalf("%q: found %q, wanted %q", pieces, found, c.want)
+				}
+			}
+		})
+	}
+}
+
+func languageNamed(name string) language {
+	for _, l := range languages() {
+		if l.name == name {
+			return l
+		}
+	}
+	panic("no language " + name)
+}
+
+// netstring is one on the wire.
+func netstring(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
+
+func TestAssemblyScriptCalls(t *testing.T) {
+	module := build(t, languageNamed("AssemblyScript"), framers)
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			s := serve(t, config.Plugin{
+				Module: module, Isolation: isolation, Allow: config.Allow{Connect: []string{"tcp://127.0.0.1:*"}},
+			})
+			c := dial(t, s.addr)
+			say(t, c, "5:later,", "<later>[later]")
+
+			call := "call tcp://" + s.addr // the guest calls itself
+			say(t, c, netstring(call), "<"+call+">[heard <hi>][lost 0 ")
+			readTo(t, c, "]")
+
+			closed, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			call = "call tcp://" + closed.Addr().String()
+			closed.Close()
+			say(t, c, netstring(call), "<"+call+">[failed 9]")
+
+			call = "call tcp://192.0.2.1:1"
+			say(t, c, netstring(call), "<"+call+">[not called: 4]")
+		})
+	}
+}
+
+func readTo(t testing.TB, c net.Conn, end string) {
+	t.Helper()
+	var b [1]byte
+	for found := ""; !strings.HasSuffix(found, end); found += string(b[:]) {
+		if _, err := c.Read(b[:]); err != nil {
+			t.Fatalf("after %q: %v", found, err)
+		}
+	}
+}
