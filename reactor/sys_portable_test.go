@@ -25,6 +25,10 @@ func portablePair(t *testing.T, s *portableSys) (FD, *net.TCPConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { peer.Close() })
+	// A fixed one: the system would find more room in time, where it can grow.
+	if err := peer.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
 	p, err := s.NewPoller()
 	if err != nil {
 		t.Fatal(err)

@@ -511,7 +511,7 @@ func testSysWriteAfterReset(r *sysRig) {
 	r.modify(s, reactor.FinEvent)
 	r.reset(c)
 	r.await(s, reactor.FinEvent)
-	for range 1000 {
+	for until := time.Now().Add(patience); time.Now().Before(until); {
 		_, err := r.sys.Write(s, []byte("x"))
 		switch err {
 		case nil, syscall.EAGAIN:
@@ -523,7 +523,7 @@ func testSysWriteAfterReset(r *sysRig) {
 		}
 		return
 	}
-	r.t.Error("1000 writes to a reset peer went well")
+	r.t.Error("writes to a reset peer go well")
 }
 
 func testSysWriteAfterShutdown(r *sysRig) {
