@@ -100,7 +100,7 @@ func TestHTTP(t *testing.T) {
 		}
 	})
 	t.Run("sleeping", func(t *testing.T) {
-		r, err := c.Get(url + "/ticks")
+		r, err := c.Get(url + "/ticks/5")
 		got := answer(t, r, err)
 		if strings.Count(got, "tick ") != 5 {
 			t.Errorf("found %q", got)
@@ -153,9 +153,9 @@ func (c *check) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestHTTPBackPressure: who does not read the answer stops the guest's goroutine,
-// and who does not get its body read is stopped.
-func TestHTTPBackPressure(t *testing.T) {
+// TestHTTPUnreadAnswer: who does not read the answer stops the guest's
+// goroutine.
+func TestHTTPUnreadAnswer(t *testing.T) {
 	s := serve(t, "http", goServer(1, nil))
 	slow := s.dial(t, "http")
 	slow.send("GET /bytes/2000000000 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -176,6 +176,51 @@ func TestHTTPBackPressure(t *testing.T) {
 	}
 	slow.Close()
 	s.untilState(t, c, "goroutines", before-1)
+}
+
+// TestHTTPUnreadBody: who sends what the guest does not read is read from no
+// more.
+func TestHTTPUnreadBody(t *testing.T) {
+	s := serve(t, "http", goServer(1, nil))
+	c := httpClient(t)
+	before := s.httpState(t, c)["goroutines"]
+	sender := s.dial(t, "http")
+	sender.send("GET /ticks/100000 HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000000\r\n\r\n")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		// It ends with the connection, long before all is sent.
+		if n, err := io.CopyN(sender, pattern{}, 2_000_000_000); err == nil {
+			t.Errorf("%d bytes were taken", n)
+		}
+	})
+	s.untilConnection(t, sender.LocalAddr().String(), "paused", func(c host.ConnInfo) bool { return c.State == "paused" })
+	if sys := s.httpState(t, c)["sys"]; sys > 40<<20 {
+		t.Errorf("the guest holds %d bytes", sys)
+	}
+	if err := sender.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	sender.Close()
+	wg.Wait()
+	s.untilState(t, c, "goroutines", before)
+}
+
+// untilConnection waits until what is told of a peer's connection is so.
+func (s *server) untilConnection(t *testing.T, peer, what string, so func(host.ConnInfo) bool) {
+	t.Helper()
+	var last []host.ConnInfo
+	for give := time.Now().Add(patience); time.Now().Before(give); {
+		var err error
+		if last, err = s.Connections(); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range last {
+			if strings.HasSuffix(c.Peer, peer) && so(c) {
+				return
+			}
+		}
+	}
+	t.Errorf("found %+v, wanted %s to be %s", last, peer, what)
 }
 
 // httpState is what the instance holds that c's connections come to.

@@ -44,7 +44,7 @@ func routes() http.Handler {
 	mux.HandleFunc("GET /{$}", hello)
 	mux.HandleFunc("POST /hash", hash)
 	mux.HandleFunc("GET /bytes/{n}", count)
-	mux.HandleFunc("GET /ticks", ticks)
+	mux.HandleFunc("GET /ticks/{n}", ticks)
 	mux.HandleFunc("GET /state", state)
 	return mux
 }
@@ -88,10 +88,15 @@ func count(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ticks sends five lines, one every 50 ms: a goroutine may sleep.
+// ticks sends n lines, one every 50 ms: a goroutine may sleep.
 func ticks(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil {
+		http.Error(w, "how many lines?", http.StatusBadRequest)
+		return
+	}
 	begin := time.Now()
-	for i := range 5 {
+	for i := range n {
 		fmt.Fprintf(w, "tick %d\n", i)
 		if err := http.NewResponseController(w).Flush(); err != nil {
 			return // the client has gone
