@@ -15,7 +15,7 @@
 // clang compiles the .cpp as C++ and wirehost.c as C in one go:
 //
 //	clang --target=wasm32 -Os -nostdlib -mbulk-memory -fno-exceptions -fno-rtti \
-//		-Wl,--no-entry -Wl,--stack-first -o echo.wasm echo.cpp wirehost.c
+//		-fno-threadsafe-statics -Wl,--no-entry -Wl,--stack-first -o echo.wasm echo.cpp wirehost.c
 //
 // Callbacks run one after another on one thread, never one inside another. They
 // must not block; __builtin_trap() ends the instance. Bytes that a callback gets
@@ -338,11 +338,13 @@ using Int32Receiver = StringReceiver<wh_int32_receiver, wh_send_int32>;
 	WIREHOST_INITIALIZE
 
 // Without a C++ library nothing else fills the place of a pure virtual function, or
-// runs the constructors of globals.
+// runs the constructors of globals. Their destructors are never run.
 #ifdef __wasm__
 #define WIREHOST_INITIALIZE                                                                                       \
 	extern "C" void __wasm_call_ctors(void);                                                                  \
-	extern "C" __attribute__((weak, export_name("_initialize"))) void _initialize(void) { __wasm_call_ctors(); }
+	extern "C" __attribute__((weak, export_name("_initialize"))) void _initialize(void) { __wasm_call_ctors(); } \
+	extern "C" __attribute__((weak)) void *__dso_handle = nullptr;                                            \
+	extern "C" __attribute__((weak)) int __cxa_atexit(void (*)(void *), void *, void *) { return 0; }
 #else
 #define WIREHOST_INITIALIZE
 #endif

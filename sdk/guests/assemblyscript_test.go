@@ -1,7 +1,9 @@
 package sdk_test
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -61,14 +63,20 @@ func languageNamed(name string) language {
 func netstring(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 
 func TestAssemblyScriptCalls(t *testing.T) {
-	module := build(t, languageNamed("AssemblyScript"), framers)
+	l := languageNamed("AssemblyScript")
+	module := build(t, l, framers)
 	for _, isolation := range isolations {
 		t.Run(isolation, func(t *testing.T) {
 			s := serve(t, config.Plugin{
 				Module: module, Isolation: isolation, Allow: config.Allow{Connect: []string{"tcp://127.0.0.1:*"}},
 			})
 			c := dial(t, s.addr)
-			say(t, c, "5:later,", "<later>[later]")
+			gone := dial(t, s.addr)
+			say(t, gone, "5:later,5:close,", "<later><close>")
+			if _, err := gone.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatalf("after close: found %v, wanted the end", err)
+			}
+			say(t, c, "5:later,", "<later>[later]") // the other's timer would have been due
 
 			call := "call tcp://" + s.addr // the guest calls itself
 			say(t, c, netstring(call), "<"+call+">[heard <hi>][lost 0 ")
@@ -84,6 +92,16 @@ func TestAssemblyScriptCalls(t *testing.T) {
 
 			call = "call tcp://192.0.2.1:1"
 			say(t, c, netstring(call), "<"+call+">[not called: 4]")
+
+			// A module that refuses the state changes nothing.
+			p := s.cfg.Plugins["guest"]
+			p.Module = build(t, l, lineReceiver)
+			s.cfg.Plugins["guest"] = p
+			say(t, c, "1:a,4:ha", "<a>")
+			if _, err := s.Reload(context.Background(), s.cfg); err == nil || !strings.Contains(err.Error(), "restoreState") {
+				t.Fatalf("found %v, wanted a refused state", err)
+			}
+			say(t, c, "lf,", "<half>")
 		})
 	}
 }

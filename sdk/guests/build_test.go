@@ -135,7 +135,7 @@ func nativeC(dir string) []*exec.Cmd {
 
 func buildCPP(guest, out string) *exec.Cmd {
 	return exec.Command("clang-19", "--target=wasm32", "-Os", "-nostdlib", "-mbulk-memory", "-fno-exceptions", "-fno-rtti",
-		"-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, "guests/"+guest+".cpp", "wirehost.c")
+		"-fno-threadsafe-statics", "-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, "guests/"+guest+".cpp", "wirehost.c")
 }
 
 func nativeCPP(dir string) []*exec.Cmd {

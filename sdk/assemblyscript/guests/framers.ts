@@ -2,7 +2,7 @@
 // test. Each string is answered with a line `<STRING>`; "pause" pauses for a moment,
 // and "call ENDPOINT" sends a string there and answers what comes back.
 import { Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, NetstringReceiver } from "../wirehost";
-import { Protocol, Reader, Reason, StringReceiver, Transport, Writer, callLater, cancel, connect, digits, find, register } from "../wirehost";
+import { Protocol, Reader, Reason, Status, StringReceiver, Transport, Writer, callLater, cancel, connect, digits, find, register } from "../wirehost";
 export * from "../exports";
 
 class Resume extends DelayedCall {
@@ -71,10 +71,12 @@ class Netstrings extends NetstringReceiver {
   }
 
   delayedCall(timer: i32): void {
+    if (!find(this.transport.handle)) unreachable(); // it ends with its connection
     this.transport.writeText("[later]");
   }
 
   saveState(): Uint8Array | null {
+    if (this.transport.writeText("saved") != Status.NOT_NOW) unreachable();
     const to = new Writer();
     this.saveFramer(to);
     return to.state;

@@ -4,11 +4,11 @@
 
 using namespace wirehost;
 
-struct Config {
+static struct {
 	Buffer delimiter{"\r\n"};
 	int64_t maxLength = WH_MAX_LINE;
 	bool raw = false; // a line `raw N` is answered by the next N raw bytes
-};
+} config;
 
 // Reads a line `raw N`, N in decimal digits.
 static bool rawCount(Bytes line, uint64_t *count) {
@@ -23,17 +23,13 @@ static bool rawCount(Bytes line, uint64_t *count) {
 	return true;
 }
 
-class Lines : public LineReceiver {
-	const Config &config;
+struct Lines : LineReceiver {
 	uint64_t left = 0; // raw bytes still to come
 
 	void configure() {
 		setDelimiter(config.delimiter);
 		setMaxLength(static_cast<uint32_t>(config.maxLength));
 	}
-
-public:
-	explicit Lines(const Config &config) : config(config) {}
 
 	void connectionMade() override { configure(); }
 
@@ -68,10 +64,7 @@ public:
 	}
 };
 
-class LinesFactory : public Factory {
-	Config config;
-
-public:
+struct LinesFactory : Factory {
 	static constexpr const char *logPrefix = "linereceiver";
 
 	bool start() override {
@@ -88,7 +81,7 @@ public:
 		return false;
 	}
 
-	Protocol *buildProtocol(Transport) override { return new Lines(config); }
+	Protocol *buildProtocol(Transport) override { return new Lines; }
 };
 
 WIREHOST_FACTORY(LinesFactory)
