@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -161,7 +162,11 @@ func (w *Watcher) watches(folder string) bool {
 
 func (w *Watcher) remove(folder string) error {
 	delete(w.folders, folder)
-	if err := w.fs.Remove(folder); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
+	err := w.fs.Remove(folder)
+	if errors.Is(err, syscall.EINVAL) {
+		return nil // the system ended it with the folder (inotify_rm_watch(2)), and fsnotify has not heard yet
+	}
+	if err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
 		return fmt.Errorf("can't end the watch of %s: %w", folder, err)
 	}
 	return nil
