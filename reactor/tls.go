@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -173,13 +172,12 @@ func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 
 // tlsConn is a connection's TLS.
 type tlsConn struct {
-	conn   *tls.Conn
-	pipe   *pipe
-	up     bool
-	eof    bool   // the socket's end of file, which is not TLS's
-	held   bool   // the socket is not read until the handshake has caught up
-	plain  output // written before the handshake has ended
-	cancel context.CancelFunc
+	conn  *tls.Conn
+	pipe  *pipe
+	up    bool
+	eof   bool   // the socket's end of file, which is not TLS's
+	held  bool   // the socket is not read until the handshake has caught up
+	plain output // written before the handshake has ended
 }
 
 // StartTLS turns an accepted connection into a TLS one.
@@ -211,14 +209,13 @@ func (c *Conn) startTLS(cfg *tls.Config) {
 func (c *Conn) beginTLS(make func(*pipe) *tls.Conn) {
 	p := &pipe{c: c}
 	p.cond.L = &p.mu
-	ctx, cancel := context.WithCancel(context.Background())
-	t := &tlsConn{conn: make(p), pipe: p, cancel: cancel}
+	t := &tlsConn{conn: make(p), pipe: p}
 	c.tls = t
 	if len(c.proxied) > 0 {
 		p.in, c.proxied = c.proxied, nil
 	}
 	go func() {
-		err := t.conn.HandshakeContext(ctx)
+		err := t.conn.Handshake() // stop ends it: its pipe does
 		// A loop that has ended has told the protocol already.
 		_ = c.loop.CallFromThread(func() { t.shaken(c, err) })
 	}()
@@ -382,6 +379,5 @@ func (t *tlsConn) notify(c *Conn) bool {
 
 // stop ends the handshake's goroutine, if it still runs.
 func (t *tlsConn) stop() {
-	t.cancel()
 	t.pipe.end(false)
 }
