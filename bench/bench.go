@@ -13,8 +13,10 @@ import (
 	"time"
 )
 
-//go:embed twisted_*.py
-var twisted embed.FS
+// peerFiles are what other servers run.
+//
+//go:embed twisted_*.py testdata/*.wasm
+var peerFiles embed.FS
 
 // bench is one measurement.
 type bench struct {
@@ -54,7 +56,7 @@ func newBench(ctx context.Context, o options, log io.Writer) (*bench, error) {
 		return nil, err
 	}
 	b.cache = filepath.Join(b.dir, "modules")
-	if err := os.CopyFS(b.dir, twisted); err != nil {
+	if err := os.CopyFS(b.dir, peerFiles); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -154,6 +158,42 @@ func TestServingFindsTheAddress(t *testing.T) {
 		listening(strings.NewReader("other\n"+line+"\nmore\n"), to, &tail{})
 		if got := <-to; got != want {
 			t.Errorf("%s: found %q, wanted %q", line, got, want)
+		}
+	}
+}
+
+func TestExtismEchoes(t *testing.T) {
+	p, err := newExtism(extismGuest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listen(t, func(c net.Conn) { p.serve(c, make([]byte, 16<<10)) })
+	for _, size := range []int{1, 7, 8, 64, 4097, 16 << 10} {
+		if err := checkContent(addr, 4, size, 1); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+// TestAssembled holds each .wasm of testdata against its .wat.
+func TestAssembled(t *testing.T) {
+	wat2wasm, err := exec.LookPath("wat2wasm")
+	if err != nil && os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "" {
+		t.Fatal(err)
+	} else if err != nil {
+		t.Skip("wat2wasm is not installed")
+	}
+	for _, wasm := range []string{extismGuest, envoyGuest} {
+		out := filepath.Join(t.TempDir(), "out.wasm")
+		if text, err := exec.Command(wat2wasm, strings.TrimSuffix(wasm, ".wasm")+".wat", "-o", out).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		want, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(wasm); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what its .wat assembles to (%v)", wasm, err)
 		}
 	}
 }

