@@ -22,6 +22,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -46,7 +47,8 @@ type Host struct {
 	background sync.WaitGroup // what runs until then
 
 	made        time.Time
-	memoryLimit uint64 // resident bytes; 0 = none
+	cpu         func() time.Duration // the process's processor time; nil = unknown
+	memoryLimit uint64               // resident bytes; 0 = none
 	overloaded  atomic.Bool
 	shedded     atomic.Uint64
 
@@ -83,7 +85,8 @@ func New(cfg config.Config, o Options) *Host {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	return &Host{o: o, log: o.Logger, cfg: withDefaults(cfg), plugins: map[string]*plugin{}, stopping: make(chan struct{}), made: time.Now()}
+	return &Host{o: o, log: o.Logger, cfg: withDefaults(cfg), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
+		made: time.Now(), cpu: meter.ProcessClock()}
 }
 
 // withDefaults is a copy in which the zero values of plugins stand for the

@@ -115,7 +115,7 @@ func (v *version) newInstance() (*instance, error) {
 	i := &instance{ver: v, conns: map[int32]*guestConn{}, timers: map[int32]*guestTimer{}}
 	i.trace = v.plugin.trace.Load()
 	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
-	i.guard = meter.NewGuard(v.plugin.host.spent)
+	i.guard = meter.NewGuard(v.plugin.host.spent, v.plugin.host.cpu)
 	i.ctx = callContext{Context: meter.With(context.Background(), i.guard), inst: i}
 	if err := i.start(); err != nil {
 		i.close()

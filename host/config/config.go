@@ -79,7 +79,7 @@ type Limits struct {
 	Memory         Size          `koanf:"memory"`          // linear memory of an instance
 	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
 	Table          int           `koanf:"table"`           // elements of all tables of an instance
-	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback; start-up, save and restore ten times as long
+	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback, on a processor; start-up, save and restore ten times as long
 	Instances      int           `koanf:"instances"`       // at one time
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance

@@ -24,7 +24,7 @@ func runAll(t *testing.T, wasm []byte, metered bool) (o outcome) {
 	ctx := context.Background()
 	r := wazero.NewRuntime(ctx)
 	defer r.Close(ctx)
-	guard := NewGuard(monotonic())
+	guard := NewGuard(monotonic(), nil)
 	guard.slice = maxPiece + 96 // the least that works, so that refills are many
 	if metered {
 		out, _, err := Rewrite(wasm, Options{StackBytes: MaxStackBytes})

@@ -23,7 +23,7 @@
 //
 // Once for an instance:
 //
-//	guard := meter.NewGuard(clock)
+//	guard := meter.NewGuard(clock, nil)
 //	ctx := meter.With(ctx, guard)
 //	guard.Arm(startTimeout) // instantiation runs guest code, too
 //	instance, err := runtime.InstantiateModule(ctx, compiled, config)

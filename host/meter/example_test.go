@@ -33,7 +33,7 @@ func Example() {
 	}
 
 	now := time.Duration(0)
-	guard := meter.NewGuard(func() time.Duration { now += 10 * time.Millisecond; return now })
+	guard := meter.NewGuard(func() time.Duration { now += 10 * time.Millisecond; return now }, nil)
 	ctx = meter.With(ctx, guard)
 	guard.Arm(time.Second)
 	instance, err := runtime.Instantiate(ctx, metered)

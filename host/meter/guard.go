@@ -53,25 +53,29 @@ const stackIsOut = math.MinInt64
 // Guard holds one instance to its limits. Only the goroutine that calls the
 // instance may use it. It is made once for an instance, and ends with it.
 type Guard struct {
-	clock func() time.Duration
-	limit time.Duration
-	used  time.Duration
-	last  time.Duration
-	fresh bool
-	slice int64 // fuel of a refill
+	clock, cpu func() time.Duration
+	limit      time.Duration
+	used       time.Duration
+	last       time.Duration // on clock
+	lastCPU    time.Duration // on cpu, once cpuKnown
+	fresh      bool
+	cpuKnown   bool
+	slice      int64 // fuel of a refill
 }
 
-// NewGuard returns a guard that reads a monotonic clock. A guard that was never
-// armed lets nothing run for longer than a slice.
-func NewGuard(clock func() time.Duration) *Guard {
-	return &Guard{clock: clock, slice: DefaultSlice}
+// NewGuard returns a guard that reads a monotonic clock, and cpu, the process's
+// processor time, by which time does not count in which the process had no
+// processor; nil where there is no such clock. A guard that was never armed lets
+// nothing run for longer than a slice.
+func NewGuard(clock, cpu func() time.Duration) *Guard {
+	return &Guard{clock: clock, cpu: cpu, slice: DefaultSlice}
 }
 
 // Arm starts a new callback, which may take as long as limit. It reads no clock
 // and touches nothing of the guest: what fuel the last callback left is the next
 // one's, and a callback that is done before it is used up costs nothing more.
 func (g *Guard) Arm(limit time.Duration) {
-	g.limit, g.used, g.fresh = limit, 0, true
+	g.limit, g.used, g.fresh, g.cpuKnown = limit, 0, true, false
 }
 
 // Used is how long the callback has run, as far as it is known: 0 for one that
@@ -88,12 +92,27 @@ func (g *Guard) Check() {
 	} else {
 		// A gap far over a slice is rarely the guest's doing: the process was
 		// stopped, or had no processor. One alone never ends a callback.
-		g.used += min(now-g.last, g.limit/2)
+		g.used += g.busy(min(now-g.last, g.limit/2))
 	}
 	g.last = now
 	if g.used >= g.limit {
 		panic(fmt.Errorf("%w of %v", ErrTime, g.limit))
 	}
+}
+
+// busy is how much of a gap counts: no more than the processor time that the
+// process had in it. Reading that is a system call, so only callbacks that have
+// used a quarter of their limit pay for it.
+func (g *Guard) busy(gap time.Duration) time.Duration {
+	if g.cpu == nil || g.used < g.limit/4 {
+		return gap
+	}
+	cpu := g.cpu()
+	if g.cpuKnown {
+		gap = min(gap, cpu-g.lastCPU)
+	}
+	g.lastCPU, g.cpuKnown = cpu, true
+	return gap
 }
 
 // refill gets the fuel when it is below zero, and returns the new one. It runs

@@ -93,7 +93,7 @@ func start(t testing.TB, wasm []byte, metered bool) *instance {
 	if metered {
 		return startWith(t, wasm, Options{})
 	}
-	i := &instance{ctx: context.Background(), guard: NewGuard(monotonic())}
+	i := &instance{ctx: context.Background(), guard: NewGuard(monotonic(), nil)}
 	i.run(t, wasm, i.runtime(t))
 	return i
 }
@@ -103,7 +103,7 @@ func startWith(t testing.TB, wasm []byte, o Options) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &instance{ctx: context.Background(), guard: NewGuard(monotonic())}
+	i := &instance{ctx: context.Background(), guard: NewGuard(monotonic(), nil)}
 	r := i.runtime(t)
 	if err := Instantiate(i.ctx, r); err != nil {
 		t.Fatal(err)

@@ -110,7 +110,7 @@ func TestIndicesAndNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard := NewGuard(monotonic())
+	guard := NewGuard(monotonic(), nil)
 	guard.Arm(time.Minute)
 	ctx = With(ctx, guard)
 	m, err := r.Instantiate(ctx, out)

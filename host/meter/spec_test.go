@@ -99,7 +99,7 @@ func newWorld(t *testing.T, spectest []byte, metered bool) *world {
 	w.runtime = wazero.NewRuntime(w.ctx)
 	t.Cleanup(func() { w.runtime.Close(w.ctx) })
 	if metered {
-		w.guard = NewGuard(monotonic())
+		w.guard = NewGuard(monotonic(), nil)
 		w.guard.Arm(time.Minute)
 		w.ctx = With(w.ctx, w.guard)
 		if err := Instantiate(w.ctx, w.runtime); err != nil {

@@ -77,7 +77,7 @@ func TestEndless(t *testing.T) {
 // TestGuard holds the clock's arithmetic: what is carried over, what is capped.
 func TestGuard(t *testing.T) {
 	now := time.Duration(0)
-	g := NewGuard(func() time.Duration { return now })
+	g := NewGuard(func() time.Duration { return now }, nil)
 	g.Arm(100 * time.Millisecond)
 	g.Check() // the first look starts the count
 	now += time.Hour
@@ -98,8 +98,30 @@ func TestGuard(t *testing.T) {
 	if err := panics(func() { g.refill(stackIsOut) }); !errors.Is(err, ErrStack) {
 		t.Errorf("out of stack: %v", err)
 	}
-	if err := panics(NewGuard(func() time.Duration { return now }).Check); !errors.Is(err, ErrTime) {
+	if err := panics(NewGuard(func() time.Duration { return now }, nil).Check); !errors.Is(err, ErrTime) {
 		t.Errorf("never armed: %v, wanted ErrTime", err)
+	}
+}
+
+// TestStarved: time in which the process had no processor is not the guest's.
+func TestStarved(t *testing.T) {
+	var now, cpu time.Duration
+	g := NewGuard(func() time.Duration { return now }, func() time.Duration { return cpu })
+	g.Arm(100 * time.Millisecond)
+	check := func() { now, cpu = now+time.Millisecond, cpu+time.Millisecond/10; g.Check() }
+	for range 1 + 25 + 1 + 739 { // the start, a quarter by the clock, the first look at the other, tenths
+		check()
+	}
+	if err := panics(check); !errors.Is(err, ErrTime) {
+		t.Errorf("%v, %v used, wanted ErrTime", err, g.Used())
+	}
+	g.Arm(100 * time.Millisecond)
+	check = func() { now, cpu = now+time.Millisecond, cpu+10*time.Millisecond; g.Check() } // on ten processors
+	for range 100 {
+		check()
+	}
+	if g.Used() != 99*time.Millisecond {
+		t.Errorf("%v used, wanted no more than the clock's", g.Used())
 	}
 }
 
@@ -143,7 +165,7 @@ func TestEchoPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	stub(t, r, wasm)
-	guard := NewGuard(monotonic())
+	guard := NewGuard(monotonic(), nil)
 	guard.Arm(10 * time.Second)
 	ctx = With(ctx, guard)
 	m, err := r.InstantiateWithConfig(ctx, out, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
