@@ -322,16 +322,9 @@ func (t *tlsConn) deliver(c *Conn) {
 // pieces of a callback together.
 func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 	l := c.loop
-	if c.queued()+len(p) > l.r.cfg.MaxQueued {
-		return c.enqueue(p) // tries a flush, and fails if that was not enough
-	}
-	if !t.up {
-		t.plain.push(l, p)
-		c.water()
-		return c.queued(), nil
-	}
 	mine := l.gatherConn == c
-	if (mine || l.gatherConn == nil) && len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax {
+	small := len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax && c.queued()+len(p) <= l.r.cfg.MaxQueued
+	if t.up && small && (mine || l.gatherConn == nil) {
 		l.gather = append(l.gather, p...)
 		l.gatherConn = c
 		return c.queued(), nil
@@ -340,6 +333,14 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 		l.gatherConn = nil
 		t.encrypt(c, l.gather)
 		l.gather = l.gather[:0]
+	}
+	if !c.fits(len(p)) {
+		return 0, ErrOverLimit
+	}
+	if !t.up {
+		t.plain.push(l, p)
+		c.water()
+		return c.queued(), nil
 	}
 	t.encrypt(c, p)
 	if c.flags&flagBlocked == 0 && l.gatherConn == nil {

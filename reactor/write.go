@@ -125,26 +125,34 @@ func (c *Conn) block() {
 	}
 }
 
-// enqueue queues p behind what is queued.
+// enqueue queues p behind what is queued. Plain text of a TLS connection never
+// comes here.
 func (c *Conn) enqueue(p []byte) (int, error) {
-	l := c.loop
-	if c.queued()+len(p) > l.r.cfg.MaxQueued {
-		if c.flags&flagBlocked == 0 && c.out.n > 0 {
-			c.flush()
-		}
-		if c.queued()+len(p) > l.r.cfg.MaxQueued {
-			c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), len(p), l.r.cfg.MaxQueued))
-			return 0, ErrOverLimit
-		}
+	if !c.fits(len(p)) {
+		return 0, ErrOverLimit
 	}
 	if len(p) > 0 {
-		c.out.push(l, p)
+		c.out.push(c.loop, p)
 		c.dirty()
 	}
 	if c.flags&flagBlocked != 0 {
 		c.water()
 	}
 	return c.queued(), nil
+}
+
+// fits tells whether n more bytes may be queued. Where they may not, a flush
+// that nobody has tried yet may help; if not, the connection has failed.
+func (c *Conn) fits(n int) bool {
+	most := c.loop.r.cfg.MaxQueued
+	if c.queued()+n > most && c.flags&flagBlocked == 0 && c.out.n > 0 {
+		c.flush()
+	}
+	if c.queued()+n > most {
+		c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, most))
+		return false
+	}
+	return true
 }
 
 // dirty has flush called at the end of the turn.
