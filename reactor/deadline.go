@@ -31,7 +31,7 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	if c.flags&flagLost != 0 {
 		return at, why
 	}
-	closing := c.flags&(flagClosing|flagWriteClose) != 0 && c.flags&flagWriteClosed == 0
+	closing := c.flags&flagClosing != 0 || c.flags&(flagWriteClose|flagWriteClosed) == flagWriteClose
 	switch {
 	case closing && (c.producer != nil || c.queued() > 0):
 		earlier(c.progress+cfg.CloseTimeout, errClosing)

@@ -362,10 +362,11 @@ func (t *tlsConn) encrypt(c *Conn, p []byte) {
 }
 
 // notify sends close_notify (RFC 8446, 6.1), and reports whether the socket has
-// taken it.
+// taken it. A handshake that still runs is cut only by LoseConnection: without
+// our writing side it can't end.
 func (t *tlsConn) notify(c *Conn) bool {
 	if !t.up {
-		return true
+		return c.flags&flagClosing != 0
 	}
 	if c.flags&flagNotified == 0 {
 		c.flags |= flagNotified

@@ -79,6 +79,18 @@ func rowLoseProducerTimeout(r *rig) {
 	r.wantLost(c, 3)
 }
 
+func rowLoseProducerHalfClosed(r *rig) {
+	c := r.made()
+	r.do(c, "losewrite")
+	r.want(c, "writelost")
+	r.do(c, "push")
+	r.want(c, "registered")
+	r.do(c, "lose")
+	r.pass(short)
+	r.want(c, "stop")
+	r.wantLost(c, 3)
+}
+
 func rowAbort(r *rig) {
 	c := r.made()
 	r.do(c, "write 12582912")
@@ -214,6 +226,22 @@ func rowBothClosed(r *rig) {
 	r.want(d, "writelost")
 	r.wantLost(d, 0)
 	d.wantAll(0)
+}
+
+func rowLoseWriteAtOnce(r *rig) {
+	r.send("on made losewrite")
+	c := r.dial()
+	r.want(c, "made")
+	if r.b.TLS {
+		r.want(c, "handshake")
+	}
+	r.want(c, "writelost")
+	c.wantAll(0)
+	c.send(patternPart(0, 100)) // reading goes on
+	r.wantData(c, patternPart(0, 100))
+	c.finish()
+	r.want(c, "readlost")
+	r.wantLost(c, 0)
 }
 
 func rowPause(r *rig) {
