@@ -83,7 +83,9 @@ func (p *pipe) Write(b []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	if p.up {
-		p.c.out.push(p.c.loop, b)
+		if p.c.flags&flagNotified == 0 { // nothing follows close_notify: no answer to a key update, no alert
+			p.c.out.push(p.c.loop, b)
+		}
 		return len(b), nil
 	}
 	p.out = append(p.out, b...)
@@ -292,8 +294,12 @@ func (t *tlsConn) deliver(c *Conn) {
 		}
 		buf := c.receiveBuffer()
 		n, err := t.conn.Read(buf)
-		if c.out.n > 0 && c.flags&flagBlocked == 0 { // a key update, an alert
+		switch { // a key update's answer, or an alert, may be in it
+		case c.out.n == 0:
+		case c.flags&flagBlocked == 0:
 			c.flush()
+		default:
+			c.water()
 		}
 		if n > 0 {
 			c.proto.DataReceived(buf[:n])
@@ -353,9 +359,6 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 }
 
 func (t *tlsConn) encrypt(c *Conn, p []byte) {
-	if c.flags&flagNotified != 0 {
-		return
-	}
 	if _, err := t.conn.Write(p); err != nil {
 		c.fail(TLSFailure, err)
 	}
@@ -369,11 +372,11 @@ func (t *tlsConn) notify(c *Conn) bool {
 		return c.flags&flagClosing != 0
 	}
 	if c.flags&flagNotified == 0 {
-		c.flags |= flagNotified
 		if err := t.conn.CloseWrite(); err != nil {
 			c.fail(TLSFailure, err)
 			return false
 		}
+		c.flags |= flagNotified
 		c.flush()
 	}
 	return c.flags&flagFailed == 0 && c.out.n == 0

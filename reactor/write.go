@@ -54,7 +54,7 @@ func (c *Conn) WriteSequence(pieces [][]byte) (int, error) {
 // producing tells whether a producer may still write: closing waits for it, so
 // what it writes counts.
 func (c *Conn) producing() bool {
-	return c.producer != nil && c.flags&(flagWriteClosed|flagFailed|flagLost|flagEmbryo) == 0
+	return c.producer != nil && c.flags&(flagNotified|flagWriteClosed|flagFailed|flagLost|flagEmbryo) == 0
 }
 
 // queued is what was taken and not written.
