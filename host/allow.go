@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -57,7 +59,7 @@ func parsePattern(text string) (pattern, error) {
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
 	if scheme == "unix" && strings.HasPrefix(rest, "/") {
-		return pattern{scheme: scheme, host: rest}, nil
+		return pattern{scheme: scheme, host: filepath.Clean(rest)}, nil
 	}
 	colon := strings.LastIndexByte(rest, ':')
 	if !ok || scheme != "tcp" && scheme != "tls" || colon < 1 {
@@ -65,6 +67,10 @@ func parsePattern(text string) (pattern, error) {
 	}
 	p := pattern{scheme: scheme, host: strings.ToLower(rest[:colon]), port: rest[colon+1:]}
 	p.host = strings.TrimSuffix(strings.TrimPrefix(p.host, "["), "]")
+	if p.host == "." || p.host == "*." {
+		return bad()
+	}
+	p.host = strings.TrimSuffix(p.host, ".")
 	if addr, err := netip.ParseAddr(p.host); err == nil {
 		p.addr = addr.Unmap()
 	}
@@ -72,9 +78,11 @@ func parsePattern(text string) (pattern, error) {
 		return bad()
 	}
 	if p.port != "*" {
-		if _, err := netip.ParseAddrPort("0.0.0.0:" + p.port); err != nil {
+		n, err := strconv.ParseUint(p.port, 10, 16)
+		if err != nil {
 			return bad()
 		}
+		p.port = strconv.FormatUint(n, 10)
 	}
 	return p, nil
 }
@@ -134,18 +142,22 @@ func (a *allowList) address(ep reactor.Endpoint, addr netip.Addr) error {
 // special are the ranges of the IANA special-purpose registries that netip has
 // no word for and that lead to neighbours or to nobody.
 var special = [...]netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),      // this network, RFC 791
-	netip.MustParsePrefix("100.64.0.0/10"),  // carrier-grade NAT, RFC 6598
-	netip.MustParsePrefix("192.0.0.0/24"),   // RFC 6890
-	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarks, RFC 2544
-	netip.MustParsePrefix("240.0.0.0/4"),    // reserved, and broadcast
-	netip.MustParsePrefix("64:ff9b::/96"),   // NAT64, RFC 6052
-	netip.MustParsePrefix("64:ff9b:1::/48"), // local NAT64, RFC 8215
-	netip.MustParsePrefix("2002::/16"),      // 6to4, RFC 3056
-	netip.MustParsePrefix("fec0::/10"),      // site-local, RFC 3879
+	netip.MustParsePrefix("0.0.0.0/8"),       // this network, RFC 791
+	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT, RFC 6598
+	netip.MustParsePrefix("192.0.0.0/24"),    // RFC 6890
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks, RFC 2544
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, and broadcast
+	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64, RFC 6052
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // local NAT64, RFC 8215
+	netip.MustParsePrefix("2002::/16"),       // 6to4, RFC 3056
+	netip.MustParsePrefix("fec0::/10"),       // site-local, RFC 3879
+	netip.MustParsePrefix("2001::/32"),       // Teredo, RFC 4380
+	netip.MustParsePrefix("::/96"),           // IPv4-compatible, RFC 4291
+	netip.MustParsePrefix("::ffff:0:0:0/96"), // IPv4-translated, RFC 2765
 }
 
 func public(a netip.Addr) bool {
+	a = a.WithZone("") // a prefix contains no address with a zone
 	if !a.IsGlobalUnicast() || a.IsPrivate() {
 		return false
 	}

@@ -29,9 +29,13 @@ func TestAllowEndpoint(t *testing.T) {
 		{"tls://*.example.com:*", "tls://example.com:1", false},
 		{"tls://*.example.com:*", "tls://badexample.com:1", false},
 		{"tls://*.1:*", "tls://10.0.0.1:1", false}, // an address is no name
+		{"tcp://db.example.:80", "tcp://db.example:80", true},
+		{"tcp://*.Example.COM.:80", "tcp://a.example.com:80", true},
+		{"tcp://db.example:080", "tcp://db.example:80", true},
 		{"unix:///run/a.sock", "unix:///run/a.sock", true},
 		{"unix:///run/a.sock", "unix:///run/../run/a.sock", true}, // the same path
 		{"unix:///run/a.sock", "unix:///run/b.sock", false},
+		{"unix:///run//x/../a.sock", "unix:///run/a.sock", true},
 	} {
 		a, err := newAllowList(config.Allow{Connect: []string{c.pattern}})
 		if err != nil {
@@ -75,6 +79,15 @@ func TestAllowAddress(t *testing.T) {
 		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "2002:7f00:1::", false},
 		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "ff02::1", false},
 		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "2606:2800:220:1::1", true},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://[64:ff9b::a00:1%eth0]:80", "64:ff9b::a00:1%eth0", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://[2002:7f00:1::%lo]:80", "2002:7f00:1::%lo", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://[fec0::1%eth0]:80", "fec0::1%eth0", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://[fd00::1%eth0]:80", "fd00::1%eth0", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://[::1%lo]:80", "::1%lo", false},
+		{config.Allow{Connect: []string{"tcp://[fe80::1%eth0]:*"}}, "tcp://[fe80::1%eth0]:80", "fe80::1%eth0", true},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "::7f00:1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "::ffff:0:7f00:1", false},
+		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "2001:0:4136:e378:8000:63bf:3fff:fdd2", false},
 	} {
 		a, err := newAllowList(c.allow)
 		if err != nil {
@@ -91,7 +104,7 @@ func TestAllowAddress(t *testing.T) {
 }
 
 func TestAllowPatterns(t *testing.T) {
-	for _, bad := range []string{"", "tcp://", "tcp://a", "tcp://:80", "udp://a:1", "tcp://a:port", "tcp://a:70000", "tcp://a*b:1", "tcp://*a:1", "unix://relative", "a:1"} {
+	for _, bad := range []string{"", "tcp://", "tcp://a", "tcp://:80", "udp://a:1", "tcp://a:port", "tcp://a:70000", "tcp://a*b:1", "tcp://*a:1", "tcp://*.:1", "tcp://.:1", "unix://relative", "a:1"} {
 		if _, err := newAllowList(config.Allow{Connect: []string{bad}}); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -53,7 +53,7 @@ plugins:
     watch: false
     config: {delimiter: "\n", "a.b": [1, {c: null}], big: 18446744073709551615, day: "2020-01-01"}
     limits: {memory: 1GiB, callback_time: 20ms, timers: 7}
-    allow: {connect: ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*:443"], ca: /etc/ca.pem}
+    allow: {connect: ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"], ca: /etc/ca.pem}
 listeners:
   - endpoint: tls://[::1]:0
     plugin: my-echo_2
@@ -70,7 +70,7 @@ write_buffer = {high = "128KiB", max = 1048576}
 module = "echo.wasm"
 watch = false
 limits = {memory = "1GiB", callback_time = "20ms", timers = 7}
-allow = {connect = ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*:443"], ca = "/etc/ca.pem"}
+allow = {connect = ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"], ca = "/etc/ca.pem"}
 [plugins.my-echo_2.config]
 delimiter = "\n"
 day = 2020-01-01
@@ -89,7 +89,7 @@ key = "tls/key.pem"
 	"plugins": {"my-echo_2": {"module": "echo.wasm", "watch": false,
 		"config": {"delimiter": "\n", "a.b": [1, {"c": null}], "big": 18446744073709551615, "day": "2020-01-01"},
 		"limits": {"memory": "1GiB", "callback_time": "20ms", "timers": 7},
-		"allow": {"connect": ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*:443"], "ca": "/etc/ca.pem"}}},
+		"allow": {"connect": ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"], "ca": "/etc/ca.pem"}}},
 	"listeners": [{"endpoint": "tls://[::1]:0", "plugin": "my-echo_2", "proxy_protocol": true, "proxy_from": ["10.0.0.0/8"],
 		"tls": {"cert": "tls/cert.pem", "key": "tls/key.pem"}}]
 }`,
@@ -122,7 +122,7 @@ func TestFormats(t *testing.T) {
 			p := DefaultPlugin()
 			p.Module, p.Watch, p.Config = filepath.Join(dir, "echo.wasm"), false, got.Plugins["my-echo_2"].Config
 			p.Limits.Memory, p.Limits.CallbackTime, p.Limits.Timers = 1<<30, 20*time.Millisecond, 7
-			p.Allow = Allow{Connect: []string{"tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*:443"}, CA: "/etc/ca.pem"}
+			p.Allow = Allow{Connect: []string{"tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"}, CA: "/etc/ca.pem"}
 			want.Plugins = map[string]Plugin{"my-echo_2": p}
 			l := DefaultListener()
 			l.Endpoint, l.Plugin, l.ProxyProtocol, l.ProxyFrom = "tls://[::1]:0", "my-echo_2", true, []string{"10.0.0.0/8"}

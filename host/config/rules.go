@@ -180,7 +180,7 @@ func adminEndpoint(v any) *Fault {
 }
 
 // allowed checks where a guest may connect to: an endpoint, or one with * for
-// the whole host or the whole port.
+// the whole host or the whole port, or *.DOMAIN for the names in a domain.
 func allowed(v any) *Fault {
 	s := v.(string)
 	scheme, rest, _ := strings.Cut(s, "://")
@@ -189,12 +189,14 @@ func allowed(v any) *Fault {
 	}
 	if host, ok := strings.CutPrefix(rest, "*:"); ok {
 		rest = "any:" + host
+	} else if domain, ok := strings.CutPrefix(rest, "*."); ok {
+		rest = "any." + domain
 	}
 	if host, ok := strings.CutSuffix(rest, ":*"); ok {
 		rest = host + ":0"
 	}
 	if strings.Contains(rest, "*") || endpointFault(scheme+"://"+rest) != nil {
-		return &Fault{Found: quote(s), Wanted: "an endpoint; * stands for the whole host or the whole port"}
+		return &Fault{Found: quote(s), Wanted: "an endpoint; * stands for the whole host or the whole port, *.DOMAIN for the names in it"}
 	}
 	return nil
 }
