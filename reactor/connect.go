@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -189,7 +190,7 @@ func (c *Conn) connected() {
 			cfg = k.o.TLS.Clone()
 		}
 		if cfg.ServerName == "" {
-			cfg.ServerName = k.ep.Host
+			cfg.ServerName, _, _ = strings.Cut(k.ep.Host, "%") // no certificate names a zone
 		}
 		c.beginTLS(func(p *pipe) *tls.Conn { return tls.Client(p, cfg) })
 		return

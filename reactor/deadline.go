@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"time"
 )
@@ -75,6 +76,8 @@ func (c *Conn) timeUp() {
 		c.arm()
 	case c.flags&flagLinger != 0:
 		c.release(false)
+	case c.flags&flagEmbryo != 0 && c.listener != nil:
+		c.refuseProxy(fmt.Errorf("no PROXY header: %w", why))
 	default:
 		c.fail(Timeout, why)
 	}

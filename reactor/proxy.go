@@ -38,6 +38,7 @@ func (c *Conn) awaitProxyHeader() {
 }
 
 func trusted(from []netip.Prefix, a netip.Addr) bool {
+	a = a.WithZone("") // a prefix contains no address with a zone
 	for _, p := range from {
 		if p.Contains(a) {
 			return true

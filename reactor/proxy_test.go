@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 func TestProxyProtocol(t *testing.T) {
@@ -82,6 +85,35 @@ func TestProxyUntrusted(t *testing.T) {
 	c.Write([]byte("PROXY TCP4 10.1.2.3 10.9.9.9 4660 80\r\nhello"))
 	if b, _ := io.ReadAll(c); len(b) > 0 {
 		t.Errorf("answered %q", b)
+	}
+}
+
+func TestTrusted(t *testing.T) {
+	from := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")}
+	for addr, want := range map[string]bool{"10.1.2.3": true, "11.1.2.3": false, "fe80::1%eth0": true, "fd00::1%eth0": false} {
+		if got := trusted(from, netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+}
+
+// TestProxySilence: who never sends its header is refused, counted and told of.
+func TestProxySilence(t *testing.T) {
+	var said bytes.Buffer
+	log := hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Warn})
+	f := factoryFunc(func(Transport) (Protocol, error) { t.Error("a protocol was built"); return echo(nil) })
+	r, ln := serve(t, Config{Loops: 1, Logger: log}, "tcp://127.0.0.1:0", f, ListenOptions{Loop: -1, ProxyProtocol: true,
+		HandshakeTimeout: time.Millisecond, ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	c := dial(t, ln)
+	c.Write([]byte("PROXY "))
+	if b, _ := io.ReadAll(c); len(b) > 0 {
+		t.Errorf("answered %q", b)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := ln.Stats().Refused; n != 1 || !strings.Contains(said.String(), "no PROXY header") {
+		t.Errorf("%d refused; said %q", n, said.String())
 	}
 }
 

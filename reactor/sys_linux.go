@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -125,11 +126,9 @@ func (s *linuxSys) Connect(network, address string) (FD, error) {
 		} else {
 			in6 := &unix.SockaddrInet6{Port: int(ap.Port()), Addr: a.As16()}
 			if a.Zone() != "" {
-				ifi, err := net.InterfaceByName(a.Zone())
-				if err != nil {
+				if in6.ZoneId, err = zoneID(a.Zone()); err != nil {
 					return 0, err
 				}
-				in6.ZoneId = uint32(ifi.Index)
 			}
 			family, sa = unix.AF_INET6, in6
 		}
@@ -143,6 +142,18 @@ func (s *linuxSys) Connect(network, address string) (FD, error) {
 		return 0, err
 	}
 	return FD(fd), nil
+}
+
+// zoneID is the number of the interface that a zone names, or is (RFC 4007, 11.2).
+func zoneID(zone string) (uint32, error) {
+	ifi, err := net.InterfaceByName(zone)
+	if err == nil {
+		return uint32(ifi.Index), nil
+	}
+	if n, notNumber := strconv.ParseUint(zone, 10, 32); notNumber == nil {
+		return uint32(n), nil
+	}
+	return 0, err
 }
 
 func (s *linuxSys) ConnectResult(fd FD) error { return s.SocketError(fd) }

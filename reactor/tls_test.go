@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// testCertificate is a self-signed certificate for 127.0.0.1 and localhost.
+// testCertificate is a self-signed certificate for 127.0.0.1, ::1 and localhost.
 func testCertificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -29,7 +29,7 @@ func testCertificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -305,6 +305,54 @@ func TestConnect(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectZone: an IPv6 zone is an interface's name or its number, and no part
+// of the name in the peer's certificate.
+func TestConnectZone(t *testing.T) {
+	var zones []string
+	ifs, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range ifs {
+		if i.Flags&net.FlagLoopback != 0 {
+			zones = append(zones, i.Name, fmt.Sprint(i.Index))
+		}
+	}
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil || len(zones) == 0 {
+		t.Skip("no IPv6 loopback: ", err)
+	} else {
+		l.Close()
+	}
+	cert, pool := testCertificate(t)
+	for _, backend := range []string{"auto", "portable"} {
+		r, ln := serve(t, Config{Loops: 1, Backend: backend}, "tls://[::1]:0", factoryFunc(echo), ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+		for _, zone := range zones {
+			t.Run(backend+"/"+zone, func(t *testing.T) {
+				ended := make(chan string, 1)
+				p := &failing{told: func(r Reason, err error) { ended <- fmt.Sprint(r, err) }}
+				p.made = func(tr Transport) { ended <- "made"; tr.LoseConnection() }
+				ep := ln.Endpoint()
+				ep.Host += "%" + zone
+				l := r.Loops()[0]
+				if err := l.CallFromThread(func() { l.Connect(ep, p, ConnectOptions{TLS: &tls.Config{RootCAs: pool}}) }); err != nil {
+					t.Fatal(err)
+				}
+				if got := <-ended; got != "made" {
+					t.Error(got)
+				}
+			})
+		}
+	}
+}
+
+// failing is a client whose failure comes with its error.
+type failing struct {
+	protocolFuncs
+	told func(Reason, error)
+}
+
+func (p *failing) ConnectionFailed(r Reason, err error) { p.told(r, err) }
 
 func TestConnectCancelled(t *testing.T) {
 	r, _ := serve(t, Config{Loops: 1}, "tcp://127.0.0.1:0", factoryFunc(echo), ListenOptions{Loop: -1})
