@@ -101,7 +101,7 @@ type Transport interface {
 	// close timeout aborts with reason Timeout.
 	LoseConnection()
 	// LoseWriteConnection flushes, waits for a registered producer, then shuts
-	// down our writing side (with close_notify on TLS).
+	// down our writing side (on TLS after the handshake, with close_notify).
 	LoseWriteConnection()
 	// AbortConnection drops the queued output and resets the connection; on
 	// Unix sockets it is a plain close.
