@@ -56,7 +56,9 @@ func (p *pipe) Read(b []byte) (int, error) {
 		switch {
 		case len(p.in) > 0:
 			n := copy(b, p.in)
-			p.in = p.in[n:]
+			if p.in = p.in[n:]; len(p.in) == 0 {
+				p.in = nil
+			}
 			return n, nil
 		case p.gone:
 			return 0, net.ErrClosed
