@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,7 +37,7 @@ func newAllowList(cfg config.Allow) (*allowList, error) {
 		a.patterns = append(a.patterns, p)
 	}
 	if cfg.CA != "" {
-		pem, err := os.ReadFile(cfg.CA)
+		pem, err := readFile(cfg.CA, 0)
 		if err != nil {
 			return nil, fmt.Errorf("allow.ca: %w", err)
 		}

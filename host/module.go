@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -92,18 +90,9 @@ func readBinary(cfg config.Plugin, builtin func(string) ([]byte, bool)) ([]byte,
 		}
 		return nil, fmt.Errorf("found no built-in module %q", name)
 	}
-	f, err := os.Open(cfg.Module)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	limit := int64(cfg.Limits.Module)
-	if limit <= 0 {
-		return io.ReadAll(f)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("found a file of more than %d bytes, wanted at most limits.module", limit)
+	b, err := readFile(cfg.Module, int64(cfg.Limits.Module))
+	if errors.Is(err, errTooLong) {
+		err = fmt.Errorf("%w, wanted at most limits.module", err)
 	}
 	return b, err
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -19,7 +18,7 @@ func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
 		}
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.Cert, cfg.Key)
+	cert, err := keyPair(cfg.Cert, cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("tls: cert %s, key %s: %w", cfg.Cert, cfg.Key, err)
 	}
@@ -37,7 +36,7 @@ func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: cfg.ALPN}
 	if cfg.ClientCA != "" {
-		pem, err := os.ReadFile(cfg.ClientCA)
+		pem, err := readFile(cfg.ClientCA, 0)
 		if err != nil {
 			return nil, fmt.Errorf("tls: client_ca: %w", err)
 		}
@@ -48,4 +47,16 @@ func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return c, nil
+}
+
+func keyPair(cert, key string) (tls.Certificate, error) {
+	c, err := readFile(cert, 0)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	k, err := readFile(key, 0)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(c, k)
 }
