@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +21,9 @@ const wasmPage = 64 << 10
 type engine struct {
 	name     string // compiler or interpreter
 	compiler bool
-	cache    wazero.CompilationCache
+	dir      string                  // of the cache on disk; "" = there is none
+	cache    wazero.CompilationCache // on disk, or memory
+	memory   wazero.CompilationCache // for what the disk refuses
 
 	compiling atomic.Int32
 }
@@ -29,13 +32,15 @@ type engine struct {
 // processor or a policy (W^X) may forbid, and opens the cache. A cache that
 // can't be used costs time, no more: it is warned of.
 func newEngine(ctx context.Context, dir string, log hclog.Logger) *engine {
-	e := &engine{name: "interpreter"}
+	e := &engine{name: "interpreter", memory: wazero.NewCompilationCache()}
 	if err := tryCompiler(ctx); err != nil {
 		log.Warn("no compiler here; plugins run interpreted, many times slower", "err", err)
 	} else {
 		e.name, e.compiler = "compiler", true
 	}
-	e.cache = openCache(dir, log)
+	if e.cache, e.dir = openCache(dir, log); e.cache == nil {
+		e.cache = e.memory
+	}
 	return e
 }
 
@@ -53,15 +58,16 @@ func tryCompiler(ctx context.Context) (err error) {
 	return err
 }
 
-func openCache(dir string, log hclog.Logger) wazero.CompilationCache {
+// openCache opens the cache on disk, and says where it is; nil where there is none.
+func openCache(dir string, log hclog.Logger) (wazero.CompilationCache, string) {
 	if dir == "off" {
-		return wazero.NewCompilationCache()
+		return nil, ""
 	}
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
-			log.Warn("no cache of compiled modules", "err", err)
-			return wazero.NewCompilationCache()
+			log.Warn("no cache of compiled modules: starts will be slower", "err", err)
+			return nil, ""
 		}
 		dir = filepath.Join(base, "wirehost")
 	}
@@ -71,9 +77,9 @@ func openCache(dir string, log hclog.Logger) wazero.CompilationCache {
 	}
 	if err != nil {
 		log.Warn("no cache of compiled modules: starts will be slower", "dir", dir, "err", err)
-		return wazero.NewCompilationCache()
+		return nil, ""
 	}
-	return c
+	return c, dir
 }
 
 // tryWrite finds out whether dir can be written: wazero finds it out too late.
@@ -90,20 +96,23 @@ func tryWrite(dir string) error {
 }
 
 // newRuntime makes the Runtime of one version of a plugin: plugins that do not
-// trust each other share none.
-func (e *engine) newRuntime(ctx context.Context) wazero.Runtime {
+// trust each other share none. cache is one of the engine's.
+func (e *engine) newRuntime(ctx context.Context, cache wazero.CompilationCache) wazero.Runtime {
 	cfg := wazero.NewRuntimeConfigInterpreter()
 	if e.compiler {
 		cfg = wazero.NewRuntimeConfigCompiler()
 	}
-	return wazero.NewRuntimeWithConfig(ctx, cfg.WithCompilationCache(e.cache).WithCoreFeatures(api.CoreFeaturesV2))
+	return wazero.NewRuntimeWithConfig(ctx, cfg.WithCompilationCache(cache).WithCoreFeatures(api.CoreFeaturesV2))
 }
 
-// close frees the cache, unless a compilation that was given up uses it still:
-// then it is left to the process's end.
+// close frees the caches, unless a compilation that was given up uses one still:
+// then they are left to the process's end.
 func (e *engine) close(ctx context.Context) error {
 	if e.compiling.Load() > 0 {
 		return nil
 	}
-	return e.cache.Close(ctx)
+	if e.cache == e.memory {
+		return e.memory.Close(ctx)
+	}
+	return errors.Join(e.cache.Close(ctx), e.memory.Close(ctx))
 }

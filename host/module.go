@@ -147,6 +147,10 @@ func (m *module) exports(name string) bool {
 	return ok
 }
 
+// errNotCompiled says that the compiler, or the cache of what it made, has refused a
+// module.
+var errNotCompiled = errors.New("does not compile")
+
 // compile makes machine code of a metered module, within limit where that is not
 // 0, and closes rt where it fails. The compiler can't be interrupted: past the
 // limit, or after ctx, it goes on in the background for a result that is thrown
@@ -178,7 +182,7 @@ func (m *module) compile(ctx context.Context, e *engine, rt wazero.Runtime, bina
 		err := r.err
 		switch {
 		case err != nil:
-			err = fmt.Errorf("does not compile: %w", err)
+			err = fmt.Errorf("%w: %w", errNotCompiled, err)
 		case limit > 0 && time.Since(began) > limit:
 			err = errors.Join(over(), r.mod.Close(ctx))
 		default:

@@ -70,17 +70,38 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		}
 	}
 	p.try(v)
-	v.rt = p.host.engine.newRuntime(ctx)
-	if err := giveHostCalls(ctx, v.rt); err != nil {
-		return nil, errors.Join(err, v.rt.Close(ctx))
-	}
-	if v.compiled, err = m.compile(ctx, p.host.engine, v.rt, binary, cfg.Limits.CompileTime); err != nil {
+	if err := v.compile(ctx, binary); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v.state = StateValidated
 	return v, nil
+}
+
+// compile makes the version's Runtime and machine code. A cache on disk that is
+// full, damaged or gone costs time, no more.
+func (v *version) compile(ctx context.Context, binary []byte) error {
+	e := v.plugin.host.engine
+	err := v.compileWith(ctx, e.cache, binary)
+	if e.cache == e.memory || !errors.Is(err, errNotCompiled) {
+		return err
+	}
+	if again := v.compileWith(ctx, e.memory, binary); again != nil {
+		return again // the module's own fault
+	}
+	v.plugin.log.Warn("the cache of compiled modules failed: compiled without it; if this goes on, remove its folder", "version", v.name, "dir", e.dir, "err", err)
+	return nil
+}
+
+func (v *version) compileWith(ctx context.Context, cache wazero.CompilationCache, binary []byte) (err error) {
+	e := v.plugin.host.engine
+	v.rt = e.newRuntime(ctx, cache)
+	if err := giveHostCalls(ctx, v.rt); err != nil {
+		return errors.Join(err, v.rt.Close(ctx))
+	}
+	v.compiled, err = v.mod.compile(ctx, e, v.rt, binary, v.cfg.Limits.CompileTime)
+	return err
 }
 
 // growthRefused is told of each growth of a linear memory past its limit.
