@@ -19,7 +19,7 @@ type indexed map[int]any
 // is good of it: durations and sizes as such, paths made absolute. What is bad
 // is left out and reported.
 func (d *document) check(overlay bool) map[string]any {
-	c := checker{document: d, overlay: overlay, rules: rules()}
+	c := d.checker(overlay)
 	v, _ := c.value(d.root, reflect.TypeFor[Config](), nil, "")
 	good, _ := v.(map[string]any)
 	return good
@@ -29,6 +29,15 @@ type checker struct {
 	*document
 	overlay bool // environment or flags: digits index lists
 	rules   map[string]rule
+	told    map[string]bool // keys with a fault already: there is no value to check
+}
+
+func (d *document) checker(overlay bool) *checker {
+	c := &checker{document: d, overlay: overlay, rules: rules(), told: map[string]bool{}}
+	for _, f := range d.faults {
+		c.told[f.Key] = true
+	}
+	return c
 }
 
 var ( // never changed
@@ -78,6 +87,9 @@ func (c *checker) value(v any, t reflect.Type, p path, pattern string) (any, boo
 }
 
 func (c *checker) wrong(v any, p path, wanted string) {
+	if c.told[p.String()] {
+		return
+	}
 	c.fault(c.line(p), p, show(v), wanted)
 }
 

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -83,6 +85,19 @@ func (d *document) line(p path) int {
 		if line, ok := d.lines[p[:n].key()]; ok {
 			return line
 		}
+	}
+	return 0
+}
+
+// oddLine is the first line with bytes that are not UTF-8, or with control
+// characters; 0 = there is none.
+func oddLine(text []byte) int {
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size == 1 || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
+			return 1 + bytes.Count(text[:at], []byte("\n"))
+		}
+		at += size
 	}
 	return 0
 }

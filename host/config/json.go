@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"unicode/utf8"
 )
 
 // jsonReader reads a file token by token: encoding/json's maps would lose the
@@ -21,6 +22,10 @@ type jsonReader struct {
 func parseJSON(origin string, text []byte) *document {
 	r := &jsonReader{document: newDocument(origin), dec: json.NewDecoder(bytes.NewReader(text)), text: text}
 	r.dec.UseNumber()
+	if !utf8.Valid(text) { // encoding/json would change it
+		r.fault(oddLine(text), nil, "what is not JSON: bytes that are not UTF-8", "")
+		return r.document
+	}
 	v, err := r.value(nil)
 	if err == nil {
 		_, err = r.dec.Token()
@@ -45,11 +50,7 @@ func (r *jsonReader) syntax(err error) {
 	if errors.Is(err, errTooMuch) {
 		return
 	}
-	line := r.here()
-	var se *json.SyntaxError
-	if errors.As(err, &se) {
-		line = 1 + bytes.Count(r.text[:min(int(se.Offset), len(r.text))], []byte("\n"))
-	}
+	line := r.here() // not SyntaxError.Offset: that leaves out what Token has taken
 	reason := err.Error()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		reason = "it ends too early"

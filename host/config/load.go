@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -47,9 +48,12 @@ func Load(o Options) (Config, error) {
 	return l.finish()
 }
 
-// parse reads a file's text by the extension of its name.
+// parse reads a file's text by the extension of its name. Nothing at all is no
+// configuration: it is what a file looks like that is being written, or was written
+// on a full disk, and must not replace what runs.
 func parse(name string, text []byte) *document {
 	var d *document
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // which editors of Windows begin with
 	switch ext := strings.ToLower(filepath.Ext(name)); ext {
 	case ".yaml", ".yml", "":
 		d = parseYAML(name, text)
@@ -60,6 +64,9 @@ func parse(name string, text []byte) *document {
 	default:
 		d = newDocument(name)
 		d.fault(0, nil, "the extension "+quote(ext), ".yaml, .yml, .toml or .json")
+	}
+	if len(d.faults) == 0 && len(bytes.TrimSpace(text)) == 0 {
+		d.fault(0, nil, "an empty file", "settings, or a comment to say that none is meant")
 	}
 	d.dir = filepath.Dir(name)
 	return d

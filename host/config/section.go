@@ -28,7 +28,7 @@ func ParsePlugin(origin, name string, text []byte) (Plugin, []Listener, error) {
 	}
 	listener, listens := d.root["listener"]
 	delete(d.root, "listener")
-	c := checker{document: d, rules: rules()}
+	c := d.checker(false)
 	section, _ := c.value(d.root, reflect.TypeFor[Plugin](), nil, "plugins.*")
 	l.take(d, nil)
 	p := l.plugin(nil, section)

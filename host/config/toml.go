@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ func parseTOML(origin string, text []byte) *document {
 		var de *toml.DecodeError
 		if errors.As(err, &de) {
 			line, _ = de.Position()
+		} else { // of keys that are defined twice
+			line = tomlLine(text, err)
 		}
 		d.fault(line, nil, "what is not TOML: "+plain(strings.TrimPrefix(err.Error(), "toml: ")), "")
 		return d
@@ -32,6 +35,22 @@ func parseTOML(origin string, text []byte) *document {
 		d.root = v
 	}
 	return d
+}
+
+// tomlLine is the line of an error that names none: the first with which the text
+// up to there has the same error.
+func tomlLine(text []byte, err error) int {
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	end := 0
+	ends := make([]int, len(lines))
+	for n, line := range lines {
+		end += len(line)
+		ends[n] = end
+	}
+	return 1 + sort.Search(len(ends)-1, func(n int) bool {
+		again := toml.Unmarshal(text[:ends[n]], &map[string]any{})
+		return again != nil && again.Error() == err.Error()
+	})
 }
 
 // tomlValue makes values that JSON can say; times become their text.
@@ -108,6 +127,9 @@ func (w *tomlWalk) keys(p path, it unstable.Iterator) path {
 	w.opened = "\x00"
 	for it.Next() {
 		n := it.Node()
+		if len(p) > maxDepth { // tomlValue reports it
+			return p
+		}
 		p = p.with(string(n.Data))
 		if end := int(n.Raw.Offset); end > w.done {
 			w.row += bytes.Count(w.text[w.done:end], []byte("\n"))
@@ -133,6 +155,9 @@ func (w *tomlWalk) keyValue(p path, e *unstable.Node) {
 }
 
 func (w *tomlWalk) value(p path, n *unstable.Node) {
+	if len(p) > maxDepth {
+		return
+	}
 	it := n.Children()
 	switch n.Kind {
 	case unstable.InlineTable:

@@ -114,6 +114,8 @@ func (v *validator) tls(p path, ls Listener) {
 		v.report(p.with("key"), "no key", "the certificate's", "")
 	case t.Cert == "" && t.ClientCA != "":
 		v.report(p.with("client_ca"), quote(t.ClientCA)+" without cert and key", "all three, or none", "")
+	case t.Cert == "" && len(t.ALPN) > 0:
+		v.report(p.with("alpn"), "protocols without cert and key", "all three, or none", "")
 	}
 }
 

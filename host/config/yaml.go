@@ -22,7 +22,7 @@ func parseYAML(origin string, text []byte) *document {
 	case errors.Is(err, io.EOF): // nothing, or comments alone
 		return d
 	case err != nil:
-		d.yamlSyntax(err)
+		d.yamlSyntax(err, text)
 		return d
 	}
 	var second yaml.Node
@@ -30,7 +30,7 @@ func parseYAML(origin string, text []byte) *document {
 	case err == nil:
 		d.fault(second.Line, nil, "a second YAML document", "one in a file")
 	case !errors.Is(err, io.EOF):
-		d.yamlSyntax(err)
+		d.yamlSyntax(err, text)
 	}
 	v := d.yamlValue(&n, nil)
 	d.setRoot(n.Line, v)
@@ -63,8 +63,8 @@ func (d *document) setRoot(line int, v any) {
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
 
 // yamlSyntax reports text that can't be parsed.
-func (d *document) yamlSyntax(err error) {
-	line := 0
+func (d *document) yamlSyntax(err error, text []byte) {
+	line := oddLine(text) // yaml.v3 gives no line of it
 	if m := yamlLine.FindStringSubmatch(err.Error()); m[1] != "" {
 		line, _ = strconv.Atoi(m[1])
 	}
