@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Endpoint is a place to listen on or to connect to, written as text like
@@ -18,6 +19,10 @@ type Endpoint struct {
 	Port   uint16
 	Path   string // unix only
 }
+
+// maxUnixPath is how many bytes this system has for a Unix socket's path, without the
+// NUL at its end (unix(7): 108 on Linux, fewer elsewhere).
+const maxUnixPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // ParseEndpoint reads the text form. Its errors say what was found and wanted.
 func ParseEndpoint(text string) (Endpoint, error) {
@@ -33,7 +38,11 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		if strings.IndexByte(rest, 0) >= 0 {
 			return Endpoint{}, fmt.Errorf("endpoint %q: found a NUL byte in the path", text)
 		}
-		return Endpoint{Scheme: scheme, Path: filepath.Clean(rest)}, nil
+		path := filepath.Clean(rest)
+		if len(path) > maxUnixPath {
+			return Endpoint{}, fmt.Errorf("endpoint %q: found a path of %d bytes, wanted at most %d", text, len(path), maxUnixPath)
+		}
+		return Endpoint{Scheme: scheme, Path: path}, nil
 	case "tcp", "tls":
 		host, port, err := net.SplitHostPort(rest)
 		if err != nil {

@@ -3,35 +3,76 @@ package reactor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 )
 
 // listenNet listens through package net. A Unix path on which nobody listens
 // any more, left behind by a process that was killed, is removed first; one in
-// use is EADDRINUSE.
+// use, or with something else there, is EADDRINUSE.
 func listenNet(network, address string) (net.Listener, error) {
-	if network == "unix" {
-		removeStaleSocket(address)
+	if network == "unix" && !abstract(address) {
+		if err := clearPath(address); err != nil {
+			return nil, err
+		}
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // SetTCPKeepAlive turns it on
 	lc.SetMultipathTCP(false)
 	return lc.Listen(context.Background(), network, address)
 }
 
-func removeStaleSocket(path string) {
+// abstract tells Linux's names of sockets that are no files.
+func abstract(address string) bool { return address[0] == '@' && runtime.GOOS == "linux" }
+
+// clearPath removes a socket on which nobody listens.
+func clearPath(path string) error {
 	st, err := os.Lstat(path)
-	if err != nil || st.Mode()&os.ModeSocket == 0 {
-		return
+	if err != nil { // nothing there, most likely; whatever it is, to listen fails of it too
+		return nil
+	}
+	if st.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("found something there that is no socket: %w", syscall.EADDRINUSE)
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		c.Close()
-		return
+		return nil
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		os.Remove(path)
+	}
+	return nil
+}
+
+// socketFile is the file of a Unix socket that is listened on; the zero value is
+// none.
+type socketFile struct {
+	path string
+	info os.FileInfo
+}
+
+func socketFileOf(address string) socketFile {
+	if abstract(address) {
+		return socketFile{}
+	}
+	info, err := os.Lstat(address)
+	if err != nil { // it went already
+		return socketFile{}
+	}
+	return socketFile{address, info}
+}
+
+// remove removes the file, unless another has taken its place: of a server that was
+// started since.
+func (f socketFile) remove() {
+	if f.info == nil {
+		return
+	}
+	if now, err := os.Lstat(f.path); err == nil && os.SameFile(now, f.info) {
+		os.Remove(f.path)
 	}
 }

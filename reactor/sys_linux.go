@@ -24,12 +24,12 @@ type linuxSys struct {
 	start time.Time
 
 	mu    sync.Mutex
-	spare int // a descriptor kept in reserve, -1 when it is lent out or could not be had
-	paths map[FD]string
+	spare int               // a descriptor kept in reserve, -1 when it is lent out or could not be had
+	files map[FD]socketFile // of the Unix sockets that are listened on
 }
 
 func newLinuxSys() (Sys, error) {
-	s := &linuxSys{start: time.Now(), paths: map[FD]string{}}
+	s := &linuxSys{start: time.Now(), files: map[FD]socketFile{}}
 	s.spare = openSpare()
 	return s, nil
 }
@@ -84,7 +84,7 @@ func (s *linuxSys) Listen(network, address string) (FD, error) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
 		s.mu.Lock()
-		s.paths[FD(fd)] = address
+		s.files[FD(fd)] = socketFileOf(address)
 		s.mu.Unlock()
 	}
 	return FD(fd), nil
@@ -215,12 +215,10 @@ func (s *linuxSys) ShutdownWrite(fd FD) error { return unix.Shutdown(int(fd), un
 
 func (s *linuxSys) Close(fd FD) error {
 	s.mu.Lock()
-	path, listening := s.paths[fd]
-	delete(s.paths, fd)
+	file := s.files[fd]
+	delete(s.files, fd)
 	s.mu.Unlock()
-	if listening {
-		unix.Unlink(path) // gone already is as good
-	}
+	file.remove()
 	return unix.Close(int(fd))
 }
 

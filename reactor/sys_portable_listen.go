@@ -40,6 +40,7 @@ func (r *readiness) set(reg *registration) bool {
 type portableListener struct {
 	readiness
 	ln        net.Listener
+	file      socketFile // of a Unix socket, where package net does not remove it
 	held      net.Conn
 	err       error // of the last accept, to be told
 	look      bool  // an error was told: readable until the next accept, as the system's sockets are
@@ -140,13 +141,14 @@ func (l *portableListener) acceptNow(wait time.Duration) (net.Conn, error) {
 	return conn, err
 }
 
-// close ends the accepting goroutine too. A Unix path is removed by package net.
+// close ends the accepting goroutine too, and removes a Unix path.
 func (l *portableListener) close(bool) error {
 	l.mu.Lock()
 	l.closed = true
 	held := l.held
 	l.held = nil
 	l.mu.Unlock()
+	l.file.remove()
 	err := l.ln.Close()
 	if held != nil {
 		held.Close() // its peer is told that nobody listens any more

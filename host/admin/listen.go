@@ -108,7 +108,11 @@ func listenUnix(path string) (net.Listener, error) {
 	tmp := filepath.Join(filepath.Dir(path), "."+strconv.FormatInt(int64(os.Getpid()), 36))
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
 	if err != nil {
-		return nil, err
+		var op *net.OpError
+		if errors.As(err, &op) { // which names tmp
+			err = op.Err
+		}
+		return nil, fmt.Errorf("in the folder %s: %w", filepath.Dir(path), err)
 	}
 	ln.SetUnlinkOnClose(false)
 	s := &socket{UnixListener: ln, path: path}

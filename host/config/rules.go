@@ -170,7 +170,12 @@ func adminEndpoint(v any) *Fault {
 	}
 	const wanted = "off, unix://PATH or tcp:// on a loopback address"
 	e, err := reactor.ParseEndpoint(s)
-	if err != nil || e.Scheme == "tls" {
+	switch {
+	case err != nil && strings.HasPrefix(s, "unix://"):
+		return endpointFault(s)
+	case e.Scheme == "unix" && e.Path[0] == '@': // an abstract name on Linux, with no mode to keep others out
+		return &Fault{Found: quote(s) + ", which is no path", Wanted: wanted}
+	case err != nil || e.Scheme == "tls":
 		return &Fault{Found: quote(s), Wanted: wanted, Hint: suggest(s, []string{"off"})}
 	}
 	if ip, err := netip.ParseAddr(e.Host); e.Scheme == "tcp" && e.Host != "localhost" && (err != nil || !ip.IsLoopback()) {
