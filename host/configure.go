@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // Change says what a reload of the configuration has done.
@@ -212,10 +214,27 @@ func (r *reconfiguration) prepareListener(l *listener, cfg config.Listener) (*li
 		return &listener{cfg: cfg, ln: l.ln, plugin: p, options: o, changed: !reflect.DeepEqual(cfg, l.cfg)}, nil
 	}
 	l, err = r.h.listenFor(cfg, p, o)
-	if err == nil {
-		r.bound = append(r.bound, l)
+	if err != nil {
+		return nil, r.ownInUse(cfg, err)
 	}
-	return l, err
+	r.bound = append(r.bound, l)
+	return l, nil
+}
+
+// ownInUse says which of the host's own listeners may be in the way of another
+// address or scheme on the same port: it gives way only after all is bound.
+func (r *reconfiguration) ownInUse(cfg config.Listener, err error) error {
+	ep, parseErr := reactor.ParseEndpoint(cfg.Endpoint)
+	if parseErr != nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	for _, l := range r.h.listeners {
+		have := l.ln.Endpoint()
+		if have.Port == ep.Port && have.Path == ep.Path {
+			return fmt.Errorf("%w (%s listens here; if it is in the way, remove it by a change of its own first)", err, have)
+		}
+	}
+	return err
 }
 
 // abandon undoes what prepare has done.
