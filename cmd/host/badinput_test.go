@@ -228,3 +228,12 @@ func TestInspect(t *testing.T) {
 		t.Errorf("found %q", got.stdout)
 	}
 }
+
+// A file that no module can be is not read.
+func TestInspectHuge(t *testing.T) {
+	file := write(t, "m.wasm", "")
+	if err := os.Truncate(file, maxModule+1); err != nil {
+		t.Skip(err) // no sparse files here
+	}
+	command(t, "inspect", file).plain(t, "wirehost: "+file+": found more than 1073741824 bytes, which no module may have")
+}

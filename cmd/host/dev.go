@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // Times of dev. A save is taken for complete when nothing has happened for
@@ -38,6 +40,12 @@ func newDev(a *app) *cobra.Command {
 			d.build = builder{dir: args[0], words: strings.Fields(build), time: d.build.time}
 			if len(d.build.words) == 0 {
 				return &usageError{errors.New("found no command in --build")}
+			}
+			if d.build.time <= 0 {
+				return &usageError{fmt.Errorf("--build-timeout: found %s, wanted a time above 0", d.build.time)}
+			}
+			if _, err := reactor.ParseEndpoint(d.listen); err != nil {
+				return &usageError{fmt.Errorf("--listen: %w", err)}
 			}
 			signals := make(chan os.Signal, 4)
 			signal.Notify(signals, syscall.SIGTERM, os.Interrupt)

@@ -336,6 +336,8 @@ func TestDevBadInput(t *testing.T) {
 		{[]string{"dev", filepath.Join(filepath.Dir(file), "none")}, exitFailed, "no such file or directory"},
 		{[]string{"dev", file}, exitFailed, "found a file, wanted a folder"},
 		{[]string{"dev", "--build", " ", filepath.Dir(file)}, exitUsage, "found no command in --build"},
+		{[]string{"dev", "--build-timeout=-5s", filepath.Dir(file)}, exitUsage, "--build-timeout: found -5s, wanted a time above 0"},
+		{[]string{"dev", "--listen=7009", filepath.Dir(file)}, exitUsage, "--listen: endpoint \"7009\": found no scheme"},
 	} {
 		got := command(t, c.args...)
 		if got.code != c.code || !strings.Contains(got.stderr, c.want) || got.stdout != "" {
@@ -345,11 +347,11 @@ func TestDevBadInput(t *testing.T) {
 }
 
 // What is saved while a build's result is being served counts, whatever it is. Here
-// the start of a host waits for a module that is a pipe.
+// a configuration is waited for that is a pipe.
 func TestDevSavedWhileServing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	pipe := filepath.Join(dir, "x.wasm")
+	pipe := filepath.Join(dir, projectConfig)
 	for _, err := range []error{
 		syscall.Mkfifo(pipe, 0o600),
 		os.WriteFile(filepath.Join(dir, "data"), []byte("1"), 0o600),
@@ -363,7 +365,7 @@ func TestDevSavedWhileServing(t *testing.T) {
 	d.await("built in") // and now it reads the pipe
 	d.save("data", "2")
 	d.await("changed: data")
-	if err := os.WriteFile(pipe, []byte("no module"), 0o600); err != nil { // it goes on, and builds again
+	if err := os.WriteFile(pipe, []byte("none"), 0o600); err != nil { // it goes on, and builds again
 		t.Fatal(err)
 	}
 	d.await("building")

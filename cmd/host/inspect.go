@@ -77,7 +77,7 @@ func newInspect(a *app) *cobra.Command {
 
 // inspect reads a module. Its error means that the file is none.
 func inspect(file string) (*report, error) {
-	b, err := os.ReadFile(file)
+	b, err := readModule(file)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +112,26 @@ func inspect(file string) (*report, error) {
 	}
 	r.OK = len(r.Faults) == 0
 	return r, nil
+}
+
+// maxModule is how many bytes limits.module can allow at most.
+const maxModule = 1 << 30
+
+func readModule(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // it was only read
+	tooLong := fmt.Errorf("%s: found more than %d bytes, which no module may have", file, maxModule)
+	if info, err := f.Stat(); err == nil && info.Size() > maxModule {
+		return nil, tooLong
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxModule+1)) // a device has no size
+	if err == nil && len(b) > maxModule {
+		err = tooLong
+	}
+	return b, err
 }
 
 // faults are the report's faults as one error.

@@ -134,6 +134,10 @@ func newPluginLoad(a *app) *cobra.Command {
 	with := cmd.Flags().StringArray("with", nil, "one `KEY=VALUE` of the plugin's section, such as isolation=shared; may be repeated")
 	wait := cmd.Flags().Bool("wait", false, "where it does not start, wait until it does")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path, err := pluginPath(args[0])
+		if err != nil {
+			return err
+		}
 		section, err := sectionOf(args[1], *listen, *with)
 		if err != nil {
 			return err
@@ -142,7 +146,6 @@ func newPluginLoad(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		path := "/v1/plugins/" + url.PathEscape(args[0])
 		var change host.Change
 		if err := c.ask(cmd.Context(), http.MethodPost, path, section, &change); err != nil {
 			return err
@@ -229,12 +232,16 @@ func (a *app) versionCommand(cmd *cobra.Command, request func(args []string) (pl
 		if what == "use" && name == args[0] {
 			return &usageError{fmt.Errorf("found %q, wanted NAME@VERSION, as 'wirehost plugin list' has it", args[0])}
 		}
+		path, err := pluginPath(name)
+		if err != nil {
+			return err
+		}
 		c, err := a.client(*endpoint)
 		if err != nil {
 			return err
 		}
 		var out host.Outcome
-		if err := c.ask(cmd.Context(), http.MethodPost, "/v1/plugins/"+url.PathEscape(name)+"/"+what, body, &out); err != nil {
+		if err := c.ask(cmd.Context(), http.MethodPost, path+"/"+what, body, &out); err != nil {
 			return err
 		}
 		if *format == "json" {
@@ -286,11 +293,14 @@ func newPluginUnload(a *app) *cobra.Command {
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	wait := cmd.Flags().Bool("wait", false, "wait until its last connection has ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path, err := pluginPath(args[0])
+		if err != nil {
+			return err
+		}
 		c, err := a.client(*endpoint)
 		if err != nil {
 			return err
 		}
-		path := "/v1/plugins/" + url.PathEscape(args[0])
 		var was host.PluginInfo
 		if err := c.ask(cmd.Context(), http.MethodGet, path, nil, &was); err != nil {
 			return err
@@ -324,11 +334,15 @@ func newPluginTrace(a *app) *cobra.Command {
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	off := cmd.Flags().Bool("off", false, "end the trace")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, _, one := strings.Cut(args[0], "/")
+		path, err := pluginPath(name)
+		if err != nil {
+			return err
+		}
 		c, err := a.client(*endpoint)
 		if err != nil {
 			return err
 		}
-		name, _, one := strings.Cut(args[0], "/")
 		method, body := http.MethodPut, map[string]any{}
 		if one {
 			body["connection"] = args[0]
@@ -337,7 +351,7 @@ func newPluginTrace(a *app) *cobra.Command {
 			method = http.MethodDelete
 		}
 		var p host.PluginInfo
-		if err := c.ask(cmd.Context(), method, "/v1/plugins/"+url.PathEscape(name)+"/trace", body, &p); err != nil {
+		if err := c.ask(cmd.Context(), method, path+"/trace", body, &p); err != nil {
 			return err
 		}
 		if *format == "json" {
@@ -351,6 +365,15 @@ func newPluginTrace(a *app) *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// pluginPath is where the administration has a plugin. What a URL has another
+// meaning for is no name: /v1/plugins/./trace is the plugin "trace".
+func pluginPath(name string) (string, error) {
+	if strings.Trim(name, ".") == "" {
+		return "", &usageError{fmt.Errorf("found the name %q, wanted a plugin's", name)}
+	}
+	return "/v1/plugins/" + url.PathEscape(name), nil
 }
 
 func (a *app) printChange(c host.Change, format output) error {

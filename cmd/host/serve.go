@@ -74,10 +74,10 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	if err != nil {
 		return err
 	}
-	s.ops.begin()
-	if a.file == "" {
+	if a.file == "" { // before anybody can change what is listened on
 		fmt.Fprint(a.stdout, s.hints())
 	}
+	s.ops.begin()
 	s.run(pending)
 	return s.shutdown()
 }
@@ -107,6 +107,7 @@ func (s *server) start() (pending os.Signal, err error) {
 		case sig := <-s.signals:
 			switch {
 			case sig != syscall.SIGHUP && ending:
+				s.log.Warn("ended by a second signal, during start-up", "signal", sig.String())
 				return nil, errForced
 			case sig != syscall.SIGHUP:
 				ending = true

@@ -50,7 +50,8 @@ func newTest(a *app) *cobra.Command {
 			for _, file := range args[1:] {
 				text, err := os.ReadFile(file)
 				if err != nil {
-					return err
+					faults = append(faults, err)
+					continue
 				}
 				log = tail{}
 				t, err := transcript.Parse(file, string(text))

@@ -34,6 +34,7 @@ func TestTestCommand(t *testing.T) {
 		{[]string{"test", echo, wrong}, 1, "", wrong + `:1:6: found "abc", wanted text in double quotes`},
 		{[]string{"test", filepath.Join(dir, "none.wasm"), good}, 1, "", "no such file"},
 		{[]string{"test", echo, filepath.Join(dir, "none.txt")}, 1, "", "no such file"},
+		{[]string{"test", echo, wrong, filepath.Join(dir, "none.txt"), good}, 1, "ok " + good, wrong + `:1:6: found "abc", wanted text in double quotes, or hex and pairs of digits` + "\nwirehost: open " + filepath.Join(dir, "none.txt")},
 		{[]string{"test", echo}, 2, "", "found no TRANSCRIPT"},
 		{[]string{"test"}, 2, "", "found no FILE.wasm"},
 	} {
