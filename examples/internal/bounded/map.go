@@ -3,15 +3,14 @@
 // instead of running into the limit of its memory, which is a trap.
 package bounded
 
-import "iter"
+import (
+	"container/heap"
+	"iter"
+)
 
 // Overhead is about what the map and the allocator take for an entry beside its
 // bytes.
 const Overhead = 128
-
-// swept is how many entries are looked at for expired ones where there is no
-// room.
-const swept = 1000
 
 // Value is what a Map has under a key.
 type Value interface {
@@ -24,7 +23,8 @@ type Map[V Value] struct {
 	Limit int          // of bytes
 	Now   func() int64 // the time, in a unit of the owner's
 
-	items map[string]V
+	items map[string]*entry[V]
+	ends  ends[V] // of those that expire
 	bytes int
 }
 
@@ -34,17 +34,18 @@ func (m *Map[V]) Len() int { return len(m.items) }
 // Bytes is what they take.
 func (m *Map[V]) Bytes() int { return m.bytes }
 
-func cost[V Value](key string, v V) int { return len(key) + v.Size() + Overhead }
-
 // Get finds what has not expired.
 func (m *Map[V]) Get(key []byte) (V, bool) {
-	v, ok := m.items[string(key)]
-	if ok && v.End() != 0 && v.End() <= m.Now() {
-		m.Delete(key)
-		var none V
+	var none V
+	e := m.items[string(key)]
+	if e == nil {
 		return none, false
 	}
-	return v, ok
+	if e.value.End() != 0 && e.value.End() <= m.Now() {
+		m.remove(e)
+		return none, false
+	}
+	return e.value, true
 }
 
 // Fits tells whether there is room for a value of size bytes under a key, in
@@ -52,67 +53,65 @@ func (m *Map[V]) Get(key []byte) (V, bool) {
 func (m *Map[V]) Fits(key []byte, size int) bool {
 	need := len(key) + size + Overhead
 	if old, ok := m.Get(key); ok {
-		need -= cost(string(key), old)
+		need -= len(key) + old.Size() + Overhead
 	}
 	return need <= 0 || m.Room(need)
 }
 
 // Room tells whether there is room for so many bytes, with Overhead for each
-// entry among them, or makes it.
+// entry among them, or makes it: what expired first goes first. It looks at no
+// entry in vain, since with thousands of requests in one callback a search for
+// each would outlast the callback's time.
 func (m *Map[V]) Room(need int) bool {
-	if m.bytes+need > m.Limit {
-		m.sweep()
+	for m.bytes+need > m.Limit && len(m.ends) > 0 && m.ends[0].value.End() <= m.Now() {
+		m.remove(m.ends[0])
 	}
 	return m.bytes+need <= m.Limit
 }
 
 // Put keeps a value. It asks nobody: see Fits.
 func (m *Map[V]) Put(key []byte, v V) {
-	k := string(key)
-	if old, ok := m.items[k]; ok {
-		m.bytes -= cost(k, old)
+	e := m.items[string(key)]
+	if e == nil {
+		if m.items == nil {
+			m.items = map[string]*entry[V]{}
+		}
+		e = &entry[V]{key: string(key)}
+		m.items[e.key] = e
+	} else {
+		m.bytes -= e.cost()
 	}
-	if m.items == nil {
-		m.items = map[string]V{}
-	}
-	m.bytes += cost(k, v)
-	m.items[k] = v
+	e.value = v
+	m.bytes += e.cost()
+	m.ends.settle(e)
 }
 
 // Delete removes an entry, expired or not.
 func (m *Map[V]) Delete(key []byte) {
-	if v, ok := m.items[string(key)]; ok {
-		m.bytes -= cost(string(key), v)
-		delete(m.items, string(key))
+	if e := m.items[string(key)]; e != nil {
+		m.remove(e)
+	}
+}
+
+func (m *Map[V]) remove(e *entry[V]) {
+	m.bytes -= e.cost()
+	delete(m.items, e.key)
+	if e.place > 0 {
+		heap.Remove(&m.ends, e.place-1)
 	}
 }
 
 // Clear removes all.
-func (m *Map[V]) Clear() { m.items, m.bytes = nil, 0 }
+func (m *Map[V]) Clear() { m.items, m.ends, m.bytes = nil, nil, 0 }
 
 // All is every entry, in no order, with expired ones that nobody asked for
 // since.
 func (m *Map[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
-		for k, v := range m.items {
-			if !yield(k, v) {
+		for k, e := range m.items {
+			if !yield(k, e.value) {
 				return
 			}
-		}
-	}
-}
-
-// sweep removes the expired of some entries: of others each time, since a Go map
-// begins anywhere.
-func (m *Map[V]) sweep() {
-	now, looked := m.Now(), 0
-	for k, v := range m.items {
-		if v.End() != 0 && v.End() <= now {
-			m.bytes -= cost(k, v)
-			delete(m.items, k)
-		}
-		if looked++; looked == swept {
-			return
 		}
 	}
 }
