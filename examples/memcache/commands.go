@@ -11,7 +11,8 @@ import (
 const longestAnswer = 8 << 20
 
 // command is what a name stands for. least and most count the words with the
-// name, without noreply.
+// name. As with memcached, where noreply may stand another word may, and means
+// nothing.
 type command struct {
 	least, most int
 	noreply     bool // may be the last word
@@ -23,19 +24,19 @@ func commands() map[string]command {
 	all := map[string]command{
 		"get":       {2, any, false, func(c *conn, words [][]byte) { c.get(words, false) }},
 		"gets":      {2, any, false, func(c *conn, words [][]byte) { c.get(words, true) }},
-		"incr":      {3, 3, true, func(c *conn, words [][]byte) { c.add(words, true) }},
-		"decr":      {3, 3, true, func(c *conn, words [][]byte) { c.add(words, false) }},
-		"delete":    {2, 3, true, (*conn).remove},
-		"touch":     {3, 3, true, (*conn).touch},
-		"flush_all": {1, 2, true, (*conn).flush},
+		"incr":      {3, 4, true, func(c *conn, words [][]byte) { c.add(words, true) }},
+		"decr":      {3, 4, true, func(c *conn, words [][]byte) { c.add(words, false) }},
+		"delete":    {2, 4, true, (*conn).remove},
+		"touch":     {3, 4, true, (*conn).touch},
+		"flush_all": {1, 3, true, (*conn).flush},
 		"stats":     {1, 1, false, (*conn).report},
 		"version":   {1, 1, false, func(c *conn, _ [][]byte) { c.answer("VERSION " + version + "\r\n") }},
-		"verbosity": {1, 2, true, (*conn).verbosity},
+		"verbosity": {2, 3, true, (*conn).verbosity},
 		"quit":      {1, 1, false, func(c *conn, _ [][]byte) { c.close() }},
-		"cas":       {6, 6, true, verbCas.begin},
+		"cas":       {6, 7, true, verbCas.begin},
 	}
 	for v, name := range []string{"set", "add", "replace", "append", "prepend"} {
-		all[name] = command{5, 5, true, verb(v).begin}
+		all[name] = command{5, 6, true, verb(v).begin}
 	}
 	return all
 }
@@ -45,12 +46,9 @@ const version = "1.0.0-wirehost"
 
 func (c *conn) call(words [][]byte) {
 	if len(words) > 0 {
-		cmd, ok := c.factory.commands[string(words[0])]
-		last := len(words) - 1
-		if cmd.noreply && last >= cmd.least && string(words[last]) == "noreply" {
-			words, c.quiet = words[:last], true
-		}
-		if ok && len(words) >= cmd.least && len(words) <= cmd.most {
+		cmd := c.factory.commands[string(words[0])]
+		if len(words) >= cmd.least && len(words) <= cmd.most {
+			c.quiet = cmd.noreply && string(words[len(words)-1]) == "noreply"
 			cmd.run(c, words)
 			return
 		}
@@ -139,8 +137,12 @@ func (c *conn) add(words [][]byte, up bool) {
 
 // remove is delete KEY [0] [noreply]: old clients send a time.
 func (c *conn) remove(words [][]byte) {
+	last := len(words) - 1
+	if c.quiet = c.quiet && last > 1; c.quiet { // else noreply is the key
+		last--
+	}
 	switch {
-	case len(words) == 3 && !bytes.Equal(words[2], []byte("0")):
+	case last == 3, last == 2 && !bytes.Equal(words[2], []byte("0")):
 		c.answer("CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n")
 		return
 	case !c.key(words[1]):
@@ -161,7 +163,7 @@ func (c *conn) touch(words [][]byte) {
 	}
 	time, err := strconv.ParseInt(string(words[2]), 10, 64)
 	if err != nil {
-		c.answer("CLIENT_ERROR invalid exptime argument\r\n")
+		c.answer(errTime)
 		return
 	}
 	f := c.factory
@@ -179,10 +181,10 @@ func (c *conn) touch(words [][]byte) {
 // flush is flush_all [EXPTIME] [noreply].
 func (c *conn) flush(words [][]byte) {
 	f, time := c.factory, int64(0)
-	if len(words) > 1 {
+	if len(words) > 2 || len(words) == 2 && !c.quiet {
 		var err error
 		if time, err = strconv.ParseInt(string(words[1]), 10, 64); err != nil {
-			c.answer(errFormat)
+			c.answer(errTime)
 			return
 		}
 	}
@@ -196,13 +198,8 @@ func (c *conn) flush(words [][]byte) {
 	c.answer("OK\r\n")
 }
 
-// verbosity is verbosity LEVEL, and has no meaning here. As with memcached,
-// noreply silences the error that there is no level, too.
+// verbosity is verbosity LEVEL, and has no meaning here.
 func (c *conn) verbosity(words [][]byte) {
-	if len(words) < 2 {
-		c.answer("ERROR\r\n")
-		return
-	}
 	if _, err := strconv.ParseUint(string(words[1]), 10, 32); err != nil {
 		c.answer(errFormat)
 		return

@@ -97,14 +97,33 @@ func TestCommands(t *testing.T) {
 		{"verbosity x", "CLIENT_ERROR bad command line format"},
 		{"version", "VERSION " + version},
 		{"version noreply", "ERROR"},
+		{"verbosity 1 2", "OK"},
+		{"verbosity noreply", ""},
+		{"set x 0 0 1 nothing\nx", "STORED"}, // one word more is none too many
+		{"set x 0 0 1 noreply x\nx", "ERROR\nERROR"},
+		{"cas x 0 0 1 1 nothing\nx", "EXISTS"},
+		{"incr x 1 nothing", "CLIENT_ERROR cannot increment or decrement non-numeric value"},
+		{"incr x noreply", ""},
+		{"incr x 1 noreply noreply", "ERROR"},
+		{"touch x 0 nothing", "TOUCHED"},
+		{"delete x 0 0", "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"},
+		{"delete x 5 noreply", ""},
+		{"delete x noreply noreply", ""},
+		{"delete noreply", "NOT_FOUND"},
+		{"delete x 0 noreply", ""},
+		{"get x", "END"},
 		{"", "ERROR"},
 		{"get", "ERROR"},
 		{"GET k", "ERROR"},
 		{"set k 0 0", "ERROR"},
 		{"set k x 0 1", "CLIENT_ERROR bad command line format"},
-		{"set k 0 0 -1", "CLIENT_ERROR bad data chunk"},
+		{"set k 0 0 -1", "CLIENT_ERROR bad command line format"},
 		{"set k 4294967296 0 1", "CLIENT_ERROR bad command line format"},
-		{"flush_all x", "CLIENT_ERROR bad command line format"},
+		{"flush_all x", "CLIENT_ERROR invalid exptime argument"},
+		{"flush_all noreply 0", "CLIENT_ERROR invalid exptime argument"},
+		{"flush_all 0 0 0", "ERROR"},
+		{"flush_all 0 0", "OK"},
+		{"flush_all 0 noreply", ""},
 		{"flush_all noreply", ""},
 		{"get k l e", "END"},
 	} {
@@ -114,7 +133,7 @@ func TestCommands(t *testing.T) {
 	ask(t, c, "set "+strings.Repeat("k", longestKey+1)+" 0 0 3\nget", "CLIENT_ERROR bad command line format")
 	ask(t, c, "set "+strings.Repeat("k", longestKey)+" 0 0 3\nget", "STORED")
 	c.Send("stats\r\n")
-	if got := c.Take(); !strings.Contains(got, "STAT cmd_get 13\r\n") || !strings.HasSuffix(got, "STAT evictions 0\r\nEND\r\n") {
+	if got := c.Take(); !strings.Contains(got, "STAT cmd_get 14\r\n") || !strings.HasSuffix(got, "STAT evictions 0\r\nEND\r\n") {
 		t.Errorf("found %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -31,6 +32,7 @@ type store struct {
 // Answers in memcached's words.
 const (
 	errFormat    = "CLIENT_ERROR bad command line format\r\n"
+	errTime      = "CLIENT_ERROR invalid exptime argument\r\n"
 	errMemory    = "SERVER_ERROR out of memory storing object\r\n"
 	longestDelay = 30 * 24 * 60 * 60 // seconds; a larger time is a date
 )
@@ -46,14 +48,8 @@ func (v verb) begin(c *conn, words [][]byte) {
 	if v == verbCas {
 		s.cas, err4 = strconv.ParseUint(string(words[5]), 10, 64)
 	}
-	for _, err := range []error{err1, err2, err3, err4} {
-		if err != nil {
-			c.answer(errFormat)
-			return
-		}
-	}
-	if size < 0 || size > math.MaxInt32-2 {
-		c.answer("CLIENT_ERROR bad data chunk\r\n")
+	if err := cmp.Or(err1, err2, err3, err4); err != nil || size < 0 || size > math.MaxInt32-2 {
+		c.answer(errFormat)
 		return
 	}
 	if len(words[1]) > longestKey {

@@ -38,6 +38,8 @@ func commands() map[string]command {
 		"COMMAND": {1, 0, (*conn).describe},
 		"CONFIG":  {2, 0, (*conn).settings},
 		"QUIT":    {1, 0, func(c *conn, _ [][]byte) { c.answer("+OK\r\n"); c.close() }},
+		"POST":    {1, 0, (*conn).browser},
+		"HOST:":   {1, 0, (*conn).browser},
 	}
 }
 
@@ -63,13 +65,36 @@ func (c *conn) call(args [][]byte) {
 	cmd, ok := c.factory.commands[string(name)]
 	switch {
 	case !ok:
-		c.answer(fmt.Sprintf("-ERR unknown command %q\r\n", args[0][:min(len(args[0]), 64)]))
+		c.unknown(args)
 	case len(args) < cmd.least, cmd.most > 0 && len(args) > cmd.most:
 		c.arity(args)
 	default:
 		cmd.run(c, args)
 	}
 }
+
+// unknown answers in Redis's words, with the beginning of what was said.
+func (c *conn) unknown(args [][]byte) {
+	const most = 128 // bytes of the name, and of the arguments
+	b := fmt.Appendf(nil, "-ERR unknown command '%s', with args beginning with: ", args[0][:min(len(args[0]), most)])
+	end := len(b) + most
+	for _, arg := range args[1:] {
+		if len(b) >= end {
+			break
+		}
+		b = fmt.Appendf(b, "'%s' ", arg[:min(len(arg), end-len(b))])
+	}
+	for i, x := range b {
+		if x == '\r' || x == '\n' { // they would end the error
+			b[i] = ' '
+		}
+	}
+	c.answerBytes(append(b, "\r\n"...))
+}
+
+// browser closes what a browser has opened, which a page may have told to send
+// commands in the body of a request. So does Redis.
+func (c *conn) browser([][]byte) { c.close() }
 
 func (c *conn) arity(args [][]byte) {
 	c.answer("-ERR wrong number of arguments for '" + string(bytes.ToLower(args[0])) + "' command\r\n")
@@ -95,8 +120,8 @@ func (c *conn) value(key []byte) {
 // set is SET key value [EX seconds | PX milliseconds] [NX | XX].
 func (c *conn) set(args [][]byte) {
 	key, value, db := args[1], args[2], &c.factory.db
-	var expires int64
-	var nx, xx bool
+	var nx, xx, seconds bool
+	var life []byte // EX's or PX's
 	for rest := args[3:]; len(rest) > 0; rest = rest[1:] {
 		option := string(bytes.ToUpper(rest[0]))
 		switch {
@@ -104,18 +129,21 @@ func (c *conn) set(args [][]byte) {
 			nx = true
 		case option == "XX" && !nx:
 			xx = true
-		case (option == "EX" || option == "PX") && expires == 0 && len(rest) > 1:
-			var ok bool
-			if expires, ok = c.deadline(rest[1], option == "EX", "set"); !ok {
-				return
-			}
-			if expires <= db.Now() {
-				c.answer("-ERR invalid expire time in 'set' command\r\n")
-				return
-			}
-			rest = rest[1:]
+		case (option == "EX" || option == "PX") && len(rest) > 1 && (life == nil || seconds == (option == "EX")):
+			life, seconds, rest = rest[1], option == "EX", rest[1:]
 		default:
 			c.answer(errSyntax)
+			return
+		}
+	}
+	var expires int64
+	if life != nil {
+		var ok bool
+		if expires, ok = c.deadline(life, seconds, "set"); !ok {
+			return
+		}
+		if expires <= db.Now() {
+			c.answer("-ERR invalid expire time in 'set' command\r\n")
 			return
 		}
 	}
@@ -134,8 +162,8 @@ func (c *conn) set(args [][]byte) {
 // deadline reads a time from now, and answers what is wrong with it. It may be
 // in the past.
 func (c *conn) deadline(text []byte, seconds bool, name string) (at int64, ok bool) {
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil {
+	n, ok := number(text)
+	if !ok {
 		c.answer(errNumber)
 		return 0, false
 	}
@@ -168,8 +196,7 @@ func (c *conn) add(key []byte, by int64) {
 	e, ok := db.Get(key)
 	n := int64(0)
 	if ok {
-		var err error
-		if n, err = strconv.ParseInt(string(e.value), 10, 64); err != nil {
+		if n, ok = number(e.value); !ok {
 			c.answer(errNumber)
 			return
 		}

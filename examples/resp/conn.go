@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -50,31 +49,50 @@ func (c *conn) LineReceived(line []byte) {
 		c.bulkHeader(line)
 	case len(line) == 0:
 	case line[0] == '*':
-		n, err := strconv.Atoi(string(line[1:]))
-		if err != nil || n > mostArgs {
+		n, ok := number(line[1:])
+		if !ok || n > mostArgs {
 			c.fault("invalid multibulk length")
 			return
 		}
-		c.left = max(n, 0) // *-1 and *0 are no requests, as in Redis
+		c.left = int(max(n, 0)) // *-1 and *0 are no requests, as in Redis
 	default:
-		c.run(append(c.args[:0], bytes.Fields(line)...))
+		words, ok := splitWords(c.args[:0], line)
+		if !ok {
+			c.fault("unbalanced quotes in request")
+			return
+		}
+		c.run(words)
 	}
 }
 
 // LineLengthExceeded says what Redis says.
-func (c *conn) LineLengthExceeded([]byte) { c.fault("too big inline request") }
+func (c *conn) LineLengthExceeded(held []byte) {
+	switch {
+	case c.left > 0:
+		c.fault("too big bulk count string")
+	case held[0] == '*':
+		c.fault("too big mbulk count string")
+	default:
+		c.fault("too big inline request")
+	}
+}
 
 // bulkHeader reads $N and goes to raw mode for N bytes and their CRLF.
 func (c *conn) bulkHeader(line []byte) {
 	if len(line) == 0 || line[0] != '$' {
-		c.fault(fmt.Sprintf("expected '$', got %q", line[:min(len(line), 1)]))
+		found := " " // for a line that is empty
+		if len(line) > 0 {
+			found = string(line[:1])
+		}
+		c.fault("expected '$', got '" + found + "'")
 		return
 	}
-	n, err := strconv.Atoi(string(line[1:]))
-	if err != nil || n < 0 || n > longestBulk {
+	size, ok := number(line[1:])
+	if !ok || size < 0 || size > longestBulk {
 		c.fault("invalid bulk length")
 		return
 	}
+	n := int(size)
 	if !c.reserve(n + 2 + perArg) {
 		c.answer("-OOM too much is being received at a time\r\n")
 		c.close()
