@@ -42,14 +42,20 @@ type ReconnectingClientFactory struct {
 }
 
 // Start makes the first attempt. An error is Connect's, and nothing is tried
-// again then.
+// again then. In the StartFactory of a version that replaces another, nothing may
+// be connected yet: then the attempt is made when the version has its place,
+// unless a connection was adopted.
 func (f *ReconnectingClientFactory) Start(r *Reactor) error {
 	if f.current != nil || f.call != nil {
 		return ErrBusy
 	}
 	f.reactor = r
 	f.ResetDelay()
-	return f.connect()
+	err := f.connect()
+	if err == ErrNotNow {
+		f.call, err = r.CallLater(0, f.again)
+	}
+	return err
 }
 
 // ResetDelay goes back to the first delay and no retries.
@@ -122,7 +128,9 @@ func (f *ReconnectingClientFactory) retry() {
 
 // again is a retry. What a later one can't mend ends the trying.
 func (f *ReconnectingClientFactory) again() {
-	f.call = nil
+	if f.call = nil; f.current != nil { // adopted
+		return
+	}
 	switch err := f.connect(); err {
 	case nil:
 	case ErrTooBig, ErrBusy:

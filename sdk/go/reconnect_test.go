@@ -143,3 +143,64 @@ func TestReconnectGivesUp(t *testing.T) {
 		t.Error("denied: found no error")
 	}
 }
+
+// upstream is a plugin with one outgoing connection, begun in its start.
+type upstream struct {
+	wirehost.ReconnectingClientFactory
+	made []*link
+}
+
+func (f *upstream) StartFactory(r *wirehost.Reactor) error {
+	f.Endpoint, f.Jitter = "tcp://db:1", -1
+	f.Build = func() wirehost.Protocol { return f.add(&link{}) }
+	return f.Start(r)
+}
+
+func (f *upstream) add(c *link) *link {
+	f.made = append(f.made, c)
+	return c
+}
+
+func (f *upstream) BuildProtocol(*wirehost.Transport) wirehost.Protocol { return nil }
+
+func (f *upstream) BuildClientProtocol(t *wirehost.Transport) wirehost.ClientProtocol {
+	f.Adopt(t)
+	return f.add(&link{})
+}
+
+// link has a state, which is nothing.
+type link struct{ probe }
+
+func (c *link) SaveState() ([]byte, bool)              { return []byte("x"), true }
+func (c *link) RestoreState(int32, []byte) error       { return nil }
+func (c *link) ClientConnectionFailed(wirehost.Reason) {}
+
+// A plugin that connects in its start is reloaded as others are: with one
+// connection, the old one where it was there.
+func TestReconnectReload(t *testing.T) {
+	for name, prepare := range map[string]func(c *sdktest.Conn){
+		"made":       (*sdktest.Conn).Establish,
+		"being made": func(*sdktest.Conn) {},
+		"waiting":    func(c *sdktest.Conn) { c.Fail(wirehost.Refused) },
+	} {
+		s, err := sdktest.Start(&upstream{}, sdktest.Options{})
+		must(t, err)
+		old := s.Outgoing()[0]
+		prepare(old)
+		next := &upstream{}
+		must(t, s.Reload(next))
+		s.Advance(time.Hour)
+		out := s.Outgoing()
+		if name == "made" {
+			if len(out) != 0 || !next.made[len(next.made)-1].Connected {
+				t.Errorf("%s: found %d attempts", name, len(out))
+			}
+			old.Break(wirehost.Lost)
+			s.Advance(3 * time.Second)
+			out = s.Outgoing()
+		}
+		if len(out) != 1 || (name == "being made") != (out[0] == old) {
+			t.Errorf("%s: found %d attempts", name, len(out))
+		}
+	}
+}

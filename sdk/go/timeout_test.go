@@ -75,3 +75,51 @@ func TestTimeoutMixinEnds(t *testing.T) {
 		t.Errorf("found %d timers left, log %v", s.Timers(), s.Lines)
 	}
 }
+
+// lasting takes its time-out along.
+type lasting struct{ patient }
+
+func (p *lasting) SaveState() ([]byte, bool) { return p.AppendTimeout(p.AppendState(nil)), true }
+
+func (p *lasting) RestoreState(_ int32, b []byte) error {
+	rest, err := p.LoadState(b)
+	if err == nil {
+		_, err = p.LoadTimeout(rest)
+	}
+	return err
+}
+
+// A reload does not end the time-out, nor begin it anew.
+func TestTimeoutMixinMoves(t *testing.T) {
+	for line, ends := range map[string]time.Duration{"": time.Second, "reset": 10 * time.Second, "off": 0} {
+		f := factoryOf(func() wirehost.Protocol { return &lasting{} })
+		s, err := sdktest.Start(f, sdktest.Options{})
+		must(t, err)
+		c := s.Accept()
+		s.Advance(5 * time.Second)
+		if line == "off" {
+			c.Send("off\r\n")
+		}
+		must(t, s.Reload(f))
+		s.Advance(4 * time.Second)
+		if line == "reset" {
+			c.Send("reset\r\n")
+		}
+		if ends == 0 {
+			s.Advance(time.Hour)
+		} else {
+			s.Advance(ends - time.Millisecond)
+		}
+		early := c.Disconnecting()
+		s.Advance(time.Millisecond)
+		if early || c.Disconnecting() != (line != "off") || s.Timers() != 0 || len(s.Lines) != 0 {
+			t.Errorf("%q: found closed early %t, in time %t, %d timers, log %v", line, early, c.Disconnecting(), s.Timers(), s.Lines)
+		}
+	}
+	var p lasting
+	for _, b := range [][]byte{nil, {1}, {0x80}, {0xff, 0xff, 0xff, 0xff, 0xff, 1, 0}} {
+		if _, err := p.LoadTimeout(b); err == nil {
+			t.Errorf("%x: found it taken", b)
+		}
+	}
+}
