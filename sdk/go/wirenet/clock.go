@@ -28,6 +28,10 @@ func (s *Server) tick() {
 	s.mu.Lock()
 	s.call = nil
 	s.expire()
+	for _, c := range s.early {
+		c.post()
+	}
+	s.early = nil
 	s.mu.Unlock()
 	s.turn()
 }

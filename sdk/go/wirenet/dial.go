@@ -72,8 +72,12 @@ func (c *Conn) dialWork() {
 	s, d := c.server, c.dial
 	switch {
 	case d.err == nil && d.transport == nil:
-		d.transport, d.err = s.reactor.Connect(d.endpoint, d.timeout, &protocol{conn: c})
-		if d.err != nil {
+		t, err := s.reactor.Connect(d.endpoint, d.timeout, &protocol{conn: c})
+		if err == wirehost.ErrNotNow { // in the start of a version that replaces another
+			s.early = append(s.early, c)
+			return
+		}
+		if d.transport, d.err = t, err; err != nil {
 			c.readable.Broadcast()
 		}
 	case d.err != nil && d.transport != nil:

@@ -33,7 +33,7 @@ func (s *Server) turn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logEnd()
-	s.arm(hurry)
+	s.arm(hurry || len(s.early) > 0)
 }
 
 // turnActive is turn of a callback that is no tick.

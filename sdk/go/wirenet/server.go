@@ -82,6 +82,7 @@ type Server struct {
 	fault      error     // what it returned
 	open       int       // connections
 	work       []*Conn   // with something for the callbacks' goroutine
+	early      []*Conn   // to be dialled when this version has its place
 	spare      [][]byte  // empty output buffers
 	deadlines  deadlines
 

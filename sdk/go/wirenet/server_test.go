@@ -158,6 +158,27 @@ func TestDial(t *testing.T) {
 	})
 }
 
+// A server that dials at its start does so after a reload, too: when the new
+// version has its place.
+func TestDialAtReload(t *testing.T) {
+	for _, tick := range []time.Duration{0, -1} {
+		r := startRig(t, Options{}, sdktest.Options{})
+		next := Serve(func(net.Listener) error { return <-r.end }, Options{Tick: tick})
+		next.mu.Lock()
+		c := next.newConn()
+		c.dial = &dial{endpoint: "tcp://db:1"} // as Dial has it
+		c.post()
+		next.mu.Unlock()
+		if err := r.server.Reload(next); err != nil {
+			t.Fatal(err)
+		}
+		r.server.Advance(0)
+		if out := r.server.Outgoing(); len(out) != 1 || out[0].Endpoint != "tcp://db:1" {
+			t.Errorf("tick %v: found %d connections being made, and %v", tick, len(out), c.dial.err)
+		}
+	}
+}
+
 func TestDialNotAllowed(t *testing.T) {
 	r := startRig(t, Options{}, sdktest.Options{Deny: true})
 	r.poke()
