@@ -94,7 +94,20 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 }
 
 // reconfigure goes over to the configuration that edit makes of the present one.
+// It is logged when the next change may come.
 func (h *Host) reconfigure(ctx context.Context, edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
+	out, err := h.reconfigureAlone(ctx, edit)
+	if err != nil {
+		return out, err
+	}
+	for _, o := range out.Plugins {
+		o.log(h.log.With("plugin", o.Plugin))
+	}
+	h.log.Info("configuration is active", "change", strings.Join(out.Lines(), "; "))
+	return out, nil
+}
+
+func (h *Host) reconfigureAlone(ctx context.Context, edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
 	if !h.shape.TryLock() {
 		return Change{}, fmt.Errorf("host: %w", ErrChanging)
 	}
@@ -309,7 +322,6 @@ func (r *reconfiguration) commit() (Change, error) {
 		r.out.Removed = append(r.out.Removed, "plugin "+p.name)
 	}
 	slices.Sort(r.out.Removed)
-	h.log.Info("configuration is active", "change", strings.Join(r.out.Lines(), "; "))
 	return r.out, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -70,6 +71,13 @@ func (o Outcome) String() string {
 	return s
 }
 
+func (o Outcome) log(to hclog.Logger) {
+	if !o.Unchanged {
+		to.Info("version is active", "version", o.Version, "previous", o.Previous, "policy", o.Policy,
+			"migrated", o.Migrated, "dropped", o.Dropped, "kept", fmt.Sprint(o.Kept))
+	}
+}
+
 func (o *Outcome) keep(n int, why string) {
 	if n == 0 {
 		return
@@ -102,8 +110,17 @@ func (p *plugin) use(ctx context.Context, name string) (Outcome, error) {
 	})
 }
 
-// change makes one change of the plugin, if no other runs.
+// change makes one change of the plugin, if no other runs. It is logged when the
+// next one may come: who waits for that line is not told that one is under way.
 func (p *plugin) change(ctx context.Context, plan func(context.Context) (*replacement, error)) (Outcome, error) {
+	out, err := p.changeAlone(ctx, plan)
+	if err == nil {
+		out.log(p.log)
+	}
+	return out, err
+}
+
+func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*replacement, error)) (Outcome, error) {
 	if !p.changing.TryLock() {
 		return Outcome{}, fmt.Errorf("plugin %s: %w", p.name, ErrChanging)
 	}
@@ -231,8 +248,6 @@ func (r *replacement) commit() (Outcome, error) {
 		}
 	}
 	r.p.replacedBy(r.new)
-	r.p.log.Info("version is active", "version", r.new.name, "previous", r.old.name, "policy", r.out.Policy,
-		"migrated", r.out.Migrated, "dropped", r.out.Dropped, "kept", fmt.Sprint(r.out.Kept))
 	return r.out, nil
 }
 
