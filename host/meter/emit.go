@@ -16,9 +16,8 @@ type emitter struct {
 
 // label is an open block of the original.
 type label struct {
-	at    uint32 // number of the new block that branches to it lead to
-	loop  bool   // needs closing
-	block wasmbin.BlockType
+	at   uint32 // number of the new block that branches to it lead to
+	loop bool   // needs closing
 }
 
 // emit appends the new body of function i and gives its locals.

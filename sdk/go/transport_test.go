@@ -207,13 +207,13 @@ func TestLastCallback(t *testing.T) {
 // next, and the connection is aborted.
 func TestHardLimit(t *testing.T) {
 	var direct, next error
-	s, c := open(t, &probe{
+	_, c := open(t, &probe{
 		made: func(p *probe) { _, direct = p.Transport.Write(make([]byte, 5000)) },
 	}, sdktest.Options{Max: 4999, Stalled: true})
 	if reason, _ := c.Ended(); !errors.Is(direct, wirehost.ErrTooBig) || reason != wirehost.OverLimit {
 		t.Errorf("found error %v, reason %v", direct, reason)
 	}
-	s, c = open(t, &probe{
+	s, c := open(t, &probe{
 		data: func(p *probe, _ []byte) { _, _ = p.Transport.WriteString("more than ten bytes") },
 		lost: func(p *probe, _ wirehost.Reason) { _, next = p.Transport.WriteString("x") },
 	}, sdktest.Options{Max: 10, Stalled: true})
