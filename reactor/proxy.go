@@ -84,11 +84,12 @@ func (c *Conn) readProxyHeader() {
 	c.made()
 }
 
-// takeProxyHeader takes the addresses of a complete header. LOCAL and UNKNOWN
-// keep the socket's own, whatever follows them (sections 2.1 and 2.2 of the
-// PROXY protocol).
+// takeProxyHeader takes the addresses of a complete header. LOCAL, UNKNOWN and
+// UNSPEC keep the socket's own, whatever follows them (sections 2.1 and 2.2 of
+// the PROXY protocol).
 func (c *Conn) takeProxyHeader(b []byte) error {
-	if b[0] == proxySigV2[0] && b[12] == 0x20 {
+	const local, proxy, unspec = 0x20, 0x21, 0x00
+	if b[0] == proxySigV2[0] && (b[12] == local || b[12] == proxy && b[13] == unspec) {
 		return nil
 	}
 	h, err := proxyproto.Read(bufio.NewReader(bytes.NewReader(b)))

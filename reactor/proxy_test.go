@@ -27,6 +27,7 @@ func TestProxyProtocol(t *testing.T) {
 		"v1 unknown with text": {"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", own, own},
 		"v2":                   {v2(1, addr), "tcp://10.1.2.3:4660", "tcp://10.9.9.9:80"},
 		"v2 local":             {v2(0, ""), own, own},
+		"v2 unspecified":       {proxySigV2 + "\x21\x00\x00\x03abc", own, own},
 		"malformed":            {"PROXY TCP4 x y z\r\n", "", ""},
 		"missing":              {"GET / HTTP/1.0\r\n\r\n", "", ""},
 		"too long":             {"PROXY TCP4 " + strings.Repeat("1", 200) + "\r\n", "", ""},
