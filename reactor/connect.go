@@ -12,8 +12,13 @@ import (
 	"time"
 )
 
-// connectTimeout is the default of ConnectOptions.Timeout.
-const connectTimeout = 30 * time.Second
+const (
+	// connectTimeout is the default of ConnectOptions.Timeout.
+	connectTimeout = 30 * time.Second
+	// leastShare is the shortest time that an address gets to answer while
+	// others are left, that of net.Dialer.
+	leastShare = 2 * time.Second
+)
 
 // ConnectOptions say how an outgoing connection is made.
 type ConnectOptions struct {
@@ -31,7 +36,8 @@ type connecting struct {
 	ep     Endpoint
 	proto  ClientProtocol
 	o      ConnectOptions
-	addrs  []netip.Addr // still to be tried
+	addrs  []netip.Addr  // still to be tried
+	by     time.Duration // deadline of all; the Conn's setupBy is that of the address being tried
 	cancel context.CancelFunc
 	reason Reason // of the last address that failed
 	err    error
@@ -40,7 +46,8 @@ type connecting struct {
 // Connect opens a connection. It returns its transport at once; p gets
 // ConnectionMade, for TLS once the peer is verified, or ConnectionFailed.
 // LoseConnection and AbortConnection cancel it before that (reason Aborted).
-// Names are resolved off the loop, and their addresses tried in turn. Loop only.
+// Names are resolved off the loop, and their addresses tried in turn; one that
+// does not answer leaves the others a fair share of the time. Loop only.
 func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transport {
 	if o.Timeout <= 0 {
 		o.Timeout = connectTimeout
@@ -48,7 +55,8 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &connecting{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
 	now := l.sys.Now()
-	c := &Conn{loop: l, client: k, flags: flagEmbryo | flagConnecting | flagOutgoing, opened: now, active: now, setupBy: now + o.Timeout}
+	k.by = now + o.Timeout
+	c := &Conn{loop: l, client: k, flags: flagEmbryo | flagConnecting | flagOutgoing, opened: now, active: now, setupBy: k.by}
 	l.count.Add(1)
 	l.r.connections.Add(1)
 	l.addConn(c)
@@ -70,7 +78,7 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 		return c
 	}
 	go func() {
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", ep.Host)
+		addrs, err := l.r.lookup(ctx, "ip", ep.Host)
 		// A loop that has ended has told the protocol already.
 		_ = l.CallFromThread(func() { c.resolved(addrs, err) })
 	}()
@@ -122,11 +130,31 @@ func (c *Conn) tryNext() {
 		}
 		ap := netip.AddrPortFrom(a, k.ep.Port)
 		c.peer = ap
+		c.setupBy = k.share(c.loop.sys.Now())
 		if c.try("tcp", ap.String()) {
 			return
 		}
 	}
 	c.fail(k.reason, k.err)
+}
+
+// share is when an address must have answered: after an equal part of the time
+// that is left, so that one from which nothing comes does not take all of it.
+func (k *connecting) share(now time.Duration) time.Duration {
+	left := k.by - now
+	return now + min(left, max(left/time.Duration(len(k.addrs)+1), leastShare))
+}
+
+// unanswered goes on to the next address when the present one's share is over,
+// and reports whether there was one.
+func (c *Conn) unanswered() bool {
+	if c.flags&flagConnecting == 0 || len(c.client.addrs) == 0 {
+		return false
+	}
+	c.client.note(c.Peer(), syscall.ETIMEDOUT)
+	c.dropSocket()
+	c.tryNext()
+	return true
 }
 
 func (c *Conn) try(network, address string) bool {
@@ -164,16 +192,7 @@ func (c *Conn) connected() {
 			return
 		}
 		k.note(c.Peer(), err)
-		if c.polled {
-			c.polled = false
-			if err := l.poller.Remove(c.fd); err != nil {
-				l.r.log.Warn("poller: remove", "err", err)
-			}
-		}
-		if err := l.sys.Close(c.fd); err != nil {
-			l.r.log.Debug("close", "err", err)
-		}
-		c.fd = 0
+		c.dropSocket()
 		c.tryNext()
 		return
 	}
@@ -185,6 +204,7 @@ func (c *Conn) connected() {
 	}
 	c.pend()
 	if k.ep.Scheme == "tls" {
+		c.setupBy = k.by
 		cfg := &tls.Config{}
 		if k.o.TLS != nil {
 			cfg = k.o.TLS.Clone()
@@ -197,6 +217,21 @@ func (c *Conn) connected() {
 	}
 	c.setupBy = 0
 	c.established()
+}
+
+// dropSocket closes the socket of an address that is given up.
+func (c *Conn) dropSocket() {
+	l := c.loop
+	if c.polled {
+		c.polled = false
+		if err := l.poller.Remove(c.fd); err != nil {
+			l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
+		}
+	}
+	if err := l.sys.Close(c.fd); err != nil {
+		l.r.log.Debug("close", "fd", c.fd, "err", err)
+	}
+	c.fd = 0
 }
 
 // established gives an outgoing connection its protocol.

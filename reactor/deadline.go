@@ -78,6 +78,7 @@ func (c *Conn) timeUp() {
 		c.release(false)
 	case c.flags&flagEmbryo != 0 && c.listener != nil:
 		c.refuseProxy(fmt.Errorf("no PROXY header: %w", why))
+	case c.client != nil && c.unanswered():
 	default:
 		c.fail(Timeout, why)
 	}

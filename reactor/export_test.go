@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"net/netip"
 	"runtime"
 	"testing"
 )
@@ -26,3 +27,14 @@ func CertificateForTest(t testing.TB) (tls.Certificate, *x509.CertPool) { return
 
 // HasEpoll tells whether the backend is there.
 const HasEpoll = runtime.GOOS == "linux"
+
+// NoLookup has no name of Connect resolved: Resolved is to tell its addresses.
+func NoLookup(r *Reactor) {
+	r.lookup = func(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+}
+
+// Resolved tells what the name of a Connect stands for. Loop only.
+func Resolved(t Transport, addrs ...netip.Addr) { t.(*Conn).resolved(addrs, nil) }

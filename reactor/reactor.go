@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -66,6 +68,7 @@ type Reactor struct {
 	log     hclog.Logger
 	sys     Sys
 	backend string
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error) // names of Connect; off the loops
 
 	loops       []*Loop
 	acceptor    *Loop
@@ -87,7 +90,7 @@ func New(cfg Config) (*Reactor, error) {
 	if cfg.LowWater > cfg.HighWater || cfg.HighWater > cfg.MaxQueued {
 		return nil, fmt.Errorf("reactor: found watermarks %d, %d and cap %d, wanted low <= high <= cap", cfg.LowWater, cfg.HighWater, cfg.MaxQueued)
 	}
-	r := &Reactor{cfg: cfg, log: cfg.Logger, sys: cfg.Sys, backend: "given", listeners: map[*Listener]struct{}{}}
+	r := &Reactor{cfg: cfg, log: cfg.Logger, sys: cfg.Sys, backend: "given", lookup: net.DefaultResolver.LookupNetIP, listeners: map[*Listener]struct{}{}}
 	if r.sys == nil {
 		var err error
 		if r.sys, r.backend, err = openSys(cfg.Backend); err != nil {

@@ -87,7 +87,7 @@ func (s *Sys) SetMaxFDs(n int) {
 func (s *Sys) Silence(network, address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.silent[bindKey(network, address)] = true
+	s.silent[network+"://"+address] = true
 }
 
 // OpenFDs is the number of descriptors that are open.
@@ -276,7 +276,7 @@ func (s *Sys) connect(network, address string) (*socket, error) {
 			return nil, err
 		}
 		c.local, c.remote = tcpAddr(s.nextPort()), a
-		if s.silent[key] {
+		if s.silent[network+"://"+address] {
 			c.connecting = true
 			return c, nil
 		}
