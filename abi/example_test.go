@@ -17,6 +17,7 @@ func ExampleValidate() {
 	}
 	// Output:
 	// export abi_version_1: found none, wanted ()
+	// export _initialize: found _start alone, wanted ()
 	// export receiveBuffer: found none, wanted () -> i64
 	// export connectionMade: found none, wanted (i32)
 	// export dataReceived: found none, wanted (i32, i32, i32)

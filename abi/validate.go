@@ -102,6 +102,10 @@ func checkExport(m Module, want Export) Item {
 		it.fault = &Fault{"export " + want.Name, describe(got.Kind, got.Signature), it.Signature, ""}
 		it.Note = "found " + it.fault.Found
 	case ok:
+	case want.Name == ExportInitialize && isCommand(m):
+		it.Verdict = Missing
+		it.fault = &Fault{"export " + want.Name, "_start alone", it.Signature, commandCause}
+		it.Note = it.fault.Cause
 	case needed:
 		it.Verdict = Missing
 		it.fault = &Fault{"export " + want.Name, "none", it.Signature, missingCause(m, want)}
@@ -116,6 +120,18 @@ func imports(m Module, key string) bool {
 	return slices.ContainsFunc(m.Imports, func(i ModuleImport) bool { return i.Module+"."+i.Name == key })
 }
 
+// commandCause is how a command came to be, and the cure.
+const commandCause = "the module is a command, which runs once and ends, not a reactor: build Go with -buildmode=c-shared, " +
+	"TinyGo with -buildmode=c-shared, clang with -mexec-model=reactor, Rust with --crate-type cdylib"
+
+// isCommand tells whether a module has a main function only. What it exports
+// besides may not be called before that has run, and not after it has ended.
+func isCommand(m Module) bool {
+	start, ok := m.Export("_start")
+	_, reactor := m.Export(ExportInitialize)
+	return ok && start.Kind == KindFunction && !reactor
+}
+
 // missingCause guesses why an export is not there.
 func missingCause(m Module, want Export) string {
 	if want.Name == ExportVersion {
@@ -123,12 +139,6 @@ func missingCause(m Module, want Export) string {
 			if v, ok := strings.CutPrefix(e.Name, VersionPrefix); ok {
 				return fmt.Sprintf("the module is of ABI version %s; this host speaks version %d", v, Version)
 			}
-		}
-	}
-	if _, ok := m.Export("_start"); ok {
-		if _, ok := m.Export(ExportInitialize); !ok {
-			return "the module is a command, which runs once and ends, not a reactor: build Go with -buildmode=c-shared, " +
-				"TinyGo with -buildmode=c-shared, clang with -mexec-model=reactor, Rust with --crate-type cdylib"
 		}
 	}
 	if want.Need == With {
@@ -173,12 +183,12 @@ func importCause(i ModuleImport, given map[string]Import) string {
 		return "AssemblyScript: build with --use abort="
 	case i.Module == "env" && strings.HasPrefix(i.Name, "emscripten_"):
 		return "Emscripten's runtime: build with clang and wasi-libc, or with -nostdlib"
+	case strings.HasPrefix(i.Module, "wasi:"):
+		return "a component of WASI preview 2: build for preview 1"
 	case strings.HasPrefix(i.Module, "wasi") && i.Module != ModuleWASI:
 		return "the host gives WASI preview 1, as module " + ModuleWASI
 	case i.Module == ModuleWASI:
 		return "not a function of WASI preview 1"
-	case strings.HasPrefix(i.Module, "wasi:"):
-		return "a component of WASI preview 2: build for preview 1"
 	case i.Module == "gojs" || i.Module == "go":
 		return "Go for the browser: build with GOOS=wasip1, not GOOS=js"
 	}
