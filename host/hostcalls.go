@@ -258,7 +258,7 @@ func onTransport(name string, call func(c *guestConn, stack []uint64) abi.Status
 			fail(stack, abi.ENOCONN)
 		case i.phase != phaseRun:
 			fail(stack, abi.ENOTNOW)
-		case c.stage == stageEnding && name == "registerProducer":
+		case (c.gone || c.stage == stageEnding) && name == "registerProducer":
 			fail(stack, abi.ENOCONN) // it could not be told to stop
 		case c.stage == stageEnding:
 			fail(stack, abi.StatusOK)

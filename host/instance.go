@@ -363,7 +363,7 @@ func (i *instance) conn(handle int32) *guestConn {
 		return c
 	}
 	c := i.conns[handle]
-	if c != nil {
+	if c != nil && i.phase != phaseBuild { // there cur alone leads to the new one
 		i.cur = c
 	}
 	return c

@@ -22,6 +22,7 @@ type guestConn struct {
 	held   [][]byte // written in restoreState, and not yet released
 
 	producing bool // a producer was registered and not unregistered
+	gone      bool // stopProducing was told, and is not told again
 }
 
 // stage is how far a connection's life has come.
@@ -151,8 +152,11 @@ func (c *guestConn) PauseProducing() { c.tell(exPauseProducing) }
 // ResumeProducing tells the guest's producer.
 func (c *guestConn) ResumeProducing() { c.tell(exResumeProducing) }
 
-// StopProducing tells the guest's producer.
-func (c *guestConn) StopProducing() { c.tell(exStopProducing) }
+// StopProducing tells the guest's producer that the connection is gone.
+func (c *guestConn) StopProducing() {
+	c.gone = true
+	c.tell(exStopProducing)
+}
 
 func (c *guestConn) tell(e export) {
 	if i := c.in; i.dead == nil && i.ver.has[e] {

@@ -1,0 +1,37 @@
+package host
+
+import "testing"
+
+// TestAskedOfOthersFirst: in buildProtocol the new connection is known,
+// whichever was asked for before.
+func TestAskedOfOthersFirst(t *testing.T) {
+	cfg := configuration(hostile("asks_of_others_first"))
+	cfg.Reactor.Loops = 1
+	s := serve(t, cfg)
+	for range 3 {
+		c := dial(t, s.addrs[0])
+		send(t, c, "x")
+		expect(t, c, "x")
+	}
+}
+
+// TestStoppedOnce: stopProducing comes once, and connectionLost last.
+func TestStoppedOnce(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			p := hostile("registers_when_stopped")
+			p.Isolation = isolation
+			cfg := configuration(p)
+			cfg.Reactor.Loops = 1
+			s := serve(t, cfg)
+			other, c := dial(t, s.addrs[0]), dial(t, s.addrs[0])
+			send(t, c, "a")
+			expectReset(t, c)
+			send(t, other, "x")
+			expect(t, other, "x")
+			if traps := s.logs.all("guest trapped; its instance is discarded"); len(traps) > 0 {
+				t.Error(traps)
+			}
+		})
+	}
+}

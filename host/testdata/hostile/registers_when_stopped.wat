@@ -1,0 +1,25 @@
+;; Registers another producer in each stopProducing, and traps where it is told to
+;; stop after connectionLost. Aborts what sends it a, and writes all else back.
+(module
+  (import "transport" "registerProducer" (func $register (param i32 i32) (result i32)))
+  (import "transport" "abortConnection" (func $abort (param i32) (result i32)))
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $lost (mut i32) (i32.const 0))
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
+    (if (i32.ne (i32.load8_u (local.get $ptr)) (i32.const 97))
+      (then
+        (drop (call $write (local.get $conn) (local.get $ptr) (local.get $len)))
+        (return)))
+    (drop (call $abort (local.get $conn)))
+    (if (call $register (local.get $conn) (i32.const 1)) (then (unreachable))))
+  (func (export "pauseProducing") (param $conn i32))
+  (func (export "resumeProducing") (param $conn i32))
+  (func (export "stopProducing") (param $conn i32)
+    (if (i32.eq (local.get $conn) (global.get $lost)) (then (unreachable)))
+    (if (i32.ne (call $register (local.get $conn) (i32.const 1)) (i32.const -1)) (then (unreachable))))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32)
+    (global.set $lost (local.get $conn))))
