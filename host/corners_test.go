@@ -1,6 +1,12 @@
 package host
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
 
 // TestAskedOfOthersFirst: in buildProtocol the new connection is known,
 // whichever was asked for before.
@@ -31,6 +37,30 @@ func TestStoppedOnce(t *testing.T) {
 			expect(t, other, "x")
 			if traps := s.logs.all("guest trapped; its instance is discarded"); len(traps) > 0 {
 				t.Error(traps)
+			}
+		})
+	}
+}
+
+// TestUnendedLine: what a guest has written when it stops is logged, with the
+// line's end or without.
+func TestUnendedLine(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			cfg := configuration(config.Plugin{Module: "testdata/unended_line.wasm", Isolation: isolation})
+			cfg.Reactor.Loops = 1
+			s := serve(t, cfg)
+			dial(t, s.addrs[0])
+			s.await(t, 1)
+			s.logs.forget()
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			lines := s.logs.all("guest")
+			if len(lines) == 0 || lines[len(lines)-1]["text"] != "good-bye" {
+				t.Errorf("found %v, wanted good-bye", lines)
 			}
 		})
 	}

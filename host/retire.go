@@ -154,6 +154,9 @@ func (p *plugin) end(ctx context.Context) error {
 	for _, v := range versions {
 		for _, s := range v.slots {
 			s.end()
+			for i := range s.all {
+				i.close() // the turn of the loop in which it was to be never comes
+			}
 		}
 		errs = append(errs, v.close(ctx))
 	}
