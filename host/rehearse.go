@@ -61,9 +61,15 @@ func (r *replacement) rehearse() error {
 	}
 	var samples []*sample
 	for n, l := range r.p.host.reactor.Loops() {
-		if err := onLoop(l, func() { samples = append(samples, r.p.slots[n].samples()...) }); err != nil {
+		var list []*sample
+		var unfit error
+		if err := onLoop(l, func() { list, unfit = r.p.slots[n].samples(r.new) }); err != nil {
 			return err
 		}
+		if unfit != nil {
+			return fmt.Errorf("rehearsal: %w", unfit)
+		}
+		samples = append(samples, list...)
 	}
 	if len(samples) == 0 {
 		samples = []*sample{{}}
@@ -76,11 +82,12 @@ func (r *replacement) rehearse() error {
 	return nil
 }
 
-// samples copies some state. On the slot's loop. What can't be saved is no
-// fault of the new version: it will stay where it is.
-func (s *slot) samples() []*sample {
+// samples copies some state, for v. On the slot's loop. What can't be saved is no
+// fault of v: it will stay where it is. What can be saved and is alive in a way
+// that v has no callbacks for is an error.
+func (s *slot) samples(v *version) ([]*sample, error) {
 	if s == nil {
-		return nil
+		return nil, nil
 	}
 	var list []*sample
 	left := rehearsed
@@ -95,10 +102,15 @@ func (s *slot) samples() []*sample {
 		if err != nil {
 			continue
 		}
+		if len(one.conns) > 0 || len(i.conns) == 0 {
+			if err := canMove(i, v); err != nil {
+				return nil, err
+			}
+		}
 		left -= len(one.conns)
 		list = append(list, one)
 	}
-	return list
+	return list, nil
 }
 
 func (i *instance) sample(most int) (*sample, error) {

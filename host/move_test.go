@@ -1,0 +1,175 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// obeying serves the guest of testdata/obeys.wat on a clock that the test turns.
+func obeying(t *testing.T, isolation string) (*virtual, config.Config) {
+	t.Helper()
+	p := config.Plugin{Module: "testdata/obeys.wasm", Isolation: isolation}
+	p.Allow.Connect = []string{"tcp://127.0.0.1:9"}
+	cfg := configuration(p)
+	v := serveVirtual(t, cfg)
+	v.sys.Silence("tcp", "127.0.0.1:9")
+	return v, cfg
+}
+
+// bits asks the guest for the connection's state.
+func bits(t *testing.T, c net.Conn) byte {
+	t.Helper()
+	send(t, c, "s")
+	b := []byte{0}
+	if _, err := io.ReadFull(c, b); err != nil {
+		t.Fatal(err)
+	}
+	return b[0]
+}
+
+// TestMoves: whatever a connection is in the middle of goes on in the new version.
+func TestMoves(t *testing.T) {
+	flood := strings.Repeat("\x00", 200<<10)
+	for _, tc := range []struct {
+		name   string
+		moved  int
+		before func(t *testing.T, v *virtual, c net.Conn)
+		after  func(t *testing.T, v *virtual, c net.Conn)
+	}{
+		{"timer", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "t")
+			bits(t, c)
+			v.turn(t, 999*time.Millisecond)
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			if bits(t, c) != 0 {
+				t.Error("the timer was due before its time")
+			}
+			v.turn(t, time.Millisecond)
+			expect(t, c, "T")
+		}},
+		{"connecting", 2, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "c")
+			bits(t, c)
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			v.turn(t, 5*time.Second)
+			expect(t, c, "F")
+		}},
+		{"paused", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "tsz")
+			expect(t, c, "\x00")
+			send(t, c, "s")
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			v.turn(t, time.Second)
+			expect(t, c, "T\x00")
+		}},
+		{"half-closed by the peer", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "t")
+			bits(t, c)
+			if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, c, "E")
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			v.turn(t, time.Second)
+			expect(t, c, "T")
+		}},
+		{"half-closed by us", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "sh")
+			expect(t, c, "\x00")
+			if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+				t.Fatalf("%q, %v", b, err)
+			}
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "t") // it reads still
+			if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			v.server.await(t, 0)
+		}},
+		{"closing", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "fl")
+			b := make([]byte, 1) // it has been done
+			if _, err := io.ReadFull(c, b); err != nil {
+				t.Fatal(err)
+			}
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			if b, err := io.ReadAll(c); err != nil || len(b) != len(flood)-1 {
+				t.Errorf("got %d bytes, %v", len(b), err)
+			}
+		}},
+		{"producer, and queued output", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "p")
+			if got := bits(t, c); got != abi.StateProducer {
+				t.Fatalf("state %d", got)
+			}
+			send(t, c, "f")
+			b := make([]byte, 1)
+			if _, err := io.ReadFull(c, b); err != nil {
+				t.Fatal(err)
+			}
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			b := make([]byte, len(flood))
+			if _, err := io.ReadFull(c, b); err != nil || !bytes.Equal(b, append([]byte(flood[1:]), 'R')) {
+				t.Fatalf("%v, last %q, wanted all of it, and R from the new version", err, b[len(b)-1])
+			}
+			send(t, c, "u")
+			if got := bits(t, c); got != 0 {
+				t.Errorf("state %d", got)
+			}
+		}},
+	} {
+		for _, isolation := range isolations {
+			t.Run(tc.name+"/"+isolation, func(t *testing.T) {
+				v, _ := obeying(t, isolation)
+				c := v.dial(t)
+				tc.before(t, v, c)
+				out, err := v.ReloadPlugin(context.Background(), "guest", true)
+				if err != nil || out.Migrated != tc.moved || len(out.Kept) > 0 || out.Dropped > 0 {
+					t.Fatalf("%+v, %v", out, err)
+				}
+				tc.after(t, v, c)
+				if traps := v.plugins["guest"].traps.all(); len(traps) > 0 {
+					t.Error(traps)
+				}
+			})
+		}
+	}
+}
+
+// TestAliveWithoutCallbacks: what is alive must have its callback in the new
+// version, which is refused else.
+func TestAliveWithoutCallbacks(t *testing.T) {
+	for _, tc := range []struct{ send, want string }{
+		{"t", "timers are alive, and the new version has no delayedCall"},
+		{"c", "a connection is being made, and the new version has no clientConnectionFailed"},
+		{"p", "a producer is registered, and the new version has no callbacks for it"},
+	} {
+		for _, isolation := range isolations {
+			t.Run(tc.send+"/"+isolation, func(t *testing.T) {
+				v, cfg := obeying(t, isolation)
+				c := v.dial(t)
+				send(t, c, tc.send)
+				before := bits(t, c)
+				active := v.plugins["guest"].current()
+				p := cfg.Plugins["guest"]
+				p.Module = "testdata/particular.wasm"
+				cfg.Plugins["guest"] = p
+				change, err := v.Reload(context.Background(), cfg)
+				if err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Fatalf("%+v, %v, wanted %q", change, err, tc.want)
+				}
+				if v.plugins["guest"].current() != active || bits(t, c) != before {
+					t.Error("the version that was active is not")
+				}
+			})
+		}
+	}
+}
