@@ -115,16 +115,23 @@ func (m *module) check(b []byte, limits config.Limits) error {
 		}
 	}
 	if len(bad.Faults) > 0 {
+		if _, _, err := meter.Rewrite(b, meterOptions(limits)); err != nil { // all faults at once
+			bad.Faults = append(bad.Faults, err.Error())
+		}
 		return bad
 	}
 	m.binary = b
 	return nil
 }
 
+func meterOptions(limits config.Limits) meter.Options {
+	return meter.Options{StackBytes: uint32(limits.Stack), MaxTableElements: uint32(limits.Table)}
+}
+
 // metered is the binary with the accounting in it that holds a guest to its
 // limits of time, stack and tables.
 func (m *module) metered(limits config.Limits) ([]byte, error) {
-	b, info, err := meter.Rewrite(m.binary, meter.Options{StackBytes: uint32(limits.Stack), MaxTableElements: uint32(limits.Table)})
+	b, info, err := meter.Rewrite(m.binary, meterOptions(limits))
 	if err != nil {
 		return nil, &LoadError{Plugin: m.plugin, Module: m.from, Faults: []string{err.Error()}, Err: err}
 	}

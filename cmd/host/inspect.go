@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/host/wasmbin"
 )
 
@@ -109,6 +110,11 @@ func inspect(file string) (*report, error) {
 	}
 	for _, f := range abi.Validate(d) {
 		r.Faults = append(r.Faults, f.String())
+	}
+	// The code must be of the kind that can be metered. How large tables may be
+	// is the configuration's business.
+	if _, _, err := meter.Rewrite(b, meter.Options{}); err != nil && !errors.Is(err, meter.ErrTables) {
+		r.Faults = append(r.Faults, err.Error())
 	}
 	r.OK = len(r.Faults) == 0
 	return r, nil
