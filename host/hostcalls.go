@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -168,7 +169,7 @@ func transportWrite(i *instance, stack []uint64) {
 	switch {
 	case c == nil:
 	case i.phase == phaseRestore:
-		c.hold(stack, p)
+		c.hold(stack, i.ver.cfg.Limits.State, p)
 	default:
 		queued, err := c.t.Write(p)
 		wrote(stack, queued, err)
@@ -200,7 +201,7 @@ func transportWriteSequence(i *instance, stack []uint64) {
 	switch {
 	case c == nil:
 	case i.phase == phaseRestore:
-		c.hold(stack, i.pieces...)
+		c.hold(stack, i.ver.cfg.Limits.State, i.pieces...)
 	default:
 		queued, err := c.t.WriteSequence(i.pieces)
 		wrote(stack, queued, err)
@@ -212,8 +213,13 @@ func le32(b []byte) uint32 {
 	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
 
-// hold keeps what restoreState writes until the commit.
-func (c *guestConn) hold(stack []uint64, pieces ...[]byte) {
+// hold keeps what restoreState writes until the commit, up to limit bytes.
+func (c *guestConn) hold(stack []uint64, limit config.Size, pieces ...[]byte) {
+	state := c.t.State()
+	if state&(reactor.StateClosing|reactor.StateWriteClosed) != 0 && state&reactor.StateProducer == 0 {
+		fail(stack, abi.StatusOK) // it would be dropped
+		return
+	}
 	held := 0
 	for _, p := range c.held {
 		held += len(p)
@@ -221,7 +227,7 @@ func (c *guestConn) hold(stack []uint64, pieces ...[]byte) {
 	for _, p := range pieces {
 		held += len(p)
 	}
-	if held > int(c.in.ver.cfg.Limits.State) {
+	if held > int(limit) {
 		fail(stack, abi.E2BIG)
 		return
 	}

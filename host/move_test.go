@@ -173,3 +173,63 @@ func TestAliveWithoutCallbacks(t *testing.T) {
 		}
 	}
 }
+
+// TestWritesWhenRestored: what restoreState writes counts against the new
+// version's limit, and is dropped on a connection that is closing.
+func TestWritesWhenRestored(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(isolation, func(t *testing.T) {
+			p := config.Plugin{Module: "testdata/writes_when_restored.wasm", Isolation: isolation}
+			p.Limits.State = 1000
+			cfg := configuration(p)
+			v := serveVirtual(t, cfg)
+			open, closing := v.dial(t), v.dial(t)
+			send(t, closing, "l")
+			b := make([]byte, 1) // it has been done
+			if _, err := io.ReadFull(closing, b); err != nil {
+				t.Fatal(err)
+			}
+			p.Limits.State = 2000
+			cfg.Plugins["guest"] = p
+			change, err := v.Reload(context.Background(), cfg)
+			if err != nil || change.Plugins[0].Migrated != 2 {
+				t.Fatalf("%+v, %v", change, err)
+			}
+			expect(t, open, strings.Repeat("\x00", 2000))
+			if b, err := io.ReadAll(closing); err != nil || len(b) != 200<<10-1 {
+				t.Errorf("got %d bytes, %v", len(b), err)
+			}
+		})
+	}
+}
+
+// TestKeptOnce: a connection that stays is counted once.
+func TestKeptOnce(t *testing.T) {
+	p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolationConnection}
+	cfg := configuration(p)
+	v := serveVirtual(t, cfg)
+	const conns = 10
+	for n := range conns {
+		c := &counting{Conn: v.dial(t)}
+		sent := 10 // then it declines to be saved
+		if n >= conns-2 {
+			sent = 1
+		}
+		if err := c.roundTrip(sent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Limits.Instances = 1
+	cfg.Plugins["guest"] = p
+	change, err := v.Reload(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, kept := change.Plugins[0], 0
+	for _, n := range out.Kept {
+		kept += n
+	}
+	if out.Migrated != 1 || kept != conns-1 {
+		t.Errorf("%+v", out)
+	}
+}

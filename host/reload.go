@@ -447,7 +447,7 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 	for err == nil && left > 0 {
 		fresh := r.batch(min(left, moveBatch))
 		if len(fresh) == 0 {
-			err = onLoop(l, func() { r.out.keep(old.connections(), "the new version has no instance left for them") })
+			err = onLoop(l, func() { r.keepRest(old) })
 			break
 		}
 		err = onLoop(l, func() { left = r.moveSome(old, s, fresh) })
@@ -456,6 +456,15 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 		return err
 	}
 	return onLoop(l, old.end)
+}
+
+// keepRest counts the connections that there was no instance for. On the loop.
+func (r *replacement) keepRest(old *slot) {
+	for i := range old.all {
+		if i.dead == nil && !i.kept {
+			r.out.keep(len(i.conns), "the new version has no instance left for them")
+		}
+	}
 }
 
 // batch makes up to n instances.
