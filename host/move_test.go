@@ -169,6 +169,15 @@ func TestAliveWithoutCallbacks(t *testing.T) {
 				if v.plugins["guest"].current() != active || bits(t, c) != before {
 					t.Error("the version that was active is not")
 				}
+				if tc.send != "p" {
+					return
+				}
+				send(t, c, "u") // then there is nothing against it
+				bits(t, c)
+				change, err = v.Reload(context.Background(), cfg)
+				if err != nil || change.Plugins[0].Migrated != 1 {
+					t.Errorf("%+v, %v", change, err)
+				}
 			})
 		}
 	}
@@ -231,5 +240,30 @@ func TestKeptOnce(t *testing.T) {
 	}
 	if out.Migrated != 1 || kept != conns-1 {
 		t.Errorf("%+v", out)
+	}
+}
+
+// TestTimerOutlivesConnection: an instance of one connection ends with its last
+// timer, and not before.
+func TestTimerOutlivesConnection(t *testing.T) {
+	v, _ := obeying(t, isolationConnection)
+	p, err := v.sys.Dial("tcp", v.Listeners()[0].String()[len("tcp://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, p.Conn(), "t")
+	bits(t, p.Conn())
+	p.Reset()
+	v.server.await(t, 0)
+	for _, want := range []struct {
+		turn      time.Duration
+		instances int
+	}{{999 * time.Millisecond, 1}, {time.Millisecond, 0}} {
+		v.turn(t, want.turn)
+		v.sys.Settle()
+		info, err := v.Plugin("guest")
+		if err != nil || info.Instances != want.instances || info.Timers != want.instances {
+			t.Errorf("after %v: %d instances, %d timers, %v, wanted %d", want.turn, info.Instances, info.Timers, err, want.instances)
+		}
 	}
 }
