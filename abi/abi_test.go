@@ -153,6 +153,8 @@ func importing(m Module, module, name, signature string) Module {
 func TestValidate(t *testing.T) {
 	memory := good()
 	memory.Imports = []ModuleImport{{"env", "memory", KindMemory, Signature{}}}
+	otherKinds := with(good(), ExportMemory, "")
+	otherKinds.Exports = append(otherKinds.Exports, ModuleExport{Name: ExportStopFactory, Kind: KindGlobal})
 	for _, c := range []struct {
 		name string
 		m    Module
@@ -163,6 +165,7 @@ func TestValidate(t *testing.T) {
 		{"no dataReceived", without(good(), ExportDataReceived), []string{"export dataReceived: found none, wanted (i32, i32, i32)"}},
 		{"two missing", without(without(good(), ExportConnectionMade), ExportConnectionLost), []string{"export connectionMade: found none", "export connectionLost: found none"}},
 		{"wrong signature", with(good(), ExportDataReceived, "ii"), []string{"export dataReceived: found (i32, i32), wanted (i32, i32, i32)"}},
+		{"other kinds", otherKinds, []string{"export memory: found (), wanted memory", "export stopFactory: found global, wanted ()"}},
 		{"other spelling", with(without(good(), ExportDataReceived), "data_received", "iii"), []string{"did you mean the export data_received?"}},
 		{"command", with(without(without(good(), ExportConnectionMade), ExportVersion), "_start", ""), []string{"abi_version_1: found none", "-buildmode=c-shared"}},
 		{"command with all exports", with(good(), "_start", ""), []string{"export _initialize: found _start alone, wanted () (the module is a command"}},

@@ -18,6 +18,7 @@ func obeying(t *testing.T, isolation string) (*virtual, config.Config) {
 	t.Helper()
 	p := config.Plugin{Module: "testdata/obeys.wasm", Isolation: isolation}
 	p.Allow.Connect = []string{"tcp://127.0.0.1:9"}
+	p.Limits.ConnectionsOut = 1
 	cfg := configuration(p)
 	v := serveVirtual(t, cfg)
 	v.sys.Silence("tcp", "127.0.0.1:9")
@@ -55,12 +56,27 @@ func TestMoves(t *testing.T) {
 			v.turn(t, time.Millisecond)
 			expect(t, c, "T")
 		}},
+		{"cancelled timer", 1, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "t")
+			bits(t, c)
+		}, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "xx")
+			expect(t, c, "06")
+			v.turn(t, time.Second)
+			if got := bits(t, c); got != 0 {
+				t.Errorf("got %q, wanted a state of 0: the timer was cancelled", got)
+			}
+		}},
 		{"connecting", 2, func(t *testing.T, v *virtual, c net.Conn) {
 			send(t, c, "c")
 			bits(t, c)
 		}, func(t *testing.T, v *virtual, c net.Conn) {
+			send(t, c, "C") // it counts still
+			expect(t, c, "3")
 			v.turn(t, 5*time.Second)
 			expect(t, c, "F")
+			send(t, c, "C")
+			expect(t, c, "0")
 		}},
 		{"paused", 1, func(t *testing.T, v *virtual, c net.Conn) {
 			send(t, c, "tsz")

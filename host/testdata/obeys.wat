@@ -1,7 +1,8 @@
 ;; Does what each byte of its first connection says: t a timer of a second, p and u
 ;; register and unregister a push producer, c connects to where nobody answers, h
 ;; and l close the writing side and the connection, z stops reading, f writes 200
-;; KiB, s answers with its state. It answers T when the timer is due, and then
+;; KiB, s answers with its state, x with the status of cancelling timer 1 and C with
+;; that of connecting, as the digit of what it is below 0. It answers T when the timer is due, and then
 ;; reads on, F when connect has failed, E at the end of the client's side, R when
 ;; the producer is to go on. State moves, and is empty: the connections are enough.
 (module
@@ -14,6 +15,7 @@
   (import "transport" "registerProducer" (func $register (param i32 i32) (result i32)))
   (import "transport" "unregisterProducer" (func $unregister (param i32) (result i32)))
   (import "reactor" "callLater" (func $later (param i32) (result i32)))
+  (import "reactor" "cancel" (func $cancel (param i32) (result i32)))
   (import "reactor" "connect" (func $connect (param i32 i32 i32) (result i32)))
   (memory (export "memory") 8)
   (global $first (mut i32) (i32.const 0))
@@ -25,11 +27,15 @@
   (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
   (func (export "connectionMade") (param $conn i32)
     (if (i32.eqz (global.get $first)) (then (global.set $first (local.get $conn)))))
+  (func $status (param $n i32)
+    (call $say (i32.sub (i32.const 0x30) (select (local.get $n) (i32.const 0) (i32.lt_s (local.get $n) (i32.const 0))))))
   (func $do (param $conn i32) (param $what i32)
     (if (i32.eq (local.get $what) (i32.const 0x74)) (then (drop (call $later (i32.const 1000)))))
     (if (i32.eq (local.get $what) (i32.const 0x70)) (then (drop (call $register (local.get $conn) (i32.const 1)))))
     (if (i32.eq (local.get $what) (i32.const 0x75)) (then (drop (call $unregister (local.get $conn)))))
     (if (i32.eq (local.get $what) (i32.const 0x63)) (then (drop (call $connect (i32.const 0) (i32.const 17) (i32.const 5000)))))
+    (if (i32.eq (local.get $what) (i32.const 0x43)) (then (call $status (call $connect (i32.const 0) (i32.const 17) (i32.const 5000)))))
+    (if (i32.eq (local.get $what) (i32.const 0x78)) (then (call $status (call $cancel (i32.const 1)))))
     (if (i32.eq (local.get $what) (i32.const 0x68)) (then (drop (call $loseWrite (local.get $conn)))))
     (if (i32.eq (local.get $what) (i32.const 0x6c)) (then (drop (call $lose (local.get $conn)))))
     (if (i32.eq (local.get $what) (i32.const 0x7a)) (then (drop (call $pause (local.get $conn)))))
