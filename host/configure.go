@@ -321,6 +321,7 @@ func (r *reconfiguration) commit() (Change, error) {
 		h.mu.Unlock()
 		r.out.Removed = append(r.out.Removed, "plugin "+p.name)
 	}
+	h.announce() // what failed may be gone
 	slices.Sort(r.out.Removed)
 	return r.out, nil
 }

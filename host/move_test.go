@@ -283,3 +283,21 @@ func TestTimerOutlivesConnection(t *testing.T) {
 		}
 	}
 }
+
+// TestWhyDrain: where state can't move at all, the connections drain, and the
+// outcome says why.
+func TestWhyDrain(t *testing.T) {
+	for _, tc := range []struct{ old, new, why string }{
+		{"testdata/echo.wasm", "testdata/counter.wasm", "the previous version has no saveState and restoreState"},
+		{"testdata/counter.wasm", "testdata/echo.wasm", "the new version has no saveState and restoreState"},
+	} {
+		cfg := configuration(config.Plugin{Module: tc.old})
+		v := serveVirtual(t, cfg)
+		send(t, v.dial(t), "x")
+		cfg.Plugins["guest"] = config.Plugin{Module: tc.new}
+		change, err := v.Reload(context.Background(), cfg)
+		if err != nil || change.Plugins[0].Policy != reloadDrain || change.Plugins[0].Why != tc.why {
+			t.Errorf("%+v, %v, wanted %q", change, err, tc.why)
+		}
+	}
+}

@@ -248,6 +248,7 @@ func (r *replacement) commit() (Outcome, error) {
 		}
 	}
 	r.p.replacedBy(r.new)
+	r.p.host.announce() // what failed may be gone
 	return r.out, nil
 }
 

@@ -197,3 +197,39 @@ func TestTwoChanges(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReplacedDoesNotStart: a version that does not start is not tried again once
+// it is replaced.
+func TestReplacedDoesNotStart(t *testing.T) {
+	cfg := configuration(hostile("trap_in_start_factory"))
+	v := serveVirtual(t, cfg)
+	const message = "plugin does not start"
+	v.logs.await(t, message, 1)
+	cfg.Plugins["guest"] = config.Plugin{Module: "testdata/echo.wasm"}
+	if err := last(v.Reload(context.Background(), cfg)); err != nil {
+		t.Fatal(err)
+	}
+	v.turn(t, maxBackoff)
+	if lines := v.logs.all(message); len(lines) != 1 {
+		t.Errorf("found %v", lines)
+	}
+	if !v.Ready() {
+		t.Error("the host is not ready")
+	}
+}
+
+// TestUnloadedDoesNotStart: without the plugin that does not start, the host is
+// ready.
+func TestUnloadedDoesNotStart(t *testing.T) {
+	v := serveVirtual(t, withEcho(configuration(hostile("trap_in_start_factory"))))
+	v.logs.await(t, "plugin does not start", 1)
+	if v.Ready() {
+		t.Fatal("ready without the plugin")
+	}
+	if err := last(v.UnloadPlugin(context.Background(), "guest")); err != nil {
+		t.Fatal(err)
+	}
+	if !v.Ready() {
+		t.Error("the host is not ready")
+	}
+}
