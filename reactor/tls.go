@@ -331,7 +331,7 @@ func (t *tlsConn) deliver(c *Conn) {
 func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 	l := c.loop
 	mine := l.gatherConn == c
-	small := len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax && c.queued()+len(p) <= l.r.cfg.MaxQueued
+	small := len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax && !c.isOver(len(p))
 	if t.up && small && (mine || l.gatherConn == nil) {
 		l.gather = append(l.gather, p...)
 		l.gatherConn = c
@@ -342,10 +342,15 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 		t.encrypt(c, l.gather)
 		l.gather = l.gather[:0]
 	}
-	if !c.fits(len(p)) {
-		return 0, ErrOverLimit
+	if c.isOver(len(p)) {
+		p = t.writeThrough(c, p)
 	}
-	if !t.up {
+	switch err := c.limit(len(p)); {
+	case err != nil || c.flags&flagFailed != 0:
+		return 0, err
+	case len(p) == 0:
+		return c.queued(), nil
+	case !t.up:
 		t.plain.push(l, p)
 		c.water()
 		return c.queued(), nil
@@ -358,6 +363,21 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 		c.water()
 	}
 	return c.queued(), nil
+}
+
+// writeThrough offers the socket what is queued and, once TLS is up, p, record by
+// record, until the rest is not over the cap or the socket takes no more. It
+// returns the rest.
+func (t *tlsConn) writeThrough(c *Conn, p []byte) []byte {
+	for c.isOver(len(p)) && c.flags&(flagBlocked|flagFailed) == 0 && (t.up || c.out.n > 0) {
+		if c.out.n == 0 {
+			n := min(len(p), chunkSize)
+			t.encrypt(c, p[:n])
+			p = p[n:]
+		}
+		c.flush()
+	}
+	return p
 }
 
 func (t *tlsConn) encrypt(c *Conn, p []byte) {

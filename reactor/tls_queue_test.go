@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"net"
 	"testing"
 )
 
@@ -118,6 +119,48 @@ func TestTLSGatheredToTheCap(t *testing.T) {
 			c.Write([]byte("go"))
 			got := make([]byte, len(want))
 			if n, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes of %d: %v", n, len(want), err)
+			}
+		})
+	}
+}
+
+// TestWriteAboveTheCap: what the socket takes at once is not over the cap, also
+// when the callback has written to another connection before.
+func TestWriteAboveTheCap(t *testing.T) {
+	cert, pool := testCertificate(t)
+	cfg := Config{Loops: 1, HighWater: 1 << 10, MaxQueued: 16 << 10}
+	want := bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
+	for _, scheme := range []string{"tcp", "tls"} {
+		t.Run(scheme, func(t *testing.T) {
+			_, ln := pair(t, cfg, scheme+"://127.0.0.1:0", ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}},
+				func(a, b Transport) {
+					a.Write([]byte("x"))
+					for _, p := range [][]byte{want[:10<<10], want[10<<10:]} {
+						if _, err := b.Write(p); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			connect := func() net.Conn {
+				c := dial(t, ln)
+				if scheme == "tls" {
+					tc := tls.Client(c, &tls.Config{RootCAs: pool, ServerName: "localhost"})
+					if err := tc.Handshake(); err != nil {
+						t.Fatal(err)
+					}
+					c = tc
+				}
+				return c
+			}
+			a, b := connect(), connect()
+			b.Write([]byte("up?"))
+			if _, err := io.ReadFull(b, make([]byte, 3)); err != nil {
+				t.Fatal(err)
+			}
+			a.Write([]byte("go"))
+			got := make([]byte, len(want))
+			if n, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d bytes of %d: %v", n, len(want), err)
 			}
 		})

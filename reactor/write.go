@@ -125,14 +125,23 @@ func (c *Conn) block() {
 	}
 }
 
-// enqueue queues p behind what is queued. Plain text of a TLS connection never
-// comes here.
+// enqueue queues p behind what is queued. Where that is too much, the socket is
+// offered all of it first. Plain text of a TLS connection never comes here.
 func (c *Conn) enqueue(p []byte) (int, error) {
-	if !c.fits(len(p)) {
-		return 0, ErrOverLimit
+	l := c.loop
+	if c.isOver(len(p)) && c.flags&flagBlocked == 0 {
+		if c.out.n > 0 {
+			c.flush()
+		}
+		if c.flags&(flagBlocked|flagFailed) == 0 {
+			return c.writeThrough(p)
+		}
+	}
+	if err := c.limit(len(p)); err != nil || c.flags&flagFailed != 0 {
+		return 0, err
 	}
 	if len(p) > 0 {
-		c.out.push(c.loop, p)
+		c.out.push(l, p)
 		c.dirty()
 	}
 	if c.flags&flagBlocked != 0 {
@@ -141,18 +150,16 @@ func (c *Conn) enqueue(p []byte) (int, error) {
 	return c.queued(), nil
 }
 
-// fits tells whether n more bytes may be queued. Where they may not, a flush
-// that nobody has tried yet may help; if not, the connection has failed.
-func (c *Conn) fits(n int) bool {
-	most := c.loop.r.cfg.MaxQueued
-	if c.queued()+n > most && c.flags&flagBlocked == 0 && c.out.n > 0 {
-		c.flush()
+// isOver tells whether n bytes more would be over the hard cap.
+func (c *Conn) isOver(n int) bool { return c.queued()+n > c.loop.r.cfg.MaxQueued }
+
+// limit ends the connection if n bytes more are over the hard cap.
+func (c *Conn) limit(n int) error {
+	if c.flags&flagFailed != 0 || !c.isOver(n) {
+		return nil
 	}
-	if c.queued()+n > most {
-		c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, most))
-		return false
-	}
-	return true
+	c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, c.loop.r.cfg.MaxQueued))
+	return ErrOverLimit
 }
 
 // dirty has flush called at the end of the turn.
