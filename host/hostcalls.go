@@ -134,6 +134,8 @@ func statusOf(err error) abi.Status {
 		return abi.E2BIG
 	case errors.Is(err, reactor.ErrBusy):
 		return abi.EBUSY
+	case errors.Is(err, reactor.ErrNotConnected):
+		return abi.ENOCONN
 	case errors.Is(err, reactor.ErrNotSupported):
 		return abi.ENOTSUP
 	}

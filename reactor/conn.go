@@ -35,7 +35,6 @@ const (
 	flagPull                          // the pull producer is to get its ResumeProducing
 	flagTellPause                     // the push producer is to get PauseProducing
 	flagTellResume                    // the push producer is to get ResumeProducing
-	flagTellStop                      // a producer was registered on a connection that is gone
 	flagNotified                      // close_notify was sent
 	flagTellUp                        // HandshakeCompleted is to be told
 	flagReset                         // the socket is to be reset, whatever the reason
@@ -115,13 +114,6 @@ func (c *Conn) fail(reason Reason, err error) {
 
 // tell does what a callback, or an event, has left to do.
 func (c *Conn) tell() {
-	if c.flags&flagTellStop != 0 {
-		c.flags &^= flagTellStop
-		if p := c.producer; p != nil {
-			c.producer = nil
-			p.StopProducing()
-		}
-	}
 	if c.flags&flagLost != 0 {
 		return
 	}
@@ -429,7 +421,7 @@ func (c *Conn) ready(ev Events) {
 // fin notes a FIN behind unread bytes. It must be read within the closed
 // timeout, so that no socket stays in CLOSE_WAIT for ever.
 func (c *Conn) fin() {
-	if c.flags&flagFin == 0 {
+	if c.flags&(flagFin|flagEOF) == 0 {
 		c.flags |= flagFin
 		c.finAt = c.loop.now
 	}

@@ -39,7 +39,7 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	case c.flags&flagBlocked != 0:
 		earlier(c.progress+cfg.WriteTimeout, errWriting)
 	}
-	if c.flags&flagFin != 0 && c.flags&flagPaused != 0 {
+	if c.flags&flagFin != 0 && c.flags&(flagPaused|flagClosing) == flagPaused {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
 	}
 	if c.idle > 0 {

@@ -115,7 +115,9 @@ type Transport interface {
 	PauseProducing()
 	ResumeProducing()
 
-	// RegisterProducer returns ErrBusy where there is one already.
+	// RegisterProducer returns ErrBusy where there is one already, and
+	// ErrNotConnected before ConnectionMade and once the loss is being told: it
+	// could not be told to stop.
 	RegisterProducer(p Producer, streaming bool) error
 	UnregisterProducer()
 
@@ -202,6 +204,9 @@ var (
 	ErrOverLimit = errors.New("reactor: queued output is over the limit")
 	// ErrBusy is returned where the thing asked for is so already.
 	ErrBusy = errors.New("reactor: already so")
+	// ErrNotConnected is returned by calls about a connection that is not made
+	// yet, or gone.
+	ErrNotConnected = errors.New("reactor: not connected")
 	// ErrNotSupported is returned by calls that this transport can't do.
 	ErrNotSupported = errors.New("reactor: not supported on this transport")
 )

@@ -109,6 +109,7 @@ func (c *Conn) eof() {
 func (c *Conn) PauseProducing() {
 	if c.flags&flagPaused == 0 {
 		c.flags |= flagPaused
+		c.finAt = c.loop.now // of a FIN that an automatic pause keeps from the protocol
 		c.pend()
 	}
 }

@@ -267,15 +267,13 @@ func (c *Conn) water() {
 // RegisterProducer has p told of the watermarks (streaming), or of each
 // emptying (not streaming).
 func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
-	if c.producer != nil {
+	switch {
+	case c.flags&(flagLost|flagEmbryo) != 0:
+		return ErrNotConnected
+	case c.producer != nil:
 		return ErrBusy
 	}
-	c.producer = p
-	if c.flags&(flagFailed|flagLost) != 0 {
-		c.flags |= flagTellStop
-		c.pend()
-		return nil
-	}
+	c.producer = p // of a connection that has failed: to be told with the loss
 	c.flags &^= flagStreaming | flagTellPause | flagTellResume
 	switch {
 	case !streaming:
@@ -298,7 +296,7 @@ func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
 // UnregisterProducer lets closing go on.
 func (c *Conn) UnregisterProducer() {
 	c.producer = nil
-	c.flags &^= flagStreaming | flagPull | flagTellPause | flagTellResume | flagTellStop
+	c.flags &^= flagStreaming | flagPull | flagTellPause | flagTellResume
 	c.pend()
 }
 
@@ -331,6 +329,12 @@ func (c *Conn) AbortConnection() { c.Abort(Aborted, nil) }
 
 // Abort is AbortConnection with the reason to be told.
 func (c *Conn) Abort(reason Reason, err error) {
+	if c.flags&flagLost != 0 {
+		return
+	}
 	c.flags |= flagReset
+	if c.flags&flagFailed != 0 && c.reason == Done { // not told yet
+		c.reason, c.err = reason, err
+	}
 	c.fail(reason, err)
 }

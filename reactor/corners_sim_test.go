@@ -1,0 +1,377 @@
+package reactor_test
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+	"github.com/wirehost/wirehost/reactor/reactortest"
+)
+
+// hand is a reactor of one loop in memory that a test drives turn by turn.
+type hand struct {
+	t   *testing.T
+	sys *reactortest.Sys
+	r   *reactor.Reactor
+	ln  *reactor.Listener
+	// made is called for each connection that was accepted.
+	made func(*told)
+}
+
+// told is a protocol that notes what it is told, and does what a test wants then.
+type told struct {
+	h      *hand
+	t      reactor.Transport
+	events []string
+	reason reactor.Reason
+	err    error
+	lost   bool
+	onData func([]byte)
+	onLost func()
+}
+
+func (p *told) ConnectionMade(t reactor.Transport) {
+	p.t = t
+	if p.h.made != nil {
+		p.h.made(p)
+	}
+}
+func (p *told) DataReceived(b []byte) {
+	p.events = append(p.events, "data")
+	if p.onData != nil {
+		p.onData(b)
+	}
+}
+func (p *told) ReadConnectionLost()  { p.events = append(p.events, "readlost") }
+func (p *told) WriteConnectionLost() { p.events = append(p.events, "writelost") }
+func (p *told) ConnectionLost(reason reactor.Reason, err error) {
+	p.events = append(p.events, "lost")
+	p.lost, p.reason, p.err = true, reason, err
+	if p.onLost != nil {
+		p.onLost()
+	}
+}
+
+func (h *hand) BuildProtocol(reactor.Transport) (reactor.Protocol, error) { return &told{h: h}, nil }
+
+// newHand makes a hand whose listener is on scheme, tcp or unix.
+func newHand(t *testing.T, scheme string, o reactortest.Options, cfg reactor.Config) *hand {
+	t.Helper()
+	h := &hand{t: t, sys: reactortest.NewSys(o)}
+	cfg.Loops, cfg.Sys = 1, h.sys
+	var err error
+	if h.r, err = reactor.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.r.Close(); err != nil {
+			t.Error(err)
+		}
+		if n, misuse := h.sys.OpenFDs(), h.sys.Misuse(); n != 0 || len(misuse) > 0 {
+			t.Errorf("%d descriptors are left; misuse: %q", n, misuse)
+		}
+	})
+	if h.ln, err = h.r.Listen(reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: "/hand"}, h, reactor.ListenOptions{Loop: -1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.ln.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.steps()
+	return h
+}
+
+// steps turns until there is nothing left to do at this moment.
+func (h *hand) steps() {
+	h.t.Helper()
+	for range 10_000 {
+		if !h.r.Step() {
+			return
+		}
+	}
+	h.t.Fatal("the loops spin")
+}
+
+// pass lets d go by.
+func (h *hand) pass(d time.Duration) {
+	h.t.Helper()
+	for end := h.sys.Now() + d; h.sys.Now() < end; {
+		left := end - h.sys.Now()
+		if next, ok := h.r.NextTimer(); ok && next < left {
+			left = next
+		}
+		h.sys.Advance(left)
+		h.steps()
+	}
+}
+
+// dial makes a connection, and returns both its ends.
+func (h *hand) dial() (*reactortest.Peer, *told) {
+	h.t.Helper()
+	var p *told
+	was := h.made
+	h.made = func(q *told) {
+		p = q
+		if was != nil {
+			was(q)
+		}
+	}
+	defer func() { h.made = was }()
+	peer, err := h.sys.Dial(reactor.Address(h.ln.Endpoint()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.steps()
+	if p == nil {
+		h.t.Fatal("no protocol was made")
+	}
+	return peer, p
+}
+
+// do runs f on the loop.
+func (h *hand) do(f func()) {
+	h.t.Helper()
+	if err := h.r.Loops()[0].CallFromThread(f); err != nil {
+		h.t.Fatal(err)
+	}
+	h.steps()
+}
+
+// drain reads what has come, with the loops turning, and returns how many bytes
+// and what ended it: syscall.EAGAIN while the connection is there.
+func (h *hand) drain(p *reactortest.Peer) (total int, err error) {
+	h.t.Helper()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := p.Read(buf)
+		total += n
+		if err == syscall.EAGAIN {
+			before := total
+			h.steps()
+			if n, err = p.Read(buf); n == 0 && total == before {
+				return total, err
+			}
+			total += n
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// check is for calls that must not fail.
+func (h *hand) check(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// send writes all of b.
+func (h *hand) send(p *reactortest.Peer, b []byte) {
+	h.t.Helper()
+	if n, err := p.Write(b); n != len(b) || err != nil {
+		h.t.Fatalf("sent %d bytes of %d, %v", n, len(b), err)
+	}
+	h.steps()
+}
+
+func (p *told) want(t *testing.T, lost bool, reason reactor.Reason) {
+	t.Helper()
+	if p.lost != lost || p.reason != reason {
+		t.Errorf("told %v: lost %v, %v, %v; wanted %v, %v", p.events, p.lost, p.reason, p.err, lost, reason)
+	}
+}
+
+// TestFinWhileClosing: the peer's FIN lies behind bytes that a protocol which
+// paused and then closed will never read. A slow reader gets everything.
+func TestFinWhileClosing(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, CloseTimeout: 3 * time.Second})
+	peer, p := h.dial()
+	h.do(p.t.PauseProducing)
+	h.send(peer, []byte("request"))
+	h.check(peer.CloseWrite())
+	h.steps()
+	const n = 64 << 10
+	h.do(func() { p.t.Write(make([]byte, n)); p.t.LoseConnection() })
+	got := 0
+	for range n >> 10 {
+		buf := make([]byte, 1<<10)
+		k, err := io.ReadFull(peer, buf)
+		h.check(err)
+		got += k
+		h.pass(time.Second)
+	}
+	if got != n {
+		t.Errorf("got %d bytes of %d", got, n)
+	}
+	if _, err := h.drain(peer); err != io.EOF {
+		t.Errorf("found %v, wanted the end", err)
+	}
+	p.want(t, true, reactor.Done)
+}
+
+// TestPauseAfterFin: closed_timeout counts from when the protocol has paused,
+// not from a FIN that an automatic pause has kept from it.
+func TestPauseAfterFin(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
+	peer, p := h.dial()
+	h.do(func() { p.t.Write(make([]byte, 64<<10)) })
+	h.send(peer, []byte("x"))
+	h.check(peer.CloseWrite())
+	h.steps()
+	h.pass(10 * time.Second)
+	h.do(p.t.PauseProducing)
+	h.pass(3 * time.Second)
+	p.want(t, false, 0)
+	h.pass(2 * time.Second)
+	p.want(t, true, reactor.Timeout)
+}
+
+// TestPauseAfterEnd: a FIN that was read is none that waits, though a Unix
+// socket whose peer is gone polls as hung up.
+func TestPauseAfterEnd(t *testing.T) {
+	h := newHand(t, "unix", reactortest.Options{}, reactor.Config{ClosedTimeout: 4 * time.Second})
+	peer, p := h.dial()
+	h.check(peer.Close())
+	h.steps()
+	h.do(p.t.PauseProducing)
+	h.pass(time.Minute)
+	p.want(t, false, 0)
+	h.do(p.t.LoseConnection)
+	p.want(t, true, reactor.Done)
+}
+
+// producer is one that does nothing.
+type producer struct {
+	told []string
+	stop func()
+}
+
+func (p *producer) PauseProducing()  { p.told = append(p.told, "pause") }
+func (p *producer) ResumeProducing() { p.told = append(p.told, "resume") }
+func (p *producer) StopProducing() {
+	p.told = append(p.told, "stop")
+	if p.stop != nil {
+		p.stop()
+	}
+}
+
+// TestProducerAfterWriteClosed: closing waits for a producer within the close
+// timeout, also for one that was registered when the writing side was closed.
+func TestProducerAfterWriteClosed(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{CloseTimeout: 3 * time.Second})
+	_, p := h.dial()
+	h.do(p.t.LoseWriteConnection)
+	h.do(func() { h.check(p.t.RegisterProducer(&producer{}, true)) })
+	h.do(p.t.LoseConnection)
+	h.pass(4 * time.Second)
+	p.want(t, true, reactor.Timeout)
+}
+
+// TestAbortBeforeLossIsTold: what closes in order and is aborted before its
+// protocol was told is aborted.
+func TestAbortBeforeLossIsTold(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	_, a := h.dial()
+	peer, b := h.dial()
+	a.onLost = func() { b.t.AbortConnection() }
+	h.do(func() { a.t.LoseConnection(); b.t.Write(make([]byte, 100)); b.t.LoseConnection() })
+	a.want(t, true, reactor.Done)
+	b.want(t, true, reactor.Aborted)
+	if _, err := h.drain(peer); err != syscall.ECONNRESET {
+		t.Errorf("found %v, wanted a reset", err)
+	}
+}
+
+// TestAbortInConnectionLost: nothing that a protocol does when it is told of an
+// orderly end takes away what was sent.
+func TestAbortInConnectionLost(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	peer, p := h.dial()
+	p.onData = func(b []byte) { p.t.Write(b); p.t.LoseConnection() }
+	p.onLost = func() { p.t.AbortConnection() }
+	h.check(errors.Join(func() error { _, err := peer.Write([]byte("request")); return err }(), peer.CloseWrite()))
+	h.steps()
+	p.want(t, true, reactor.Done)
+	if n, err := h.drain(peer); n != len("request") || err != io.EOF {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	// One that is read to its end before it closes does not linger.
+	peer, p = h.dial()
+	p.onLost = func() { p.t.AbortConnection() }
+	h.check(peer.CloseWrite())
+	h.steps()
+	h.do(func() { p.t.Write([]byte("reply")); p.t.LoseConnection() })
+	p.want(t, true, reactor.Done)
+	if n, err := h.drain(peer); n != len("reply") || err != io.EOF {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	// A stale transport must not end what lingers either.
+	peer, p = h.dial()
+	h.do(func() { p.t.Write([]byte("reply")); p.t.LoseConnection() })
+	h.do(p.t.AbortConnection)
+	h.send(peer, []byte("more"))
+	if n, err := h.drain(peer); n != len("reply") || err != io.EOF {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	h.check(peer.Close())
+	h.steps()
+}
+
+// TestRegisterInStopProducing: nothing comes after ConnectionLost.
+func TestRegisterInStopProducing(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	_, p := h.dial()
+	second := &producer{stop: func() { p.events = append(p.events, "stop") }}
+	first := &producer{stop: func() {
+		if err := p.t.RegisterProducer(second, true); err != reactor.ErrNotConnected {
+			t.Errorf("found %v, wanted %v", err, reactor.ErrNotConnected)
+		}
+	}}
+	h.do(func() { h.check(p.t.RegisterProducer(first, true)) })
+	h.do(p.t.AbortConnection)
+	if k := len(p.events); k == 0 || p.events[k-1] != "lost" {
+		t.Errorf("told %v, wanted lost to be the last", p.events)
+	}
+}
+
+// TestRegisterWhileConnecting: a connection that is not made has no producer,
+// which could be told to write and would not be told again.
+func TestRegisterWhileConnecting(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h.do(func() {
+		c := h.r.Loops()[0].Connect(h.ln.Endpoint(), &client{told{h: h}}, reactor.ConnectOptions{})
+		if err := c.RegisterProducer(&producer{}, false); err != reactor.ErrNotConnected {
+			t.Errorf("found %v, wanted %v", err, reactor.ErrNotConnected)
+		}
+	})
+}
+
+// client is told of outgoing connections too.
+type client struct{ told }
+
+func (p *client) ConnectionFailed(reason reactor.Reason, err error) { p.ConnectionLost(reason, err) }
+
+// TestCapBesideGather: what the socket takes at once is not over the cap, also
+// when the callback has written to another connection before.
+func TestCapBesideGather(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{HighWater: 1 << 10, LowWater: 512, MaxQueued: 4 << 10})
+	_, a := h.dial()
+	peer, b := h.dial()
+	h.do(func() {
+		a.t.Write([]byte("x"))
+		for _, n := range []int{5000, 3000, 5000} {
+			if _, err := b.t.Write(make([]byte, n)); err != nil {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+		}
+	})
+	if n, err := h.drain(peer); n != 13000 || err != syscall.EAGAIN {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	b.want(t, false, 0)
+}
