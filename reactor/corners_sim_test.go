@@ -1,11 +1,15 @@
 package reactor_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/reactor"
 	"github.com/wirehost/wirehost/reactor/reactortest"
@@ -60,8 +64,14 @@ func (h *hand) BuildProtocol(reactor.Transport) (reactor.Protocol, error) { retu
 // newHand makes a hand whose listener is on scheme, tcp or unix.
 func newHand(t *testing.T, scheme string, o reactortest.Options, cfg reactor.Config) *hand {
 	t.Helper()
-	h := &hand{t: t, sys: reactortest.NewSys(o)}
-	cfg.Loops, cfg.Sys = 1, h.sys
+	h := &hand{t: t}
+	if d, ok := cfg.Sys.(*deaf); ok {
+		h.sys = d.Sys
+	} else {
+		h.sys = reactortest.NewSys(o)
+		cfg.Sys = h.sys
+	}
+	cfg.Loops = 1
 	var err error
 	if h.r, err = reactor.New(cfg); err != nil {
 		t.Fatal(err)
@@ -374,4 +384,66 @@ func TestCapBesideGather(t *testing.T) {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
 	b.want(t, false, 0)
+}
+
+// TestRestingIsLoggedSeldom: with descriptors that come and go, a listener rests
+// a hundred times a second.
+func TestRestingIsLoggedSeldom(t *testing.T) {
+	var log bytes.Buffer
+	h := newHand(t, "tcp", reactortest.Options{MaxFDs: 2}, reactor.Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	peer, _ := h.dial()
+	for range 100 {
+		peer.Reset()
+		h.steps()
+		var err error
+		if peer, err = h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(10 * time.Millisecond)
+	}
+	if n := strings.Count(log.String(), "resting"); n != 1 {
+		t.Errorf("found %d lines, wanted 1 in a second:\n%.300s", n, log.String())
+	}
+}
+
+// deaf is a Sys whose pollers take no more sockets while it is set.
+type deaf struct {
+	*reactortest.Sys
+	on bool
+}
+
+func (s *deaf) NewPoller() (reactor.Poller, error) {
+	p, err := s.Sys.NewPoller()
+	return &deafPoller{p, s}, err
+}
+
+type deafPoller struct {
+	reactor.Poller
+	s *deaf
+}
+
+func (p *deafPoller) Add(fd reactor.FD, token uint64, want reactor.Events) error {
+	if p.s.on {
+		return syscall.ENOMEM
+	}
+	return p.Poller.Add(fd, token, want)
+}
+
+// TestListenerIsPolledAgain: a system that is short of memory when a listener
+// starts, or has rested, does not make it deaf for ever.
+func TestListenerIsPolledAgain(t *testing.T) {
+	s := &deaf{Sys: reactortest.NewSys(reactortest.Options{}), on: true}
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{Sys: s})
+	if _, err := h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
+		t.Fatal(err)
+	}
+	h.pass(time.Minute)
+	s.on = false
+	h.pass(time.Second)
+	if n := h.r.Connections(); n != 1 {
+		t.Errorf("found %d connections, wanted 1", n)
+	}
 }

@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -42,7 +41,7 @@ func clearPath(path string) error {
 		c.Close()
 		return nil
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if portableErrno(err) == syscall.ECONNREFUSED {
 		os.Remove(path)
 	}
 	return nil

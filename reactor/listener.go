@@ -16,7 +16,7 @@ const (
 	// After an accept failed for want of something (descriptors, memory) the
 	// listener rests: twice as long each time, up to maxRest.
 	minRest, maxRest = 10 * time.Millisecond, time.Second
-	// refusalLog is how often refusals are logged.
+	// refusalLog is how often refusals, and rests, are logged.
 	refusalLog = time.Second
 	// handshakeTimeout is the default.
 	handshakeTimeout = 10 * time.Second
@@ -58,7 +58,8 @@ type Listener struct {
 	rest           time.Duration
 	resting        *DelayedCall
 	toLog          uint64
-	loggedAt       time.Duration
+	loggedAt       time.Duration // of toLog
+	restedAt       time.Duration // of the last rest that was logged
 }
 
 // ListenerStats are a listener's counters.
@@ -164,20 +165,21 @@ func (ln *Listener) close() {
 	}
 }
 
+// poll starts and stops accepting. A poller that does not take the listener, for
+// want of memory, is asked again after a rest.
 func (ln *Listener) poll(on bool) {
 	if ln.polled == on || ln.closed && on {
 		return
 	}
 	ln.polled = on
 	p := ln.r.acceptor.poller
-	var err error
-	if on {
-		err = p.Add(ln.fd, ln.token, ReadEvent)
-	} else {
-		err = p.Remove(ln.fd)
-	}
-	if err != nil {
-		ln.r.log.Error("poller: listener", "endpoint", ln.ep.String(), "err", err)
+	if !on {
+		if err := p.Remove(ln.fd); err != nil {
+			ln.r.log.Error("poller: listener", "endpoint", ln.ep.String(), "err", err)
+		}
+	} else if err := p.Add(ln.fd, ln.token, ReadEvent); err != nil {
+		ln.polled = false
+		ln.sleep(err)
 	}
 }
 
@@ -223,8 +225,9 @@ func (ln *Listener) shed(cause error) {
 // sleep stops accepting for a while: the socket stays readable, and a loop that
 // only fails must not spin.
 func (ln *Listener) sleep(cause error) {
-	if ln.rest == 0 {
+	if now := ln.r.sys.Now(); ln.rest == 0 && (ln.restedAt == 0 || now-ln.restedAt >= refusalLog) {
 		ln.r.log.Warn("accept failed; resting", "endpoint", ln.ep.String(), "err", cause)
+		ln.restedAt = now
 	}
 	ln.rest = min(max(2*ln.rest, minRest), maxRest)
 	ln.poll(false)

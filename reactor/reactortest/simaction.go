@@ -186,6 +186,9 @@ func (p *simProto) pauseOrResume() {
 	if p.w.c.oneIn(2) {
 		p.w.tracef("%v: pause", p)
 		p.transport(p.t.PauseProducing)
+		if !p.paused {
+			p.pausedAt = p.w.sys.now
+		}
 		p.paused, p.finQuiet = true, 0
 		return
 	}

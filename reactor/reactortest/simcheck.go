@@ -154,9 +154,10 @@ func (p *simProto) checkReason(reason reactor.Reason, err error) {
 		}
 	case reason != reactor.Timeout || err == nil:
 	case strings.HasPrefix(err.Error(), "the peer closed"):
-		if q := p.peer; q != nil && !q.fin && !q.closed {
-			w.violated("%v: %v, and it has not", p, err)
+		if q := p.peer; q != nil && !q.fin && !q.closed || p.losing || p.readLost {
+			w.violated("%v: %v, and it has not, or nothing is read any more", p, err)
 		}
+		early(p.pausedAt, w.cfg.ClosedTimeout)
 	case strings.HasPrefix(err.Error(), "output made"):
 		early(p.moved, w.cfg.WriteTimeout)
 	case strings.HasPrefix(err.Error(), "closing made"):

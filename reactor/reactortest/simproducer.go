@@ -22,10 +22,13 @@ func (p *simProto) produce() {
 		}
 		return
 	}
-	if p.losing || p.losingWrite {
+	if p.losingWrite && !p.writeLost { // it may be closed, and not every protocol is told
 		return
 	}
 	r := &simProducer{p: p, streaming: w.c.oneIn(2), left: w.c.size(w.style.total)}
+	if p.writeLost { // what a pull producer writes is dropped, and so there is no emptying
+		r.streaming = true
+	}
 	w.tracef("%v: register producer, push %v, %d bytes", p, r.streaming, r.left)
 	p.producer = r
 	p.progress = w.sys.now
@@ -105,5 +108,12 @@ func (r *simProducer) StopProducing() {
 		p.w.violated("%v: StopProducing for a producer that is not registered", p)
 	}
 	r.stopped = true
-	p.callback(func() { p.maybePanic() })
+	p.callback(func() {
+		p.transport(func() {
+			if err := p.t.RegisterProducer(r, r.streaming); err != reactor.ErrNotConnected {
+				p.w.violated("%v: register producer, on a connection that is gone: %v", p, err)
+			}
+		})
+		p.maybePanic()
+	})
 }

@@ -44,6 +44,7 @@ type simProto struct {
 	idleAt   time.Duration // when a byte was last seen to move, or may have
 	moved    time.Duration // when the output was last seen to move, or began to wait
 	active   time.Duration // when a byte was last seen to move for certain
+	pausedAt time.Duration
 	finQuiet time.Duration // when a FIN was first seen behind unread bytes, paused
 }
 
@@ -277,6 +278,9 @@ func (p *simProto) ConnectionLost(reason reactor.Reason, err error) {
 		}
 		p.write(10) // dropped
 		p.getters()
+		if w.c.oneIn(3) {
+			p.transport(p.t.AbortConnection) // does nothing
+		}
 		if w.c.oneIn(4) {
 			p.connect()
 		}
