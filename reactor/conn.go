@@ -69,11 +69,13 @@ type Conn struct {
 
 	opened   time.Duration
 	active   time.Duration // last byte read or written
-	progress time.Duration // last byte that the socket took, or since when there is something to take
+	progress time.Duration // last byte that the socket took or is known to have sent, or since when there is something to take
+	looked   time.Duration // when the socket was last asked what it has sent
 	finAt    time.Duration
 	setupBy  time.Duration // deadline of connect, handshake, header, linger; 0 = none
 	idle     time.Duration
 	in, sent uint64
+	arrived  int64 // of sent, what the peer had when looked; of a Unix socket only its changes count
 }
 
 var _ Transport = (*Conn)(nil)

@@ -447,3 +447,34 @@ func TestListenerIsPolledAgain(t *testing.T) {
 		t.Errorf("found %d connections, wanted 1", n)
 	}
 }
+
+// TestSlowerThanTheBuffer: the system reports a full socket writable only when
+// much of its buffer is free. A reader that takes longer for that than the close
+// timeout still gets everything, and one that stops is not waited for.
+func TestSlowerThanTheBuffer(t *testing.T) {
+	for _, lose := range []bool{true, false} {
+		h := newHand(t, "tcp", reactortest.Options{Buffer: 60 << 10}, reactor.Config{CloseTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second})
+		peer, p := h.dial()
+		p.t.SetTimeout(3 * time.Second)
+		h.do(func() {
+			p.t.Write(make([]byte, 100<<10))
+			if lose {
+				p.t.LoseConnection()
+			}
+		})
+		buf := make([]byte, 1<<10)
+		for range 40 {
+			_, err := io.ReadFull(peer, buf)
+			h.check(err)
+			h.pass(time.Second)
+		}
+		p.want(t, lose, reactor.Done)
+		h.do(func() { p.t.SetTimeout(0); p.t.Write(make([]byte, 80<<10)) })
+		if !lose {
+			h.pass(3*time.Second - time.Millisecond)
+			p.want(t, false, 0)
+			h.pass(time.Second) // a quarter of the limit, when the reader was last looked at
+			p.want(t, true, reactor.Timeout)
+		}
+	}
+}

@@ -15,6 +15,10 @@ var (
 	errSetup     = errors.New("not set up in time")
 )
 
+// looks is how often a blocked connection is looked at within its limit: a limit
+// is at most that part of it late.
+const looks = 4
+
 // deadline is the next moment at which the connection ends, and why. One timer
 // serves all of a connection's time limits; it is made late, moved lazily, and
 // the paths of data only note when there was progress.
@@ -38,6 +42,9 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 		earlier(c.progress+cfg.CloseTimeout, errClosing)
 	case c.flags&flagBlocked != 0:
 		earlier(c.progress+cfg.WriteTimeout, errWriting)
+	}
+	if c.flags&flagBlocked != 0 {
+		earlier(c.looked+min(cfg.CloseTimeout, cfg.WriteTimeout)/looks+1, errWriting) // timeUp looks
 	}
 	if c.flags&flagFin != 0 && c.flags&(flagPaused|flagClosing) == flagPaused {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
@@ -69,6 +76,9 @@ func (c *Conn) arm() {
 }
 
 func (c *Conn) timeUp() {
+	if c.flags&flagBlocked != 0 {
+		c.look()
+	}
 	at, why := c.deadline()
 	switch {
 	case why == nil:
@@ -82,6 +92,18 @@ func (c *Conn) timeUp() {
 	default:
 		c.fail(Timeout, why)
 	}
+}
+
+// look notes what the peer has taken of the output since the last look. A full
+// socket polls writable only when much of its buffer is free (a third, on
+// Linux), for which a slow reader may take longer than the limits are.
+func (c *Conn) look() {
+	c.looked = c.loop.sys.Now()
+	arrived := int64(c.sent) - int64(c.loop.sys.Unsent(c.fd))
+	if arrived > c.arrived {
+		c.progress, c.active = c.looked, c.looked
+	}
+	c.arrived = arrived
 }
 
 // SetTimeout closes the connection after d without a byte read or written.

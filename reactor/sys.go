@@ -46,6 +46,10 @@ type Sys interface {
 	// or EAGAIN with 0, when its buffer is full. They keep no reference.
 	Write(fd FD, p []byte) (int, error)
 	Writev(fd FD, pieces [][]byte) (int, error)
+	// Unsent is how much of what was written the peer's system has not taken
+	// yet, in a unit of the system's own: it falls while the peer reads, also
+	// where the socket does not poll writable yet. 0 where it can't be told.
+	Unsent(fd FD) int
 	// ShutdownWrite closes the writing side: the peer reads to end of file.
 	ShutdownWrite(fd FD) error
 	// SocketError takes the pending error of a socket that polled ErrorEvent.

@@ -211,6 +211,18 @@ func (s *linuxSys) Writev(fd FD, pieces [][]byte) (int, error) {
 	return int(n), nil
 }
 
+func (s *linuxSys) Unsent(fd FD) int { return unsent(uintptr(fd)) }
+
+// unsent is the bytes of a TCP socket that were not acknowledged, and the memory
+// of a Unix socket's that were not read.
+func unsent(fd uintptr) int {
+	n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	if err != nil { // a socket that has ended
+		return 0
+	}
+	return n
+}
+
 func (s *linuxSys) ShutdownWrite(fd FD) error { return unix.Shutdown(int(fd), unix.SHUT_WR) }
 
 func (s *linuxSys) Close(fd FD) error {

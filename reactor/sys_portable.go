@@ -208,6 +208,14 @@ func (s *portableSys) Writev(fd FD, pieces [][]byte) (int, error) {
 	return c.write(pieces...)
 }
 
+func (s *portableSys) Unsent(fd FD) int {
+	c, err := s.stream(fd)
+	if err != nil {
+		return 0
+	}
+	return c.unsent()
+}
+
 func (s *portableSys) ShutdownWrite(fd FD) error {
 	c, err := s.stream(fd)
 	if err != nil {

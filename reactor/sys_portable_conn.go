@@ -75,6 +75,7 @@ type portableStream struct {
 
 	out      []byte // taken and not yet with the writer
 	behind   int    // bytes of out and of what the writer has
+	held     int    // of a closed socket: what the system had to send
 	writing  bool   // writeOut runs
 	shut     bool   // ShutdownWrite was called
 	shutDone bool
@@ -334,6 +335,16 @@ func (c *portableStream) write(pieces ...[]byte) (int, error) {
 	return n, nil
 }
 
+// unsent is what the writer and the system hold.
+func (c *portableStream) unsent() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == nil {
+		return 0
+	}
+	return c.behind + systemUnsent(c.conn)
+}
+
 // writeOut writes until nothing is left, then does what was to wait for that.
 func (c *portableStream) writeOut() {
 	var buf []byte
@@ -366,7 +377,7 @@ func (c *portableStream) writePieces(buf []byte) {
 		buf = buf[n:]
 		c.mu.Lock()
 		c.behind -= n
-		if err != nil && !(c.closed && n > 0 && c.extend()) {
+		if err != nil && !(c.closed && (n > 0 || c.moved()) && c.extend()) {
 			c.failWrite(err)
 			c.mu.Unlock()
 			return
@@ -379,8 +390,15 @@ func (c *portableStream) writePieces(buf []byte) {
 	}
 }
 
+// moved tells whether the system has less to send than when time was last given:
+// it may take no more, and send on. mu is held.
+func (c *portableStream) moved() bool {
+	return systemUnsent(c.conn) < c.held
+}
+
 // extend gives a closed socket that makes progress more time. mu is held.
 func (c *portableStream) extend() bool {
+	c.held = systemUnsent(c.conn)
 	return !c.givenUp && c.conn.SetWriteDeadline(time.Now().Add(c.sys.linger)) == nil
 }
 

@@ -120,6 +120,7 @@ func (c *Conn) wrote(n int, err error) bool {
 func (c *Conn) block() {
 	if c.flags&flagBlocked == 0 {
 		c.flags |= flagBlocked
+		c.look()
 		c.progress = c.loop.now
 		c.pend()
 	}

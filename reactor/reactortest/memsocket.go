@@ -44,7 +44,8 @@ func (k *socket) takeError() error {
 	return err
 }
 
-// events is what holds now.
+// events is what holds now. As on Linux, a socket polls writable when a third of
+// its buffer is free.
 func (k *socket) events(buffer int) reactor.Events {
 	var ev reactor.Events
 	if k.listening {
@@ -59,7 +60,7 @@ func (k *socket) events(buffer int) reactor.Events {
 	if k.unread() > 0 || k.fin || k.reset || k.err != 0 {
 		ev |= reactor.ReadEvent
 	}
-	if k.shut || k.reset || k.err != 0 || k.peer.closed || k.peer.unread() < buffer {
+	if k.shut || k.reset || k.err != 0 || k.peer.closed || 3*(buffer-k.peer.unread()) >= buffer {
 		ev |= reactor.WriteEvent
 	}
 	if k.fin || k.reset {
@@ -236,6 +237,17 @@ func (s *Sys) Writev(fd reactor.FD, pieces [][]byte) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// Unsent is what the other end has not read.
+func (s *Sys) Unsent(fd reactor.FD) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sock := s.socket(fd, "ioctl")
+	if sock == nil || sock.peer == nil {
+		return 0
+	}
+	return sock.peer.unread()
 }
 
 // ShutdownWrite sends FIN.

@@ -76,18 +76,32 @@ func (p *simProto) checkQuiet() {
 		w.violated("%v: closing, with nothing to wait for, and not lost", p)
 	}
 	p.checkProducer(st.Queued)
-	switch wait := now - p.progress; {
+	switch wait := now - p.lastMoved(p.progress); {
 	case (closing || p.losingWrite && !p.writeLost && st.Queued > 0) && wait > w.cfg.CloseTimeout:
 		w.violated("%v: closing without progress for %v", p, wait)
 	case st.Queued > 0 && wait > w.cfg.WriteTimeout:
 		w.violated("%v: %d bytes queued without progress for %v", p, st.Queued, wait)
 	}
-	if p.idle > 0 && now-p.idleAt > p.idle {
-		w.violated("%v: idle for %v, and its timeout is %v", p, now-p.idleAt, p.idle)
+	if wait := now - p.lastMoved(p.idleAt); p.idle > 0 && wait > p.idle {
+		w.violated("%v: idle for %v, and its timeout is %v", p, wait, p.idle)
+	}
+	if p.readLost && p.writeLost {
+		w.violated("%v: both sides are closed, and it is not lost", p)
 	}
 	if p.peer != nil {
 		p.checkSocket(p.peer.peer.sock.peer, st.Queued, closing)
 	}
+}
+
+// lastMoved is at, or when the loop, which is quiet, may last have seen that the
+// peer has read.
+func (p *simProto) lastMoved(at time.Duration) time.Duration {
+	if now := p.w.sys.now; p.lookBy > 0 {
+		if p.looked = now; now > p.lookBy {
+			p.lookBy = 0
+		}
+	}
+	return max(at, p.looked)
 }
 
 func (p *simProto) checkProducer(queued int) {
@@ -142,6 +156,10 @@ const slack = time.Second
 // checkReason wants a loss to have its cause.
 func (p *simProto) checkReason(reason reactor.Reason, err error) {
 	w := p.w
+	moved := p.moved
+	if p.peer != nil && p.t.Stats().Queued > 0 {
+		moved = max(moved, p.peer.readAt) // a slow reader gets everything
+	}
 	early := func(since, limit time.Duration) {
 		if passed := w.sys.now - since; passed+slack < limit {
 			w.violated("%v: %v after %v, and the limit is %v", p, err, passed, limit)
@@ -159,9 +177,9 @@ func (p *simProto) checkReason(reason reactor.Reason, err error) {
 		}
 		early(p.pausedAt, w.cfg.ClosedTimeout)
 	case strings.HasPrefix(err.Error(), "output made"):
-		early(p.moved, w.cfg.WriteTimeout)
+		early(moved, w.cfg.WriteTimeout)
 	case strings.HasPrefix(err.Error(), "closing made"):
-		early(p.moved, w.cfg.CloseTimeout)
+		early(moved, w.cfg.CloseTimeout)
 	case strings.HasPrefix(err.Error(), "idle") && !w.proxy: // bytes behind a header were read earlier
 		early(p.active, p.idle)
 	}

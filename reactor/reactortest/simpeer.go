@@ -24,6 +24,7 @@ type simPeer struct {
 	limit             int // bytes that it will send
 	fin, closed, over bool
 	clean             bool // it has read to an orderly end
+	readAt            time.Duration
 }
 
 func (p *simPeer) String() string { return fmt.Sprintf("peer %d", p.id) }
@@ -134,6 +135,9 @@ func (p *simPeer) read(n int) bool {
 		p.w.violated("%v: read %d bytes at %d that are not its connection's", p, k, p.received)
 	}
 	p.received += k
+	if k > 0 {
+		p.readAt = p.w.sys.now
+	}
 	if p.proto != nil && p.received > p.proto.taken {
 		p.w.violated("%v: read %d bytes, and %d were written", p, p.received, p.proto.taken)
 	}

@@ -45,6 +45,9 @@ type simProto struct {
 	moved    time.Duration // when the output was last seen to move, or began to wait
 	active   time.Duration // when a byte was last seen to move for certain
 	pausedAt time.Duration
+	readSeen time.Duration // when the peer had last read, when it was last looked at
+	lookBy   time.Duration // when the loop will look; 0 = it has
+	looked   time.Duration // when it may have seen the peer's last read
 	finQuiet time.Duration // when a FIN was first seen behind unread bytes, paused
 }
 
@@ -170,6 +173,9 @@ func (p *simProto) look() {
 		return
 	}
 	st := p.t.Stats()
+	if q := p.peer; q != nil && q.readAt != p.readSeen {
+		p.readSeen, p.lookBy = q.readAt, p.w.sys.now+min(p.w.cfg.CloseTimeout, p.w.cfg.WriteTimeout)/4
+	}
 	if st.Out != p.outSeen {
 		now := p.w.sys.now
 		p.outSeen, p.progress, p.idleAt, p.moved, p.active = st.Out, now, now, now, now

@@ -387,9 +387,13 @@ func testSysBackPressure(r *sysRig) {
 	if r.seen[c]&reactor.WriteEvent != 0 {
 		r.t.Fatal("found WriteEvent on a socket that takes nothing")
 	}
+	full := r.sys.Unsent(c)
 	r.wantBytes(s, sent)
 	r.modify(c, reactor.WriteEvent)
 	r.await(c, reactor.WriteEvent)
+	if left := r.sys.Unsent(c); full == 0 || left >= full {
+		r.t.Errorf("found %d unsent when nothing was read, then %d", full, left)
+	}
 }
 
 func testSysLevel(r *sysRig) {
