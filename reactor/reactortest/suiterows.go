@@ -39,6 +39,7 @@ func Suite(t *testing.T, b Backend) {
 		{"loseConnection with a producer/within close_timeout", Settings{CloseTimeout: short}, rowLoseProducerTimeout},
 		{"loseConnection with a producer/within close_timeout, half-closed", Settings{CloseTimeout: short}, rowLoseProducerHalfClosed},
 		{"abortConnection", Settings{}, rowAbort},
+		{"abortConnection/inside connectionLost does nothing", Settings{}, rowAbortInLost},
 		{"peer closes its writing side/not half-closeable", Settings{}, rowFin},
 		{"peer closes its writing side/half-closeable", Settings{}, rowHalfClose},
 		{"FIN together with data", Settings{}, rowFinWithData},

@@ -100,6 +100,20 @@ func rowAbort(r *rig) {
 	r.wantReset(c)
 }
 
+// rowAbortInLost has a protocol abort when it is told that all is with the
+// system: the client still gets it.
+func rowAbortInLost(r *rig) {
+	r.send("on lost abort")
+	c := r.made()
+	c.finish()
+	r.want(c, "readlost")
+	r.do(c, "write 12582912")
+	r.wantWrote(c)
+	r.do(c, "lose")
+	c.wantAll(much)
+	r.wantLost(c, 0)
+}
+
 func rowFin(r *rig) {
 	r.send("half off")
 	r.send("on data write 12582912")
