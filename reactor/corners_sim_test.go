@@ -225,15 +225,29 @@ func TestRestingIsLoggedSeldom(t *testing.T) {
 		}
 		h.pass(10 * time.Millisecond)
 	}
+	if n := h.ln.Stats().Accepted; n != 101 { // each rest is a short one
+		t.Errorf("found %d connections accepted, wanted 101", n)
+	}
 	if n := strings.Count(log.String(), "resting"); n != 1 {
 		t.Errorf("found %d lines, wanted 1 in a second:\n%.300s", n, log.String())
 	}
 }
 
-// deaf is a Sys whose pollers take no more sockets while it is set.
+// deaf is a Sys whose pollers take no more sockets while it is on, and whose next
+// accepts fail with errs.
 type deaf struct {
 	*reactortest.Sys
-	on bool
+	on   bool
+	errs []error
+}
+
+func (s *deaf) Accept(l reactor.FD) (reactor.FD, error) {
+	if len(s.errs) > 0 {
+		err := s.errs[0]
+		s.errs = s.errs[1:]
+		return 0, err
+	}
+	return s.Sys.Accept(l)
 }
 
 func (s *deaf) NewPoller() (reactor.Poller, error) {
@@ -315,5 +329,42 @@ func TestLingerIsBounded(t *testing.T) {
 	h.pass(time.Millisecond)
 	if n := h.r.Connections(); n != 0 {
 		t.Errorf("found %d connections, wanted none", n)
+	}
+}
+
+// TestAcceptGoesOn: peers that have gone before they were accepted do not make a
+// listener rest.
+func TestAcceptGoesOn(t *testing.T) {
+	s := &deaf{Sys: reactortest.NewSys(reactortest.Options{}), errs: []error{syscall.ECONNABORTED, syscall.EINTR}}
+	newHand(t, "tcp", reactortest.Options{}, reactor.Config{Sys: s}).dial()
+}
+
+// stumbler is a producer that panics when it is resumed.
+type stumbler struct{ producer }
+
+func (*stumbler) ResumeProducing() { panic("stumbled") }
+
+// resumer tells when it is resumed.
+type resumer struct {
+	producer
+	resumed chan struct{}
+}
+
+func (p *resumer) ResumeProducing() { close(p.resumed) }
+
+// TestNextAfterPanic: a loop does not sleep on what a panic has kept it from.
+func TestNextAfterPanic(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	_, a := h.dial()
+	_, b := h.dial()
+	resumed := make(chan struct{})
+	h.check(h.r.Loops()[0].CallFromThread(func() {
+		h.check(errors.Join(a.t.RegisterProducer(&stumbler{}, false), b.t.RegisterProducer(&resumer{resumed: resumed}, false)))
+	}))
+	h.check(h.r.Start())
+	select {
+	case <-resumed:
+	case <-time.After(10 * time.Second):
+		t.Error("the second producer was not resumed")
 	}
 }

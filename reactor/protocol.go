@@ -23,7 +23,7 @@ type Protocol interface {
 
 	// ConnectionLost comes exactly once and last. err says more about a reason
 	// other than Done and may be nil. Inside it the transport's getters still
-	// answer and its writes are dropped.
+	// answer; its writes are dropped, and its other calls do nothing.
 	ConnectionLost(reason Reason, err error)
 }
 

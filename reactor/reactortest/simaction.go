@@ -127,6 +127,8 @@ func (p *simProto) write(n int) {
 			w.violated("%v: a write that is to be dropped: %d, %v, %+v, then %+v", p, queued, err, before, after)
 		}
 		return
+	case p.late && queued == 0 && err == nil && after == before: // it was over already
+		return
 	case err != nil:
 		p.overLimit = errors.Is(err, reactor.ErrOverLimit) // a part may have been sent
 		if !p.overLimit {

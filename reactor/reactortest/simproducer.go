@@ -31,6 +31,7 @@ func (p *simProto) produce() {
 	}
 	w.tracef("%v: register producer, push %v, %d bytes", p, r.streaming, r.left)
 	p.producer = r
+	p.late = p.late || p.t.State()&reactor.StateClosing != 0
 	p.progress = w.sys.now
 	p.transport(func() {
 		if err := p.t.RegisterProducer(r, r.streaming); err != nil {

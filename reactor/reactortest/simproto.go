@@ -31,6 +31,7 @@ type simProto struct {
 	limit    int // bytes that it will write
 
 	paused, losing, losingWrite bool
+	late                        bool // a producer was registered while it was closing
 	ended                       bool // Abort was called
 	overLimit, panicked         bool
 	readLost, writeLost         bool
