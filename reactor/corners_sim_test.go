@@ -1,15 +1,11 @@
 package reactor_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/reactor"
 	"github.com/wirehost/wirehost/reactor/reactortest"
@@ -60,6 +56,72 @@ func TestPauseAfterFin(t *testing.T) {
 	p.want(t, false, 0)
 	h.pass(2 * time.Second)
 	p.want(t, true, reactor.Timeout)
+}
+
+// TestFinOutlivesAutomaticPause: the end of an automatic pause does not begin the
+// time of a FIN anew for a protocol that has paused too.
+func TestFinOutlivesAutomaticPause(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
+	peer, p := h.dial()
+	h.do(func() { p.t.Write(make([]byte, 16<<10)); p.t.PauseProducing() })
+	h.send(peer, []byte("x"))
+	h.check(peer.CloseWrite())
+	h.steps()
+	h.pass(3 * time.Second)
+	if n, err := h.drain(peer); n != 16<<10 || err != syscall.EAGAIN {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	h.pass(time.Second)
+	p.want(t, true, reactor.Timeout)
+}
+
+// TestWatermarks: above high water a producer is paused, at low water resumed.
+func TestWatermarks(t *testing.T) {
+	const kib = 1 << 10
+	h := newHand(t, "tcp", reactortest.Options{Buffer: 3 * kib}, reactor.Config{HighWater: 6 * kib, LowWater: 3 * kib})
+	peer, p := h.dial()
+	r := &producer{}
+	h.do(func() { h.check(p.t.RegisterProducer(r, true)) })
+	write := func(n int) func() { return func() { p.t.Write(make([]byte, n)) } }
+	read := func(n int) {
+		_, err := io.ReadFull(peer, make([]byte, n))
+		h.check(err)
+		h.steps()
+	}
+	for _, step := range []struct {
+		do   func()
+		told int
+	}{
+		{func() { h.do(write(9 * kib)) }, 0}, // 6 queued
+		{func() { h.do(write(1)) }, 1},
+		{func() { read(3 * kib) }, 1}, // 3 and a byte
+		{func() { h.do(write(3*kib - 1)); read(3 * kib) }, 2},
+	} {
+		step.do()
+		if len(r.told) != step.told {
+			t.Fatalf("told %v with %d bytes queued, wanted %d", r.told, p.t.Stats().Queued, step.told)
+		}
+	}
+}
+
+// TestDelayedCallsOfNow: a delayed call that makes another for now does not hold
+// the loop.
+func TestDelayedCallsOfNow(t *testing.T) {
+	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	l, calls := h.r.Loops()[0], 0
+	var chain func()
+	chain = func() {
+		if calls++; calls < 10 {
+			l.CallLater(0, chain)
+		}
+	}
+	h.check(l.CallFromThread(chain))
+	for turn := range 10 {
+		h.r.Step()
+		if want := min(turn+2, 10); calls != want {
+			t.Fatalf("%d calls after %d turns, wanted %d", calls, turn+1, want)
+		}
+	}
 }
 
 // TestPauseAfterEnd: a FIN that was read is none that waits, though a Unix
@@ -207,82 +269,6 @@ func TestCapBesideGather(t *testing.T) {
 	b.want(t, false, 0)
 }
 
-// TestRestingIsLoggedSeldom: with descriptors that come and go, a listener rests
-// a hundred times a second.
-func TestRestingIsLoggedSeldom(t *testing.T) {
-	var log bytes.Buffer
-	h := newHand(t, "tcp", reactortest.Options{MaxFDs: 2}, reactor.Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
-	peer, _ := h.dial()
-	for range 100 {
-		peer.Reset()
-		h.steps()
-		var err error
-		if peer, err = h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
-			t.Fatal(err)
-		}
-		if _, err = h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
-			t.Fatal(err)
-		}
-		h.pass(10 * time.Millisecond)
-	}
-	if n := h.ln.Stats().Accepted; n != 101 { // each rest is a short one
-		t.Errorf("found %d connections accepted, wanted 101", n)
-	}
-	if n := strings.Count(log.String(), "resting"); n != 1 {
-		t.Errorf("found %d lines, wanted 1 in a second:\n%.300s", n, log.String())
-	}
-}
-
-// deaf is a Sys whose pollers take no more sockets while it is on, and whose next
-// accepts fail with errs.
-type deaf struct {
-	*reactortest.Sys
-	on   bool
-	errs []error
-}
-
-func (s *deaf) Accept(l reactor.FD) (reactor.FD, error) {
-	if len(s.errs) > 0 {
-		err := s.errs[0]
-		s.errs = s.errs[1:]
-		return 0, err
-	}
-	return s.Sys.Accept(l)
-}
-
-func (s *deaf) NewPoller() (reactor.Poller, error) {
-	p, err := s.Sys.NewPoller()
-	return &deafPoller{p, s}, err
-}
-
-type deafPoller struct {
-	reactor.Poller
-	s *deaf
-}
-
-func (p *deafPoller) Add(fd reactor.FD, token uint64, want reactor.Events) error {
-	if p.s.on {
-		return syscall.ENOMEM
-	}
-	return p.Poller.Add(fd, token, want)
-}
-
-// TestListenerIsPolledAgain: a system that is short of memory when a listener
-// starts, or has rested, does not make it deaf for ever.
-func TestListenerIsPolledAgain(t *testing.T) {
-	s := &deaf{Sys: reactortest.NewSys(reactortest.Options{}), on: true}
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{Sys: s})
-	if _, err := h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
-		t.Fatal(err)
-	}
-	h.pass(time.Minute)
-	s.on = false
-	h.pass(time.Second)
-	if n := h.r.Connections(); n != 1 {
-		t.Errorf("found %d connections, wanted 1", n)
-	}
-}
-
 // TestSlowerThanTheBuffer: the system reports a full socket writable only when
 // much of its buffer is free. A reader that takes longer for that than the close
 // timeout still gets everything, and one that stops is not waited for.
@@ -330,13 +316,6 @@ func TestLingerIsBounded(t *testing.T) {
 	if n := h.r.Connections(); n != 0 {
 		t.Errorf("found %d connections, wanted none", n)
 	}
-}
-
-// TestAcceptGoesOn: peers that have gone before they were accepted do not make a
-// listener rest.
-func TestAcceptGoesOn(t *testing.T) {
-	s := &deaf{Sys: reactortest.NewSys(reactortest.Options{}), errs: []error{syscall.ECONNABORTED, syscall.EINTR}}
-	newHand(t, "tcp", reactortest.Options{}, reactor.Config{Sys: s}).dial()
 }
 
 // stumbler is a producer that panics when it is resumed.

@@ -167,6 +167,33 @@ func TestPortableReadAheadIsBounded(t *testing.T) {
 	}
 }
 
+// TestPortableErrorBehindBytes: what the reader may still bring comes before a
+// failure that the writer has met.
+func TestPortableErrorBehindBytes(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	c := &portableStream{sys: s, err: syscall.EPIPE, dead: true, reading: true}
+	if ev := c.events(); ev&(ReadEvent|ErrorEvent) != 0 {
+		t.Errorf("found events %b while the reader runs", ev)
+	}
+	if n, err := c.read(make([]byte, 1)); n != 0 || err != syscall.EAGAIN {
+		t.Errorf("read %d, %v while the reader runs", n, err)
+	}
+	b := s.bufs.get(false)
+	b.b[0] = 'x'
+	c.arrived(b, 1)
+	c.ended(io.EOF)
+	c.reading = false
+	if ev := c.events(); ev&ErrorEvent == 0 {
+		t.Errorf("found events %b", ev)
+	}
+	if n, err := c.read(make([]byte, 2)); n != 1 || err != nil {
+		t.Errorf("read %d, %v, wanted the byte first", n, err)
+	}
+	if n, err := c.read(make([]byte, 2)); n != 0 || err != syscall.EPIPE {
+		t.Errorf("read %d, %v, wanted the failure", n, err)
+	}
+}
+
 func TestPortableCloseWhileDialing(t *testing.T) {
 	s := newPortableSys().(*portableSys)
 	defer s.end(context.Background())

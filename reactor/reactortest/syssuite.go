@@ -467,6 +467,12 @@ func testSysHalfClose(r *sysRig) {
 func testSysHangup(r *sysRig) {
 	c, s := r.pair()
 	r.must(r.sys.ShutdownWrite(c))
+	r.modify(c, reactor.ReadEvent)
+	r.modify(s, reactor.ReadEvent)
+	r.await(s, reactor.ReadEvent)
+	if ev := r.seen[c] | r.seen[s]; ev&reactor.HangupEvent != 0 {
+		r.t.Errorf("found a hang-up when one side is shut")
+	}
 	r.must(r.sys.ShutdownWrite(s))
 	r.await(c, reactor.HangupEvent)
 	r.await(s, reactor.HangupEvent)
