@@ -294,7 +294,7 @@ func TestSlowerThanTheBuffer(t *testing.T) {
 		if !lose {
 			h.pass(3*time.Second - time.Millisecond)
 			p.want(t, false, 0)
-			h.pass(time.Second) // a quarter of the limit, when the reader was last looked at
+			h.pass(time.Millisecond)
 			p.want(t, true, reactor.Timeout)
 		}
 	}

@@ -194,6 +194,57 @@ func TestPortableErrorBehindBytes(t *testing.T) {
 	}
 }
 
+// failingListener fails once, and then has one connection.
+type failingListener struct {
+	net.Listener
+	failed bool
+	conn   net.Conn
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	if !l.failed {
+		l.failed = true
+		return nil, syscall.ECONNABORTED
+	}
+	if conn := l.conn; conn != nil {
+		l.conn = nil
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func TestPortableAcceptAfterFailure(t *testing.T) {
+	s := newPortableSys().(*portableSys)
+	a, b := net.Pipe()
+	defer a.Close()
+	fd := s.add(&portableListener{ln: &failingListener{conn: b}})
+	p, err := s.NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Add(fd, 1, ReadEvent); err != nil {
+		t.Fatal(err)
+	}
+	var got []error
+	for len(got) < 3 {
+		var ready [1]Ready
+		if n, err := p.Wait(ready[:], 10*time.Second); n != 1 || err != nil {
+			t.Fatalf("after %v: %d events, %v", got, n, err)
+		}
+		conn, err := s.Accept(fd)
+		if err == nil {
+			s.Close(conn)
+		}
+		got = append(got, err)
+		if err == nil {
+			break
+		}
+	}
+	if k := len(got); got[0] != syscall.ECONNABORTED || got[k-1] != nil {
+		t.Errorf("found %v, wanted the failure and then the connection", got)
+	}
+}
+
 func TestPortableCloseWhileDialing(t *testing.T) {
 	s := newPortableSys().(*portableSys)
 	defer s.end(context.Background())
