@@ -96,7 +96,7 @@ func TestPromises(t *testing.T) {
 				cert, key, pool := certificate(t, time.Now().Add(time.Hour))
 				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 				reactortest.Suite(t, reactortest.Backend{
-					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true,
+					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true, Share: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := configuration(config.Plugin{Module: wasm, Isolation: isolationLoop})
 						p := cfg.Plugins["guest"]

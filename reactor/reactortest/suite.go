@@ -30,12 +30,18 @@ type Backend struct {
 	// Traps is set where a fault ends more than its connection's protocol: the
 	// control connection would go with it.
 	Traps bool
+	// Share is set where a server is dear to make: rows with the same settings
+	// have one, if they don't end it. When its control connection is lost, the
+	// next connection must be the control connection of a new script.
+	Share bool
 }
 
 // Settings are what a row needs of its server; 0 is the server's default.
 type Settings struct {
 	CloseTimeout, WriteTimeout, ClosedTimeout time.Duration
 	MaxQueued                                 int
+
+	alone bool // the row needs a server of its own
 }
 
 // Server is a listener whose protocols are scripted.
@@ -62,6 +68,7 @@ type rig struct {
 	b       Backend
 	s       *Server
 	control *client
+	ended   chan struct{} // closed when the control connection is
 	mu      sync.Mutex
 	events  map[string]chan string // by connection number; pong
 	dialled int
@@ -76,12 +83,16 @@ type client struct {
 	number   int
 }
 
-func newRig(t *testing.T, b Backend, s Settings) *rig {
+func newRig(t *testing.T, b Backend, s *Server, shared bool) *rig {
 	t.Helper()
-	r := &rig{t: t, b: b, s: b.Serve(t, s), events: map[string]chan string{}}
+	r := &rig{t: t, b: b, s: s, ended: make(chan struct{}), events: map[string]chan string{}}
 	r.control = r.connect()
 	r.control.SetDeadline(time.Time{})
+	if shared {
+		t.Cleanup(r.part)
+	}
 	go func() {
+		defer close(r.ended)
 		lines := bufio.NewScanner(r.control)
 		for lines.Scan() {
 			number, event, _ := strings.Cut(lines.Text(), " ")
@@ -90,6 +101,17 @@ func newRig(t *testing.T, b Backend, s Settings) *rig {
 	}()
 	r.sync()
 	return r
+}
+
+// part ends the control connection, and with it the script, when the row's other
+// clients have closed.
+func (r *rig) part() {
+	r.control.finish()
+	select {
+	case <-r.ended:
+	case <-time.After(patience):
+		r.t.Error("the control connection does not end")
+	}
 }
 
 func (r *rig) queue(number string) chan string {

@@ -22,7 +22,7 @@ func Suite(t *testing.T, b Backend) {
 		run      func(*rig)
 	}{
 		{"connectionMade/before any read", Settings{}, rowMade},
-		{"connectionMade/a fault in it aborts", Settings{}, rowMadeFault},
+		{"connectionMade/a fault in it aborts", Settings{alone: true}, rowMadeFault},
 		{"dataReceived/chunks", Settings{}, rowData},
 		{"connectionLost/once, last, not nested", Settings{}, rowLostOnce},
 		{"write/high water pauses reading and the producer", Settings{}, rowWater},
@@ -60,14 +60,27 @@ func Suite(t *testing.T, b Backend) {
 		{"timers", Settings{}, rowTimers},
 		{"timers and closing", Settings{}, rowTimerAfterLoss},
 		{"idle timeout", Settings{}, rowIdle},
-		{"listening stops", Settings{}, rowStopListening},
-		{"shutdown/lets connections finish", Settings{}, rowShutdownDrains},
-		{"shutdown/ends the rest", Settings{}, rowShutdownEnds},
-		{"out of file descriptors", Settings{}, rowDescriptors},
-		{"handler fault", Settings{}, rowFault},
+		{"listening stops", Settings{alone: true}, rowStopListening},
+		{"shutdown/lets connections finish", Settings{alone: true}, rowShutdownDrains},
+		{"shutdown/ends the rest", Settings{alone: true}, rowShutdownEnds},
+		{"out of file descriptors", Settings{alone: true}, rowDescriptors},
+		{"handler fault", Settings{alone: true}, rowFault},
 	}
+	servers := map[Settings]*Server{}
 	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) { row.run(newRig(t, b, row.settings)) })
+		passed := t.Run(row.name, func(one *testing.T) {
+			if !b.Share || row.settings.alone {
+				row.run(newRig(one, b, b.Serve(one, row.settings), false))
+				return
+			}
+			if servers[row.settings] == nil {
+				servers[row.settings] = b.Serve(t, row.settings)
+			}
+			row.run(newRig(one, b, servers[row.settings], true))
+		})
+		if !passed { // nobody knows what it has left behind
+			delete(servers, row.settings)
+		}
 	}
 }
 

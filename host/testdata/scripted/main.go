@@ -13,7 +13,20 @@ import (
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
-// script is the factory: one instance has the control connection and all others.
+// scripts is the factory: a control connection, and those that come after it,
+// have a script of their own.
+type scripts struct{ now *script }
+
+func (f *scripts) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
+	if f.now == nil {
+		f.now = &script{on: map[string][]string{}, half: true}
+		f.now.control = &control{s: f.now, f: f}
+		return f.now.control
+	}
+	return f.now.build()
+}
+
+// script is what one control connection rules.
 type script struct {
 	control *control
 	conns   []*scripted
@@ -22,11 +35,7 @@ type script struct {
 	inside  bool // a call to the server runs
 }
 
-func (s *script) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
-	if s.control == nil {
-		s.control = &control{s: s}
-		return s.control
-	}
+func (s *script) build() wirehost.Protocol {
 	c := &scripted{s: s, number: len(s.conns) + 1, on: map[string][]string{}}
 	for event, list := range s.on {
 		c.on[event] = list[:len(list):len(list)]
@@ -41,9 +50,14 @@ func (s *script) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
 // control is the control connection.
 type control struct {
 	wirehost.Base
+	f    *scripts
 	s    *script
 	line []byte
 }
+
+// ConnectionLost ends the script: the next connection is the control connection
+// of another.
+func (p *control) ConnectionLost(wirehost.Reason) { p.f.now = nil }
 
 func (p *control) DataReceived(data []byte) {
 	p.line = append(p.line, data...)
@@ -253,6 +267,6 @@ func pattern(offset, n int) []byte {
 	return p
 }
 
-func init() { wirehost.Register(&script{on: map[string][]string{}, half: true}) }
+func init() { wirehost.Register(&scripts{}) }
 
 func main() {}
