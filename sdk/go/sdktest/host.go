@@ -172,18 +172,24 @@ func (s *Server) RegisterProducer(conn int32, streaming bool) int32 {
 	case streaming:
 		c.push, c.throttled = true, false
 	default:
-		c.pull, c.fed = true, false
-		s.later(func() {
-			if c.pull && !c.ended { // at once, whatever is queued
-				s.guest.ResumeProducing(conn)
-				if !c.stalled {
-					s.later(c.settle)
-				}
-			}
-		})
+		c.pull = true
+		c.fed = c.stalled && c.queued > 0 // it is asked when that has gone
+		if !c.fed {
+			s.later(c.ask)
+		}
 	}
 	c.bits |= wirehost.StateProducer
 	return ok
+}
+
+// ask has a pull producer, which was registered with nothing queued, write.
+func (c *Conn) ask() {
+	if c.pull && !c.ended {
+		c.server.guest.ResumeProducing(c.handle)
+		if !c.stalled {
+			c.server.later(c.settle)
+		}
+	}
 }
 
 func (s *Server) UnregisterProducer(conn int32) int32 {
