@@ -50,15 +50,20 @@ func (v *virtual) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// turn advances the clock, and waits until the loop has done what that makes due.
+// turn advances the clock when the loop has taken what it was given before, such
+// as a timer's start, and waits until it has done what that makes due.
 func (v *virtual) turn(t *testing.T, d time.Duration) {
 	t.Helper()
-	v.sys.Advance(d)
-	for range 2 {
+	taken := func() {
+		t.Helper()
 		if err := onLoop(v.reactor.Loops()[0], func() {}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	taken()
+	v.sys.Advance(d)
+	taken()
+	taken()
 }
 
 // TestBackoff: 1, 2, 4 … 30 s, and connections are refused in between.
