@@ -296,26 +296,32 @@ func (c *Conn) release(reset bool) {
 		c.timer = nil
 	}
 	if c.fd != 0 {
-		if c.polled {
-			c.polled = false
-			if err := l.poller.Remove(c.fd); err != nil {
-				l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
-			}
-		}
 		closing := l.sys.Close
 		if reset {
 			closing = l.sys.Reset
 		}
-		if err := closing(c.fd); err != nil {
-			l.r.log.Debug("close", "fd", c.fd, "err", err)
-		}
-		c.fd = 0
+		c.dropSocket(closing)
 	}
 	if c.listener != nil {
 		c.listener.count.Add(-1)
 	}
 	c.tls = nil
 	l.removeConn(c)
+}
+
+// dropSocket takes the socket from the poller and closes it.
+func (c *Conn) dropSocket(closing func(FD) error) {
+	l := c.loop
+	if c.polled {
+		c.polled = false
+		if err := l.poller.Remove(c.fd); err != nil {
+			l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
+		}
+	}
+	if err := closing(c.fd); err != nil {
+		l.r.log.Debug("close", "fd", c.fd, "err", err)
+	}
+	c.fd = 0
 }
 
 // reading tells whether the protocol is to get bytes now.

@@ -152,7 +152,7 @@ func (c *Conn) unanswered() bool {
 		return false
 	}
 	c.client.note(c.Peer(), syscall.ETIMEDOUT)
-	c.dropSocket()
+	c.dropSocket(c.loop.sys.Close)
 	c.tryNext()
 	return true
 }
@@ -192,7 +192,7 @@ func (c *Conn) connected() {
 			return
 		}
 		k.note(c.Peer(), err)
-		c.dropSocket()
+		c.dropSocket(c.loop.sys.Close)
 		c.tryNext()
 		return
 	}
@@ -217,21 +217,6 @@ func (c *Conn) connected() {
 	}
 	c.setupBy = 0
 	c.established()
-}
-
-// dropSocket closes the socket of an address that is given up.
-func (c *Conn) dropSocket() {
-	l := c.loop
-	if c.polled {
-		c.polled = false
-		if err := l.poller.Remove(c.fd); err != nil {
-			l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
-		}
-	}
-	if err := l.sys.Close(c.fd); err != nil {
-		l.r.log.Debug("close", "fd", c.fd, "err", err)
-	}
-	c.fd = 0
 }
 
 // established gives an outgoing connection its protocol.

@@ -54,7 +54,15 @@ type socketFile struct {
 	info os.FileInfo
 }
 
-func socketFileOf(address string) socketFile {
+// takeFile has the caller remove ln's file, where it has one, in package net's
+// place, which would remove another's too. On Windows nothing tells whether a
+// socket is the same, and package net goes on.
+func takeFile(ln net.Listener, address string) socketFile {
+	u, ok := ln.(*net.UnixListener)
+	if !ok || runtime.GOOS == "windows" {
+		return socketFile{}
+	}
+	u.SetUnlinkOnClose(false)
 	if abstract(address) {
 		return socketFile{}
 	}

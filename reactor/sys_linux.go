@@ -81,10 +81,9 @@ func (s *linuxSys) Listen(network, address string) (FD, error) {
 		unix.Close(fd)
 		return 0, err
 	}
-	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
+	if file := takeFile(ln, address); file.info != nil {
 		s.mu.Lock()
-		s.files[FD(fd)] = socketFileOf(address)
+		s.files[FD(fd)] = file
 		s.mu.Unlock()
 	}
 	return FD(fd), nil

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -112,12 +111,7 @@ func (s *portableSys) Listen(network, address string) (FD, error) {
 	if err != nil {
 		return 0, err
 	}
-	l := &portableListener{ln: ln}
-	if u, ok := ln.(*net.UnixListener); ok && runtime.GOOS != "windows" { // which has no way to tell that a socket is the same
-		u.SetUnlinkOnClose(false)
-		l.file = socketFileOf(address)
-	}
-	return s.add(l), nil
+	return s.add(&portableListener{ln: ln, file: takeFile(ln, address)}), nil
 }
 
 func (s *portableSys) Accept(l FD) (FD, error) {

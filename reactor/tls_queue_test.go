@@ -57,15 +57,7 @@ func TestTLSOverCapFromElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.Write([]byte("up?"))
-		if _, err := io.ReadFull(b, make([]byte, 3)); err != nil {
-			t.Fatal(err)
-		}
-		a.Write([]byte("go"))
-		got := make([]byte, len(want))
-		if n, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%d bytes of %d: %v", n, len(want), err)
-		}
+		goAndRead(t, a, b, want)
 	})
 	t.Run("handshake", func(t *testing.T) {
 		plain := want[:60<<10]
@@ -154,15 +146,21 @@ func TestWriteAboveTheCap(t *testing.T) {
 				return c
 			}
 			a, b := connect(), connect()
-			b.Write([]byte("up?"))
-			if _, err := io.ReadFull(b, make([]byte, 3)); err != nil {
-				t.Fatal(err)
-			}
-			a.Write([]byte("go"))
-			got := make([]byte, len(want))
-			if n, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%d bytes of %d: %v", n, len(want), err)
-			}
+			goAndRead(t, a, b, want)
 		})
+	}
+}
+
+// goAndRead waits until b is up, has a's protocol go, and wants what it writes to b.
+func goAndRead(t *testing.T, a, b net.Conn, want []byte) {
+	t.Helper()
+	b.Write([]byte("up?"))
+	if _, err := io.ReadFull(b, make([]byte, 3)); err != nil {
+		t.Fatal(err)
+	}
+	a.Write([]byte("go"))
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(b, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes of %d: %v", n, len(want), err)
 	}
 }
