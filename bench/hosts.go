@@ -30,13 +30,7 @@ func serveExtism(o serveOptions, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(stdout, "listening", ln.Addr())
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go p.serve(c, make([]byte, o.buffer))
-	}
+	return serveEach(ln, func(c net.Conn) { p.serve(c, make([]byte, o.buffer)) })
 }
 
 // extismEcho is a plugin. It is for one goroutine at a time.

@@ -30,12 +30,17 @@ func serveNet(o serveOptions, stdout io.Writer) error {
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 	}
 	fmt.Fprintln(stdout, "listening", addr)
+	return serveEach(ln, func(c net.Conn) { echo(c, make([]byte, o.buffer)) })
+}
+
+// serveEach gives each connection a goroutine.
+func serveEach(ln net.Listener, serve func(net.Conn)) error {
 	for {
 		c, err := ln.Accept()
 		if err != nil {
 			return err
 		}
-		go echo(c, make([]byte, o.buffer))
+		go serve(c)
 	}
 }
 
@@ -62,13 +67,7 @@ func serveLines(stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(stdout, "listening", ln.Addr())
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go answerLines(c)
-	}
+	return serveEach(ln, answerLines)
 }
 
 func answerLines(c net.Conn) {
