@@ -9,7 +9,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/wirehost/wirehost/abi"
-	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -171,7 +170,7 @@ func transportWrite(i *instance, stack []uint64) {
 	switch {
 	case c == nil:
 	case i.phase == phaseRestore:
-		c.hold(stack, i.ver.cfg.Limits.State, p)
+		i.hold(c, stack, p)
 	default:
 		queued, err := c.t.Write(p)
 		wrote(stack, queued, err)
@@ -203,7 +202,7 @@ func transportWriteSequence(i *instance, stack []uint64) {
 	switch {
 	case c == nil:
 	case i.phase == phaseRestore:
-		c.hold(stack, i.ver.cfg.Limits.State, i.pieces...)
+		i.hold(c, stack, i.pieces...)
 	default:
 		queued, err := c.t.WriteSequence(i.pieces)
 		wrote(stack, queued, err)
@@ -215,8 +214,9 @@ func le32(b []byte) uint32 {
 	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
 
-// hold keeps what restoreState writes until the commit, up to limit bytes.
-func (c *guestConn) hold(stack []uint64, limit config.Size, pieces ...[]byte) {
+// hold keeps what restoreState, in this new instance, writes until the commit, up
+// to its version's limits.state.
+func (i *instance) hold(c *guestConn, stack []uint64, pieces ...[]byte) {
 	state := c.t.State()
 	if state&(reactor.StateClosing|reactor.StateWriteClosed) != 0 && state&reactor.StateProducer == 0 {
 		fail(stack, abi.StatusOK) // it would be dropped
@@ -229,7 +229,7 @@ func (c *guestConn) hold(stack []uint64, limit config.Size, pieces ...[]byte) {
 	for _, p := range pieces {
 		held += len(p)
 	}
-	if held > int(limit) {
+	if held > int(i.ver.cfg.Limits.State) {
 		fail(stack, abi.E2BIG)
 		return
 	}

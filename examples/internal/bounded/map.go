@@ -53,7 +53,7 @@ func (m *Map[V]) Get(key []byte) (V, bool) {
 func (m *Map[V]) Fits(key []byte, size int) bool {
 	need := len(key) + size + Overhead
 	if old, ok := m.Get(key); ok {
-		need -= len(key) + old.Size() + Overhead
+		need = size - old.Size()
 	}
 	return need <= 0 || m.Room(need)
 }
