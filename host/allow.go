@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -27,7 +28,7 @@ type pattern struct {
 	addr               netip.Addr
 }
 
-func newAllowList(cfg config.Allow) (*allowList, error) {
+func (h *Host) newAllowList(ctx context.Context, cfg config.Allow) (*allowList, error) {
 	a := &allowList{private: cfg.Private}
 	for _, text := range cfg.Connect {
 		p, err := parsePattern(text)
@@ -37,7 +38,7 @@ func newAllowList(cfg config.Allow) (*allowList, error) {
 		a.patterns = append(a.patterns, p)
 	}
 	if cfg.CA != "" {
-		pem, err := readFile(cfg.CA, 0)
+		pem, err := h.readPEM(ctx, cfg.CA)
 		if err != nil {
 			return nil, fmt.Errorf("allow.ca: %w", err)
 		}

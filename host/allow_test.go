@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
@@ -37,7 +38,7 @@ func TestAllowEndpoint(t *testing.T) {
 		{"unix:///run/a.sock", "unix:///run/b.sock", false},
 		{"unix:///run//x/../a.sock", "unix:///run/a.sock", true},
 	} {
-		a, err := newAllowList(config.Allow{Connect: []string{c.pattern}})
+		a, err := new(Host).newAllowList(context.Background(), config.Allow{Connect: []string{c.pattern}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +50,7 @@ func TestAllowEndpoint(t *testing.T) {
 			t.Errorf("%s allows %s: %v", c.pattern, c.endpoint, got)
 		}
 	}
-	if a, _ := newAllowList(config.Allow{}); a.endpoint(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 80}) {
+	if a, _ := new(Host).newAllowList(context.Background(), config.Allow{}); a.endpoint(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 80}) {
 		t.Error("an empty list allows something")
 	}
 }
@@ -89,7 +90,7 @@ func TestAllowAddress(t *testing.T) {
 		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "::ffff:0:7f00:1", false},
 		{config.Allow{Connect: []string{"tcp://*:*"}}, "tcp://a.example:80", "2001:0:4136:e378:8000:63bf:3fff:fdd2", false},
 	} {
-		a, err := newAllowList(c.allow)
+		a, err := new(Host).newAllowList(context.Background(), c.allow)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestAllowAddress(t *testing.T) {
 
 func TestAllowPatterns(t *testing.T) {
 	for _, bad := range []string{"", "tcp://", "tcp://a", "tcp://:80", "udp://a:1", "tcp://a:port", "tcp://a:70000", "tcp://a*b:1", "tcp://*a:1", "tcp://*.:1", "tcp://.:1", "unix://relative", "a:1"} {
-		if _, err := newAllowList(config.Allow{Connect: []string{bad}}); err == nil {
+		if _, err := new(Host).newAllowList(context.Background(), config.Allow{Connect: []string{bad}}); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}

@@ -164,7 +164,7 @@ func (r *reconfiguration) prepare(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return r.prepareListeners()
+	return r.prepareListeners(ctx)
 }
 
 func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg config.Plugin) error {
@@ -199,7 +199,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 }
 
 // prepareListeners finds out which listeners stay, and binds new ones.
-func (r *reconfiguration) prepareListeners() error {
+func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	r.closing = slices.Clone(r.h.listeners)
 	var errs []error
 	for n, cfg := range r.cfg.Listeners {
@@ -208,7 +208,7 @@ func (r *reconfiguration) prepareListeners() error {
 			have = r.closing[at]
 			r.closing = slices.Delete(r.closing, at, at+1)
 		}
-		l, err := r.prepareListener(have, cfg)
+		l, err := r.prepareListener(ctx, have, cfg)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
 			continue
@@ -218,8 +218,8 @@ func (r *reconfiguration) prepareListeners() error {
 	return errors.Join(errs...)
 }
 
-func (r *reconfiguration) prepareListener(l *listener, cfg config.Listener) (*listener, error) {
-	p, o, err := r.h.options(cfg, r.plugins)
+func (r *reconfiguration) prepareListener(ctx context.Context, l *listener, cfg config.Listener) (*listener, error) {
+	p, o, err := r.h.options(ctx, cfg, r.plugins)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/wirehost/wirehost/host/bounded"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/reactor"
@@ -41,6 +42,7 @@ type Host struct {
 	log     hclog.Logger
 	engine  *engine
 	reactor *reactor.Reactor
+	files   bounded.Reader // of what the configuration names
 
 	stopping   chan struct{} // closed when Shutdown begins
 	stopOnce   sync.Once
@@ -160,7 +162,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err = h.loadAll(ctx); err != nil {
 		return err
 	}
-	if err = h.bind(); err != nil {
+	if err = h.bind(ctx); err != nil {
 		return err
 	}
 	if err = h.reactor.Start(); err != nil {
@@ -225,7 +227,7 @@ func pluginNames(cfg config.Config) []string {
 func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) {
 	began := time.Now()
 	defer p.try(nil)
-	m, err := readModule(p.name, cfg, p.host.o.Builtin)
+	m, err := p.host.readModule(ctx, p.name, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -238,10 +240,10 @@ func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) 
 }
 
 // bind makes the listeners' sockets.
-func (h *Host) bind() error {
+func (h *Host) bind(ctx context.Context) error {
 	var errs []error
 	for n, cfg := range h.cfg.Listeners {
-		l, err := h.listen(cfg)
+		l, err := h.listen(ctx, cfg)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
 			continue
@@ -251,8 +253,8 @@ func (h *Host) bind() error {
 	return errors.Join(errs...)
 }
 
-func (h *Host) listen(cfg config.Listener) (*listener, error) {
-	p, o, err := h.options(cfg, h.plugins)
+func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, error) {
+	p, o, err := h.options(ctx, cfg, h.plugins)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +274,7 @@ func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions
 }
 
 // options are a listener's, read from its configuration and its files.
-func (h *Host) options(cfg config.Listener, plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
+func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
 	p := plugins[cfg.Plugin]
 	if p == nil {
 		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
@@ -282,7 +284,7 @@ func (h *Host) options(cfg config.Listener, plugins map[string]*plugin) (*plugin
 		HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
 	}
 	var err error
-	if o.TLS, err = serverTLS(cfg.TLS, h.wall()); err != nil {
+	if o.TLS, err = h.serverTLS(ctx, cfg.TLS); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
 	}
 	for _, from := range cfg.ProxyFrom {
@@ -439,7 +441,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	h.engine = newEngine(ctx, h.cfg.Cache.Dir, h.log)
 	var errs []error
 	for n, l := range h.cfg.Listeners {
-		if _, err := serverTLS(l.TLS, h.wall()); err != nil {
+		if _, err := h.serverTLS(ctx, l.TLS); err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/bounded"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/host/wasmbin"
@@ -47,12 +48,12 @@ func (e *LoadError) Error() string {
 func (e *LoadError) Unwrap() error { return e.Err }
 
 // readModule reads the module of a plugin's configuration and checks it.
-func readModule(name string, cfg config.Plugin, builtin func(string) ([]byte, bool)) (*module, error) {
+func (h *Host) readModule(ctx context.Context, name string, cfg config.Plugin) (*module, error) {
 	m := &module{plugin: name, from: cfg.Module}
 	fail := func(err error) (*module, error) {
 		return nil, &LoadError{Plugin: name, Module: m.from, Faults: []string{err.Error()}, Err: err}
 	}
-	b, err := readBinary(cfg, builtin)
+	b, err := h.readBinary(ctx, cfg)
 	if err != nil {
 		return fail(err)
 	}
@@ -81,17 +82,17 @@ func configJSON(section any) ([]byte, error) {
 	return b, nil
 }
 
-func readBinary(cfg config.Plugin, builtin func(string) ([]byte, bool)) ([]byte, error) {
+func (h *Host) readBinary(ctx context.Context, cfg config.Plugin) ([]byte, error) {
 	if name, ok := strings.CutPrefix(cfg.Module, builtinPrefix); ok {
-		if builtin != nil {
-			if b, ok := builtin(name); ok {
+		if h.o.Builtin != nil {
+			if b, ok := h.o.Builtin(name); ok {
 				return b, nil
 			}
 		}
 		return nil, fmt.Errorf("found no built-in module %q", name)
 	}
-	b, err := readFile(cfg.Module, int64(cfg.Limits.Module))
-	if errors.Is(err, errTooLong) {
+	b, err := h.files.Read(ctx, cfg.Module, int64(cfg.Limits.Module))
+	if errors.Is(err, bounded.ErrTooLong) {
 		err = fmt.Errorf("%w, wanted at most limits.module", err)
 	}
 	return b, err

@@ -173,7 +173,7 @@ func (p *plugin) failed(err error) {
 // is held until the replacement is committed or abandoned.
 func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*replacement, error) {
 	old := p.current()
-	m, err := readModule(p.name, cfg, p.host.o.Builtin)
+	m, err := p.host.readModule(ctx, p.name, cfg)
 	if err != nil {
 		return nil, err
 	}

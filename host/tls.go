@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,14 +12,14 @@ import (
 )
 
 // serverTLS reads a listener's certificate; nil where it has none.
-func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
+func (h *Host) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, error) {
 	if cfg.Cert == "" && cfg.Key == "" {
 		if cfg.ClientCA != "" || len(cfg.ALPN) > 0 {
 			return nil, errors.New("tls: found client_ca or alpn, wanted cert and key as well")
 		}
 		return nil, nil
 	}
-	cert, err := keyPair(cfg.Cert, cfg.Key)
+	cert, err := h.keyPair(ctx, cfg.Cert, cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("tls: cert %s, key %s: %w", cfg.Cert, cfg.Key, err)
 	}
@@ -28,7 +29,7 @@ func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
 			return nil, fmt.Errorf("tls: cert %s: %w", cfg.Cert, err)
 		}
 	}
-	switch {
+	switch now := h.wall(); {
 	case now.After(leaf.NotAfter):
 		return nil, fmt.Errorf("tls: cert %s: found one that expired on %s", cfg.Cert, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
@@ -36,7 +37,7 @@ func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: cfg.ALPN}
 	if cfg.ClientCA != "" {
-		pem, err := readFile(cfg.ClientCA, 0)
+		pem, err := h.readPEM(ctx, cfg.ClientCA)
 		if err != nil {
 			return nil, fmt.Errorf("tls: client_ca: %w", err)
 		}
@@ -49,12 +50,12 @@ func serverTLS(cfg config.TLS, now time.Time) (*tls.Config, error) {
 	return c, nil
 }
 
-func keyPair(cert, key string) (tls.Certificate, error) {
-	c, err := readFile(cert, 0)
+func (h *Host) keyPair(ctx context.Context, cert, key string) (tls.Certificate, error) {
+	c, err := h.readPEM(ctx, cert)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	k, err := readFile(key, 0)
+	k, err := h.readPEM(ctx, key)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

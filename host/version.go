@@ -60,7 +60,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		v.has[e] = m.exports(exportNames[e])
 	}
 	var err error
-	if v.allow, err = newAllowList(cfg.Allow); err != nil {
+	if v.allow, err = p.host.newAllowList(ctx, cfg.Allow); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
 	binary := m.binary

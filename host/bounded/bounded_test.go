@@ -1,0 +1,174 @@
+package bounded
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stuck is a file that says it is a regular one. It gives what is sent to it, and
+// its reads wait for that.
+type stuck struct {
+	fs.File
+	bytes chan string
+}
+
+func (s *stuck) Read(b []byte) (int, error) {
+	text, more := <-s.bytes
+	if !more {
+		return 0, errors.New("released")
+	}
+	return copy(b, text), nil
+}
+
+// opener opens s, whatever is asked for.
+func opener(t *testing.T, s *stuck) func(string) (fs.File, error) {
+	t.Helper()
+	f, err := fstest.MapFS{"f": {}}.Open("f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.File = f
+	return func(string) (fs.File, error) { return s, nil }
+}
+
+// expectLeft waits until so many reads are left behind.
+func expectLeft(t *testing.T, r *Reader, want int) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); r.leftOf("f") != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("found %d reads left behind, wanted %d", r.leftOf("f"), want)
+		}
+	}
+}
+
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "f")
+	if err := os.WriteFile(file, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var r Reader
+	for _, c := range []struct {
+		path  string
+		limit int64
+		err   string
+	}{
+		{file, 6, ""},
+		{file, 5, ""},
+		{file, 4, "found a file of more than 4 bytes"},
+		{filepath.Join(dir, "none"), 5, "none: no such file"},
+		{dir, 5, "found a folder, wanted a file"},
+		{os.DevNull, 5, "found a device, wanted a file"},
+	} {
+		b, err := r.Read(context.Background(), c.path, c.limit)
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s up to %d: %v, wanted %q", c.path, c.limit, err, c.err)
+		case c.err == "" && (err != nil || string(b) != "12345"):
+			t.Errorf("%s up to %d: %q, %v", c.path, c.limit, b, err)
+		}
+	}
+}
+
+// TestGivenUp: a read that does not return is given up by its context, and by the
+// time without a byte. What is left behind ends when the file answers.
+func TestGivenUp(t *testing.T) {
+	over := errors.New("the change is over")
+	for name, c := range map[string]struct {
+		before func(cancel func(error))
+		r      *Reader
+		want   error
+		text   string
+	}{
+		"cancelled":        {before: func(cancel func(error)) { cancel(over) }, r: &Reader{}, want: over, text: "the change is over"},
+		"no byte":          {r: &Reader{Quiet: time.Millisecond}, want: ErrGivenUp, text: "read f: given up: found no byte for 1ms"},
+		"never at its end": {r: &Reader{Quiet: time.Hour, Whole: time.Millisecond}, want: ErrGivenUp, text: "read f: given up: found it unfinished after 1ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := &stuck{bytes: make(chan string)}
+			c.r.Open = opener(t, file)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			defer cancel(nil)
+			if c.before != nil {
+				go func() { file.bytes <- "a"; c.before(cancel) }() // the read has begun
+			}
+			_, err := c.r.Read(ctx, "f", 100)
+			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("found %v, wanted %q", err, c.text)
+			}
+			expectLeft(t, c.r, 1)
+			close(file.bytes)
+			expectLeft(t, c.r, 0)
+		})
+	}
+}
+
+// TestGivenUpWhileOpening: to open may take for ever, too.
+func TestGivenUpWhileOpening(t *testing.T) {
+	release := make(chan struct{})
+	r := &Reader{Quiet: time.Millisecond, Open: func(string) (fs.File, error) { <-release; return nil, fs.ErrNotExist }}
+	if _, err := r.Read(context.Background(), "f", 100); !errors.Is(err, ErrGivenUp) {
+		t.Errorf("found %v", err)
+	}
+	expectLeft(t, r, 1)
+	close(release)
+	expectLeft(t, r, 0)
+}
+
+// TestFewAreLeft: attempts on a file that never answers don't pile up; other
+// files are read, and the file itself when it has answered.
+func TestFewAreLeft(t *testing.T) {
+	file := &stuck{bytes: make(chan string)}
+	open := opener(t, file)
+	r := &Reader{Quiet: time.Millisecond, Open: func(path string) (fs.File, error) {
+		if path == "f" {
+			return open(path)
+		}
+		return fstest.MapFS{"other": {Data: []byte("here")}}.Open(path)
+	}}
+	for range maxLeft + 3 {
+		if _, err := r.Read(context.Background(), "f", 100); !errors.Is(err, ErrGivenUp) {
+			t.Fatalf("found %v", err)
+		}
+	}
+	expectLeft(t, r, maxLeft)
+	if b, err := r.Read(context.Background(), "other", 100); err != nil || string(b) != "here" {
+		t.Errorf("another file: %q, %v", b, err)
+	}
+	close(file.bytes)
+	expectLeft(t, r, 0)
+}
+
+// TestEndless: a file that goes on for ever is read up to the limit.
+func TestEndless(t *testing.T) {
+	file := &stuck{bytes: make(chan string)}
+	done := make(chan struct{})
+	defer func() { <-done }()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case file.bytes <- "more":
+			case <-stop:
+				return
+			}
+		}
+	}()
+	r := &Reader{Open: opener(t, file)}
+	if _, err := r.Read(context.Background(), "f", 1000); !errors.Is(err, ErrTooLong) {
+		t.Errorf("found %v", err)
+	}
+}

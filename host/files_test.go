@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/bounded"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// stuckName is a file that says it is a regular one, and whose reads wait until it
+// is released.
+const stuckName = "stuck"
+
+// stick makes the host's file stuckName one that gives nothing.
+func stick(t *testing.T, s *server, quiet time.Duration) (reading <-chan struct{}) {
+	t.Helper()
+	begun, release := make(chan struct{}, 100), make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	s.files.Quiet = quiet
+	s.files.Open = func(path string) (fs.File, error) {
+		f, err := os.Open("testdata/echo.wasm")
+		if strings.HasSuffix(path, stuckName) && err == nil {
+			return stuckFile{f, begun, release}, nil
+		}
+		return f, err
+	}
+	return begun
+}
+
+type stuckFile struct {
+	fs.File
+	begun, release chan struct{}
+}
+
+func (f stuckFile) Read([]byte) (int, error) {
+	f.begun <- struct{}{}
+	<-f.release
+	return 0, errors.New("released")
+}
+
+// TestStuckFiles: a file whose read does not return is given up with the change,
+// which its own time or whoever asked for it ends. What ran runs on, and the next
+// change is made.
+func TestStuckFiles(t *testing.T) {
+	good := configuration(numbered("testdata/echo.wasm", isolationLoop, 0))
+	nobody := errors.New("nobody waits any more")
+	for name, c := range map[string]struct {
+		change func(*config.Plugin, *config.Listener)
+		quiet  time.Duration
+		want   error
+	}{
+		"module":            {func(p *config.Plugin, _ *config.Listener) { p.Module = stuckName }, time.Millisecond, bounded.ErrGivenUp},
+		"module, cancelled": {func(p *config.Plugin, _ *config.Listener) { p.Module = stuckName }, time.Hour, nobody},
+		"allow.ca":          {func(p *config.Plugin, _ *config.Listener) { p.Allow.CA = stuckName }, time.Hour, nobody},
+		"cert":              {func(_ *config.Plugin, l *config.Listener) { l.TLS.Cert, l.TLS.Key = stuckName, stuckName }, time.Hour, nobody},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, good)
+			cfg := configuration(good.Plugins["guest"])
+			p := cfg.Plugins["guest"]
+			c.change(&p, &cfg.Listeners[0])
+			cfg.Plugins["guest"] = p
+			ctx, cancel := context.WithCancelCause(context.Background())
+			defer cancel(nil)
+			reading := stick(t, s, c.quiet)
+			if c.want == nobody {
+				go func() { <-reading; cancel(nobody) }()
+			}
+			if err := last(s.Reload(ctx, cfg)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), stuckName) {
+				t.Errorf("found %v, wanted %v", err, c.want)
+			}
+			s.files.Quiet = 0
+			if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
+				t.Errorf("the next change: %v", err)
+			}
+			conn := dial(t, s.addrs[0])
+			send(t, conn, "hello")
+			expect(t, conn, "hello")
+		})
+	}
+}
+
+// TestShutdownWhileReading: the host's end does not wait for a file.
+func TestShutdownWhileReading(t *testing.T) {
+	s := serve(t, configuration(numbered("testdata/echo.wasm", isolationLoop, 0)))
+	reading := stick(t, s, time.Hour)
+	cfg := configuration(numbered(stuckName, isolationLoop, 0))
+	done := make(chan error, 1)
+	go func() { done <- last(s.Reload(context.Background(), cfg)) }()
+	<-reading
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; !errors.Is(err, ErrNotRunning) {
+		t.Errorf("the change: %v", err)
+	}
+}
