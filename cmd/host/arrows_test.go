@@ -18,6 +18,7 @@ var arrows = map[string][]string{
 	"reactor":              {},
 	"reactor/reactortest":  {"reactor"},
 	"host":                 {"abi", "reactor", "host", wazero},
+	"host/bounded":         {},
 	"host/config":          {"reactor"},
 	"host/wasmbin":         {"abi"},
 	"host/meter":           {"host/wasmbin", wazero},
