@@ -27,7 +27,7 @@ const (
 	flagFailed                        // it is over; the protocol is to be told
 	flagLost                          // the protocol was told
 	flagLinger                        // the protocol is gone; input is drained until the peer closes
-	flagEmbryo                        // no protocol yet: connecting, or its PROXY header is awaited
+	flagEmbryo                        // no protocol yet: connecting, or its PROXY header or its factory is awaited
 	flagConnecting                    // Connect's socket is not made yet
 	flagOutgoing                      // made by Connect
 	flagUnix                          // a Unix socket
@@ -38,6 +38,8 @@ const (
 	flagNotified                      // close_notify was sent
 	flagTellUp                        // HandshakeCompleted is to be told
 	flagReset                         // the socket is to be reset, whatever the reason
+	flagLater                         // an embryo that waits for its factory; it is in Loop.later
+	flagBuild                         // BuildAgain was called
 )
 
 // flagNoWrite is when writes are dropped.
@@ -307,6 +309,9 @@ func (c *Conn) release(reset bool) {
 	}
 	c.tls = nil
 	l.removeConn(c)
+	if c.flags&flagLater != 0 {
+		c.takeLater().Gone()
+	}
 }
 
 // dropSocket takes the socket from the poller and closes it.
@@ -326,7 +331,7 @@ func (c *Conn) dropSocket(closing func(FD) error) {
 
 // reading tells whether the protocol is to get bytes now.
 func (c *Conn) reading() bool {
-	return c.flags&(flagPaused|flagAutoPaused|flagEOF|flagClosing|flagFailed|flagLost|flagConnecting) == 0
+	return c.flags&(flagPaused|flagAutoPaused|flagEOF|flagClosing|flagFailed|flagLost|flagConnecting|flagLater) == 0
 }
 
 // wantsRead tells whether the socket is to be read now: TLS needs it for its
@@ -439,6 +444,11 @@ func (c *Conn) fin() {
 // again is the next turn of a connection that asked for one.
 func (c *Conn) again() {
 	if c.flags&(flagFailed|flagLost|flagConnecting) != 0 {
+		return
+	}
+	if c.flags&flagBuild != 0 {
+		c.flags &^= flagBuild
+		c.made()
 		return
 	}
 	if c.flags&flagPull != 0 {

@@ -49,7 +49,7 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	if c.flags&flagFin != 0 && c.flags&(flagPaused|flagClosing) == flagPaused {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
 	}
-	if c.idle > 0 {
+	if c.idle > 0 && c.flags&flagLater == 0 {
 		earlier(c.active+c.idle, errIdle)
 	}
 	return at, why
@@ -86,8 +86,10 @@ func (c *Conn) timeUp() {
 		c.arm()
 	case c.flags&flagLinger != 0:
 		c.release(false)
+	case c.flags&flagLater != 0:
+		c.refuse(fmt.Errorf("no protocol: %w", why))
 	case c.flags&flagEmbryo != 0 && c.listener != nil:
-		c.refuseProxy(fmt.Errorf("no PROXY header: %w", why))
+		c.refuse(fmt.Errorf("no PROXY header: %w", why))
 	case c.client != nil && c.unanswered():
 	default:
 		c.fail(Timeout, why)

@@ -319,11 +319,10 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 func (c *Conn) made() {
 	l, ln := c.loop, c.listener
 	l.current = c
-	p, err := (*ln.factory.Load()).BuildProtocol(c)
+	waited := c.flags&flagLater != 0
+	p, err := c.factory().BuildProtocol(c)
 	if err != nil {
-		ln.refused.Add(1)
-		l.r.logRefusal(ln, c.Peer(), err)
-		c.release(false)
+		c.unbuilt(err)
 		l.current = nil
 		return
 	}
@@ -331,6 +330,10 @@ func (c *Conn) made() {
 		c.flags &^= flagFailed
 	}
 	c.attach(p)
+	if waited {
+		c.setupBy, c.active = 0, l.now
+		c.resumed()
+	}
 	if ln.ep.Scheme == "tls" {
 		c.startTLS(ln.tls())
 	}

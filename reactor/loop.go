@@ -59,6 +59,7 @@ type Loop struct {
 	spareAt    int     // how far it is worked off; short of its end after a panic
 	current    *Conn   // whose event is being told, for the panic report
 
+	later     map[*Conn]Later      // whom connections wait for; made when first needed
 	listeners map[uint64]*Listener // by token; of the acceptor only
 
 	count     atomic.Int32 // connections, those on their way here too

@@ -79,8 +79,23 @@ type Producer interface {
 type Factory interface {
 	// BuildProtocol runs on the loop that will own the connection. Of t only
 	// the getters may be called in it. An error refuses the connection: it is
-	// closed, and no callback follows.
+	// closed, and no callback follows. An error that is a Later has it wait.
 	BuildProtocol(t Transport) (Protocol, error)
+}
+
+// Later is the error of a BuildProtocol that has no protocol yet, such as one that
+// is being made on another goroutine. It is asked in the factory's place, once,
+// in the turn after Transport.BuildAgain was called, and may be late again.
+//
+// Until then the connection waits as it is: nothing is read, and what its peer has
+// sent comes when there is a protocol, its end too. A reset ends it, and so does
+// the listener's HandshakeTimeout, which bounds all of a connection's waits.
+type Later interface {
+	error
+	Factory
+	// Gone says, on the loop, that the connection has ended: BuildProtocol is not
+	// asked any more. Nothing of the transport may be called in it.
+	Gone()
 }
 
 // Transport is one connection as its Protocol sees it. Every method may be
@@ -140,6 +155,10 @@ type Transport interface {
 	PeerCertificate() []byte
 	// NegotiatedProtocol is the one that ALPN chose, or "".
 	NegotiatedProtocol() string
+
+	// BuildAgain has the protocol of a connection built for which BuildProtocol
+	// has returned a Later. It does nothing for any other.
+	BuildAgain()
 
 	// Loop is the event loop that owns the connection. Any goroutine may call it.
 	Loop() *Loop

@@ -29,7 +29,7 @@ var (
 // mode says whom to trust.
 func (c *Conn) awaitProxyHeader() {
 	if c.flags&flagUnix == 0 && !trusted(c.listener.options.Load().ProxyFrom, c.peer.Addr()) {
-		c.refuseProxy(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
+		c.refuse(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
 		return
 	}
 	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
@@ -47,7 +47,8 @@ func trusted(from []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-func (c *Conn) refuseProxy(err error) {
+// refuse ends an embryo, and says why.
+func (c *Conn) refuse(err error) {
 	ln := c.listener
 	ln.refused.Add(1)
 	c.loop.r.logRefusal(ln, c.Peer(), err)
@@ -60,7 +61,7 @@ func (c *Conn) readProxyHeader() {
 	n, err := c.loop.sys.Read(c.fd, buf)
 	if n == 0 {
 		if err == nil || !again(err) {
-			c.refuseProxy(fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
+			c.refuse(fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
 		}
 		return
 	}
@@ -68,14 +69,14 @@ func (c *Conn) readProxyHeader() {
 	c.proxied = append(c.proxied, buf[:n]...)
 	size, err := proxyHeaderSize(c.proxied)
 	if err != nil {
-		c.refuseProxy(err)
+		c.refuse(err)
 		return
 	}
 	if size == 0 {
 		return
 	}
 	if err := c.takeProxyHeader(c.proxied[:size]); err != nil {
-		c.refuseProxy(err)
+		c.refuse(err)
 		return
 	}
 	c.proxied = c.proxied[size:]

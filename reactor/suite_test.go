@@ -27,7 +27,7 @@ func TestPromises(t *testing.T) {
 				server := &tls.Config{Certificates: []tls.Certificate{cert}}
 				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 				reactortest.Suite(t, reactortest.Backend{
-					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable",
+					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Holds: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout, WriteTimeout: s.WriteTimeout,
 							ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued}
@@ -37,7 +37,7 @@ func TestPromises(t *testing.T) {
 						if sys == "memory" {
 							cfg.Backend, cfg.Sys = "", reactortest.NewSys(reactortest.Options{})
 						}
-						return scriptedServer(t, cfg, scheme, server, client)
+						return scriptedServer(t, cfg, scheme, s.HandshakeTimeout, server, client)
 					},
 				})
 			})
@@ -45,7 +45,7 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, server, client *tls.Config) *reactortest.Server {
+func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, server, client *tls.Config) *reactortest.Server {
 	t.Helper()
 	r, err := reactor.New(cfg)
 	if err != nil {
@@ -64,7 +64,7 @@ func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, server, cli
 		}
 	})
 	ep := reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: socketPath(t)}
-	o := reactor.ListenOptions{Loop: -1}
+	o := reactor.ListenOptions{Loop: -1, HandshakeTimeout: handshake}
 	if scheme == "tls" {
 		o.TLS = server
 	} else {

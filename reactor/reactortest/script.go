@@ -2,6 +2,7 @@ package reactortest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -24,6 +25,8 @@ import (
 //	clear              forgets those
 //	half on|off        whether new connections go on after the peer's FIN (off:
 //	                   as a protocol without readConnectionLost)
+//	hold on|off        whether new connections have to wait for their protocol;
+//	                   each is told of with "N held" (native scripts only)
 //	ping WORD          is answered with "pong WORD"
 //	N COMMAND          connection N does COMMAND now; the others count from 1
 //
@@ -41,11 +44,12 @@ import (
 //	timeout MS, later MS
 //	state              tells "state BITS"
 //	panic              a native protocol panics, a guest traps
+//	build, refuse      (of one that is held) its protocol is there, or is refused
 //
 // To the test, each after the connection's number:
 //
 //	made, data LEN TOTAL CRC32, readlost, writelost, lost REASON, handshake,
-//	pause, resume, stop, timer
+//	pause, resume, stop, timer; of one that is held, gone
 //
 // with " nested" behind them if they came inside a call to the transport.
 type Script struct {
@@ -54,6 +58,7 @@ type Script struct {
 	conns   []*scripted
 	on      map[string][]string
 	half    bool
+	hold    bool
 	inside  bool // a call to the transport runs
 }
 
@@ -71,10 +76,32 @@ func (s *Script) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 		c.on[event] = list[:len(list):len(list)]
 	}
 	s.conns = append(s.conns, c)
+	var p reactor.Protocol = c
 	if s.half {
-		return scriptedHalf{c}, nil
+		p = scriptedHalf{c}
 	}
-	return c, nil
+	if s.hold {
+		c.t = t
+		c.event("held", "", nil)
+		return nil, held{c, p}
+	}
+	return p, nil
+}
+
+// held is who is asked again for the protocol of a connection that is held.
+type held struct {
+	c *scripted
+	p reactor.Protocol
+}
+
+func (h held) Error() string { return "held by the script" }
+func (h held) Gone()         { h.c.event("gone", "", nil) }
+
+func (h held) BuildProtocol(reactor.Transport) (reactor.Protocol, error) {
+	if h.c.refused {
+		return nil, errors.New("refused by the script")
+	}
+	return h.p, nil
 }
 
 // control is the control connection's protocol.
@@ -106,6 +133,8 @@ func (s *Script) obey(words []string) {
 		clear(s.on)
 	case "half":
 		s.half = words[1] == "on"
+	case "hold":
+		s.hold = words[1] == "on"
 	case "ping":
 		s.tell("pong %s", words[1])
 	default:
@@ -128,6 +157,7 @@ type scripted struct {
 	total   int
 	sum     uint32
 	pull    int // pieces that are left
+	refused bool
 }
 
 // event tells one, and does what is to be done at it.
@@ -213,6 +243,9 @@ func (c *scripted) do(words []string, data []byte) {
 		c.call(c.t.ResumeProducing)
 	case "unregister":
 		c.call(c.t.UnregisterProducer)
+	case "build", "refuse":
+		c.refused = words[0] == "refuse"
+		c.call(c.t.BuildAgain)
 	case "push":
 		c.register(true)
 	case "pull":

@@ -81,6 +81,9 @@ func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error)
 	if w.current != nil || w.inTransport > 0 {
 		w.violated("%v: BuildProtocol inside another call", p)
 	}
+	if w.c.oneIn(w.style.late) {
+		return nil, newSimLater(f, p)
+	}
 	if w.c.oneIn(w.style.refuse) {
 		if w.c.oneIn(4) {
 			panic(simulatedPanic)

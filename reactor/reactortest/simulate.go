@@ -76,6 +76,7 @@ type style struct {
 	maxWrite, total  int // bytes of one write, of one connection
 	lose, abort      int // once in so many actions
 	panics, refuse   int
+	late             int
 	pause, produce   int
 	peerEnd, peerFin int
 	connect, timer   int
@@ -92,7 +93,7 @@ func newWorld(c *choices, o SimOptions) *world {
 	w.style = style{
 		maxWrite: []int{40, 600, 5000, 30000}[c.n(4)], total: 100 << c.n(11), lose: rare(10), abort: rare(25),
 		panics: rare(40), refuse: rare(8), pause: rare(3), produce: rare(3), peerEnd: rare(20), peerFin: rare(8),
-		connect: rare(20), timer: rare(8), peerRead: 1 + c.n(4), kind: c.n(5),
+		connect: rare(20), timer: rare(8), peerRead: 1 + c.n(4), kind: c.n(5), late: rare(4),
 	}
 	w.sys = &faultySys{Sys: NewSys(Options{Buffer: 50 << c.n(9), Backlog: 4 + c.n(8), MaxFDs: []int{0, 0, 4, 12}[c.n(4)]}), c: c, rates: newRates(c)}
 	if w.trace != nil {

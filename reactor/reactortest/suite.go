@@ -27,6 +27,7 @@ type Backend struct {
 	TLS       bool // Dial gives TLS connections
 	Unix      bool // Unix sockets: no reset
 	LateReset bool // a reset is told at the resume or the next write
+	Holds     bool // the script can have connections wait for their protocol
 	// Traps is set where a fault ends more than its connection's protocol: the
 	// control connection would go with it.
 	Traps bool
@@ -39,6 +40,7 @@ type Backend struct {
 // Settings are what a row needs of its server; 0 is the server's default.
 type Settings struct {
 	CloseTimeout, WriteTimeout, ClosedTimeout time.Duration
+	HandshakeTimeout                          time.Duration
 	MaxQueued                                 int
 
 	alone bool // the row needs a server of its own
