@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,12 +45,8 @@ func newDev(a *app) *cobra.Command {
 			if _, err := reactor.ParseEndpoint(d.listen); err != nil {
 				return &usageError{fmt.Errorf("--listen: %w", err)}
 			}
-			signals := make(chan os.Signal, 4)
-			signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
-			if !signal.Ignored(syscall.SIGHUP) { // nohup
-				signal.Notify(signals, syscall.SIGHUP) // the terminal has gone
-			}
-			defer signal.Stop(signals)
+			signals, stop := a.await(false) // SIGHUP: the terminal has gone
+			defer stop()
 			return d.run(signals)
 		},
 	}

@@ -29,6 +29,7 @@ func main() {
 // that is exitForced.
 func run(args, env []string, stdout, stderr io.Writer) int {
 	a := &app{env: env, stdout: stdout, stderr: stderr}
+	defer a.unqueue()
 	root := newRoot(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
@@ -41,11 +42,11 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errSaid):
 		return exitFailed
 	case errors.As(err, &usage), !a.begun: // cobra checks arguments first
-		fmt.Fprintf(stderr, "wirehost: %s; see '%s --help'\n", visible(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(a.stderr, "wirehost: %s; see '%s --help'\n", visible(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
 	for _, line := range faults(err) {
-		fmt.Fprintln(stderr, "wirehost:", line)
+		fmt.Fprintln(a.stderr, "wirehost:", line)
 	}
 	return exitFailed
 }

@@ -19,6 +19,7 @@ type app struct {
 	file           string         // --config
 	flags          *pflag.FlagSet // those of every command
 	begun          bool           // a command runs: the command line was right
+	queues         *queues        // of a command that serves; nil = none
 }
 
 // newRoot makes the tree of commands. Each is made in a file of its own.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -31,9 +30,9 @@ func newServe(a *app) *cobra.Command {
 			"and linereceiver on tcp://127.0.0.1:7008.",
 		Args: arguments(),
 		RunE: func(*cobra.Command, []string) error {
-			signals := make(chan os.Signal, 4)
-			signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, os.Interrupt)
-			defer signal.Stop(signals)
+			a.queue()
+			signals, stop := a.await(true)
+			defer stop()
 			return a.serve(signals, trace)
 		},
 	}
@@ -63,12 +62,14 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 			return fmt.Errorf("--trace-abi: found no plugin %q in the configuration", name)
 		}
 	}
+	a.tellWith(cfg.Log)
 	s := &server{app: a, log: a.logger(cfg.Log), cfg: cfg, signals: signals}
 	s.host = host.New(cfg, host.Options{Logger: s.log, Builtin: plugins.Builtin, Trace: trace})
 	if s.ops, err = a.operate(s.host, s.log, cfg.Admin.Listen); err != nil {
 		logFaults(s.log, "could not start", err)
 		return errSaid
 	}
+	s.ops.metrics.LogLost(a.queues.err.Lost)
 	defer s.ops.close()
 	pending, err := s.start()
 	if err != nil {

@@ -43,6 +43,15 @@ func NewMetrics() *Metrics {
 	return m
 }
 
+// LogLost has a scrape tell what lost says: how many lines of the log have been
+// lost, ever, because nobody read them. It is called once; lost may be called from
+// any goroutine.
+func (m *Metrics) LogLost(lost func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(
+		prometheus.CounterOpts{Name: "wirehost_log_lost_lines_total", Help: "Lines of the log that were lost: nobody read them."},
+		func() float64 { return float64(lost()) }))
+}
+
 // Changed counts a reload or use of a plugin. A plugin that is not loaded is
 // not counted: anybody can ask for any name.
 func (m *Metrics) Changed(trigger, plugin string, out host.Outcome, err error) {

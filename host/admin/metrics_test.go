@@ -23,6 +23,7 @@ func scrape(t *testing.T, s *Server) string {
 
 func TestMetrics(t *testing.T) {
 	m := NewMetrics()
+	m.LogLost(func() uint64 { return 9 })
 	s := New(Options{Host: newFake(), Metrics: m})
 	for range 2 {
 		ask(t, s, "POST /v1/plugins/echo/reload", "")
@@ -39,6 +40,7 @@ func TestMetrics(t *testing.T) {
 	text := scrape(t, s)
 	for _, want := range []string{
 		`wirehost_ready 1`,
+		`wirehost_log_lost_lines_total 9`,
 		`wirehost_overloaded 1`,
 		`wirehost_overload_closed_total 8`,
 		`wirehost_connections{loop="0"} 3`,
@@ -102,6 +104,7 @@ func TestMetricNames(t *testing.T) {
 	m.Changed("file", "echo", host.Outcome{}, nil)
 	m.Configured("signal", host.Change{}, nil)
 	m.Loaded(nil)
+	m.LogLost(func() uint64 { return 0 })
 	live := prometheus.NewPedanticRegistry()
 	live.MustRegister(newCollector(newFake()))
 	for _, g := range []prometheus.Gatherer{live, m.registry} {
