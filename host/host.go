@@ -29,7 +29,7 @@ import (
 
 // Options are what a Host is given from outside.
 type Options struct {
-	Logger  hclog.Logger                // nil = none
+	Logger  hclog.Logger                // nil = none. Loops log with it: what it writes to must not block (package logqueue)
 	Builtin func(string) ([]byte, bool) // the module behind builtin:NAME
 	Sys     reactor.Sys                 // in place of the configured backend's, for tests
 	Wall    func() time.Time            // the guests' wall clock; nil = time.Now

@@ -76,8 +76,10 @@ func TestLogReaderGone(t *testing.T) {
 		exchange(t, c, "meanwhile")
 	}
 	p.signal(syscall.SIGHUP)
-	exchange(t, dial(t, c.RemoteAddr().String()), "after")
+	after := dial(t, c.RemoteAddr().String())
+	exchange(t, after, "after")
 	c.Close()
+	after.Close()
 	p.signal(syscall.SIGTERM)
 	if code := p.end(); code != exitFine {
 		t.Errorf("found exit code %d, wanted 0", code)
