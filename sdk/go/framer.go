@@ -14,6 +14,10 @@ type framer interface{ wire(outermost Protocol) }
 //
 // Frames are delivered as slices of rest, with no copy; they are valid until
 // the callback returns.
+//
+// From StartTLS until HandshakeCompleted nothing is taken in: whatever is there
+// then came in plain text, and anybody on the way may have put it there (RFC
+// 3207, section 4.2; CVE-2011-0411).
 type framing struct {
 	Base
 	stepper interface{ step() bool }
@@ -26,6 +30,8 @@ type framing struct {
 // DataReceived takes bytes apart into frames.
 func (f *framing) DataReceived(data []byte) {
 	switch {
+	case f.Transport.shaking:
+		return
 	case f.busy: // from inside a frame's callback: behind what is there
 		f.rest, f.own = append(f.rest[:len(f.rest):len(f.rest)], data...), true
 		return
@@ -50,6 +56,9 @@ func (f *framing) pump() {
 		f.rest, f.own = append([]byte(nil), f.rest...), true
 	}
 }
+
+// startedTLS drops what came in plain text.
+func (f *framing) startedTLS() { f.rest = nil }
 
 // take cuts n bytes from the front of rest.
 func (f *framing) take(n int) []byte {

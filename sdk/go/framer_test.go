@@ -111,9 +111,9 @@ func TestLineReceiver(t *testing.T) {
 		{"one over the default", newLines("", 0), "a\r\n" + x("x", 16385) + "\r\n", "line<a>", true},
 		{"longest", newLines("", 3), "abc\r\nd\r\n", "line<abc>line<d>", false},
 		{"one too long", newLines("", 3), "a\r\nabcd\r\nd\r\n", "line<a>", true},
-		{"held: as many as may be", newLines("", 3), "a\r\nabcde", "line<a>", false},
-		{"held: one more", newLines("", 3), "a\r\nabcdef", "line<a>", true},
-		{"held: CR in the last place", newLines("", 3), "abcd\r", "", false},
+		{"held: as many as may be", newLines("", 3), "a\r\nabcd", "line<a>", false},
+		{"held: one more", newLines("", 3), "a\r\nabcde", "line<a>", true},
+		{"held: CR in the last place", newLines("", 3), "abcd\r", "", true},
 		{"held: delimiter cut", newLines("", 3), "abc\r", "", false},
 		{"long delimiter", newLines("----", 3), "a---b----", "", true},
 		{"long delimiter, found", newLines("----", 4), "a--b----c----", "line<a--b>line<c>", false},
@@ -123,8 +123,8 @@ func TestLineReceiver(t *testing.T) {
 		{"nothing after abortConnection", newLines("", 0), "abort\r\nb\r\n", "", true},
 		{"raw", newLines("", 0), "raw\r\n1\r\n45a\r\n", "line<raw>1\r\n45line<a>", false},
 		{"raw twice", newLines("", 3), "raw\r\n12345raw\r\n67890a\r\n", "line<raw>12345line<raw>67890line<a>", false},
-		{"overridden", newTolerant("", 3), "a\r\nabcdefg\r\nb\r\n", "line<a>long<abcdef>line<g>line<b>", false},
-		{"overridden, one over", newTolerant("", 3), "abcd\r\nb\r\n", "long<abcd\r\n>line<b>", false},
+		{"overridden", newTolerant("", 3), "a\r\nabcdefg\r\nb\r\n", "line<a>long<abcde>line<fg>line<b>", false},
+		{"overridden, one over", newTolerant("", 3), "abcd\r\nb\r\n", "long<abcd\r>line<\nb>", false},
 		{"line only", newLinesOnly("", 3), "abc\r\n\r\nraw\r\nclose\r\n", "line<abc>line<>line<raw>", true},
 		{"line only: delimiter cut at the limit", newLinesOnly("", 3), "abc\r\nab", "line<abc>", false},
 		{"line only: too long", newLinesOnly("", 3), "abc\r\nabcdef", "line<abc>", true},
@@ -151,9 +151,9 @@ func lineModel(input, delimiter string, most int, goOn bool) (transcript string,
 			if line == "close" {
 				return out.String(), true
 			}
-		case held.Len() > most+len(delimiter) && goOn:
+		case held.Len() >= most+len(delimiter) && goOn:
 			out.WriteString("long<" + held.String() + ">")
-		case held.Len() > most+len(delimiter):
+		case held.Len() >= most+len(delimiter):
 			return out.String(), true
 		default:
 			continue

@@ -69,7 +69,9 @@ func (g *Guest) WriteConnectionLost(conn int32) {
 
 // HandshakeCompleted tells that TLS is up.
 func (g *Guest) HandshakeCompleted(conn int32) {
-	if p, ok := g.find(conn).protocol.(HandshakeListener); ok {
+	t := g.find(conn)
+	t.shaking = false
+	if p, ok := t.protocol.(HandshakeListener); ok {
 		p.HandshakeCompleted()
 	}
 	g.leave()

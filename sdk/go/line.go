@@ -55,7 +55,8 @@ func (l *lineFraming) limits() (delimiter []byte, longest int) {
 }
 
 // stepLine delivers one line. Whether a line is too long is decided on its
-// first MaxLength + len(delimiter) + 1 bytes, however they came.
+// first MaxLength + len(delimiter) bytes, however they came: where no delimiter
+// ends in them, the line can only be longer (Twisted's LineReceiver).
 func (l *lineFraming) stepLine() bool {
 	if len(l.rest) == 0 {
 		return false
@@ -70,9 +71,9 @@ func (l *lineFraming) stepLine() bool {
 		l.lines.LineReceived(line[:end:end])
 		return true
 	}
-	if len(l.rest) > most {
+	if len(l.rest) >= most {
 		l.scanned = 0
-		l.lines.LineLengthExceeded(l.take(most + 1))
+		l.lines.LineLengthExceeded(l.take(most))
 		return true
 	}
 	l.scanned = max(0, len(window)-len(delimiter)+1)
@@ -94,8 +95,8 @@ func index(s, delimiter []byte) int {
 }
 
 // LineLengthExceeded is called for a line that is too long, with its first
-// MaxLength + len(Delimiter) + 1 bytes; what follows them is read as a new
-// line. This one closes the connection; a protocol may have its own.
+// MaxLength + len(Delimiter) bytes; what follows them is read as a new line.
+// This one closes the connection; a protocol may have its own.
 func (l *lineFraming) LineLengthExceeded(held []byte) { l.closeFor("a line is too long") }
 
 // closeFor closes the connection over a peer's fault.
@@ -117,6 +118,12 @@ func (l *lineFraming) ClearLineBuffer() []byte {
 	held := l.rest
 	l.rest, l.scanned = nil, 0
 	return held
+}
+
+// startedTLS drops what came in plain text.
+func (l *lineFraming) startedTLS() {
+	l.framing.startedTLS()
+	l.scanned = 0
 }
 
 // LineOnlyReceiver takes the stream apart into lines (Twisted's
@@ -171,11 +178,11 @@ func (l *LineReceiver) SetRawMode() {
 }
 
 // SetLineMode goes back to lines. extra is what RawDataReceived got too much,
-// and comes before what follows.
+// and comes before what follows; after StartTLS it is plain text, and dropped.
 func (l *LineReceiver) SetLineMode(extra []byte) {
 	l.raw, l.scanned = false, 0
 	switch {
-	case len(extra) == 0:
+	case len(extra) == 0 || l.Transport.shaking:
 	case len(l.rest) == 0:
 		l.rest, l.own = extra, false
 	default:

@@ -33,6 +33,7 @@ type Transport struct {
 	closing bool // LoseConnection or AbortConnection was called
 	half    bool // LoseWriteConnection was called
 	aborted bool // AbortConnection was called
+	shaking bool // from StartTLS until HandshakeCompleted
 	lost    bool // ConnectionLost or ClientConnectionFailed has begun
 	ended   bool // and has returned
 }

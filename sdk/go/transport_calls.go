@@ -144,13 +144,26 @@ func (t *Transport) SetTCPKeepAlive(on bool) error {
 }
 
 // StartTLS begins TLS as its server, with the listener's certificate. What was
-// written before goes out in plain text first. Bytes that were received before
-// are the protocol's to discard. HandshakeCompleted follows.
+// written before goes out in plain text first. HandshakeCompleted follows, and
+// no byte before it.
+//
+// What came in plain text behind the command that asks for TLS is no part of
+// the encrypted session (RFC 3207, section 4.2): a framer drops all that it
+// holds, the rest of what it is just taking apart too. What a protocol itself
+// has kept, or is just getting in DataReceived, is its own to forget. Without an
+// error only: the connection goes on in plain text otherwise.
 func (t *Transport) StartTLS() error {
 	if err := t.flushed(); err != nil {
 		return err
 	}
-	return statusError(t.guest.host.StartTLS(t.conn))
+	err := statusError(t.guest.host.StartTLS(t.conn))
+	if err == nil {
+		t.shaking = true
+		if f, ok := t.protocol.(interface{ startedTLS() }); ok {
+			f.startedTLS()
+		}
+	}
+	return err
 }
 
 // Peer is the remote endpoint as text, such as tcp://127.0.0.1:5000.

@@ -25,6 +25,7 @@ type Conn struct {
 	pending bool // outgoing, neither made nor failed
 
 	input   []byte // sent by the peer, not yet delivered: reading is paused
+	shaking bool   // from StartTLS until Handshake
 	fin     bool   // and behind it the end of the peer's writing
 	out     []byte // written by the plugin, since Take
 	queued  int    // bytes of it that the peer has not read
@@ -48,7 +49,9 @@ func (c *Conn) Send(text string) { c.SendBytes([]byte(text)) }
 
 // SendBytes lets the peer send data. It is delivered in pieces of at most 64
 // KiB; what the plugin does not read now is delivered when it resumes. What comes
-// after the plugin closed is dropped.
+// after the plugin closed is dropped. Between the plugin's StartTLS and Handshake
+// it is plain text where TLS is wanted, which ends the connection (TLSFailure),
+// and so does what was not yet delivered when StartTLS was called.
 func (c *Conn) SendBytes(data []byte) {
 	if c.fin {
 		panic("sdktest: Send after Finish")
@@ -66,6 +69,9 @@ func (c *Conn) Finish() {
 // deliver gives the plugin what it may get now: one piece, and the rest after
 // the callback.
 func (c *Conn) deliver() {
+	if c.shaking && (len(c.input) > 0 || c.fin) {
+		c.lose(wirehost.TLSFailure)
+	}
 	if c.ended || c.pending || c.bits&(wirehost.StatePaused|wirehost.StateClosing) != 0 {
 		return
 	}
@@ -93,6 +99,7 @@ func (c *Conn) Break(reason wirehost.Reason) { c.server.callback(func() { c.lose
 // Handshake completes TLS, with what ALPN agreed on and the peer's certificate.
 func (c *Conn) Handshake(alpn string, cert []byte) {
 	c.bits |= wirehost.StateTLS
+	c.shaking = false
 	c.alpn, c.cert = alpn, cert
 	c.server.callback(func() { c.server.guest.HandshakeCompleted(c.handle) })
 }

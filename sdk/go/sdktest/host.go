@@ -234,6 +234,8 @@ func (s *Server) StartTLS(conn int32) int32 {
 		return status(wirehost.ErrBusy)
 	}
 	c.bits |= wirehost.StateTLS
+	c.shaking = true
+	s.later(c.deliver)
 	return ok
 }
 
