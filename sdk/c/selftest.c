@@ -38,6 +38,36 @@ static void raw(wh_conn *c, const uint8_t *p, size_t n) {
 		wh_set_line_mode(c, p + mine, n - mine);
 }
 
+// After wh_start_tls, "tls" first: text behind it in the packet came in plain text.
+static bool starts_tls(const uint8_t *p, size_t n) { return n == 3 && memcmp(p, "tls", 3) == 0; }
+
+static void tls_line(wh_conn *c, const uint8_t *p, size_t n) {
+	line(c, p, n);
+	if (starts_tls(p, n))
+		CHECK(wh_start_tls(c) == WH_OK && wh_start_tls(c) == WH_EBUSY);
+}
+
+// Takes three raw bytes, and gives the rest back before or behind wh_start_tls.
+static bool back_first;
+
+static void tls_raw(wh_conn *c, const uint8_t *p, size_t n) {
+	size_t mine = n < 3 ? n : 3;
+	note(c, "raw", p, mine);
+	if (back_first)
+		wh_set_line_mode(c, p + mine, n - mine);
+	CHECK(wh_start_tls(c) == WH_OK);
+	if (!back_first)
+		wh_set_line_mode(c, p + mine, n - mine);
+}
+
+static void tls_string(wh_conn *c, const uint8_t *p, size_t n) {
+	note(c, "string", p, n);
+	if (starts_tls(p, n))
+		CHECK(wh_start_tls(c) == WH_OK);
+}
+
+static void shaken(wh_conn *c) { note(c, "up", NULL, 0); }
+
 static void string(wh_conn *c, const uint8_t *p, size_t n) { note(c, "string", p, n); }
 static void limit(wh_conn *c, uint32_t length) { note(c, "limit", (const uint8_t *)"!!!!", length < 4 ? length : 4); }
 static void exceeded(wh_conn *c, const uint8_t *p, size_t n) { note(c, "long", p, n); }
@@ -78,9 +108,9 @@ static const test tests[] = {
 	{wh_line_receiver, 0, BYTES("a\nb\r\n"), "line<a\nb>", false},
 	{wh_line_receiver, 0, BYTES("\r\r\n\r\n"), "line<\r>line<>", false},
 	{wh_line_receiver, 5, BYTES("12345\r\n1234\r\n"), "line<12345>line<1234>", false},
-	{wh_line_receiver, 5, BYTES("a\r\n12345678"), "line<a>", true},
+	{wh_line_receiver, 5, BYTES("a\r\n1234567"), "line<a>", true},
 	{wh_line_receiver, 5, BYTES("a\r\n123456\r\nb\r\n"), "line<a>", true},
-	{wh_line_receiver, 5, BYTES("a\r\n1234567"), "line<a>", false},
+	{wh_line_receiver, 5, BYTES("a\r\n123456"), "line<a>", false},
 	{wh_line_receiver, 0, BYTES("close\r\na\r\n"), "line<close>", true},
 	{wh_line_receiver, 0, BYTES("raw4\r\n\r\n\r\nb\r\n"), "line<raw4>\r\n\r\nline<b>", false},
 	{wh_line_receiver, 0, BYTES("delim\r\na\r\n-=b-=-c-=-"), "line<delim>line<a\r\n-=b>line<c>", false},
@@ -169,9 +199,52 @@ static void pauses(void) {
 	protocol.line_length_exceeded = exceeded;
 	h = accepted(wh_line_receiver);
 	wh_set_max_length(wh_find(h), 2);
-	wht_send_text(h, "12345678\r\nab\r\n");
-	CHECK(wht_wrote(h, "long<12345>long<678\r\n>line<ab>"));
+	wht_send_text(h, "123456\r\nab\r\n");
+	CHECK(wht_wrote(h, "long<1234>line<56>line<ab>"));
 	protocol.line_length_exceeded = NULL;
+}
+
+static void nothing_plain(void) {
+	static const struct {
+		void (*framer)(wh_conn *c, const uint8_t *p, size_t n);
+		const char *plain;
+		size_t plain_length;
+		const char *secure;
+		size_t secure_length;
+		const char *want;
+	} rows[] = {
+		{wh_line_receiver, BYTES("a\r\ntls\r\nEVIL\r\nEV"), BYTES("b\r\n"), "line<a>line<tls>up<>line<b>"},
+		{wh_line_receiver, BYTES("tls\r\nEVIL\r"), BYTES("\nb\r\n"), "line<tls>up<>line<\nb>"},
+		{wh_line_receiver, BYTES("raw9\r\n123EVIL\r\nEV"), BYTES("b\r\n"), "line<raw9>raw<123>up<>line<b>"},
+		{wh_netstring_receiver, BYTES("3:tls,4:EVIL,9:EV"), BYTES("1:b,"), "string<tls>up<>string<b>"},
+		{wh_int8_receiver, BYTES("\3tls\4EVIL\7E"), BYTES("\1b"), "string<tls>up<>string<b>"},
+		{wh_int16_receiver, BYTES("\0\3tls\0\4EVIL\0"), BYTES("\0\1b"), "string<tls>up<>string<b>"},
+		{wh_int32_receiver, BYTES("\0\0\0\3tls\0\0\0\4EVIL\0\0"), BYTES("\0\0\0\1b"), "string<tls>up<>string<b>"},
+	};
+	const wh_protocol before = protocol;
+	protocol.line_received = tls_line, protocol.raw_data_received = tls_raw;
+	protocol.string_received = tls_string, protocol.handshake_completed = shaken;
+	for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+		int32_t h = accepted(rows[i / 2].framer);
+		back_first = i % 2 > 0;
+		wht_send(h, rows[i / 2].plain, rows[i / 2].plain_length);
+		wht_send(h, rows[i / 2].secure, rows[i / 2].secure_length);
+		CHECK(wht_wrote(h, rows[i / 2].want));
+	}
+	// What is held while it is paused; it doesn't come with a reload either.
+	for (int reload = 0; reload < 2; reload++) {
+		int32_t h = accepted(wh_line_receiver);
+		wht_send_text(h, "pause\r\nEVIL\r\nEV");
+		CHECK(wh_start_tls(wh_find(h)) == WH_OK);
+		wht_settle();
+		CHECK(wht_wrote(h, "line<pause>up<>"));
+		if (reload > 0)
+			CHECK((h = wht_reload(h, 1)) != 0);
+		wh_resume_producing(wh_find(h));
+		wht_send_text(h, "b\r\n");
+		CHECK(wht_wrote(h, reload > 0 ? "line<b>" : "line<pause>up<>line<b>"));
+	}
+	protocol = before;
 }
 
 // One call to the server for what a callback writes, order kept across large
@@ -301,6 +374,7 @@ int main(void) {
 	};
 	framers();
 	pauses();
+	nothing_plain();
 	gathers();
 	timers_and_clients();
 	configuration();

@@ -25,6 +25,8 @@ struct Lines : Counted<LineReceiver> {
 		sendLine(line);
 		if (line.size() == 3 && line[0] == 'r')
 			setRawMode();
+		if (line.size() == 4 && line[0] == 't')
+			CHECK(transport.startTLS() == WH_OK);
 		if (line.size() == 5 && line[0] == 't')
 			transport.callLater(10, &told);
 	}
@@ -91,6 +93,9 @@ int main() {
 	wht_send_text(lines, "a\r\nraw\r\n1b\r\ntimer\r\nhal");
 	wht_advance(10);
 	CHECK(wht_wrote(lines, "a\r\nraw\r\nraw:1b\r\ntimer\r\ndue"));
+	wht_send_text(lines, "f\r\ntls1\r\nEVIL\r\nhal"); // plain text behind what asks for TLS
+	wht_at(lines)->output.len = 0;
+	wht_send_text(lines, "hal");
 	number = 2;
 	int32_t moved = wht_reload(lines, 1);
 	CHECK(moved > 0 && alive == 3);
@@ -98,7 +103,7 @@ int main() {
 	CHECK(wht_wrote(moved, "half\r\n"));
 	number = 2;
 	CHECK(wht_reload(lines, 2) == 0 && alive == 3); // refused: deleted
-	wht_send_text(lines, "12345678");
+	wht_send_text(lines, "1234567");
 	CHECK(wht_at(lines)->ended && alive == 2); // too long a line
 
 	CHECK(connect("tcp://192.0.2.3:25", 0, new Strings) == WH_OK && alive == 3);

@@ -17,13 +17,14 @@ __asm__(".section .custom_section.wirehost_sdk,\"\",@\n.ascii \"C 0.1.0\"\n");
 
 // Imports: abi/ABI.md -----------------------------------------------------------
 
-typedef struct iovec {
+// Names here are none of a C library's, so that its headers may come before.
+typedef struct part {
 	const void *p;
 	size_t n;
-} iovec;
+} part;
 
 IMPORT("transport", "write") int32_t wh_import_write(int32_t conn, const void *p, size_t n);
-IMPORT("transport", "writeSequence") int32_t wh_import_write_sequence(int32_t conn, const iovec *iov, size_t n);
+IMPORT("transport", "writeSequence") int32_t wh_import_write_sequence(int32_t conn, const part *parts, size_t n);
 IMPORT("transport", "loseConnection") int32_t wh_import_lose_connection(int32_t conn);
 IMPORT("transport", "loseWriteConnection") int32_t wh_import_lose_write_connection(int32_t conn);
 IMPORT("transport", "abortConnection") int32_t wh_import_abort_connection(int32_t conn);
@@ -93,7 +94,12 @@ ITSELF int memcmp(const void *a, const void *b, size_t n) {
 	return 0;
 }
 
-// Blocks of 2^k bytes, with k in a header of 16. A freed block waits in its
+// The memory is malloc's where one is linked, of a C library or of the project: two
+// allocators would both begin at __heap_base. A weak reference links none by itself.
+static __attribute__((weakref("malloc"))) void *linked_malloc(size_t n);
+static __attribute__((weakref("free"))) void linked_free(void *p);
+
+// Else, blocks of 2^k bytes, with k in a header of 16. A freed block waits in its
 // class's list for the next of its size.
 enum { HEADER = 16, PAGE = 65536 };
 
@@ -101,36 +107,56 @@ extern uint8_t __heap_base;
 static uintptr_t top, limit; // free memory behind all blocks
 static void *freed[32];
 
-static void *try_alloc(size_t n) {
-	if (n > 1u << 30)
-		return NULL;
+static uint8_t *fresh(size_t size) {
+	if (top == 0) {
+		top = ((uintptr_t)&__heap_base + HEADER - 1) & ~(uintptr_t)(HEADER - 1);
+		limit = __builtin_wasm_memory_size(0) * PAGE;
+	}
+	if (limit - top < size) {
+		size_t pages = (size - (limit - top) + PAGE - 1) / PAGE;
+		size_t old = __builtin_wasm_memory_grow(0, pages);
+		if (old == (size_t)-1)
+			return NULL;
+		if (old * PAGE != limit) { // another has taken what was in between
+			top = limit = old * PAGE;
+			limit += pages * PAGE;
+			return fresh(size);
+		}
+		limit += pages * PAGE;
+	}
+	top += size;
+	return (uint8_t *)(top - size);
+}
+
+static void *block_alloc(size_t n) {
 	uint32_t k = 32 - (uint32_t)__builtin_clz((uint32_t)n + HEADER - 1);
 	uint8_t *block = freed[k];
 	if (block != NULL) {
 		freed[k] = *(void **)block;
-	} else {
-		if (top == 0) {
-			top = ((uintptr_t)&__heap_base + HEADER - 1) & ~(uintptr_t)(HEADER - 1);
-			limit = __builtin_wasm_memory_size(0) * PAGE;
-		}
-		size_t size = (size_t)1 << k;
-		if (limit - top < size) {
-			size_t pages = (size - (limit - top) + PAGE - 1) / PAGE;
-			if (__builtin_wasm_memory_grow(0, pages) == (size_t)-1)
-				return NULL;
-			limit = __builtin_wasm_memory_size(0) * PAGE;
-		}
-		block = (uint8_t *)top;
-		top += size;
+	} else if ((block = fresh((size_t)1 << k)) == NULL) {
+		return NULL;
 	}
 	*(uint32_t *)block = k;
-	__builtin_memset(block + HEADER, 0, n);
 	return block + HEADER;
 }
 
-void wh_free(void *p) {
+ITSELF void *wh_alloc(size_t n) {
+	void *p = NULL;
+	if (n <= 1u << 30)
+		p = linked_malloc != NULL ? linked_malloc(n > 0 ? n : 1) : block_alloc(n);
+	if (p == NULL)
+		__builtin_trap();
+	return __builtin_memset(p, 0, n);
+}
+
+ITSELF void wh_free(void *p) {
 	if (p == NULL)
 		return;
+	if (linked_malloc != NULL) {
+		if (linked_free != NULL)
+			linked_free(p);
+		return;
+	}
 	uint8_t *block = (uint8_t *)p - HEADER;
 	uint32_t k = *(uint32_t *)block;
 	*(void **)block = freed[k];
@@ -140,17 +166,17 @@ void wh_free(void *p) {
 #else
 
 enum { HEADER = 16 };
-static void *try_alloc(size_t n) { return calloc(1, n > 0 ? n : 1); }
-void wh_free(void *p) { free(p); }
-
-#endif
 
 void *wh_alloc(size_t n) {
-	void *p = try_alloc(n);
+	void *p = calloc(1, n > 0 ? n : 1);
 	if (p == NULL)
 		__builtin_trap();
 	return p;
 }
+
+void wh_free(void *p) { free(p); }
+
+#endif
 
 void wh_buf_add(wh_buf *b, const void *p, size_t n) {
 	if (n > b->cap - b->len) {
@@ -232,46 +258,46 @@ static void add_number(wh_buf *b, int64_t v) {
 
 // Tables of connections and timers, by handle -------------------------------------
 
-typedef struct entry {
-	struct entry *next;
+typedef struct item {
+	struct item *next;
 	int32_t handle;
-} entry;
+} item;
 
 typedef struct table {
-	entry **slots;
+	item **slots;
 	uint32_t size, count; // size: a power of two, or 0
 } table;
 
-static entry **place(const table *t, int32_t handle) {
-	entry **at = &t->slots[(uint32_t)handle & (t->size - 1)];
+static item **place(const table *t, int32_t handle) {
+	item **at = &t->slots[(uint32_t)handle & (t->size - 1)];
 	while (*at != NULL && (*at)->handle != handle)
 		at = &(*at)->next;
 	return at;
 }
 
-static entry *find(const table *t, int32_t handle) { return t->size > 0 ? *place(t, handle) : NULL; }
+static item *find(const table *t, int32_t handle) { return t->size > 0 ? *place(t, handle) : NULL; }
 
-static void insert(table *t, entry *e) {
+static void insert(table *t, item *e) {
 	if (t->count == t->size) {
 		table wide = {.size = t->size > 0 ? 2 * t->size : 4};
 		wide.slots = wh_alloc(wide.size * sizeof *wide.slots);
 		for (uint32_t i = 0; i < t->size; i++)
 			while (t->slots[i] != NULL) {
-				entry *moved = t->slots[i];
+				item *moved = t->slots[i];
 				t->slots[i] = moved->next;
 				insert(&wide, moved);
 			}
 		wh_free(t->slots);
 		*t = wide;
 	}
-	entry **at = place(t, e->handle);
+	item **at = place(t, e->handle);
 	e->next = NULL;
 	*at = e;
 	t->count++;
 }
 
 static void discard(table *t, int32_t handle) {
-	entry **at = place(t, handle);
+	item **at = place(t, handle);
 	*at = (*at)->next;
 	t->count--;
 }
@@ -279,7 +305,7 @@ static void discard(table *t, int32_t handle) {
 // The instance ----------------------------------------------------------------------
 
 typedef struct timer {
-	entry e;
+	item e;
 	wh_conn *conn;             // or NULL
 	struct timer *next, **at;  // in the connection's list
 	void (*call)(wh_conn *c, void *arg);
@@ -294,10 +320,11 @@ typedef struct framer {
 	const uint8_t *delimiter;
 	uint32_t delimiter_length, max_length;
 	bool busy, paused, raw;
+	bool shaking; // from wh_start_tls until handshake_completed
 } framer;
 
 struct wh_conn {
-	entry e;
+	item e;
 	const wh_protocol *protocol;
 	void *state; // of state_size bytes
 	void *data;  // of wh_set_data
@@ -362,14 +389,14 @@ static void report(wh_level level, const char *what, int32_t handle, const char 
 }
 
 // Sends what is gathered, for whomever it is, and p behind it.
-static int32_t send(wh_conn *c, const void *p, size_t n) {
+static int32_t send_out(wh_conn *c, const void *p, size_t n) {
 	size_t gathered = out_length;
 	out_length = 0;
 	if (gathered == 0)
 		return wh_import_write(c->e.handle, p, n);
 	if (n == 0)
 		return wh_import_write(c->e.handle, out, gathered);
-	iovec both[2] = {{out, gathered}, {p, n}};
+	part both[2] = {{out, gathered}, {p, n}};
 	return wh_import_write_sequence(c->e.handle, both, 2);
 }
 
@@ -381,7 +408,7 @@ static void leave(void) {
 	out_conn = NULL;
 	if (out_length == 0)
 		return;
-	int32_t status = send(c, NULL, 0);
+	int32_t status = send_out(c, NULL, 0);
 	if (status < 0) {
 		c->error = status;
 		report(WH_WARN, "write to", c->e.handle, "status ", status);
@@ -415,7 +442,7 @@ int32_t wh_write(wh_conn *c, const void *p, size_t n) {
 	if (out_conn != c)
 		leave();
 	if (n >= LARGE || out_length + n > OUT) {
-		status = send(c, p, n);
+		status = send_out(c, p, n);
 		return status < 0 ? status : WH_OK;
 	}
 	out_conn = c;
@@ -432,7 +459,7 @@ int32_t wh_flush(wh_conn *c) {
 		return status;
 	if (out_conn != c)
 		leave();
-	return send(c, NULL, 0);
+	return send_out(c, NULL, 0);
 }
 
 int32_t wh_lose_connection(wh_conn *c) {
@@ -489,7 +516,12 @@ int32_t wh_unregister_producer(wh_conn *c) {
 
 int32_t wh_start_tls(wh_conn *c) {
 	flush(c);
-	return wh_import_start_tls(c->e.handle);
+	int32_t status = wh_import_start_tls(c->e.handle);
+	if (status == WH_OK) { // what came in plain text is no part of the session: RFC 3207, section 4.2
+		c->framer.shaking = true;
+		wh_clear_line_buffer(c);
+	}
+	return status;
 }
 
 int32_t wh_state(wh_conn *c) { return wh_import_state(c->e.handle); }
@@ -670,7 +702,9 @@ EXPORT("writeConnectionLost") void wh_export_write_connection_lost(int32_t conn)
 }
 
 EXPORT("handshakeCompleted") void wh_export_handshake_completed(int32_t conn) {
-	call(conn, expect(conn)->protocol->handshake_completed, true);
+	wh_conn *c = expect(conn);
+	c->framer.shaking = false;
+	call(conn, c->protocol->handshake_completed, true);
 }
 
 // A call that crossed with wh_unregister_producer is no news.
@@ -781,7 +815,7 @@ EXPORT("saveState") int64_t wh_export_save_state(int32_t conn) {
 
 EXPORT("restoreBuffer") void *wh_export_restore_buffer(size_t n) {
 	wh_free(restore_room);
-	return restore_room = try_alloc(n);
+	return restore_room = n <= 1u << 30 ? wh_alloc(n) : NULL;
 }
 
 #endif
@@ -845,6 +879,8 @@ static void pump(wh_conn *c, const uint8_t *p, size_t n, bool (*step)(wh_conn *c
 	framer *f = &c->framer;
 	if (f->busy)
 		__builtin_trap(); // a framer was called by what it delivers to
+	if (f->shaking)
+		return;
 	bool own = f->held.len > 0;
 	if (own)
 		wh_buf_add(&f->held, p, n);
@@ -882,8 +918,8 @@ static const uint8_t *delimiter(const framer *f, size_t *n) {
 	return f->delimiter_length > 0 ? f->delimiter : (const uint8_t *)"\r\n";
 }
 
-// Whether a line is too long is decided on its first max_length and delimiter and
-// one bytes, however they came.
+// Whether a line is too long is decided on its first max_length and delimiter
+// bytes, however they came: where no delimiter ends in them, it can only be.
 static bool step_line(wh_conn *c) {
 	framer *f = &c->framer;
 	if (f->left == 0)
@@ -906,11 +942,11 @@ static bool step_line(wh_conn *c) {
 		c->protocol->line_received(c, take(f, n + m), n);
 		return true;
 	}
-	if (f->left > most) {
+	if (f->left >= most) {
 		f->scanned = 0;
-		const uint8_t *held = take(f, most + 1);
+		const uint8_t *held = take(f, most);
 		if (c->protocol->line_length_exceeded != NULL)
-			c->protocol->line_length_exceeded(c, held, most + 1);
+			c->protocol->line_length_exceeded(c, held, most);
 		else
 			close_for(c, "a line is too long");
 		return true;
@@ -933,7 +969,7 @@ void wh_set_raw_mode(wh_conn *c) { c->framer.raw = true, c->framer.scanned = 0; 
 void wh_set_line_mode(wh_conn *c, const uint8_t *extra, size_t n) {
 	framer *f = &c->framer;
 	f->raw = false, f->scanned = 0;
-	if (n > 0) {
+	if (n > 0 && !f->shaking) {
 		if (!f->busy || extra + n != f->at)
 			__builtin_trap(); // not the end of what raw_data_received got
 		f->at -= n, f->left += n;
@@ -1086,7 +1122,7 @@ static uint8_t peek(json *j) {
 	return j->p < j->end ? *j->p : 0;
 }
 
-static bool accept(json *j, uint8_t b) { return peek(j) == b && (j->p++, true); }
+static bool accept_byte(json *j, uint8_t b) { return peek(j) == b && (j->p++, true); }
 
 static bool word(json *j, const char *w) {
 	size_t n = text_length(w);
@@ -1145,7 +1181,7 @@ static bool escape(json *j, wh_buf *b) {
 
 static bool string(json *j, wh_buf *b) {
 	b->len = 0;
-	if (!accept(j, '"'))
+	if (!accept_byte(j, '"'))
 		return false;
 	while (j->p < j->end) {
 		uint8_t byte = *j->p++;
@@ -1160,7 +1196,7 @@ static bool string(json *j, wh_buf *b) {
 }
 
 static bool integer(json *j, int64_t *v) {
-	bool minus = accept(j, '-');
+	bool minus = accept_byte(j, '-');
 	int64_t n = 0;
 	int digits = 0;
 	for (; j->p < j->end && *j->p >= '0' && *j->p <= '9' && digits < 18; digits++)
@@ -1193,7 +1229,7 @@ static int config_fault(const char *key, size_t n, const char *fault) {
 
 static int member(json *j, wh_buf *key, const wh_option *options, size_t n) {
 	static const char *const wanted[] = {": wanted a text", ": wanted a whole number", ": wanted true or false"};
-	if (!string(j, key) || !accept(j, ':'))
+	if (!string(j, key) || !accept_byte(j, ':'))
 		return config_fault("", 0, ": found other than a key and a value");
 	for (size_t i = 0; i < n; i++) {
 		const wh_option *o = &options[i];
@@ -1206,15 +1242,15 @@ static int member(json *j, wh_buf *key, const wh_option *options, size_t n) {
 static int members(json *j, wh_buf *key, const wh_option *options, size_t n) {
 	if (peek(j) == 0 || word(j, "null"))
 		return 0;
-	if (!accept(j, '{'))
+	if (!accept_byte(j, '{'))
 		return config_fault("", 0, ": wanted keys and values");
-	if (accept(j, '}'))
+	if (accept_byte(j, '}'))
 		return 0;
 	do {
 		if (member(j, key, options, n) != 0)
 			return -1;
-	} while (accept(j, ','));
-	return accept(j, '}') ? 0 : config_fault("", 0, ": cut short");
+	} while (accept_byte(j, ','));
+	return accept_byte(j, '}') ? 0 : config_fault("", 0, ": cut short");
 }
 
 int wh_config(const wh_option *options, size_t n) {

@@ -171,7 +171,14 @@ int32_t wh_state(wh_conn *c);                     // bits WH_STATE_…
 int32_t wh_set_timeout(wh_conn *c, int32_t ms);   // close after ms without a byte; 0 clears
 int32_t wh_set_tcp_no_delay(wh_conn *c, bool on);
 int32_t wh_set_tcp_keep_alive(wh_conn *c, bool on);
-int32_t wh_start_tls(wh_conn *c);                 // as server, with the listener's certificate
+
+// Begins TLS as its server, with the listener's certificate, behind what was written.
+// What came in plain text behind the command that asks for it is no part of the
+// encrypted session (RFC 3207, section 4.2): a framer drops all that it holds, and
+// takes in nothing until handshake_completed. What the protocol itself has kept, or is
+// just getting in a data_received of its own, is its own to forget. Only WH_OK does
+// so: the connection goes on in plain text otherwise.
+int32_t wh_start_tls(wh_conn *c);
 
 // The length of the text; nothing is written where cap is smaller. No 0 ends it.
 int32_t wh_get_peer(wh_conn *c, char *buf, size_t cap);
@@ -270,7 +277,9 @@ ptrdiff_t wh_framer_restore(wh_conn *c, const uint8_t *p, size_t n);
 
 // Memory and bytes -------------------------------------------------------------
 
-// wh_alloc gives zero bytes, and never NULL: without memory it traps.
+// wh_alloc gives zero bytes, and never NULL: without memory it traps. Where a malloc
+// is linked, such as a C library's, the memory is from there; else the SDK has an
+// allocator of its own. A project may define both functions in the SDK's place.
 void *wh_alloc(size_t n);
 void wh_free(void *p);
 

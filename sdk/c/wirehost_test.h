@@ -5,7 +5,8 @@
 //	cc -o test my_test.c plugin.c wirehost.c && ./test
 //
 // Output is collected, the clock stands until wht_advance, and a connection that
-// was asked to close is lost when the callback has returned.
+// was asked to close is lost when the callback has returned. So TLS is up when the
+// callback of wh_start_tls has: what is sent then came encrypted.
 #ifndef WIREHOST_TEST_H
 #define WIREHOST_TEST_H
 
@@ -24,6 +25,7 @@ enum { WHT_CONNS = 64, WHT_TIMERS = 64 };
 typedef struct wht_conn {
 	wh_buf output;         // all that was written
 	int32_t state;         // as wh_state
+	bool shaking;          // wh_start_tls was called, handshake_completed not yet
 	bool ended;            // connection_lost was called,
 	wh_reason reason;      // with this
 	char endpoint[128];    // of wh_connect
@@ -46,6 +48,7 @@ void wh_export_data_received(int32_t conn, const uint8_t *p, size_t n);
 void wh_export_connection_lost(int32_t conn, int32_t reason);
 void wh_export_client_connection_failed(int32_t conn, int32_t reason);
 void wh_export_read_connection_lost(int32_t conn);
+void wh_export_handshake_completed(int32_t conn);
 void wh_export_resume_producing(int32_t conn);
 void wh_export_delayed_call(int32_t timer);
 int32_t wh_export_restore_state(int32_t conn, int32_t version, const uint8_t *p, size_t n);
@@ -53,10 +56,14 @@ const wh_buf *wh_save(int32_t conn);
 
 static inline wht_conn *wht_at(int32_t h) { return h > 0 && h <= wht.conn_count ? &wht.conns[h] : NULL; }
 
-// Loses the connections that are to close.
+// Completes handshakes, and loses the connections that are to close.
 static inline void wht_settle(void) {
 	for (int32_t h = 1; h <= wht.conn_count; h++) {
 		wht_conn *c = wht_at(h);
+		if (c->shaking && !c->ended && !(c->state & WH_STATE_CLOSING)) {
+			c->shaking = false;
+			wh_export_handshake_completed(h);
+		}
 		if (c->state & WH_STATE_CLOSING && !(c->state & WH_STATE_PRODUCER) && !c->ended) {
 			c->ended = true;
 			wh_export_connection_lost(h, c->reason);
@@ -227,7 +234,15 @@ int32_t wh_import_get_host(int32_t h, void *buf, size_t cap) { (void)h; return w
 int32_t wh_import_reason(int32_t h, void *buf, size_t cap) { return wht_at(h)->ended ? wht_give("test", buf, cap) : WH_EINVAL; }
 int32_t wh_import_set_tcp_no_delay(int32_t h, int32_t on) { (void)on; return wht_set(h, 0, 0); }
 int32_t wh_import_set_tcp_keep_alive(int32_t h, int32_t on) { (void)on; return wht_set(h, 0, 0); }
-int32_t wh_import_start_tls(int32_t h) { return wht_set(h, WH_STATE_TLS, 0); }
+
+int32_t wh_import_start_tls(int32_t h) {
+	if (wht_at(h) != NULL && wht_at(h)->state & WH_STATE_TLS)
+		return WH_EBUSY;
+	if (wht_at(h) != NULL)
+		wht_at(h)->shaking = true;
+	return wht_set(h, WH_STATE_TLS, 0);
+}
+
 int32_t wh_import_get_peer_certificate(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 int32_t wh_import_negotiated_protocol(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 
