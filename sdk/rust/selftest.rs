@@ -15,6 +15,10 @@ fn note(t: Transport, kind: &str, p: &[u8]) {
     if p == b"close" {
         t.lose_connection().unwrap();
     }
+    if p == b"tls" {
+        t.start_tls().unwrap();
+        assert_eq!(t.start_tls(), Err(Status::BUSY));
+    }
 }
 
 struct Lines {
@@ -26,6 +30,9 @@ struct Lines {
 impl Protocol for Lines {
     fn data_received(&mut self, t: Transport, data: &[u8]) {
         LineReceiver::receive(self, t, data)
+    }
+    fn handshake_completed(&mut self, t: Transport) {
+        note(t, "up", b"")
     }
     fn delayed_call(&mut self, t: Transport, _: Timer) {
         LineReceiver::resume_producing(self, t).unwrap();
@@ -70,6 +77,9 @@ impl LineProtocol for Lines {
         self.raw -= mine;
         if self.raw == 0 {
             self.lines.set_line_mode(data.len() - mine);
+        }
+        if data.starts_with(b"tls") {
+            t.start_tls().unwrap();
         }
     }
     fn line_length_exceeded(&mut self, t: Transport, held: &[u8]) {
@@ -163,9 +173,9 @@ fn framers() {
         (Line, 0, b"a\nb\r\n", b"line<a\nb>", false),
         (Line, 0, b"\r\r\n\r\n", b"line<\r>line<>", false),
         (Line, 5, b"12345\r\n1234\r\n", b"line<12345>line<1234>", false),
-        (Line, 5, b"a\r\n12345678", b"line<a>", true),
+        (Line, 5, b"a\r\n1234567", b"line<a>", true),
         (Line, 5, b"a\r\n123456\r\nb\r\n", b"line<a>", true),
-        (Line, 5, b"a\r\n1234567", b"line<a>", false),
+        (Line, 5, b"a\r\n123456", b"line<a>", false),
         (Line, 0, b"close\r\na\r\n", b"line<close>", true),
         (Line, 0, b"raw4\r\n\r\n\r\nb\r\n", b"line<raw4>\r\n\r\nline<b>", false),
         (Line, 0, b"delim\r\na\r\n-=b-=-c-=-", b"line<delim>line<a\r\n-=b>line<c>", false),
@@ -219,8 +229,48 @@ fn pauses() {
     testing::send(t, b"clear\r\nlost\r\n");
     testing::send(t, b"x\r\n");
     assert_eq!(testing::output(t), b"line<clear>line<x>");
-    let (found, _) = run(Build(Kind::Line, 2, true), &[b"12345678\r\nab\r\n"], false);
-    assert_eq!(String::from_utf8(found).unwrap(), "long<12345>long<678\r\n>line<ab>");
+    let (found, _) = run(Build(Kind::Line, 2, true), &[b"123456\r\nab\r\n"], false);
+    assert_eq!(String::from_utf8(found).unwrap(), "long<1234>line<56>line<ab>");
+}
+
+/// What came in plain text behind "tls" is not delivered, in whatever way it is held.
+#[test]
+fn nothing_plain() {
+    use Kind::*;
+    let rows: &[(Kind, &[u8], &[u8], &str)] = &[
+        (Line, b"a\r\ntls\r\nEVIL\r\nEV", b"b\r\n", "line<a>line<tls>up<>line<b>"),
+        (Line, b"tls\r\nEVIL\r", b"\nb\r\n", "line<tls>up<>line<\nb>"),
+        (Line, b"raw3\r\ntlsEVIL\r\nEV", b"b\r\n", "line<raw3>tlsup<>line<b>"),
+        (Net, b"3:tls,4:EVIL,9:EV", b"1:b,", "string<tls>string<b>"),
+        (Int8, b"\x03tls\x04EVIL\x07E", b"\x01b", "string<tls>string<b>"),
+        (Int16, b"\x00\x03tls\x00\x04EVIL\x00", b"\x00\x01b", "string<tls>string<b>"),
+        (Int32, b"\x00\x00\x00\x03tls\x00\x00\x00\x04EVIL\x00", b"\x00\x00\x00\x01b", "string<tls>string<b>"),
+    ];
+    for (kind, plain, secure, want) in rows {
+        let (found, _) = run(Build(*kind, 0, false), &[plain, secure], false);
+        assert_eq!(&String::from_utf8(found).unwrap(), want);
+    }
+    // What is held while it is paused; it doesn't come with a reload either.
+    for reloads in [&[][..], &[true], &[false, true]] {
+        testing::start(Build(Line, 0, false), "").unwrap();
+        let mut t = testing::accept().unwrap();
+        testing::send(t, b"pause\r\nEVIL\r\nEV");
+        let early = reloads.first() == Some(&false);
+        if early {
+            t = testing::reload(t, 1).unwrap(); // held in the new version, too
+            t.call_later(10).unwrap();
+        }
+        t.start_tls().unwrap();
+        testing::advance(1.0); // handshake_completed
+        if reloads.last() == Some(&true) {
+            t = testing::reload(t, 1).unwrap();
+            t.call_later(10).unwrap();
+        }
+        testing::advance(20.0);
+        testing::send(t, b"b\r\n");
+        let found = String::from_utf8(testing::output(t)).unwrap();
+        assert!(found.ends_with("line<b>") && !found.contains("EV"), "{}: {}", reloads.len(), found);
+    }
 }
 
 #[test]

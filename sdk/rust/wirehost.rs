@@ -260,6 +260,8 @@ struct Conn {
     aborted: bool,
     lost: bool,
     producer: bool,
+    tls: bool,     // start_tls was called, in this instance
+    shaking: bool, // and handshake_completed has not come
 }
 
 impl Conn {
@@ -274,6 +276,8 @@ impl Conn {
             aborted: false,
             lost: false,
             producer: false,
+            tls: false,
+            shaking: false,
         }
     }
 
@@ -298,6 +302,7 @@ struct Guest {
     timers: Table<Call>,
     out: Vec<u8>,  // what this callback wrote
     out_conn: i32, // to whom
+    restoring: i32, // the connection whose state is being restored
     saving: bool,
     receive: Vec<u8>, // the registered buffer
     saved: Vec<u8>,
@@ -312,6 +317,7 @@ impl Guest {
             timers: Table::new(),
             out: Vec::new(),
             out_conn: 0,
+            restoring: 0,
             saving: false,
             receive: Vec::new(),
             saved: Vec::new(),
@@ -447,6 +453,12 @@ impl Transport {
         with(|g| g.conns.get(self.0).map_or(true, |c| c.closing || c.lost))
     }
 
+    /// Whether nothing is to be delivered: of what comes between start_tls and
+    /// handshake_completed, too.
+    fn stopped(self) -> bool {
+        with(|g| g.conns.get(self.0).map_or(true, |c| c.closing || c.lost || c.shaking))
+    }
+
     /// Queues p, in order; never blocks. An error is that of this write or of an
     /// earlier callback's: TOO_BIG means that the connection held more than the
     /// server's hard limit and is being aborted. Who has much to send looks at
@@ -542,9 +554,17 @@ impl Transport {
         done(host::set_tcp_keep_alive(self.0, on as i32))
     }
 
-    /// Begins TLS as its server, behind what was written in plain text.
+    /// Begins TLS as its server, behind what was written in plain text. What came in
+    /// plain text behind the command that asks for it is no part of the encrypted
+    /// session (RFC 3207, section 4.2): a framer drops all that it holds, and takes in
+    /// nothing until `handshake_completed`. What the protocol itself has kept, or is just
+    /// getting in `data_received`, is its own to forget. An error changes nothing: the
+    /// connection goes on in plain text.
     pub fn start_tls(self) -> Result<()> {
-        self.then(host::start_tls, |_| ())
+        self.then(host::start_tls, |c| {
+            c.tls = true;
+            c.shaking = true;
+        })
     }
 
     /// The remote endpoint, such as tcp://127.0.0.1:5000.
@@ -805,6 +825,7 @@ mod exports {
     }
 
     pub fn handshake_completed(conn: i32) {
+        note(conn, |c| c.shaking = false);
         call(conn, &mut |p, t| p.handshake_completed(t));
     }
 
@@ -878,7 +899,9 @@ mod exports {
             });
         }
         let mut restored = Ok(());
+        with(|g| g.restoring = conn);
         call(conn, &mut |p, t| restored = p.restore_state(t, version, state));
+        with(|g| g.restoring = 0);
         if restored.is_err() {
             end(conn);
         }
@@ -1214,17 +1237,47 @@ mod host {
 #[derive(Default)]
 struct Framing {
     held: Vec<u8>, // received, not delivered
+    conn: i32,     // on which held came,
+    tls: bool,     // and whether start_tls had been called then
     paused: bool,
     busy: bool, // delivering
 }
 
 impl Framing {
+    /// Whether what is held came in plain text, and start_tls was called since.
+    fn stale(&self) -> bool {
+        !self.tls && with(|g| g.conns.get(self.conn).map_or(false, |c| c.tls))
+    }
+
+    /// What is received and not delivered.
+    fn held(&self) -> &[u8] {
+        if self.stale() {
+            &[]
+        } else {
+            &self.held
+        }
+    }
+
+    /// For a restored state.
+    fn set_held(&mut self, held: &[u8]) {
+        self.held = held.to_vec();
+        self.tls = false;
+        self.conn = with(|g| g.restoring);
+    }
+
     /// All that there is, if some of it was held; else nothing, and data is all.
-    fn begin(&mut self, data: &[u8]) -> Vec<u8> {
+    fn begin(&mut self, t: Transport, data: &[u8]) -> Vec<u8> {
         if mem::replace(&mut self.busy, true) {
             fault("a framer was called by what it delivers to");
         }
         let mut held = mem::take(&mut self.held);
+        if self.conn != t.0 || !self.tls {
+            self.conn = t.0;
+            self.tls = with(|g| g.conns.get(t.0).map_or(false, |c| c.tls));
+            if self.tls {
+                held.clear(); // it came in plain text
+            }
+        }
         if !held.is_empty() {
             held.extend_from_slice(data);
         }
@@ -1260,8 +1313,8 @@ const RAW: u8 = 2;
 /// as an unsigned LEB128, and that. The other languages' SDKs write the same.
 fn save(flags: u8, f: &Framing, out: &mut Vec<u8>) {
     out.push(flags | if f.paused { PAUSED } else { 0 });
-    push_leb(out, f.held.len() as u64);
-    out.extend_from_slice(&f.held);
+    push_leb(out, f.held().len() as u64);
+    out.extend_from_slice(f.held());
 }
 
 /// The inverse: flags and what follows.
@@ -1273,7 +1326,7 @@ fn restore<'a>(f: &mut Framing, state: &'a [u8]) -> Option<(u8, &'a [u8])> {
     }
     let (held, rest) = rest.split_at(len as usize);
     f.paused = flags & PAUSED != 0;
-    f.held = held.to_vec();
+    f.set_held(held);
     Some((*flags, rest))
 }
 
@@ -1365,7 +1418,7 @@ pub trait LineProtocol {
     fn line_received(&mut self, t: Transport, line: &[u8]);
     /// Bytes in raw mode, cut anywhere.
     fn raw_data_received(&mut self, _t: Transport, _data: &[u8]) {}
-    /// The first max_length + delimiter + 1 bytes of a line that is too long; what
+    /// The first max_length + delimiter bytes of a line that is too long; what
     /// follows is read as a new line. This one closes.
     fn line_length_exceeded(&mut self, t: Transport, _held: &[u8]) {
         close_for(t, "a line is too long")
@@ -1389,10 +1442,13 @@ impl LineReceiver {
 
     /// Takes bytes apart into lines.
     pub fn receive<P: LineProtocol + ?Sized>(p: &mut P, t: Transport, data: &[u8]) {
-        let held = p.lines().framing.begin(data);
+        let held = p.lines().framing.begin(t, data);
         let all = if held.is_empty() { data } else { &held[..] };
+        if held.is_empty() {
+            p.lines().scanned = 0;
+        }
         let mut at = 0;
-        while !p.lines().framing.paused && !t.disconnecting() {
+        while !p.lines().framing.paused && !t.stopped() {
             let rest = &all[at..];
             match p.lines().step(rest) {
                 Step::Frame { from, to, next } => {
@@ -1414,7 +1470,7 @@ impl LineReceiver {
                 at = all.len();
             }
         }
-        if t.disconnecting() {
+        if t.stopped() {
             at = all.len();
         }
         p.lines().framing.end(held, data, at);
@@ -1428,7 +1484,8 @@ impl LineReceiver {
             return Step::Raw;
         }
         let needle: &[u8] = if self.delimiter.is_empty() { b"\r\n" } else { &self.delimiter };
-        // Whether a line is too long is decided on its first bytes, however they came.
+        // Whether a line is too long is decided on its first bytes, however they came:
+        // where no delimiter ends in them, it can only be.
         let most = self.max_length + needle.len();
         let window = &rest[..most.min(rest.len())];
         let from = self.scanned.min(window.len());
@@ -1436,9 +1493,9 @@ impl LineReceiver {
             self.scanned = 0;
             return Step::Frame { from: 0, to: from + i, next: from + i + needle.len() };
         }
-        if rest.len() > most {
+        if rest.len() >= most {
             self.scanned = 0;
-            return Step::TooLong(most + 1);
+            return Step::TooLong(most);
         }
         self.scanned = (window.len() + 1).saturating_sub(needle.len());
         Step::More
@@ -1493,12 +1550,12 @@ impl LineReceiver {
 
     /// What is received and not delivered.
     pub fn held(&self) -> &[u8] {
-        &self.framing.held
+        self.framing.held()
     }
 
     /// For `restore_state`: the half line of the version before.
     pub fn set_held(&mut self, half: &[u8]) {
-        self.framing.held = half.to_vec();
+        self.framing.set_held(half);
         self.scanned = 0;
     }
 
@@ -1559,10 +1616,10 @@ impl StringReceiver {
 
     /// Takes bytes apart into strings.
     pub fn receive<P: StringProtocol + ?Sized>(p: &mut P, t: Transport, data: &[u8]) {
-        let held = p.strings().framing.begin(data);
+        let held = p.strings().framing.begin(t, data);
         let all = if held.is_empty() { data } else { &held[..] };
         let mut at = 0;
-        while !p.strings().framing.paused && !t.disconnecting() {
+        while !p.strings().framing.paused && !t.stopped() {
             let rest = &all[at..];
             match p.strings().step(rest) {
                 Step::Frame { from, to, next } => {
@@ -1579,7 +1636,7 @@ impl StringReceiver {
                 _ => break,
             }
         }
-        if t.disconnecting() {
+        if t.stopped() {
             at = all.len();
         }
         p.strings().framing.end(held, data, at);
@@ -1889,8 +1946,9 @@ impl Parser<'_> {
 
 /// Stands in for the server, so that a protocol is tested natively, with no WASM and
 /// no socket. Output is collected, the clock stands until `advance`, and a connection
-/// that was asked to close is lost when the callback has returned. Each thread has
-/// one server: [`testing::start`] begins anew.
+/// that was asked to close is lost when the callback has returned; TLS is up when the
+/// one that called `start_tls` has. Each thread has one server: [`testing::start`]
+/// begins anew.
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing {
     use super::*;
@@ -1901,6 +1959,7 @@ pub mod testing {
         state: i32,
         reason: i32,
         ended: bool,
+        shaking: bool,
         endpoint: String,
     }
 
@@ -1950,9 +2009,12 @@ pub mod testing {
         })
     }
 
-    /// Loses the connections that are to close.
+    /// Completes handshakes, and loses the connections that are to close.
     fn settle() {
         for conn in 1..=world(|w| w.wires.len()) as i32 {
+            if wire(conn, |w| mem::take(&mut w.shaking) && !w.ended && w.state & state::CLOSING == 0) == Some(true) {
+                exports::handshake_completed(conn);
+            }
             let lost = wire(conn, |w| {
                 let lost = w.state & (state::CLOSING | state::PRODUCER) == state::CLOSING && !w.ended;
                 w.ended |= lost;
@@ -2066,6 +2128,7 @@ pub mod testing {
             settle();
         }
         world(|w| w.now = until);
+        settle();
     }
 
     /// Moves a connection's state to a new one: what a reload does. None: one of the
@@ -2187,7 +2250,13 @@ pub mod testing {
         }
 
         pub fn start_tls(conn: i32) -> i32 {
-            set(conn, |w| w.state |= state::TLS)
+            if wire(conn, |w| w.state & state::TLS) == Some(state::TLS) {
+                return Status::BUSY.0;
+            }
+            set(conn, |w| {
+                w.state |= state::TLS;
+                w.shaking = true;
+            })
         }
 
         pub fn call_later(ms: i32) -> i32 {
