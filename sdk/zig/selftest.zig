@@ -15,6 +15,10 @@ var longest: usize = 0;
 fn note(t: wirehost.Transport, what: []const u8, p: []const u8) !void {
     for ([_][]const u8{ what, "<", p, ">" }) |part| try t.write(part);
     if (std.mem.eql(u8, p, "close")) try t.loseConnection();
+    if (std.mem.eql(u8, p, "tls")) {
+        try t.startTLS();
+        try std.testing.expectError(error.Busy, t.startTLS());
+    }
 }
 
 const Frames = struct {
@@ -52,6 +56,7 @@ const Frames = struct {
         try t.write(data[0..mine]);
         f.raw -= mine;
         if (f.raw == 0) f.lines.setLineMode(data.len - mine);
+        if (std.mem.startsWith(u8, data, "tls")) try t.startTLS();
     }
 
     pub fn stringReceived(_: *Frames, t: wirehost.Transport, s: []const u8) !void {
@@ -60,6 +65,10 @@ const Frames = struct {
 
     pub fn lengthLimitExceeded(_: *Frames, t: wirehost.Transport, length: u32) !void {
         try note(t, "limit", "!!!!"[0..@min(4, length)]);
+    }
+
+    pub fn handshakeCompleted(_: *Frames, t: wirehost.Transport) !void {
+        try note(t, "up", "");
     }
 
     pub fn delayedCall(f: *Frames, t: wirehost.Transport, _: wirehost.Timer) !void {
@@ -101,9 +110,9 @@ const rows = [_]Row{
     .{ .line, 0, "a\nb\r\n", "line<a\nb>", false },
     .{ .line, 0, "\r\r\n\r\n", "line<\r>line<>", false },
     .{ .line, 5, "12345\r\n1234\r\n", "line<12345>line<1234>", false },
-    .{ .line, 5, "a\r\n12345678", "line<a>", true },
+    .{ .line, 5, "a\r\n1234567", "line<a>", true },
     .{ .line, 5, "a\r\n123456\r\nb\r\n", "line<a>", true },
-    .{ .line, 5, "a\r\n1234567", "line<a>", false },
+    .{ .line, 5, "a\r\n123456", "line<a>", false },
     .{ .line, 0, "close\r\na\r\n", "line<close>", true },
     .{ .line, 0, "raw4\r\n\r\n\r\nb\r\n", "line<raw4>\r\n\r\nline<b>", false },
     .{ .line, 0, "delim\r\na\r\n-=b-=-c-=-", "line<delim>line<a\r\n-=b>line<c>", false },
@@ -187,6 +196,49 @@ test "pause, clear, error" {
     server.send(other, "error\r\nmore\r\n"); // an error aborts
     try expect(server.ended(other));
     try expectEqualStrings("aborted, connection 2: OfTheProtocol", wirehost.testing.last_log.items);
+}
+
+// What came in plain text behind "tls" is not delivered, in whatever way it is held.
+test "nothing plain after startTLS" {
+    const Case = struct { Kind, []const u8, []const u8, []const u8 };
+    for ([_]Case{
+        .{ .line, "a\r\ntls\r\nEVIL\r\nEV", "b\r\n", "line<a>line<tls>up<>line<b>" },
+        .{ .line, "tls\r\nEVIL\r", "\nb\r\n", "line<tls>up<>line<\nb>" },
+        .{ .line, "raw3\r\ntlsEVIL\r\nEV", "b\r\n", "line<raw3>tlsup<>line<b>" },
+        .{ .netstring, "3:tls,4:EVIL,9:EV", "1:b,", "string<tls>up<>string<b>" },
+        .{ .int8, "\x03tls\x04EVIL\x07E", "\x01b", "string<tls>up<>string<b>" },
+        .{ .int16, "\x00\x03tls\x00\x04EVIL\x00", "\x00\x01b", "string<tls>up<>string<b>" },
+        .{ .int32, "\x00\x00\x00\x03tls\x00\x00\x00\x04EVIL\x00", "\x00\x00\x00\x01b", "string<tls>up<>string<b>" },
+    }) |case| {
+        kind, const plain, const secure, const want = case;
+        longest = 0;
+        try expect(server.start(""));
+        defer server.end();
+        const t = server.accept().?;
+        server.send(t, plain);
+        server.send(t, secure);
+        try expectEqualStrings(want, server.output(t));
+    }
+    // What is held while it is paused; it doesn't come with a reload either.
+    for ([_][2]bool{ .{ false, false }, .{ false, true }, .{ true, false }, .{ true, true } }) |reloads| {
+        var t = try accepted();
+        defer server.end();
+        server.send(t, "pause\r\nEVIL\r\nEV");
+        if (reloads[0]) {
+            t = server.reload(t, 1).?; // held in the new version, too
+            _ = try t.callLater(10);
+        }
+        try t.startTLS();
+        server.advance(1); // handshakeCompleted
+        if (reloads[1]) {
+            t = server.reload(t, 1).?;
+            _ = try t.callLater(10);
+        }
+        server.advance(20);
+        server.send(t, "b\r\n");
+        const found = server.output(t);
+        try expect(std.mem.endsWith(u8, found, "line<b>") and std.mem.indexOf(u8, found, "EV") == null);
+    }
 }
 
 test "writes are gathered" {

@@ -243,6 +243,8 @@ const Conn = struct {
     aborted: bool = false,
     lost: bool = false,
     producer: bool = false,
+    tls: bool = false, // startTLS was called, in this instance
+    shaking: bool = false, // and handshakeCompleted has not come
 
     /// Closing waits for a producer, so what is written while there is one counts.
     fn drops(c: *const Conn) bool {
@@ -342,6 +344,7 @@ var out: [most]u8 = undefined; // what this callback wrote
 var out_len: usize = 0;
 var out_conn: ?*Conn = null; // to whom
 var saving: bool = false;
+var restoring: i32 = 0; // the connection whose state is being restored
 
 /// Sends what is gathered, which is for c, and p behind it.
 fn send(c: *Conn, p: []const u8) i32 {
@@ -394,6 +397,13 @@ pub const Transport = struct {
     pub fn disconnecting(t: Transport) bool {
         const c = t.conn() orelse return true;
         return c.closing or c.lost;
+    }
+
+    /// Whether nothing is to be delivered: of what comes between startTLS and
+    /// handshakeCompleted, too.
+    fn stopped(t: Transport) bool {
+        const c = t.conn() orelse return true;
+        return c.closing or c.lost or c.shaking;
     }
 
     /// Queues p, in order; never blocks. An error is that of this write or of an
@@ -486,10 +496,19 @@ pub const Transport = struct {
         try done(host.setTcpKeepAlive(t.handle, @intFromBool(on)));
     }
 
-    /// Begins TLS as its server, behind what was written in plain text.
+    /// Begins TLS as its server, behind what was written in plain text. What came in
+    /// plain text behind the command that asks for it is no part of the encrypted
+    /// session (RFC 3207, section 4.2): a framer drops all that it holds, and takes in
+    /// nothing until handshakeCompleted. What the protocol itself has kept, or is just
+    /// getting in dataReceived, is its own to forget. An error changes nothing: the
+    /// connection goes on in plain text.
     pub fn startTLS(t: Transport) Error!void {
         t.flushed();
         try done(host.startTLS(t.handle));
+        if (t.conn()) |c| {
+            c.tls = true;
+            c.shaking = true;
+        }
     }
 
     /// The remote endpoint, such as tcp://127.0.0.1:5000, in buf. One that does not
@@ -805,7 +824,9 @@ fn Exports(comptime Factory: type) type {
         }
 
         fn handshakeCompleted(conn: i32) callconv(.c) void {
-            _ = tell(expect(conn), .handshake);
+            const c = expect(conn);
+            c.shaking = false;
+            _ = tell(c, .handshake);
             leave();
         }
 
@@ -890,6 +911,8 @@ fn Exports(comptime Factory: type) type {
                 c.half = bits & State.write_closed != 0;
                 c.producer = bits & State.producer != 0;
             }
+            restoring = conn;
+            defer restoring = 0;
             const event: Event = .{ .restore = .{ .version = version, .state = state } };
             if (!try c.calls.tell(c.protocol, .{ .handle = conn }, event)) return error.NoRestoreState;
         }
@@ -948,12 +971,36 @@ const host = if (is_guest) imports else testing.host;
 /// What all framers hold.
 const Framing = struct {
     held: Bytes = .empty, // received, not delivered
+    conn: i32 = 0, // on which held came,
+    tls: bool = false, // and whether startTLS had been called then
     paused: bool = false,
     busy: bool = false, // delivering
 
+    /// What is received and not delivered. What came in plain text ends with startTLS.
+    fn get(f: *const Framing) []const u8 {
+        return if (!f.tls and startedTLS(f.conn)) "" else f.held.items;
+    }
+
+    fn startedTLS(handle: i32) bool {
+        return if (conns.get(handle)) |c| c.tls else false;
+    }
+
+    /// For a restored state.
+    fn set(f: *Framing, bytes: []const u8) error{OutOfMemory}!void {
+        f.conn = restoring;
+        f.tls = false;
+        f.held.clearRetainingCapacity();
+        try f.held.appendSlice(allocator, bytes);
+    }
+
     /// All that there is to deliver.
-    fn begin(f: *Framing, data: []const u8) error{OutOfMemory}![]const u8 {
+    fn begin(f: *Framing, t: Transport, data: []const u8) error{OutOfMemory}![]const u8 {
         if (f.busy) @panic("a framer was called by what it delivers to");
+        f.conn = t.handle;
+        if (!f.tls and startedTLS(t.handle)) {
+            f.tls = true;
+            f.held.clearAndFree(allocator); // it came in plain text
+        }
         if (f.held.items.len == 0) {
             f.busy = true;
             return data;
@@ -981,8 +1028,8 @@ const Framing = struct {
     /// as an unsigned LEB128, and that. The other languages' SDKs write the same.
     fn save(f: *const Framing, flags: u8, to: *Bytes) error{OutOfMemory}!void {
         try to.append(allocator, flags | @as(u8, @intFromBool(f.paused)));
-        try appendLeb(to, f.held.items.len);
-        try to.appendSlice(allocator, f.held.items);
+        try appendLeb(to, f.get().len);
+        try to.appendSlice(allocator, f.get());
     }
 
     /// The inverse: flags, and what follows.
@@ -991,8 +1038,7 @@ const Framing = struct {
         const len, const rest = try takeLeb(state[1..]);
         if (len > rest.len) return error.BadState;
         f.paused = state[0] & 1 != 0;
-        f.held.clearRetainingCapacity();
-        try f.held.appendSlice(allocator, rest[0..@intCast(len)]);
+        try f.set(rest[0..@intCast(len)]);
         return .{ state[0], rest[@intCast(len)..] };
     }
 };
@@ -1050,7 +1096,7 @@ fn closeFor(t: Transport, fault: []const u8) Error!void {
 ///
 ///     lineReceived(t, line)        without the delimiter; may be empty
 ///     rawDataReceived(t, data)     for setRawMode
-///     lineLengthExceeded(t, held)  the first max_length + delimiter + 1 bytes of a line
+///     lineLengthExceeded(t, held)  the first max_length + delimiter bytes of a line
 ///                                  that is too long; what follows is read as a new
 ///                                  line. Without it the connection is closed
 ///
@@ -1072,15 +1118,16 @@ pub const LineReceiver = struct {
 
     /// Takes bytes apart into lines for p, the protocol.
     pub fn receive(l: *LineReceiver, p: anytype, t: Transport, data: []const u8) !void {
-        var rest = try l.framing.begin(data);
-        while (rest.len > 0 and !l.framing.paused and !t.disconnecting()) {
+        var rest = try l.framing.begin(t, data);
+        if (l.framing.held.items.len == 0) l.scanned = 0;
+        while (rest.len > 0 and !l.framing.paused and !t.stopped()) {
             if (!try l.step(p, t, &rest)) break;
             if (l.cleared) {
                 l.cleared = false;
                 rest = "";
             }
         }
-        try l.framing.end(if (t.disconnecting()) "" else rest);
+        try l.framing.end(if (t.stopped()) "" else rest);
     }
 
     fn step(l: *LineReceiver, p: anytype, t: Transport, rest: *[]const u8) !bool {
@@ -1093,7 +1140,8 @@ pub const LineReceiver = struct {
             l.back = 0;
             return true;
         }
-        // Whether a line is too long is decided on its first bytes, however they came.
+        // Whether a line is too long is decided on its first bytes, however they came:
+        // where no delimiter ends in them, it can only be.
         const longest = l.max_length + l.delimiter.len;
         const window = all[0..@min(all.len, longest)];
         const from = @min(l.scanned, window.len);
@@ -1103,11 +1151,11 @@ pub const LineReceiver = struct {
             try result(p.lineReceived(t, all[0 .. from + i]));
             return true;
         }
-        if (all.len > longest) {
+        if (all.len >= longest) {
             l.scanned = 0;
-            rest.* = all[longest + 1 ..];
+            rest.* = all[longest..];
             if (@hasDecl(P, "lineLengthExceeded")) {
-                try result(p.lineLengthExceeded(t, all[0 .. longest + 1]));
+                try result(p.lineLengthExceeded(t, all[0..longest]));
             } else try closeFor(t, "a line is too long");
             return true;
         }
@@ -1157,13 +1205,12 @@ pub const LineReceiver = struct {
 
     /// What is received and not delivered.
     pub fn held(l: *const LineReceiver) []const u8 {
-        return l.framing.held.items;
+        return l.framing.get();
     }
 
     /// For restoreState: the half line of the version before.
     pub fn setHeld(l: *LineReceiver, half: []const u8) error{OutOfMemory}!void {
-        l.framing.held.clearRetainingCapacity();
-        try l.framing.held.appendSlice(allocator, half);
+        try l.framing.set(half);
     }
 
     /// Appends the framer's part of a state.
@@ -1197,12 +1244,12 @@ pub const StringReceiver = struct {
 
     /// Takes bytes apart into strings for p, the protocol.
     pub fn receive(r: *StringReceiver, p: anytype, t: Transport, data: []const u8) !void {
-        var rest = try r.framing.begin(data);
-        while (!r.framing.paused and !t.disconnecting()) {
+        var rest = try r.framing.begin(t, data);
+        while (!r.framing.paused and !t.stopped()) {
             const more = if (r.prefix == .netstring) try r.netstring(p, t, &rest) else try r.intN(p, t, &rest);
             if (!more) break;
         }
-        try r.framing.end(if (t.disconnecting()) "" else rest);
+        try r.framing.end(if (t.stopped()) "" else rest);
     }
 
     /// Closes at the first byte that is wrong.
@@ -1296,13 +1343,15 @@ pub const StringReceiver = struct {
 
 /// Stands in for the server, so that a protocol is tested natively, with no WASM and no
 /// socket. Output is collected, the clock stands until advance, and a connection that
-/// was asked to close is lost when the callback has returned.
+/// was asked to close is lost when the callback has returned; TLS is up when the one that
+/// called startTLS has.
 pub const testing = struct {
     const Wire = struct {
         output: Bytes = .empty,
         state: i32 = 0,
         reason: i32 = 0,
         ended: bool = false,
+        shaking: bool = false,
     };
 
     // Of the page allocator: what a test forgets here is no leak of the plugin's.
@@ -1344,10 +1393,14 @@ pub const testing = struct {
                 exports.saved.clearAndFree(allocator);
             }
 
-            /// Loses the connections that are to close.
+            /// Completes handshakes, and loses the connections that are to close.
             fn settle() void {
                 var conn: i32 = 1;
                 while (wire(conn)) |w| : (conn += 1) {
+                    if (w.shaking and !w.ended and w.state & State.closing == 0) {
+                        w.shaking = false;
+                        exports.handshakeCompleted(conn);
+                    }
                     if (w.ended or w.state & (State.closing | State.producer) != State.closing) continue;
                     w.ended = true;
                     exports.connectionLost(conn, w.reason);
@@ -1432,6 +1485,7 @@ pub const testing = struct {
                     settle();
                 }
                 now = until;
+                settle();
             }
 
             /// Moves a connection's state to a new one: what a reload does. null: one of
@@ -1537,6 +1591,9 @@ pub const testing = struct {
         }
 
         pub fn startTLS(conn: i32) i32 {
+            const w = wire(conn) orelse return -1;
+            if (w.state & State.tls != 0) return -5;
+            w.shaking = true;
             return set(conn, State.tls, 0);
         }
 
