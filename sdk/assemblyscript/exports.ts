@@ -88,7 +88,9 @@ export function writeConnectionLost(conn: i32): void {
 }
 
 export function handshakeCompleted(conn: i32): void {
-  expect(conn).protocol.handshakeCompleted();
+  const t = expect(conn);
+  t.shaking = false;
+  t.protocol.handshakeCompleted();
   leave();
 }
 

@@ -189,6 +189,9 @@ export abstract class Protocol {
 
   /** Goes on with what a framer holds. The SDK calls it. */
   goOn(): void {}
+
+  /** Drops what a framer holds: it came in plain text. The SDK calls it. */
+  startedTLS(): void {}
 }
 
 /** Builds the protocols. */
@@ -249,6 +252,7 @@ export class Transport extends Entry {
   producer: bool = false;
   ended: bool = false;
   paused: bool = false; // a framer delivers nothing
+  shaking: bool = false; // from startTLS until handshakeCompleted
 
   /** Whether the connection is ending: nothing more is delivered then. */
   get disconnecting(): bool {
@@ -377,10 +381,20 @@ export class Transport extends Entry {
     return host.setTcpKeepAlive(this.handle, i32(on));
   }
 
-  /** Begins TLS as its server, behind what was written in plain text. */
+  /** Begins TLS as its server, behind what was written in plain text. What came in plain
+   *  text behind the command that asks for it is no part of the encrypted session (RFC
+   *  3207, section 4.2): a framer drops all that it holds, and takes in nothing until
+   *  handshakeCompleted. What the protocol itself has kept, or is just getting in a
+   *  dataReceived of its own, is its own to forget. Only 0 does so: the connection goes on
+   *  in plain text otherwise. */
   startTLS(): i32 {
     this.flushed();
-    return host.startTLS(this.handle);
+    const status = host.startTLS(this.handle);
+    if (status == 0) {
+      this.shaking = true;
+      this.protocol.startedTLS();
+    }
+    return status;
   }
 
   /** The remote endpoint, such as tcp://127.0.0.1:5000; "" where there is none. */
@@ -824,7 +838,7 @@ export abstract class Framer extends Protocol {
 
   /** Gives back the end of what take took. */
   protected _untake(n: i32): void {
-    if (n == 0) return;
+    if (n == 0 || this.transport.shaking) return;
     if (!this._busy || n < 0 || n > this._at) unreachable();
     this._at -= n;
     this._left += n;
@@ -832,6 +846,7 @@ export abstract class Framer extends Protocol {
 
   dataReceived(data: Uint8Array): void {
     if (this._busy) unreachable(); // a framer was called by what it delivers to
+    if (this.transport.shaking) return;
     const own = this._kept > 0;
     if (own) {
       this._hold(data.dataStart, data.byteLength);
@@ -900,6 +915,10 @@ export abstract class Framer extends Protocol {
   protected _clear(): void {
     this._left = this._scanned = 0;
     if (!this._busy) this._drop();
+  }
+
+  startedTLS(): void {
+    this._clear();
   }
 
   /** Saves the framer's part of a state: a byte of flags (1 paused, 2 raw), the length
@@ -995,8 +1014,8 @@ export abstract class LineReceiver extends Framer {
     return this.transport.writeRange(changetype<usize>(this._delimiter), this._delimiter.byteLength);
   }
 
-  // Whether a line is too long is decided on its first maxLength and delimiter and one
-  // bytes, however they came.
+  // Whether a line is too long is decided on its first maxLength and delimiter bytes,
+  // however they came: where no delimiter ends in them, it can only be.
   protected _step(): bool {
     const left = this._left;
     if (left == 0) return false;
@@ -1014,9 +1033,9 @@ export abstract class LineReceiver extends Framer {
       this.lineReceived(this._take(0, found, m));
       return true;
     }
-    if (left > most) {
+    if (left >= most) {
       this._scanned = 0;
-      this.lineLengthExceeded(this._take(0, most + 1, 0));
+      this.lineLengthExceeded(this._take(0, most, 0));
       return true;
     }
     this._scanned = max(0, window + 1 - m);

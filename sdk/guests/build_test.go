@@ -24,6 +24,7 @@ const (
 	lineReceiver = "linereceiver"
 	counter      = "counter"
 	everything   = "everything"
+	starttls     = "starttls" // for its test alone
 )
 
 // A language is an SDK and how its guests are built.
@@ -160,7 +161,7 @@ func guestsOfGo() []string {
 func buildGo(guest, out string) *exec.Cmd {
 	source := map[string]string{
 		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
-		counter: "../guests/testdata/counter", everything: "./testdata/everything",
+		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls", everything: "./testdata/everything",
 	}[guest]
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "GOFLAGS=", "GOEXPERIMENT=")

@@ -27,9 +27,15 @@ type server struct {
 
 func serve(t testing.TB, p config.Plugin) *server {
 	t.Helper()
+	return serveTLS(t, p, config.TLS{})
+}
+
+// serveTLS serves a guest that may call startTLS.
+func serveTLS(t testing.TB, p config.Plugin, tls config.TLS) *server {
+	t.Helper()
 	cfg := config.Config{
 		Plugins:   map[string]config.Plugin{"guest": p},
-		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "guest"}},
+		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "guest", TLS: tls}},
 	}
 	cfg.Reactor.Loops = 1
 	log := hclog.New(&hclog.LoggerOptions{Output: testLog{t}, Level: hclog.Warn})

@@ -59,6 +59,8 @@ function received(p: StringReceiver, s: Uint8Array): void {
     p.sendString(s);
   } else if (text == "close") {
     t.loseConnection();
+  } else if (text == "tls") {
+    t.startTLS();
   } else if (text.startsWith("call ")) {
     const status = connect(text.substring(5), 0, new Caller(t.handle));
     if (status < 0) t.writeText("[not called: " + digits(-status) + "]");
