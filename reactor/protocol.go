@@ -149,7 +149,9 @@ type Transport interface {
 	SetTCPKeepAlive(on bool) error
 
 	// StartTLS turns an accepted connection into a TLS one with its listener's
-	// certificate: ErrNotSupported without one, ErrBusy when TLS is on.
+	// certificate: ErrNotSupported without one, ErrBusy when TLS is on. What has
+	// come and is not delivered belongs to the handshake: the next DataReceived
+	// follows HandshakeCompleted, and is of the encrypted session.
 	StartTLS() error
 	// PeerCertificate is the DER of the peer's leaf certificate, or nil.
 	PeerCertificate() []byte

@@ -26,6 +26,10 @@
 // Connections do not move when the plugin is reloaded, since goroutines cannot:
 // they end on the old version.
 //
+// TLS that a server begins in the middle of a connection (STARTTLS) is the guest's
+// own, by crypto/tls on the net.Conn: what the server has read and buffered in
+// plain text it must throw away itself (RFC 3207, section 4.2).
+//
 // The other parts of the SDK stay with the callbacks: of package wirehost only
 // Reactor.Log, Logf, Config and ConfigJSON may be called from a goroutine.
 package wirenet
