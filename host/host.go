@@ -32,6 +32,7 @@ type Options struct {
 	Logger  hclog.Logger                // nil = none. Loops log with it: what it writes to must not block (package logqueue)
 	Builtin func(string) ([]byte, bool) // the module behind builtin:NAME
 	Sys     reactor.Sys                 // in place of the configured backend's, for tests
+	Place   func(loops int) int         // reactor.Config.Place, for tests
 	Wall    func() time.Time            // the guests' wall clock; nil = time.Now
 	Trace   []string                    // plugins that are traced from the start
 }
@@ -188,7 +189,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 func (h *Host) reactorConfig() reactor.Config {
 	c := h.cfg.Reactor
 	return reactor.Config{
-		Loops: c.Loops, Backend: c.Backend, Sys: h.o.Sys,
+		Loops: c.Loops, Backend: c.Backend, Sys: h.o.Sys, Place: h.o.Place,
 		CloseTimeout: c.CloseTimeout, WriteTimeout: c.WriteTimeout, ClosedTimeout: c.ClosedTimeout,
 		HighWater: int(c.WriteBuffer.High), LowWater: int(c.WriteBuffer.Low), MaxQueued: int(c.WriteBuffer.Max),
 		MaxConnections: c.MaxConnections, Logger: h.log.Named("reactor"),

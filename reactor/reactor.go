@@ -21,6 +21,11 @@ type Config struct {
 	Backend string // auto, epoll or portable; "" = auto
 	Sys     Sys    // where set, in place of Backend's
 
+	// Place says which of the loops gets the next accepted connection that its
+	// listener does not pin: 0 to loops-1; nil = the one with the fewest. The
+	// acceptor's goroutine calls it.
+	Place func(loops int) int
+
 	CloseTimeout  time.Duration // LoseConnection: how long a flush may make no progress; 0 = 30 s
 	WriteTimeout  time.Duration // the same without LoseConnection; 0 = 60 s
 	ClosedTimeout time.Duration // a peer's FIN behind unread bytes; 0 = 60 s
@@ -181,6 +186,9 @@ func (r *Reactor) all() []*Loop {
 func (r *Reactor) pick(pinned int) *Loop {
 	if pinned >= 0 {
 		return r.loops[pinned]
+	}
+	if r.cfg.Place != nil {
+		return r.loops[r.cfg.Place(len(r.loops))]
 	}
 	best := r.loops[0]
 	for _, l := range r.loops[1:] {

@@ -21,6 +21,8 @@ func TestTestCommand(t *testing.T) {
 	good := file("good.txt", "send \"abc\"\nexpect \"abc\"\n")
 	bad := file("bad.txt", "send \"abc\"\nexpect \"abd\"\n")
 	wrong := file("wrong.txt", "send abc\n")
+	both := file("both.txt", "amy: send \"?\"\namy: expect \"1\"\nbob: send \"?\"\nbob: expect \"2\"\n")
+	const all = "../../host/testdata/counts_all.wasm"
 	const echo = "../../plugins/echo/echo.wasm"
 	for _, c := range []struct {
 		args           []string
@@ -29,6 +31,9 @@ func TestTestCommand(t *testing.T) {
 	}{
 		{[]string{"test", echo, good}, 0, "ok " + good + ": 4 runs\n", ""},
 		{[]string{"test", echo, good, bad}, 1, "FAIL " + bad + ":2: whole: the streams part after 2 bytes\n  wanted \"abd\"\n  found  \"abc\"\n            ^\n", ""},
+		{[]string{"test", all, both}, 1, "FAIL " + both + ":4: whole, on two event loops: the streams part after 0 bytes\n", ""},
+		{[]string{"test", all, both}, 1, "serve and test the plugin with isolation shared\n", ""},
+		{[]string{"test", "--isolation", "shared", all, both}, 0, "ok " + both + ": 4 runs\n", ""},
 		{[]string{"test", "../../host/testdata/hostile/loop_forever.wasm", bad}, 1, "FAIL " + bad + ":2: whole: the connection ended: a reset\n", "cause=time"},
 		{[]string{"test", "../../host/testdata/hostile/loop_in_start_factory.wasm", bad}, 1, "", "over its time limit"},
 		{[]string{"test", echo, wrong}, 1, "", wrong + `:1:6: found "abc", wanted text in double quotes`},

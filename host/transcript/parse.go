@@ -1,7 +1,8 @@
 // Package transcript drives a guest with no socket: a transcript says what a
 // client sends and what it must get. Time is a clock that the transcript turns,
 // and each transcript runs with its bytes whole, split at every offset, and one
-// by one, since a protocol must not care how its stream is cut.
+// by one, since a protocol must not care how its stream is cut. One of several
+// connections also runs on two event loops, which get them in turn.
 //
 // A transcript is lines. Blank lines and those that begin with # say nothing.
 //
@@ -72,6 +73,19 @@ type Transcript struct {
 	File   string
 	Config json.RawMessage // nil where it says nothing
 	steps  []step
+}
+
+// connections is how many the client opens.
+func (t *Transcript) connections() int {
+	n := 0
+	open := map[string]bool{}
+	for _, s := range t.steps {
+		if s.verb != verbWait && (s.verb == verbConnect || !open[s.conn]) {
+			open[s.conn] = true
+			n++
+		}
+	}
+	return n
 }
 
 const commands = "connect, send, expect, close, reset, wait or config"

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"unicode/utf8"
 
@@ -17,10 +18,6 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor/reactortest"
 )
-
-// maxSplits is how many offsets a transcript is split at: of a longer one, as
-// many, spread evenly.
-const maxSplits = 1000
 
 // Failure says where a transcript and a guest part.
 type Failure struct {
@@ -46,26 +43,21 @@ type Plugin struct {
 	Before func()        // called before each run; nil = nothing
 }
 
-// Run runs a transcript whole, split at every offset, and byte by byte. runs is
-// how often. The error is a *Failure, or says why the guest can't be hosted.
+// Run runs a transcript whole, split at every offset, and byte by byte. One of
+// several connections runs once more, whole, with two event loops that get the
+// connections in turn: with isolation loop each has an instance of its own, so
+// that a guest notices which relies on one state for all. runs is how often. The
+// error is a *Failure, or says why the guest can't be hosted.
 func Run(ctx context.Context, p Plugin, t *Transcript) (runs int, err error) {
-	total := 0
-	for _, s := range t.steps {
-		if s.verb == verbSend {
-			total += len(s.data)
-		}
-	}
-	cuts := []cut{{"whole", func(int) bool { return false }}}
-	for _, at := range offsets(total) {
-		cuts = append(cuts, cut{fmt.Sprintf("split at %d", at), func(n int) bool { return n == at }})
-	}
-	if total > 1 {
-		cuts = append(cuts, cut{"byte by byte", func(int) bool { return true }})
+	cuts := t.cuts()
+	loops := 1
+	if cuts[len(cuts)-1].spread {
+		loops = 2
 	}
 	if t.Config != nil {
 		p.Config.Config = t.Config // which is JSON already
 	}
-	s, err := Open(ctx, p)
+	s, err := open(ctx, p, loops)
 	if err != nil {
 		return 0, err
 	}
@@ -89,29 +81,7 @@ func Run(ctx context.Context, p Plugin, t *Transcript) (runs int, err error) {
 func (s *Session) RunWhole(t *Transcript, between func() error) error {
 	s.between = between
 	defer func() { s.between = nil }()
-	return s.run(t, cut{"whole", func(int) bool { return false }})
-}
-
-func offsets(total int) []int {
-	var list []int
-	for at := 1; at < total; at++ {
-		list = append(list, at)
-	}
-	if len(list) <= maxSplits {
-		return list
-	}
-	spread := make([]int, maxSplits)
-	for n := range spread {
-		spread[n] = list[n*len(list)/maxSplits]
-	}
-	return slices.Compact(spread)
-}
-
-// cut says where what is sent is cut: before gets the number of bytes that have
-// been sent.
-type cut struct {
-	name   string
-	before func(sent int) bool
+	return s.run(t, cut{name: "whole", before: never})
 }
 
 // Session is a guest that transcripts run against, over sockets in memory. One
@@ -123,6 +93,10 @@ type Session struct {
 	cut   cut // of this run
 	sent  int
 	conns map[string]*conn
+
+	isolation string
+	spread    atomic.Bool   // of this run's cut
+	accepted  atomic.Uint32 // connections of this run
 
 	between func() error // before each step, where there is one
 }
@@ -143,14 +117,16 @@ const (
 	Address = "127.0.0.1:7000"
 )
 
-// Open starts a guest. It is to be closed.
-func Open(ctx context.Context, p Plugin) (*Session, error) {
-	s := &Session{sys: reactortest.NewSys(reactortest.Options{Buffer: 1 << 20})}
+// Open starts a guest on one event loop. It is to be closed.
+func Open(ctx context.Context, p Plugin) (*Session, error) { return open(ctx, p, 1) }
+
+func open(ctx context.Context, p Plugin, loops int) (*Session, error) {
+	s := &Session{sys: reactortest.NewSys(reactortest.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
 	s.h = host.New(config.Config{
 		Plugins:   map[string]config.Plugin{Name: p.Config},
 		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
-		Reactor:   config.Reactor{Loops: 1},
-	}, host.Options{Logger: p.Logger, Sys: s.sys})
+		Reactor:   config.Reactor{Loops: loops},
+	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place})
 	if err := s.h.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -184,6 +160,8 @@ func (s *Session) Sys() *reactortest.Sys { return s.sys }
 func (s *Session) run(t *Transcript, c cut) (err error) {
 	s.t = t
 	s.cut, s.sent, s.conns = c, 0, map[string]*conn{}
+	s.spread.Store(c.spread)
+	s.accepted.Store(0)
 	for n := 0; err == nil && n < len(s.t.steps); n++ {
 		if s.between != nil {
 			err = s.between()
@@ -203,6 +181,13 @@ func (s *Session) run(t *Transcript, c cut) (err error) {
 }
 
 func (s *Session) fail(line int, what, more string) error {
+	if s.cut.spread && (s.isolation == "" || s.isolation == "loop") {
+		if more != "" {
+			more += "\n"
+		}
+		more += "  with isolation loop each event loop has an instance, and so a factory, of its own;\n" +
+			"  where connections have to share a state, serve and test the plugin with isolation shared"
+	}
 	return &Failure{s.t.File, line, s.cut.name, what, more}
 }
 

@@ -26,9 +26,9 @@ func TestRun(t *testing.T) {
 		runs         int
 	}{
 		{"../testdata/echo.wasm", "send \"hello\"\nexpect \"hello\"\nclose\nexpect close", 6},
-		{"../testdata/echo.wasm", "bob: send \"b\"\namy: send \"a\"\nbob: expect \"b\"\namy: expect \"a\"\nbob: reset", 3},
+		{"../testdata/echo.wasm", "bob: send \"b\"\namy: send \"a\"\nbob: expect \"b\"\namy: expect \"a\"\nbob: reset", 4},
 		{"../testdata/echo.wasm", "connect\nexpect nothing", 1},
-		{"../testdata/hostile/unreachable.wasm", "send \"x\"\nexpect reset\nconnect\nsend \"x\"\nexpect reset", 3},
+		{"../testdata/hostile/unreachable.wasm", "send \"x\"\nexpect reset\nconnect\nsend \"x\"\nexpect reset", 4},
 		{lines, "config {\"delimiter\": \"\\n\"}\nsend \"one\\ntwo\\nthr\"\nexpect \"one\\ntwo\\n\"\nsend \"ee\\n\"\nexpect \"three\\n\"\nclose\nexpect close", 15},
 	} {
 		if runs, err := runText(t, c.module, c.text); err != nil || runs != c.runs {
@@ -66,5 +66,35 @@ func TestRunFails(t *testing.T) {
 		if _, err := runText(t, module, "connect"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %q", module, err, want)
 		}
+	}
+}
+
+// A guest that relies on one state for all connections is found out, unless it is
+// said to share one.
+func TestRunOnTwoLoops(t *testing.T) {
+	for name, text := range map[string]string{
+		"both open":         "amy: send \"?\"\namy: expect \"1\"\nbob: send \"?\"\nbob: expect \"2\"",
+		"one after another": "send \"?\"\nexpect \"1\"\nconnect\nsend \"?\"\nexpect \"2\"",
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr, err := Parse("t", text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := Plugin{Config: config.Plugin{Module: "../testdata/counts_all.wasm", Isolation: "shared"}}
+			if runs, err := Run(context.Background(), p, tr); err != nil || runs != 4 {
+				t.Errorf("shared: %d runs, %v, wanted 4", runs, err)
+			}
+			p.Config.Isolation = "loop"
+			_, err = Run(context.Background(), p, tr)
+			var f *Failure
+			if !errors.As(err, &f) || f.Cut != "whole, on two event loops" || !strings.Contains(f.More, "found  \"1\"") || !strings.Contains(f.More, "isolation shared") {
+				t.Errorf("loop: %v", err)
+			}
+			p.Config.Isolation = "connection" // has no state for all even on one loop
+			if _, err = Run(context.Background(), p, tr); !errors.As(err, &f) || f.Cut != "whole" || strings.Contains(f.More, "isolation") {
+				t.Errorf("connection: %v", err)
+			}
+		})
 	}
 }

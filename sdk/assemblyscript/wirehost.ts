@@ -194,7 +194,9 @@ export abstract class Protocol {
   startedTLS(): void {}
 }
 
-/** Builds the protocols. */
+/** Builds the protocols. There is one in each instance: by default one for each event
+ *  loop, so that what it remembers is shared by the connections of that loop. With
+ *  isolation shared in the plugin's configuration one serves all. */
 export abstract class Factory {
   /** A name for log lines. */
   logPrefix: string = "";

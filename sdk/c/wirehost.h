@@ -123,7 +123,10 @@ typedef struct wh_protocol {
 } wh_protocol;
 
 // The factory builds the protocols of connections. Each function may be NULL
-// but for build_protocol. The plugin defines the one there is: wirehost_factory.
+// but for build_protocol. The plugin defines the one there is: wirehost_factory. What
+// it remembers, in static variables, is that of one instance: by default one for each
+// event loop, so that only the connections of that loop share it; with isolation shared
+// in the plugin's configuration one serves all.
 typedef struct wh_factory {
 	const char *log_prefix; // name for log lines
 	int32_t state_version;  // number of the layout that save_state writes; 0 is 1

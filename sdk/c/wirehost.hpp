@@ -157,7 +157,7 @@ public:
 	virtual const wh_protocol *callbacks() const;
 };
 
-// Builds the protocols.
+// Builds the protocols: one for each instance, see wh_factory.
 class Factory : public Object {
 public:
 	static constexpr const char *logPrefix = nullptr; // name for log lines

@@ -93,7 +93,10 @@ type StateSaver interface {
 	RestoreState(version int32, state []byte) error
 }
 
-// Factory builds the protocols of accepted connections.
+// Factory builds the protocols of accepted connections. There is one in each
+// instance: by default one for each event loop, so that what it remembers is
+// shared by the connections of that loop. With isolation shared in the plugin's
+// configuration one serves all, with isolation connection each has its own.
 type Factory interface {
 	// BuildProtocol makes the Protocol of one connection, in a reload also that
 	// of a connection whose state is about to be restored. Only the getters of

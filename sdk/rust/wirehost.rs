@@ -169,7 +169,9 @@ pub trait Protocol {
     }
 }
 
-/// Builds the protocols.
+/// Builds the protocols. There is one in each instance: by default one for each event
+/// loop, so that what it remembers is shared by the connections of that loop. With
+/// isolation shared in the plugin's configuration one serves all.
 #[allow(unused_variables)]
 pub trait Factory {
     /// Of an accepted connection; only getters of `t` work. None refuses it.

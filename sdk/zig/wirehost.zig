@@ -35,7 +35,9 @@
 //!     restoreState(t, version, state)  in place of connectionMade; an error refuses
 //!     deinit()                         after all of them
 //!
-//! A factory is a struct, made as .{}, with
+//! A factory is a struct, made as .{} in each instance: by default one for each event
+//! loop, so that what it remembers is shared by the connections of that loop; with
+//! isolation shared in the plugin's configuration one serves all. It has
 //!
 //!     pub const Protocol               of accepted connections; made as .{}, or by
 //!     buildProtocol(t) ?Protocol       where null refuses
