@@ -37,7 +37,7 @@ static int start(void) {
 		if (!whole(m, (unsigned char)(i + 1)))
 			return wh_log(WH_ERROR, "one allocator's block is in another's"), -1;
 		m->ours ? wh_free(m->p) : free(m->p);
-		m->n = (size_t)(rand() % 20000), m->ours = rand() % 2 > 0;
+		m->n = (size_t)(rand() % (round < BLOCKS ? 64 : 20000)), m->ours = rand() % 2 > 0;
 		m->p = m->ours ? wh_alloc(m->n) : malloc(m->n);
 		if (m->ours && !whole(m, 0))
 			return wh_log(WH_ERROR, "wh_alloc gave other than zeroes"), -1;
