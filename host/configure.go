@@ -115,6 +115,7 @@ func (h *Host) reconfigureAlone(ctx context.Context, edit func(config.Config) (c
 	if h.reactor == nil || h.ended {
 		return Change{}, ErrNotRunning
 	}
+	defer h.leftovers.left()
 	ctx, cancel := h.untilStopping(ctx)
 	defer cancel()
 	h.forgetUnloaded()

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,11 @@ type Options struct {
 	Place   func(loops int) int         // reactor.Config.Place, for tests
 	Wall    func() time.Time            // the guests' wall clock; nil = time.Now
 	Trace   []string                    // plugins that are traced from the start
+	// SetMemoryLimit is called with what Go's memory limit is to be for the process
+	// to stay within the memory it may have, in bytes, from the start on and as that
+	// changes: debug.SetMemoryLimit, or nil where the program has a limit of its own.
+	// One goroutine.
+	SetMemoryLimit func(bytes int64)
 }
 
 // Host runs plugins behind listeners.
@@ -49,11 +55,12 @@ type Host struct {
 	stopOnce   sync.Once
 	background sync.WaitGroup // what runs until then
 
-	made        time.Time
-	cpu         func() time.Duration // the process's processor time; nil = unknown
-	memoryLimit uint64               // resident bytes; 0 = none
-	overloaded  atomic.Bool
-	shedded     atomic.Uint64
+	made       time.Time
+	cpu        func() time.Duration // the process's processor time; nil = unknown
+	leftovers  leftovers
+	giveBack   func() // gives what Go does not need back to the system
+	overloaded atomic.Bool
+	shedded    atomic.Uint64
 
 	unmetered bool // for benchmarks, to know what metering costs
 
@@ -89,7 +96,7 @@ func New(cfg config.Config, o Options) *Host {
 		o.Wall = time.Now
 	}
 	return &Host{o: o, log: o.Logger, cfg: withDefaults(cfg), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
-		made: time.Now(), cpu: meter.ProcessClock()}
+		made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
 }
 
 // withDefaults is a copy in which the zero values of plugins stand for the
@@ -153,10 +160,13 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
 	}
+	defer h.leftovers.load()()
+	h.watchUse()
 	h.engine = newEngine(ctx, h.cfg.Cache.Dir, h.log)
 	h.log.Info("starting", "engine", h.engine.name, "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
 	defer func() {
 		if err != nil {
+			h.stopBackground()
 			err = errors.Join(err, h.end(ctx, h.reactor.Close()))
 		}
 	}()
@@ -177,13 +187,21 @@ func (h *Host) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	h.memoryLimit = uint64(h.cfg.Reactor.MaxMemory)
-	if h.memoryLimit == 0 {
-		h.memoryLimit = availableMemory()
-	}
-	h.background.Go((&overload{h: h, measure: h.processUse}).run)
 	h.serve(began)
 	return nil
+}
+
+// watchUse looks at what the process uses, from now on: loading is what takes most.
+func (h *Host) watchUse() {
+	o := &overload{h: h, measure: h.processUse(uint64(h.cfg.Reactor.MaxMemory)), memory: newOwnMemory(h)}
+	o.check()
+	h.background.Go(o.run)
+}
+
+// stopBackground ends what runs beside the loops.
+func (h *Host) stopBackground() {
+	h.stopOnce.Do(func() { close(h.stopping) })
+	h.background.Wait()
 }
 
 func (h *Host) reactorConfig() reactor.Config {
@@ -227,6 +245,7 @@ func pluginNames(cfg config.Config) []string {
 // load reads, checks and compiles a plugin's module. Any goroutine.
 func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) {
 	began := time.Now()
+	defer p.host.leftovers.load()()
 	defer p.try(nil)
 	m, err := p.host.readModule(ctx, p.name, cfg)
 	if err != nil {
@@ -410,7 +429,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	if h.reactor == nil || h.ended {
 		return nil
 	}
-	h.background.Wait()
+	h.stopBackground()
 	for _, p := range h.snapshot() { // a change has no loops to lose, and no other begins
 		p.changing.Lock()
 		p.over = true

@@ -13,8 +13,8 @@ const (
 	overloadEvery = time.Second
 	overloadIdle  = 5 * time.Second // a connection is idle after so long without a byte
 	overloadPart  = 16              // one in so many of a loop's connections is closed a second
-	overloadStart = 0.95            // of a limit
-	overloadEnd   = 0.85
+	overloadLeft  = 0.05            // of a limit: with less left, or less than use.spare, it begins
+	overloadApart = 0.10            // of a limit: so far below where it begins it ends
 )
 
 // errOverload is why an idle connection was closed.
@@ -24,7 +24,11 @@ var errOverload = errors.New("the server is out of memory or descriptors, and th
 type use struct {
 	what        string
 	used, limit uint64
+	spare       uint64 // how much must be left of the limit, at least
 }
+
+// useOfMemory is what use calls the process's resident memory.
+const useOfMemory = "memory"
 
 func (u use) part() float64 {
 	if u.limit == 0 {
@@ -33,10 +37,30 @@ func (u use) part() float64 {
 	return float64(u.used) / float64(u.limit)
 }
 
-// overload watches what the process uses.
+// starts is the part of the limit from which on there is an overload, and ends the
+// one below which there is none any more.
+func (u use) starts() float64 {
+	if u.limit == 0 {
+		return 1
+	}
+	return 1 - max(overloadLeft, float64(u.spare)/float64(u.limit))
+}
+
+func (u use) ends() float64 { return u.starts() - overloadApart }
+
+// least is the part of the limit that makes an overload, or keeps one.
+func (u use) least(on bool) float64 {
+	if on {
+		return u.ends()
+	}
+	return u.starts()
+}
+
+// overload watches what the process uses. One goroutine.
 type overload struct {
 	h       *Host
 	measure func() []use
+	memory  *ownMemory // what can be given back; nil = nothing
 	on      bool
 }
 
@@ -56,17 +80,16 @@ func (o *overload) run() {
 
 // check goes over to what the present use asks for.
 func (o *overload) check() {
-	worst := use{}
-	for _, u := range o.measure() {
-		if u.part() > worst.part() {
-			worst = u
-		}
+	uses := o.measure()
+	if o.memory.tend(uses, o.on) {
+		uses = o.measure()
 	}
-	switch {
-	case !o.on && worst.part() >= overloadStart:
+	worst := worstOf(uses)
+	switch over := worst.part() >= worst.least(o.on); {
+	case !o.on && over:
 		o.on = true
 		o.h.log.Warn("overload: no connections are accepted, idle ones are closed", "what", worst.what, "used", worst.used, "limit", worst.limit)
-	case o.on && worst.part() < overloadEnd:
+	case o.on && !over:
 		o.on = false
 		o.h.log.Info("overload is over: connections are accepted", "what", worst.what, "used", worst.used, "limit", worst.limit)
 	}
@@ -75,6 +98,16 @@ func (o *overload) check() {
 	if o.on {
 		o.shed()
 	}
+}
+
+// worstOf is the use that is nearest to an overload, or farthest in it.
+func worstOf(uses []use) (worst use) {
+	for n, u := range uses {
+		if n == 0 || u.part()-u.starts() > worst.part()-worst.starts() {
+			worst = u
+		}
+	}
+	return worst
 }
 
 func (o *overload) shed() {

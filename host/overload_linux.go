@@ -8,16 +8,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processUse is the process's resident memory against what it may have, and its
-// sockets against its descriptor limit.
-func (h *Host) processUse() []use {
+// memorySpare is what must be left of the memory limit, in bytes: one connection
+// whose client does not read may take so much between two looks (the default of
+// write_buffer.max), of a small limit more than a twentieth.
+const memorySpare = 16 << 20
+
+// limitEvery is how many looks at the process's use share one at its limit: a
+// service manager may change it while the process runs.
+const limitEvery = 10
+
+// processUse looks at the process's resident memory against what it may have,
+// most bytes where that is not 0, and its sockets against its descriptor limit. One
+// goroutine.
+func (h *Host) processUse(most uint64) func() []use {
+	limit := most
+	looks := 0
+	return func() []use {
+		if most == 0 && looks%limitEvery == 0 {
+			limit = availableMemory()
+		}
+		looks++
+		return h.useOf(limit)
+	}
+}
+
+func (h *Host) useOf(memory uint64) []use {
 	var list []use
 	if rss := resident(); rss > 0 {
-		list = append(list, use{"memory", rss, h.memoryLimit})
+		list = append(list, use{useOfMemory, rss, memory, min(memorySpare, memory/3)})
 	}
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil {
-		list = append(list, use{"descriptors", uint64(h.reactor.Connections()), lim.Cur})
+		list = append(list, use{"descriptors", uint64(h.reactor.Connections()), lim.Cur, 0})
 	}
 	return list
 }
@@ -37,21 +59,17 @@ func resident() uint64 {
 }
 
 // availableMemory is what the process may use, in bytes: what its control group
-// allows, or what the machine has. 0 where neither can be read.
+// allows, or what the machine has; 0 where neither can be read. RLIMIT_AS is no
+// such limit: it counts addresses, of which an instance reserves many that it
+// never touches.
 func availableMemory() uint64 {
 	var info unix.Sysinfo_t
 	machine := uint64(0)
 	if err := unix.Sysinfo(&info); err == nil {
 		machine = uint64(info.Totalram) * uint64(info.Unit)
 	}
-	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		if n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 10, 64); err == nil && (machine == 0 || n < machine) {
-			return n
-		}
+	if group := groupLimit(os.DirFS("/")); group > 0 && (machine == 0 || group < machine) {
+		return group
 	}
 	return machine
 }

@@ -11,7 +11,7 @@ import (
 func TestOverload(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
 	used := uint64(0)
-	o := &overload{h: s.Host, measure: func() []use { return []use{{"memory", used, 100}, {"descriptors", 10, 0}} }}
+	o := &overload{h: s.Host, measure: func() []use { return []use{{"memory", used, 100, 0}, {"descriptors", 10, 0, 0}} }}
 	for _, c := range []struct {
 		used uint64
 		on   bool
@@ -34,7 +34,7 @@ func TestOverload(t *testing.T) {
 
 func TestProcessUse(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
-	for _, u := range s.processUse() {
+	for _, u := range s.processUse(0)() {
 		if u.limit == 0 || u.part() > 1 {
 			t.Errorf("%s: %d of %d", u.what, u.used, u.limit)
 		}

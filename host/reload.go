@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -134,6 +135,7 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 	ctx, cancel := p.host.untilStopping(ctx)
 	defer cancel()
 	defer p.try(nil)
+	defer p.host.leftovers.left()
 	r, err := plan(ctx)
 	if err != nil {
 		p.failed(err)
@@ -173,6 +175,8 @@ func (p *plugin) failed(err error) {
 // is held until the replacement is committed or abandoned.
 func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*replacement, error) {
 	old := p.current()
+	loaded := sync.OnceFunc(p.host.leftovers.load())
+	defer loaded()
 	m, err := p.host.readModule(ctx, p.name, cfg)
 	if err != nil {
 		return nil, err
@@ -181,6 +185,7 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*repl
 		return p.unchanged(), nil
 	}
 	v, err := newVersion(ctx, p, m, cfg)
+	loaded()
 	if err != nil {
 		return nil, err
 	}

@@ -173,6 +173,7 @@ func (p *plugin) free(v *version) {
 			p.log.Warn("freeing a version", "version", v.name, "err", err)
 			return
 		}
+		p.host.leftovers.left()
 		p.log.Info("version is retired", "version", v.name)
 	})
 }

@@ -64,7 +64,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	}
 	a.tellWith(cfg.Log)
 	s := &server{app: a, log: a.logger(cfg.Log), cfg: cfg, signals: signals}
-	s.host = host.New(cfg, host.Options{Logger: s.log, Builtin: plugins.Builtin, Trace: trace})
+	s.host = host.New(cfg, host.Options{Logger: s.log, Builtin: plugins.Builtin, Trace: trace, SetMemoryLimit: a.memoryLimit()})
 	if s.ops, err = a.operate(s.host, s.log, cfg.Admin.Listen); err != nil {
 		logFaults(s.log, "could not start", err)
 		return errSaid
