@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero/api"
@@ -23,43 +25,79 @@ func clean(b []byte) string {
 	}, s)
 }
 
-// logBudget bounds what one plugin logs: bytes a second, and what is cut is
-// counted and said. Any goroutine.
+// cut is what was cut from a log.
+type cut struct{ lines, bytes int }
+
+// logBudget bounds what one plugin logs: bytes a second, each line with all that
+// stands in it. What is cut is counted and said. Any goroutine.
 type logBudget struct {
 	mu    sync.Mutex
 	rate  int // bytes a second; 0 = no bound
-	left  int
+	left  int // below 0: the last line took of the next second
 	since time.Duration
-	lines int // cut since the last line that went out
-	bytes int
+	begun bool
+	cut   cut    // since the last line that went out
 	total uint64 // bytes cut, ever
 }
 
-// take asks for n bytes. cutLines and cutBytes are what was cut before.
-func (b *logBudget) take(now time.Duration, n int) (ok bool, cutLines, cutBytes int) {
+// take asks for a line of n bytes. before is what was cut before it. What the line
+// takes beyond that is to be paid.
+func (b *logBudget) take(now time.Duration, n int) (ok bool, before cut) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.rate <= 0 {
-		return true, 0, 0
+		return true, cut{}
 	}
-	if now-b.since >= time.Second || b.since == 0 {
-		b.since, b.left = now, b.rate
+	switch seconds := (now - b.since) / time.Second; {
+	case !b.begun:
+		b.begun, b.since, b.left = true, now, b.rate
+	case seconds > 0:
+		b.since = now
+		b.left = min(b.rate, b.left+int(min(seconds, 1<<20))*b.rate)
 	}
-	if n > b.left {
-		b.left = 0 // nothing more in this second, so that lines keep their order
-		b.lines++
-		b.bytes += n
-		b.total += uint64(n)
-		return false, 0, 0
+	if b.left <= 0 {
+		b.skip(1, n)
+		return false, cut{}
 	}
 	b.left -= n
-	cutLines, cutBytes = b.lines, b.bytes
-	b.lines, b.bytes = 0, 0
-	return true, cutLines, cutBytes
+	before, b.cut = b.cut, cut{}
+	return true, before
 }
 
-// cut is how many bytes were cut, ever.
-func (b *logBudget) cut() uint64 {
+// skip counts lines that are not logged. b.mu is held.
+func (b *logBudget) skip(lines, bytes int) {
+	b.cut.lines += lines
+	b.cut.bytes += bytes
+	b.total += uint64(bytes)
+}
+
+// cutOff counts lines that follow one that was cut.
+func (b *logBudget) cutOff(lines, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.skip(lines, bytes)
+}
+
+// pay takes n bytes more for the line that went out.
+func (b *logBudget) pay(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left -= n
+}
+
+// untold is what was cut in a second that is over, and no line has told of since; at
+// the end, all of that.
+func (b *logBudget) untold(now time.Duration, end bool) (before cut) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if end || now-b.since >= time.Second {
+		before, b.cut = b.cut, cut{}
+	}
+	return before
+}
+
+// cutBytes is how many bytes were cut, ever.
+func (b *logBudget) cutBytes() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total
@@ -84,26 +122,57 @@ func logEmit(i *instance, stack []uint64) {
 		return
 	}
 	stack[0] = api.EncodeI32(0)
-	i.say(hclogLevels[level], "", text)
+	if i.say(hclogLevels[level], "", text) {
+		i.guard.Check()
+	}
 }
 
-// say logs a guest's text. It goes into a field, never into the line itself.
-func (i *instance) say(level hclog.Level, stream string, text []byte) {
+// lineOverhead is what stands in a line beside its names and its text, as JSON with
+// every field: time, level, message, keys.
+const lineOverhead = 160
+
+// overhead is what a line costs before its text, in bytes.
+func (i *instance) overhead() int {
+	return lineOverhead + len(i.ver.plugin.name) + len(i.ver.name) + len(i.prefix)
+}
+
+// logged is how many bytes text takes at most in a line, as hclog writes it: quoted,
+// in lines of its own, or as JSON.
+func logged(text string) int {
+	n := 0
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\' || r == '\t':
+			n += 2
+		case r == '\n' || r == '<' || r == '>' || r == '&':
+			n += 6
+		case r < 0x7f:
+			n++
+		case unicode.IsPrint(r):
+			n += utf8.RuneLen(r)
+		default:
+			n += 10
+		}
+	}
+	return n
+}
+
+// say logs a guest's text, and tells whether it did. It goes into a field, never
+// into the line itself.
+func (i *instance) say(level hclog.Level, stream string, text []byte) bool {
 	p := i.ver.plugin
 	if level < p.log.GetLevel() {
-		return
+		return false
 	}
 	full := len(text)
 	if full > abi.MaxLogMessage {
 		text = text[:abi.MaxLogMessage]
 	}
-	ok, cutLines, cutBytes := p.budget.take(p.host.now(), len(text))
+	ok, before := p.budget.take(p.host.now(), i.overhead()+len(text))
 	if !ok {
-		return
+		return false
 	}
-	if cutLines > 0 {
-		p.log.Warn("guest log lines were cut: over limits.log_bytes", "lines", cutLines, "bytes", cutBytes)
-	}
+	p.tellCut(before)
 	args := make([]any, 0, 10)
 	args = append(args, "version", i.ver.name)
 	if i.prefix != "" {
@@ -115,7 +184,17 @@ func (i *instance) say(level hclog.Level, stream string, text []byte) {
 	if full > len(text) {
 		args = append(args, "bytes", full)
 	}
-	p.log.Log(level, "guest", append(args, "text", clean(text))...)
+	field := clean(text)
+	p.budget.pay(logged(field) - len(text))
+	p.log.Log(level, "guest", append(args, "text", field)...)
+	return true
+}
+
+// tellCut says what was cut.
+func (p *plugin) tellCut(c cut) {
+	if c.lines > 0 {
+		p.log.Warn("guest log lines were cut: over limits.log_bytes", "lines", c.lines, "bytes", c.bytes)
+	}
 }
 
 // lineLog turns what a guest writes to stdout or stderr into log lines.
@@ -131,6 +210,8 @@ func (l *lineLog) level() hclog.Level {
 	return hclog.Info
 }
 
+// write logs the lines that p ends. Where one is cut, so are those behind it, at
+// once: they cost no time each.
 func (l *lineLog) write(i *instance, p []byte) {
 	for {
 		n := bytes.IndexByte(p, '\n')
@@ -140,13 +221,30 @@ func (l *lineLog) write(i *instance, p []byte) {
 		line := p[:n]
 		if len(l.buf) > 0 {
 			line = append(l.buf, line...)
+			l.buf = l.buf[:0]
 		}
-		i.say(l.level(), l.stream, bytes.TrimSuffix(line, []byte("\r")))
-		l.buf, p = l.buf[:0], p[n+1:]
+		p = p[n+1:]
+		if !i.say(l.level(), l.stream, bytes.TrimSuffix(line, []byte("\r"))) {
+			p = l.skip(i, p)
+			break
+		}
+		i.guard.Check()
 	}
 	// What is past the limit of a line is cut from it anyway.
 	room := max(0, abi.MaxLogMessage+1-len(l.buf))
 	l.buf = append(l.buf, p[:min(len(p), room)]...)
+}
+
+// skip counts the lines of p as cut, and returns what is behind them.
+func (l *lineLog) skip(i *instance, p []byte) []byte {
+	if lines := bytes.Count(p, []byte("\n")); lines > 0 {
+		size := bytes.LastIndexByte(p, '\n') + 1
+		if l.level() >= i.ver.plugin.log.GetLevel() {
+			i.ver.plugin.budget.cutOff(lines, size+lines*i.overhead())
+		}
+		p = p[size:]
+	}
+	return p
 }
 
 // end logs a last line that has no end.

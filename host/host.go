@@ -187,6 +187,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	h.background.Go(h.tellCuts)
 	h.serve(began)
 	return nil
 }
@@ -450,6 +451,7 @@ func (h *Host) end(ctx context.Context, err error) error {
 	errs := []error{err}
 	for _, p := range plugins {
 		errs = append(errs, p.end(ctx))
+		p.tellUntold(true)
 	}
 	return errors.Join(append(errs, h.engine.close(ctx))...)
 }

@@ -138,7 +138,7 @@ func (p *plugin) info() (PluginInfo, error) {
 	}
 	info := PluginInfo{
 		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
-		Instances: int(p.instances.Load()), Growths: p.growthsRefused.Load(), Timers: p.timerHandles.count(), Cut: p.budget.cut(), Trace: p.traceText(),
+		Instances: int(p.instances.Load()), Growths: p.growthsRefused.Load(), Timers: p.timerHandles.count(), Cut: p.budget.cutBytes(), Trace: p.traceText(),
 	}
 	if p.failure != nil {
 		info.Failure, info.FailedAt = clean([]byte(p.failure.Error())), &p.failedAt
@@ -194,11 +194,7 @@ func (s *slot) memory() (n uint64) {
 // turn of each loop.
 func (h *Host) Connections() ([]ConnInfo, error) {
 	var list []ConnInfo
-	plugins := h.snapshot()
-	h.mu.Lock()
-	plugins = append(plugins, h.unloaded...)
-	h.mu.Unlock()
-	for _, p := range plugins {
+	for _, p := range h.all() {
 		p.mu.Lock()
 		var slots []*slot
 		for _, v := range p.listed() {

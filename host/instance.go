@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
@@ -248,7 +249,7 @@ func (i *instance) callback(e export, f api.Function, handle int32, slots int) b
 
 // fault makes the error of a start that failed for another reason than a trap.
 func (i *instance) fault(e export, cause Cause, err error) *TrapError {
-	return &TrapError{Plugin: i.ver.plugin.name, Version: i.ver.name, Export: e.String(), Cause: cause, Err: err}
+	return &TrapError{Plugin: i.ver.plugin.name, Version: i.ver.name, Export: e.String(), Cause: cause, Err: cutError(err)}
 }
 
 // trapped discards the instance: its connections are aborted, and no callback
@@ -331,7 +332,7 @@ func (i *instance) close() {
 		return
 	}
 	if err := i.mod.Close(context.Background()); err != nil {
-		i.ver.plugin.log.Warn("closing an instance", "version", i.ver.name, "err", err)
+		i.ver.plugin.note(hclog.Warn, closeNote, "version", i.ver.name, "err", err)
 	}
 }
 

@@ -18,6 +18,7 @@ type plugin struct {
 	name   string
 	log    hclog.Logger
 	budget logBudget
+	notes  notes
 
 	connHandles, timerHandles handles
 
@@ -86,28 +87,28 @@ func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	return c, nil
 }
 
-// trapped counts and logs a trap. What it says of the guest's functions is the
-// guest's text, and counts as such.
+// trapped counts and logs a trap: always its first line, at the rate of notes, and
+// the stack as far as the plugin's log has room. What it says of the guest's
+// functions is the guest's text.
 func (p *plugin) trapped(t *TrapError) {
 	p.traps.add(t.Cause)
 	if k := p.canary.Load(); k != nil {
 		k.trapped(t)
 	}
-	text := clean([]byte(firstLine(t.Err)))
-	stack := clean([]byte(t.Stack()))
-	ok, lines, bytes := p.budget.take(p.host.now(), len(text)+len(stack))
+	now := p.host.now()
+	ok, before := p.notes.take(now, trapNote)
 	if !ok {
 		return
 	}
-	if lines > 0 {
-		p.log.Warn("guest log lines were cut: over limits.log_bytes", "lines", lines, "bytes", bytes)
-	}
-	args := []any{"version", t.Version, "export", t.Export, "cause", string(t.Cause), "err", text}
+	args := []any{"version", t.Version, "export", t.Export, "cause", string(t.Cause), "err", clean([]byte(firstLine(t.Err)))}
 	if t.Conn != 0 {
 		args = append(args, "conn", t.Conn)
 	}
-	if stack != "" {
-		args = append(args, "stack", stack)
+	if stack := clean([]byte(t.Stack())); stack != "" {
+		if ok, cut := p.budget.take(now, lineOverhead+logged(stack)); ok {
+			p.tellCut(cut)
+			args = append(args, "stack", stack)
+		}
 	}
-	p.log.Error("guest trapped; its instance is discarded", args...)
+	p.log.Error(trapNote, append(args, before...)...)
 }

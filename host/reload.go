@@ -479,7 +479,7 @@ func (r *replacement) batch(n int) []*instance {
 	for range n {
 		i, err := r.new.newInstance()
 		if err != nil {
-			r.p.log.Warn("no instance for a connection to move to", "version", r.new.name, "err", err)
+			r.p.note(hclog.Warn, moveNote, "version", r.new.name, "err", err)
 			break
 		}
 		fresh = append(fresh, i)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -79,7 +80,7 @@ func (s *slot) started() {
 	if s.err != nil {
 		s.err = nil
 		s.ver.plugin.failing.Add(-1)
-		s.ver.plugin.log.Info("plugin started again", "version", s.ver.name, "loop", s.loop.Index())
+		s.ver.plugin.note(hclog.Info, againNote, "version", s.ver.name, "loop", s.loop.Index())
 		s.ver.plugin.host.announce()
 	}
 }
@@ -98,7 +99,7 @@ func (s *slot) failed(err error) {
 		s.ver.plugin.failing.Add(1)
 	}
 	s.err, s.until = err, now+wait
-	s.ver.plugin.log.Error("plugin does not start", "version", s.ver.name, "loop", s.loop.Index(), "again in", wait.String(), "err", clean([]byte(firstLine(err))))
+	s.ver.plugin.note(hclog.Error, startNote, "version", s.ver.name, "loop", s.loop.Index(), "again in", wait.String(), "err", clean([]byte(firstLine(err))))
 	if s.retry != nil {
 		s.retry.Cancel()
 	}

@@ -41,7 +41,7 @@ type TrapError struct {
 	Export  string // the callback
 	Conn    int32  // 0 where it is about none
 	Cause   Cause
-	Err     error // the runtime's, with the guest's stack by function name
+	Err     error // the runtime's, with the guest's stack by function name, both cut
 }
 
 func (e *TrapError) Error() string {
@@ -68,11 +68,62 @@ func (e *TrapError) Stack() string {
 	if e.Err == nil {
 		return ""
 	}
-	_, stack, ok := strings.Cut(e.Err.Error(), "wasm stack trace:\n\t")
+	_, stack, ok := strings.Cut(e.Err.Error(), stackHeading)
 	if !ok {
 		return ""
 	}
 	return strings.ReplaceAll(strings.TrimSpace(stack), "\n\t", "\n")
+}
+
+// What is kept of a trap's text. The names in it, and how long they are, are the
+// guest's.
+const (
+	stackHeading = "wasm stack trace:\n\t" // wazero's, before the frames
+	maxTrapLine  = 512                     // bytes of the first line
+	maxFrames    = 32
+	maxFrame     = 256 // bytes of one of them
+)
+
+// guestError is a runtime's error with its text cut. What it was about is found in
+// it as in the original.
+type guestError struct {
+	text string
+	err  error // the part of the original that has no stack in its text
+}
+
+func (e *guestError) Error() string { return e.text }
+func (e *guestError) Unwrap() error { return e.err }
+
+// cutError cuts the text of what a call into a guest has returned: an error is kept
+// for as long as its connections are, and shown.
+func cutError(err error) error {
+	text := err.Error()
+	if len(text) <= maxTrapLine {
+		return err
+	}
+	line, rest, _ := strings.Cut(text, "\n")
+	var b strings.Builder
+	b.WriteString(shortened(line, maxTrapLine))
+	if _, stack, ok := strings.Cut(rest, stackHeading); ok {
+		b.WriteString("\n" + strings.TrimSuffix(stackHeading, "\n\t"))
+		for n := 0; ok && n < maxFrames; n++ {
+			var frame string
+			frame, stack, ok = strings.Cut(stack, "\n\t")
+			b.WriteString("\n\t" + shortened(frame, maxFrame))
+		}
+	}
+	for inner := errors.Unwrap(err); inner != nil && len(err.Error()) > maxTrapLine; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return &guestError{b.String(), err}
+}
+
+// shortened is text of at most so many bytes, and a mark where it was more.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "…"
 }
 
 // trapCounts counts traps by cause. Any goroutine.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
@@ -107,7 +108,7 @@ func (v *version) compileWith(ctx context.Context, cache wazero.CompilationCache
 // growthRefused is told of each growth of a linear memory past its limit.
 func (v *version) growthRefused(wanted uint64) {
 	v.plugin.growthsRefused.Add(1)
-	v.plugin.log.Warn("linear memory may not grow: over limits.memory", "version", v.name, "bytes", wanted, "limit", int64(v.cfg.Limits.Memory))
+	v.plugin.note(hclog.Warn, growthNote, "version", v.name, "bytes", wanted, "limit", int64(v.cfg.Limits.Memory))
 }
 
 // runsOn are the loops that a version has slots on.

@@ -1,0 +1,122 @@
+package host
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Lines of the host's own that a guest can cause as often as it likes.
+const (
+	trapNote   = "guest trapped; its instance is discarded"
+	growthNote = "linear memory may not grow: over limits.memory"
+	startNote  = "plugin does not start"
+	againNote  = "plugin started again"
+	moveNote   = "no instance for a connection to move to"
+	closeNote  = "closing an instance"
+)
+
+// notesPerSecond is how many lines of one kind a plugin causes in a second.
+const notesPerSecond = 10
+
+// notes bound the lines about a plugin that its guest, or its clients, can cause.
+// Those past notesPerSecond of a kind are counted, and the count is told with the
+// next one, or by itself. Any goroutine.
+type notes struct {
+	mu    sync.Mutex
+	kinds map[string]*note // by message
+}
+
+type note struct {
+	since time.Duration
+	left  int
+	cut   int
+}
+
+// take asks for a line. before are its fields about those that were cut before it.
+func (n *notes) take(now time.Duration, message string) (ok bool, before []any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k := n.kinds[message]
+	if k == nil {
+		if n.kinds == nil {
+			n.kinds = map[string]*note{}
+		}
+		k = &note{since: now, left: notesPerSecond}
+		n.kinds[message] = k
+	}
+	if now-k.since >= time.Second {
+		k.since, k.left = now, notesPerSecond
+	}
+	if k.left == 0 {
+		k.cut++
+		return false, nil
+	}
+	k.left--
+	if k.cut > 0 {
+		before = []any{"cut before", k.cut}
+		k.cut = 0
+	}
+	return true, before
+}
+
+// untold is how many lines were cut, by message, in a second that is over; at the
+// end, all.
+func (n *notes) untold(now time.Duration, end bool) map[string]int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list map[string]int
+	for message, k := range n.kinds {
+		if k.cut > 0 && (end || now-k.since >= time.Second) {
+			if list == nil {
+				list = map[string]int{}
+			}
+			list[message] = k.cut
+			k.cut = 0
+		}
+	}
+	return list
+}
+
+// note logs a line that a guest can cause.
+func (p *plugin) note(level hclog.Level, message string, args ...any) {
+	if ok, before := p.notes.take(p.host.now(), message); ok {
+		p.log.Log(level, message, append(args, before...)...)
+	}
+}
+
+// tellUntold says what was cut from the log where no line that went out has said it.
+func (p *plugin) tellUntold(end bool) {
+	now := p.host.now()
+	p.tellCut(p.budget.untold(now, end))
+	for message, lines := range p.notes.untold(now, end) {
+		p.log.Warn("lines of a kind were cut: too many a second", "kind", message, "lines", lines)
+	}
+}
+
+// tellCuts has each plugin say what was cut from its log, each second, until the
+// host stops.
+func (h *Host) tellCuts() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, p := range h.all() {
+				p.tellUntold(false)
+			}
+		case <-h.stopping:
+			return
+		}
+	}
+}
+
+// all are the plugins that are loaded, and those that were unloaded and have
+// connections left.
+func (h *Host) all() []*plugin {
+	plugins := h.snapshot()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append(plugins, h.unloaded...)
+}
