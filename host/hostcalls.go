@@ -116,6 +116,9 @@ func (i *instance) view(call string, ptr, size uint32) []byte {
 // give copies b into the guest's buffer where it fits, and returns its length.
 func (i *instance) give(call string, ptr, size uint32, b []byte) uint64 {
 	to := i.view(call, ptr, size)
+	if len(b) > longRange {
+		i.guard.Check()
+	}
 	if len(b) <= len(to) {
 		copy(to, b)
 	}
@@ -157,13 +160,20 @@ func (i *instance) writable(stack []uint64) *guestConn {
 	return nil
 }
 
-// longWrite is the size, in bytes, from which a write looks at the clock: the
-// time that it takes is the callback's.
-const longWrite = 64 << 10
+// Looks at the clock. A guest pays the same fuel for every host call, so one whose
+// work grows with the guest's numbers looks at the clock: that it has not slept
+// through the callback's time is the meter's only hold on it.
+const (
+	// longRange is the size, in bytes, from which a write or a getter looks: below it
+	// a look would cost more than what it watches.
+	longRange = 4 << 10
+	// writePart is how much is written between two looks: 0.3 ms of a TLS connection.
+	writePart = 256 << 10
+)
 
 func transportWrite(i *instance, stack []uint64) {
 	p := i.view("transport.write", uint32(stack[1]), uint32(stack[2]))
-	if len(p) > longWrite {
+	if len(p) > longRange {
 		i.guard.Check()
 	}
 	c := i.writable(stack)
@@ -171,10 +181,48 @@ func transportWrite(i *instance, stack []uint64) {
 	case c == nil:
 	case i.phase == phaseRestore:
 		i.hold(c, stack, p)
+	case len(p) > writePart:
+		queued, err := i.writeParts(c, p)
+		wrote(stack, queued, err)
 	default:
 		queued, err := c.t.Write(p)
 		wrote(stack, queued, err)
 	}
+}
+
+// writeParts is a write in parts, with looks at the clock in between.
+func (i *instance) writeParts(c *guestConn, p []byte) (queued int, err error) {
+	for len(p) > writePart {
+		if queued, err = c.t.Write(p[:writePart]); err != nil {
+			return queued, err
+		}
+		p = p[writePart:]
+		i.guard.Check()
+	}
+	return c.t.Write(p)
+}
+
+// writeSequence is a writeSequence, likewise.
+func (i *instance) writeSequence(c *guestConn) (queued int, err error) {
+	first, size := 0, 0
+	for n, p := range i.pieces {
+		if size += len(p); size <= writePart {
+			continue
+		}
+		if queued, err = c.t.WriteSequence(i.pieces[first:n]); err != nil {
+			return queued, err
+		}
+		i.guard.Check()
+		first, size = n, len(p)
+		if size > writePart {
+			if queued, err = i.writeParts(c, p); err != nil {
+				return queued, err
+			}
+			i.guard.Check()
+			first, size = n+1, 0
+		}
+	}
+	return c.t.WriteSequence(i.pieces[first:])
 }
 
 func wrote(stack []uint64, queued int, err error) {
@@ -204,7 +252,7 @@ func transportWriteSequence(i *instance, stack []uint64) {
 	case i.phase == phaseRestore:
 		i.hold(c, stack, i.pieces...)
 	default:
-		queued, err := c.t.WriteSequence(i.pieces)
+		queued, err := i.writeSequence(c)
 		wrote(stack, queued, err)
 	}
 	clear(i.pieces)
@@ -222,10 +270,7 @@ func (i *instance) hold(c *guestConn, stack []uint64, pieces ...[]byte) {
 		fail(stack, abi.StatusOK) // it would be dropped
 		return
 	}
-	held := 0
-	for _, p := range c.held {
-		held += len(p)
-	}
+	held := len(c.held)
 	for _, p := range pieces {
 		held += len(p)
 	}
@@ -233,8 +278,8 @@ func (i *instance) hold(c *guestConn, stack []uint64, pieces ...[]byte) {
 		fail(stack, abi.E2BIG)
 		return
 	}
-	for _, p := range pieces {
-		c.held = append(c.held, slices.Clone(p))
+	for _, p := range pieces { // into one piece: each by itself would cost memory, and an empty one too
+		c.held = append(c.held, p...)
 	}
 	stack[0] = api.EncodeI32(int32(held + c.t.Stats().Queued))
 }

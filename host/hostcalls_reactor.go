@@ -68,6 +68,7 @@ func reactorSeconds(i *instance, stack []uint64) {
 
 func reactorConnect(i *instance, stack []uint64) {
 	text := i.view("reactor.connect", uint32(stack[0]), uint32(stack[1]))
+	i.guard.Check()
 	timeout, ok := duration(stack[2])
 	limit := i.ver.cfg.Limits.ConnectionsOut
 	switch {

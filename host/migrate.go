@@ -177,11 +177,10 @@ func commitMove(old, fresh *instance, to *slot) {
 	clear(old.timers)
 	fresh.commit(to)
 	for _, c := range fresh.conns {
-		held := c.held
-		c.held = nil
-		for _, p := range held {
+		if len(c.held) > 0 {
 			// Over the hard cap the connection ends, and its guest is told.
-			_, _ = c.t.Write(p)
+			_, _ = c.t.Write(c.held)
+			c.held = nil
 		}
 	}
 	old.retire()

@@ -19,7 +19,7 @@ type guestConn struct {
 	stage  stage
 	reason reactor.Reason
 	err    error
-	held   [][]byte // written in restoreState, and not yet released
+	held   []byte // written in restoreState, and not yet released
 
 	producing bool // a producer was registered and not unregistered
 	gone      bool // stopProducing was told, and is not told again

@@ -137,6 +137,7 @@ func wasiWrite(i *instance, stack []uint64) {
 	const call = "fd_write"
 	l := i.stream(stack[0])
 	n := uint32(stack[2])
+	i.guard.Check()
 	written := i.view(call, uint32(stack[3]), 4)
 	if l == nil {
 		stack[0] = wasiBADF
@@ -162,6 +163,7 @@ func wasiRandom(i *instance, stack []uint64) {
 		stack[0] = wasiINVAL
 		return
 	}
+	i.guard.Check()
 	rand.Read(i.view("random_get", uint32(stack[0]), uint32(stack[1]))) // never fails
 	stack[0] = wasiSuccess
 }
@@ -185,6 +187,7 @@ func wasiPoll(i *instance, stack []uint64) {
 		stack[0] = wasiINVAL
 		return
 	}
+	i.guard.Check()
 	in := i.view(call, uint32(stack[0]), n*subscription)
 	out := i.view(call, uint32(stack[1]), n*event)
 	count := i.view(call, uint32(stack[3]), 4)
