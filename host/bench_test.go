@@ -20,6 +20,13 @@ type sink struct {
 
 func (s *sink) Write(p []byte) (int, error) { s.bytes += len(p); return 0, nil }
 func (s *sink) State() reactor.State        { return 0 }
+func (s *sink) Stats() reactor.ConnStats    { return reactor.ConnStats{} }
+func (s *sink) WriteSequence(pieces [][]byte) (int, error) {
+	for _, p := range pieces {
+		s.bytes += len(p)
+	}
+	return 0, nil
+}
 func (s *sink) Abort(reactor.Reason, error) {}
 
 // unserved loads one plugin on a reactor whose loops do not run.

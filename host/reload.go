@@ -86,8 +86,14 @@ func (o *Outcome) keep(n int, why string) {
 	if o.Kept == nil {
 		o.Kept = map[string]int{}
 	}
+	if _, known := o.Kept[why]; !known && len(o.Kept) >= maxReasons {
+		why = "other reasons"
+	}
 	o.Kept[why] += n
 }
+
+// maxReasons is how many reasons are told apart: their numbers are the guest's.
+const maxReasons = 16
 
 // reload gives the plugin a new version, if its module has changed, or force is
 // set. On an error the version that was active stays so.

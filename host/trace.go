@@ -125,6 +125,7 @@ func (i *instance) tracedCall(im abi.Import, call hostCall, stack []uint64) {
 	if im.Module == abi.ModuleReactor && im.Name == "connect" {
 		args[1] += i.excerpt(uint32(stack[0]), uint32(stack[1]))
 	}
+	i.guard.Check() // the line takes longer than most calls
 	began := i.ver.plugin.host.now()
 	call(i, stack)
 	result := ""

@@ -81,7 +81,8 @@ type Reactor struct {
 	draining    atomic.Bool
 	shedding    atomic.Bool
 	listenerSeq atomic.Uint64
-	refusedAt   atomic.Int64
+	refusedAt   atomic.Int64 // when a refusal was last logged
+	refusedMore atomic.Int64 // refusals since then
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}
@@ -337,14 +338,16 @@ func (r *Reactor) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// logRefusal says why a connection was refused, at most once a second.
+// logRefusal says why a connection was refused, at most once a second, and how many
+// were in between.
 func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 	now := int64(r.sys.Now())
 	last := r.refusedAt.Load()
 	if last != 0 && now-last < int64(refusalLog) || !r.refusedAt.CompareAndSwap(last, now) {
+		r.refusedMore.Add(1)
 		return
 	}
-	r.log.Warn("connection refused", "endpoint", ln.ep.String(), "peer", peer, "err", err)
+	r.log.Warn("connection refused", "endpoint", ln.ep.String(), "peer", peer, "err", err, "more before", r.refusedMore.Swap(0))
 }
 
 // again tells the errors after which the same call may go well.

@@ -23,8 +23,8 @@ func (s *Server) reloadConfig(w http.ResponseWriter, r *http.Request) (*answer, 
 	change, err := s.o.Host.ReloadConfig(r.Context())
 	s.o.Metrics.Configured("admin", change, err)
 	if err != nil {
-		for _, f := range faults(err) {
-			s.log.Warn("the configuration was refused; what ran before runs on", "err", cut(f))
+		for _, f := range loggedFaults(err) {
+			s.log.Warn("the configuration was refused; what ran before runs on", "err", f)
 		}
 		return nil, problemOf(err, kindRefused)
 	}

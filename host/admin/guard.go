@@ -21,13 +21,25 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			_ = http.NewResponseController(w).SetReadDeadline(began.Add(s.ioTime))
 		}
 		if p := s.intruder(r); p != nil {
-			s.log.Warn("a request was refused", "method", r.Method, "path", r.URL.Path, "why", cut(p.Detail))
+			s.logIntruder(r, p)
 			s.reply(w, r, nil, p)
 			return
 		}
 		next.ServeHTTP(w, r)
 		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "took", time.Since(began))
 	})
+}
+
+// logIntruder says that a request was refused, at most once a second, and how many
+// were in between: a web page may make as many as it likes.
+func (s *Server) logIntruder(r *http.Request, p *Problem) {
+	now := time.Now().UnixNano()
+	last := s.refusedAt.Load()
+	if now-last < int64(time.Second) || !s.refusedAt.CompareAndSwap(last, now) {
+		s.refusedMore.Add(1)
+		return
+	}
+	s.log.Warn("a request was refused", "method", cut(r.Method), "path", cut(r.URL.Path), "why", cut(p.Detail), "more before", s.refusedMore.Swap(0))
 }
 
 // intruder says why a request is not one of an administrator's, or nothing.

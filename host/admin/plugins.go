@@ -210,8 +210,8 @@ func (s *Server) failed(what, name string, err error) error {
 		}
 	}
 	if p.Status == kindRefused.status {
-		for _, f := range faults(err) {
-			s.log.Warn("a change was refused; what ran before runs on", "change", what, "plugin", name, "err", cut(f))
+		for _, f := range loggedFaults(err) {
+			s.log.Warn("a change was refused; what ran before runs on", "change", what, "plugin", name, "err", f)
 		}
 	}
 	return p

@@ -3,6 +3,7 @@ package admin
 import (
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -136,6 +137,27 @@ func cut(text string) string {
 		return strings.ToValidUTF8(text[:maxLogged], "")
 	}
 	return text
+}
+
+// maxFaults is how many faults of an error are logged: how many a module has is its
+// own doing.
+const maxFaults = 64
+
+// loggedFaults are err's faults as they are logged.
+func loggedFaults(err error) []string {
+	list := faults(err)
+	more := len(list) - maxFaults
+	if more > 0 {
+		list = list[:maxFaults]
+	}
+	logged := make([]string, 0, len(list)+1)
+	for _, f := range list {
+		logged = append(logged, cut(f))
+	}
+	if more > 0 {
+		logged = append(logged, fmt.Sprintf("and %d more faults", more))
+	}
+	return logged
 }
 
 func (s *Server) describe(w http.ResponseWriter, _ *http.Request) {

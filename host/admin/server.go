@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -74,6 +75,9 @@ type Server struct {
 	routes  []route
 	ioTime  time.Duration
 	changes sync.Map // names of plugins that a conditional request changes now
+
+	refusedAt   atomic.Int64 // when a refused request was last logged, in ns
+	refusedMore atomic.Int64 // refused since then
 }
 
 // New makes a Server that does not serve yet.
