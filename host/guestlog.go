@@ -133,7 +133,7 @@ const lineOverhead = 160
 
 // overhead is what a line costs before its text, in bytes.
 func (i *instance) overhead() int {
-	return lineOverhead + len(i.ver.plugin.name) + len(i.ver.name) + len(i.prefix)
+	return lineOverhead + len(i.ver.plugin.name) + len(i.ver.name) + i.prefixCost
 }
 
 // logged is how many bytes text takes at most in a line, as hclog writes it: quoted,

@@ -88,14 +88,15 @@ type instance struct {
 	tracing          bool    // the running callback is traced
 	kept             bool    // it could not be moved to a new version
 
-	cur    *guestConn // the one that was asked for last
-	conns  map[int32]*guestConn
-	timers map[int32]*guestTimer
-	out    int      // outgoing connections, those on their way too
-	pieces [][]byte // of a writeSequence
-	prefix string   // for log lines
-	stdout lineLog
-	stderr lineLog
+	cur        *guestConn // the one that was asked for last
+	conns      map[int32]*guestConn
+	timers     map[int32]*guestTimer
+	out        int      // outgoing connections, those on their way too
+	pieces     [][]byte // of a writeSequence
+	prefix     string   // for log lines
+	prefixCost int      // of each line, in bytes
+	stdout     lineLog
+	stderr     lineLog
 }
 
 // callContext is the context of every call into an instance, and leads a host
@@ -149,6 +150,7 @@ func (i *instance) start() error {
 		ptr, n := abi.Unpack(i.stack[0])
 		if b, ok := i.mem.Read(ptr, min(n, maxPrefix)); ok && n > 0 {
 			i.prefix = clean(b)
+			i.prefixCost = logged(i.prefix)
 		}
 	}
 	if i.ver.has[exStartFactory] {
