@@ -189,7 +189,7 @@ func (o *operated) UnloadPlugin(ctx context.Context, name string) (host.Change, 
 
 // ReloadConfig reads the configuration again and has the host take it.
 func (o *operated) ReloadConfig(ctx context.Context) (host.Change, error) {
-	cfg, err := o.app.load()
+	cfg, err := o.app.load(ctx)
 	if err != nil {
 		return host.Change{}, err
 	}

@@ -43,7 +43,7 @@ type client struct {
 // client makes one for an endpoint, or for the configured one.
 func (a *app) client(endpoint string) (*client, error) {
 	if endpoint == "" {
-		cfg, err := a.load()
+		cfg, err := a.load(context.Background())
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +15,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/wirehost/wirehost/host/bounded"
 )
 
 // tree tells which files of a project have changed. host/watch follows files that
@@ -20,6 +25,7 @@ import (
 type tree struct {
 	dir     string
 	watcher *fsnotify.Watcher
+	reader  bounded.Reader
 	known   map[string]mark
 }
 
@@ -170,7 +176,10 @@ func (t *tree) mark(path string) (m mark, ok bool) {
 	if old, there := t.known[path]; there && old.size == m.size && old.written.Equal(m.written) {
 		return old, true
 	}
-	text, err := os.ReadFile(path)
-	m.sum = sha256.Sum256(text)
+	m.sum, err = bounded.Use(context.Background(), &t.reader, path, math.MaxInt64, func(_ fs.FileInfo, text io.Reader) (sum [sha256.Size]byte, err error) {
+		h := sha256.New()
+		_, err = io.Copy(h, text)
+		return [sha256.Size]byte(h.Sum(nil)), err
+	})
 	return m, err == nil
 }

@@ -25,7 +25,7 @@ type served struct {
 // take serves what was built: a host begins, or the one that runs takes the
 // modules or the configuration that have changed.
 func (d *dev) take(ctx context.Context) error {
-	cfg, err := d.configuration()
+	cfg, err := d.configuration(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (d *dev) running() string {
 // configuration is that of --config, of the project, or one for its only module.
 // No file is watched by the host: a module that is being built is not to be
 // loaded.
-func (d *dev) configuration() (config.Config, error) {
+func (d *dev) configuration(ctx context.Context) (config.Config, error) {
 	a := *d.app
 	if a.file == "" {
 		file := d.inDir(projectConfig)
@@ -117,7 +117,7 @@ func (d *dev) configuration() (config.Config, error) {
 			return config.Config{}, err
 		}
 	}
-	cfg, err := a.load()
+	cfg, err := a.load(ctx)
 	if err != nil {
 		return cfg, err
 	}

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/bounded"
 	"github.com/wirehost/wirehost/host/meter"
 	"github.com/wirehost/wirehost/host/wasmbin"
 )
@@ -55,8 +56,8 @@ func newInspect(a *app) *cobra.Command {
 		},
 	}
 	format := outputFlag(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		r, err := inspect(args[0])
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r, err := a.inspect(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
@@ -77,8 +78,8 @@ func newInspect(a *app) *cobra.Command {
 }
 
 // inspect reads a module. Its error means that the file is none.
-func inspect(file string) (*report, error) {
-	b, err := readModule(file)
+func (a *app) inspect(ctx context.Context, file string) (*report, error) {
+	b, err := a.readModule(ctx, file)
 	if err != nil {
 		return nil, err
 	}
@@ -123,19 +124,10 @@ func inspect(file string) (*report, error) {
 // maxModule is how many bytes limits.module can allow at most.
 const maxModule = 1 << 30
 
-func readModule(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // it was only read
-	tooLong := fmt.Errorf("%s: found more than %d bytes, which no module may have", file, maxModule)
-	if info, err := f.Stat(); err == nil && info.Size() > maxModule {
-		return nil, tooLong
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxModule+1)) // a device has no size
-	if err == nil && len(b) > maxModule {
-		err = tooLong
+func (a *app) readModule(ctx context.Context, file string) ([]byte, error) {
+	b, err := a.files.Read(ctx, file, maxModule)
+	if errors.Is(err, bounded.ErrTooLong) {
+		err = fmt.Errorf("%s: found more than %d bytes, which no module may have", file, maxModule)
 	}
 	return b, err
 }

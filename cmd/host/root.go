@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/wirehost/wirehost/host/bounded"
 	"github.com/wirehost/wirehost/host/config"
 )
 
@@ -16,7 +18,8 @@ import (
 type app struct {
 	env            []string
 	stdout, stderr io.Writer
-	file           string         // --config
+	file           string // --config
+	files          *bounded.Reader
 	flags          *pflag.FlagSet // those of every command
 	begun          bool           // a command runs: the command line was right
 	queues         *queues        // of a command that serves; nil = none
@@ -33,6 +36,7 @@ func newRoot(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	a.files = newFiles()
 	group(root)
 	a.flags = root.PersistentFlags()
 	a.flags.StringVarP(&a.file, "config", "c", "", "configuration `FILE`: YAML, or by its extension TOML or JSON")
@@ -100,9 +104,16 @@ func newHelp(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// load reads the configuration.
-func (a *app) load() (config.Config, error) {
-	return config.Load(config.Options{File: a.file, Env: a.env, Flags: a.flags})
+// load reads the configuration. It does not wait for its file for ever.
+func (a *app) load(ctx context.Context) (config.Config, error) {
+	read := func(path string) ([]byte, error) { return a.files.Read(ctx, path, bounded.MaxText) }
+	return config.Load(config.Options{File: a.file, ReadFile: read, Env: a.env, Flags: a.flags})
+}
+
+// newFiles reads what the command is told to read. A pipe may come from a program
+// that asks another machine first.
+func newFiles() *bounded.Reader {
+	return &bounded.Reader{Open: bounded.OpenAny, Quiet: 2 * bounded.DefaultQuiet}
 }
 
 // logger logs to stderr.

@@ -53,7 +53,7 @@ type server struct {
 // serve runs the host. It returns nil after an orderly end, errForced after a
 // second signal, and errSaid where the log has the reason.
 func (a *app) serve(signals <-chan os.Signal, trace []string) error {
-	cfg, err := a.load()
+	cfg, err := a.load(context.Background())
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func newValidate(a *app) *cobra.Command {
 			"Prints ok, or every fault on a line of its own.",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load()
+			cfg, err := a.load(cmd.Context())
 			if err != nil {
 				return err
 			}

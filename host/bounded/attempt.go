@@ -23,22 +23,18 @@ type attempt struct {
 	isLeft, isOver bool // under r.mu: it was left behind; its goroutine has ended
 }
 
-// open opens the file, which must be a regular one still.
+// open opens the file.
 func (a *attempt) open() (fs.FileInfo, error) {
 	open := a.r.Open
 	if open == nil {
-		open = openRegular
+		open = OpenRegular
 	}
 	f, err := open(a.path)
 	if err != nil {
 		return nil, err
 	}
 	a.file.Store(&f)
-	info, err := f.Stat()
-	if err == nil {
-		err = regular(a.path, info)
-	}
-	return info, err
+	return f.Stat()
 }
 
 // Read reads on, up to the limit and until the file is given up.

@@ -43,7 +43,7 @@ var ( // never changed
 type Reader struct {
 	Quiet time.Duration                      // 0 = DefaultQuiet
 	Whole time.Duration                      // 0 = DefaultWhole
-	Open  func(path string) (fs.File, error) // nil = that of regular files; it may take for ever too
+	Open  func(path string) (fs.File, error) // nil = OpenRegular; it may take for ever too
 
 	mu   sync.Mutex
 	left map[string]int // by path: reads that were given up and have not returned
@@ -54,7 +54,7 @@ func (r *Reader) Read(ctx context.Context, path string, limit int64) ([]byte, er
 	return Use(ctx, r, path, limit, func(_ fs.FileInfo, content io.Reader) ([]byte, error) { return io.ReadAll(content) })
 }
 
-// Use has take read a regular file of at most limit bytes, and gives what take
+// Use has take read a file of at most limit bytes, and gives what take
 // returns; more bytes are ErrTooLong. Where ctx is done, or the file gives no byte
 // for Quiet, or not all of them within Whole, the read is given up: take is left
 // behind in its goroutine until the file answers, and its result is thrown away.
@@ -93,22 +93,29 @@ func (r *Reader) leftOf(path string) int {
 	return r.left[path]
 }
 
-// openRegular opens a file, and nothing else: to open a pipe is to wait for its
+// OpenRegular opens a file, and nothing else: to open a pipe is to wait for its
 // writer, and to open a device may do something.
-func openRegular(path string) (fs.File, error) {
-	info, err := os.Stat(path)
-	if err == nil {
-		err = regular(path, info)
+func OpenRegular(path string) (fs.File, error) {
+	if err := regular(path, os.Stat); err != nil {
+		return nil, err
 	}
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return os.Open(path)
+	if err := regular(path, func(string) (fs.FileInfo, error) { return f.Stat() }); err != nil { // it has just become another
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
-func regular(path string, info fs.FileInfo) error {
-	if info.Mode().IsRegular() {
-		return nil
+// OpenAny opens whatever is there, pipes as well: what a command was told to read.
+func OpenAny(path string) (fs.File, error) { return os.Open(path) }
+
+func regular(path string, stat func(string) (fs.FileInfo, error)) error {
+	info, err := stat(path)
+	if err != nil || info.Mode().IsRegular() {
+		return err
 	}
 	return &fs.PathError{Op: "read", Path: path, Err: errors.New("found " + kindOf(info.Mode()) + ", wanted a file")}
 }

@@ -18,6 +18,8 @@ import (
 type Options struct {
 	// File is YAML, or by its extension TOML or JSON; "" = none.
 	File string
+	// ReadFile reads File; nil = os.ReadFile.
+	ReadFile func(path string) ([]byte, error)
 	// Env is the environment, as from os.Environ; what does not begin with
 	// WIREHOST_ is ignored.
 	Env []string
@@ -34,7 +36,11 @@ type Options struct {
 func Load(o Options) (Config, error) {
 	l := newLoader()
 	if o.File != "" {
-		text, err := os.ReadFile(o.File)
+		read := o.ReadFile
+		if read == nil {
+			read = os.ReadFile
+		}
+		text, err := read(o.File)
 		if err != nil {
 			return Config{}, fmt.Errorf("configuration: %w", err)
 		}
