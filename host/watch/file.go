@@ -1,12 +1,15 @@
 package watch
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
-	"os"
+	"io/fs"
+	"math"
 	"time"
+
+	"github.com/wirehost/wirehost/host/bounded"
 )
 
 // file is one that is watched.
@@ -19,12 +22,18 @@ type file struct {
 	armed int         // how often the timer was started
 	chain []link      // how path leads to the file
 
+	cancel context.CancelFunc // of the look that is under way; nil = there was none
+
 	calling bool // Changed is running
 	again   bool // look once more when it has returned
 }
 
-// rest stops f's timer.
+// rest stops f's timer, and a look that is under way.
 func (f *file) rest() {
+	if f.cancel != nil {
+		f.cancel()
+		f.cancel = nil
+	}
 	if f.stop != nil {
 		f.stop() // one that has run out already is not the last one any more, or finds the file gone
 		f.stop = nil
@@ -38,40 +47,44 @@ type look struct {
 	sum     string
 }
 
-func lookAt(path string) (look, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return look{}, err
-	}
-	if !info.Mode().IsRegular() { // to open a FIFO would wait for its writer
-		return look{}, fmt.Errorf("%s: found %s, wanted a file", path, info.Mode().Type())
-	}
-	s, err := sum(path)
-	return look{info.Size(), info.ModTime(), s}, err
+// lookAt reads a file, but does not wait for ever for what it gives.
+func (w *Watcher) lookAt(ctx context.Context, path string) (look, error) {
+	return bounded.Use(ctx, &w.reader, path, math.MaxInt64, func(info fs.FileInfo, content io.Reader) (look, error) {
+		h := sha256.New()
+		if _, err := io.Copy(h, content); err != nil {
+			return look{}, err
+		}
+		return look{info.Size(), info.ModTime(), hex.EncodeToString(h.Sum(nil))}, nil
+	})
 }
 
-// sum is the SHA-256 of a file, in hexadecimal.
-func sum(path string) (string, error) {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return "", err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() // it was only read
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+// seen is what a look that an alarm had begun has found.
+type seen struct {
+	alarm
+	look look
+	err  error
 }
 
-// look decides whether a file is at rest: it was the same at two looks. One
+// look looks at a file, in a goroutine of its own: it may take a while, and other
+// files have events meanwhile. A look that is under way is over.
+func (w *Watcher) look(a alarm) {
+	f := a.file
+	f.rest()
+	ctx, cancel := context.WithCancel(w.ctx)
+	f.cancel = cancel
+	w.looks.Go(func() {
+		defer cancel()
+		now, err := w.lookAt(ctx, f.path)
+		select {
+		case w.looked <- seen{a, now, err}:
+		case <-w.ended:
+		}
+	})
+}
+
+// saw decides whether a file is at rest: it was the same at two looks. One
 // that is not there, or can't be read, waits for the next event.
-func (w *Watcher) look(f *file) {
-	f.stop = nil
-	now, err := lookAt(f.path)
+func (w *Watcher) saw(f *file, now look, err error) {
 	if err != nil {
 		w.o.Logger.Debug("a watched file can't be read now", "file", f.path, "err", err)
 		f.seen = nil

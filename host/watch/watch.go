@@ -8,6 +8,7 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host/bounded"
 )
 
 // Options are what a Watcher is given. The zero value of all but Changed is
@@ -71,9 +74,15 @@ type Watcher struct {
 	done   chan result
 	ending chan struct{}
 	ended  chan struct{}
-	calls  sync.WaitGroup // of Changed
+	looked chan seen
+	calls  sync.WaitGroup  // of Changed
+	looks  sync.WaitGroup  // at files
+	ctx    context.Context // of looks; done when Close begins
+	cancel context.CancelFunc
+	reader bounded.Reader
 
 	closing sync.Once
+	slow    time.Duration
 
 	// The run goroutine's own:
 	files   map[string]*file
@@ -96,8 +105,16 @@ type result struct {
 	ok   bool
 }
 
-// ErrClosed is Set's, after Close.
-var ErrClosed = errors.New("watch: closed")
+var ( // never changed
+	// ErrClosed is Set's, after Close.
+	ErrClosed = errors.New("watch: closed")
+	// ErrSlow says that a file system does not answer.
+	ErrSlow = errors.New("watch: found a file system that does not answer, wanted to see where files are")
+)
+
+// slow is how long the watcher's caller waits for a file system: longer than reads
+// of some files that are given up, for which the watcher does not wait.
+const slow = 10 * time.Second
 
 // New starts a Watcher that watches nothing yet. It must be closed.
 func New(o Options) (*Watcher, error) {
@@ -106,30 +123,49 @@ func New(o Options) (*Watcher, error) {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
 	w := &Watcher{
-		o: o.withDefaults(), fs: fs, set: make(chan setting), fired: make(chan alarm), done: make(chan result),
-		ending: make(chan struct{}), ended: make(chan struct{}), files: map[string]*file{}, folders: map[string]os.FileInfo{},
+		o: o.withDefaults(), fs: fs, set: make(chan setting), fired: make(chan alarm), done: make(chan result), looked: make(chan seen),
+		ending: make(chan struct{}), ended: make(chan struct{}), slow: slow, files: map[string]*file{}, folders: map[string]os.FileInfo{},
 	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
 	go w.run()
 	return w, nil
 }
 
 // Set replaces the files that are watched, by name. What is watched already
 // under the same name and path goes on as it was. The error joins what can't be
-// watched; the rest is.
+// watched; the rest is. Where a file system does not answer, it is ErrSlow:
+// they may be watched later.
 func (w *Watcher) Set(files map[string]File) error {
 	s := setting{files: files, err: make(chan error, 1)}
+	late := time.NewTimer(w.slow)
+	defer late.Stop()
 	select {
 	case w.set <- s:
-		return <-s.err
 	case <-w.ended:
 		return ErrClosed
+	case <-late.C:
+		return ErrSlow
+	}
+	select {
+	case err := <-s.err:
+		return err
+	case <-late.C:
+		return ErrSlow
 	}
 }
 
-// Close ends the watch, and waits for the calls of Changed that are under way.
+// Close ends the watch, and waits for the calls of Changed that are under way. It
+// does not wait for a file system that does not answer: that is ErrSlow.
 func (w *Watcher) Close() error {
-	w.closing.Do(func() { close(w.ending) })
-	<-w.ended
+	w.closing.Do(func() { w.cancel(); close(w.ending) })
+	late := time.NewTimer(w.slow)
+	defer late.Stop()
+	select {
+	case <-w.ended:
+	case <-late.C:
+		return ErrSlow
+	}
+	w.looks.Wait()
 	w.calls.Wait()
 	return w.fs.Close()
 }
@@ -153,13 +189,22 @@ func (w *Watcher) run() {
 		case err := <-w.fs.Errors:
 			w.complaint(err)
 		case a := <-w.fired:
-			if w.files[a.file.name] == a.file && a.file.armed == a.nth {
-				w.look(a.file)
+			if w.isLast(a) {
+				w.look(a)
+			}
+		case s := <-w.looked:
+			if w.isLast(s.alarm) { // otherwise something has happened since
+				w.saw(s.file, s.look, s.err)
 			}
 		case r := <-w.done:
 			w.returned(r)
 		}
 	}
+}
+
+// isLast tells whether nothing has happened to a file since.
+func (w *Watcher) isLast(a alarm) bool {
+	return w.files[a.file.name] == a.file && a.file.armed == a.nth
 }
 
 // replace is Set.
@@ -181,7 +226,8 @@ func (w *Watcher) replace(files map[string]File) error {
 	err := w.follow()
 	for _, f := range added {
 		if f.known == "" {
-			f.known, _ = sum(f.path) // what can't be read is unlike all that will be there
+			now, _ := w.lookAt(w.ctx, f.path) // what can't be read is unlike all that will be there
+			f.known = now.sum
 			continue
 		}
 		w.arm(f) // it may have changed since it was read

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -321,6 +322,12 @@ func TestHalfWritten(t *testing.T) {
 	}
 }
 
+// lookNow looks, and waits for what that shows.
+func lookNow(w *Watcher, f *file) {
+	now, err := w.lookAt(context.Background(), f.path)
+	w.saw(f, now, err)
+}
+
 // A file that changes between two looks is looked at again, even where no event
 // comes: the two looks must agree.
 func TestLooksMustAgree(t *testing.T) {
@@ -335,7 +342,7 @@ func TestLooksMustAgree(t *testing.T) {
 		if err := os.Chtimes(f.path, time.Time{}, time.Unix(1, 0)); err != nil {
 			t.Fatal(err)
 		}
-		w.look(f)
+		lookNow(w, f)
 		if wantCall := n == 3; f.calling != wantCall || armed != min(n+1, 3) {
 			t.Errorf("look %d: calling %v, %d timers", n, f.calling, armed)
 		}
@@ -392,8 +399,8 @@ func TestChangedDuringCall(t *testing.T) {
 		if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		w.look(f)
-		w.look(f)
+		lookNow(w, f)
+		lookNow(w, f)
 	}
 	change("new")
 	change("newer")
@@ -405,15 +412,15 @@ func TestChangedDuringCall(t *testing.T) {
 	if f.calling || armed != 3 {
 		t.Fatalf("calling %v, %d timers, wanted no call and 3 timers", f.calling, armed)
 	}
-	w.look(f)
-	w.look(f)
+	lookNow(w, f)
+	lookNow(w, f)
 	if !f.calling {
 		t.Error("found no call for what changed during the first")
 	}
 	release <- true
 	w.returned(<-w.done)
-	w.look(f)
-	if w.look(f); f.calling || armed != 5 {
+	lookNow(w, f)
+	if lookNow(w, f); f.calling || armed != 5 {
 		t.Errorf("calling %v, %d timers, wanted no call and 5 timers", f.calling, armed)
 	}
 	w.calls.Wait()
