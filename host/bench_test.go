@@ -40,7 +40,9 @@ func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	if h.reactor, err = reactor.New(reactor.Config{Loops: 1}); err != nil {
 		t.Fatal(err)
 	}
-	h.engine = newEngine(context.Background(), "off", h.log)
+	if h.engine, err = newEngine(context.Background(), config.Cache{Dir: "off"}, nil, h.log); err != nil {
+		t.Fatal(err)
+	}
 	p := newPlugin(h, "guest", h.cfg.Plugins["guest"], 0)
 	if p.active, err = p.load(context.Background(), h.cfg.Plugins["guest"]); err != nil {
 		t.Fatal(err)

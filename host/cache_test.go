@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,9 +13,11 @@ import (
 )
 
 // TestBadCache: what happens to the cache of compiled modules, once it was opened,
-// costs time and no more: neither a start nor a change fails.
+// costs time and no more: neither a start nor a change fails, and what is damaged
+// is replaced.
 func TestBadCache(t *testing.T) {
-	entries := func(t *testing.T, dir string, do func(file string) error) {
+	const warning = "an entry of the cache of compiled modules is damaged: it is made anew"
+	each := func(t *testing.T, dir string, do func(file string) error) {
 		t.Helper()
 		n := 0
 		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -23,47 +27,91 @@ func TestBadCache(t *testing.T) {
 			n++
 			return do(path)
 		})
-		if err != nil || n == 0 {
+		if err != nil || n != 2 {
 			t.Fatalf("%d files, %v", n, err)
 		}
 	}
-	const warning = "the cache of compiled modules failed: compiled without it; if this goes on, remove its folder"
+	flip := func(file string, at int64, from int) error {
+		f, err := os.OpenFile(file, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		end, err := f.Seek(at, from)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, 1)
+		if _, err := f.ReadAt(b, end); err != nil {
+			return err
+		}
+		b[0] ^= 1
+		_, err = f.WriteAt(b, end)
+		return err
+	}
 	for name, damage := range map[string]func(string) error{
-		"empty":     func(file string) error { return os.Truncate(file, 0) },
-		"truncated": func(file string) error { return os.Truncate(file, 200) },
+		"empty":                func(file string) error { return os.Truncate(file, 0) },
+		"truncated":            func(file string) error { return os.Truncate(file, 200) },
+		"one byte short":       func(file string) error { info, _ := os.Stat(file); return os.Truncate(file, info.Size()-1) },
+		"longer":               func(file string) error { return os.Truncate(file, 1<<30) },
+		"another byte":         func(file string) error { return flip(file, -20, io.SeekEnd) },
+		"another wazero's":     func(file string) error { return flip(file, 9, io.SeekStart) },
+		"machine code is gone": func(file string) error { return removeUnless(file, "module") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
 			cfg.Cache.Dir = t.TempDir()
-			if err := serve(t, cfg).Shutdown(context.Background()); err != nil {
-				t.Fatal(err)
+			for n, want := range []int{0, 1, 0} {
+				s := serve(t, cfg)
+				echoes(t, s.addrs[0])
+				if got := len(s.logs.all(warning)); got != want {
+					t.Errorf("start %d: found %d warnings, wanted %d", n+1, got, want)
+				}
+				if err := s.Shutdown(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if n == 0 {
+					each(t, cfg.Cache.Dir, damage)
+				}
 			}
-			entries(t, cfg.Cache.Dir, damage)
-			s := serve(t, cfg)
-			echoes(t, s.addrs[0])
-			s.logs.await(t, warning, 1)
 		})
 	}
-	t.Run("gone", func(t *testing.T) {
-		cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
-		cfg.Cache.Dir = filepath.Join(t.TempDir(), "cache")
-		s := serve(t, cfg)
-		if err := os.RemoveAll(cfg.Cache.Dir); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.LoadPlugin(context.Background(), "more", config.Plugin{Module: "testdata/counter.wasm"}); err != nil {
-			t.Fatal(err)
-		}
-		s.logs.await(t, warning, 1)
-		if _, err := s.UnloadPlugin(context.Background(), "more"); err != nil {
-			t.Fatal(err)
-		}
-	})
+	for name, remove := range map[string]func(string) error{
+		"gone":                os.RemoveAll,
+		"a file in its place": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
+			cfg.Cache.Dir = filepath.Join(t.TempDir(), "cache")
+			s := serve(t, cfg)
+			if err := remove(cfg.Cache.Dir); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.LoadPlugin(context.Background(), "more", config.Plugin{Module: "testdata/counter.wasm"}); err != nil {
+				t.Fatal(err)
+			}
+			if name != "gone" {
+				s.logs.await(t, "the cache of compiled modules can't be written: compiled without it", 1)
+			}
+			if _, err := s.UnloadPlugin(context.Background(), "more"); err != nil {
+				t.Fatal(err)
+			}
+			echoes(t, s.addrs[0])
+		})
+	}
+}
+
+func removeUnless(file, name string) error {
+	if filepath.Base(file) == name {
+		return nil
+	}
+	return os.Remove(file)
 }
 
 func echoes(t *testing.T, addr string) {
 	t.Helper()
 	c := dial(t, addr)
+	defer c.Close()
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}

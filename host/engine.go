@@ -6,42 +6,50 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/wirehost/wirehost/host/compile"
+	"github.com/wirehost/wirehost/host/config"
 )
 
 // wasmPage is the unit of linear memory.
 const wasmPage = 64 << 10
 
-// engine is what all plugins' runtimes share: how modules are compiled, and the
-// cache of compiled ones.
+// engine is what all plugins' runtimes share: how modules are compiled, and what
+// was loaded of them.
 type engine struct {
 	name     string // compiler or interpreter
-	compiler bool
-	dir      string                  // of the cache on disk; "" = there is none
-	cache    wazero.CompilationCache // on disk, or memory
-	memory   wazero.CompilationCache // for what the disk refuses
+	machine  bool   // machine code can be made and run here
+	log      hclog.Logger
+	compiler *compile.Compiler
 
-	compiling atomic.Int32
+	mu   sync.Mutex
+	code map[string]*machineCode // by the folder that it was loaded from
+}
+
+// machineCode is what wazero has loaded of one module, for all versions of it.
+type machineCode struct {
+	cache wazero.CompilationCache
+	users int
 }
 
 // newEngine finds out whether machine code can be made and run here, which the
-// processor or a policy (W^X) may forbid, and opens the cache. A cache that
-// can't be used costs time, no more: it is warned of.
-func newEngine(ctx context.Context, dir string, log hclog.Logger) *engine {
-	e := &engine{name: "interpreter", memory: wazero.NewCompilationCache()}
+// processor or a policy (W^X) may forbid, and opens the cache.
+func newEngine(ctx context.Context, cfg config.Cache, command []string, log hclog.Logger) (*engine, error) {
+	e := &engine{name: "interpreter", log: log, code: map[string]*machineCode{}}
 	if err := tryCompiler(ctx); err != nil {
 		log.Warn("no compiler here; plugins run interpreted, many times slower", "err", err)
 	} else {
-		e.name, e.compiler = "compiler", true
+		e.name, e.machine = "compiler", true
 	}
-	if e.cache, e.dir = openCache(dir, log); e.cache == nil {
-		e.cache = e.memory
-	}
-	return e
+	var err error
+	e.compiler, err = compile.New(compile.Options{
+		Command: command, Machine: e.machine, Dir: cacheDir(cfg.Dir, log), Size: int64(cfg.Size), Logger: log,
+	})
+	return e, err
 }
 
 // tryCompiler compiles and runs a module. wazero panics where it can't.
@@ -58,61 +66,136 @@ func tryCompiler(ctx context.Context) (err error) {
 	return err
 }
 
-// openCache opens the cache on disk, and says where it is; nil where there is none.
-func openCache(dir string, log hclog.Logger) (wazero.CompilationCache, string) {
-	if dir == "off" {
-		return nil, ""
-	}
-	if dir == "" {
+// cacheDir is the folder of the cache on disk; "" where there is none.
+func cacheDir(dir string, log hclog.Logger) string {
+	switch dir {
+	case "off":
+		return ""
+	case "":
 		base, err := os.UserCacheDir()
 		if err != nil {
 			log.Warn("no cache of compiled modules: starts will be slower", "err", err)
-			return nil, ""
+			return ""
 		}
-		dir = filepath.Join(base, "wirehost")
+		return filepath.Join(base, "wirehost")
 	}
-	c, err := wazero.NewCompilationCacheWithDir(dir)
-	if err == nil {
-		err = tryWrite(dir)
+	return dir
+}
+
+// program is a module that is compiled and loaded, in a Runtime of its own:
+// plugins that do not trust each other share none.
+type program struct {
+	rt       wazero.Runtime
+	compiled wazero.CompiledModule
+	exports  []string // those of the contract that the module has
+	bytes    int      // of the module as it was read
+	release  func(context.Context) error
+}
+
+// load compiles a module, where that was not done before, and loads it. ctx ends
+// the compilation.
+func (e *engine) load(ctx context.Context, m compile.Module, cfg config.Limits) (*program, error) {
+	limits := compile.Limits{Module: int64(cfg.Module), Memory: uint64(cfg.Memory), Stack: uint32(cfg.Stack), Table: uint32(cfg.Table)}
+	bounds := compile.Bounds{Time: cfg.CompileTime, Memory: int64(cfg.CompileMemory)}
+	for tries := 1; ; tries++ {
+		entry, release, err := e.compiler.Entry(ctx, m, limits, bounds)
+		if err != nil {
+			return nil, err
+		}
+		p, err := e.loadEntry(ctx, entry)
+		if err == nil {
+			p.exports, p.bytes = entry.Exports, entry.Bytes
+			free := p.release
+			p.release = func(ctx context.Context) error { defer release(); return free(ctx) }
+			return p, nil
+		}
+		if tries == 2 {
+			release()
+			return nil, err
+		}
+		e.log.Warn("what was compiled of a module can't be loaded: it is made anew", "err", err)
+		err = e.compiler.Damaged(m, limits)
+		release()
+		if err != nil {
+			return nil, err
+		}
 	}
+}
+
+// loadEntry has wazero load what was compiled.
+func (e *engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *program, err error) {
+	code, err := e.share(entry.Cache)
 	if err != nil {
-		log.Warn("no cache of compiled modules: starts will be slower", "dir", dir, "err", err)
-		return nil, ""
+		return nil, err
 	}
-	return c, dir
+	p := &program{release: func(ctx context.Context) error { return e.unshare(ctx, entry.Cache) }}
+	p.rt = wazero.NewRuntimeWithConfig(ctx, e.runtimeConfig(code))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close(ctx))
+		}
+	}()
+	if err := giveHostCalls(ctx, p.rt); err != nil {
+		return nil, err
+	}
+	before := entry.Stat()
+	if p.compiled, err = p.rt.CompileModule(ctx, entry.Binary); err != nil {
+		return nil, err
+	}
+	if e.machine && !entry.Loaded(before) {
+		return nil, fmt.Errorf("%w: wazero has not taken its machine code", compile.ErrDamaged)
+	}
+	return p, nil
 }
 
-// tryWrite finds out whether dir can be written: wazero finds it out too late.
-func tryWrite(dir string) error {
-	f, err := os.CreateTemp(dir, ".try-*")
-	if err != nil {
-		return err
+func (e *engine) runtimeConfig(code *machineCode) wazero.RuntimeConfig {
+	if code == nil {
+		return wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(api.CoreFeaturesV2)
 	}
-	name := f.Name()
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Remove(name)
+	return wazero.NewRuntimeConfigCompiler().WithCompilationCache(code.cache).WithCoreFeatures(api.CoreFeaturesV2)
 }
 
-// newRuntime makes the Runtime of one version of a plugin: plugins that do not
-// trust each other share none. cache is one of the engine's.
-func (e *engine) newRuntime(ctx context.Context, cache wazero.CompilationCache) wazero.Runtime {
-	cfg := wazero.NewRuntimeConfigInterpreter()
-	if e.compiler {
-		cfg = wazero.NewRuntimeConfigCompiler()
+// share gives the machine code of a folder to one more version; nil where there
+// is no folder.
+func (e *engine) share(dir string) (*machineCode, error) {
+	if dir == "" {
+		return nil, nil
 	}
-	return wazero.NewRuntimeWithConfig(ctx, cfg.WithCompilationCache(cache).WithCoreFeatures(api.CoreFeaturesV2))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.code[dir]
+	if c == nil {
+		cache, err := wazero.NewCompilationCacheWithDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		c = &machineCode{cache: cache}
+		e.code[dir] = c
+	}
+	c.users++
+	return c, nil
 }
 
-// close frees the caches, unless a compilation that was given up uses one still:
-// then they are left to the process's end.
-func (e *engine) close(ctx context.Context) error {
-	if e.compiling.Load() > 0 {
+func (e *engine) unshare(ctx context.Context, dir string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.code[dir]
+	if c == nil {
 		return nil
 	}
-	if e.cache == e.memory {
-		return e.memory.Close(ctx)
+	if c.users--; c.users > 0 {
+		return nil
 	}
-	return errors.Join(e.cache.Close(ctx), e.memory.Close(ctx))
+	delete(e.code, dir)
+	return c.cache.Close(ctx)
+}
+
+// close frees a program. No instance of it may be in use. The machine code lies
+// in a cache that Runtimes share, and must be given back by itself.
+func (p *program) close(ctx context.Context) error {
+	errs := []error{p.rt.Close(ctx)}
+	if p.compiled != nil {
+		errs = append(errs, p.compiled.Close(ctx))
+	}
+	return errors.Join(append(errs, p.release(ctx))...)
 }

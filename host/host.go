@@ -41,6 +41,13 @@ type Options struct {
 	// changes: debug.SetMemoryLimit, or nil where the program has a limit of its own.
 	// One goroutine.
 	SetMemoryLimit func(bytes int64)
+
+	// Compiler is the command line of a program that compiles modules in a process
+	// of its own, whose main calls compile.Run with its last argument: on Linux
+	// {"/proc/self/exe", …} is the calling program itself. nil compiles in this
+	// process: a hostile module can then end it (stack overflow, out of memory),
+	// and compiling that was given up goes on in the background for a while.
+	Compiler []string
 }
 
 // Host runs plugins behind listeners.
@@ -115,7 +122,7 @@ func withDefaults(cfg config.Config) config.Config {
 			p.Drain = def.Drain
 		}
 		l, d := &p.Limits, def.Limits
-		for _, size := range []struct{ to, def *config.Size }{{&l.Memory, &d.Memory}, {&l.State, &d.State}, {&l.LogBytes, &d.LogBytes}, {&l.Module, &d.Module}, {&l.Stack, &d.Stack}} {
+		for _, size := range []struct{ to, def *config.Size }{{&l.Memory, &d.Memory}, {&l.State, &d.State}, {&l.LogBytes, &d.LogBytes}, {&l.Module, &d.Module}, {&l.Stack, &d.Stack}, {&l.CompileMemory, &d.CompileMemory}} {
 			if *size.to == 0 {
 				*size.to = *size.def
 			}
@@ -133,6 +140,9 @@ func withDefaults(cfg config.Config) config.Config {
 		all[name] = p
 	}
 	cfg.Plugins = all
+	if cfg.Cache.Size == 0 {
+		cfg.Cache.Size = config.DefaultCacheSize
+	}
 	return cfg
 }
 
@@ -160,9 +170,11 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
 	}
+	if h.engine, err = newEngine(ctx, h.cfg.Cache, h.o.Compiler, h.log); err != nil {
+		return errors.Join(err, h.reactor.Close())
+	}
 	defer h.leftovers.load()()
 	h.watchUse()
-	h.engine = newEngine(ctx, h.cfg.Cache.Dir, h.log)
 	h.log.Info("starting", "engine", h.engine.name, "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
 	defer func() {
 		if err != nil {
@@ -188,6 +200,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		}
 	}
 	h.background.Go(h.tellCuts)
+	h.background.Go(h.engine.compiler.Trim)
 	h.serve(began)
 	return nil
 }
@@ -256,7 +269,7 @@ func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) 
 	if err != nil {
 		return nil, err
 	}
-	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", len(m.binary), "isolation", cfg.Isolation, "took", time.Since(began).Round(time.Millisecond))
+	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", v.prog.bytes, "isolation", cfg.Isolation, "took", time.Since(began).Round(time.Millisecond))
 	return v, nil
 }
 
@@ -453,14 +466,17 @@ func (h *Host) end(ctx context.Context, err error) error {
 		errs = append(errs, p.end(ctx))
 		p.tellUntold(true)
 	}
-	return errors.Join(append(errs, h.engine.close(ctx))...)
+	return errors.Join(append(errs, h.engine.compiler.Close())...)
 }
 
 // Validate compiles and validates every plugin that cfg names and starts
 // nothing. The error joins all faults.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	h := New(cfg, o)
-	h.engine = newEngine(ctx, h.cfg.Cache.Dir, h.log)
+	var err error
+	if h.engine, err = newEngine(ctx, h.cfg.Cache, h.o.Compiler, h.log); err != nil {
+		return err
+	}
 	var errs []error
 	for n, l := range h.cfg.Listeners {
 		if _, err := h.serverTLS(ctx, l.TLS); err != nil {
@@ -475,5 +491,5 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, h.engine.close(ctx))...)
+	return errors.Join(append(errs, h.engine.compiler.Close())...)
 }

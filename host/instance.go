@@ -179,7 +179,7 @@ func (i *instance) instantiate() error {
 	guarded := i.ctx.Context
 	i.ctx.Context = experimental.WithMemoryAllocator(guarded, reservation(limit, i.ver.growthRefused))
 	i.guard.Arm(startups * i.ver.cfg.Limits.CallbackTime)
-	mod, err := i.ver.rt.InstantiateModule(&i.ctx, i.ver.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	mod, err := i.ver.prog.rt.InstantiateModule(&i.ctx, i.ver.prog.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	i.ctx.Context = guarded
 	if err != nil {
 		return i.fault(exInitialize, causeOf(err), err)

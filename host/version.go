@@ -2,13 +2,14 @@ package host
 
 import (
 	"context"
-	"errors"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/tetratelabs/wazero"
+	"github.com/wirehost/wirehost/host/compile"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -34,14 +35,13 @@ const (
 // version is one version of a plugin, compiled: a module and its configuration.
 // It has a Runtime of its own.
 type version struct {
-	plugin   *plugin
-	name     string // NAME@HASH, with -2, -3 for copies of the same
-	cfg      config.Plugin
-	mod      *module
-	has      [exports]bool
-	rt       wazero.Runtime
-	compiled wazero.CompiledModule
-	allow    *allowList
+	plugin *plugin
+	name   string // NAME@HASH, with -2, -3 for copies of the same
+	cfg    config.Plugin
+	mod    *module
+	has    [exports]bool
+	prog   *program
+	allow  *allowList
 
 	live atomic.Int32 // instances
 
@@ -57,52 +57,23 @@ type version struct {
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
 	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: p.host.wall()}
-	for e := range v.has {
-		v.has[e] = m.exports(exportNames[e])
-	}
 	var err error
 	if v.allow, err = p.host.newAllowList(ctx, cfg.Allow); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
-	binary := m.binary
-	if !p.host.unmetered {
-		if binary, err = m.metered(cfg.Limits); err != nil {
-			return nil, err
-		}
-	}
 	p.try(v)
-	if err := v.compile(ctx, binary); err != nil {
-		return nil, err
+	what := compile.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: p.host.unmetered}
+	if v.prog, err = p.host.engine.load(ctx, what, cfg.Limits); err != nil {
+		return nil, m.fail(err)
+	}
+	m.open = nil // it holds what a builtin is
+	for e := range v.has {
+		v.has[e] = slices.Contains(v.prog.exports, exportNames[e])
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v.state = StateValidated
 	return v, nil
-}
-
-// compile makes the version's Runtime and machine code. A cache on disk that is
-// full, damaged or gone costs time, no more.
-func (v *version) compile(ctx context.Context, binary []byte) error {
-	e := v.plugin.host.engine
-	err := v.compileWith(ctx, e.cache, binary)
-	if e.cache == e.memory || !errors.Is(err, errNotCompiled) {
-		return err
-	}
-	if again := v.compileWith(ctx, e.memory, binary); again != nil {
-		return again // the module's own fault
-	}
-	v.plugin.log.Warn("the cache of compiled modules failed: compiled without it; if this goes on, remove its folder", "version", v.name, "dir", e.dir, "err", err)
-	return nil
-}
-
-func (v *version) compileWith(ctx context.Context, cache wazero.CompilationCache, binary []byte) (err error) {
-	e := v.plugin.host.engine
-	v.rt = e.newRuntime(ctx, cache)
-	if err := giveHostCalls(ctx, v.rt); err != nil {
-		return errors.Join(err, v.rt.Close(ctx))
-	}
-	v.compiled, err = v.mod.compile(ctx, e, v.rt, binary, v.cfg.Limits.CompileTime)
-	return err
 }
 
 // growthRefused is told of each growth of a linear memory past its limit.
@@ -138,8 +109,5 @@ func (v *version) left() {
 	}
 }
 
-// close frees the version. No instance of it may be in use. The machine code lies
-// in the cache that all Runtimes share, and must be given back by itself.
-func (v *version) close(ctx context.Context) error {
-	return errors.Join(v.rt.Close(ctx), v.compiled.Close(ctx))
-}
+// close frees the version. No instance of it may be in use.
+func (v *version) close(ctx context.Context) error { return v.prog.close(ctx) }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/plugins"
 )
 
 // served is what dev serves. The zero value is nothing.
@@ -51,7 +50,11 @@ func (d *dev) take(ctx context.Context) error {
 
 // start makes the host.
 func (d *dev) start(ctx context.Context, cfg config.Config) error {
-	o := host.Options{Logger: d.logger(cfg.Log), Builtin: plugins.Builtin}
+	o, err := d.options()
+	if err != nil {
+		return err
+	}
+	o.Logger = d.logger(cfg.Log)
 	if d.trace {
 		o.Trace = moduleNames(cfg)
 	}

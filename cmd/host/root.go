@@ -42,7 +42,7 @@ func newRoot(a *app) *cobra.Command {
 	a.flags.StringVarP(&a.file, "config", "c", "", "configuration `FILE`: YAML, or by its extension TOML or JSON")
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
-	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a), newDev(a), newVersion(a))
+	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a), newDev(a), newVersion(a), newCompile(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

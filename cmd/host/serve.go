@@ -14,7 +14,6 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/plugins"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -64,7 +63,12 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	}
 	a.tellWith(cfg.Log)
 	s := &server{app: a, log: a.logger(cfg.Log), cfg: cfg, signals: signals}
-	s.host = host.New(cfg, host.Options{Logger: s.log, Builtin: plugins.Builtin, Trace: trace, SetMemoryLimit: a.memoryLimit()})
+	o, err := a.options()
+	if err != nil {
+		return err
+	}
+	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
+	s.host = host.New(cfg, o)
 	if s.ops, err = a.operate(s.host, s.log, cfg.Admin.Listen); err != nil {
 		logFaults(s.log, "could not start", err)
 		return errSaid

@@ -39,6 +39,11 @@ func newTest(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := transcript.Plugin{Config: config.DefaultPlugin()}
 			p.Config.Module, p.Config.Isolation = args[0], isolation
+			o, err := a.options()
+			if err != nil {
+				return err
+			}
+			p.Compiler = o.Compiler
 			var log tail // of the run that is under way
 			if verbose {
 				p.Logger = a.logger(config.Log{Level: "debug"})

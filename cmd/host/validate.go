@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/host"
-	"github.com/wirehost/wirehost/plugins"
 )
 
 func newValidate(a *app) *cobra.Command {
@@ -22,7 +21,11 @@ func newValidate(a *app) *cobra.Command {
 				return err
 			}
 			cfg.Log.Level = "warn" // progress is no answer; a cache that can't be used is one
-			o := host.Options{Logger: a.logger(cfg.Log), Builtin: plugins.Builtin}
+			o, err := a.options()
+			if err != nil {
+				return err
+			}
+			o.Logger = a.logger(cfg.Log)
 			if err := host.Validate(cmd.Context(), cfg, o); err != nil {
 				return err
 			}

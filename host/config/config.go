@@ -49,9 +49,13 @@ type Admin struct {
 	Listen string `koanf:"listen"` // "" = the default, "off", unix://…, tcp://loopback
 }
 
+// DefaultCacheSize is room for some forty Go guests.
+const DefaultCacheSize Size = 1 << 30
+
 // Cache says where compiled modules are kept.
 type Cache struct {
-	Dir string `koanf:"dir"` // "" = the user's cache directory, "off" = none
+	Dir  string `koanf:"dir"`  // "" = the user's cache directory, "off" = none
+	Size Size   `koanf:"size"` // past it the entries leave that were used least recently
 }
 
 // Plugin is one plugin: a module, how it is run, and what it may do.
@@ -87,6 +91,7 @@ type Limits struct {
 	LogBytes       Size          `koanf:"log_bytes"`       // a second
 	Module         Size          `koanf:"module"`          // the file
 	CompileTime    time.Duration `koanf:"compile_time"`
+	CompileMemory  Size          `koanf:"compile_memory"` // of the process that compiles
 }
 
 // Allow says what a plugin may reach outside. Nothing is the default.

@@ -28,6 +28,7 @@ func base() Config {
 			ClosedTimeout: 60 * time.Second,
 			WriteBuffer:   WriteBuffer{High: 64 << 10, Low: 32 << 10, Max: 16 << 20},
 		},
+		Cache: Cache{Size: DefaultCacheSize},
 	}
 }
 
@@ -52,6 +53,7 @@ func DefaultPlugin() Plugin {
 			LogBytes:       64 << 10,
 			Module:         64 << 20,
 			CompileTime:    60 * time.Second,
+			CompileMemory:  1 << 30,
 		},
 	}
 }

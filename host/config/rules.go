@@ -52,6 +52,8 @@ func rules() map[string]rule {
 		"plugins.*.limits.log_bytes":        size(1, 1<<30),
 		"plugins.*.limits.module":           size(8, 1<<30),
 		"plugins.*.limits.compile_time":     positive,
+		"plugins.*.limits.compile_memory":   size(64<<20, 1<<40),
+		"cache.size":                        size(1<<20, 1<<50),
 		"plugins.*.allow.connect.*":         allowed,
 		"listeners.*.endpoint":              endpoint,
 		"listeners.*.max_connections":       count(0, math.MaxInt32),

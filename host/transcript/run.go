@@ -41,6 +41,8 @@ type Plugin struct {
 	Config config.Plugin // the transcript's config takes the place of Config.Config
 	Logger hclog.Logger  // nil = none
 	Before func()        // called before each run; nil = nothing
+	// Compiler is host.Options.Compiler.
+	Compiler []string
 }
 
 // Run runs a transcript whole, split at every offset, and byte by byte. One of
@@ -126,7 +128,7 @@ func open(ctx context.Context, p Plugin, loops int) (*Session, error) {
 		Plugins:   map[string]config.Plugin{Name: p.Config},
 		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
 		Reactor:   config.Reactor{Loops: loops},
-	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place})
+	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Compiler: p.Compiler})
 	if err := s.h.Start(ctx); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,392 @@
+package compile
+
+import (
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Options are what a Compiler is given.
+type Options struct {
+	// Command is the command line of a program that calls Run with the argument
+	// that is added to it; nil has modules compiled in this process, which a
+	// hostile one can end.
+	Command []string
+	Machine bool   // machine code can be made and run here
+	Dir     string // of the cache; "" = none
+	Size    int64  // bytes of the cache; 0 = any number
+	Logger  hclog.Logger
+}
+
+// Compiler compiles modules, and keeps what it made in a cache.
+type Compiler struct {
+	o       Options
+	program string        // tells builds of the compiler apart
+	slots   chan struct{} // one for each compilation at a time
+
+	mu      sync.Mutex
+	private string // folder in place of the cache; "" = not made yet
+	refused map[string]error
+	used    map[string]int // by key: how many hold the entry
+}
+
+// Module is a module that is to be compiled.
+type Module struct {
+	Name string // of the plugin, for the log
+	Sum  string // SHA-256 in hex
+	Open func() (io.ReadCloser, error)
+
+	Unmetered bool // for benchmarks
+}
+
+// Bounds are what one compilation may take.
+type Bounds struct {
+	Time   time.Duration // 0 = any
+	Memory int64         // bytes; 0 = any number; holds for a process of its own alone
+}
+
+// maxRefused is how many refusals are remembered.
+const maxRefused = 256
+
+// New opens the cache. One that can't be used is told, and costs time alone: a
+// private folder stands in for it.
+func New(o Options) (*Compiler, error) {
+	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{}, used: map[string]int{}}
+	var err error
+	if c.program, err = programID(o.Command); err != nil {
+		return nil, err
+	}
+	if o.Dir == "" {
+		return c, nil
+	}
+	if c.o.Dir, err = filepath.Abs(o.Dir); err == nil {
+		err = tryWrite(c.o.Dir)
+	}
+	if err != nil {
+		o.Logger.Warn("no cache of compiled modules: starts will be slower", "dir", o.Dir, "err", err)
+		c.o.Dir = ""
+	}
+	return c, nil
+}
+
+// programID tells the builds of a program apart: by what the linker says, or
+// else by its bytes.
+func programID(command []string) (string, error) {
+	name := "/proc/self/exe"
+	if len(command) > 0 {
+		name = command[0]
+	} else if _, err := os.Stat(name); err != nil {
+		if name, err = os.Executable(); err != nil {
+			return "", err
+		}
+	}
+	name, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("the compiler: %w", err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("the compiler: %w", err)
+	}
+	defer f.Close()
+	if e, err := elf.NewFile(f); err == nil {
+		if s := e.Section(".note.go.buildid"); s != nil {
+			if id, err := s.Data(); err == nil {
+				return hex.EncodeToString(id), nil
+			}
+		}
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("the compiler: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// tryWrite makes dir, and finds out whether it can be written.
+func tryWrite(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	name, err := os.MkdirTemp(dir, newPrefix)
+	if err != nil {
+		return err
+	}
+	return os.Remove(name)
+}
+
+// key names the entry of a module.
+func (c *Compiler) key(m Module, l Limits) string {
+	l.Module = 0                                                                            // what was compiled is not larger
+	b, _ := json.Marshal([]any{entryFormat, c.program, c.o.Machine, m.Sum, l, m.Unmetered}) // numbers and strings
+	return sumOf(b)
+}
+
+// Entry gives what was compiled of a module, and compiles it where that is not
+// there. Release must be called when it is used no more. ctx ends a compilation.
+// An error that is a *Refusal is the module's fault.
+func (c *Compiler) Entry(ctx context.Context, m Module, l Limits, bounds Bounds) (e *Entry, release func(), err error) {
+	key := c.key(m, l)
+	mark := fmt.Sprint(key, bounds, l.Module)
+	if err := c.refusal(mark); err != nil {
+		return nil, nil, err
+	}
+	release = c.hold(key)
+	e, err = c.find(key)
+	if err != nil {
+		if errors.Is(err, ErrDamaged) {
+			c.o.Logger.Warn("an entry of the cache of compiled modules is damaged: it is made anew", "err", err)
+		}
+		e, err = c.make(ctx, m, l, bounds, key)
+	}
+	if err != nil {
+		release()
+		c.remember(mark, err)
+		return nil, nil, err
+	}
+	return e, release, nil
+}
+
+func (c *Compiler) refusal(mark string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refused[mark]
+}
+
+func (c *Compiler) remember(mark string, err error) {
+	var r *Refusal
+	if !errors.As(err, &r) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.refused) >= maxRefused {
+		clear(c.refused)
+	}
+	c.refused[mark] = err
+}
+
+// hold keeps an entry from being removed until release is called, once.
+func (c *Compiler) hold(key string) (release func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used[key]++
+	return sync.OnceFunc(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.used[key]--; c.used[key] > 0 {
+			return
+		}
+		delete(c.used, key)
+		if c.private != "" { // it is of use to nobody else
+			_ = os.RemoveAll(filepath.Join(c.private, key)) // Close removes the folder
+		}
+	})
+}
+
+// find reads an entry where there is one.
+func (c *Compiler) find(key string) (*Entry, error) {
+	err := error(fs.ErrNotExist)
+	for _, base := range c.bases() {
+		var e *Entry
+		dir := filepath.Join(base, key)
+		if e, err = open(dir); err == nil {
+			now := time.Now()
+			_ = os.Chtimes(filepath.Join(dir, moduleFile), now, now) // for Trim; a cache may be read-only
+			return e, nil
+		}
+	}
+	return nil, err
+}
+
+// bases are the folders that entries may lie in, the cache's last.
+func (c *Compiler) bases() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc([]string{c.private, c.o.Dir}, func(s string) bool { return s == "" })
+}
+
+// Damaged removes the entry of a module, so that it is made anew.
+func (c *Compiler) Damaged(m Module, l Limits) error {
+	var errs []error
+	for _, base := range c.bases() {
+		errs = append(errs, os.RemoveAll(filepath.Join(base, c.key(m, l))))
+	}
+	return errors.Join(errs...)
+}
+
+// make compiles a module, in the cache, or where that fails in a private folder.
+func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, key string) (*Entry, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if e, err := c.find(key); err == nil { // another has made it meanwhile
+		return e, nil
+	}
+	err := error(fs.ErrNotExist)
+	if c.o.Dir != "" {
+		if err = c.makeIn(ctx, c.o.Dir, m, l, bounds, key); err == nil {
+			c.Trim()
+			return c.find(key)
+		}
+		if !isDisk(err) {
+			return nil, err
+		}
+		c.o.Logger.Warn("the cache of compiled modules can't be written: compiled without it", "dir", c.o.Dir, "err", err)
+	}
+	dir, err := c.privateDir()
+	if err != nil {
+		return nil, fmt.Errorf("a folder for compiled modules: %w", err)
+	}
+	if err := c.makeIn(ctx, dir, m, l, bounds, key); err != nil {
+		return nil, err
+	}
+	return c.find(key)
+}
+
+// diskError says that an entry could not be written.
+type diskError struct{ err error }
+
+func (e *diskError) Error() string { return e.err.Error() }
+func (e *diskError) Unwrap() error { return e.err }
+
+func isDisk(err error) bool {
+	var d *diskError
+	return errors.As(err, &d)
+}
+
+// privateDir makes the folder that stands in for a cache.
+func (c *Compiler) privateDir() (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error
+	if c.private == "" {
+		c.private, err = os.MkdirTemp("", "wirehost-*")
+	}
+	return c.private, err
+}
+
+// makeIn compiles a module into an entry of base. It appears whole, or not at
+// all.
+func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, bounds Bounds, key string) error {
+	if err := os.MkdirAll(base, 0o700); err != nil { // it may have been removed since
+		return &diskError{err}
+	}
+	dir, err := os.MkdirTemp(base, newPrefix)
+	if err != nil {
+		return &diskError{err}
+	}
+	given := make(chan struct{}) // closed when nobody writes into dir any more
+	defer func() {
+		go func() {
+			<-given
+			_ = os.RemoveAll(dir) // Trim finds what is left
+		}()
+	}()
+	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory, Machine: c.o.Machine, Unmetered: m.Unmetered}
+	limit := fmt.Errorf("compiling took more than limits.compile_time, %v", bounds.Time)
+	if bounds.Time > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, bounds.Time, refuse(limit))
+		defer cancel()
+	}
+	if len(c.o.Command) > 0 {
+		err = c.apart(ctx, m, q)
+		close(given)
+	} else {
+		err = c.here(ctx, m, q, given)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return c.install(dir, filepath.Join(base, key))
+}
+
+// install gives an entry its name. One that is there already is damaged, or as
+// good.
+func (c *Compiler) install(dir, name string) error {
+	err := os.Rename(dir, name)
+	if err == nil {
+		return nil
+	}
+	if err := os.RemoveAll(name); err != nil {
+		return &diskError{err}
+	}
+	if err := os.Rename(dir, name); err != nil {
+		return &diskError{err}
+	}
+	return nil
+}
+
+// here compiles in this process. Given up, it goes on in the background until the
+// function that it is at has been compiled.
+func (c *Compiler) here(ctx context.Context, m Module, q Request, given chan<- struct{}) error {
+	done := make(chan error, 1)
+	go func() {
+		defer close(given)
+		done <- func() error {
+			r, err := m.Open()
+			if err != nil {
+				return err
+			}
+			b, err := io.ReadAll(r)
+			if err = errors.Join(err, r.Close()); err != nil {
+				return err
+			}
+			if sumOf(b) != q.Sum {
+				return errChanged
+			}
+			err = build(ctx, q.Dir, b, q)
+			if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+				err = &diskError{err}
+			}
+			return err
+		}()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close removes what only this Compiler uses.
+func (c *Compiler) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.private == "" {
+		return nil
+	}
+	dir := c.private
+	c.private = ""
+	return os.RemoveAll(dir)
+}
+
+// firstLine is the first line of a text.
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}

@@ -1,0 +1,149 @@
+package compile
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// entryFormat is the number of the layout of an entry, and of what is said
+// between a server and its compiler process.
+const entryFormat = 1
+
+const (
+	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
+	codeFolder = "code"   // the folder of wazero's cache
+)
+
+// header says what an entry is.
+type header struct {
+	Format  int      `json:"format"`
+	Bytes   int      `json:"bytes"`   // of the module as it was read
+	Exports []string `json:"exports"` // those that the contract knows
+	Size    int64    `json:"size"`    // of what follows the header, in bytes
+	Sum     uint32   `json:"sum"`     // CRC-32C of it
+	Code    string   `json:"code"`    // file of machine code, within the entry; "" = none
+	CodeLen int64    `json:"code_size"`
+	CodeSum uint32   `json:"code_sum"`
+}
+
+// Entry is a module that was compiled.
+type Entry struct {
+	Binary  []byte   // what wazero is to decode
+	Exports []string // of the module, those that the contract knows
+	Bytes   int      // of the module as it was read
+	Cache   string   // folder for wazero's cache; "" = there is no machine code
+
+	code string // file of the machine code
+}
+
+// ErrDamaged says that an entry is not what was written.
+var ErrDamaged = errors.New("compile: the entry of the cache is damaged")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// write makes the entry's module file, and completes the header from what is
+// there.
+func (h header) write(dir string, binary []byte) error {
+	h.Size, h.Sum = int64(len(binary)), crc32.Checksum(binary, castagnoli)
+	if h.Code != "" {
+		var err error
+		if h.CodeLen, h.CodeSum, err = sumFile(filepath.Join(dir, h.Code)); err != nil {
+			return err
+		}
+	}
+	line, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, moduleFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, part := range [][]byte{line, {'\n'}, binary} {
+		if _, err := f.Write(part); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// open reads the entry in dir. An error that is ErrDamaged says that it must be
+// made anew, one that is os.ErrNotExist that there is none.
+func open(dir string) (*Entry, error) {
+	f, err := os.Open(filepath.Join(dir, moduleFile))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	damaged := func(what string) (*Entry, error) { return nil, fmt.Errorf("%w: %s: %s", ErrDamaged, dir, what) }
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	r := bufio.NewReaderSize(f, 64<<10)
+	line, err := r.ReadSlice('\n')
+	var h header
+	if err != nil || json.Unmarshal(line, &h) != nil || h.Format != entryFormat {
+		return damaged("found no header")
+	}
+	if want := int64(len(line)) + h.Size; h.Size < 0 || info.Size() != want {
+		return damaged(fmt.Sprintf("found a file of %d bytes, wanted %d", info.Size(), want))
+	}
+	e := &Entry{Binary: make([]byte, h.Size), Exports: h.Exports, Bytes: h.Bytes}
+	if _, err := io.ReadFull(r, e.Binary); err != nil {
+		return damaged(err.Error())
+	}
+	if crc32.Checksum(e.Binary, castagnoli) != h.Sum {
+		return damaged("found another checksum of the module")
+	}
+	if h.Code == "" {
+		return e, nil
+	}
+	if !filepath.IsLocal(h.Code) {
+		return damaged("found machine code outside of it")
+	}
+	e.Cache, e.code = filepath.Join(dir, codeFolder), filepath.Join(dir, h.Code)
+	if info := e.Stat(); info == nil || info.Size() != h.CodeLen {
+		return damaged("found no machine code, or of another size")
+	}
+	if _, sum, err := sumFile(e.code); err != nil || sum != h.CodeSum {
+		return damaged("found another checksum of the machine code")
+	}
+	return e, nil
+}
+
+func sumFile(name string) (size int64, sum uint32, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	h := crc32.New(castagnoli)
+	size, err = io.Copy(h, f)
+	return size, h.Sum32(), err
+}
+
+// Loaded tells whether wazero has taken the machine code that the entry has,
+// when asked before and after: where it does not like what it finds, it compiles,
+// and that would be the stub. before is what Stat returned before.
+func (e *Entry) Loaded(before os.FileInfo) bool {
+	after, err := os.Stat(e.code)
+	return err == nil && before != nil && os.SameFile(before, after) && before.Size() == after.Size() &&
+		before.ModTime().Equal(after.ModTime())
+}
+
+// Stat is the state of the machine code's file, for Loaded; nil where there is
+// none.
+func (e *Entry) Stat() os.FileInfo {
+	info, err := os.Stat(e.code)
+	if err != nil {
+		return nil
+	}
+	return info
+}

@@ -1,0 +1,114 @@
+package compile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxSaid is how much of a compiler's output is kept, in bytes.
+	maxSaid = 1 << 20
+	// processWait is how long the pipes of a compiler that was killed may stay open.
+	processWait = time.Second
+)
+
+// apart has a compiler process build the entry, and tells what became of it.
+func (c *Compiler) apart(ctx context.Context, m Module, q Request) error {
+	in, err := m.Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	request, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	var out, said head
+	command := c.o.Command
+	cmd := exec.CommandContext(ctx, command[0], append(command[1:len(command):len(command)], string(request))...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &said
+	cmd.WaitDelay = processWait
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT=off")
+	err = runProcess(cmd)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var a answer
+	if json.Unmarshal(out.b, &a) != nil || a.Version.Format == 0 {
+		return c.died(err, said.b, q)
+	}
+	switch {
+	case a.Version != q.Version:
+		return fmt.Errorf("the compiler %s: found %s, wanted this server's, %s", command[0], a.Version, q.Version)
+	case len(a.Faults) > 0:
+		return &Refusal{a.Faults}
+	case a.Changed:
+		return errChanged
+	case a.Failed != "":
+		return &diskError{errors.New(a.Failed)}
+	}
+	return nil
+}
+
+// lastWords begin the line in which Go's runtime says why it ends a process. It
+// says so in no other way.
+var lastWords = []string{"fatal error: ", "panic: ", "runtime: out of memory", "runtime/cgo: "} // never changed
+
+// died says how a compiler ended that gave no answer.
+func (c *Compiler) died(err error, said []byte, q Request) error {
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("the compiler did not start: %w", err)
+	}
+	fatal := ""
+	for line := range strings.Lines(string(said)) {
+		if slices.ContainsFunc(lastWords, func(s string) bool { return strings.HasPrefix(line, s) }) {
+			fatal = strings.TrimSpace(line)
+			break
+		}
+	}
+	if s, ok := signalOf(exit); ok && fatal == "" {
+		killed := fmt.Errorf("the compiler was ended by a signal: %v", s)
+		if s == syscall.SIGKILL { // somebody else's, such as the system's that is out of memory
+			return killed
+		}
+		return refuse(killed)
+	}
+	switch {
+	case strings.Contains(fatal, "stack overflow"):
+		return refuse(errors.New("the compiler ran out of stack: found code that nests too deep for it, wanted smaller functions"))
+	case strings.Contains(fatal, "out of memory"), strings.Contains(fatal, "cannot allocate memory"), strings.Contains(fatal, "pthread_create"):
+		return refuse(fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %d bytes; "+
+			"raise it if the module is to be trusted with more", q.Memory))
+	case fatal != "":
+		return refuse(fmt.Errorf("the compiler failed: %.200s", fatal))
+	}
+	return fmt.Errorf("the compiler %s gave no answer: found %v, %.200q, wanted a program that compiles for wirehost", c.o.Command[0], err, firstLine(string(said)))
+}
+
+func signalOf(exit *exec.ExitError) (os.Signal, bool) {
+	if exit == nil {
+		return nil, false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return nil, false
+	}
+	return status.Signal(), true
+}
+
+// head keeps the first maxSaid bytes of what is written to it.
+type head struct{ b []byte }
+
+func (h *head) Write(p []byte) (int, error) {
+	h.b = append(h.b, p[:min(len(p), maxSaid-len(h.b))]...)
+	return len(p), nil
+}

@@ -1,0 +1,68 @@
+package host
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/wasmbin"
+)
+
+// TestCompilerProcess: a module that no compiler survives is refused, with the
+// reason, and what runs runs on; so does a program that has no compiler any more.
+func TestCompilerProcess(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
+	cfg.Cache.Dir = t.TempDir()
+	s := newServer(cfg)
+	s.o.Compiler = []string{exe, asCompiler}
+	s.start(t)
+	echoes(t, s.addrs[0])
+
+	deep := filepath.Join(t.TempDir(), "deep.wasm")
+	if err := os.WriteFile(deep, deepFunction(t, 300_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.LoadPlugin(context.Background(), "deep", config.Plugin{Module: deep, Limits: config.Limits{CompileMemory: 64 << 20}})
+	if err == nil || !strings.Contains(err.Error(), "plugin deep: module "+deep) {
+		t.Fatalf("found %v", err)
+	}
+	echoes(t, s.addrs[0])
+
+	s.o.Compiler[0] = filepath.Join(t.TempDir(), "gone")
+	_, err = s.LoadPlugin(context.Background(), "late", config.Plugin{Module: "testdata/counter.wasm"})
+	if err == nil || !strings.Contains(err.Error(), "the compiler did not start") {
+		t.Fatalf("found %v", err)
+	}
+	if _, err := s.LoadPlugin(context.Background(), "same", config.Plugin{Module: "testdata/echo.wasm"}); err != nil { // compiled already
+		t.Fatal(err)
+	}
+	echoes(t, s.addrs[0])
+}
+
+// deepFunction is the echo with a function of n blocks, one behind the other,
+// down which wazero's compiler recurses.
+func deepFunction(t *testing.T, n int) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/echo.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wasmbin.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Types = append(m.Types, wasmbin.FuncType{})
+	m.Functions = append(m.Functions, uint32(len(m.Types)-1))
+	m.Code = append(m.Code, wasmbin.Code{
+		Locals: []wasmbin.LocalRun{{Count: 1, Type: wasmbin.I32}},
+		Body:   []byte(strings.Repeat("\x41\x00\x04\x40\x00\x0b", n) + "\x20\x00\x1a\x0b"),
+	})
+	return m.Encode()
+}
