@@ -1248,7 +1248,11 @@ struct Framing {
 impl Framing {
     /// Whether what is held came in plain text, and start_tls was called since.
     fn stale(&self) -> bool {
-        !self.tls && with(|g| g.conns.get(self.conn).map_or(false, |c| c.tls))
+        !self.tls && Framing::started_tls(self.conn)
+    }
+
+    fn started_tls(conn: i32) -> bool {
+        with(|g| g.conns.get(conn).map_or(false, |c| c.tls))
     }
 
     /// What is received and not delivered.
@@ -1273,12 +1277,8 @@ impl Framing {
             fault("a framer was called by what it delivers to");
         }
         let mut held = mem::take(&mut self.held);
-        if self.conn != t.0 || !self.tls {
-            self.conn = t.0;
-            self.tls = with(|g| g.conns.get(t.0).map_or(false, |c| c.tls));
-            if self.tls {
-                held.clear(); // it came in plain text
-            }
+        if !held.is_empty() && !self.tls && Framing::started_tls(t.0) {
+            held.clear(); // it came in plain text
         }
         if !held.is_empty() {
             held.extend_from_slice(data);
@@ -1287,13 +1287,17 @@ impl Framing {
     }
 
     /// Holds what is behind at. An idle connection holds no memory.
-    fn end(&mut self, mut held: Vec<u8>, data: &[u8], at: usize) {
+    fn end(&mut self, t: Transport, mut held: Vec<u8>, data: &[u8], at: usize) {
         self.busy = false;
         if held.is_empty() {
             self.held = data[at..].to_vec();
         } else if at < held.len() {
             held.drain(..at);
             self.held = held;
+        }
+        if !self.held.is_empty() {
+            self.conn = t.0;
+            self.tls = Framing::started_tls(t.0);
         }
     }
 }
@@ -1475,7 +1479,7 @@ impl LineReceiver {
         if t.stopped() {
             at = all.len();
         }
-        p.lines().framing.end(held, data, at);
+        p.lines().framing.end(t, held, data, at);
     }
 
     fn step(&mut self, rest: &[u8]) -> Step {
@@ -1641,7 +1645,7 @@ impl StringReceiver {
         if t.stopped() {
             at = all.len();
         }
-        p.strings().framing.end(held, data, at);
+        p.strings().framing.end(t, held, data, at);
     }
 
     fn step(&self, rest: &[u8]) -> Step {

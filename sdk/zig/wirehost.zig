@@ -998,9 +998,7 @@ const Framing = struct {
     /// All that there is to deliver.
     fn begin(f: *Framing, t: Transport, data: []const u8) error{OutOfMemory}![]const u8 {
         if (f.busy) @panic("a framer was called by what it delivers to");
-        f.conn = t.handle;
-        if (!f.tls and startedTLS(t.handle)) {
-            f.tls = true;
+        if (f.held.items.len > 0 and !f.tls and startedTLS(t.handle)) {
             f.held.clearAndFree(allocator); // it came in plain text
         }
         if (f.held.items.len == 0) {
@@ -1014,11 +1012,12 @@ const Framing = struct {
 
     /// Holds what was not delivered, the end of what begin gave. An idle connection
     /// holds no memory.
-    fn end(f: *Framing, rest: []const u8) error{OutOfMemory}!void {
+    fn end(f: *Framing, t: Transport, rest: []const u8) error{OutOfMemory}!void {
         f.busy = false;
-        if (rest.len == 0) {
-            f.held.clearAndFree(allocator);
-        } else if (f.held.items.len == 0) {
+        if (rest.len == 0) return f.held.clearAndFree(allocator);
+        f.conn = t.handle;
+        f.tls = startedTLS(t.handle);
+        if (f.held.items.len == 0) {
             try f.held.appendSlice(allocator, rest);
         } else {
             @memmove(f.held.items[0..rest.len], rest);
@@ -1129,7 +1128,7 @@ pub const LineReceiver = struct {
                 rest = "";
             }
         }
-        try l.framing.end(if (t.stopped()) "" else rest);
+        try l.framing.end(t, if (t.stopped()) "" else rest);
     }
 
     fn step(l: *LineReceiver, p: anytype, t: Transport, rest: *[]const u8) !bool {
@@ -1251,7 +1250,7 @@ pub const StringReceiver = struct {
             const more = if (r.prefix == .netstring) try r.netstring(p, t, &rest) else try r.intN(p, t, &rest);
             if (!more) break;
         }
-        try r.framing.end(if (t.stopped()) "" else rest);
+        try r.framing.end(t, if (t.stopped()) "" else rest);
     }
 
     /// Closes at the first byte that is wrong.
