@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/wirehost/wirehost/host/wasmbin"
@@ -73,6 +74,8 @@ type analyser struct {
 	dead    bool   // no path leads here
 	frame   frame
 
+	values, allValues uint64 // see checkValues
+
 	straight  bool // nothing but plain instructions so far
 	loopFirst bool // every path comes to the head of the first loop
 }
@@ -119,12 +122,13 @@ func (a *analyser) analyse(i int, f *function) error {
 	a.stack = append(a.stack[:0], control{arity: len(sig.Results)})
 	a.changes = a.changes[:0]
 	a.frame.reset(sig, code)
+	a.values = 0
 	a.path = min(uint32(a.scan.Locals())/8, maxPiece) // zeroing locals takes time, too
 	f.points = append(f.points, point{kind: pointPlain, weight: a.path})
-	for in := (wasmbin.Instr{}); a.scan.Next(&in); {
+	for in := (wasmbin.Instr{}); a.values <= maxValues && a.scan.Next(&in); {
 		a.instruction(&in)
 	}
-	if err := a.scan.Err(); err != nil {
+	if err := errors.Join(a.scan.Err(), a.checkValues()); err != nil {
 		return err
 	}
 	f.frame = a.frame.bytes()
@@ -152,6 +156,7 @@ func (a *analyser) instruction(in *wasmbin.Instr) {
 		a.scan.EachLabel(in, a.branch)
 		a.dead = true
 	case wasmbin.OpReturn, wasmbin.OpUnreachable:
+		a.countValues(a.stack[0].arity)
 		a.add(in.Start, weightPlain)
 		a.straight, a.dead = false, true
 	case wasmbin.OpCall:
@@ -163,11 +168,12 @@ func (a *analyser) instruction(in *wasmbin.Instr) {
 			a.f.indirect = append(a.f.indirect, in.Index)
 		}
 		a.frame.call(&a.m.Types[in.Index])
+		a.countValues(valuesOf(&a.m.Types[in.Index]))
 		a.add(in.Start, weightIndirect+a.arity(in.Index))
 	case wasmbin.OpRefFunc:
 		a.referred[in.Index] = true
 		a.frame.values++
-		a.add(in.Start, weightRefFunc)
+		a.add(in.Start, uint32(weights[in.Op]))
 	default:
 		a.frame.values += uint64(produces[in.Op])
 		a.add(in.Start, uint32(weights[in.Op]))
@@ -208,6 +214,7 @@ func (a *analyser) change() {
 func (a *analyser) open(in *wasmbin.Instr) {
 	a.add(in.Start, uint32(weights[in.Op]))
 	params, results := a.blockArity(in.Block)
+	a.countValues(2 * (params + results)) // they come back at its end, or else
 	a.stack = append(a.stack, control{
 		implicit: in.Op == wasmbin.OpIf, targeted: in.Op == wasmbin.OpIf, dead: a.dead, entry: a.current, opened: a.path, longest: -1,
 		arity: results, sets: a.frame.sets,
@@ -232,6 +239,7 @@ func (a *analyser) branch(label uint32) {
 	a.straight = false
 	to := len(a.stack) - 1 - int(label)
 	c := &a.stack[to]
+	a.countValues(2 * c.arity)
 	if a.dead {
 		return
 	}
@@ -327,6 +335,7 @@ func (a *analyser) call(in *wasmbin.Instr) {
 	a.straight = false
 	weight := a.arity(a.types[in.Index])
 	a.frame.call(&a.m.Types[a.types[in.Index]])
+	a.countValues(valuesOf(&a.m.Types[a.types[in.Index]]))
 	if in.Index < a.imported {
 		a.add(in.Start, weight+weightImport)
 		return

@@ -92,7 +92,11 @@ func (e *emitter) instruction(in *wasmbin.Instr, at *point) {
 		if e.labels[0].at != 0 {
 			e.replace(in, wasmbin.OpBr, e.top-e.labels[0].at)
 		}
-	case wasmbin.OpCall, wasmbin.OpRefFunc:
+	case wasmbin.OpRefFunc:
+		e.reference(in)
+	case wasmbin.OpElemDrop:
+		e.dropElement(in)
+	case wasmbin.OpCall:
 		if in.Index >= e.p.imported {
 			e.replace(in, in.Op, in.Index+1)
 		}

@@ -22,14 +22,6 @@ const (
 	stackName = ModuleName + ".stack"
 )
 
-// Errors of Rewrite.
-var (
-	// ErrReserved is a module that uses our names, such as one that is metered already.
-	ErrReserved = errors.New("meter: names that start with " + ModuleName + " are the host's")
-	// ErrTables is a module whose tables start out larger than allowed.
-	ErrTables = errors.New("meter: tables are over the limit")
-)
-
 // Causes of a trap, to be found with errors.Is in what a call into the guest
 // returns.
 var (

@@ -88,14 +88,19 @@ var rangeNames = map[wasmbin.Opcode]string{
 	wasmbin.OpTableGrow: "table.grow", wasmbin.OpTableFill: "table.fill",
 }
 
-// define adds the functions to the module.
-func (s *pieces) define() {
+// define adds the functions to the module, to so many bytes of code.
+func (s *pieces) define(code int) error {
 	for _, f := range s.all {
 		w := &pieceWriter{emitter: emitter{p: s.p}, f: f}
 		typ := w.write()
+		code += len(w.out)
+		if err := s.p.checkGrowth(code); err != nil {
+			return err
+		}
 		s.p.m.Functions = append(s.p.m.Functions, typ)
 		s.p.m.Code = append(s.p.m.Code, wasmbin.Code{Locals: w.locals, Body: w.out})
 	}
+	return nil
 }
 
 // tableElement is what table t holds.
@@ -165,6 +170,8 @@ func (w *pieceWriter) original() {
 		w.out = append(wasmbin.AppendU32(w.out, w.f.a), 0)
 	case wasmbin.OpTableFill, wasmbin.OpTableGrow:
 		w.out = wasmbin.AppendU32(w.out, w.f.a)
+	case wasmbin.OpTableInit:
+		w.out = wasmbin.AppendU32(wasmbin.AppendU32(w.out, w.p.refs.segment(w.f.a)), w.f.b)
 	default:
 		w.out = wasmbin.AppendU32(wasmbin.AppendU32(w.out, w.f.a), w.f.b)
 	}

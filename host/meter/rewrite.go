@@ -2,6 +2,7 @@ package meter
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/wirehost/wirehost/host/wasmbin"
@@ -15,6 +16,9 @@ type Options struct {
 	// MaxTableElements bounds all tables of an instance together; 0 =
 	// DefaultTableElements. table.grow past it gives -1.
 	MaxTableElements uint32
+	// Exports are the names that stay exported; nil keeps all. wazero compares each
+	// export with each function, when it first needs their names.
+	Exports []string
 
 	// exportGlobals exports fuel and stack, so that a test can go on with an
 	// instance after a trap.
@@ -46,23 +50,23 @@ func (o Options) withDefaults() Options {
 
 // Info tells what Rewrite did.
 type Info struct {
-	Functions int      // that the module defines
-	Counted   int      // of them weigh on the stack
-	Light     int      // of them are paid for by their callers
-	Loops     int      // heads that charge
-	Charges   int      // other places that charge
-	Dropped   []string // custom sections left out, since they would point to the wrong places
+	Functions int // that the module defines
+	Counted   int // of them weigh on the stack
+	Light     int // of them are paid for by their callers
+	Loops     int // heads that charge
+	Charges   int // other places that charge
 }
 
 // Rewrite returns module with metering in it. It refuses what it doesn't
-// understand: nothing passes unmetered. The result shares no memory with
-// module.
+// understand: nothing passes unmetered. Of custom sections only the names of
+// functions are kept, cut to wasmbin.MaxLabel bytes. The result shares no memory
+// with module.
 func Rewrite(module []byte, o Options) ([]byte, *Info, error) {
 	m, err := wasmbin.Decode(module)
 	if err != nil {
 		return nil, nil, err
 	}
-	out, info, err := rewrite(m, o.withDefaults())
+	out, info, err := rewrite(m, len(module), o.withDefaults())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,6 +77,7 @@ func Rewrite(module []byte, o Options) ([]byte, *Info, error) {
 type plan struct {
 	m         *wasmbin.Module
 	o         Options
+	size      int // bytes of the module
 	functions []function
 	referred  []bool // by function index: ref.func names it
 	imported  uint32 // functions that the original imports
@@ -81,11 +86,13 @@ type plan struct {
 	stack     uint32 // likewise: i32, bytes left
 	types     map[string]uint32
 	pieces    pieces
+	refs      refs
+	emitted   int // bytes of code
 	info      Info
 }
 
-func rewrite(m *wasmbin.Module, o Options) ([]byte, *Info, error) {
-	p := &plan{m: m, o: o, imported: uint32(m.ImportedFunctions())}
+func rewrite(m *wasmbin.Module, size int, o Options) ([]byte, *Info, error) {
+	p := &plan{m: m, o: o, size: size, imported: uint32(m.ImportedFunctions())}
 	p.refill = p.imported
 	p.fuel = uint32(m.ImportedGlobals() + len(m.Globals))
 	p.stack = p.fuel + 1
@@ -98,16 +105,24 @@ func rewrite(m *wasmbin.Module, o Options) ([]byte, *Info, error) {
 	if err := p.analyse(); err != nil {
 		return nil, nil, err
 	}
+	if err := p.findRefs(); err != nil {
+		return nil, nil, err
+	}
 	p.countStack()
 	p.count()
 	p.pieces.init(p)
 	if err := p.emit(); err != nil {
 		return nil, nil, err
 	}
+	names := m.Names()
+	p.keepExports()
 	p.shiftIndices()
+	p.addRefs()
 	p.addOurs()
-	p.pieces.define()
-	p.shiftNames()
+	if err := p.pieces.define(p.emitted); err != nil {
+		return nil, nil, err
+	}
+	p.keepNames(names)
 	return m.Encode(), &p.info, nil
 }
 
@@ -116,12 +131,12 @@ func rewrite(m *wasmbin.Module, o Options) ([]byte, *Info, error) {
 func (p *plan) refuseNames() error {
 	for i := range p.m.Imports {
 		if im := &p.m.Imports[i]; im.Module == ModuleName {
-			return fmt.Errorf("%w: the module imports %q.%q", ErrReserved, im.Module, im.Name)
+			return fmt.Errorf("%w: the module imports %q.%q", ErrReserved, im.Module, wasmbin.Cut(im.Name, wasmbin.MaxLabel))
 		}
 	}
 	for i := range p.m.Exports {
 		if e := &p.m.Exports[i]; strings.HasPrefix(e.Name, ModuleName) {
-			return fmt.Errorf("%w: the module exports %q", ErrReserved, e.Name)
+			return fmt.Errorf("%w: the module exports %q", ErrReserved, wasmbin.Cut(e.Name, wasmbin.MaxLabel))
 		}
 	}
 	return nil
@@ -201,8 +216,11 @@ func (p *plan) emit() error {
 			return fmt.Errorf("function %d: %w", int(p.imported)+i, err)
 		}
 		code[i] = wasmbin.Code{Locals: locals, Body: body}
+		if err := p.checkGrowth(len(e.out)); err != nil {
+			return err
+		}
 	}
-	p.m.Code = code
+	p.m.Code, p.emitted = code, len(e.out)
 	return nil
 }
 
@@ -267,27 +285,30 @@ func (p *plan) addGlobal(t wasmbin.ValueType, op wasmbin.Opcode, value int64, na
 	})
 }
 
-// shiftNames keeps the names of functions right and drops what speaks of
-// offsets in the code.
-func (p *plan) shiftNames() {
-	kept := p.m.Custom[:0]
-	for _, c := range p.m.Custom {
-		ok := true
-		switch {
-		case c.Name == wasmbin.NameSection:
-			c.Data, ok = wasmbin.ShiftNames(c.Data, p.imported, 1, p.pieces.names())
-		case strings.HasPrefix(c.Name, ".debug_"), strings.HasPrefix(c.Name, "metadata.code."),
-			strings.HasPrefix(c.Name, "reloc."), c.Name == "linking", c.Name == "sourceMappingURL",
-			c.Name == "external_debug_info":
-			ok = false
-		}
-		if ok {
-			kept = append(kept, c)
-		} else {
-			p.info.Dropped = append(p.info.Dropped, c.Name)
-		}
+// keepExports takes out what nobody asks for.
+func (p *plan) keepExports() {
+	if p.o.Exports != nil {
+		p.m.Exports = slices.DeleteFunc(p.m.Exports, func(e wasmbin.Export) bool {
+			return !slices.Contains(p.o.Exports, e.Name)
+		})
 	}
-	p.m.Custom = kept
+}
+
+// keepNames puts the names of functions, and nothing else, in the place of all
+// custom sections: wazero reads no other, but holds on to them, and trips over
+// some that the specification allows.
+func (p *plan) keepNames(n wasmbin.Names) {
+	p.m.Custom = nil
+	for i := range n.Functions {
+		n.Functions[i].Index = p.shift(n.Functions[i].Index)
+	}
+	n.Functions = append(n.Functions, p.pieces.names()...)
+	n.Module = wasmbin.Cut(n.Module, moduleNames/(len(p.m.Functions)+1))
+	if n.Module != "" || len(n.Functions) > 0 {
+		p.m.Custom = []wasmbin.Custom{{
+			Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, n), After: wasmbin.SectionData,
+		}}
+	}
 }
 
 // typeOf gives the index of a function type, a new one if need be.

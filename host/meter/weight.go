@@ -10,7 +10,6 @@ const (
 	weightLoad     = 3 // may miss every cache, or touch a page for the first time
 	weightStore    = 8
 	weightSlow     = 8 // division and square roots
-	weightRefFunc  = 200
 	weightIndirect = 8 + maxLight
 	weightCall     = 4
 	weightImport   = 200 // leaves the compiled code; the host call itself lets Go preempt
@@ -52,7 +51,7 @@ func makeWeights() (w [0x300]uint8) {
 	fill(0x200, 0x20a, weightLoad)
 	fill(0x254, 0x25d, weightLoad)
 	w[0x20b] = weightStore
-	w[wasmbin.OpRefFunc] = weightRefFunc
+	w[wasmbin.OpRefFunc] = weightStore // becomes table.get
 	w[wasmbin.OpCall] = weightCall
 	w[wasmbin.OpCallIndirect] = weightIndirect
 	w[wasmbin.OpBrTable] = weightCall

@@ -2,17 +2,6 @@ package wasmbin
 
 import "fmt"
 
-// Bounds that every implementation on the web has, too (WebAssembly JavaScript
-// interface, section 7.1). They keep a small file from asking for much: locals
-// are written in runs, and a type's length counts at each of its uses.
-const (
-	MaxLocals  = 50_000 // of one function, parameters included
-	MaxParams  = 1_000
-	MaxResults = 1_000
-	MaxTargets = 65_520    // of one br_table
-	MaxItems   = 1_000_000 // of one section or segment
-)
-
 // Decode reads a module. It checks that the structure is whole and that every
 // index outside the code names something; [Scanner] does so for the code.
 func Decode(b []byte) (*Module, error) {
@@ -43,6 +32,9 @@ type decoder struct {
 	types  []ValueType
 	locals []LocalRun
 	spaces spaces
+
+	allLocals uint64 // declared so far
+	elements  int    // of all segments so far
 }
 
 // spaces are the sizes of the index spaces as far as they are known.
@@ -81,17 +73,16 @@ func (d *decoder) section() error {
 func (d *decoder) read(id SectionID, r *reader) {
 	switch id {
 	case SectionCustom:
-		name := r.name("the name")
-		d.m.Custom = append(d.m.Custom, Custom{Name: name, Data: r.bytes(r.left(), "data"), After: d.last})
+		d.readCustom(r)
 	case SectionType:
 		d.readTypes(r)
 	case SectionImport:
 		d.readImports(r)
 	case SectionFunction:
-		d.m.Functions = vector(r, 1, "functions", func(f *uint32) { *f = d.typeIndex(r) })
+		d.m.Functions = vector(r, 1, MaxFunctions, "functions", func(f *uint32) { *f = d.typeIndex(r) })
 		d.spaces.functions += len(d.m.Functions)
 	case SectionTable:
-		d.m.Tables = vector(r, 3, "tables", func(t *TableType) { *t = readTableType(r) })
+		d.m.Tables = vector(r, 3, MaxTables, "tables", func(t *TableType) { *t = readTableType(r) })
 		d.spaces.tables += len(d.m.Tables)
 	case SectionMemory:
 		d.readMemories(r)
@@ -105,23 +96,23 @@ func (d *decoder) read(id SectionID, r *reader) {
 		d.index(r, start, KindFunction, f)
 		d.m.Start = &f
 	case SectionElement:
-		d.m.Elements = vector(r, 3, "segments", func(e *Element) { d.readElement(r, e) })
+		d.m.Elements = vector(r, 3, MaxElementSegments, "segments", func(e *Element) { d.readElement(r, e) })
 	case SectionDataCount:
 		n := r.u32("a number")
 		d.m.DataCount = &n
 	case SectionCode:
 		d.readCode(r)
 	case SectionData:
-		d.m.Data = vector(r, 2, "segments", func(s *Data) { d.readData(r, s) })
+		d.m.Data = vector(r, 2, MaxDataSegments, "segments", func(s *Data) { d.readData(r, s) })
 	}
 }
 
-// vector reads a length and as many items of at least size bytes each.
-func vector[T any](r *reader, size int, wanted string, read func(*T)) []T {
+// vector reads a length and as many items, at most most, of at least size bytes
+// each.
+func vector[T any](r *reader, size, most int, wanted string, read func(*T)) []T {
 	start := r.pos
 	n := r.count(size, wanted)
-	if n > MaxItems {
-		r.fail(start, fmt.Sprintf("%d %s", n, wanted), fmt.Sprintf("at most %d", MaxItems))
+	if r.tooMany(start, uint64(n), wanted, most) {
 		return nil
 	}
 	items := make([]T, n)
@@ -150,8 +141,18 @@ func (d *decoder) typeIndex(r *reader) uint32 {
 	return t
 }
 
+// readCustom keeps a custom section, with its name cut: what is left of one that
+// long names nothing that anybody looks for.
+func (d *decoder) readCustom(r *reader) {
+	if r.tooMany(0, uint64(len(d.m.Custom)+1), "custom sections", MaxCustom) {
+		return
+	}
+	name := string(cut(r.text("the name"), MaxLabel))
+	d.m.Custom = append(d.m.Custom, Custom{Name: name, Data: r.bytes(r.left(), "data"), After: d.last})
+}
+
 func (d *decoder) readTypes(r *reader) {
-	d.m.Types = vector(r, 3, "types", func(t *FuncType) {
+	d.m.Types = vector(r, 3, MaxTypes, "types", func(t *FuncType) {
 		start := r.pos
 		if form := r.byte("a function type"); form != 0x60 {
 			r.fail(start, fmt.Sprintf("form %#x", form), "a function type (0x60)")
@@ -165,11 +166,11 @@ func (d *decoder) readTypes(r *reader) {
 func (d *decoder) readValueTypes(r *reader, limit int, wanted string) []ValueType {
 	start := r.pos
 	n := r.count(1, wanted)
-	if n > limit {
-		r.fail(start, fmt.Sprintf("%d %s", n, wanted), fmt.Sprintf("at most %d", limit))
+	from := len(d.types)
+	if r.tooMany(start, uint64(n), wanted, limit) ||
+		r.tooMany(start, uint64(from+n), "parameters and results of all types", MaxTypeValues) {
 		return nil
 	}
-	from := len(d.types)
 	for range n {
 		d.types = append(d.types, readValueType(r))
 	}
@@ -248,7 +249,7 @@ func readGlobalType(r *reader) GlobalType {
 }
 
 func (d *decoder) readImports(r *reader) {
-	d.m.Imports = vector(r, 4, "imports", func(i *Import) {
+	d.m.Imports = vector(r, 4, MaxImports, "imports", func(i *Import) {
 		i.Module, i.Name = r.name("a module's name"), r.name("an import's name")
 		start := r.pos
 		i.Kind = Kind(r.byte("a kind"))
@@ -272,7 +273,7 @@ func (d *decoder) readImports(r *reader) {
 }
 
 func (d *decoder) readMemories(r *reader) {
-	d.m.Memories = vector(r, 2, "memories", func(l *Limits) {
+	d.m.Memories = vector(r, 2, MaxTables, "memories", func(l *Limits) {
 		start := r.pos
 		*l = readMemoryLimits(r)
 		d.oneMemory(r, start, 1)
@@ -286,7 +287,7 @@ func (d *decoder) oneMemory(r *reader, at, more int) {
 }
 
 func (d *decoder) readGlobals(r *reader) {
-	d.m.Globals = vector(r, 4, "globals", func(g *Global) {
+	d.m.Globals = vector(r, 4, MaxGlobals, "globals", func(g *Global) {
 		g.GlobalType = readGlobalType(r)
 		g.Init = d.readExpr(r)
 		d.spaces.globals++
@@ -295,11 +296,11 @@ func (d *decoder) readGlobals(r *reader) {
 
 func (d *decoder) readExports(r *reader) {
 	seen := map[string]bool{}
-	d.m.Exports = vector(r, 3, "exports", func(e *Export) {
+	d.m.Exports = vector(r, 3, MaxExports, "exports", func(e *Export) {
 		start := r.pos
 		e.Name = r.name("an export's name")
 		if seen[e.Name] && r.err == nil {
-			r.fail(start, fmt.Sprintf("a second export %q", e.Name), "each name once")
+			r.fail(start, fmt.Sprintf("a second export %q", Cut(e.Name, MaxLabel)), "each name once")
 		}
 		seen[e.Name] = true
 		at := r.pos

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -213,12 +214,17 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m.FunctionNames()
 		m.Toolchain()
 		m.Producers()
-		more := []FunctionName{{Index: 1 << 20, Name: "more"}}
-		if shifted, ok := ShiftNames(m.custom(NameSection), 1, 1, more); ok {
-			ShiftNames(shifted, 0, 1, nil)
+		names := m.Names()
+		for i, n := range names.Functions {
+			if len(n.Name) > MaxLabel || i > 0 && n.Index <= names.Functions[i-1].Index {
+				t.Fatalf("names of functions: %d is %+v", i, n)
+			}
+		}
+		m.Custom = []Custom{{Name: NameSection, Data: AppendNames(nil, names)}}
+		if again := m.Names(); !reflect.DeepEqual(again, names) {
+			t.Fatalf("names %+v come back as %+v", names, again)
 		}
 		if scanAll(m) != nil {
 			return

@@ -2,19 +2,23 @@ package wasmbin
 
 import "github.com/wirehost/wirehost/abi"
 
-// Describe says of a module what the contract speaks of.
+// Describe says of a module what the contract speaks of. Names are cut to
+// MaxLabel bytes; none that the contract knows is that long.
 func (m *Module) Describe() abi.Module {
 	d := abi.Module{HasStart: m.Start != nil}
 	types := m.FunctionTypes()
+	known := map[uint32]abi.Signature{} // shared by all that have the type
 	signature := func(t uint32) abi.Signature {
-		if int(t) >= len(m.Types) {
-			return abi.Signature{}
+		s, ok := known[t]
+		if !ok && int(t) < len(m.Types) {
+			s = abi.Signature{Params: valueTypes(m.Types[t].Params), Results: valueTypes(m.Types[t].Results)}
+			known[t] = s
 		}
-		return abi.Signature{Params: valueTypes(m.Types[t].Params), Results: valueTypes(m.Types[t].Results)}
+		return s
 	}
 	for i := range m.Imports {
 		in := &m.Imports[i]
-		e := abi.ModuleImport{Module: in.Module, Name: in.Name, Kind: abi.Kind(in.Kind)}
+		e := abi.ModuleImport{Module: Cut(in.Module, MaxLabel), Name: Cut(in.Name, MaxLabel), Kind: abi.Kind(in.Kind)}
 		if in.Kind == KindFunction {
 			e.Signature = signature(in.Function)
 		}
@@ -24,7 +28,7 @@ func (m *Module) Describe() abi.Module {
 		d.Imports = append(d.Imports, e)
 	}
 	for _, ex := range m.Exports {
-		e := abi.ModuleExport{Name: ex.Name, Kind: abi.Kind(ex.Kind)}
+		e := abi.ModuleExport{Name: Cut(ex.Name, MaxLabel), Kind: abi.Kind(ex.Kind)}
 		if ex.Kind == KindFunction && int(ex.Index) < len(types) {
 			e.Signature = signature(types[ex.Index])
 		}

@@ -2,7 +2,7 @@ package wasmbin
 
 import (
 	"bytes"
-	"maps"
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,11 +12,10 @@ import (
 // and locals' names (WebAssembly specification, appendix 7.4).
 const NameSection = "name"
 
-// subsections of the name section whose entries start with function indices
+// subsections of the name section
 const (
+	namesModule    = 0
 	namesFunctions = 1
-	namesLocals    = 2
-	namesLabels    = 3
 )
 
 // custom gives the data of the first custom section of that name.
@@ -29,23 +28,68 @@ func (m *Module) custom(name string) []byte {
 	return nil
 }
 
-// FunctionNames gives the names of functions by index. As the specification
-// demands of custom sections, one that can't be read counts as absent.
-func (m *Module) FunctionNames() map[uint32]string {
-	names := map[uint32]string{}
+// Names is what a name section says of the module and its functions, each name
+// cut to MaxLabel bytes. Locals and labels have names, too, which nobody reads
+// here.
+type Names struct {
+	Module    string         // "" for none
+	Functions []FunctionName // ascending by index, each once
+}
+
+// FunctionName is a name for the function of an index.
+type FunctionName struct {
+	Index uint32
+	Name  string
+}
+
+// Names gives the names of the module's functions. As the specification demands
+// of custom sections, a section that can't be read counts as absent, and so does
+// a second one. What is named and not there is left out.
+func (m *Module) Names() Names {
+	var n Names
+	functions := m.ImportedFunctions() + len(m.Functions)
 	ok := eachSubsection(m.custom(NameSection), func(id byte, r *reader) {
-		if id != namesFunctions {
+		switch id {
+		case namesModule:
+			n.Module = string(cut(r.text("a name"), MaxLabel))
+		case namesFunctions:
+			n.Functions = slices.Grow(n.Functions, min(functions, r.left()/2))
+			for range r.count(2, "names") {
+				i := r.u32("a function")
+				name := cut(r.text("a name"), MaxLabel)
+				if int64(i) < int64(functions) && len(n.Functions) < functions {
+					n.Functions = append(n.Functions, FunctionName{i, string(name)})
+				}
+			}
+		default:
 			return
 		}
-		for range r.count(2, "names") {
-			i := r.u32("a function")
-			names[i] = r.name("a name")
-		}
+		r.done()
 	})
 	if !ok {
-		return nil
+		return Names{}
 	}
-	return names
+	byIndex := func(a, b FunctionName) int { return cmp.Compare(a.Index, b.Index) }
+	slices.SortStableFunc(n.Functions, byIndex)
+	n.Functions = slices.CompactFunc(n.Functions, func(a, b FunctionName) bool { return a.Index == b.Index })
+	return n
+}
+
+// AppendNames appends the content of a name section.
+func AppendNames(b []byte, n Names) []byte {
+	if n.Module != "" {
+		b = appendSized(append(b, namesModule), func(b []byte) []byte { return appendName(b, n.Module) })
+	}
+	if len(n.Functions) == 0 {
+		return b
+	}
+	return appendSized(append(b, namesFunctions), func(b []byte) []byte {
+		b = AppendU32(b, uint32(len(n.Functions)))
+		for _, f := range n.Functions {
+			b = appendName(AppendU32(b, f.Index), f.Name)
+		}
+		return b
+	})
 }
 
 // eachSubsection walks over a name section and reports whether it is sound.
@@ -65,58 +109,6 @@ func eachSubsection(b []byte, each func(id byte, r *reader)) bool {
 	return r.err == nil
 }
 
-// FunctionName is a name for the function of an index.
-type FunctionName struct {
-	Index uint32
-	Name  string
-}
-
-// ShiftNames returns a name section in which every function from index first
-// on has moved up by n, with the names of more, in ascending order, behind
-// those of the other functions. ok is false where the section can't be read.
-func ShiftNames(section []byte, first, n uint32, more []FunctionName) (shifted []byte, ok bool) {
-	out := make([]byte, 0, len(section)+len(section)/64+16)
-	shift := func(b []byte, r *reader) []byte {
-		i := r.u32("a function")
-		if i >= first {
-			i += n
-		}
-		return AppendU32(b, i)
-	}
-	ok = eachSubsection(section, func(id byte, r *reader) {
-		out = appendSized(append(out, id), func(b []byte) []byte {
-			if id != namesFunctions && id != namesLocals && id != namesLabels {
-				return append(b, r.b...)
-			}
-			entries := r.count(2, "names")
-			added := more
-			if id != namesFunctions {
-				added = nil
-			}
-			b = AppendU32(b, uint32(entries+len(added)))
-			for range entries {
-				b = shift(b, r)
-				from := r.pos
-				if id == namesFunctions {
-					r.name("a name")
-				} else {
-					for range r.count(2, "names") {
-						r.u32("an index")
-						r.name("a name")
-					}
-				}
-				b = append(b, r.b[from:max(from, r.pos)]...)
-			}
-			for _, f := range added {
-				b = appendName(AppendU32(b, f.Index), f.Name)
-			}
-			r.done()
-			return b
-		})
-	})
-	return out, ok
-}
-
 // Producer is one entry of the producers section (WebAssembly tool
 // conventions): what made the module.
 type Producer struct {
@@ -125,8 +117,14 @@ type Producer struct {
 	Version string
 }
 
-// Producers lists what made the module, in the order written; none where the
-// section is absent or can't be read.
+// Of the producers section only so much is of use.
+const (
+	maxProducers = 32
+	maxProducer  = 64 // bytes of each part
+)
+
+// Producers lists what made the module, in the order written, the first of them;
+// none where the section is absent or can't be read.
 func (m *Module) Producers() []Producer {
 	r := &reader{b: m.custom("producers"), where: "producers"}
 	if r.left() == 0 {
@@ -134,9 +132,12 @@ func (m *Module) Producers() []Producer {
 	}
 	var all []Producer
 	for range r.count(2, "fields") {
-		field := r.name("a field")
+		field := r.part()
 		for range r.count(2, "values") {
-			all = append(all, Producer{field, r.name("a name"), r.name("a version")})
+			p := Producer{field, r.part(), r.part()}
+			if len(all) < maxProducers {
+				all = append(all, p)
+			}
 		}
 	}
 	if r.err != nil {
@@ -144,6 +145,9 @@ func (m *Module) Producers() []Producer {
 	}
 	return all
 }
+
+// part reads a text of the producers section.
+func (r *reader) part() string { return string(cut(r.text("a text"), maxProducer)) }
 
 // Toolchain says in a few words what made the module, such as
 // "Rust 1.63.0, rustc 1.63.0"; "" where nothing tells.
@@ -171,11 +175,11 @@ func (m *Module) Toolchain() string {
 // they leave.
 func (m *Module) guessToolchain() string {
 	sdk, _, _ := strings.Cut(m.SDK(), " ")
-	lib := func(name string) bool { return strings.HasPrefix(name, "~lib/") }
+	lib := func(f FunctionName) bool { return strings.HasPrefix(f.Name, "~lib/") }
 	switch {
 	case sdk == "Zig", sdk == "AssemblyScript": // stripped, they leave nothing else
 		return sdk
-	case slices.ContainsFunc(slices.Collect(maps.Values(m.FunctionNames())), lib):
+	case slices.ContainsFunc(m.Names().Functions, lib):
 		return "AssemblyScript"
 	case m.custom("go:buildid") != nil:
 		return "Go"

@@ -118,14 +118,25 @@ func (r *reader) count(size int, wanted string) int {
 	return int(n)
 }
 
+// name reads a name of at most MaxName bytes.
 func (r *reader) name(wanted string) string {
+	start := r.pos
+	p := r.text(wanted)
+	if r.tooMany(start, uint64(len(p)), "bytes of "+wanted, MaxName) {
+		return ""
+	}
+	return string(p)
+}
+
+// text reads a name of any length.
+func (r *reader) text(wanted string) []byte {
 	start := r.pos
 	p := r.bytes(r.count(1, "bytes of "+wanted), wanted)
 	if !utf8.Valid(p) {
 		r.fail(start, "bytes that are not UTF-8", wanted)
-		return ""
+		return nil
 	}
-	return string(p)
+	return p
 }
 
 // done refuses bytes that are left over.

@@ -30,8 +30,11 @@ type Scanner struct {
 	datas  int
 	elems  int
 	locals int
-	depth  int // open blocks
-	ended  bool
+
+	depth   int // open blocks
+	blocks  int // so far, in this body
+	targets int // likewise, of br_table
+	ended   bool
 }
 
 // NewScanner returns a scanner for the bodies of m. It keeps no reference to m.
@@ -52,7 +55,7 @@ func NewScanner(m *Module) *Scanner {
 // Reset starts on the body of c; params is the number of its parameters.
 func (s *Scanner) Reset(c *Code, params int) {
 	s.r = reader{b: c.Body, base: c.Offset, where: SectionCode.String()}
-	s.depth, s.ended = 0, false
+	s.depth, s.blocks, s.targets, s.ended = 0, 0, 0, false
 	s.locals = params
 	for _, run := range c.Locals {
 		s.locals += int(run.Count)
@@ -121,7 +124,7 @@ func (s *Scanner) immediate(in *Instr, kind immediate) {
 	switch kind {
 	case immBlock:
 		in.Block = s.blockType()
-		s.depth++
+		s.open(in.Start)
 	case immLabel:
 		in.Index = s.index("label", s.depth+1)
 	case immTable:
@@ -207,6 +210,16 @@ func (s *Scanner) prefixed(in *Instr, page int) {
 	}
 }
 
+// open counts a block.
+func (s *Scanner) open(at int) {
+	s.depth++
+	s.blocks++
+	if s.depth > MaxDepth || s.blocks > MaxBlocks {
+		s.r.tooMany(at, uint64(s.depth), "blocks inside one another", MaxDepth)
+		s.r.tooMany(at, uint64(s.blocks), "blocks in one function", MaxBlocks)
+	}
+}
+
 func (s *Scanner) unknown(in *Instr) {
 	found := in.Op.String()
 	if in.Op == OpInvalid {
@@ -237,8 +250,9 @@ func (s *Scanner) labels(in *Instr) {
 	at := s.r.pos
 	in.Labels = at
 	n := s.r.count(1, "labels")
-	if n > MaxTargets {
-		s.r.fail(at, fmt.Sprintf("%d labels", n), fmt.Sprintf("at most %d", MaxTargets))
+	s.targets += n
+	if s.r.tooMany(at, uint64(n), "labels", MaxTargets) ||
+		s.r.tooMany(at, uint64(s.targets), "labels of br_table in one function", MaxAllTargets) {
 		return
 	}
 	for range n + 1 {

@@ -76,15 +76,24 @@ func (d *decoder) readElement(r *reader, e *Element) {
 			r.fail(at, fmt.Sprintf("element kind %#x", kind), "0, functions")
 		}
 	}
+	d.countElements(r)
 	if exprs {
-		e.Exprs = vector(r, 2, "elements", func(x *Expr) { *x = d.readExpr(r) })
+		e.Exprs = vector(r, 2, MaxElements, "elements", func(x *Expr) { *x = d.readExpr(r) })
 		return
 	}
-	e.Functions = vector(r, 1, "elements", func(f *uint32) {
+	e.Functions = vector(r, 1, MaxElements, "elements", func(f *uint32) {
 		at := r.pos
 		*f = r.u32("a function")
 		d.index(r, at, KindFunction, *f)
 	})
+}
+
+// countElements looks at the number that comes next, and adds it to those of the
+// segments before.
+func (d *decoder) countElements(r *reader) {
+	ahead := *r
+	d.elements += ahead.count(1, "elements")
+	r.tooMany(r.pos, uint64(d.elements), "elements of all segments", MaxElements)
 }
 
 func (d *decoder) readData(r *reader, s *Data) {
@@ -116,7 +125,7 @@ func (d *decoder) readCode(r *reader) {
 	for i := range d.m.Code {
 		at := r.pos
 		body := r.bytes(int(r.u32("the size of a body")), "a body")
-		if r.err != nil {
+		if r.tooMany(at, uint64(len(body)), "bytes of a body", MaxBody); r.err != nil {
 			return
 		}
 		params := len(d.m.Types[d.m.Functions[i]].Params)
@@ -141,9 +150,10 @@ func (d *decoder) readBody(r *reader, c *Code, params int) {
 	for range r.count(2, "runs of locals") {
 		at := r.pos
 		run := LocalRun{Count: r.u32("a number of locals"), Type: readValueType(r)}
-		if total += uint64(run.Count); total > MaxLocals {
-			r.fail(at, fmt.Sprintf("%d locals", total), fmt.Sprintf("at most %d", MaxLocals))
-		}
+		total += uint64(run.Count)
+		d.allLocals += uint64(run.Count)
+		r.tooMany(at, total, "locals", MaxLocals)
+		r.tooMany(at, d.allLocals, "locals of all functions", MaxAllLocals)
 		if r.err != nil {
 			return
 		}

@@ -1,0 +1,68 @@
+package meter
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/wirehost/wirehost/host/wasmbin"
+)
+
+// Bounds on what Rewrite takes from a module and what it makes of it, beside
+// those of package wasmbin. wazero reads and validates the result in the host's
+// own process, and so nothing in it may cost out of proportion.
+const (
+	// maxValues bounds the values that calls, blocks and branches of one function
+	// take and leave: wazero's validator has a slot of 8 bytes for each that is on
+	// the stack, so 5 MB of calls with 1,000 results would be 20 GB. Found: 4,088.
+	// maxAllValues bounds those of all functions, for the time that they take:
+	// 0.1 s. Found: 640,000 in 18 MB.
+	maxValues    = 1_000_000
+	maxAllValues = 20_000_000
+
+	// maxGrowth is how many times as large as the module the rewritten code may
+	// be: Go, Rust and C guests grow 1.05 to 1.5 times, empty loops 12. Small ones
+	// may add slackGrowth.
+	maxGrowth   = 4
+	slackGrowth = 1 << 20
+
+	// moduleNames bounds the bytes of the module's name, which wazero writes before
+	// the name of each function.
+	moduleNames = 4 << 20
+)
+
+// Errors of Rewrite.
+var (
+	// ErrReserved is a module that uses our names, such as one that is metered already.
+	ErrReserved = errors.New("meter: names that start with " + ModuleName + " are the host's")
+	// ErrTables is a module whose tables start out larger than allowed.
+	ErrTables = errors.New("meter: tables are over the limit")
+	// ErrSize is a module that is made to grow out of proportion.
+	ErrSize = errors.New("meter: out of proportion")
+)
+
+// checkGrowth refuses code that has become too long.
+func (p *plan) checkGrowth(code int) error {
+	if most := maxGrowth*p.size + slackGrowth; code > most {
+		return fmt.Errorf("%w: found more than %d bytes of metered code, wanted at most %d times the module's %d, and 1 MiB", ErrSize, most, maxGrowth, p.size)
+	}
+	return nil
+}
+
+// countValues counts the values that an instruction takes and leaves, of which
+// its bytes say nothing.
+func (a *analyser) countValues(n int) { a.values += uint64(n) }
+
+// checkValues refuses a function, or all so far, with too many of them.
+func (a *analyser) checkValues() error {
+	a.allValues += a.values
+	if a.values > maxValues {
+		return fmt.Errorf("%w: found %d values that calls and branches take and leave, wanted at most %d", ErrSize, a.values, maxValues)
+	}
+	if a.allValues > maxAllValues {
+		return fmt.Errorf("%w: found more than %d values that calls and branches of all functions take and leave, wanted no more", ErrSize, maxAllValues)
+	}
+	return nil
+}
+
+// valuesOf counts what a type takes and leaves.
+func valuesOf(t *wasmbin.FuncType) int { return len(t.Params) + len(t.Results) }
