@@ -91,7 +91,7 @@ func TestLoadLimits(t *testing.T) {
 	}{
 		{config.Limits{Module: 100}, "found a file of more than 100 bytes, wanted at most limits.module"},
 		{config.Limits{CompileTime: 1}, "compiling took more than limits.compile_time, 1ns"},
-		{config.Limits{Memory: 64 << 10}, "memory: found 131072 bytes at the start, wanted at most limits.memory, 65536"},
+		{config.Limits{Memory: 64 << 10}, "memory: found 131344 bytes at the start (memory 131072 + globals 192 + imports 80), wanted at most limits.memory, 65536, and"},
 	} {
 		s := newServer(configuration(config.Plugin{Module: "testdata/echo.wasm", Limits: c.limits}))
 		if err := s.Start(context.Background()); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -20,9 +20,9 @@ const (
 	maxAllValues = 20_000_000
 
 	// maxGrowth is how many times as large as the module the rewritten code may
-	// be: Go, Rust and C guests grow 1.05 to 1.5 times, empty loops 12. Small ones
+	// be: Go, Rust and C guests grow 1.03 to 1.21 times, empty loops 12. Small ones
 	// may add slackGrowth.
-	maxGrowth   = 4
+	maxGrowth   = 3
 	slackGrowth = 1 << 20
 
 	// moduleNames bounds the bytes of the module's name, which wazero writes before

@@ -18,7 +18,7 @@ const (
 	// MaxTypeValues bounds parameters and results of all types together: found
 	// 612. The runtime builds each type's name value by value, which for a type
 	// of 1,000 copies 4.5 MB.
-	MaxTypeValues = 100_000
+	MaxTypeValues = 50_000
 	// MaxParams and MaxResults are those of the WebAssembly JavaScript interface
 	// (section 7.1); found 23.
 	MaxParams  = 1_000
@@ -26,8 +26,8 @@ const (
 	// MaxImports: found 68. Looking up one walks over all of them.
 	MaxImports = 1_000
 	// MaxFunctions bounds those that the module defines: found 16,346; one costs
-	// 300 bytes.
-	MaxFunctions = 200_000
+	// 300 bytes, and 0.5 µs at the first trap.
+	MaxFunctions = 100_000
 	// MaxTables: found 1.
 	MaxTables = 100
 	// MaxGlobals: found 8; one costs 120 bytes, and 90 more in each instance.
@@ -35,9 +35,9 @@ const (
 	// MaxExports: found 75. The runtime compares each with each function.
 	MaxExports = 10_000
 	// MaxElementSegments: found 2. MaxElements bounds the elements of all of
-	// them: found 13,014; one costs 40 bytes, and 50 more in each instance.
+	// them: found 13,014; one costs 70 bytes, and 50 more in each instance.
 	MaxElementSegments = 10_000
-	MaxElements        = 500_000
+	MaxElements        = 250_000
 	// MaxDataSegments is where Go's linker stops splitting data, which is as
 	// many as V8 takes: found 100,000; one costs 80 bytes, and 24 more in each
 	// instance.
@@ -45,14 +45,17 @@ const (
 	// MaxCustom bounds custom sections: found 3, with DWARF some 12.
 	MaxCustom = 1_000
 
-	// MaxBody is the most bytes of one function's body, V8's own bound: found
-	// 199,775. MaxBlocks bounds its blocks, loops and ifs: found 4,629;
-	// the compiler goes down a chain of them by recursion, 600 bytes a block.
-	// MaxDepth is how deep they nest: found 3,289, since Go's compiler
-	// opens all of a function's blocks at its start; one open costs 140 bytes.
-	MaxBody   = 7_654_321
-	MaxBlocks = 100_000
-	MaxDepth  = 50_000
+	// MaxBody is the most bytes of one function's body: found 199,775. The
+	// validator has a slot of 8 bytes for each value on the stack, of which two
+	// bytes of code can make one.
+	MaxBody = 4 << 20
+	// MaxBlocks bounds the blocks, loops and ifs of one function: found 4,629. The
+	// compiler goes down a chain of them by recursion, 600 bytes a block, and
+	// takes time by their square: two minutes for 100,000. MaxDepth is how
+	// deep they nest: found 3,289, since Go's compiler opens all of a function's
+	// blocks at its start; one open costs 140 bytes.
+	MaxBlocks = 50_000
+	MaxDepth  = 20_000
 	// MaxTargets bounds the labels of one br_table, as the JavaScript interface
 	// does; MaxAllTargets those of one body's: found 5,491 and some 10,000.
 	MaxTargets    = 65_520

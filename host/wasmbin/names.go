@@ -2,7 +2,6 @@ package wasmbin
 
 import (
 	"bytes"
-	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ type FunctionName struct {
 
 // Names gives the names of the module's functions. As the specification demands
 // of custom sections, a section that can't be read counts as absent, and so does
-// a second one. What is named and not there is left out.
+// a second one. What is named and not there, or out of order, is left out.
 func (m *Module) Names() Names {
 	var n Names
 	functions := m.ImportedFunctions() + len(m.Functions)
@@ -53,11 +52,13 @@ func (m *Module) Names() Names {
 		case namesModule:
 			n.Module = string(cut(r.text("a name"), MaxLabel))
 		case namesFunctions:
-			n.Functions = slices.Grow(n.Functions, min(functions, r.left()/2))
+			next := int64(0)
+			n.Functions = make([]FunctionName, 0, min(functions, r.left()/2))
 			for range r.count(2, "names") {
 				i := r.u32("a function")
 				name := cut(r.text("a name"), MaxLabel)
-				if int64(i) < int64(functions) && len(n.Functions) < functions {
+				if int64(i) >= next && int64(i) < int64(functions) {
+					next = int64(i) + 1
 					n.Functions = append(n.Functions, FunctionName{i, string(name)})
 				}
 			}
@@ -69,9 +70,6 @@ func (m *Module) Names() Names {
 	if !ok {
 		return Names{}
 	}
-	byIndex := func(a, b FunctionName) int { return cmp.Compare(a.Index, b.Index) }
-	slices.SortStableFunc(n.Functions, byIndex)
-	n.Functions = slices.CompactFunc(n.Functions, func(a, b FunctionName) bool { return a.Index == b.Index })
 	return n
 }
 
