@@ -80,7 +80,7 @@ type Canary struct {
 
 // Limits bound what one plugin may take.
 type Limits struct {
-	Memory         Size          `koanf:"memory"`          // linear memory of an instance
+	Memory         Size          `koanf:"memory"`          // of an instance: linear memory, and at its start all else
 	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
 	Table          int           `koanf:"table"`           // elements of all tables of an instance
 	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback, on a processor; start-up, save and restore ten times as long

@@ -9,7 +9,8 @@
 // scheduler and collector get their turn, and which reads the clock. Functions
 // that can recurse take their frame from the stack, and give it back.
 // Instructions on ranges (memory.fill and the like) work in pieces. Tables get
-// a maximum. What Rewrite doesn't understand, it refuses.
+// a maximum. References are made once an instance. What Rewrite doesn't
+// understand, or what is out of all proportion, it refuses.
 //
 // # How a host uses it
 //
@@ -40,11 +41,12 @@
 //
 // # What it does not bound
 //
-// Memory: give the runtime an experimental.MemoryAllocator, or
-// WithMemoryLimitPages. Time spent in host functions: a guest pays 200 units for
+// Linear memory: give the runtime an experimental.MemoryAllocator, or
+// WithMemoryLimitPages; [Measure] tells what else an instance takes. Time spent in host functions: a guest pays 200 units for
 // each call; one that can take long calls [Guard.Check]. Compilation: a bound on
 // the size of the file, and a deadline. Instantiation copies data and element
-// segments in one go, which the size of the file bounds.
+// segments in one go, which the bounds of package wasmbin and the size of the
+// file keep below a quarter of a second; see RATIONALE.md.
 //
 // Host functions must not call back into the instance that called them (rule 2
 // of the ABI): the stack is counted in cycles of the module's own call graph.

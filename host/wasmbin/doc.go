@@ -9,6 +9,7 @@
 // that is the runtime's part.
 //
 // Decode never panics, and the memory that it takes is proportional to its
-// input. A Module keeps slices of the bytes that it was decoded from: they must
+// input. What would cost a runtime out of proportion to its size is bounded:
+// [MaxFunctions] and those beside it. A Module keeps slices of the bytes that it was decoded from: they must
 // not be changed while it is in use.
 package wasmbin
