@@ -81,11 +81,18 @@ func Check(m Module) []Item {
 	return items
 }
 
+// describe says what a kind or signature is. No signature of the contract is as
+// long as what it cuts off.
 func describe(k Kind, s Signature) string {
-	if k == KindFunction {
-		return s.String()
+	const most = 200 // bytes
+	if k != KindFunction {
+		return k.String()
 	}
-	return k.String()
+	text := s.String()
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return text
 }
 
 func checkExport(m Module, want Export) Item {

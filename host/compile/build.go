@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -23,13 +24,13 @@ import (
 // for.
 type Limits struct {
 	Module int64  `json:"module"` // bytes of the file; 0 = any number
-	Memory uint64 `json:"memory"` // bytes of linear memory of an instance; 0 = any number
+	Memory uint64 `json:"memory"` // bytes of an instance at its start; 0 = any number
 	Stack  uint32 `json:"stack"`  // bytes, see meter.Options
 	Table  uint32 `json:"table"`  // elements, see meter.Options
 }
 
 func (l Limits) meter() meter.Options {
-	return meter.Options{StackBytes: l.Stack, MaxTableElements: l.Table}
+	return meter.Options{StackBytes: l.Stack, MaxTableElements: l.Table, Exports: keptExports()}
 }
 
 // Refusal says why a module can't be hosted: one fault a line. It is the
@@ -63,13 +64,9 @@ func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string
 	for _, f := range abi.Validate(desc) {
 		faults = append(faults, f.String())
 	}
-	if mem := desc.Memory; mem != nil && l.Memory > 0 {
-		if size := uint64(mem.Min) * wasmPage; size > l.Memory {
-			faults = append(faults, fmt.Sprintf("memory: found %d bytes at the start, wanted at most limits.memory, %d", size, l.Memory))
-		}
-	}
+	faults = append(faults, footprintFaults(m, l)...)
 	metered, _, err = meter.Rewrite(b, l.meter())
-	if err != nil {
+	if err != nil && !slices.Contains(faults, err.Error()) {
 		faults = append(faults, err.Error())
 	}
 	if len(faults) > 0 {
@@ -89,9 +86,6 @@ func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string
 	}
 	return metered, exports, nil
 }
-
-// wasmPage is the unit of linear memory.
-const wasmPage = 64 << 10
 
 // build checks and compiles a module into an entry, the empty folder dir.
 func build(ctx context.Context, dir string, b []byte, q Request) error {

@@ -142,6 +142,11 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(wasm[:min(len(wasm), 4000)])
 		f.Add(small(seed))
 	}
+	f.Add(referring().Encode())
+	f.Add(wide(1, code(wasmbin.OpCall, 0)).Encode())
+	odd := functionsOf(wasmbin.OpEnd)
+	odd.Custom = []wasmbin.Custom{{}, {Name: wasmbin.NameSection}, {Name: wasmbin.NameSection, Data: code(1, 3, 1, 0, 0)}}
+	f.Add(odd.Encode())
 	f.Fuzz(func(t *testing.T, wasm []byte) {
 		out, _, err := Rewrite(wasm, Options{})
 		if err != nil {
@@ -150,6 +155,7 @@ func FuzzRewrite(f *testing.F) {
 			}
 			return
 		}
+		checkRewritten(t, wasm, out)
 		ctx := context.Background()
 		r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 		defer r.Close(ctx)
@@ -163,6 +169,37 @@ func FuzzRewrite(f *testing.F) {
 			t.Fatalf("metering twice gives %v, wanted ErrReserved", err)
 		}
 	})
+}
+
+// checkRewritten holds a metered module against what is promised of all: it is
+// not much larger, has no section but those that a runtime needs, makes no
+// reference twice, and takes what Measure says of the original.
+func checkRewritten(t *testing.T, wasm, out []byte) {
+	if most := 4*len(wasm) + 2*slackGrowth; len(out) > most {
+		t.Fatalf("%d bytes became %d", len(wasm), len(out))
+	}
+	before, err := wasmbin.Decode(wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Measure(before, Options{})
+	if err != nil {
+		t.Fatalf("rewritten, and not measured: %v", err)
+	}
+	after, err := wasmbin.Decode(out)
+	if err != nil {
+		t.Fatalf("what we wrote: %v", err)
+	}
+	u, err := scanUse(after)
+	if err != nil {
+		t.Fatalf("what we wrote: %v", err)
+	}
+	if len(after.Custom) > 1 || u.refs > 0 {
+		t.Fatalf("custom sections %v, %d functions of ref.func", after.Custom, u.refs)
+	}
+	if g := measure(after, Options{}, u); g.Elements+g.Refs != f.Elements+f.Refs || g.Data != f.Data {
+		t.Fatalf("measured as %v, and metered %v", f, g)
+	}
 }
 
 // small is a generated module without its large segments.

@@ -59,16 +59,30 @@ func (f Footprint) String() string {
 // Measure finds out what an instance of m takes once it is metered with o. It
 // walks over the code, and fails where Rewrite would for what it finds there.
 func Measure(m *wasmbin.Module, o Options) (Footprint, error) {
-	var f Footprint
-	use, err := scanUse(m)
+	u, err := scanUse(m)
 	if err != nil {
-		return f, err
+		return Footprint{}, err
 	}
+	return measure(m, o, u), nil
+}
+
+// AtMost is no less than what Measure finds out. It looks at no code.
+func AtMost(m *wasmbin.Module, o Options) Footprint {
+	u := newUse(m)
+	for i := range u.grown {
+		u.grown[i] = true
+	}
+	u.refs = m.ImportedFunctions() + len(m.Functions)
+	return measure(m, o, u)
+}
+
+func measure(m *wasmbin.Module, o Options, u use) Footprint {
+	var f Footprint
 	for _, l := range m.Memories {
 		f.Memory += uint64(l.Min) * bytesPage
 	}
-	f.Tables = tableBytes(m, o.withDefaults(), use.grown)
-	refs := use.refs
+	f.Tables = tableBytes(m, o.withDefaults(), u.grown)
+	refs := u.refs
 	if refs > 0 { // ours: a table, a segment, and an entry and a reference each
 		f.Tables += bytesTable + uint64(refs)*bytesEntry
 		f.Elements += bytesSegment
@@ -85,7 +99,7 @@ func Measure(m *wasmbin.Module, o Options) (Footprint, error) {
 	}
 	f.Data = uint64(len(m.Data)) * bytesSegment
 	f.Imports = uint64(len(m.Imports)+1) * bytesImport // refill
-	return f, nil
+	return f
 }
 
 // segmentBytes is what an element segment takes: an active one makes a
@@ -130,8 +144,12 @@ type use struct {
 	refs  int    // functions that ref.func names
 }
 
+func newUse(m *wasmbin.Module) use {
+	return use{grown: make([]bool, m.ImportedTables()+len(m.Tables))}
+}
+
 func scanUse(m *wasmbin.Module) (use, error) {
-	u := use{grown: make([]bool, m.ImportedTables()+len(m.Tables))}
+	u := newUse(m)
 	imported := m.ImportedFunctions()
 	seen := make([]bool, imported+len(m.Functions))
 	scan := wasmbin.NewScanner(m)

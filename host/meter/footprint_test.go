@@ -78,6 +78,9 @@ func TestFootprintIsTrue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if most := AtMost(m, Options{}); most.Sum() < f.Sum() {
+				t.Errorf("Measure says %v, AtMost %v", f, most)
+			}
 			out, _, err := Rewrite(b, Options{})
 			if err != nil {
 				t.Fatal(err)
