@@ -110,7 +110,7 @@ func TestLongNames(t *testing.T) {
 	}
 	s.plugins["guest"].mu.Lock()
 	defer s.plugins["guest"].mu.Unlock()
-	for _, f := range s.plugins["guest"].active.compiled.ExportedFunctions() {
+	for _, f := range s.plugins["guest"].active.prog.compiled.ExportedFunctions() {
 		want := strings.Repeat("m", wasmbin.MaxLabel) + "." + strings.Repeat("é", wasmbin.MaxLabel/2)
 		if got := f.DebugName(); got != want {
 			t.Errorf("a function's name is %.700q, wanted %.700q", got, want)

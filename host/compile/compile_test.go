@@ -166,7 +166,7 @@ func TestHostileModules(t *testing.T) {
 		memory int64
 		want   string
 	}{
-		"memory":    {blocks(t, 300_000), 64 << 20, "limits.compile_memory, 67108864 bytes; raise it"},
+		"memory":    {withFunction(t, strings.Repeat("\x41\x00", 1<<20)+"\x00"), 64 << 20, "limits.compile_memory, 67108864 bytes; raise it"},
 		"no module": {[]byte("#!/bin/sh"), 1 << 30, "found a script, wanted a WebAssembly module"},
 	} {
 		t.Run(name, func(t *testing.T) {
