@@ -213,3 +213,32 @@ func TestTrapText(t *testing.T) {
 		t.Error("a short error is another")
 	}
 }
+
+// TestRefusalsAreCounted: of the connections that a guest refuses one a second is
+// told, and the number of the others.
+func TestRefusalsAreCounted(t *testing.T) {
+	v := serveVirtual(t, configuration(hostile("refuses_connections")))
+	for range 5 {
+		expectEnd(t, v.dial(t))
+	}
+	if n := len(v.logs.all("connection refused")); n != 1 {
+		t.Errorf("%d of 5 refusals are logged, wanted 1", n)
+	}
+	v.turn(t, time.Second)
+	expectEnd(t, v.dial(t))
+	if line := v.logs.await(t, "connection refused", 2); line["more before"] != 4.0 {
+		t.Errorf("found %v, wanted 4 before", line)
+	}
+}
+
+// TestReasons: why connections were kept is told by so many reasons, whatever
+// numbers a guest makes of them.
+func TestReasons(t *testing.T) {
+	var o Outcome
+	for n := range 100 {
+		o.keep(1, (&refusal{int32(n)}).Error())
+	}
+	if len(o.Kept) != maxReasons+1 || o.Kept["other reasons"] != 100-maxReasons {
+		t.Errorf("found %v", o.Kept)
+	}
+}

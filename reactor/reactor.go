@@ -347,7 +347,11 @@ func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 		r.refusedMore.Add(1)
 		return
 	}
-	r.log.Warn("connection refused", "endpoint", ln.ep.String(), "peer", peer, "err", err, "more before", r.refusedMore.Swap(0))
+	args := []any{"endpoint", ln.ep.String(), "peer", peer, "err", err}
+	if more := r.refusedMore.Swap(0); more > 0 {
+		args = append(args, "more before", more)
+	}
+	r.log.Warn("connection refused", args...)
 }
 
 // again tells the errors after which the same call may go well.

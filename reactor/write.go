@@ -36,10 +36,6 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // WriteSequence is Write for several pieces.
 func (c *Conn) WriteSequence(pieces [][]byte) (int, error) {
-	total := 0
-	for _, p := range pieces {
-		total += len(p)
-	}
 	queued := c.queued()
 	for _, p := range pieces {
 		n, err := c.Write(p)

@@ -63,3 +63,14 @@ func TestFaults(t *testing.T) {
 		}
 	}
 }
+
+// Of a module with many faults, or long ones, so much is logged as can be read.
+func TestFaultsAreBounded(t *testing.T) {
+	var out bytes.Buffer
+	list := make([]string, maxFaults+10)
+	list[0] = strings.Repeat("x", 1<<20)
+	logFaults((&app{stderr: &out}).logger(config.Log{Level: "info"}), "refused", &host.LoadError{Plugin: "p", Module: "m", Faults: list})
+	if n := strings.Count(out.String(), "\n"); n != maxFaults+1 || !strings.Contains(out.String(), "and 10 more faults") || out.Len() > maxFaults*200+2*maxFault {
+		t.Errorf("found %d lines and %d bytes", n, out.Len())
+	}
+}

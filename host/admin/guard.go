@@ -39,7 +39,11 @@ func (s *Server) logIntruder(r *http.Request, p *Problem) {
 		s.refusedMore.Add(1)
 		return
 	}
-	s.log.Warn("a request was refused", "method", cut(r.Method), "path", cut(r.URL.Path), "why", cut(p.Detail), "more before", s.refusedMore.Swap(0))
+	args := []any{"method", cut(r.Method), "path", cut(r.URL.Path), "why", cut(p.Detail)}
+	if more := s.refusedMore.Swap(0); more > 0 {
+		args = append(args, "more before", more)
+	}
+	s.log.Warn("a request was refused", args...)
 }
 
 // intruder says why a request is not one of an administrator's, or nothing.

@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
@@ -251,5 +254,28 @@ func TestGuard(t *testing.T) {
 				t.Errorf("found %d %s, wanted no guard on a Unix socket", r.code, r.body)
 			}
 		})
+	}
+}
+
+// TestRefusedSeldom: what a web page sends again and again is one line a second, and
+// what a module has of faults some lines.
+func TestRefusedSeldom(t *testing.T) {
+	var log bytes.Buffer
+	s := New(Options{Host: newFake(), Authority: "127.0.0.1:7070", Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	for n := range 6 {
+		if n == 5 {
+			s.refusedAt.Store(0) // a second later
+		}
+		ask(t, s, "GET /healthz", "", "Host: evil.example")
+	}
+	if n := strings.Count(log.String(), "a request was refused"); n != 2 || !strings.Contains(log.String(), `"more before"=4`) && !strings.Contains(log.String(), "more before=4") {
+		t.Errorf("found %d lines, wanted 2 that tell of 6 requests:\n%s", n, log.String())
+	}
+	list := loggedFaults(&host.LoadError{Plugin: "p", Module: "m", Faults: make([]string, 100)})
+	if len(list) != maxFaults+1 || list[maxFaults] != "and 36 more faults" {
+		t.Errorf("found %d lines of 100 faults, the last one %q", len(list), list[len(list)-1])
+	}
+	if list := loggedFaults(errors.New(strings.Repeat("x", 1<<20))); len(list) != 1 || len(list[0]) != maxLogged {
+		t.Errorf("found %d lines, the first of %d bytes", len(list), len(list[0]))
 	}
 }
