@@ -132,3 +132,28 @@ func TestShutdownDrains(t *testing.T) {
 		t.Errorf("lost with %v, wanted %v", got, ShuttingDown)
 	}
 }
+
+// TestPlace: Place says which loop gets a connection, but for a pinned listener's.
+func TestPlace(t *testing.T) {
+	placed := 0
+	cfg := Config{Loops: 2, Place: func(loops int) int {
+		placed++
+		return (loops + placed) % loops
+	}}
+	for _, pinned := range []int{-1, 1} {
+		made := make(chan int, 1)
+		f := factoryFunc(func(Transport) (Protocol, error) {
+			return &protocolFuncs{made: func(tr Transport) { made <- tr.Loop().Index() }}, nil
+		})
+		_, ln := serve(t, cfg, "tcp://127.0.0.1:0", f, ListenOptions{Loop: pinned})
+		for n, want := range []int{1, 0, 1} {
+			if pinned >= 0 {
+				want = pinned
+			}
+			dial(t, ln)
+			if got := <-made; got != want {
+				t.Errorf("pinned to %d: connection %d is on loop %d, wanted %d", pinned, n, got, want)
+			}
+		}
+	}
+}
