@@ -23,8 +23,8 @@ const (
 	// heapRoom is the least that Go's limit leaves above what lives, as a part of
 	// it: less, and the collector would do nothing else.
 	heapRoom = 0.25
-	// heapStep is by which part of itself the limit must change to be set anew,
-	// which stops all goroutines for a moment.
+	// heapStep is by which part of itself the limit must change to be set anew: the
+	// collector paces itself by it, and less than that is noise.
 	heapStep = 1.0 / 16
 )
 

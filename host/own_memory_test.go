@@ -215,6 +215,22 @@ func TestGivenBackAfterLoads(t *testing.T) {
 		t.Error("found no error of a module that is not there")
 	}
 	awaitGiven()
+	litter()
+	out, err := s.ReloadPlugin(context.Background(), "guest", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitGiven()
+	litter() // going back loads nothing
+	if _, err := s.UsePlugin(context.Background(), out.Previous); err != nil {
+		t.Fatal(err)
+	}
+	awaitGiven()
+	litter() // nor does a plugin that goes
+	if _, err := s.UnloadPlugin(context.Background(), "guest"); err != nil {
+		t.Fatal(err)
+	}
+	awaitGiven()
 	if uses := s.processUse(0)(); len(uses) > 0 && <-limits <= 0 {
 		t.Error("found a memory limit of nothing")
 	}
