@@ -16,6 +16,8 @@ import (
 type sink struct {
 	reactor.Transport
 	bytes int
+	loop  *reactor.Loop
+	again bool // BuildAgain was called
 }
 
 func (s *sink) Write(p []byte) (int, error) { s.bytes += len(p); return 0, nil }
@@ -28,6 +30,8 @@ func (s *sink) WriteSequence(pieces [][]byte) (int, error) {
 	return 0, nil
 }
 func (s *sink) Abort(reactor.Reason, error) {}
+func (s *sink) Loop() *reactor.Loop         { return s.loop }
+func (s *sink) BuildAgain()                 { s.again = true }
 
 // unserved loads one plugin on a reactor whose loops do not run.
 func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
@@ -47,6 +51,7 @@ func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	if p.active, err = p.load(context.Background(), h.cfg.Plugins["guest"]); err != nil {
 		t.Fatal(err)
 	}
+	p.active.pace.hurdle.Store(0) // nothing is started off the loop
 	p.slots = []*slot{newSlot(p.active, h.reactor.Loops()[0])}
 	h.plugins["guest"] = p
 	t.Cleanup(func() {
@@ -71,10 +76,7 @@ func benchmarkCallback(b *testing.B, unmetered bool) {
 
 // benchmarkEcho sends a line of 64 bytes that comes back.
 func benchmarkEcho(b *testing.B, p *plugin) {
-	i, err := p.slots[0].instance()
-	if err != nil {
-		b.Fatal(err)
-	}
+	i := p.slots[0].now(b)
 	to := &sink{}
 	c := &guestConn{in: i, t: to, handle: i.ver.plugin.connHandles.take()}
 	if err := c.build(); err != nil {
@@ -95,6 +97,25 @@ func benchmarkEcho(b *testing.B, p *plugin) {
 // BenchmarkInstance makes and ends an instance.
 func BenchmarkInstance(b *testing.B) {
 	benchmarkInstance(b, unserved(b, config.Plugin{Module: "testdata/echo.wasm"}))
+}
+
+// BenchmarkAccept is a connection's life without a byte, through the glue and no
+// socket, of a guest whose instances are made on the loop.
+func BenchmarkAccept(b *testing.B) {
+	for _, isolation := range isolations {
+		b.Run(isolation, func(b *testing.B) {
+			p := unserved(b, config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
+			to := &sink{loop: p.host.reactor.Loops()[0]}
+			b.ReportAllocs()
+			for b.Loop() {
+				c := p.accept(b, to)
+				c.ConnectionMade(to)
+				c.ConnectionLost(reactor.Done, nil)
+				for p.host.reactor.Step() { // closes the instance
+				}
+			}
+		})
+	}
 }
 
 var guestsDir = flag.String("guests", "", "`folder` of guests that echo lines, for BenchmarkGuests")

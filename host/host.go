@@ -62,6 +62,7 @@ type Host struct {
 	stopOnce   sync.Once
 	background sync.WaitGroup // what runs until then
 
+	memory     *reservations
 	made       time.Time
 	cpu        func() time.Duration // the process's processor time; nil = unknown
 	leftovers  leftovers
@@ -103,7 +104,7 @@ func New(cfg config.Config, o Options) *Host {
 		o.Wall = time.Now
 	}
 	return &Host{o: o, log: o.Logger, cfg: withDefaults(cfg), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
-		made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
+		memory: newReservations(), made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
 }
 
 // withDefaults is a copy in which the zero values of plugins stand for the
@@ -371,7 +372,7 @@ func (p *plugin) start(wg *sync.WaitGroup) error {
 		p.slots[n] = s
 		v.addSlot(s)
 		wg.Add(1)
-		if err := l.CallFromThread(func() { defer wg.Done(); s.rehearse() }); err != nil {
+		if err := l.CallFromThread(func() { s.rehearse(wg.Done) }); err != nil {
 			wg.Done()
 			return err
 		}

@@ -264,16 +264,18 @@ func (h *Host) LoopStats() []reactor.LoopStats {
 }
 
 // Renew ends those of a plugin's instances that have no connections, and starts
-// new ones, which have seen nothing.
+// new ones, which have seen nothing. It returns when they have started.
 func (h *Host) Renew(name string) error {
 	p, err := h.plugin(name)
 	if err != nil {
 		return err
 	}
 	for n, l := range h.reactor.Loops() {
+		started := make(chan struct{})
 		err := onLoop(l, func() {
 			s := p.slots[n]
 			if s == nil {
+				close(started)
 				return
 			}
 			for i := range s.all {
@@ -281,11 +283,12 @@ func (h *Host) Renew(name string) error {
 					i.retire()
 				}
 			}
-			s.rehearse()
+			s.rehearse(func() { close(started) })
 		})
 		if err != nil {
 			return ErrNotRunning
 		}
+		<-started
 	}
 	return nil
 }

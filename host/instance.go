@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
@@ -82,10 +84,12 @@ type instance struct {
 
 	recvPtr, recvCap uint32
 	phase            phase
-	dead             error // why no callback may follow
+	left             time.Duration // of a start, for all of its calls; 0 behind it
+	dead             error         // why no callback may follow
 	closed           bool
 	trace            *traced // nil without one
 	tracing          bool    // the running callback is traced
+	brief            bool    // it is started on its loop
 	kept             bool    // it could not be moved to a new version
 
 	cur        *guestConn // the one that was asked for last
@@ -107,23 +111,83 @@ type callContext struct {
 }
 
 // newInstance makes an instance and starts it, up to startFactory, whose timers
-// are held back until commit. On any goroutine. The error is a *TrapError.
+// are held back until commit. On any goroutine, for which it may take long. The
+// error is a *TrapError, errInstances or errNoRoom.
 func (v *version) newInstance() (*instance, error) {
+	if err := v.take(); err != nil {
+		return nil, err
+	}
+	return v.makeInstance(false)
+}
+
+// quickInstance is newInstance on a loop: errSlow says that it took too long, and
+// was given up.
+func (v *version) quickInstance() (*instance, error) {
+	if err := v.take(); err != nil {
+		return nil, err
+	}
+	return v.makeInstance(true)
+}
+
+// take takes the place of an instance that is to be made.
+func (v *version) take() error {
 	if n := v.live.Add(1); v.cfg.Limits.Instances > 0 && int(n) > v.cfg.Limits.Instances {
-		v.live.Add(-1)
-		return nil, fmt.Errorf("%s has %d instances: %w", v.name, v.cfg.Limits.Instances, errInstances)
+		v.left()
+		return fmt.Errorf("%s has %d instances: %w", v.name, v.cfg.Limits.Instances, errInstances)
 	}
 	v.plugin.instances.Add(1)
+	return nil
+}
+
+// giveBack gives a place back.
+func (v *version) giveBack() {
+	v.plugin.instances.Add(-1)
+	v.left()
+}
+
+// makeInstance makes an instance in a place that was taken, and gives that back
+// where it fails.
+func (v *version) makeInstance(brief bool) (*instance, error) {
+	i := v.emptyInstance()
+	i.brief, i.left = brief, startups*v.cfg.Limits.CallbackTime
+	if brief {
+		i.left = min(quickStart, v.cfg.Limits.CallbackTime)
+	}
+	began := v.plugin.host.spent()
+	err := i.started()
+	v.pace.note(v.plugin.host.spent() - began)
+	i.left = 0
+	if err == nil {
+		return i, nil
+	}
+	i.close()
+	if brief && causeOf(err) == CauseTime {
+		v.pace.note(slowStart + 1)
+		return nil, fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return nil, err
+}
+
+// emptyInstance is an instance without a module.
+func (v *version) emptyInstance() *instance {
 	i := &instance{ver: v, conns: map[int32]*guestConn{}, timers: map[int32]*guestTimer{}}
 	i.trace = v.plugin.trace.Load()
 	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
 	i.guard = meter.NewGuard(v.plugin.host.spent, v.plugin.host.cpu)
 	i.ctx = callContext{Context: meter.With(context.Background(), i.guard), inst: i}
-	if err := i.start(); err != nil {
-		i.close()
-		return nil, err
-	}
-	return i, nil
+	return i
+}
+
+// started is start, where a panic, which would be a fault of the engine's, is an
+// error as well: off the loops nobody else would stop it.
+func (i *instance) started() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			i.ver.plugin.log.Error("panic in a start", "version", i.ver.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	return i.start()
 }
 
 // errInstances is the cause where a version's instances are all taken.
@@ -172,15 +236,22 @@ const startups = 10
 const maxPrefix = 64
 
 func (i *instance) instantiate() error {
-	limit := uint64(i.ver.cfg.Limits.Memory)
-	if limit == 0 {
-		limit = 1 << 32
+	mem, err := i.ver.reserve()
+	if err != nil {
+		return err
 	}
+	defer func() {
+		if i.mod == nil { // wazero does not free what it could not finish
+			i.mem = nil
+			mem.Free()
+		}
+	}()
 	guarded := i.ctx.Context
-	i.ctx.Context = experimental.WithMemoryAllocator(guarded, reservation(limit, i.ver.growthRefused))
-	i.guard.Arm(startups * i.ver.cfg.Limits.CallbackTime)
+	i.ctx.Context = experimental.WithMemoryAllocator(guarded, mem.allocator())
+	i.guard.Arm(i.left)
 	mod, err := i.ver.prog.rt.InstantiateModule(&i.ctx, i.ver.prog.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	i.ctx.Context = guarded
+	i.spend()
 	if err != nil {
 		return i.fault(exInitialize, causeOf(err), err)
 	}
@@ -219,7 +290,10 @@ func (i *instance) query(e export, slots int) bool {
 func (i *instance) run(p phase, e export, f api.Function, conn int32, slots int) bool {
 	i.phase = p
 	limit := i.ver.cfg.Limits.CallbackTime
-	if p != phaseRun && p != phaseBuild {
+	switch {
+	case i.left > 0:
+		limit = i.left
+	case p != phaseRun && p != phaseBuild:
 		limit *= startups
 	}
 	i.guard.Arm(limit)
@@ -235,12 +309,21 @@ func (i *instance) run(p phase, e export, f api.Function, conn int32, slots int)
 	i.phase = phaseIdle
 	if i.slot != nil {
 		i.slot.took.add(i.guard.Used())
+	} else {
+		i.spend()
 	}
 	if err != nil {
 		i.trapped(e, conn, err)
 		return false
 	}
 	return true
+}
+
+// spend takes what a call of a start has used from what is left to it.
+func (i *instance) spend() {
+	if i.left > 0 {
+		i.left = max(i.left-i.guard.Used(), time.Millisecond)
+	}
 }
 
 // callback runs a callback of one connection, or timer.
@@ -264,6 +347,9 @@ func (i *instance) trapped(e export, conn int32, err error) {
 	i.dead = trap
 	i.stdout.end(i)
 	i.stderr.end(i)
+	if i.brief && i.left > 0 && trap.Cause == CauseTime {
+		return // it is started again, and longer
+	}
 	i.ver.plugin.trapped(trap)
 	if i.loop == nil {
 		return
@@ -322,14 +408,13 @@ func (i *instance) close() {
 	if i.slot != nil {
 		delete(i.slot.all, i)
 	}
-	defer i.ver.left()
+	defer i.ver.giveBack()
 	i.stdout.end(i)
 	i.stderr.end(i)
 	for _, t := range i.timers {
 		i.ver.plugin.timerHandles.free(t.handle)
 	}
 	i.timers = nil
-	i.ver.plugin.instances.Add(-1)
 	if i.mod == nil {
 		return
 	}

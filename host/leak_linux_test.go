@@ -30,10 +30,7 @@ func TestTrapsLeaveNothing(t *testing.T) {
 	}
 	p := unserved(t, hostile("unreachable"))
 	trap := func() {
-		i, err := p.slots[0].instance()
-		if err != nil {
-			t.Fatal(err)
-		}
+		i := p.slots[0].now(t)
 		c := &guestConn{in: i, t: &sink{}, handle: p.connHandles.take()}
 		i.conns[c.handle] = c
 		c.DataReceived(c.ReceiveBuffer()[:1])

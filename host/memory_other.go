@@ -2,22 +2,30 @@
 
 package host
 
-import "github.com/tetratelabs/wazero/experimental"
+import "sync"
 
 // linearMemory grows by copying, on systems without mmap.
 type linearMemory struct {
+	from    *reservations
 	buf     []byte
 	limit   uint64
-	refused func(wanted uint64)
+	freed   bool
+	refused func(wanted uint64) // a growth
 }
 
-// reservation makes linear memories of at most limit bytes. A growth past it
-// fails, which the guest sees as -1, and refused is called.
-func reservation(limit uint64, refused func(wanted uint64)) experimental.MemoryAllocator {
-	return experimental.MemoryAllocatorFunc(func(capacity, most uint64) experimental.LinearMemory {
-		limit := min(most, limit)
-		return &linearMemory{buf: make([]byte, 0, min(capacity, limit)), limit: limit, refused: refused}
-	})
+// reservations count a host's linear memories. Any goroutine.
+type reservations struct {
+	mu   sync.Mutex
+	live int
+}
+
+func newReservations() *reservations { return &reservations{} }
+
+func (r *reservations) reserve(size uint64) (*linearMemory, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live++
+	return &linearMemory{from: r, limit: size}, nil
 }
 
 func (m *linearMemory) Reallocate(size uint64) []byte {
@@ -31,4 +39,13 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 	return m.buf[:size]
 }
 
-func (m *linearMemory) Free() { m.buf = nil }
+// Free gives the memory back, once.
+func (m *linearMemory) Free() {
+	if m.freed {
+		return
+	}
+	m.buf, m.freed = nil, true
+	m.from.mu.Lock()
+	defer m.from.mu.Unlock()
+	m.from.live--
+}

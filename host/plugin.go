@@ -30,6 +30,8 @@ type plugin struct {
 	canary atomic.Pointer[canary] // while one runs
 	trace  atomic.Pointer[traced] // of new instances
 
+	starter starter
+
 	changing sync.Mutex // held during a change; a second change is refused
 	over     bool       // under changing: the plugin is unloaded, or the host is ending
 	mu       sync.Mutex // of what follows
@@ -74,10 +76,23 @@ func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 			s = first
 		}
 	}
+	return p.buildOn(s, t)
+}
+
+// buildOn is BuildProtocol for one of the loop's slots.
+func (p *plugin) buildOn(s *slot, t reactor.Transport) (reactor.Protocol, error) {
 	i, err := s.instance()
-	if err != nil {
+	switch {
+	case err == errLate:
+		return nil, s.await(t)
+	case err != nil:
 		return nil, err
 	}
+	return p.build(i, t)
+}
+
+// build makes the Protocol with the instance that it is to have.
+func (p *plugin) build(i *instance, t reactor.Transport) (reactor.Protocol, error) {
 	c := &guestConn{in: i, t: t, handle: p.connHandles.take()}
 	if err := c.build(); err != nil {
 		p.connHandles.free(c.handle)

@@ -430,6 +430,9 @@ func (r *replacement) install(n int, s *slot) {
 
 // serve makes s the slot for new connections. On the loop.
 func (r *replacement) serve(n int, s *slot) {
+	if old := r.p.slots[n]; old != nil {
+		old.handOn()
+	}
 	r.p.slots[n] = s
 	if s != nil {
 		r.new.addSlot(s)

@@ -150,6 +150,7 @@ func (p *plugin) end(ctx context.Context) error {
 	p.replaced, p.active = nil, nil
 	p.mu.Unlock()
 	p.freeing.Wait()
+	p.starter.stop()
 	var errs []error
 	for _, v := range versions {
 		for _, s := range v.slots {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"time"
@@ -24,7 +25,7 @@ type slot struct {
 	loop  *reactor.Loop
 	inst  *instance // the one for new connections, of isolation loop and shared
 	all   map[*instance]struct{}
-	ended bool       // no new connections come
+	ended bool       // its instances end with their last connection
 	took  *callbacks // the plugin's, on this loop
 
 	failures int
@@ -32,37 +33,45 @@ type slot struct {
 	until    time.Duration // no start before
 	err      error         // why the last start failed
 	retry    *reactor.DelayedCall
+
+	waiters  list.List // of *waiter, those that have waited longest first
+	starts   []*start  // off the loop, in the order in which they were asked for
+	handedOn bool      // no new connections come
 }
 
 func newSlot(v *version, l *reactor.Loop) *slot {
 	return &slot{ver: v, loop: l, all: map[*instance]struct{}{}, took: &v.plugin.took[l.Index()]}
 }
 
-// instance is the one for a new connection.
+// instance is the one for a new connection; errLate says that it is to be waited
+// for.
 func (s *slot) instance() (*instance, error) {
 	if s.inst != nil && s.inst.dead == nil {
 		return s.inst, nil
 	}
 	s.inst = nil
-	if now := s.loop.Now(); s.err != nil && now < s.until {
+	if now := s.loop.Now(); s.err != nil && now < s.until && !passing(s.err) {
 		return nil, fmt.Errorf("plugin %s starts again in %v: %w", s.ver.plugin.name, s.until-now, s.err)
 	}
-	return s.start()
+	if len(s.starts) > 0 || !s.ver.pace.quick() {
+		return nil, errLate
+	}
+	i, err := s.ver.quickInstance()
+	switch {
+	case err == nil:
+		s.adopt(i)
+		return i, nil
+	case errors.Is(err, errSlow):
+		return nil, errLate
+	case !passing(err):
+		s.failed(err)
+	}
+	return nil, err
 }
 
-// start makes an instance and, where connections share one, keeps it.
-func (s *slot) start() (*instance, error) {
-	i, err := s.ver.newInstance()
-	switch {
-	case errors.Is(err, errInstances):
-		return nil, err
-	case err != nil:
-		s.failed(err)
-		return nil, err
-	}
-	s.adopt(i)
-	return i, nil
-}
+// passing tells the failures of a start that are no fault of the guest's. They
+// refuse a connection, and the next one tries again.
+func passing(err error) bool { return errors.Is(err, errInstances) || errors.Is(err, errNoRoom) }
 
 // adopt takes a started instance.
 func (s *slot) adopt(i *instance) {
@@ -103,18 +112,17 @@ func (s *slot) failed(err error) {
 	if s.retry != nil {
 		s.retry.Cancel()
 	}
-	s.retry = s.loop.CallLater(wait, s.rehearse)
+	s.retry = s.loop.CallLater(wait, func() { s.rehearse(nil) })
 }
 
-// rehearse starts the plugin if it does not run. An instance for one
-// connection, which nobody asked for, ends again.
-func (s *slot) rehearse() {
+// rehearse starts the plugin off the loop, if it does not run. An instance for one
+// connection, which nobody asked for, ends again. done, where it is set, is told
+// when that is over.
+func (s *slot) rehearse(done func()) {
 	s.retry = nil
-	if s.inst != nil && s.inst.dead == nil {
-		return
-	}
-	if i, err := s.start(); err == nil && s.inst != i {
-		i.retire()
+	st := &start{slot: s, rehearsal: true, done: done}
+	if s.handedOn || s.inst != nil && s.inst.dead == nil || len(s.starts) > 0 || s.begin(st) != nil {
+		st.tell() // it runs, or has as many instances as it may
 	}
 }
 
@@ -123,6 +131,7 @@ func (s *slot) rehearse() {
 // ended.
 func (s *slot) end() {
 	s.ended = true
+	s.handOn()
 	if s.retry != nil {
 		s.retry.Cancel()
 		s.retry = nil

@@ -41,9 +41,11 @@ type version struct {
 	mod    *module
 	has    [exports]bool
 	prog   *program
+	memory uint64 // bytes that an instance's linear memory may grow to
 	allow  *allowList
 
-	live atomic.Int32 // instances
+	live atomic.Int32 // instances, those that are being started too
+	pace pace
 
 	drain *reactor.DelayedCall // ends its draining; of the first loop
 
@@ -57,6 +59,7 @@ type version struct {
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
 	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: p.host.wall()}
+	v.pace.hurdle.Store(1)
 	var err error
 	if v.allow, err = p.host.newAllowList(ctx, cfg.Allow); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
@@ -66,6 +69,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	if v.prog, err = p.host.engine.load(ctx, what, cfg.Limits); err != nil {
 		return nil, m.fail(err)
 	}
+	v.memory = mostMemory(v.prog.compiled, cfg.Limits.Memory)
 	m.open = nil // it holds what a builtin is
 	for e := range v.has {
 		v.has[e] = slices.Contains(v.prog.exports, exportNames[e])
