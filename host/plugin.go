@@ -51,6 +51,7 @@ type plugin struct {
 
 func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	p := &plugin{host: h, name: name, log: h.log.With("plugin", name), pinned: pinned, scratch: make([]byte, 64<<10)}
+	p.starter.idle.L = &p.starter.mu
 	p.budget.rate = int(cfg.Limits.LogBytes)
 	if slices.Contains(h.o.Trace, name) {
 		p.trace.Store(&traced{})

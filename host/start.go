@@ -73,19 +73,21 @@ const (
 // goroutine.
 type starter struct {
 	mu      sync.Mutex
+	idle    sync.Cond // none runs, or is to
 	queue   []*start
 	running int
+	added   uint64
 	stopped bool
-	wg      sync.WaitGroup
 }
 
 func (r *starter) add(st *start) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue = append(r.queue, st)
+	r.added++
 	if r.running < startsAtOnce {
 		r.running++
-		r.wg.Go(r.run)
+		go r.run()
 	}
 }
 
@@ -105,7 +107,9 @@ func (r *starter) next() *start {
 		}
 	}
 	r.queue = nil
-	r.running--
+	if r.running--; r.running == 0 {
+		r.idle.Broadcast()
+	}
 	return nil
 }
 
@@ -127,7 +131,27 @@ func (r *starter) stop() {
 	r.mu.Lock()
 	r.stopped = true
 	r.mu.Unlock()
-	r.wg.Wait()
+	r.await()
+}
+
+// await waits until none runs, or is to, and tells how many there have been.
+func (r *starter) await() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.running > 0 {
+		r.idle.Wait()
+	}
+	return r.added
+}
+
+// AwaitStarts waits until no instance is being started off the loops, and tells how
+// many have been since the host was made. What connections wait for has been given
+// to their loops then. It is for tests over sockets in memory.
+func (h *Host) AwaitStarts() (made uint64) {
+	for _, p := range h.snapshot() {
+		made += p.starter.await()
+	}
+	return made
 }
 
 // drop gives up a start that has not begun, and tells whether it was one.

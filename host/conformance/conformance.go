@@ -100,7 +100,7 @@ func reload(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) {
 	s := open(t, p, tr)
 	why := ""
 	err := s.RunWhole(tr, func() error {
-		s.Sys().Settle()
+		s.Settle()
 		out, err := s.Host().ReloadPlugin(context.Background(), transcript.Name, true)
 		if err != nil {
 			return err
@@ -149,14 +149,14 @@ func garbage(t *testing.T, p transcript.Plugin) {
 			if _, err := c.Write(b); err != nil && !errors.Is(err, syscall.EAGAIN) {
 				break // the guest has closed
 			}
-			s.Sys().Settle()
+			s.Settle()
 		}
 		if r.IntN(2) == 0 {
 			c.Reset()
 		} else if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.Sys().Settle()
+		s.Settle()
 		if found := traps(t, s.Host()); len(found) > 0 {
 			t.Fatalf("seed %d: the guest trapped: %v", seed, found)
 		}
@@ -169,7 +169,7 @@ func dial(t *testing.T, s *transcript.Session) *reactortest.Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Sys().Settle()
+	s.Settle()
 	return c
 }
 
@@ -198,7 +198,7 @@ func many(t *testing.T, p transcript.Plugin) {
 		} else if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.Sys().Settle()
+		s.Settle()
 		if n == count/3 {
 			early = memory()
 		}

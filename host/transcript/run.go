@@ -152,10 +152,24 @@ func (s *Session) Close() error {
 	return nil
 }
 
+// Settle returns when there is nothing to do until a peer acts or the clock is
+// turned.
+func (s *Session) Settle() {
+	for made := s.h.AwaitStarts(); ; {
+		s.sys.Settle()
+		again := s.h.AwaitStarts()
+		if again == made {
+			return
+		}
+		made = again
+	}
+}
+
 // Host runs the guest, under Name.
 func (s *Session) Host() *host.Host { return s.h }
 
-// Sys is where its sockets are. It listens at Address.
+// Sys is where its sockets are. It listens at Address. Its Settle does not wait for
+// an instance that is being started, the Session's does.
 func (s *Session) Sys() *reactortest.Sys { return s.sys }
 
 // run runs the transcript once, with an instance that has seen nothing.
@@ -178,7 +192,7 @@ func (s *Session) run(t *Transcript, c cut) (err error) {
 	for _, c := range s.conns {
 		c.peer.Reset()
 	}
-	s.sys.Settle()
+	s.Settle()
 	return errors.Join(err, s.h.Renew(Name))
 }
 
@@ -204,13 +218,14 @@ func (s *Session) conn(name string, line int) (*conn, error) {
 	}
 	c := &conn{peer: peer}
 	s.conns[name] = c
-	s.sys.Settle()
+	s.Settle()
 	return c, nil
 }
 
 func (s *Session) do(st step) error {
 	if st.verb == verbWait {
 		s.sys.AdvanceSettled(st.wait)
+		s.Settle()
 		return nil
 	}
 	if st.verb == verbConnect {
@@ -243,7 +258,7 @@ func (s *Session) do(st step) error {
 	case verbExpectReset:
 		return s.ended(c, st.line, syscall.ECONNRESET)
 	}
-	s.sys.Settle()
+	s.Settle()
 	if err != nil {
 		return s.fail(st.line, err.Error(), "")
 	}
@@ -267,7 +282,7 @@ func (s *Session) send(c *conn, st step) error {
 			}
 			piece = piece[wrote:]
 			s.sent += wrote
-			s.sys.Settle()
+			s.Settle()
 			c.read()
 		}
 		data = data[n:]
@@ -295,7 +310,7 @@ func (c *conn) read() {
 func (s *Session) pull(c *conn) {
 	for {
 		before := len(c.got)
-		s.sys.Settle()
+		s.Settle()
 		c.read()
 		if len(c.got) == before {
 			return
