@@ -188,7 +188,7 @@ func TestNoRoomAtStart(t *testing.T) {
 // few to Go's heap fails.
 func TestRoomForTheHeap(t *testing.T) {
 	r := newReservations()
-	left := uint64(heapRoom + 2*wasmPage)
+	left := uint64(addressRoom + 2*wasmPage)
 	r.scarce = func() bool { return true }
 	r.mmap = func(size uint64) ([]byte, error) {
 		if size > left {
@@ -213,7 +213,7 @@ func TestRoomForTheHeap(t *testing.T) {
 		m.Free()
 		m.Free() // once is enough
 	}
-	if left != heapRoom+2*wasmPage || r.live != 0 {
+	if left != addressRoom+2*wasmPage || r.live != 0 {
 		t.Errorf("%d bytes are left, and %d memories", left, r.live)
 	}
 }

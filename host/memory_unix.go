@@ -30,9 +30,9 @@ type reservations struct {
 	kept map[int][][]byte // by size: ranges that the system did not take back
 }
 
-// heapRoom is what is left to Go's heap where addresses are limited: it takes
+// addressRoom is what is left to Go's heap where addresses are limited: it takes
 // them 64 MiB at a time, and ends the process where it gets none.
-const heapRoom = 128 << 20
+const addressRoom = 128 << 20
 
 func newReservations() *reservations {
 	return &reservations{mmap: mmapAnonymous, munmap: unix.Munmap, scarce: sync.OnceValue(addressesAreScarce), kept: map[int][][]byte{}}
@@ -60,9 +60,9 @@ func (r *reservations) reserve(size uint64) (*linearMemory, error) {
 // mapped asks the system, and sees to it that the heap's room is left.
 func (r *reservations) mapped(size uint64) ([]byte, error) {
 	if r.scarce() {
-		room, err := r.mmap(heapRoom)
+		room, err := r.mmap(addressRoom)
 		if err != nil {
-			return nil, fmt.Errorf("mmap of %d bytes more for the heap: %w", heapRoom, err)
+			return nil, fmt.Errorf("mmap of %d bytes more for the heap: %w", addressRoom, err)
 		}
 		defer r.unmap(room)
 	}

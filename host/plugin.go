@@ -30,8 +30,6 @@ type plugin struct {
 	canary atomic.Pointer[canary] // while one runs
 	trace  atomic.Pointer[traced] // of new instances
 
-	starter starter
-
 	changing sync.Mutex // held during a change; a second change is refused
 	over     bool       // under changing: the plugin is unloaded, or the host is ending
 	mu       sync.Mutex // of what follows
@@ -43,15 +41,15 @@ type plugin struct {
 	failedAt time.Time
 	freeing  sync.WaitGroup
 
-	instances      atomic.Int32 // live ones
-	failing        atomic.Int32 // slots whose start failed
+	instances      atomic.Int32  // live ones
+	failing        atomic.Int32  // slots whose start failed
+	starts         atomic.Uint64 // off the loops
 	traps          trapCounts
 	growthsRefused atomic.Uint64
 }
 
 func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	p := &plugin{host: h, name: name, log: h.log.With("plugin", name), pinned: pinned, scratch: make([]byte, 64<<10)}
-	p.starter.idle.L = &p.starter.mu
 	p.budget.rate = int(cfg.Limits.LogBytes)
 	if slices.Contains(h.o.Trace, name) {
 		p.trace.Store(&traced{})

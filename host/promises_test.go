@@ -155,7 +155,12 @@ func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest
 		Dial: func() (net.Conn, error) { return net.DialTimeout(network, address, patience) },
 	}
 	if mem != nil {
-		server.Advance, server.LimitFDs = mem.AdvanceSettled, mem.SetMaxFDs
+		server.LimitFDs = mem.SetMaxFDs
+		server.Advance = func(d time.Duration) {
+			settle(s.Host, mem)
+			mem.AdvanceSettled(d)
+			settle(s.Host, mem)
+		}
 		server.Dial = func() (net.Conn, error) {
 			p, err := mem.Dial(network, address)
 			if err != nil {

@@ -150,9 +150,9 @@ func (p *plugin) end(ctx context.Context) error {
 	p.replaced, p.active = nil, nil
 	p.mu.Unlock()
 	p.freeing.Wait()
-	p.starter.stop()
 	var errs []error
 	for _, v := range versions {
+		v.starter.stop()
 		for _, s := range v.slots {
 			s.end()
 			for i := range s.all {

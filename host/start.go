@@ -23,7 +23,7 @@ const (
 	// quickInARow have taken less.
 	slowStart   = 3 * time.Millisecond
 	quickInARow = 8
-	// startsAtOnce is how many starts of a plugin run off the loops at a time: with
+	// startsAtOnce is how many starts of a version run off the loops at a time: with
 	// more, the loops would have to share their processors with many.
 	startsAtOnce = 2
 )
@@ -69,14 +69,13 @@ const (
 	startDropped
 )
 
-// starter makes a plugin's starts, in the order in which they were asked for. Any
+// starter makes a version's starts, in the order in which they were asked for. Any
 // goroutine.
 type starter struct {
 	mu      sync.Mutex
 	idle    sync.Cond // none runs, or is to
 	queue   []*start
 	running int
-	added   uint64
 	stopped bool
 }
 
@@ -84,7 +83,6 @@ func (r *starter) add(st *start) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue = append(r.queue, st)
-	r.added++
 	if r.running < startsAtOnce {
 		r.running++
 		go r.run()
@@ -134,22 +132,27 @@ func (r *starter) stop() {
 	r.await()
 }
 
-// await waits until none runs, or is to, and tells how many there have been.
-func (r *starter) await() uint64 {
+// await waits until none runs, or is to.
+func (r *starter) await() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.running > 0 {
 		r.idle.Wait()
 	}
-	return r.added
 }
 
 // AwaitStarts waits until no instance is being started off the loops, and tells how
-// many have been since the host was made. What connections wait for has been given
+// many had been when it was called. What connections wait for has been given
 // to their loops then. It is for tests over sockets in memory.
 func (h *Host) AwaitStarts() (made uint64) {
 	for _, p := range h.snapshot() {
-		made += p.starter.await()
+		made += p.starts.Load()
+		p.mu.Lock()
+		versions := p.listed()
+		p.mu.Unlock()
+		for _, v := range versions {
+			v.starter.await()
+		}
 	}
 	return made
 }
@@ -243,7 +246,8 @@ func (s *slot) begin(st *start) error {
 		return err
 	}
 	s.starts = append(s.starts, st)
-	s.ver.plugin.starter.add(st)
+	s.ver.plugin.starts.Add(1)
+	s.ver.starter.add(st)
 	return nil
 }
 

@@ -80,12 +80,12 @@ func TestStatuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			say := func() {
-				v.sys.Settle()
+				settle(v.Host, v.sys)
 				if _, err := c.Write([]byte("x")); err != nil {
 					t.Fatal(err)
 				}
 				v.turn(t, 0)
-				v.sys.Settle()
+				settle(v.Host, v.sys)
 			}
 			say()
 			v.turn(t, time.Second) // delayedCall
@@ -95,7 +95,7 @@ func TestStatuses(t *testing.T) {
 			v.turn(t, 30*time.Second) // clientConnectionFailed
 			say()
 			c.Reset()
-			v.sys.Settle()
+			settle(v.Host, v.sys)
 			v.turn(t, time.Second) // delayedCall again
 			told := map[string]bool{}
 			for _, line := range v.logs.all("guest") {

@@ -44,8 +44,9 @@ type version struct {
 	memory uint64 // bytes that an instance's linear memory may grow to
 	allow  *allowList
 
-	live atomic.Int32 // instances, those that are being started too
-	pace pace
+	live    atomic.Int32 // instances, those that are being started too
+	pace    pace
+	starter starter
 
 	drain *reactor.DelayedCall // ends its draining; of the first loop
 
@@ -60,6 +61,7 @@ type version struct {
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
 	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: p.host.wall()}
 	v.pace.hurdle.Store(1)
+	v.starter.idle.L = &v.starter.mu
 	var err error
 	if v.allow, err = p.host.newAllowList(ctx, cfg.Allow); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)

@@ -50,6 +50,18 @@ func (v *virtual) dial(t *testing.T) net.Conn {
 	return c
 }
 
+// settle returns when the loops are at rest, with no start under way.
+func settle(h *Host, sys *reactortest.Sys) {
+	for made := h.AwaitStarts(); ; {
+		sys.Settle()
+		again := h.AwaitStarts()
+		if again == made {
+			return
+		}
+		made = again
+	}
+}
+
 // turn advances the clock when the loop has taken what it was given before, such
 // as a timer's start, and waits until it has done what that makes due.
 func (v *virtual) turn(t *testing.T, d time.Duration) {
