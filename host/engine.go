@@ -124,11 +124,12 @@ func (e *engine) load(ctx context.Context, m compile.Module, cfg config.Limits) 
 
 // loadEntry has wazero load what was compiled.
 func (e *engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *program, err error) {
-	code, err := e.share(entry.Cache)
+	dir := entry.Cache
+	code, err := e.share(dir)
 	if err != nil {
 		return nil, err
 	}
-	p := &program{release: func(ctx context.Context) error { return e.unshare(ctx, entry.Cache) }}
+	p := &program{release: func(ctx context.Context) error { return e.unshare(ctx, dir) }} // and nothing more of the entry
 	p.rt = wazero.NewRuntimeWithConfig(ctx, e.runtimeConfig(code))
 	defer func() {
 		if err != nil {

@@ -126,27 +126,6 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 	return h.write(dir, stub)
 }
 
-// stubOf is a module without its code: each body traps. The key makes it another
-// one for each module, as the code would.
-func stubOf(metered []byte, key string) ([]byte, error) {
-	m, err := wasmbin.Decode(metered)
-	if err != nil {
-		return nil, refuse(fmt.Errorf("with its metering: %w", err))
-	}
-	body := []byte{byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd)}
-	for i := range m.Code {
-		m.Code[i] = wasmbin.Code{Body: body}
-	}
-	kept := []wasmbin.Custom{{Name: "wirehost.key", Data: []byte(key)}}
-	for _, c := range m.Custom {
-		if c.Name == wasmbin.NameSection {
-			kept = append(kept, c)
-		}
-	}
-	m.Custom = kept
-	return m.Encode(), nil
-}
-
 // machineCode compiles a module with a cache in dir, and returns the one file
 // that this makes.
 func machineCode(ctx context.Context, dir string, b []byte) (file string, err error) {

@@ -158,6 +158,35 @@ func TestStub(t *testing.T) {
 	}
 }
 
+// TestJoined: the data segments of a stub are as few as may be, and give the same
+// memory.
+func TestJoined(t *testing.T) {
+	at := func(address int64, init string) wasmbin.Data {
+		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
+	}
+	for name, c := range map[string]struct {
+		data []wasmbin.Data
+		want []string
+	}{
+		"next to one another": {[]wasmbin.Data{at(10, "ab"), at(12, "c")}, []string{"abc"}},
+		"a gap":               {[]wasmbin.Data{at(10, "ab"), at(14, "c"), at(15, "")}, []string{"ab\x00\x00c"}},
+		"a large gap":         {[]wasmbin.Data{at(10, "ab"), at(13+joinGap, "c")}, []string{"ab", "c"}},
+		"overlapping":         {[]wasmbin.Data{at(10, "ab"), at(11, "c")}, []string{"ab", "c"}},
+		"backwards":           {[]wasmbin.Data{at(10, "ab"), at(8, "c"), at(9, "d")}, []string{"ab", "cd"}},
+		"high addresses":      {[]wasmbin.Data{at(-3, "ab"), at(-1, "c"), at(0, "d")}, []string{"abc", "d"}},
+		"a passive one":       {[]wasmbin.Data{at(10, "ab"), wasmbin.PassiveData([]byte("c")), at(12, "d")}, []string{"ab", "c", "d"}},
+		"a global's address":  {[]wasmbin.Data{at(10, "ab"), {Offset: wasmbin.Expr{Op: wasmbin.OpGlobalGet}, Init: []byte("c")}}, []string{"ab", "c"}},
+	} {
+		var got []string
+		for _, d := range joined(c.data) {
+			got = append(got, string(d.Init))
+		}
+		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.want) {
+			t.Errorf("%s: found %q, wanted %q", name, got, c.want)
+		}
+	}
+}
+
 // TestHostileModules: what ends a compiler is the reason why its module is
 // refused, and is remembered.
 func TestHostileModules(t *testing.T) {

@@ -23,6 +23,9 @@ func limitProcess(memory int64) error {
 			return os.NewSyscallError("setrlimit", err)
 		}
 	}
+	// Where the control group is out of memory, it is this process that goes, and
+	// not the server in the same group.
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) // always allowed upwards; /proc may be missing
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return os.NewSyscallError("setrlimit", err)
 	}
