@@ -40,16 +40,20 @@ const (
 	flagReset                         // the socket is to be reset, whatever the reason
 	flagLater                         // an embryo that waits for its factory; it is in Loop.later
 	flagBuild                         // BuildAgain was called
+	flagLosing                        // its producer was told of the loss
+	flagPostponed                     // in its share's queue
+	flagAgain                         // in there for again
 )
 
 // flagNoWrite is when writes are dropped.
-const flagNoWrite = flagClosing | flagWriteClose | flagWriteClosed | flagFailed | flagLost | flagEmbryo
+const flagNoWrite = flagClosing | flagWriteClose | flagWriteClosed | flagFailed | flagLosing | flagLost | flagEmbryo
 
 // Conn is one connection: the Transport of every backend.
 type Conn struct {
 	loop     *Loop
 	proto    Protocol
 	buffered BufferedProtocol // proto, where it is one
+	share    *Share           // whose time its protocol takes; nil = nobody's
 	listener *Listener        // nil for outgoing connections
 	producer Producer
 	timer    *DelayedCall
@@ -66,6 +70,7 @@ type Conn struct {
 	gen    uint32
 	flags  flags
 	want   Events // what the poller was told
+	events Events // what it has reported and what waits for the share
 	polled bool   // the poller knows fd
 	reason Reason
 
@@ -122,30 +127,47 @@ func (c *Conn) tell() {
 		return
 	}
 	if c.flags&flagFailed != 0 {
-		c.end()
+		if c.mayTell() && c.tellStopped() {
+			c.end()
+		}
 		return
 	}
-	if c.flags&flagTellUp != 0 {
+	if c.flags&flagTellUp != 0 && c.mayTell() {
 		c.flags &^= flagTellUp
 		if h, ok := c.proto.(HandshakeListener); ok {
 			h.HandshakeCompleted()
 		}
 	}
-	if c.flags&flagTellPause != 0 {
+	if c.flags&flagTellPause != 0 && c.mayTell() {
 		c.flags &^= flagTellPause
 		if c.producer != nil {
 			c.producer.PauseProducing()
 		}
 	}
-	if c.flags&flagTellResume != 0 {
+	if c.flags&flagTellResume != 0 && c.mayTell() {
 		c.flags &^= flagTellResume
 		if c.producer != nil {
 			c.producer.ResumeProducing()
 		}
 	}
-	c.advance()
+	if c.flags&(flagWriteClose|flagWriteClosed) != flagWriteClose || c.mayTell() {
+		c.advance()
+	}
 	c.watch()
 	c.arm()
+}
+
+// tellStopped tells the producer of a connection that is over, and reports whether
+// the protocol may be told now.
+func (c *Conn) tellStopped() bool {
+	p := c.producer
+	if p == nil {
+		return true
+	}
+	c.producer = nil
+	c.flags |= flagLosing
+	p.StopProducing()
+	return c.mayTell()
 }
 
 // advance takes closing a step further once the output has drained and no
@@ -199,11 +221,7 @@ func (c *Conn) end() {
 		c.tls.stop()
 	}
 	defer c.letGo(linger)
-	defer c.tellLost()
-	if p := c.producer; p != nil {
-		c.producer = nil
-		p.StopProducing()
-	}
+	c.tellLost()
 }
 
 // tellLost is the protocol's last callback.
@@ -456,6 +474,10 @@ func (c *Conn) again() {
 		if c.producer != nil && c.queued() == 0 {
 			c.producer.ResumeProducing()
 			c.loop.settle()
+			if c.share.Late() {
+				c.pendNext()
+				return
+			}
 		}
 	}
 	if c.reading() {
@@ -507,6 +529,9 @@ func (c *Conn) Host() string {
 
 // Loop is the event loop that owns the connection.
 func (c *Conn) Loop() *Loop { return c.loop }
+
+// Share is whose time its protocol takes; nil is nobody's.
+func (c *Conn) Share() *Share { return c.share }
 
 // Stats counts the connection's bytes.
 func (c *Conn) Stats() ConnStats {

@@ -23,6 +23,7 @@ const (
 // ConnectOptions say how an outgoing connection is made.
 type ConnectOptions struct {
 	Timeout time.Duration // for all of it, TLS too; 0 = 30 s
+	Share   *Share        // whose time the protocol takes; nil = nobody's
 	// TLS is for tls:// endpoints; nil verifies against the system's roots.
 	// ServerName is the endpoint's host where it is empty.
 	TLS *tls.Config
@@ -56,7 +57,7 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	k := &connecting{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
 	now := l.sys.Now()
 	k.by = now + o.Timeout
-	c := &Conn{loop: l, client: k, flags: flagEmbryo | flagConnecting | flagOutgoing, opened: now, active: now, setupBy: k.by}
+	c := &Conn{loop: l, share: o.Share, client: k, flags: flagEmbryo | flagConnecting | flagOutgoing, opened: now, active: now, setupBy: k.by}
 	l.count.Add(1)
 	l.r.connections.Add(1)
 	l.addConn(c)

@@ -64,14 +64,14 @@ func (c *Conn) arm() {
 	if why == nil {
 		return
 	}
-	now := c.loop.sys.Now()
+	// At the very moment: a delay, counted from a clock that has gone on since, would
+	// move it at each call, and what calls each turn would put it off for ever.
 	switch {
 	case c.timer == nil:
-		c.timer = c.loop.CallLater(at-now, c.timeUp)
-	case c.timer.index < 0:
-		c.timer.schedule(at - now)
-	case c.timer.when > at:
-		c.timer.schedule(at - now)
+		c.timer = c.loop.newCall(c.timeUp)
+		c.timer.scheduleAt(at)
+	case c.timer.index < 0 || c.timer.when > at:
+		c.timer.scheduleAt(at)
 	}
 }
 

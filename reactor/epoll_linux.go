@@ -16,7 +16,7 @@ const wakeToken = math.MaxUint64
 
 type epoll struct {
 	fd, wake int
-	events   [256]unix.EpollEvent
+	events   []unix.EpollEvent
 }
 
 func (s *linuxSys) NewPoller() (Poller, error) {
@@ -65,7 +65,10 @@ func (p *epoll) Modify(fd FD, token uint64, want Events) error {
 func (p *epoll) Remove(fd FD) error { return p.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
 func (p *epoll) Wait(ready []Ready, timeout time.Duration) (int, error) {
-	room := min(len(ready), len(p.events))
+	room := len(ready)
+	if room > len(p.events) {
+		p.events = make([]unix.EpollEvent, room)
+	}
 	var n int
 	if timeout == 0 {
 		r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(room), 0, 0, 8)

@@ -30,6 +30,8 @@ type ListenOptions struct {
 	MaxConnections int
 	// IdleTimeout is the connections' SetTimeout at the start.
 	IdleTimeout time.Duration
+	// Share is whose time the connections' protocols take on a loop; nil = nobody's.
+	Share func(*Loop) *Share
 	// TLS serves tls:// endpoints from the first byte, and StartTLS on others.
 	TLS              *tls.Config
 	HandshakeTimeout time.Duration // 0 = 10 s
@@ -125,6 +127,14 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 	}
 	ln.options.Store(&o)
 	ln.factory.Store(&f)
+	return nil
+}
+
+// share is whose time the protocols of connections take that l accepts.
+func (ln *Listener) share(l *Loop) *Share {
+	if f := ln.options.Load().Share; f != nil {
+		return f(l)
+	}
 	return nil
 }
 
@@ -291,7 +301,7 @@ func (l *Loop) dropAccepted(c call) {
 // adopt makes a connection of an accepted socket.
 func (l *Loop) adopt(a call) {
 	ln, o := a.listener, a.listener.options.Load()
-	c := &Conn{loop: l, fd: a.accepted, listener: ln, flags: flagEmbryo, opened: l.now, active: l.now, idle: o.IdleTimeout}
+	c := &Conn{loop: l, fd: a.accepted, share: a.share, listener: ln, flags: flagEmbryo, opened: l.now, active: l.now, idle: o.IdleTimeout}
 	l.addConn(c)
 	if ln.unix {
 		c.flags |= flagUnix

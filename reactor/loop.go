@@ -40,7 +40,7 @@ type Loop struct {
 	slots []*Conn
 	gens  []uint32
 	free  []uint32
-	ready [256]Ready
+	ready []Ready
 
 	timers   timerHeap
 	timerSeq uint64
@@ -59,7 +59,15 @@ type Loop struct {
 	spareAt    int     // how far it is worked off; short of its end after a panic
 	current    *Conn   // whose event is being told, for the panic report
 
-	later     map[*Conn]Later      // whom connections wait for; made when first needed
+	later      map[*Conn]Later // whom connections wait for; made when first needed
+	turnSeq    uint64
+	lateShares []*Share        // those that have used up their share of a turn
+	postponed  int             // things in the queues of all shares
+	ran        [sampled]*Share // who made the last callbacks
+	pieces     int             // how many of ran are of now
+	markedAt   time.Duration   // when the first of ran began
+	known      time.Duration   // of the time since, what is accounted for
+
 	listeners map[uint64]*Listener // by token; of the acceptor only
 
 	count     atomic.Int32 // connections, those on their way here too
@@ -70,10 +78,11 @@ type Loop struct {
 	mu      sync.Mutex
 	inbox   []call
 	stopped bool
-	taken   []call // the inbox's other half
-	takenAt int    // how far it is worked off; short of its end after a panic
-	stop    bool   // told to end; loop only
-	late    int    // Connects after the end
+	taken   []call        // the inbox's other half
+	takenAt int           // how far it is worked off; short of its end after a panic
+	stop    bool          // told to end; loop only
+	endBy   time.Duration // when what is left is not told any more; loop only, once stop is set
+	late    int           // Connects after the end
 	done    chan struct{}
 }
 
@@ -83,6 +92,7 @@ type call struct {
 	fn       func()
 	accepted FD
 	listener *Listener
+	share    *Share // whose time it takes; of an accepted socket found by its loop
 }
 
 // loopCounters are written by the loop once a turn and read by any goroutine.
@@ -107,6 +117,7 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 	}
 	return &Loop{
 		r: r, index: index, sys: r.sys, poller: p, now: r.sys.Now(),
+		ready:  make([]Ready, readyBatch),
 		gather: make([]byte, 0, gatherSize), gatherMax: min(gatherSize, r.cfg.MaxQueued), iov: make([][]byte, 0, 64),
 		listeners: map[uint64]*Listener{}, done: make(chan struct{}),
 	}, nil
@@ -197,21 +208,67 @@ func (l *Loop) recovered(p any) {
 }
 
 // end runs what was still posted, so that no caller waits for ever, and closes
-// the connections. It reports false when a protocol's panic has cut it short:
-// then it is to be called again.
+// the connections, in rounds in which each owner has its share, until endBy. It
+// reports false when a protocol's panic has cut it short: then it is to be called
+// again.
 func (l *Loop) end() (ended bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.recovered(p)
 		}
 	}()
-	l.settle()
-	for l.runInbox() {
-	}
-	for l.failAll() {
+	for {
+		l.turnSeq++
+		late := len(l.lateShares)
 		l.settle()
+		for l.runInbox() {
+		}
+		found := l.failAll()
+		l.settle()
+		l.runLate(late)
+		switch {
+		case l.sys.Now() >= l.endBy:
+			l.dropAll()
+			return true
+		case !found && l.postponed == 0:
+			return true
+		}
 	}
-	return true
+}
+
+// dropAll closes the connections without a word to their protocols.
+func (l *Loop) dropAll() {
+	dropped := 0
+	for _, c := range l.slots {
+		if c != nil {
+			dropped++
+			c.drop()
+		}
+	}
+	if dropped > 0 {
+		l.r.log.Warn("the end of the loop took too long: connections were closed without a word to their protocols", "loop", l.index, "connections", dropped)
+	}
+	for _, s := range l.lateShares { // what is left is about connections that are gone, or somebody waits for it
+		for len(s.queue) > 0 {
+			if p := s.pop(); p.conn == nil && p.timer == nil {
+				l.take(p.call)
+			}
+		}
+	}
+}
+
+// drop closes a connection without a word to its protocol.
+func (c *Conn) drop() {
+	if c.tls != nil {
+		c.tls.stop()
+	}
+	if c.client != nil {
+		c.client.cancel()
+	}
+	reset := c.flags&flagReset != 0 || resets(c.reason) || c.queued() > 0
+	c.out.clear(c.loop)
+	c.proto, c.buffered, c.producer = nil, nil, nil
+	c.release(reset)
 }
 
 // failAll has the protocols of all connections told that the loop ends, and
@@ -227,8 +284,14 @@ func (l *Loop) failAll() (found bool) {
 }
 
 // turn runs one iteration: what was posted, then ready sockets, then timers,
-// then output that was queued for connections other than the one in callback.
+// then output that was queued for connections other than the one in callback,
+// then what the owners may have that were late in the last one.
 func (l *Loop) turn(block bool) (progress bool) {
+	l.turnSeq++
+	late := len(l.lateShares)
+	for _, s := range l.lateShares { // a panic may have come when it was no more
+		s.late = true
+	}
 	if len(l.pending) > 0 || l.gatherConn != nil { // a panic has left it
 		l.now = l.sys.Now()
 		l.settle()
@@ -237,19 +300,21 @@ func (l *Loop) turn(block bool) (progress bool) {
 	n := l.poll(block && !progress)
 	start := l.sys.Now()
 	l.now = start
+	l.mark(start)
 	for i := range n {
 		l.dispatch(l.ready[i])
 	}
 	progress = l.runNext() || n > 0 || progress
 	progress = l.runTimers() || progress
-	if len(l.dirty) > 0 {
-		l.flushDirty()
-		progress = true
+	progress = l.flushDirty() || progress
+	if late > 0 {
+		progress = l.runLate(late) || progress
+		progress = l.flushDirty() || progress
 	}
 	if progress {
 		l.count1(start)
 	}
-	return progress
+	return progress || l.postponed > 0
 }
 
 // count1 publishes the turn's counters.
@@ -265,7 +330,7 @@ func (l *Loop) count1(start time.Duration) {
 // served without a trip through the kernel's sleep (RATIONALE.md).
 func (l *Loop) poll(block bool) int {
 	n := l.wait(0)
-	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) {
+	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) || l.postponed > 0 {
 		return n
 	}
 	runtime.Gosched()
@@ -282,12 +347,21 @@ func (l *Loop) poll(block bool) int {
 }
 
 func (l *Loop) wait(timeout time.Duration) int {
-	n, err := l.poller.Wait(l.ready[:], timeout)
-	if err != nil {
-		l.r.log.Error("poll", "loop", l.index, "err", err)
-		return 0
+	room := l.ready[:readyBatch]
+	for {
+		n, err := l.poller.Wait(room, timeout)
+		if err != nil {
+			l.r.log.Error("poll", "loop", l.index, "err", err)
+			return 0
+		}
+		if n < len(room) || len(l.lateShares) == 0 || n == maxReady {
+			return n
+		}
+		if len(room) == len(l.ready) { // reported again, and what there was no room for
+			l.ready = make([]Ready, 2*len(room))
+		}
+		room, timeout = l.ready[:2*len(room)], 0
 	}
-	return n
 }
 
 func (l *Loop) hasInbox() bool {
@@ -306,21 +380,34 @@ func (l *Loop) runInbox() bool {
 		return false
 	}
 	l.now = l.sys.Now()
+	l.mark(l.now)
 	for l.takenAt < len(l.taken) {
 		c := l.taken[l.takenAt]
 		l.taken[l.takenAt] = call{}
 		l.takenAt++
-		switch {
-		case c.fn != nil:
-			c.fn()
-		case l.stopped:
-			l.dropAccepted(c)
-		default:
-			l.adopt(c)
+		if c.listener != nil {
+			c.share = c.listener.share(l)
 		}
+		if c.share.Late() {
+			c.share.push(postponed{call: c})
+			continue
+		}
+		l.take(c)
 		l.settle()
 	}
 	return true
+}
+
+// take does what another goroutine has posted.
+func (l *Loop) take(c call) {
+	switch {
+	case c.fn != nil:
+		c.fn()
+	case l.stopped:
+		l.dropAccepted(c)
+	default:
+		l.adopt(c)
+	}
 }
 
 func (l *Loop) dispatch(r Ready) {
@@ -340,7 +427,11 @@ func (l *Loop) dispatch(r Ready) {
 		return // an event of a connection that ended earlier in this turn
 	}
 	l.current = c
-	c.ready(r.Events)
+	if c.share.Late() && c.flags&flagLinger == 0 {
+		c.postponeEvents(r.Events)
+	} else {
+		c.ready(r.Events)
+	}
 	l.settle()
 	l.current = nil
 }
@@ -384,14 +475,22 @@ func (l *Loop) runNext() bool {
 		l.spareAt++
 		c.flags &^= flagNext
 		l.current = c
-		c.again()
+		if c.share.Late() && c.flags&flagLost == 0 {
+			c.flags |= flagAgain
+			c.postpone()
+		} else {
+			c.again()
+		}
 		l.settle()
 		l.current = nil
 	}
 	return true
 }
 
-func (l *Loop) flushDirty() {
+func (l *Loop) flushDirty() bool {
+	if len(l.dirty) == 0 {
+		return false
+	}
 	for i := 0; i < len(l.dirty); i++ {
 		c := l.dirty[i]
 		if c == nil { // tried before a panic cut the last round short
@@ -405,6 +504,7 @@ func (l *Loop) flushDirty() {
 		l.settle()
 	}
 	l.dirty = l.dirty[:0]
+	return true
 }
 
 // addConn gives c a slot. The slot's generation has grown since its last

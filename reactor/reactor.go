@@ -322,18 +322,31 @@ func (r *Reactor) close(ctx context.Context) error {
 	if r.acceptor != nil {
 		r.closeListeners()
 	}
-	var errs []error
-	for _, l := range r.all() {
-		if !started {
-			l.stop = true
-			go l.run()
-		} else if err := l.CallFromThread(func() { l.stop = true }); err != nil {
-			errs = append(errs, err)
-		}
-		<-l.done
-	}
+	err := r.endLoops(started)
 	if e, ok := r.sys.(ender); ok {
 		e.end(ctx)
+	}
+	return err
+}
+
+// endPatience is how long the loops, all at the same time, have to tell the
+// protocols of what is left. Then it is closed without a word to them.
+const endPatience = time.Second
+
+func (r *Reactor) endLoops(started bool) error {
+	by := r.sys.Now() + endPatience
+	var errs []error
+	for _, l := range r.all() {
+		if !started { // one after the other: a simulated Sys is for one goroutine
+			l.stop, l.endBy = true, by
+			go l.run()
+			<-l.done
+		} else if err := l.CallFromThread(func() { l.stop, l.endBy = true, by }); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, l := range r.all() {
+		<-l.done
 	}
 	return errors.Join(errs...)
 }

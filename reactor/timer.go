@@ -13,23 +13,33 @@ type DelayedCall struct {
 	when  time.Duration // on the loop's clock
 	seq   uint64        // order among equals, and what was added during a run
 	index int           // in the heap; -1 when it is not there
+	share *Share        // whose time it takes; nil = nobody's
 }
+
+// postponedIndex is the index of a call that is due, and waits in its share's queue.
+const postponedIndex = -2
 
 // CallLater calls fn after d, on the loop, after the I/O of its turn. With d of
 // 0 or less that is the loop's next turn. Loop only.
 func (l *Loop) CallLater(d time.Duration, fn func()) *DelayedCall {
-	t := &DelayedCall{loop: l, fn: fn, index: -1}
+	t := l.newCall(fn)
 	t.schedule(d)
 	return t
 }
 
-func (t *DelayedCall) schedule(d time.Duration) {
-	if d < 0 {
-		d = 0
-	}
+func (l *Loop) newCall(fn func()) *DelayedCall { return &DelayedCall{loop: l, fn: fn, index: -1} }
+
+// pending tells whether the call is still to come.
+func (t *DelayedCall) pending() bool { return t.index != -1 }
+
+func (t *DelayedCall) schedule(d time.Duration) { t.scheduleAt(t.loop.sys.Now() + max(0, d)) }
+
+// scheduleAt has the call come at a moment of the loop's clock, which may have
+// passed.
+func (t *DelayedCall) scheduleAt(when time.Duration) {
 	l := t.loop
 	l.timerSeq++
-	t.when, t.seq = l.sys.Now()+d, l.timerSeq
+	t.when, t.seq = when, l.timerSeq
 	if t.index >= 0 {
 		heap.Fix(&l.timers, t.index)
 		return
@@ -39,16 +49,20 @@ func (t *DelayedCall) schedule(d time.Duration) {
 
 // Cancel reports whether the call was still to come.
 func (t *DelayedCall) Cancel() bool {
-	if t.index < 0 {
+	switch {
+	case !t.pending():
 		return false
+	case t.index == postponedIndex:
+		t.index = -1
+	default:
+		heap.Remove(&t.loop.timers, t.index)
 	}
-	heap.Remove(&t.loop.timers, t.index)
 	return true
 }
 
 // Reset makes the call come d from now and reports whether it was still to come.
 func (t *DelayedCall) Reset(d time.Duration) bool {
-	if t.index < 0 {
+	if !t.pending() {
 		return false
 	}
 	t.schedule(d)
@@ -78,6 +92,11 @@ func (l *Loop) runTimers() (ran bool) {
 		}
 		heap.Pop(&l.timers)
 		ran = true
+		if t.share.Late() {
+			t.index = postponedIndex
+			t.share.push(postponed{timer: t})
+			continue
+		}
 		t.fn()
 		l.settle()
 	}

@@ -221,7 +221,7 @@ func (c *Conn) beginTLS(make func(*pipe) *tls.Conn) {
 	go func() {
 		err := t.conn.Handshake() // stop ends it: its pipe does
 		// A loop that has ended has told the protocol already.
-		_ = c.loop.CallFromThread(func() { t.shaken(c, err) })
+		_ = c.loop.post(call{fn: func() { t.shaken(c, err) }, share: c.share})
 	}()
 }
 
@@ -306,6 +306,9 @@ func (t *tlsConn) deliver(c *Conn) {
 		if n > 0 {
 			c.proto.DataReceived(buf[:n])
 			c.loop.settle()
+			if c.share.Late() {
+				break
+			}
 			continue
 		}
 		switch {

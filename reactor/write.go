@@ -265,7 +265,7 @@ func (c *Conn) water() {
 // emptying (not streaming).
 func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
 	switch {
-	case c.flags&(flagLost|flagEmbryo) != 0:
+	case c.flags&(flagLosing|flagLost|flagEmbryo) != 0:
 		return ErrNotConnected
 	case c.producer != nil:
 		return ErrBusy
@@ -326,7 +326,7 @@ func (c *Conn) AbortConnection() { c.Abort(Aborted, nil) }
 
 // Abort is AbortConnection with the reason to be told.
 func (c *Conn) Abort(reason Reason, err error) {
-	if c.flags&flagLost != 0 {
+	if c.flags&(flagLosing|flagLost) != 0 {
 		return
 	}
 	c.flags |= flagReset

@@ -213,7 +213,7 @@ func (p *simProto) callLater() {
 	due := w.sys.Now() + d
 	ran, cancelled := false, false
 	w.tracef("%v: call later, %v", p, d)
-	call := p.loop.CallLater(d, func() {
+	call := p.delay(d, func() {
 		w.tracef("%v: delayed call", p)
 		if ran || cancelled || w.sys.now < due {
 			w.violated("%v: a delayed call: ran %v, cancelled %v, due %v", p, ran, cancelled, due)
@@ -239,6 +239,10 @@ func (p *simProto) connect() {
 	}
 	q := w.newProto()
 	q.outgoing, q.loop = true, p.loop
+	var share *reactor.Share
+	if q.owner = w.anyOwner(p.loop); q.owner != nil {
+		share = q.owner.share
+	}
 	ep := w.outEP
 	switch w.c.n(4) {
 	case 0:
@@ -252,7 +256,7 @@ func (p *simProto) connect() {
 	q.connectBy = w.sys.Now() + timeout
 	w.tracef("%v: connects %v to %v", p, q, ep)
 	w.protos = append(w.protos, q)
-	p.transport(func() { q.t = p.loop.Connect(ep, q.dressed(), reactor.ConnectOptions{Timeout: timeout}) })
+	p.transport(func() { q.t = p.loop.Connect(ep, q.dressed(), reactor.ConnectOptions{Timeout: timeout, Share: share}) })
 	if w.c.oneIn(8) {
 		w.tracef("%v: cancelled", q)
 		p.transport(q.t.LoseConnection)

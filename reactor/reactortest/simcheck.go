@@ -38,7 +38,7 @@ func (w *world) quiesce() {
 	w.sys.on = false
 	w.budget = 400
 	steps, idle, moved := 0, 0, w.bytesMoved()
-	for w.r.Step() {
+	for w.newTurn(); w.r.Step(); w.newTurn() {
 		w.checkAll()
 		steps++
 		idle++
@@ -161,6 +161,9 @@ func (p *simProto) checkReason(reason reactor.Reason, err error) {
 		moved = max(moved, p.peer.readAt) // a slow reader gets everything
 	}
 	early := func(since, limit time.Duration) {
+		if p.owner != nil { // it may be told long after
+			return
+		}
 		if passed := w.sys.now - since; passed+slack < limit {
 			w.violated("%v: %v after %v, and the limit is %v", p, err, passed, limit)
 		}
@@ -238,6 +241,8 @@ func (w *world) loseAll() {
 		w.posted++
 		err := l.CallFromThread(func() {
 			w.posted--
+			w.unasked = true
+			defer func() { w.unasked = false }()
 			for _, p := range w.protos {
 				if p.loop != l || !p.live() {
 					continue

@@ -14,7 +14,10 @@ type simProducer struct {
 // produce registers a producer, or lets it write or end.
 func (p *simProto) produce() {
 	w := p.w
-	if r := p.producer; r != nil && !r.stopped {
+	if p.stopped {
+		return
+	}
+	if r := p.producer; r != nil {
 		if w.c.oneIn(4) || p.limit == p.taken {
 			p.unregister()
 		} else if r.streaming && !r.paused {
@@ -108,7 +111,7 @@ func (r *simProducer) StopProducing() {
 	if p.producer != r || r.stopped {
 		p.w.violated("%v: StopProducing for a producer that is not registered", p)
 	}
-	r.stopped = true
+	r.stopped, p.stopped = true, true
 	p.callback(func() {
 		p.transport(func() {
 			if err := p.t.RegisterProducer(r, r.streaming); err != reactor.ErrNotConnected {

@@ -16,6 +16,7 @@ type simProto struct {
 	serial   int
 	t        reactor.Transport
 	loop     *reactor.Loop
+	owner    *owner // whose time it takes; nil = nobody's
 	peer     *simPeer
 	outgoing bool
 	half     bool
@@ -34,6 +35,7 @@ type simProto struct {
 	late                        bool // a producer was registered while it was closing
 	ended                       bool // Abort was called
 	overLimit, panicked         bool
+	stopped                     bool // its producer was, which is right before the loss
 	readLost, writeLost         bool
 	producer                    *simProducer
 	buf                         []byte
@@ -75,7 +77,7 @@ var errSimRefused = errors.New("simulated refusal")
 func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	w := f.w
 	p := w.newProto()
-	p.t, p.loop = t, t.Loop()
+	p.t, p.loop, p.owner = t, t.Loop(), w.ownerOf(t)
 	name := t.Peer()
 	w.tracef("%v: build for %s", p, name)
 	if w.current != nil || w.inTransport > 0 {
@@ -148,7 +150,9 @@ func (p *simProto) callback(f func()) {
 		w.violated("%v: a callback inside one of %v (%d calls to the reactor run)", p, w.current, w.inTransport)
 	}
 	w.current = p
+	p.owner.begins(p)
 	defer func() { w.current = nil }()
+	defer p.owner.ends(p)
 	p.look()
 	f()
 	p.look()

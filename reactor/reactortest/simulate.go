@@ -62,6 +62,9 @@ type world struct {
 	serial int // of protocols
 	posted int // calls given to loops and not yet made
 
+	owners  [][]*owner // by loop
+	unasked bool       // the schedule itself calls protocols
+
 	current     *simProto // whose callback runs
 	inTransport int       // calls to the reactor that run now
 	budget      int       // of a callback's actions, so that all of it ends
@@ -81,6 +84,7 @@ type style struct {
 	peerEnd, peerFin int
 	connect, timer   int
 	peerRead         int
+	slow             int
 	kind             int
 }
 
@@ -93,7 +97,7 @@ func newWorld(c *choices, o SimOptions) *world {
 	w.style = style{
 		maxWrite: []int{40, 600, 5000, 30000}[c.n(4)], total: 100 << c.n(11), lose: rare(10), abort: rare(25),
 		panics: rare(40), refuse: rare(8), pause: rare(3), produce: rare(3), peerEnd: rare(20), peerFin: rare(8),
-		connect: rare(20), timer: rare(8), peerRead: 1 + c.n(4), kind: c.n(5), late: rare(4),
+		connect: rare(20), timer: rare(8), peerRead: 1 + c.n(4), kind: c.n(5), late: rare(4), slow: rare(3),
 	}
 	w.sys = &faultySys{Sys: NewSys(Options{Buffer: 50 << c.n(9), Backlog: 4 + c.n(8), MaxFDs: []int{0, 0, 4, 12}[c.n(4)]}), c: c, rates: newRates(c)}
 	if w.trace != nil {
@@ -146,6 +150,7 @@ func (w *world) start() error {
 	if w.r, err = reactor.New(w.cfg); err != nil {
 		return err
 	}
+	w.newOwners()
 	network := "tcp"
 	w.ep = reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 7}
 	w.outEP = reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 9}
@@ -154,7 +159,7 @@ func (w *world) start() error {
 		w.ep = reactor.Endpoint{Scheme: "unix", Path: "/sim/in"}
 		w.outEP = reactor.Endpoint{Scheme: "unix", Path: "/sim/out"}
 	}
-	lo := reactor.ListenOptions{Loop: -1, HandshakeTimeout: 2 * time.Second, MaxConnections: []int{0, 0, 3}[w.c.n(3)]}
+	lo := reactor.ListenOptions{Loop: -1, Share: w.share, HandshakeTimeout: 2 * time.Second, MaxConnections: []int{0, 0, 3}[w.c.n(3)]}
 	if w.c.oneIn(8) {
 		lo.IdleTimeout = time.Second
 		w.idle = lo.IdleTimeout
@@ -239,6 +244,7 @@ func (w *world) rarely() {
 
 func (w *world) step() {
 	w.budget = 400
+	w.newTurn()
 	w.r.Step()
 	w.checkAll()
 }
@@ -268,6 +274,8 @@ func (w *world) postCall() {
 		w.posted--
 		if p := w.anyOn(l); p != nil {
 			w.tracef("%v: posted call", p)
+			w.unasked = true
+			defer func() { w.unasked = false }()
 			p.callback(func() { p.actions(2) })
 		}
 	})

@@ -1,0 +1,222 @@
+package reactor
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// TurnShare is what one owner may use of a turn before the rest of what it
+	// has to do waits for the next one. A callback is never cut short.
+	TurnShare = 5 * time.Millisecond
+	// callbackCost is the least that a callback counts for, so that those which
+	// are too short to be measured end a turn as well.
+	callbackCost = time.Microsecond
+	// sampled is how many callbacks pass between two looks at the clock.
+	sampled = 16
+	// readyBatch is how many events a turn takes at first; while some of them
+	// wait, all, so that those of others are among them, up to maxReady.
+	readyBatch, maxReady = 256, 1 << 20
+)
+
+// Share is what one owner of protocols and delayed calls may take of each turn of
+// a loop. An owner that has taken it is late: what comes for it then waits in a
+// queue, in order, and in the next turn it comes after everybody else. So others
+// wait for one callback of it, however many are due. It is the loop's, as all of
+// its methods are but CallFromThread. A nil Share is one without a bound.
+type Share struct {
+	loop   *Loop
+	turn   uint64        // that used is of
+	used   time.Duration // in that turn
+	late   bool          // what comes waits
+	listed bool          // in loop.lateShares
+	queue  []postponed
+	head   int // of queue
+}
+
+// postponed is one thing of the queue: one of the three.
+type postponed struct {
+	conn  *Conn // with what its flags and events say
+	timer *DelayedCall
+	call  call
+}
+
+// NewShare makes one for an owner. Any goroutine.
+func (l *Loop) NewShare() *Share { return &Share{loop: l} }
+
+// Spent is told of each callback, and how long it took; 0 is one of which that is
+// not known.
+func (s *Share) Spent(d time.Duration) {
+	l := s.loop
+	l.ran[l.pieces] = s
+	l.pieces++
+	l.known += d
+	if l.pieces == len(l.ran) {
+		l.sample()
+	}
+	s.take(d + callbackCost)
+}
+
+func (s *Share) take(d time.Duration) {
+	if l := s.loop; s.turn != l.turnSeq {
+		s.turn, s.used = l.turnSeq, 0
+	}
+	s.used += d
+	if s.used >= TurnShare && !s.late {
+		s.late = true
+		if !s.listed {
+			s.listed = true
+			s.loop.lateShares = append(s.loop.lateShares, s)
+		}
+	}
+}
+
+// mark begins a row of callbacks that are measured together.
+func (l *Loop) mark(now time.Duration) {
+	l.markedAt, l.known, l.pieces = now, 0, 0
+}
+
+// sample divides the time of the last callbacks, as far as it is not known whose
+// it was, among those who made them: a callback that is too short for its own
+// clock may take milliseconds, if its code misses every cache.
+func (l *Loop) sample() {
+	now := l.sys.Now()
+	each := (now-l.markedAt-l.known)/sampled - callbackCost
+	l.mark(now)
+	if each > 0 {
+		for _, s := range l.ran {
+			s.take(each)
+		}
+	}
+}
+
+// Late tells whether the owner has used up its share of the turn.
+func (s *Share) Late() bool { return s != nil && s.late }
+
+// CallLater is Loop.CallLater for the owner.
+func (s *Share) CallLater(d time.Duration, fn func()) *DelayedCall {
+	t := s.loop.newCall(fn)
+	t.share = s
+	t.schedule(d)
+	return t
+}
+
+// Call calls fn, now or, where the owner is late, in a later turn.
+func (s *Share) Call(fn func()) {
+	if s.late {
+		s.push(postponed{call: call{fn: fn, share: s}})
+		return
+	}
+	fn()
+}
+
+// CallFromThread is Loop.CallFromThread for the owner. Any goroutine.
+func (s *Share) CallFromThread(fn func()) error { return s.loop.post(call{fn: fn, share: s}) }
+
+func (s *Share) push(p postponed) {
+	s.loop.postponed++
+	s.queue = append(s.queue, p)
+}
+
+// pop takes the oldest from the queue, which is not empty.
+func (s *Share) pop() postponed {
+	p := s.queue[s.head]
+	s.queue[s.head] = postponed{}
+	s.loop.postponed--
+	if s.head++; s.head == len(s.queue) {
+		s.queue, s.head = s.queue[:0], 0
+	} else if s.head >= 1024 && 2*s.head >= len(s.queue) {
+		s.queue = slices.Delete(s.queue, 0, s.head)
+		s.head = 0
+	}
+	return p
+}
+
+// runLate gives the first n late owners, those of the turn before, what they may
+// have of this one.
+func (l *Loop) runLate(n int) (ran bool) {
+	for _, s := range l.lateShares[:n] {
+		s.turn, s.used, s.late = l.turnSeq, 0, false
+		for !s.late && len(s.queue) > 0 {
+			ran = true
+			s.run(s.pop())
+		}
+	}
+	l.lateShares = slices.DeleteFunc(l.lateShares, func(s *Share) bool {
+		s.listed = s.late
+		return !s.late
+	})
+	return ran
+}
+
+func (s *Share) run(p postponed) {
+	l := s.loop
+	switch {
+	case p.conn != nil:
+		p.conn.owed()
+	case p.timer != nil:
+		if p.timer.index == postponedIndex { // neither cancelled nor set anew
+			p.timer.index = -1
+			p.timer.fn()
+		}
+	default:
+		l.take(p.call)
+	}
+	l.settle()
+}
+
+// mayTell reports whether the protocol may be called now. Where its owner is late,
+// the connection is looked at again when that is over.
+func (c *Conn) mayTell() bool {
+	if !c.share.Late() {
+		return true
+	}
+	c.postpone()
+	return false
+}
+
+func (c *Conn) postpone() {
+	if c.flags&flagPostponed == 0 {
+		c.flags |= flagPostponed
+		c.share.push(postponed{conn: c})
+	}
+}
+
+// postponeEvents keeps what the poller has reported. Output goes out meanwhile: it
+// is the peer's time that counts there.
+func (c *Conn) postponeEvents(ev Events) {
+	if ev&WriteEvent != 0 && c.flags&(flagBlocked|flagConnecting) == flagBlocked {
+		c.flush()
+		ev &^= WriteEvent
+	}
+	if ev != 0 && c.flags&(flagFailed|flagLost) == 0 {
+		c.events |= ev
+		c.postpone()
+	}
+}
+
+// owed does what has waited for the owner's share: what is to be told first, then
+// what the connection asked for, then what came for it. It is in the queue again
+// meanwhile, in case that a panic cuts this short.
+func (c *Conn) owed() {
+	l := c.loop
+	c.flags &^= flagPostponed
+	if c.flags&flagAgain != 0 || c.events != 0 {
+		c.postpone()
+	}
+	c.pend()
+	l.settle()
+	l.current = c
+	if c.flags&flagAgain != 0 && !c.share.late {
+		c.flags &^= flagAgain
+		c.again()
+		l.settle()
+	}
+	if c.events != 0 && !c.share.late {
+		ev := c.events
+		c.events = 0
+		c.ready(ev)
+		l.settle()
+	}
+	l.current = nil
+}
