@@ -127,8 +127,8 @@ func (c *Conn) tell() {
 		return
 	}
 	if c.flags&flagFailed != 0 {
-		if c.mayTell() && c.tellStopped() {
-			c.end()
+		if c.mayTell() {
+			c.tellLoss()
 		}
 		return
 	}
@@ -157,17 +157,22 @@ func (c *Conn) tell() {
 	c.arm()
 }
 
-// tellStopped tells the producer of a connection that is over, and reports whether
-// the protocol may be told now.
-func (c *Conn) tellStopped() bool {
+// tellLoss tells the producer of a connection that is over, and then, whatever that
+// does, the protocol.
+func (c *Conn) tellLoss() {
 	p := c.producer
 	if p == nil {
-		return true
+		c.end()
+		return
 	}
 	c.producer = nil
 	c.flags |= flagLosing
+	defer func() {
+		if c.mayTell() {
+			c.end()
+		}
+	}()
 	p.StopProducing()
-	return c.mayTell()
 }
 
 // advance takes closing a step further once the output has drained and no
