@@ -258,7 +258,7 @@ func (r *reconfiguration) abandon() error {
 		errs = append(errs, plan.abandon())
 	}
 	for _, p := range r.added {
-		errs = append(errs, p.end(context.Background()))
+		errs = append(errs, p.end(context.Background(), r.h.spent()+stopPatience))
 	}
 	for _, l := range r.bound {
 		errs = append(errs, l.ln.Close())

@@ -122,6 +122,9 @@ func withDefaults(cfg config.Config) config.Config {
 		if p.Drain == 0 {
 			p.Drain = def.Drain
 		}
+		if p.MoveTime == 0 {
+			p.MoveTime = def.MoveTime
+		}
 		l, d := &p.Limits, def.Limits
 		for _, size := range []struct{ to, def *config.Size }{{&l.Memory, &d.Memory}, {&l.State, &d.State}, {&l.LogBytes, &d.LogBytes}, {&l.Module, &d.Module}, {&l.Stack, &d.Stack}, {&l.CompileMemory, &d.CompileMemory}} {
 			if *size.to == 0 {
@@ -316,7 +319,7 @@ func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[str
 	}
 	o := reactor.ListenOptions{
 		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
-		HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
+		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
 	}
 	var err error
 	if o.TLS, err = h.serverTLS(ctx, cfg.TLS); err != nil {
@@ -462,13 +465,24 @@ func (h *Host) end(ctx context.Context, err error) error {
 	plugins := append(slices.Collect(maps.Values(h.plugins)), h.unloaded...)
 	h.plugins, h.listeners = map[string]*plugin{}, nil
 	h.mu.Unlock()
-	errs := []error{err}
-	for _, p := range plugins {
-		errs = append(errs, p.end(ctx))
-		p.tellUntold(true)
+	// All at the same time: one whose instances take long to stop takes nothing of
+	// another's time.
+	by := h.spent() + stopPatience
+	errs := make([]error, len(plugins))
+	var wg sync.WaitGroup
+	for n, p := range plugins {
+		wg.Go(func() {
+			errs[n] = p.end(ctx, by)
+			p.tellUntold(true)
+		})
 	}
-	return errors.Join(append(errs, h.engine.compiler.Close())...)
+	wg.Wait()
+	return errors.Join(append(errs, err, h.engine.compiler.Close())...)
 }
+
+// stopPatience is how long a plugin's instances, all together, may take for their
+// stopFactory when the host ends. The rest are dropped without it.
+const stopPatience = 500 * time.Millisecond
 
 // Validate compiles and validates every plugin that cfg names and starts
 // nothing. The error joins all faults.

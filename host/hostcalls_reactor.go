@@ -94,7 +94,7 @@ func reactorConnect(i *instance, stack []uint64) {
 	c := &guestConn{in: i, handle: i.ver.plugin.connHandles.take(), stage: stageConnecting}
 	i.conns[c.handle] = c
 	i.out++
-	c.t = i.loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, TLS: i.ver.allow.tls, Allow: i.ver.allow.address})
+	c.t = i.loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.slot.share, TLS: i.ver.allow.tls, Allow: i.ver.allow.address})
 	stack[0] = api.EncodeI32(c.handle)
 }
 

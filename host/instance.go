@@ -91,6 +91,8 @@ type instance struct {
 	tracing          bool    // the running callback is traced
 	brief            bool    // it is started on its loop
 	kept             bool    // it could not be moved to a new version
+	moving           bool    // a state is being moved into it, on a loop
+	retiring         bool    // it has nothing left but its stopFactory
 
 	cur        *guestConn // the one that was asked for last
 	conns      map[int32]*guestConn
@@ -228,8 +230,8 @@ func (i *instance) start() error {
 	return nil
 }
 
-// startups is how many times as long as a callback a start, save or restore may
-// take.
+// startups is how many times as long as a callback a call of an instance may take
+// that is not a loop's yet: a start, or a rehearsal's restore.
 const startups = 10
 
 // maxPrefix is how much of a log prefix is kept, in bytes.
@@ -293,7 +295,7 @@ func (i *instance) run(p phase, e export, f api.Function, conn int32, slots int)
 	switch {
 	case i.left > 0:
 		limit = i.left
-	case p != phaseRun && p != phaseBuild:
+	case i.slot == nil && !i.moving: // no loop waits
 		limit *= startups
 	}
 	i.guard.Arm(limit)
@@ -308,7 +310,9 @@ func (i *instance) run(p phase, e export, f api.Function, conn int32, slots int)
 	}
 	i.phase = phaseIdle
 	if i.slot != nil {
-		i.slot.took.add(i.guard.Used())
+		used := i.guard.Used()
+		i.slot.took.add(used)
+		i.slot.share.Spent(used)
 	} else {
 		i.spend()
 	}
@@ -372,13 +376,22 @@ func (i *instance) commit(s *slot) {
 	}
 }
 
-// retire ends an instance that has no connections left: stopFactory, and nothing
-// else. On its loop, or after the loops have ended.
+// retire ends an instance that has no connections left: stopFactory, when its
+// plugin has time for it, and nothing else. On its loop.
 func (i *instance) retire() {
+	if i.dead != nil || i.retiring {
+		return
+	}
+	i.retiring = true
+	i.dropTimers()
+	i.slot.share.Call(i.stop)
+}
+
+// stop is the last call of an instance. On its loop, or after the loops have ended.
+func (i *instance) stop() {
 	if i.dead != nil || i.closed {
 		return
 	}
-	i.dropTimers()
 	if i.ver.has[exStopFactory] {
 		i.query(exStopFactory, 0)
 	}
@@ -427,7 +440,7 @@ func (i *instance) close() {
 // replaced, with its last connection; one that is for a single connection, when
 // its timers are done too.
 func (i *instance) settle() {
-	if i.dead != nil || len(i.conns) > 0 {
+	if i.dead != nil || i.retiring || len(i.conns) > 0 {
 		return
 	}
 	if i.slot.ended || i.ver.cfg.Isolation == isolationConnection && len(i.timers) == 0 {

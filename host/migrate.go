@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/wirehost/wirehost/abi"
@@ -20,6 +21,37 @@ var errDeclined = errors.New("saveState declined")
 type refusal struct{ code int32 }
 
 func (e *refusal) Error() string { return fmt.Sprintf("restoreState refused (%d)", e.code) }
+
+// hold is how long a move may keep a loop: no save or restore begins after that.
+type hold struct {
+	h     *Host
+	began time.Duration // on Host.spent
+	cpu   time.Duration // on Host.cpu
+	limit time.Duration
+}
+
+// hold begins one, of what v allows a callback. On a loop.
+func (v *version) hold() hold {
+	h := v.plugin.host
+	k := hold{h: h, began: h.spent(), limit: v.cfg.Limits.CallbackTime}
+	if h.cpu != nil {
+		k.cpu = h.cpu()
+	}
+	return k
+}
+
+// over tells whether it is over. As for callbacks, time does not count in which the
+// process had no processor.
+func (k *hold) over() bool {
+	return k.h.spent()-k.began >= k.limit && (k.h.cpu == nil || k.h.cpu()-k.cpu >= k.limit)
+}
+
+// errHeld says that a move was given up for its loop's sake.
+type errHeld struct{ limit time.Duration }
+
+func (e *errHeld) Error() string {
+	return fmt.Sprintf("saving and restoring took longer than a loop may be held, limits.callback_time, %v: raise it", e.limit)
+}
 
 // stateVersion asks an instance for the number of its layout.
 func (i *instance) stateVersion() (int32, error) {
@@ -109,21 +141,32 @@ func move(old, fresh *instance, to *slot) error {
 	if err := canMove(old, fresh.ver); err != nil {
 		return err
 	}
+	k := fresh.ver.hold()
+	fresh.moving = true
+	err := moveStates(old, fresh, &k)
+	fresh.moving = false
+	if err != nil {
+		fresh.forget()
+		return err
+	}
+	commitMove(old, fresh, to)
+	return nil
+}
+
+func moveStates(old, fresh *instance, k *hold) error {
 	version, err := old.stateVersion()
 	if err != nil {
 		return err
 	}
-	if err := copyState(old, fresh, 0, version); err != nil && !errors.Is(err, errDeclined) {
+	if err := copyState(old, fresh, 0, version, k); err != nil && !errors.Is(err, errDeclined) {
 		return fmt.Errorf("the factory's state: %w", err)
 	}
 	for handle, c := range old.conns {
 		fresh.conns[handle] = c
-		if err := copyState(old, fresh, handle, version); err != nil {
-			fresh.forget()
+		if err := copyState(old, fresh, handle, version, k); err != nil {
 			return err
 		}
 	}
-	commitMove(old, fresh, to)
 	return nil
 }
 
@@ -143,10 +186,16 @@ func canMove(old *instance, v *version) error {
 	return nil
 }
 
-func copyState(old, fresh *instance, conn, version int32) error {
+func copyState(old, fresh *instance, conn, version int32, k *hold) error {
+	if k.over() {
+		return &errHeld{k.limit}
+	}
 	state, err := old.saveState(conn)
 	if err != nil {
 		return err
+	}
+	if k.over() {
+		return &errHeld{k.limit}
 	}
 	return fresh.restoreState(conn, version, state)
 }

@@ -22,10 +22,11 @@ type plugin struct {
 
 	connHandles, timerHandles handles
 
-	slots   []*slot     // by loop, of the active version; each loop uses its own. nil where it does not run
-	took    []callbacks // by loop; each loop counts in its own
-	pinned  int         // the loop of isolation shared
-	scratch []byte      // where the last bytes of connections go whose instance is dead
+	slots   []*slot          // by loop, of the active version; each loop uses its own. nil where it does not run
+	took    []callbacks      // by loop; each loop counts in its own
+	shares  []*reactor.Share // by loop
+	pinned  int              // the loop of isolation shared
+	scratch []byte           // where the last bytes of connections go whose instance is dead
 
 	canary atomic.Pointer[canary] // while one runs
 	trace  atomic.Pointer[traced] // of new instances
@@ -56,9 +57,15 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	}
 	if h.reactor != nil {
 		p.took = make([]callbacks, len(h.reactor.Loops()))
+		for _, l := range h.reactor.Loops() {
+			p.shares = append(p.shares, l.NewShare())
+		}
 	}
 	return p
 }
+
+// share is what the plugin may take of a loop's turns.
+func (p *plugin) share(l *reactor.Loop) *reactor.Share { return p.shares[l.Index()] }
 
 // errNotHere refuses a connection that came to a loop where the plugin does not
 // run: its isolation has just changed to shared, or it is being unloaded.

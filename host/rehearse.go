@@ -63,7 +63,7 @@ func (r *replacement) rehearse() error {
 	for n, l := range r.p.host.reactor.Loops() {
 		var list []*sample
 		var unfit error
-		if err := onLoop(l, func() { list, unfit = r.p.slots[n].samples(r.new) }); err != nil {
+		if err := r.p.onShare(l, func() { list, unfit = r.p.slots[n].samples(r.new) }); err != nil {
 			return err
 		}
 		if unfit != nil {
@@ -84,21 +84,21 @@ func (r *replacement) rehearse() error {
 
 // samples copies some state, for v. On the slot's loop. What can't be saved is no
 // fault of v: it will stay where it is. What can be saved and is alive in a way
-// that v has no callbacks for is an error.
+// that v has no callbacks for is an error. It ends early where saving takes long.
 func (s *slot) samples(v *version) ([]*sample, error) {
 	if s == nil {
 		return nil, nil
 	}
 	var list []*sample
-	left := rehearsed
+	left, k := rehearsed, s.ver.hold()
 	for i := range s.all {
-		if left == 0 {
+		if left == 0 || k.over() {
 			break
 		}
-		if i.dead != nil {
+		if i.dead != nil || i.retiring {
 			continue
 		}
-		one, err := i.sample(left)
+		one, err := i.sample(left, &k)
 		if err != nil {
 			continue
 		}
@@ -113,7 +113,7 @@ func (s *slot) samples(v *version) ([]*sample, error) {
 	return list, nil
 }
 
-func (i *instance) sample(most int) (*sample, error) {
+func (i *instance) sample(most int, k *hold) (*sample, error) {
 	version, err := i.stateVersion()
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (i *instance) sample(most int) (*sample, error) {
 		return nil, err
 	}
 	for _, c := range i.conns {
-		if len(s.conns) == most {
+		if len(s.conns) == most || k.over() {
 			break
 		}
 		state, err := i.saveState(c.handle)

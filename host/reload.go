@@ -231,8 +231,9 @@ type replacement struct {
 	p        *plugin
 	old, new *version
 	out      Outcome
-	fresh    []*instance // by loop, started and not committed; of isolation loop and shared
-	revived  bool        // new was active before
+	fresh    []*instance   // by loop, started and not committed; of isolation loop and shared
+	revived  bool          // new was active before
+	moveBy   time.Duration // on Host.now: what has not moved then stays
 }
 
 func (p *plugin) unchanged() *replacement {
@@ -253,6 +254,7 @@ func (r *replacement) commit() (Outcome, error) {
 	if r.out.Unchanged {
 		return r.out, nil
 	}
+	r.moveBy = r.p.host.now() + r.new.cfg.MoveTime
 	for n, l := range r.p.host.reactor.Loops() {
 		if err := r.change(n, l); err != nil {
 			return Outcome{}, err
@@ -353,6 +355,30 @@ func onLoop(l *reactor.Loop, fn func()) error {
 	return nil
 }
 
+// onShare is onLoop for the plugin: its other callbacks count against the same share
+// of the loop's turns.
+func (p *plugin) onShare(l *reactor.Loop, fn func()) error {
+	done := make(chan struct{})
+	if err := p.share(l).CallFromThread(func() { defer close(done); fn() }); err != nil {
+		return err
+	}
+	<-done
+	return nil
+}
+
+// late says why connections that have not moved are to stay; "" where there is time.
+func (r *replacement) late() string {
+	select {
+	case <-r.p.host.stopping:
+		return "the host is shutting down"
+	default:
+	}
+	if r.p.host.now() >= r.moveBy {
+		return fmt.Sprintf("move_time, %v, was over", r.new.cfg.MoveTime)
+	}
+	return ""
+}
+
 // change gives one loop its slot of the new version.
 func (r *replacement) change(n int, l *reactor.Loop) error {
 	if !r.new.runsOn(n) {
@@ -363,7 +389,7 @@ func (r *replacement) change(n int, l *reactor.Loop) error {
 		return r.changeConnections(n, l, s)
 	}
 	var failed error
-	err := onLoop(l, func() {
+	err := r.p.onShare(l, func() {
 		if failed = r.moveLoop(n, s); failed == nil {
 			r.install(n, s)
 		}
@@ -399,6 +425,11 @@ func (r *replacement) moveLoop(n int, s *slot) error {
 	}
 	from := old.inst
 	moved := len(from.conns)
+	if why := r.late(); why != "" {
+		r.out.keep(moved, why)
+		s.adopt(fresh)
+		return nil
+	}
 	if err := move(from, fresh, s); err != nil {
 		if from.dead != nil {
 			r.out.Dropped += moved
@@ -459,13 +490,22 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 		r.serve(n, s)
 		left = len(old.all)
 	})
+	var fresh []*instance
 	for err == nil && left > 0 {
-		fresh := r.batch(min(left, moveBatch))
-		if len(fresh) == 0 {
-			err = onLoop(l, func() { r.keepRest(old) })
+		why := r.late()
+		if why == "" {
+			if fresh = r.batch(fresh, min(left, moveBatch)); len(fresh) == 0 {
+				why = "the new version has no instance left for them"
+			}
+		}
+		if why != "" {
+			err = onLoop(l, func() { r.keepRest(old, why) })
 			break
 		}
-		err = onLoop(l, func() { left = r.moveSome(old, s, fresh) })
+		err = r.p.onShare(l, func() { left, fresh = r.moveSome(old, s, fresh) })
+	}
+	for _, i := range fresh {
+		i.close()
 	}
 	if err != nil || old == nil {
 		return err
@@ -473,19 +513,21 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 	return onLoop(l, old.end)
 }
 
-// keepRest counts the connections that there was no instance for. On the loop.
-func (r *replacement) keepRest(old *slot) {
+// keepRest counts the connections that were not tried. On the loop.
+func (r *replacement) keepRest(old *slot, why string) {
 	for i := range old.all {
-		if i.dead == nil && !i.kept {
-			r.out.keep(len(i.conns), "the new version has no instance left for them")
+		if i.stays() {
+			r.out.keep(len(i.conns), why)
 		}
 	}
 }
 
-// batch makes up to n instances.
-func (r *replacement) batch(n int) []*instance {
-	var fresh []*instance
-	for range n {
+// stays tells whether an instance is still to be moved, if there is time.
+func (i *instance) stays() bool { return i.dead == nil && !i.kept && !i.retiring }
+
+// batch makes fresh up to n instances.
+func (r *replacement) batch(fresh []*instance, n int) []*instance {
+	for len(fresh) < n {
 		i, err := r.new.newInstance()
 		if err != nil {
 			r.p.note(hclog.Warn, moveNote, "version", r.new.name, "err", err)
@@ -496,14 +538,15 @@ func (r *replacement) batch(n int) []*instance {
 	return fresh
 }
 
-// moveSome moves as many instances as there are fresh ones, and tells how many
-// are left. On the loop.
-func (r *replacement) moveSome(old, s *slot, fresh []*instance) (left int) {
+// moveSome moves as many instances as there are fresh ones, unless the plugin has
+// used up its share of the turn before. It tells how many are left, and which fresh
+// ones. On the loop.
+func (r *replacement) moveSome(old, s *slot, fresh []*instance) (left int, rest []*instance) {
 	for i := range old.all {
-		if i.dead != nil || i.kept {
+		if !i.stays() {
 			continue
 		}
-		if len(fresh) == 0 {
+		if len(fresh) == 0 || s.share.Late() {
 			left++
 			continue
 		}
@@ -522,10 +565,7 @@ func (r *replacement) moveSome(old, s *slot, fresh []*instance) (left int) {
 		}
 		r.out.Migrated += conns
 	}
-	for _, i := range fresh {
-		i.close()
-	}
-	return left
+	return left, fresh
 }
 
 // dropEvery spreads the closing of a dropped version's connections.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -143,8 +144,9 @@ func (p *plugin) listed() []*version {
 	return list
 }
 
-// end frees all versions after the loops have ended: err is how that went.
-func (p *plugin) end(ctx context.Context) error {
+// end frees all versions after the loops have ended. What instances are left then
+// are stopped until a moment of Host.spent, and the others dropped.
+func (p *plugin) end(ctx context.Context, by time.Duration) error {
 	p.mu.Lock()
 	versions := p.versions()
 	p.replaced, p.active = nil, nil
@@ -154,8 +156,12 @@ func (p *plugin) end(ctx context.Context) error {
 	for _, v := range versions {
 		v.starter.stop()
 		for _, s := range v.slots {
-			s.end()
+			s.ended = true
+			s.quiet()
 			for i := range s.all {
+				if len(i.conns) == 0 && p.host.spent() < by {
+					i.stop()
+				}
 				i.close() // the turn of the loop in which it was to be never comes
 			}
 		}

@@ -25,8 +25,9 @@ type slot struct {
 	loop  *reactor.Loop
 	inst  *instance // the one for new connections, of isolation loop and shared
 	all   map[*instance]struct{}
-	ended bool       // its instances end with their last connection
-	took  *callbacks // the plugin's, on this loop
+	ended bool           // its instances end with their last connection
+	took  *callbacks     // the plugin's, on this loop
+	share *reactor.Share // the same
 
 	failures int
 	okSince  time.Duration // the first good start after the last failed one; 0 = none
@@ -40,7 +41,7 @@ type slot struct {
 }
 
 func newSlot(v *version, l *reactor.Loop) *slot {
-	return &slot{ver: v, loop: l, all: map[*instance]struct{}{}, took: &v.plugin.took[l.Index()]}
+	return &slot{ver: v, loop: l, all: map[*instance]struct{}{}, took: &v.plugin.took[l.Index()], share: v.plugin.share(l)}
 }
 
 // instance is the one for a new connection; errLate says that it is to be waited
@@ -127,10 +128,17 @@ func (s *slot) rehearse(done func()) {
 }
 
 // end says that no new connections come: instances without connections end now,
-// the others with their last one. On the slot's loop, or after the loops have
-// ended.
+// the others with their last one. On the slot's loop.
 func (s *slot) end() {
 	s.ended = true
+	s.quiet()
+	for i := range s.all {
+		i.settle()
+	}
+}
+
+// quiet gives up what it has to do about starts.
+func (s *slot) quiet() {
 	s.handOn()
 	if s.retry != nil {
 		s.retry.Cancel()
@@ -139,9 +147,6 @@ func (s *slot) end() {
 	if s.err != nil {
 		s.err = nil
 		s.ver.plugin.failing.Add(-1)
-	}
-	for i := range s.all {
-		i.settle()
 	}
 }
 

@@ -18,7 +18,7 @@ type guestTimer struct {
 // start lets a timer run that was held back. On the instance's loop.
 func (t *guestTimer) start() {
 	if t.call == nil {
-		t.call = t.in.loop.CallLater(t.after, t.due)
+		t.call = t.in.slot.share.CallLater(t.after, t.due)
 	}
 }
 

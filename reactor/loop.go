@@ -248,10 +248,15 @@ func (l *Loop) dropAll() {
 	if dropped > 0 {
 		l.r.log.Warn("the end of the loop took too long: connections were closed without a word to their protocols", "loop", l.index, "connections", dropped)
 	}
-	for _, s := range l.lateShares { // what is left is about connections that are gone, or somebody waits for it
-		for len(s.queue) > 0 {
-			if p := s.pop(); p.conn == nil && p.timer == nil {
-				l.take(p.call)
+	for l.postponed > 0 {
+		for _, s := range l.lateShares {
+			for len(s.posted) > 0 {
+				s.nextPosted().fn()
+			}
+			for len(s.queue) > 0 {
+				if p := s.pop(); p.call.listener != nil {
+					l.dropAccepted(p.call)
+				}
 			}
 		}
 	}
@@ -389,7 +394,7 @@ func (l *Loop) runInbox() bool {
 			c.share = c.listener.share(l)
 		}
 		if c.share.Late() {
-			c.share.push(postponed{call: c})
+			c.share.postpone(c)
 			continue
 		}
 		l.take(c)

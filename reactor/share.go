@@ -31,14 +31,16 @@ type Share struct {
 	late   bool          // what comes waits
 	listed bool          // in loop.lateShares
 	queue  []postponed
-	head   int // of queue
+	head   int    // of queue
+	posted []call // functions, for which somebody waits: they come before the queue
 }
 
-// postponed is one thing of the queue: one of the three.
+// postponed is one thing of the queue: one of the four.
 type postponed struct {
 	conn  *Conn // with what its flags and events say
 	timer *DelayedCall
-	call  call
+	fn    func()
+	call  call // an accepted socket
 }
 
 // NewShare makes one for an owner. Any goroutine.
@@ -101,16 +103,18 @@ func (s *Share) CallLater(d time.Duration, fn func()) *DelayedCall {
 	return t
 }
 
-// Call calls fn, now or, where the owner is late, in a later turn.
+// Call calls fn, now or, where the owner is late, in a later turn. It is not called
+// if the loop ends before that.
 func (s *Share) Call(fn func()) {
 	if s.late {
-		s.push(postponed{call: call{fn: fn, share: s}})
+		s.push(postponed{fn: fn})
 		return
 	}
 	fn()
 }
 
-// CallFromThread is Loop.CallFromThread for the owner. Any goroutine.
+// CallFromThread is Loop.CallFromThread for the owner, whose other things it comes
+// before. Any goroutine.
 func (s *Share) CallFromThread(fn func()) error { return s.loop.post(call{fn: fn, share: s}) }
 
 func (s *Share) push(p postponed) {
@@ -137,9 +141,14 @@ func (s *Share) pop() postponed {
 func (l *Loop) runLate(n int) (ran bool) {
 	for _, s := range l.lateShares[:n] {
 		s.turn, s.used, s.late = l.turnSeq, 0, false
-		for !s.late && len(s.queue) > 0 {
+		for !s.late && (len(s.posted) > 0 || len(s.queue) > 0) {
 			ran = true
-			s.run(s.pop())
+			if len(s.posted) > 0 {
+				s.nextPosted().fn()
+				l.settle()
+			} else {
+				s.run(s.pop())
+			}
 		}
 	}
 	l.lateShares = slices.DeleteFunc(l.lateShares, func(s *Share) bool {
@@ -147,6 +156,23 @@ func (l *Loop) runLate(n int) (ran bool) {
 		return !s.late
 	})
 	return ran
+}
+
+func (s *Share) nextPosted() call {
+	c := s.posted[0]
+	s.posted = slices.Delete(s.posted, 0, 1)
+	s.loop.postponed--
+	return c
+}
+
+// postpone keeps what another goroutine has posted.
+func (s *Share) postpone(c call) {
+	if c.fn == nil {
+		s.push(postponed{call: c})
+		return
+	}
+	s.loop.postponed++
+	s.posted = append(s.posted, c)
 }
 
 func (s *Share) run(p postponed) {
@@ -159,6 +185,8 @@ func (s *Share) run(p postponed) {
 			p.timer.index = -1
 			p.timer.fn()
 		}
+	case p.fn != nil:
+		p.fn()
 	default:
 		l.take(p.call)
 	}

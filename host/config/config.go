@@ -67,6 +67,7 @@ type Plugin struct {
 	Watch     bool          `koanf:"watch"`
 	Config    any           `koanf:"config"` // the guest reads it as JSON
 	Drain     time.Duration `koanf:"drain"`
+	MoveTime  time.Duration `koanf:"move_time"` // for moving all connections to a new version; those that are left stay
 	Canary    Canary        `koanf:"canary"`
 	Limits    Limits        `koanf:"limits"`
 	Allow     Allow         `koanf:"allow"`
@@ -83,7 +84,7 @@ type Limits struct {
 	Memory         Size          `koanf:"memory"`          // of an instance: linear memory, and at its start all else
 	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
 	Table          int           `koanf:"table"`           // elements of all tables of an instance
-	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback, on a processor; start-up, save and restore ten times as long
+	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback, on a processor; a start, which has no loop waiting, ten times as long
 	Instances      int           `koanf:"instances"`       // at one time
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance

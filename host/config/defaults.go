@@ -41,6 +41,7 @@ func DefaultPlugin() Plugin {
 		Watch:     true,
 		Config:    map[string]any{},
 		Drain:     10 * time.Minute,
+		MoveTime:  2 * time.Second,
 		Limits: Limits{
 			Memory:         64 << 20,
 			Stack:          1 << 20,

@@ -39,6 +39,7 @@ func rules() map[string]rule {
 		"plugins.*.isolation":               oneOf("connection", "loop", "shared"),
 		"plugins.*.reload":                  oneOf("migrate", "drain", "drop"),
 		"plugins.*.drain":                   positive,
+		"plugins.*.move_time":               positive,
 		"plugins.*.canary.connections":      count(0, math.MaxInt32),
 		"plugins.*.canary.for":              orZero,
 		"plugins.*.limits.memory":           size(64<<10, 4<<30),
