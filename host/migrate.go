@@ -30,10 +30,13 @@ type hold struct {
 	limit time.Duration
 }
 
+// leastHold is what a move may take where a callback may take less.
+const leastHold = 10 * time.Millisecond
+
 // hold begins one, of what v allows a callback. On a loop.
 func (v *version) hold() hold {
 	h := v.plugin.host
-	k := hold{h: h, began: h.spent(), limit: v.cfg.Limits.CallbackTime}
+	k := hold{h: h, began: h.spent(), limit: max(v.cfg.Limits.CallbackTime, leastHold)}
 	if h.cpu != nil {
 		k.cpu = h.cpu()
 	}
@@ -50,7 +53,7 @@ func (k *hold) over() bool {
 type errHeld struct{ limit time.Duration }
 
 func (e *errHeld) Error() string {
-	return fmt.Sprintf("saving and restoring took longer than a loop may be held, limits.callback_time, %v: raise it", e.limit)
+	return fmt.Sprintf("saving and restoring took longer than a loop may be held, %v: raise limits.callback_time", e.limit)
 }
 
 // stateVersion asks an instance for the number of its layout.

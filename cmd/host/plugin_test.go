@@ -123,7 +123,7 @@ func TestPluginFaults(t *testing.T) {
 		{[]string{"plugin", "trace"}, exitUsage, "wirehost: found no NAME or ID; see 'wirehost plugin trace --help'\n"},
 		{[]string{"plugin", "load", "m", good}, exitFailed, "wirehost: plugin m: loaded already\n" + running},
 		{[]string{"plugin", "load", "n", bad}, exitFailed, "wirehost: plugin n: module " + bad + ": export dataReceived: found none, wanted (i32, i32, i32)\n"},
-		{[]string{"plugin", "load", "n", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed, `wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
+		{[]string{"plugin", "load", "n", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed, `wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, move_time, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
 		{[]string{"plugin", "load", "n", "builtin:echo", "--with=limits"}, exitUsage, "wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin load --help'\n"},
 		{[]string{"plugin", "load", "n"}, exitUsage, "wirehost: found no MODULE; see 'wirehost plugin load --help'\n"},
 		{[]string{"plugin", "use", "m"}, exitUsage, "wirehost: found \"m\", wanted NAME@VERSION, as 'wirehost plugin list' has it; see 'wirehost plugin use --help'\n"},
