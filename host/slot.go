@@ -57,7 +57,9 @@ func (s *slot) instance() (*instance, error) {
 	if len(s.starts) > 0 || !s.ver.pace.quick() {
 		return nil, errLate
 	}
+	began := s.ver.plugin.host.spent()
 	i, err := s.ver.quickInstance()
+	s.share.Spent(s.ver.plugin.host.spent() - began)
 	switch {
 	case err == nil:
 		s.adopt(i)
