@@ -185,7 +185,7 @@ func (v *version) emptyInstance() *instance {
 func (i *instance) started() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			i.ver.plugin.log.Error("panic in a start", "version", i.ver.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			i.ver.plugin.note(hclog.Error, panicNote, "version", i.ver.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
 		}
 	}()

@@ -12,6 +12,7 @@ const (
 	trapNote   = "guest trapped; its instance is discarded"
 	growthNote = "linear memory may not grow: over limits.memory"
 	startNote  = "plugin does not start"
+	panicNote  = "panic in a start"
 	againNote  = "plugin started again"
 	moveNote   = "no instance for a connection to move to"
 	closeNote  = "closing an instance"
