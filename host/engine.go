@@ -27,11 +27,12 @@ type engine struct {
 	compiler *compile.Compiler
 
 	mu   sync.Mutex
-	code map[string]*machineCode // by the folder that it was loaded from
+	code map[string]*machineCode // by the entry that it was loaded from
 }
 
 // machineCode is what wazero has loaded of one module, for all versions of it.
 type machineCode struct {
+	key   string // of the entry
 	cache wazero.CompilationCache
 	users int
 }
@@ -103,6 +104,9 @@ func (e *engine) load(ctx context.Context, m compile.Module, cfg config.Limits) 
 			return nil, err
 		}
 		p, err := e.loadEntry(ctx, entry)
+		if left := entry.Discard(); left != nil {
+			e.log.Warn("what was compiled of a module can't be removed", "err", left)
+		}
 		if err == nil {
 			p.exports, p.bytes = entry.Exports, entry.Bytes
 			free := p.release
@@ -124,12 +128,11 @@ func (e *engine) load(ctx context.Context, m compile.Module, cfg config.Limits) 
 
 // loadEntry has wazero load what was compiled.
 func (e *engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *program, err error) {
-	dir := entry.Cache
-	code, err := e.share(dir)
+	code, err := e.share(entry)
 	if err != nil {
 		return nil, err
 	}
-	p := &program{release: func(ctx context.Context) error { return e.unshare(ctx, dir) }} // and nothing more of the entry
+	p := &program{release: func(ctx context.Context) error { return e.unshare(ctx, code) }}
 	p.rt = wazero.NewRuntimeWithConfig(ctx, e.runtimeConfig(code))
 	defer func() {
 		if err != nil {
@@ -156,38 +159,37 @@ func (e *engine) runtimeConfig(code *machineCode) wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfigCompiler().WithCompilationCache(code.cache).WithCoreFeatures(api.CoreFeaturesV2)
 }
 
-// share gives the machine code of a folder to one more version; nil where there
-// is no folder.
-func (e *engine) share(dir string) (*machineCode, error) {
-	if dir == "" {
+// share gives the machine code of an entry to one more version; nil where there
+// is none.
+func (e *engine) share(entry *compile.Entry) (*machineCode, error) {
+	if entry.Cache == "" {
 		return nil, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := e.code[dir]
+	c := e.code[entry.Key]
 	if c == nil {
-		cache, err := wazero.NewCompilationCacheWithDir(dir)
+		cache, err := wazero.NewCompilationCacheWithDir(entry.Cache)
 		if err != nil {
 			return nil, err
 		}
-		c = &machineCode{cache: cache}
-		e.code[dir] = c
+		c = &machineCode{key: entry.Key, cache: cache}
+		e.code[c.key] = c
 	}
 	c.users++
 	return c, nil
 }
 
-func (e *engine) unshare(ctx context.Context, dir string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c := e.code[dir]
+func (e *engine) unshare(ctx context.Context, c *machineCode) error {
 	if c == nil {
 		return nil
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if c.users--; c.users > 0 {
 		return nil
 	}
-	delete(e.code, dir)
+	delete(e.code, c.key)
 	return c.cache.Close(ctx)
 }
 

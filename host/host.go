@@ -477,7 +477,7 @@ func (h *Host) end(ctx context.Context, err error) error {
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, err, h.engine.compiler.Close())...)
+	return errors.Join(append(errs, err)...)
 }
 
 // stopPatience is how long a plugin's instances, all together, may take for their
@@ -506,5 +506,5 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, h.engine.compiler.Close())...)
+	return errors.Join(errs...)
 }

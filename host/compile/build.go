@@ -52,6 +52,9 @@ func (r *Refusal) Error() string {
 
 func refuse(err error) error { return &Refusal{[]string{err.Error()}} }
 
+// maxFaults is how many faults of a module are told.
+const maxFaults = 64
+
 // check holds a module against the binary format, the contract and the limits,
 // and writes the metering into it. The error names all faults.
 func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string, err error) {
@@ -68,6 +71,9 @@ func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string
 	metered, _, err = meter.Rewrite(b, l.meter())
 	if err != nil && !slices.Contains(faults, err.Error()) {
 		faults = append(faults, err.Error())
+	}
+	if more := len(faults) - maxFaults; more > 0 {
+		faults = append(faults[:maxFaults], fmt.Sprintf("found %d more faults", more))
 	}
 	if len(faults) > 0 {
 		return nil, nil, &Refusal{faults}

@@ -64,11 +64,6 @@ func compiler(t *testing.T, o Options) *Compiler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return c
 }
 
@@ -341,26 +336,26 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// TestPrivate: without a cache, an entry is there while it is held.
+// TestPrivate: without a cache, an entry is there until it is discarded.
 func TestPrivate(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
 	comp := compiler(t, Options{Command: self(t)})
 	e, release, err := comp.Entry(context.Background(), of(echo(t)), plain, Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, again, err := comp.Entry(context.Background(), of(echo(t)), plain, Bounds{})
-	if err != nil {
+	defer release()
+	if e.Stat() == nil {
+		t.Error("found no machine code")
+	}
+	if err := e.Discard(); err != nil {
 		t.Fatal(err)
 	}
-	release()
-	if e.Stat() == nil {
-		t.Error("gone while it is held")
+	if _, _, err := comp.Entry(context.Background(), of([]byte("no module")), plain, Bounds{}); err == nil {
+		t.Error("a module that is none was taken")
 	}
-	again()
-	if e.Stat() != nil {
-		t.Error("there when nobody holds it")
-	}
+	expectEmpty(t, dir)
 }
 
 // TestTrim: what was used least recently leaves, what is in use and what is not

@@ -2,19 +2,13 @@ package compile
 
 import (
 	"context"
-	"crypto/sha256"
-	"debug/elf"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,14 +35,12 @@ type Compiler struct {
 	slots   chan struct{} // one for each compilation at a time
 
 	mu      sync.Mutex
-	private string // folder in place of the cache; "" = not made yet
 	refused map[string]error
 	used    map[string]int // by key: how many hold the entry
 }
 
 // Module is a module that is to be compiled.
 type Module struct {
-	Name string // of the plugin, for the log
 	Sum  string // SHA-256 in hex
 	Open func() (io.ReadCloser, error)
 
@@ -64,8 +56,8 @@ type Bounds struct {
 // maxRefused is how many refusals are remembered.
 const maxRefused = 256
 
-// New opens the cache. One that can't be used is told, and costs time alone: a
-// private folder stands in for it.
+// New opens the cache. One that can't be used is told, and costs time alone:
+// private folders stand in for it.
 func New(o Options) (*Compiler, error) {
 	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{}, used: map[string]int{}}
 	var err error
@@ -85,40 +77,6 @@ func New(o Options) (*Compiler, error) {
 	return c, nil
 }
 
-// programID tells the builds of a program apart: by what the linker says, or
-// else by its bytes.
-func programID(command []string) (string, error) {
-	name := "/proc/self/exe"
-	if len(command) > 0 {
-		name = command[0]
-	} else if _, err := os.Stat(name); err != nil {
-		if name, err = os.Executable(); err != nil {
-			return "", err
-		}
-	}
-	name, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("the compiler: %w", err)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return "", fmt.Errorf("the compiler: %w", err)
-	}
-	defer f.Close()
-	if e, err := elf.NewFile(f); err == nil {
-		if s := e.Section(".note.go.buildid"); s != nil {
-			if id, err := s.Data(); err == nil {
-				return hex.EncodeToString(id), nil
-			}
-		}
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("the compiler: %w", err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
 // tryWrite makes dir, and finds out whether it can be written.
 func tryWrite(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -133,14 +91,14 @@ func tryWrite(dir string) error {
 
 // key names the entry of a module.
 func (c *Compiler) key(m Module, l Limits) string {
-	l.Module = 0                                                                            // what was compiled is not larger
-	b, _ := json.Marshal([]any{entryFormat, c.program, c.o.Machine, m.Sum, l, m.Unmetered}) // numbers and strings
-	return sumOf(b)
+	l.Module = 0 // what was compiled is not larger
+	return sumOf(fmt.Append(nil, entryFormat, c.program, c.o.Machine, m.Sum, l, m.Unmetered))
 }
 
 // Entry gives what was compiled of a module, and compiles it where that is not
-// there. Release must be called when it is used no more. ctx ends a compilation.
-// An error that is a *Refusal is the module's fault.
+// there. The entry's Discard must be called when it is loaded, or is not to be;
+// release when what was loaded is used no more: until then the entry stays in the
+// cache. ctx ends a compilation. An error that is a *Refusal is the module's fault.
 func (c *Compiler) Entry(ctx context.Context, m Module, l Limits, bounds Bounds) (e *Entry, release func(), err error) {
 	key := c.key(m, l)
 	mark := fmt.Sprint(key, bounds, l.Module)
@@ -190,48 +148,35 @@ func (c *Compiler) hold(key string) (release func()) {
 	return sync.OnceFunc(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.used[key]--; c.used[key] > 0 {
-			return
-		}
-		delete(c.used, key)
-		if c.private != "" { // it is of use to nobody else
-			_ = os.RemoveAll(filepath.Join(c.private, key)) // Close removes the folder
+		if c.used[key]--; c.used[key] == 0 {
+			delete(c.used, key)
 		}
 	})
 }
 
-// find reads an entry where there is one.
+// find reads an entry of the cache where there is one.
 func (c *Compiler) find(key string) (*Entry, error) {
-	err := error(fs.ErrNotExist)
-	for _, base := range c.bases() {
-		var e *Entry
-		dir := filepath.Join(base, key)
-		if e, err = open(dir); err == nil {
-			now := time.Now()
-			_ = os.Chtimes(filepath.Join(dir, moduleFile), now, now) // for Trim; a cache may be read-only
-			return e, nil
-		}
+	if c.o.Dir == "" {
+		return nil, fs.ErrNotExist
 	}
-	return nil, err
-}
-
-// bases are the folders that entries may lie in, the cache's last.
-func (c *Compiler) bases() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.DeleteFunc([]string{c.private, c.o.Dir}, func(s string) bool { return s == "" })
+	dir := filepath.Join(c.o.Dir, key)
+	e, err := open(dir)
+	if err == nil {
+		now := time.Now()
+		_ = os.Chtimes(filepath.Join(dir, moduleFile), now, now) // for Trim; a cache may be read-only
+	}
+	return e, err
 }
 
 // Damaged removes the entry of a module, so that it is made anew.
 func (c *Compiler) Damaged(m Module, l Limits) error {
-	var errs []error
-	for _, base := range c.bases() {
-		errs = append(errs, os.RemoveAll(filepath.Join(base, c.key(m, l))))
+	if c.o.Dir == "" {
+		return nil
 	}
-	return errors.Join(errs...)
+	return os.RemoveAll(filepath.Join(c.o.Dir, c.key(m, l)))
 }
 
-// make compiles a module, in the cache, or where that fails in a private folder.
+// make compiles a module, in the cache, or where that fails in a folder of its own.
 func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, key string) (*Entry, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -242,9 +187,9 @@ func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, 
 	if e, err := c.find(key); err == nil { // another has made it meanwhile
 		return e, nil
 	}
-	err := error(fs.ErrNotExist)
 	if c.o.Dir != "" {
-		if err = c.makeIn(ctx, c.o.Dir, m, l, bounds, key); err == nil {
+		err := c.makeIn(ctx, c.o.Dir, m, l, bounds, key)
+		if err == nil {
 			c.Trim()
 			return c.find(key)
 		}
@@ -253,14 +198,20 @@ func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, 
 		}
 		c.o.Logger.Warn("the cache of compiled modules can't be written: compiled without it", "dir", c.o.Dir, "err", err)
 	}
-	dir, err := c.privateDir()
+	dir, err := os.MkdirTemp("", "wirehost-*")
 	if err != nil {
 		return nil, fmt.Errorf("a folder for compiled modules: %w", err)
 	}
-	if err := c.makeIn(ctx, dir, m, l, bounds, key); err != nil {
-		return nil, err
+	err = c.makeIn(ctx, dir, m, l, bounds, key)
+	var e *Entry
+	if err == nil {
+		e, err = open(filepath.Join(dir, key))
 	}
-	return c.find(key)
+	if err != nil {
+		return nil, err // makeIn has removed the folder
+	}
+	e.private = dir
+	return e, nil
 }
 
 // diskError says that an entry could not be written.
@@ -272,17 +223,6 @@ func (e *diskError) Unwrap() error { return e.err }
 func isDisk(err error) bool {
 	var d *diskError
 	return errors.As(err, &d)
-}
-
-// privateDir makes the folder that stands in for a cache.
-func (c *Compiler) privateDir() (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var err error
-	if c.private == "" {
-		c.private, err = os.MkdirTemp("", "wirehost-*")
-	}
-	return c.private, err
 }
 
 // makeIn compiles a module into an entry of base. It appears whole, or not at
@@ -300,6 +240,9 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 		go func() {
 			<-given
 			_ = os.RemoveAll(dir) // Trim finds what is left
+			if base != c.o.Dir {
+				_ = os.Remove(base) // where it is empty
+			}
 		}()
 	}()
 	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory, Machine: c.o.Machine, Unmetered: m.Unmetered}
@@ -371,18 +314,6 @@ func (c *Compiler) here(ctx context.Context, m Module, q Request, given chan<- s
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// Close removes what only this Compiler uses.
-func (c *Compiler) Close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.private == "" {
-		return nil
-	}
-	dir := c.private
-	c.private = ""
-	return os.RemoveAll(dir)
 }
 
 // firstLine is the first line of a text.

@@ -34,12 +34,22 @@ type header struct {
 
 // Entry is a module that was compiled.
 type Entry struct {
+	Key     string   // tells entries apart
 	Binary  []byte   // what wazero is to decode
 	Exports []string // of the module, those that the contract knows
 	Bytes   int      // of the module as it was read
 	Cache   string   // folder for wazero's cache; "" = there is no machine code
 
-	code string // file of the machine code
+	code    string // file of the machine code
+	private string // folder that ends with the entry; "" = it lies in the cache
+}
+
+// Discard removes an entry that lies in no cache.
+func (e *Entry) Discard() error {
+	if e.private == "" {
+		return nil
+	}
+	return os.RemoveAll(e.private)
 }
 
 // ErrDamaged says that an entry is not what was written.
@@ -95,7 +105,7 @@ func open(dir string) (*Entry, error) {
 	if want := int64(len(line)) + h.Size; h.Size < 0 || info.Size() != want {
 		return damaged(fmt.Sprintf("found a file of %d bytes, wanted %d", info.Size(), want))
 	}
-	e := &Entry{Binary: make([]byte, h.Size), Exports: h.Exports, Bytes: h.Bytes}
+	e := &Entry{Key: filepath.Base(dir), Binary: make([]byte, h.Size), Exports: h.Exports, Bytes: h.Bytes}
 	if _, err := io.ReadFull(r, e.Binary); err != nil {
 		return damaged(err.Error())
 	}
