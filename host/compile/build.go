@@ -114,6 +114,13 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 	if err != nil {
 		return err
 	}
+	made, err := os.Stat(code)
+	if err != nil {
+		return err
+	}
+	if err := checkCode(made.Size(), len(b)); err != nil {
+		return err
+	}
 	named, err := machineCode(ctx, filepath.Join(dir, codeFolder), stub)
 	if err != nil {
 		return err

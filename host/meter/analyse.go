@@ -75,6 +75,7 @@ type analyser struct {
 	frame   frame
 
 	values, allValues uint64 // see checkValues
+	size              int    // bytes of the module
 
 	straight  bool // nothing but plain instructions so far
 	loopFirst bool // every path comes to the head of the first loop

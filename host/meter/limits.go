@@ -13,11 +13,13 @@ import (
 const (
 	// maxValues bounds the values that calls, blocks and branches of one function
 	// take and leave: wazero's validator has a slot of 8 bytes for each that is on
-	// the stack, so 5 MB of calls with 1,000 results would be 20 GB. Found: 4,088.
-	// maxAllValues bounds those of all functions, for the time that they take:
-	// 0.1 s. Found: 640,000 in 18 MB.
-	maxValues    = 1_000_000
-	maxAllValues = 20_000_000
+	// the stack, so 5 MB of calls with 1,000 results would be 20 GB, and the compiler
+	// makes 8 bytes of machine code for each. Found: 4,088.
+	maxValues = 200_000
+	// Those of all functions may be one for so many bytes of the module, and
+	// slackValues more. Found: 640,000 in 18 MB.
+	bytesPerValue = 8
+	slackValues   = 500_000
 
 	// maxGrowth is how many times as large as the module the rewritten code may
 	// be: Go, Rust and C guests grow 1.03 to 1.21 times, empty loops 12. Small ones
@@ -58,8 +60,8 @@ func (a *analyser) checkValues() error {
 	if a.values > maxValues {
 		return fmt.Errorf("%w: found %d values that calls and branches take and leave, wanted at most %d", ErrSize, a.values, maxValues)
 	}
-	if a.allValues > maxAllValues {
-		return fmt.Errorf("%w: found more than %d values that calls and branches of all functions take and leave, wanted no more", ErrSize, maxAllValues)
+	if most := uint64(a.size/bytesPerValue + slackValues); a.allValues > most {
+		return fmt.Errorf("%w: found more than %d values that calls and branches of all functions take and leave, wanted no more in %d bytes", ErrSize, most, a.size)
 	}
 	return nil
 }

@@ -54,18 +54,18 @@ func TestOutOfProportion(t *testing.T) {
 		module *wasmbin.Module
 		want   string // "" for none
 	}{
-		{"calls", wide(1, times(1000, calls)), ""},
-		{"too many calls", wide(1, times(1001, calls)), "found 1001000 values that calls and branches take and leave, wanted at most 1000000"},
-		{"in many functions", wide(21, times(1000, calls)), "found more than 20000000 values that calls and branches of all functions"},
-		{"indirect calls", wide(1, times(1001, code(wasmbin.OpI32Const, 0, wasmbin.OpCallIndirect, 0, 0))), "found 1001000 values"},
-		{"blocks", wide(1, times(501, block)), "found 1002000 values"},
-		{"branches", wide(1, inBlock(label, 500)), "found 1002000 values"},
-		{"labels", wide(1, inBlock(code(wasmbin.OpI32Const, 0, wasmbin.OpBrTable, 2, 0, 0, 0), 167)), "found 1004000 values"},
+		{"calls", wide(2, times(200, calls)), ""},
+		{"too many calls", wide(1, times(201, calls)), "found 201000 values that calls and branches take and leave, wanted at most 200000"},
+		{"in many functions", wide(3, times(200, calls)), "values that calls and branches of all functions take and leave, wanted no more in"},
+		{"indirect calls", wide(1, times(201, code(wasmbin.OpI32Const, 0, wasmbin.OpCallIndirect, 0, 0))), "found 201000 values"},
+		{"blocks", wide(1, times(101, block)), "found 202000 values"},
+		{"branches", wide(1, inBlock(label, 100)), "found 202000 values"},
+		{"labels", wide(1, inBlock(code(wasmbin.OpI32Const, 0, wasmbin.OpBrTable, 2, 0, 0, 0), 34)), "found 206000 values"},
 		{"returns", func() *wasmbin.Module {
-			m := wide(1, times(1001, code(wasmbin.OpReturn)))
+			m := wide(1, times(201, code(wasmbin.OpReturn)))
 			m.Functions[1] = 0
 			return m
-		}(), "found 1001000 values"},
+		}(), "found 201000 values"},
 		{"loops", wide(10, times(1000, loop)), ""},
 		{"too many loops", wide(10, times(10_000, loop)), "bytes of metered code, wanted at most 3 times the module's"},
 		{"ranges", segments(), "bytes of metered code, wanted at most 3 times the module's"},

@@ -169,6 +169,7 @@ func (p *plan) capTables() error {
 func (p *plan) analyse() error {
 	p.functions = make([]function, len(p.m.Code))
 	a := newAnalyser(p.m)
+	a.size = p.size
 	p.referred = a.referred
 	for i := range p.m.Code {
 		a.weigh(i)
