@@ -78,9 +78,13 @@ type Conn struct {
 	active   time.Duration // last byte read or written
 	progress time.Duration // last byte that the socket took or is known to have sent, or since when there is something to take
 	looked   time.Duration // when the socket was last asked what it has sent
-	finAt    time.Duration
+	finAt    time.Duration // since when a FIN that is known waits for the protocol, less what it has waited before
+	finSum   time.Duration // how long it has waited, at the protocol's last resume
+	pullAt   time.Duration // when the pull producer is to be asked; 0 = when there is nothing queued
+	asked    uint64        // sent when it was last asked, and 1 more
 	setupBy  time.Duration // deadline of connect, handshake, header, linger; 0 = none
 	idle     time.Duration
+	idleFrom time.Duration // when idle was set
 	in, sent uint64
 	arrived  int64 // of sent, what the peer had when looked; of a Unix socket only its changes count
 }
@@ -459,7 +463,7 @@ func (c *Conn) ready(ev Events) {
 func (c *Conn) fin() {
 	if c.flags&(flagFin|flagEOF) == 0 {
 		c.flags |= flagFin
-		c.finAt = c.loop.now
+		c.finAt, c.finSum = c.loop.now, 0
 	}
 	c.pend()
 }
@@ -477,6 +481,7 @@ func (c *Conn) again() {
 	if c.flags&flagPull != 0 {
 		c.flags &^= flagPull
 		if c.producer != nil && c.queued() == 0 {
+			c.asked, c.pullAt = c.sent+1, 0
 			c.producer.ResumeProducing()
 			c.loop.settle()
 			if c.share.Late() {

@@ -13,7 +13,12 @@ var (
 	errClosing   = errors.New("closing made no progress")
 	errUnreadFin = errors.New("the peer closed, and its bytes were not read")
 	errSetup     = errors.New("not set up in time")
+	errAsk       = errors.New("the producer is asked again") // never told: it ends nothing
 )
+
+// askAgain is how long a pull producer waits that was registered again without a
+// byte since the last one was asked.
+const askAgain = 10 * time.Millisecond
 
 // looks is how often a blocked connection is looked at within its limit: a limit
 // is at most that part of it late.
@@ -43,14 +48,17 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	case c.flags&flagBlocked != 0:
 		earlier(c.progress+cfg.WriteTimeout, errWriting)
 	}
+	if c.pullAt > 0 {
+		earlier(c.pullAt, errAsk) // timeUp asks
+	}
 	if c.flags&flagBlocked != 0 {
 		earlier(c.looked+min(cfg.CloseTimeout, cfg.WriteTimeout)/looks+1, errWriting) // timeUp looks
 	}
-	if c.flags&flagFin != 0 && c.flags&(flagPaused|flagClosing) == flagPaused {
+	if c.flags&(flagFin|flagEOF|flagPaused|flagClosing) == flagFin|flagPaused {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
 	}
 	if c.idle > 0 && c.flags&flagLater == 0 {
-		earlier(c.active+c.idle, errIdle)
+		earlier(max(c.active, c.idleFrom)+c.idle, errIdle)
 	}
 	return at, why
 }
@@ -78,6 +86,10 @@ func (c *Conn) arm() {
 func (c *Conn) timeUp() {
 	if c.flags&flagBlocked != 0 {
 		c.look()
+	}
+	if c.pullAt > 0 && c.loop.sys.Now() >= c.pullAt {
+		c.pullAt = 0
+		c.pendNext()
 	}
 	at, why := c.deadline()
 	switch {
@@ -111,6 +123,6 @@ func (c *Conn) look() {
 // SetTimeout closes the connection after d without a byte read or written.
 func (c *Conn) SetTimeout(d time.Duration) {
 	c.idle = max(0, d)
-	c.active = c.loop.sys.Now()
+	c.idleFrom = c.loop.sys.Now()
 	c.pend()
 }

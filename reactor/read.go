@@ -53,6 +53,7 @@ func (c *Conn) received(n int) {
 	c.in += uint64(n)
 	c.loop.turns.bytesIn += uint64(n)
 	c.active = c.loop.now
+	c.finSum = 0
 }
 
 // readEnded takes a read's result other than bytes.
@@ -81,6 +82,7 @@ func (c *Conn) readAhead() {
 		if len(c.proxied) == 0 {
 			c.proxied = nil
 		}
+		c.finSum = 0
 		c.pendNext() // the rest, or a look at the socket
 		c.proto.DataReceived(buf[:n])
 		return
@@ -109,7 +111,8 @@ func (c *Conn) eof() {
 func (c *Conn) PauseProducing() {
 	if c.flags&flagPaused == 0 {
 		c.flags |= flagPaused
-		c.finAt = c.loop.now // of a FIN that an automatic pause keeps from the protocol
+		// Of a FIN that is known. To resume is no progress, only bytes are.
+		c.finAt = c.loop.now - c.finSum
 		c.pend()
 	}
 }
@@ -118,6 +121,9 @@ func (c *Conn) PauseProducing() {
 func (c *Conn) ResumeProducing() {
 	if c.flags&flagPaused != 0 {
 		c.flags &^= flagPaused
+		if c.flags&flagFin != 0 {
+			c.finSum = c.loop.now - c.finAt
+		}
 		c.resumed()
 	}
 }
@@ -128,7 +134,7 @@ func (c *Conn) resumed() {
 	if c.flags&(flagPaused|flagAutoPaused) != 0 {
 		return
 	}
-	c.flags &^= flagFin | flagHangup
+	c.flags &^= flagHangup
 	if c.tls != nil || len(c.proxied) > 0 {
 		c.pendNext()
 	}

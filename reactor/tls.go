@@ -304,6 +304,7 @@ func (t *tlsConn) deliver(c *Conn) {
 			c.water()
 		}
 		if n > 0 {
+			c.finSum = 0
 			c.proto.DataReceived(buf[:n])
 			c.loop.settle()
 			if c.share.Late() {

@@ -275,9 +275,13 @@ func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
 	switch {
 	case !streaming:
 		c.flags |= flagPull
-		if c.queued() > 0 {
+		switch {
+		case c.queued() > 0:
 			c.flags &^= flagPull // at the emptying
-		} else {
+		case c.asked == c.sent+1: // in vain: registered without end, it would be a loop without end
+			c.pullAt = c.loop.sys.Now() + askAgain
+			c.pend()
+		default:
 			c.pendNext()
 		}
 	default:
@@ -293,6 +297,7 @@ func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
 // UnregisterProducer lets closing go on.
 func (c *Conn) UnregisterProducer() {
 	c.producer = nil
+	c.pullAt = 0
 	c.flags &^= flagStreaming | flagPull | flagTellPause | flagTellResume
 	c.pend()
 }

@@ -200,6 +200,9 @@ func (p *simProto) pauseOrResume() {
 func (p *simProto) resume() {
 	p.w.tracef("%v: resume", p)
 	p.transport(p.t.ResumeProducing)
+	if p.paused {
+		p.pausedSum += p.w.sys.now - p.pausedAt
+	}
 	p.paused, p.finQuiet = false, 0
 }
 

@@ -110,7 +110,7 @@ func (p *simProto) checkProducer(queued int) {
 	case r == nil:
 	case r.stopped:
 		p.w.violated("%v: its producer was stopped, and it is not lost", p)
-	case !r.streaming && queued == 0:
+	case !r.streaming && queued == 0 && p.w.sys.now-r.registered >= patienceOfPull:
 		p.w.violated("%v: a pull producer waits, with nothing queued", p)
 	case r.streaming && r.paused && queued <= p.w.cfg.LowWater:
 		p.w.violated("%v: the push producer is paused at %d bytes, and low water is %d", p, queued, p.w.cfg.LowWater)
@@ -178,7 +178,7 @@ func (p *simProto) checkReason(reason reactor.Reason, err error) {
 		if q := p.peer; q != nil && !q.fin && !q.closed || p.losing || p.readLost {
 			w.violated("%v: %v, and it has not, or nothing is read any more", p, err)
 		}
-		early(p.pausedAt, w.cfg.ClosedTimeout)
+		early(p.pausedAt-p.pausedSum, w.cfg.ClosedTimeout)
 	case strings.HasPrefix(err.Error(), "output made"):
 		early(moved, w.cfg.WriteTimeout)
 	case strings.HasPrefix(err.Error(), "closing made"):

@@ -1,6 +1,10 @@
 package reactortest
 
-import "github.com/wirehost/wirehost/reactor"
+import (
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
 
 // simProducer is a push or a pull producer of a simulated protocol.
 type simProducer struct {
@@ -9,7 +13,12 @@ type simProducer struct {
 	paused    bool
 	stopped   bool
 	left      int // bytes that it has to write
+
+	registered time.Duration
 }
+
+// patienceOfPull is when a pull producer has been asked for certain.
+const patienceOfPull = 10 * time.Millisecond
 
 // produce registers a producer, or lets it write or end.
 func (p *simProto) produce() {
@@ -28,7 +37,7 @@ func (p *simProto) produce() {
 	if p.losingWrite && !p.writeLost { // it may be closed, and not every protocol is told
 		return
 	}
-	r := &simProducer{p: p, streaming: w.c.oneIn(2), left: w.c.size(w.style.total)}
+	r := &simProducer{p: p, streaming: w.c.oneIn(2), left: w.c.size(w.style.total), registered: w.sys.Now()}
 	if p.writeLost { // what a pull producer writes is dropped, and so there is no emptying
 		r.streaming = true
 	}

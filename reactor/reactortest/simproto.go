@@ -40,18 +40,19 @@ type simProto struct {
 	producer                    *simProducer
 	buf                         []byte
 
-	outSeen  uint64        // Stats().Out when last looked at
-	progress time.Duration // when it was last seen to grow, or something began
-	idle     time.Duration
-	closing  bool          // it was seen to close
-	idleAt   time.Duration // when a byte was last seen to move, or may have
-	moved    time.Duration // when the output was last seen to move, or began to wait
-	active   time.Duration // when a byte was last seen to move for certain
-	pausedAt time.Duration
-	readSeen time.Duration // when the peer had last read, when it was last looked at
-	lookBy   time.Duration // when the loop will look; 0 = it has
-	looked   time.Duration // when it may have seen the peer's last read
-	finQuiet time.Duration // when a FIN was first seen behind unread bytes, paused
+	outSeen   uint64        // Stats().Out when last looked at
+	progress  time.Duration // when it was last seen to grow, or something began
+	idle      time.Duration
+	closing   bool          // it was seen to close
+	idleAt    time.Duration // when a byte was last seen to move, or may have
+	moved     time.Duration // when the output was last seen to move, or began to wait
+	active    time.Duration // when a byte was last seen to move for certain
+	pausedAt  time.Duration
+	pausedSum time.Duration // before that, since the last byte
+	readSeen  time.Duration // when the peer had last read, when it was last looked at
+	lookBy    time.Duration // when the loop will look; 0 = it has
+	looked    time.Duration // when it may have seen the peer's last read
+	finQuiet  time.Duration // when a FIN was first seen behind unread bytes, paused
 }
 
 func (p *simProto) String() string {
@@ -229,7 +230,7 @@ func (p *simProto) receiveBuffer() []byte {
 
 func (p *simProto) DataReceived(b []byte) {
 	w := p.w
-	p.idleAt, p.active = w.sys.now, w.sys.now
+	p.idleAt, p.active, p.pausedSum = w.sys.now, w.sys.now, 0
 	if len(b) == 0 || len(b) > 64<<10 {
 		w.violated("%v: DataReceived with %d bytes", p, len(b))
 	}
