@@ -37,7 +37,7 @@ func newHog(t *testing.T, cfg reactor.Config) *hog {
 		}
 		h.each()
 		p.onData = func([]byte) { h.each() }
-		p.onLost = h.each
+		p.onLost = func() { h.each() }
 		if h.made != nil {
 			h.made(p)
 		}
