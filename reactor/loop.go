@@ -64,7 +64,7 @@ type Loop struct {
 	lateShares []*Share        // those that have used up their share of a turn
 	postponed  int             // things in the queues of all shares
 	ran        [sampled]*Share // who made the last callbacks
-	pieces     int             // how many of ran are of now
+	pieces     uint            // how many of ran are of now
 	markedAt   time.Duration   // when the first of ran began
 	known      time.Duration   // of the time since, what is accounted for
 

@@ -50,13 +50,15 @@ func (l *Loop) NewShare() *Share { return &Share{loop: l} }
 // not known.
 func (s *Share) Spent(d time.Duration) {
 	l := s.loop
-	l.ran[l.pieces] = s
+	l.ran[l.pieces%sampled] = s
 	l.pieces++
-	l.known += d
-	if l.pieces == len(l.ran) {
+	if d > 0 {
+		l.known += d
+		s.take(d)
+	}
+	if l.pieces == sampled {
 		l.sample()
 	}
-	s.take(d + callbackCost)
 }
 
 func (s *Share) take(d time.Duration) {
@@ -83,12 +85,10 @@ func (l *Loop) mark(now time.Duration) {
 // clock may take milliseconds, if its code misses every cache.
 func (l *Loop) sample() {
 	now := l.sys.Now()
-	each := (now-l.markedAt-l.known)/sampled - callbackCost
+	each := max(callbackCost, (now-l.markedAt-l.known)/sampled)
 	l.mark(now)
-	if each > 0 {
-		for _, s := range l.ran {
-			s.take(each)
-		}
+	for _, s := range l.ran {
+		s.take(each)
 	}
 }
 
