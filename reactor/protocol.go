@@ -21,7 +21,8 @@ type Protocol interface {
 	// LoseConnection or AbortConnection was called.
 	DataReceived(p []byte)
 
-	// ConnectionLost comes exactly once and last. err says more about a reason
+	// ConnectionLost comes exactly once and last, unless the end of the reactor
+	// takes longer than a second. err says more about a reason
 	// other than Done and may be nil. Inside it the transport's getters still
 	// answer; its writes are dropped, and its other calls do nothing.
 	ConnectionLost(reason Reason, err error)
@@ -131,8 +132,8 @@ type Transport interface {
 	ResumeProducing()
 
 	// RegisterProducer returns ErrBusy where there is one already, and
-	// ErrNotConnected before ConnectionMade and once the loss is being told: it
-	// could not be told to stop.
+	// ErrNotConnected before ConnectionMade and once the loss is being told, from
+	// StopProducing on: it could not be told to stop.
 	RegisterProducer(p Producer, streaming bool) error
 	UnregisterProducer()
 

@@ -253,8 +253,8 @@ const lingerPatience = time.Second
 const drainPoll = 10 * time.Millisecond
 
 // Shutdown ends the reactor in stages: it stops accepting, lets the connections
-// finish until ctx is done, closes the rest with reason ShuttingDown, and stops
-// the loops. It returns ctx's error if some had to be closed. Any goroutine but
+// finish until ctx is done, closes the rest with reason ShuttingDown, for which
+// their protocols have a second, and stops the loops. It returns ctx's error if some had to be closed. Any goroutine but
 // the loops'; once.
 func (r *Reactor) Shutdown(ctx context.Context) error {
 	r.draining.Store(true)
