@@ -106,12 +106,16 @@ func (c *Compiler) Entry(ctx context.Context, m Module, l Limits, bounds Bounds)
 		return nil, nil, err
 	}
 	release = c.hold(key)
-	e, err = c.find(key)
-	if err != nil {
+	for range 3 { // what was made may be removed by another process that keeps the cache to its size
+		if e, err = c.find(key); err == nil {
+			break
+		}
 		if errors.Is(err, ErrDamaged) {
 			c.o.Logger.Warn("an entry of the cache of compiled modules is damaged: it is made anew", "err", err)
 		}
-		e, err = c.make(ctx, m, l, bounds, key)
+		if e, err = c.make(ctx, m, l, bounds, key); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
+			break
+		}
 	}
 	if err != nil {
 		release()
@@ -267,11 +271,14 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 	return c.install(dir, filepath.Join(base, key))
 }
 
-// install gives an entry its name. One that is there already is damaged, or as
-// good.
+// install gives an entry its name. One that is there already, and not damaged, is
+// as good: another process has made it.
 func (c *Compiler) install(dir, name string) error {
 	err := os.Rename(dir, name)
 	if err == nil {
+		return nil
+	}
+	if _, err := open(name); err == nil {
 		return nil
 	}
 	if err := os.RemoveAll(name); err != nil {
