@@ -43,10 +43,10 @@ func (v *version) hold() hold {
 	return k
 }
 
-// over tells whether it is over. As for callbacks, time does not count in which the
-// process had no processor.
+// over tells whether it is over. A time in which the process had a processor for less
+// than half of it says nothing of the guest.
 func (k *hold) over() bool {
-	return k.h.spent()-k.began >= k.limit && (k.h.cpu == nil || k.h.cpu()-k.cpu >= k.limit)
+	return k.h.spent()-k.began >= k.limit && (k.h.cpu == nil || k.h.cpu()-k.cpu >= k.limit/2)
 }
 
 // errHeld says that a move was given up for its loop's sake.
