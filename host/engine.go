@@ -88,6 +88,7 @@ func cacheDir(dir string, log hclog.Logger) string {
 type program struct {
 	rt       wazero.Runtime
 	compiled wazero.CompiledModule
+	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
 	exports  []string // those of the contract that the module has
 	bytes    int      // of the module as it was read
 	release  func(context.Context) error
@@ -140,6 +141,9 @@ func (e *engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *progra
 		}
 	}()
 	if err := giveHostCalls(ctx, p.rt); err != nil {
+		return nil, err
+	}
+	if p.image, err = newImage(entry.Image); err != nil {
 		return nil, err
 	}
 	before := entry.Stat()
@@ -200,5 +204,5 @@ func (p *program) close(ctx context.Context) error {
 	if p.compiled != nil {
 		errs = append(errs, p.compiled.Close(ctx))
 	}
-	return errors.Join(append(errs, p.release(ctx))...)
+	return errors.Join(append(errs, p.image.close(), p.release(ctx))...)
 }

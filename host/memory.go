@@ -22,6 +22,10 @@ func (v *version) reserve() (*linearMemory, error) {
 		return nil, fmt.Errorf("%s: %w of %d bytes: %w", v.name, errNoRoom, v.memory, err)
 	}
 	mem.refused = v.growthRefused
+	if err := v.prog.image.put(mem); err != nil {
+		mem.Free()
+		return nil, fmt.Errorf("%s: %w: its image: %w", v.name, errNoRoom, err)
+	}
 	return mem, nil
 }
 

@@ -15,6 +15,7 @@ import (
 type linearMemory struct {
 	from     *reservations
 	reserved []byte
+	image    int                 // so many bytes of it are a private mapping of an image
 	refused  func(wanted uint64) // a growth
 }
 
@@ -86,13 +87,17 @@ func (r *reservations) reuse(size uint64) []byte {
 	return b
 }
 
-// unmap gives a range back. The system may refuse it: a hole in the middle of a
-// mapping makes two of it, and their number is limited (vm.max_map_count). Then
-// its pages go back, and the range is kept for the next memory of that size.
+// unmap gives a range back.
 func (r *reservations) unmap(b []byte) {
-	if r.munmap(b) == nil {
-		return
+	if r.munmap(b) != nil {
+		r.keep(b)
 	}
+}
+
+// keep takes a range that the system has refused: a hole in the middle of a mapping
+// makes two of it, and their number is limited (vm.max_map_count). Its pages go
+// back, and the range is for the next memory of that size. It has no image.
+func (r *reservations) keep(b []byte) {
 	if unix.Madvise(b, unix.MADV_DONTNEED) != nil { // what it held must not be seen again
 		clear(b)
 	}
@@ -114,7 +119,9 @@ func (m *linearMemory) Free() {
 	if m.reserved == nil {
 		return
 	}
-	m.from.unmap(m.reserved)
+	if m.from.munmap(m.reserved) != nil && unput(m) {
+		m.from.keep(m.reserved)
+	}
 	m.reserved = nil
 	m.from.mu.Lock()
 	defer m.from.mu.Unlock()

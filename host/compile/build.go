@@ -104,9 +104,9 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 		if err := try(ctx, metered); err != nil {
 			return err
 		}
-		return h.write(dir, metered)
+		return h.write(dir, metered, nil)
 	}
-	stub, err := stubOf(metered, q.Key)
+	stub, image, err := stubOf(metered, q.Key)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 	if h.Code, err = filepath.Rel(dir, named); err != nil {
 		return err
 	}
-	return h.write(dir, stub)
+	return h.write(dir, stub, image)
 }
 
 // machineCode compiles a module with a cache in dir, and returns the one file

@@ -182,6 +182,52 @@ func TestJoined(t *testing.T) {
 	}
 }
 
+// TestImageOf: much data is not in the stub, but in the entry; data that the code
+// names, or that does not fit, is left to the runtime.
+func TestImageOf(t *testing.T) {
+	if !hasImages {
+		t.Skip("no images on this system")
+	}
+	long := strings.Repeat("x", imageFrom)
+	at := func(address int64, init string) wasmbin.Data {
+		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
+	}
+	one := uint32(1)
+	for name, c := range map[string]struct {
+		data  []wasmbin.Data
+		count *uint32
+		pages uint32
+		want  string
+	}{
+		"much":           {data: []wasmbin.Data{at(0, long)}, pages: 16, want: "[0+262144]"},
+		"two":            {data: []wasmbin.Data{at(3, "a"), at(100_000, long)}, pages: 16, want: "[3+1 100000+262144]"},
+		"to the end":     {data: []wasmbin.Data{at(0, long)}, pages: imageFrom / wasmPage, want: "[0+262144]"},
+		"past the end":   {data: []wasmbin.Data{at(1, long)}, pages: imageFrom / wasmPage, want: "[]"},
+		"little":         {data: []wasmbin.Data{at(0, long[1:])}, pages: 16, want: "[]"},
+		"the code names": {data: []wasmbin.Data{at(0, long)}, count: &one, pages: 16, want: "[]"},
+	} {
+		m, err := wasmbin.Decode(echo(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Data, m.DataCount, m.Memories[0] = c.data, c.count, wasmbin.Limits{Min: c.pages}
+		e, release, err := compiler(t, Options{Dir: t.TempDir()}).Entry(context.Background(), of(m.Encode()), Limits{}, Bounds{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		release()
+		got := []string{}
+		for _, s := range e.Image {
+			got = append(got, fmt.Sprintf("%d+%d", s.Address, len(s.Bytes)))
+		}
+		stub, err := wasmbin.Decode(e.Binary)
+		if err != nil || fmt.Sprint(got) != c.want || (len(stub.Data) == 0) != (len(got) > 0) {
+			t.Errorf("%s: found %s and %d segments in the stub, wanted %s (%v)", name, got, len(stub.Data), c.want, err)
+		}
+	}
+}
+
 // TestHostileModules: what ends a compiler is the reason why its module is
 // refused, and is remembered.
 func TestHostileModules(t *testing.T) {

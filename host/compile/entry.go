@@ -2,6 +2,7 @@ package compile
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 
 // entryFormat is the number of the layout of an entry, and of what is said
 // between a server and its compiler process.
-const entryFormat = 1
+const entryFormat = 2
 
 const (
 	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
@@ -26,6 +27,7 @@ type header struct {
 	Bytes   int      `json:"bytes"`   // of the module as it was read
 	Exports []string `json:"exports"` // those that the contract knows
 	Size    int64    `json:"size"`    // of what follows the header, in bytes
+	Image   int64    `json:"image"`   // of that, the segments at its end
 	Sum     uint32   `json:"sum"`     // CRC-32C of it
 	Code    string   `json:"code"`    // file of machine code, within the entry; "" = none
 	CodeLen int64    `json:"code_size"`
@@ -34,11 +36,12 @@ type header struct {
 
 // Entry is a module that was compiled.
 type Entry struct {
-	Key     string   // tells entries apart
-	Binary  []byte   // what wazero is to decode
-	Exports []string // of the module, those that the contract knows
-	Bytes   int      // of the module as it was read
-	Cache   string   // folder for wazero's cache; "" = there is no machine code
+	Key     string    // tells entries apart
+	Binary  []byte    // what wazero is to decode
+	Image   []Segment // what linear memory holds at the start, beside what Binary says
+	Exports []string  // of the module, those that the contract knows
+	Bytes   int       // of the module as it was read
+	Cache   string    // folder for wazero's cache; "" = there is no machine code
 
 	code    string // file of the machine code
 	private string // folder that ends with the entry; "" = it lies in the cache
@@ -59,8 +62,14 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // write makes the entry's module file, and completes the header from what is
 // there.
-func (h header) write(dir string, binary []byte) error {
-	h.Size, h.Sum = int64(len(binary)), crc32.Checksum(binary, castagnoli)
+func (h header) write(dir string, content []byte, image []Segment) error {
+	stub := len(content)
+	for _, s := range image {
+		content = binary4(binary4(content, s.Address), uint32(len(s.Bytes)))
+		content = append(content, s.Bytes...)
+	}
+	h.Image = int64(len(content) - stub)
+	h.Size, h.Sum = int64(len(content)), crc32.Checksum(content, castagnoli)
 	if h.Code != "" {
 		var err error
 		if h.CodeLen, h.CodeSum, err = sumFile(filepath.Join(dir, h.Code)); err != nil {
@@ -75,12 +84,31 @@ func (h header) write(dir string, binary []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range [][]byte{line, {'\n'}, binary} {
+	for _, part := range [][]byte{line, {'\n'}, content} {
 		if _, err := f.Write(part); err != nil {
 			return errors.Join(err, f.Close())
 		}
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+func binary4(b []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(b, n) }
+
+// segments reads what write has made of an image.
+func segments(b []byte) (image []Segment, ok bool) {
+	for len(b) > 0 {
+		if len(b) < 8 {
+			return nil, false
+		}
+		s := Segment{Address: binary.LittleEndian.Uint32(b)}
+		n := uint64(binary.LittleEndian.Uint32(b[4:]))
+		if b = b[8:]; n > uint64(len(b)) {
+			return nil, false
+		}
+		s.Bytes, b = b[:n], b[n:]
+		image = append(image, s)
+	}
+	return image, true
 }
 
 // open reads the entry in dir. An error that is ErrDamaged says that it must be
@@ -112,6 +140,14 @@ func open(dir string) (*Entry, error) {
 	if crc32.Checksum(e.Binary, castagnoli) != h.Sum {
 		return damaged("found another checksum of the module")
 	}
+	if h.Image < 0 || h.Image > h.Size {
+		return damaged("found an image of another size")
+	}
+	stub := h.Size - h.Image
+	if e.Image, _ = segments(e.Binary[stub:]); h.Image > 0 && e.Image == nil {
+		return damaged("found an image that is cut short")
+	}
+	e.Binary = e.Binary[:stub]
 	if h.Code == "" {
 		return e, nil
 	}

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// hasImages says that memory can be mapped from what an instance starts with.
+const hasImages = true
+
 // niceness is the priority of a compiler process: what serves goes first.
 const niceness = 10
 

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+const hasImages = false
+
 // watchEvery is how often memory is looked at where the system has no limit.
 const watchEvery = 5 * time.Millisecond
 

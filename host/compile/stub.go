@@ -6,12 +6,26 @@ import (
 	"github.com/wirehost/wirehost/host/wasmbin"
 )
 
+// Segment is what linear memory holds from an address on, when an instance starts.
+type Segment struct {
+	Address uint32
+	Bytes   []byte
+}
+
+// imageFrom is how much data, in bytes, is worth an image: below it, copying costs
+// less than the second mapping that an instance then has.
+const imageFrom = 256 << 10
+
+// wasmPage is the unit of linear memory.
+const wasmPage = 64 << 10
+
 // stubOf is a module without its code: each body traps. The key makes it another
-// one for each module, as the code would.
-func stubOf(metered []byte, key string) ([]byte, error) {
+// one for each module, as the code would. Where there is much data, and images are
+// of use here, the data is not in the stub.
+func stubOf(metered []byte, key string) (stub []byte, image []Segment, err error) {
 	m, err := wasmbin.Decode(metered)
 	if err != nil {
-		return nil, refuse(fmt.Errorf("with its metering: %w", err))
+		return nil, nil, refuse(fmt.Errorf("with its metering: %w", err))
 	}
 	body := []byte{byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd)}
 	for i := range m.Code {
@@ -24,10 +38,32 @@ func stubOf(metered []byte, key string) ([]byte, error) {
 		}
 	}
 	m.Custom = kept
-	if m.DataCount == nil && m.ImportedMemories() == 0 { // the code names no segment
+	if m.DataCount == nil && len(m.Memories) == 1 { // the code names no segment
 		m.Data = joined(m.Data)
+		if image = imageOf(m.Data, uint64(m.Memories[0].Min)*wasmPage); image != nil {
+			m.Data = nil
+		}
 	}
-	return m.Encode(), nil
+	return m.Encode(), image, nil
+}
+
+// imageOf is the data of a module whose memory has so many bytes at its start; nil
+// where wazero is to copy it.
+func imageOf(data []wasmbin.Data, memory uint64) []Segment {
+	var image []Segment
+	total := 0
+	for _, d := range data {
+		at, ok := constant(d.Offset)
+		if !ok || d.Passive || at+uint64(len(d.Init)) > memory {
+			return nil
+		}
+		image = append(image, Segment{uint32(at), d.Init})
+		total += len(d.Init)
+	}
+	if !hasImages || total < imageFrom {
+		return nil
+	}
+	return image
 }
 
 // joinGap is how many zero bytes are written so that two data segments become
