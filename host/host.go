@@ -42,11 +42,24 @@ type Options struct {
 	// One goroutine.
 	SetMemoryLimit func(bytes int64)
 
-	// Compiler is the command line of a program that compiles modules in a process
-	// of its own, whose main calls compile.Run with its last argument: on Linux
-	// {"/proc/self/exe", …} is the calling program itself. nil compiles in this
-	// process: a hostile module can then end it (stack overflow, out of memory),
-	// and compiling that was given up goes on in the background for a while.
+	// Compiler is the command line of a program that compiles modules, each in a
+	// process of its own; the host adds one argument, the request. On Linux
+	// {"/proc/self/exe", "compile-module"} is the calling program itself, whose main
+	// must then begin with
+	//
+	//	if len(os.Args) == 3 && os.Args[1] == "compile-module" {
+	//		if err := compile.Run(os.Args[2], os.Stdin, os.Stdout); err != nil {
+	//			fmt.Fprintln(os.Stderr, err)
+	//			os.Exit(1)
+	//		}
+	//		return
+	//	}
+	//
+	// Another program (the command wirehost has the same hidden command) must be
+	// built of the same versions of wirehost and wazero, or each module is an error.
+	// nil compiles in this process: a hostile module can then end it (stack overflow,
+	// out of memory), limits.compile_memory does not hold, and compiling that was
+	// given up goes on in the background for a while.
 	Compiler []string
 }
 

@@ -59,6 +59,10 @@ const maxRefused = 256
 // New opens the cache. One that can't be used is told, and costs time alone:
 // private folders stand in for it.
 func New(o Options) (*Compiler, error) {
+	if os.Getenv(asked) != "" {
+		return nil, errors.New("the compiler: found a server where a module was to be compiled, wanted a call of compile.Run: " +
+			"the main of the program that Options.Compiler names must make it before anything else")
+	}
 	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{}, used: map[string]int{}}
 	var err error
 	if c.program, err = programID(o.Command); err != nil {
@@ -71,7 +75,7 @@ func New(o Options) (*Compiler, error) {
 		err = tryWrite(c.o.Dir)
 	}
 	if err != nil {
-		o.Logger.Warn("no cache of compiled modules: starts will be slower", "dir", o.Dir, "err", err)
+		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written", "dir", o.Dir, "err", err)
 		c.o.Dir = ""
 	}
 	return c, nil
@@ -204,7 +208,7 @@ func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, 
 	}
 	dir, err := os.MkdirTemp("", "wirehost-*")
 	if err != nil {
-		return nil, fmt.Errorf("a folder for compiled modules: %w", err)
+		return nil, fmt.Errorf("a temporary folder to compile in (TMPDIR): %w", err)
 	}
 	err = c.makeIn(ctx, dir, m, l, bounds, key)
 	var e *Entry
@@ -239,16 +243,12 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 	if err != nil {
 		return &diskError{err}
 	}
-	given := make(chan struct{}) // closed when nobody writes into dir any more
-	defer func() {
-		go func() {
-			<-given
-			_ = os.RemoveAll(dir) // Trim finds what is left
-			if base != c.o.Dir {
-				_ = os.Remove(base) // where it is empty
-			}
-		}()
-	}()
+	clear := func() {
+		_ = os.RemoveAll(dir) // Trim finds what is left
+		if base != c.o.Dir {
+			_ = os.Remove(base) // where it is empty
+		}
+	}
 	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory, Machine: c.o.Machine, Unmetered: m.Unmetered}
 	limit := fmt.Errorf("compiling took more than limits.compile_time, %v", bounds.Time)
 	if bounds.Time > 0 {
@@ -257,9 +257,16 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 		defer cancel()
 	}
 	if len(c.o.Command) > 0 {
+		defer clear() // before the caller goes on, and perhaps ends
 		err = c.apart(ctx, m, q)
-		close(given)
 	} else {
+		given := make(chan struct{}) // closed when nobody writes into dir any more
+		defer func() {
+			go func() {
+				<-given
+				clear()
+			}()
+		}()
 		err = c.here(ctx, m, q, given)
 	}
 	if err == nil && ctx.Err() != nil {

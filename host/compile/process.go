@@ -18,6 +18,9 @@ const (
 	maxSaid = 1 << 20
 	// processWait is how long the pipes of a compiler that was killed may stay open.
 	processWait = time.Second
+	// asked is set in a compiler's environment: a program that has no compile.Run
+	// would start a server there, which starts a compiler, and so on without end.
+	asked = "COMPILING_FOR_WIREHOST"
 )
 
 // apart has a compiler process build the entry, and tells what became of it.
@@ -36,13 +39,16 @@ func (c *Compiler) apart(ctx context.Context, m Module, q Request) error {
 	cmd := exec.CommandContext(ctx, command[0], append(command[1:len(command):len(command)], string(request))...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &said
 	cmd.WaitDelay = processWait
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT=off")
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=none", "GOMEMLIMIT=off", asked+"=1")
 	err = runProcess(cmd)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	var a answer
 	if json.Unmarshal(out.b, &a) != nil || a.Version.Format == 0 {
+		if len(said.b) == 0 {
+			said = out
+		}
 		return c.died(err, said.b, q)
 	}
 	switch {
@@ -86,12 +92,25 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 	case strings.Contains(fatal, "stack overflow"):
 		return refuse(errors.New("the compiler ran out of stack: found code that nests too deep for it, wanted smaller functions"))
 	case strings.Contains(fatal, "out of memory"), strings.Contains(fatal, "cannot allocate memory"), strings.Contains(fatal, "pthread_create"):
-		return refuse(fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %d bytes; "+
-			"raise it if the module is to be trusted with more", q.Memory))
+		return refuse(fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %s; "+
+			"raise it if the module is to be trusted with more", sizeText(q.Memory)))
 	case fatal != "":
 		return refuse(fmt.Errorf("the compiler failed: %.200s", fatal))
 	}
-	return fmt.Errorf("the compiler %s gave no answer: found %v, %.200q, wanted a program that compiles for wirehost", c.o.Command[0], err, firstLine(string(said)))
+	end := "exit status 0"
+	if err != nil {
+		end = err.Error()
+	}
+	return fmt.Errorf("the compiler %s gave no answer: found %s, %.200q, wanted a program that calls compile.Run",
+		c.o.Command[0], end, firstLine(string(said)))
+}
+
+// sizeText is a number of bytes as it is configured, where that is a whole one.
+func sizeText(n int64) string {
+	if n <= 0 || n%(1<<20) != 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%dMiB", n>>20)
 }
 
 func signalOf(exit *exec.ExitError) (os.Signal, bool) {
