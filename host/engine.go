@@ -75,7 +75,8 @@ func cacheDir(dir string, log hclog.Logger) string {
 	case "":
 		base, err := os.UserCacheDir()
 		if err != nil {
-			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written", "err", err)
+			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written",
+				"err", err)
 			return ""
 		}
 		return filepath.Join(base, "wirehost")

@@ -282,7 +282,8 @@ func left(dir string) []string {
 func TestCompilerStartsServer(t *testing.T) {
 	t.Setenv(asked, "1")
 	for _, command := range [][]string{nil, self(t)} {
-		if _, err := New(Options{Command: command, Logger: hclog.NewNullLogger()}); err == nil || !strings.Contains(err.Error(), "wanted a call of compile.Run") {
+		_, err := New(Options{Command: command, Logger: hclog.NewNullLogger()})
+		if err == nil || !strings.Contains(err.Error(), "wanted a call of compile.Run") {
 			t.Errorf("found %v", err)
 		}
 	}

@@ -75,7 +75,8 @@ func New(o Options) (*Compiler, error) {
 		err = tryWrite(c.o.Dir)
 	}
 	if err != nil {
-		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written", "dir", o.Dir, "err", err)
+		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written",
+			"dir", o.Dir, "err", err)
 		c.o.Dir = ""
 	}
 	return c, nil
