@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -75,7 +76,11 @@ type Host struct {
 	stopOnce   sync.Once
 	background sync.WaitGroup // what runs until then
 
-	memory     *reservations
+	memory *reservations
+	// startsAtOnce is how many starts of a version run off the loops at a time: half
+	// of the processors stay with the loops.
+	startsAtOnce int
+
 	made       time.Time
 	cpu        func() time.Duration // the process's processor time; nil = unknown
 	leftovers  leftovers
@@ -117,7 +122,7 @@ func New(cfg config.Config, o Options) *Host {
 		o.Wall = time.Now
 	}
 	return &Host{o: o, log: o.Logger, cfg: withDefaults(cfg), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
-		memory: newReservations(), made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
+		memory: newReservations(), startsAtOnce: max(1, runtime.GOMAXPROCS(0)/2), made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
 }
 
 // withDefaults is a copy in which the zero values of plugins stand for the

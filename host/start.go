@@ -21,11 +21,8 @@ const (
 	quickStart = 5 * time.Millisecond
 	// slowStart is from when on a version's starts are made off the loops, until
 	// quickInARow have taken less.
-	slowStart   = 3 * time.Millisecond
+	slowStart   = time.Millisecond
 	quickInARow = 8
-	// startsAtOnce is how many starts of a version run off the loops at a time: with
-	// more, the loops would have to share their processors with many.
-	startsAtOnce = 2
 )
 
 var (
@@ -79,11 +76,12 @@ type starter struct {
 	stopped bool
 }
 
-func (r *starter) add(st *start) {
+// add has a start made, with less than most beside it.
+func (r *starter) add(st *start, most int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue = append(r.queue, st)
-	if r.running < startsAtOnce {
+	if r.running < most {
 		r.running++
 		go r.run()
 	}
@@ -247,7 +245,7 @@ func (s *slot) begin(st *start) error {
 	}
 	s.starts = append(s.starts, st)
 	s.ver.plugin.starts.Add(1)
-	s.ver.starter.add(st)
+	s.ver.starter.add(st, s.ver.plugin.host.startsAtOnce)
 	return nil
 }
 

@@ -71,6 +71,9 @@ type gated struct {
 	innocent net.Conn
 }
 
+// startsTested is how many starts of it run at a time.
+const startsTested = 2
+
 func serveGated(t *testing.T, isolation string, more ...func(*config.Plugin)) *gated {
 	t.Helper()
 	p := hostile("loops_when_late")
@@ -81,7 +84,7 @@ func serveGated(t *testing.T, isolation string, more ...func(*config.Plugin)) *g
 	cfg := withEcho(configuration(p))
 	cfg.Reactor.Loops = 1
 	g := &gated{server: newServer(cfg), gate: newGate()}
-	g.o.Wall = g.wall
+	g.o.Wall, g.startsAtOnce = g.wall, startsTested
 	t.Cleanup(func() { g.open(0) }) // after the server's end, but for a test that failed
 	g.start(t)
 	t.Cleanup(func() { g.open(0) })
@@ -240,7 +243,7 @@ func TestStartsCount(t *testing.T) {
 		conns = append(conns, dial(t, g.addrs[0]))
 	}
 	expectEnd(t, dial(t, g.addrs[0]))
-	for range startsAtOnce {
+	for range startsTested {
 		g.arrive(t)
 	}
 	if n := v.live.Load(); n != 4 || len(g.reached) > 0 {
@@ -423,7 +426,7 @@ func TestPace(t *testing.T) {
 	for n, c := range []struct {
 		took  time.Duration
 		quick bool
-	}{{time.Millisecond, true}, {slowStart, true}, {slowStart + 1, false}} {
+	}{{slowStart / 2, true}, {slowStart, true}, {slowStart + 1, false}} {
 		if p.note(c.took); p.quick() != c.quick {
 			t.Errorf("%d: after %v: quick %v", n, c.took, p.quick())
 		}
@@ -432,7 +435,7 @@ func TestPace(t *testing.T) {
 		if p.quick() {
 			t.Errorf("quick after %d", n-1)
 		}
-		p.note(time.Millisecond)
+		p.note(slowStart / 2)
 	}
 	if !p.quick() {
 		t.Error("not quick")
