@@ -175,7 +175,7 @@ func (v *version) emptyInstance() *instance {
 	i := &instance{ver: v, conns: map[int32]*guestConn{}, timers: map[int32]*guestTimer{}}
 	i.trace = v.plugin.trace.Load()
 	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
-	i.guard = meter.NewGuard(v.plugin.host.spent, v.plugin.host.cpu)
+	i.guard = meter.NewGuard(v.clock, v.cpu)
 	i.ctx = callContext{Context: meter.With(context.Background(), i.guard), inst: i}
 	return i
 }

@@ -159,6 +159,7 @@ func (p *plugin) end(ctx context.Context, by time.Duration) error {
 			s.ended = true
 			s.quiet()
 			for i := range s.all {
+				i.loop = nil // what it does now is done here
 				if len(i.conns) == 0 && p.host.spent() < by {
 					i.stop()
 				}

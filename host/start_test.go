@@ -385,6 +385,26 @@ func TestShutdownInStart(t *testing.T) {
 	}
 }
 
+// TestShutdownEndsStart: a start that spins, and may for hours, does not hold up
+// the host's end.
+func TestShutdownEndsStart(t *testing.T) {
+	g := serveGated(t, isolationConnection, func(p *config.Plugin) { p.Limits.CallbackTime = time.Hour })
+	g.version(true)
+	g.close()
+	dial(t, g.addrs[0])
+	g.arrive(t)
+	g.open(1) // in its start section
+	p := g.plugins["guest"]
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if n := p.instances.Load(); n != 0 {
+		t.Errorf("%d instances are left", n)
+	}
+}
+
 // TestCanaryInStart: a connection that has to wait for the canary's instance is
 // the canary's when that has started.
 func TestCanaryInStart(t *testing.T) {

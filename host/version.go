@@ -48,6 +48,8 @@ type version struct {
 	pace    pace
 	starter starter
 
+	clock, cpu func() time.Duration // what its instances are metered with
+
 	drain *reactor.DelayedCall // ends its draining; of the first loop
 
 	// Under plugin.mu:
@@ -62,6 +64,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: p.host.wall()}
 	v.pace.hurdle.Store(1)
 	v.starter.idle.L = &v.starter.mu
+	v.clock, v.cpu = v.starter.hurried(p.host.spent), v.starter.hurried(p.host.cpu)
 	var err error
 	if v.allow, err = p.host.newAllowList(ctx, cfg.Allow); err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
