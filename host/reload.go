@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,12 +63,7 @@ func (o Outcome) String() string {
 		return s
 	}
 	s += fmt.Sprintf("; %s: migrated %d, dropped %d", o.Policy, o.Migrated, o.Dropped)
-	reasons := make([]string, 0, len(o.Kept))
-	for why := range o.Kept {
-		reasons = append(reasons, why)
-	}
-	slices.Sort(reasons)
-	for _, why := range reasons {
+	for _, why := range slices.Sorted(maps.Keys(o.Kept)) {
 		s += fmt.Sprintf(", kept %d on %s: %s", o.Kept[why], o.Previous, why)
 	}
 	return s
@@ -75,8 +72,20 @@ func (o Outcome) String() string {
 func (o Outcome) log(to hclog.Logger) {
 	if !o.Unchanged {
 		to.Info("version is active", "version", o.Version, "previous", o.Previous, "policy", o.Policy,
-			"migrated", o.Migrated, "dropped", o.Dropped, "kept", fmt.Sprint(o.Kept))
+			"migrated", o.Migrated, "dropped", o.Dropped, "kept", o.kept())
 	}
+}
+
+// kept says how many connections stay on the previous version, and why.
+func (o Outcome) kept() string {
+	if len(o.Kept) == 0 {
+		return "0"
+	}
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(o.Kept)) {
+		parts = append(parts, fmt.Sprintf("%d: %s", o.Kept[why], why))
+	}
+	return strings.Join(parts, "; ")
 }
 
 func (o *Outcome) keep(n int, why string) {

@@ -82,11 +82,10 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 		}
 	}
 	if s, ok := signalOf(exit); ok && fatal == "" {
-		killed := fmt.Errorf("the compiler was ended by a signal: %v", s)
-		if s == syscall.SIGKILL { // somebody else's, such as the system's that is out of memory
-			return killed
+		if s == syscall.SIGKILL {
+			return errors.New("the compiler was ended by a signal: killed, and not by this server; the system may be out of memory")
 		}
-		return refuse(killed)
+		return refuse(fmt.Errorf("the compiler was ended by a signal: %v", s))
 	}
 	switch {
 	case strings.Contains(fatal, "stack overflow"):
