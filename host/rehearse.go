@@ -153,14 +153,14 @@ func (s *sample) try(v *version) error {
 	}
 	defer i.close()
 	if s.factory != nil {
-		if err := i.restoreState(0, s.version, s.factory); err != nil {
+		if err := i.restoreState(0, s.version, s.factory, nil); err != nil {
 			return fmt.Errorf("the factory's state: %w", err)
 		}
 	}
 	for n := range s.conns {
 		c := &s.conns[n]
 		i.conns[c.handle] = &guestConn{in: i, t: &c.t, handle: c.handle, stage: c.stage}
-		if err := i.restoreState(c.handle, s.version, c.state); err != nil {
+		if err := i.restoreState(c.handle, s.version, c.state, nil); err != nil {
 			return err
 		}
 	}

@@ -2,12 +2,14 @@ package host
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // callbacks is how many callbacks a plugin has had on the first loop.
@@ -159,10 +161,87 @@ func TestMoveHoldsNoLoop(t *testing.T) {
 		dial(t, s.addrs[0])
 	}
 	s.await(t, n)
+	before := s.slowCallbacks(t, "guest")
 	change, err := s.Reload(context.Background(), cfg)
 	if err != nil || change.Plugins[1].Migrated != n {
 		t.Errorf("%v, %v", change.Plugins, err)
 	}
+	if got := s.slowCallbacks(t, "guest") - before; got < 2*n {
+		t.Errorf("%d slow callbacks count as the plugin's, wanted %d saves and as many restores", got, n)
+	}
+}
+
+// TestRestoreIsHeld: where restoreBuffer has taken the rest of the time for which a
+// loop may be held, restoreState is not called.
+func TestRestoreIsHeld(t *testing.T) {
+	s := serve(t, configuration(hostile("declines_state")))
+	i, err := s.plugins["guest"].current().newInstance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close()
+	if err := i.restoreState(1, 0, []byte("state"), nil); err != nil {
+		t.Error(err)
+	}
+	err = i.restoreState(1, 0, []byte("state"), &hold{h: s.Host, limit: 1})
+	if held := (*errHeld)(nil); !errors.As(err, &held) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestHeldBytesAreOwed: what restoreState has written is counted with what the commit
+// will take for it.
+func TestHeldBytesAreOwed(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/writes_when_restored.wasm"}))
+	dial(t, s.addrs[0])
+	s.await(t, 1)
+	p := s.plugins["guest"]
+	fresh, err := p.current().newInstance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.close()
+	k := hold{h: s.Host, limit: time.Hour}
+	if err := onLoop(s.reactor.Loops()[0], func() {
+		for old := range p.slots[0].all {
+			err = moveStates(old, fresh, &k)
+		}
+		fresh.forget()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil || k.owed != 2000*heldByte {
+		t.Errorf("%v, %v owed for 2000 bytes", err, k.owed)
+	}
+	if k.over() {
+		t.Error("it is over at once")
+	}
+	if k.limit = k.owed; !k.over() {
+		t.Error("it is not over")
+	}
+}
+
+// TestInstancesEndInTheirShare: to free instances is a part of what their plugin does,
+// and waits where that has used up its share.
+func TestInstancesEndInTheirShare(t *testing.T) {
+	s := serve(t, slowGuest(isolationConnection))
+	c := dial(t, s.addrs[0])
+	s.await(t, 1)
+	l, sl := s.reactor.Loops()[0], s.plugins["guest"].slots[0]
+	waits := make(chan bool, 1)
+	if err := onLoop(l, func() {
+		for i := range sl.all {
+			sl.share.Spent(reactor.TurnShare)
+			i.trapped(exDataReceived, 1, errors.New("for the test"))
+			l.CallLater(0, func() { waits <- !i.closed })
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !<-waits {
+		t.Error("an instance of a plugin that is late is freed at once")
+	}
+	expectReset(t, c)
 }
 
 // TestMoveTime: what has not moved when its time is over stays where it is.

@@ -43,6 +43,7 @@ func (l *Loop) dropAll() {
 	}
 	for l.postponed > 0 {
 		for _, s := range l.lateShares {
+			s.unwait()
 			for len(s.posted) > 0 {
 				s.nextPosted().fn()
 			}

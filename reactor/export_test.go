@@ -38,3 +38,6 @@ func NoLookup(r *Reactor) {
 
 // Resolved tells what the name of a Connect stands for. Loop only.
 func Resolved(t Transport, addrs ...netip.Addr) { t.(*Conn).resolved(addrs, nil) }
+
+// Postponed is how many things wait for the shares of l's owners. Loop only.
+func Postponed(l *Loop) int { return l.postponed }

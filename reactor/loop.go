@@ -45,6 +45,9 @@ type Loop struct {
 	timers   timerHeap
 	timerSeq uint64
 
+	timersAt  time.Duration // when timers were looked at last
+	timersSeq uint64        // timerSeq then
+
 	gather     []byte // small writes of the callback that runs now
 	gatherMax  int    // bytes that it may hold: gatherSize, or less under a small cap
 	gatherConn *Conn  // to whom they go

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"container/heap"
 	"slices"
 	"time"
 )
@@ -33,18 +34,28 @@ type Share struct {
 	queue  []postponed
 	head   int    // of queue
 	posted []call // functions, for which somebody waits: they come before the queue
+
+	timers  timerHeap    // the owner's delayed calls
+	first   *DelayedCall // stands for the first of them in the loop's heap
+	waiting bool         // first is due, and waits for the next turn outside of that heap
 }
 
-// postponed is one thing of the queue: one of the four.
+// postponed is one thing of the queue: one of the three.
 type postponed struct {
-	conn  *Conn // with what its flags and events say
-	timer *DelayedCall
-	fn    func()
-	call  call // an accepted socket
+	conn *Conn // with what its flags and events say
+	fn   func()
+	call call // an accepted socket
+
+	at  time.Duration // the delayed calls that were due then,
+	seq uint64        // and were there, come before it
 }
 
 // NewShare makes one for an owner. Any goroutine.
-func (l *Loop) NewShare() *Share { return &Share{loop: l} }
+func (l *Loop) NewShare() *Share {
+	s := &Share{loop: l}
+	s.first = l.newCall(s.firstDue)
+	return s
+}
 
 // Spent is told of each callback, and how long it took; 0 is one of which that is
 // not known.
@@ -117,7 +128,62 @@ func (s *Share) Call(fn func()) {
 // before. Any goroutine.
 func (s *Share) CallFromThread(fn func()) error { return s.loop.post(call{fn: fn, share: s}) }
 
+// follow has the loop know when the first of the owner's delayed calls is due. A nil
+// Share has none.
+func (s *Share) follow() {
+	switch {
+	case s == nil || s.waiting:
+	case len(s.timers) == 0:
+		s.first.Cancel()
+	case s.first.index < 0 || s.first.seq != s.timers[0].seq:
+		s.first.when, s.first.seq = s.timers[0].when, s.timers[0].seq
+		s.loop.timers.put(s.first)
+	}
+}
+
+// firstDue runs the first of the owner's delayed calls. Where the owner is late they
+// all stay where they are: to move each into the queue would hold the loop for as
+// long as there are many.
+func (s *Share) firstDue() {
+	if s.late {
+		s.waiting = true
+		s.loop.postponed++
+		return
+	}
+	s.runFirst()
+}
+
+func (s *Share) runFirst() {
+	t := heap.Pop(&s.timers).(*DelayedCall)
+	s.follow()
+	t.fn()
+}
+
+// unwait ends the wait of the delayed calls that are due.
+func (s *Share) unwait() {
+	if s.waiting {
+		s.waiting = false
+		s.loop.postponed--
+		s.follow()
+	}
+}
+
+// timerNext tells whether the next thing is a delayed call, of those that are due and
+// were there at seq last.
+func (s *Share) timerNext(last uint64) bool {
+	if len(s.timers) == 0 {
+		return false
+	}
+	t := s.timers[0]
+	if len(s.queue) > 0 {
+		p := &s.queue[s.head]
+		return t.when <= p.at && t.seq <= p.seq
+	}
+	return t.when <= s.loop.now && t.seq <= last
+}
+
 func (s *Share) push(p postponed) {
+	p.at, p.seq = s.loop.timersAt, s.loop.timersSeq
 	s.loop.postponed++
 	s.queue = append(s.queue, p)
 }
@@ -141,14 +207,9 @@ func (s *Share) pop() postponed {
 func (l *Loop) runLate(n int) (ran bool) {
 	for _, s := range l.lateShares[:n] {
 		s.turn, s.used, s.late = l.turnSeq, 0, false
-		for !s.late && (len(s.posted) > 0 || len(s.queue) > 0) {
+		s.unwait()
+		for last := l.timerSeq; !s.late && s.runNext(last); {
 			ran = true
-			if len(s.posted) > 0 {
-				s.nextPosted().fn()
-				l.settle()
-			} else {
-				s.run(s.pop())
-			}
 		}
 	}
 	l.lateShares = slices.DeleteFunc(l.lateShares, func(s *Share) bool {
@@ -156,6 +217,22 @@ func (l *Loop) runLate(n int) (ran bool) {
 		return !s.late
 	})
 	return ran
+}
+
+// runNext runs the next thing that waits, and reports whether there was one.
+func (s *Share) runNext(last uint64) bool {
+	switch {
+	case len(s.posted) > 0:
+		s.nextPosted().fn()
+	case s.timerNext(last):
+		s.runFirst()
+	case len(s.queue) > 0:
+		s.run(s.pop())
+	default:
+		return false
+	}
+	s.loop.settle()
+	return true
 }
 
 func (s *Share) nextPosted() call {
@@ -176,21 +253,14 @@ func (s *Share) postpone(c call) {
 }
 
 func (s *Share) run(p postponed) {
-	l := s.loop
 	switch {
 	case p.conn != nil:
 		p.conn.owed()
-	case p.timer != nil:
-		if p.timer.index == postponedIndex { // neither cancelled nor set anew
-			p.timer.index = -1
-			p.timer.fn()
-		}
 	case p.fn != nil:
 		p.fn()
 	default:
-		l.take(p.call)
+		s.loop.take(p.call)
 	}
-	l.settle()
 }
 
 // mayTell reports whether the protocol may be called now. Where its owner is late,

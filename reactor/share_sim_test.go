@@ -230,6 +230,60 @@ func TestLateTimers(t *testing.T) {
 	}
 }
 
+// TestLateTimersStay: delayed calls that are due and wait for their owner are not moved,
+// however many they are, and to set them anew leaves nothing behind.
+func TestLateTimersStay(t *testing.T) {
+	const n = 3000
+	h := newHog(t, reactor.Config{})
+	l := h.r.Loops()[0]
+	var calls []*reactor.DelayedCall
+	for range n {
+		calls = append(calls, h.share.CallLater(0, h.each))
+	}
+	for range 10 {
+		h.sys.Advance(1)
+		h.turns(1, 1)
+		if got := reactor.Postponed(l); got > 1 {
+			t.Fatalf("%d things wait in the queue", got)
+		}
+		for _, c := range calls {
+			c.Reset(0)
+		}
+	}
+	for _, c := range calls {
+		c.Cancel()
+	}
+	h.steps()
+	if got := reactor.Postponed(l); got != 0 || h.calls > 11 {
+		t.Errorf("%d things wait, after %d callbacks", got, h.calls)
+	}
+}
+
+// TestTimersAmongOthers: delayed calls and what comes for connections take turns by
+// when they came, however many of either there are.
+func TestTimersAmongOthers(t *testing.T) {
+	const n = 30
+	h := newHog(t, reactor.Config{})
+	protos, peers := h.conns(n)
+	var order []string
+	for k, p := range protos {
+		p.onData = func([]byte) { order = append(order, fmt.Sprint("data ", k)); h.each() }
+	}
+	var want []string
+	for k := range n {
+		h.share.CallLater(0, func() { order = append(order, fmt.Sprint("timer ", k)); h.each() })
+		h.sys.Advance(1)
+		h.r.Step()
+		peers[k].Write([]byte("x"))
+		h.r.Step()
+		want = append(want, fmt.Sprint("timer ", k), fmt.Sprint("data ", k))
+	}
+	h.steps()
+	if fmt.Sprint(order) != fmt.Sprint(want) {
+		t.Errorf("in the order\n%q, wanted\n%q", order, want)
+	}
+}
+
 // TestShortCallbacksEndATurn: a callback that does not know how long it took counts
 // for what its loop's clock says, a few at a time; and if that stands still, for
 // something.

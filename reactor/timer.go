@@ -12,12 +12,9 @@ type DelayedCall struct {
 	fn    func()
 	when  time.Duration // on the loop's clock
 	seq   uint64        // order among equals, and what was added during a run
-	index int           // in the heap; -1 when it is not there
-	share *Share        // whose time it takes; nil = nobody's
+	index int           // in its heap; -1 when it is not there
+	share *Share        // whose time it takes, and in whose heap it is; nil = nobody's, the loop's
 }
-
-// postponedIndex is the index of a call that is due, and waits in its share's queue.
-const postponedIndex = -2
 
 // CallLater calls fn after d, on the loop, after the I/O of its turn. With d of
 // 0 or less that is the loop's next turn. Loop only.
@@ -29,8 +26,13 @@ func (l *Loop) CallLater(d time.Duration, fn func()) *DelayedCall {
 
 func (l *Loop) newCall(fn func()) *DelayedCall { return &DelayedCall{loop: l, fn: fn, index: -1} }
 
-// pending tells whether the call is still to come.
-func (t *DelayedCall) pending() bool { return t.index != -1 }
+// heap is the one that the call is in, or is to be in.
+func (t *DelayedCall) heap() *timerHeap {
+	if t.share != nil {
+		return &t.share.timers
+	}
+	return &t.loop.timers
+}
 
 func (t *DelayedCall) schedule(d time.Duration) { t.scheduleAt(t.loop.sys.Now() + max(0, d)) }
 
@@ -40,29 +42,23 @@ func (t *DelayedCall) scheduleAt(when time.Duration) {
 	l := t.loop
 	l.timerSeq++
 	t.when, t.seq = when, l.timerSeq
-	if t.index >= 0 {
-		heap.Fix(&l.timers, t.index)
-		return
-	}
-	heap.Push(&l.timers, t)
+	t.heap().put(t)
+	t.share.follow()
 }
 
 // Cancel reports whether the call was still to come.
 func (t *DelayedCall) Cancel() bool {
-	switch {
-	case !t.pending():
+	if t.index < 0 {
 		return false
-	case t.index == postponedIndex:
-		t.index = -1
-	default:
-		heap.Remove(&t.loop.timers, t.index)
 	}
+	heap.Remove(t.heap(), t.index)
+	t.share.follow()
 	return true
 }
 
 // Reset makes the call come d from now and reports whether it was still to come.
 func (t *DelayedCall) Reset(d time.Duration) bool {
-	if !t.pending() {
+	if t.index < 0 {
 		return false
 	}
 	t.schedule(d)
@@ -81,10 +77,8 @@ func (t *DelayedCall) Remaining() time.Duration {
 // runTimers calls what is due and was there before the run began, so that a
 // call that schedules itself with 0 can't hold the loop.
 func (l *Loop) runTimers() (ran bool) {
-	if len(l.timers) == 0 {
-		return false
-	}
 	last := l.timerSeq
+	l.timersAt, l.timersSeq = l.now, last
 	for len(l.timers) > 0 {
 		t := l.timers[0]
 		if t.when > l.now || t.seq > last {
@@ -92,11 +86,6 @@ func (l *Loop) runTimers() (ran bool) {
 		}
 		heap.Pop(&l.timers)
 		ran = true
-		if t.share.Late() {
-			t.index = postponedIndex
-			t.share.push(postponed{timer: t})
-			continue
-		}
 		t.fn()
 		l.settle()
 	}
@@ -114,6 +103,16 @@ func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
+
+// put puts t where its time belongs.
+func (h *timerHeap) put(t *DelayedCall) {
+	if t.index >= 0 {
+		heap.Fix(h, t.index)
+		return
+	}
+	heap.Push(h, t)
+}
+
 func (h *timerHeap) Push(x any) {
 	t := x.(*DelayedCall)
 	t.index = len(*h)
