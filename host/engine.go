@@ -147,11 +147,10 @@ func (e *engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *progra
 	if p.image, err = newImage(entry.Image); err != nil {
 		return nil, err
 	}
-	before := entry.Stat()
 	if p.compiled, err = p.rt.CompileModule(ctx, entry.Binary); err != nil {
 		return nil, err
 	}
-	if e.machine && !entry.Loaded(before) {
+	if e.machine && !entry.Loaded() {
 		return nil, fmt.Errorf("%w: wazero has not taken its machine code", compile.ErrDamaged)
 	}
 	return p, nil

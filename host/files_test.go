@@ -86,6 +86,37 @@ func TestStuckFiles(t *testing.T) {
 	}
 }
 
+// TestStuckBeforeCompiling: the compiler reads the module again, and by then it may be
+// a file that does not open.
+func TestStuckBeforeCompiling(t *testing.T) {
+	s := serve(t, configuration(numbered("testdata/echo.wasm", isolationLoop, 0)))
+	opened, release := 0, make(chan struct{})
+	defer close(release)
+	again := make(chan struct{})
+	s.files.Quiet = time.Hour
+	s.files.Open = func(string) (fs.File, error) {
+		if opened++; opened == 2 {
+			close(again)
+			<-release
+		}
+		return os.Open("testdata/echo.wasm")
+	}
+	cfg := configuration(numbered("changed.wasm", isolationLoop, 0))
+	p := cfg.Plugins["guest"]
+	p.Limits.Stack++ // it is compiled anew
+	cfg.Plugins["guest"] = p
+	nobody := errors.New("nobody waits any more")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() { <-again; cancel(nobody) }()
+	if err := last(s.Reload(ctx, cfg)); !errors.Is(err, nobody) {
+		t.Errorf("found %v, wanted %v", err, nobody)
+	}
+	s.files.Open = nil
+	if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
+		t.Errorf("the next change: %v", err)
+	}
+}
+
 // TestShutdownWhileReading: the host's end does not wait for a file.
 func TestShutdownWhileReading(t *testing.T) {
 	s := serve(t, configuration(numbered("testdata/echo.wasm", isolationLoop, 0)))

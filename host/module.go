@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/wirehost/wirehost/host/bounded"
@@ -28,7 +27,7 @@ type module struct {
 	from   string // where it was read: a path, or builtin:NAME
 	sum    [sha256.Size]byte
 	config []byte // the plugin's section as JSON
-	open   func() (io.ReadCloser, error)
+	open   func(context.Context) (io.ReadCloser, error)
 }
 
 // LoadError says why a plugin's module can't be hosted: one fault a line.
@@ -88,14 +87,14 @@ func (h *Host) addUp(ctx context.Context, m *module, limit int64) error {
 	if name, ok := strings.CutPrefix(m.from, builtinPrefix); ok {
 		if h.o.Builtin != nil {
 			if b, ok := h.o.Builtin(name); ok {
-				m.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+				m.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 				m.sum = sha256.Sum256(b)
 				return nil
 			}
 		}
 		return fmt.Errorf("found no built-in module %q", name)
 	}
-	m.open = func() (io.ReadCloser, error) { return os.Open(m.from) }
+	m.open = func(ctx context.Context) (io.ReadCloser, error) { return h.files.File(ctx, m.from) }
 	var err error
 	m.sum, err = bounded.Use(ctx, &h.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (sum [sha256.Size]byte, err error) {
 		s := sha256.New()

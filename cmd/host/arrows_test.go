@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"host":                 {"abi", "reactor", "host", wazero},
 	"host/bounded":         {},
 	"host/config":          {"reactor"},
-	"host/compile":         {"abi", "host/wasmbin", "host/meter", wazero},
+	"host/compile":         {"abi", "host/bounded", "host/wasmbin", "host/meter", wazero},
 	"host/wasmbin":         {"abi"},
 	"host/meter":           {"host/wasmbin", wazero},
 	"host/transcript":      {"host", "reactor/reactortest"}, // it is a test's tool, though a command runs it

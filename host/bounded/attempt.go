@@ -14,6 +14,7 @@ type attempt struct {
 	r     *Reader
 	path  string
 	limit int64
+	keep  bool          // the file is the caller's, unless the attempt was left behind
 	ended chan struct{} // closed when the goroutine has ended
 
 	file  atomic.Pointer[fs.File] // nil until it is open
@@ -49,11 +50,25 @@ func (a *attempt) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// end closes the file, and tells that the goroutine has ended.
+// end closes the file, where it is nobody's, and tells that the goroutine has ended.
 func (a *attempt) end() {
+	defer close(a.ended)
+	if !a.keep {
+		a.close()
+	}
+	if left := a.finish(); left && a.keep {
+		a.close()
+	}
+}
+
+func (a *attempt) close() {
 	if f := a.file.Load(); f != nil {
 		_ = (*f).Close() // it was only read
 	}
+}
+
+// finish says that the goroutine has ended, and tells whether it was left behind.
+func (a *attempt) finish() (left bool) {
 	r := a.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,7 +78,7 @@ func (a *attempt) end() {
 			delete(r.left, a.path)
 		}
 	}
-	close(a.ended)
+	return a.isLeft
 }
 
 // wait waits until the goroutine has ended. An error means that it was left

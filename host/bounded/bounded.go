@@ -86,6 +86,35 @@ func Use[T any](ctx context.Context, r *Reader, path string, limit int64, take f
 	return value, nil
 }
 
+// File opens a file, for the caller to read and close. Where ctx is done, or the file
+// is not open within Quiet, that is given up; it is closed if it opens after all.
+func (r *Reader) File(ctx context.Context, path string) (fs.File, error) {
+	bad := func(err error) (fs.File, error) { return nil, &fs.PathError{Op: "open", Path: path, Err: err} }
+	if err := context.Cause(ctx); err != nil {
+		return bad(err)
+	}
+	if n := r.leftOf(path); n >= maxLeft {
+		return bad(fmt.Errorf("%w: found %d earlier reads of it that have not returned, wanted fewer", ErrGivenUp, n))
+	}
+	a := &attempt{r: r, path: path, keep: true, ended: make(chan struct{})}
+	var err error // the goroutine's, until a has ended
+	go func() {
+		defer a.end()
+		_, err = a.open()
+	}()
+	if why := a.wait(ctx); why != nil {
+		return bad(why)
+	}
+	f := a.file.Load()
+	if err != nil {
+		if f != nil {
+			err = errors.Join(err, (*f).Close())
+		}
+		return nil, err
+	}
+	return *f, nil
+}
+
 // leftOf counts the reads of path that were given up and have not returned.
 func (r *Reader) leftOf(path string) int {
 	r.mu.Lock()
@@ -99,7 +128,7 @@ func OpenRegular(path string) (fs.File, error) {
 	if err := regular(path, os.Stat); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0) // it may have become a pipe since
 	if err != nil {
 		return nil, err
 	}

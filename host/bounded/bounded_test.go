@@ -128,6 +128,41 @@ func TestGivenUpWhileOpening(t *testing.T) {
 
 // TestFewAreLeft: attempts on a file that never answers don't pile up; other
 // files are read, and the file itself when it has answered.
+// TestFile: a file that is opened late is closed, and one that is opened in time is
+// the caller's.
+func TestFile(t *testing.T) {
+	file := &stuck{bytes: make(chan string, 1)}
+	r := &Reader{Quiet: time.Hour, Open: opener(t, file)}
+	file.bytes <- "1"
+	f, err := r.File(context.Background(), "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.Read(make([]byte, 5)); n != 1 || err != nil {
+		t.Errorf("found %d bytes, %v", n, err)
+	}
+	closed, release := make(chan struct{}), make(chan struct{})
+	r.Quiet = time.Millisecond
+	r.Open = func(string) (fs.File, error) { <-release; return closing{file, closed}, nil }
+	if _, err := r.File(context.Background(), "f"); !errors.Is(err, ErrGivenUp) || r.leftOf("f") != 1 {
+		t.Errorf("found %v, wanted it given up", err)
+	}
+	close(release)
+	<-closed
+	expectLeft(t, r, 0)
+	if _, err := new(Reader).File(context.Background(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "found a folder, wanted a file") {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+// closing tells when it is closed.
+type closing struct {
+	fs.File
+	closed chan struct{}
+}
+
+func (c closing) Close() error { close(c.closed); return nil }
+
 func TestFewAreLeft(t *testing.T) {
 	file := &stuck{bytes: make(chan string)}
 	open := opener(t, file)

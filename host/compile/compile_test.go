@@ -68,7 +68,7 @@ func compiler(t *testing.T, o Options) *Compiler {
 }
 
 func of(b []byte) Module {
-	return Module{Sum: sumOf(b), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(b))), nil }}
+	return Module{Sum: sumOf(b), Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(b))), nil }}
 }
 
 func echo(t *testing.T) []byte {
@@ -117,7 +117,7 @@ func TestEntry(t *testing.T) {
 				if e.Bytes != len(echo(t)) || len(e.Exports) < 5 || e.Cache == "" {
 					t.Errorf("found %d bytes, exports %q, cache %q", e.Bytes, e.Exports, e.Cache)
 				}
-				sizes = append(sizes, e.Stat().Size())
+				sizes = append(sizes, e.summed.Size())
 			}
 			if n, err := filepath.Glob(filepath.Join(o.Dir, "*")); err != nil || len(n) != 1 {
 				t.Errorf("found %q in the cache, %v", n, err)
@@ -306,6 +306,8 @@ func TestBadCompilers(t *testing.T) {
 		"another version":   {answers(`{"format":9,"wirehost":"v7","wazero":"v8"}`), "found wirehost v7 with wazero v8 (format 9), wanted this server's", false},
 		"ended by a signal": {"kill -SEGV $$", "the compiler was ended by a signal: segmentation fault", true},
 		"killed by another": {"kill -KILL $$", "the compiler was ended by a signal: killed", false},
+		"hung up":           {"kill -HUP $$", "the compiler was ended by a signal: hangup", false},
+		"terminated":        {"kill -TERM $$", "the compiler was ended by a signal: terminated", false},
 		"panics":            {"echo 'panic: at the disco' >&2; exit 2", "the compiler failed: panic: at the disco", true},
 		"out of stack":      {"echo 'runtime: goroutine stack exceeds\n\nfatal error: stack overflow' >&2; exit 2", "the compiler ran out of stack", true},
 		"out of threads":    {"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; exit 2", "the compiler ran out of memory", true},
@@ -405,6 +407,42 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// TestForeignEntries: an entry under another's name, or whose files are pipes, is
+// made anew; machine code that was replaced since it was added up is not taken.
+func TestForeignEntries(t *testing.T) {
+	dir := t.TempDir()
+	get := func(b []byte) *Entry {
+		t.Helper()
+		e, release, err := compiler(t, Options{Command: self(t), Dir: dir}).Entry(context.Background(), of(b), plain, Bounds{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		return e
+	}
+	at := func(e *Entry) string { return filepath.Join(dir, e.Key) }
+	a, b := get(echo(t)), get(withFunction(t, ""))
+	if err := errors.Join(os.RemoveAll(at(a)), os.Rename(at(b), at(a))); err != nil {
+		t.Fatal(err)
+	}
+	if again := get(echo(t)); string(again.Binary) != string(a.Binary) {
+		t.Error("found another module under the entry's name")
+	}
+	for _, name := range []string{filepath.Join(at(a), moduleFile), a.code} {
+		toPipe(t, name)
+		if again := get(echo(t)); string(again.Binary) != string(a.Binary) || !again.Loaded() {
+			t.Errorf("%s was a pipe: found another entry", name)
+		}
+	}
+	e := get(echo(t))
+	if err := errors.Join(os.Rename(e.code, e.code+".old"), os.WriteFile(e.code, make([]byte, e.summed.Size()), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if e.Loaded() {
+		t.Error("machine code that was replaced was taken")
+	}
+}
+
 // TestPrivate: without a cache, an entry is there until it is discarded.
 func TestPrivate(t *testing.T) {
 	dir := t.TempDir()
@@ -415,7 +453,7 @@ func TestPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	if e.Stat() == nil {
+	if !e.Loaded() {
 		t.Error("found no machine code")
 	}
 	if err := e.Discard(); err != nil {

@@ -41,8 +41,8 @@ type Compiler struct {
 
 // Module is a module that is to be compiled.
 type Module struct {
-	Sum  string // SHA-256 in hex
-	Open func() (io.ReadCloser, error)
+	Sum  string                                       // SHA-256 in hex
+	Open func(context.Context) (io.ReadCloser, error) // it must end with the context
 
 	Unmetered bool // for benchmarks
 }
@@ -250,6 +250,11 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 			_ = os.Remove(base) // where it is empty
 		}
 	}
+	in, err := m.Open(ctx) // outside of compile_time: a file that does not open in time is no fault of the module's
+	if err != nil {
+		clear()
+		return err
+	}
 	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory, Machine: c.o.Machine, Unmetered: m.Unmetered}
 	limit := fmt.Errorf("compiling took more than limits.compile_time, %v", bounds.Time)
 	if bounds.Time > 0 {
@@ -259,7 +264,7 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 	}
 	if len(c.o.Command) > 0 {
 		defer clear() // before the caller goes on, and perhaps ends
-		err = c.apart(ctx, m, q)
+		err = c.apart(ctx, in, q)
 	} else {
 		given := make(chan struct{}) // closed when nobody writes into dir any more
 		defer func() {
@@ -268,7 +273,7 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 				clear()
 			}()
 		}()
-		err = c.here(ctx, m, q, given)
+		err = c.here(ctx, in, q, given)
 	}
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -300,17 +305,13 @@ func (c *Compiler) install(dir, name string) error {
 
 // here compiles in this process. Given up, it goes on in the background until the
 // function that it is at has been compiled.
-func (c *Compiler) here(ctx context.Context, m Module, q Request, given chan<- struct{}) error {
+func (c *Compiler) here(ctx context.Context, in io.ReadCloser, q Request, given chan<- struct{}) error {
 	done := make(chan error, 1)
 	go func() {
 		defer close(given)
 		done <- func() error {
-			r, err := m.Open()
-			if err != nil {
-				return err
-			}
-			b, err := io.ReadAll(r)
-			if err = errors.Join(err, r.Close()); err != nil {
+			b, err := io.ReadAll(in)
+			if err = errors.Join(err, in.Close()); err != nil {
 				return err
 			}
 			if sumOf(b) != q.Sum {

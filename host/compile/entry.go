@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/wirehost/wirehost/host/bounded"
 )
 
 // entryFormat is the number of the layout of an entry, and of what is said
@@ -24,6 +27,7 @@ const (
 // header says what an entry is.
 type header struct {
 	Format  int      `json:"format"`
+	Key     string   `json:"key"`     // the entry's name
 	Bytes   int      `json:"bytes"`   // of the module as it was read
 	Exports []string `json:"exports"` // those that the contract knows
 	Size    int64    `json:"size"`    // of what follows the header, in bytes
@@ -43,8 +47,9 @@ type Entry struct {
 	Bytes   int       // of the module as it was read
 	Cache   string    // folder for wazero's cache; "" = there is no machine code
 
-	code    string // file of the machine code
-	private string // folder that ends with the entry; "" = it lies in the cache
+	code    string      // file of the machine code
+	summed  os.FileInfo // its state when it was added up
+	private string      // folder that ends with the entry; "" = it lies in the cache
 }
 
 // Discard removes an entry that lies in no cache.
@@ -72,9 +77,11 @@ func (h header) write(dir string, content []byte, image []Segment) error {
 	h.Size, h.Sum = int64(len(content)), crc32.Checksum(content, castagnoli)
 	if h.Code != "" {
 		var err error
-		if h.CodeLen, h.CodeSum, err = sumFile(filepath.Join(dir, h.Code)); err != nil {
+		var info os.FileInfo
+		if info, h.CodeSum, err = sumFile(filepath.Join(dir, h.Code)); err != nil {
 			return err
 		}
+		h.CodeLen = info.Size()
 	}
 	line, err := json.Marshal(h)
 	if err != nil {
@@ -114,9 +121,9 @@ func segments(b []byte) (image []Segment, ok bool) {
 // open reads the entry in dir. An error that is ErrDamaged says that it must be
 // made anew, one that is os.ErrNotExist that there is none.
 func open(dir string) (*Entry, error) {
-	f, err := os.Open(filepath.Join(dir, moduleFile))
+	f, err := bounded.OpenRegular(filepath.Join(dir, moduleFile))
 	if err != nil {
-		return nil, err
+		return nil, damage(err)
 	}
 	defer f.Close()
 	damaged := func(what string) (*Entry, error) { return nil, fmt.Errorf("%w: %s: %s", ErrDamaged, dir, what) }
@@ -129,6 +136,9 @@ func open(dir string) (*Entry, error) {
 	var h header
 	if err != nil || json.Unmarshal(line, &h) != nil || h.Format != entryFormat {
 		return damaged("found no header")
+	}
+	if h.Key != filepath.Base(dir) {
+		return damaged(fmt.Sprintf("found the entry %.64q", h.Key))
 	}
 	if want := int64(len(line)) + h.Size; h.Size < 0 || info.Size() != want {
 		return damaged(fmt.Sprintf("found a file of %d bytes, wanted %d", info.Size(), want))
@@ -155,41 +165,40 @@ func open(dir string) (*Entry, error) {
 		return damaged("found machine code outside of it")
 	}
 	e.Cache, e.code = filepath.Join(dir, codeFolder), filepath.Join(dir, h.Code)
-	if info := e.Stat(); info == nil || info.Size() != h.CodeLen {
-		return damaged("found no machine code, or of another size")
-	}
-	if _, sum, err := sumFile(e.code); err != nil || sum != h.CodeSum {
-		return damaged("found another checksum of the machine code")
+	var sum uint32
+	if e.summed, sum, err = sumFile(e.code); err != nil || sum != h.CodeSum || e.summed.Size() != h.CodeLen {
+		return damaged("found no machine code, or another checksum of it")
 	}
 	return e, nil
 }
 
-func sumFile(name string) (size int64, sum uint32, err error) {
-	f, err := os.Open(name)
+// damage is err where it says that there is no entry, else ErrDamaged.
+func damage(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// sumFile adds up a file, and gives its state from before.
+func sumFile(name string) (info os.FileInfo, sum uint32, err error) {
+	f, err := bounded.OpenRegular(name)
 	if err != nil {
-		return 0, 0, err
+		return nil, 0, err
 	}
 	defer f.Close()
-	h := crc32.New(castagnoli)
-	size, err = io.Copy(h, f)
-	return size, h.Sum32(), err
-}
-
-// Loaded tells whether wazero has taken the machine code that the entry has,
-// when asked before and after: where it does not like what it finds, it compiles,
-// and that would be the stub. before is what Stat returned before.
-func (e *Entry) Loaded(before os.FileInfo) bool {
-	after, err := os.Stat(e.code)
-	return err == nil && before != nil && os.SameFile(before, after) && before.Size() == after.Size() &&
-		before.ModTime().Equal(after.ModTime())
-}
-
-// Stat is the state of the machine code's file, for Loaded; nil where there is
-// none.
-func (e *Entry) Stat() os.FileInfo {
-	info, err := os.Stat(e.code)
-	if err != nil {
-		return nil
+	if info, err = f.Stat(); err != nil {
+		return nil, 0, err
 	}
-	return info
+	h := crc32.New(castagnoli)
+	_, err = io.Copy(h, f)
+	return info, h.Sum32(), err
+}
+
+// Loaded tells whether wazero has taken the machine code that the entry has, when
+// asked afterwards: where it does not like what it finds, it compiles, and that
+// would be the stub. So the file must be the one that was added up, all the time.
+func (e *Entry) Loaded() bool {
+	after, err := os.Stat(e.code)
+	return err == nil && os.SameFile(e.summed, after) && e.summed.Size() == after.Size() && e.summed.ModTime().Equal(after.ModTime())
 }

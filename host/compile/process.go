@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -23,12 +24,9 @@ const (
 	asked = "COMPILING_FOR_WIREHOST"
 )
 
-// apart has a compiler process build the entry, and tells what became of it.
-func (c *Compiler) apart(ctx context.Context, m Module, q Request) error {
-	in, err := m.Open()
-	if err != nil {
-		return err
-	}
+// apart has a compiler process build the entry of the module in, and tells what
+// became of it.
+func (c *Compiler) apart(ctx context.Context, in io.ReadCloser, q Request) error {
 	defer in.Close()
 	request, err := json.Marshal(q)
 	if err != nil {
@@ -68,6 +66,12 @@ func (c *Compiler) apart(ctx context.Context, m Module, q Request) error {
 // says so in no other way.
 var lastWords = []string{"fatal error: ", "panic: ", "runtime: out of memory", "runtime/cgo: "} // never changed
 
+// ownSignals are those that a program gets for what it does itself. The others are
+// sent: to all of a terminal's or a control group's processes, or by name.
+var ownSignals = []os.Signal{ // never changed
+	syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL, syscall.SIGSEGV, syscall.SIGTRAP,
+}
+
 // died says how a compiler ended that gave no answer.
 func (c *Compiler) died(err error, said []byte, q Request) error {
 	var exit *exec.ExitError
@@ -82,10 +86,10 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 		}
 	}
 	if s, ok := signalOf(exit); ok && fatal == "" {
-		if s == syscall.SIGKILL {
-			return errors.New("the compiler was ended by a signal: killed, and not by this server; the system may be out of memory")
+		if slices.Contains(ownSignals, s) {
+			return refuse(fmt.Errorf("the compiler was ended by a signal: %v", s))
 		}
-		return refuse(fmt.Errorf("the compiler was ended by a signal: %v", s))
+		return fmt.Errorf("the compiler was ended by a signal: %v, and not by this server; the system may be out of memory", s)
 	}
 	switch {
 	case strings.Contains(fatal, "stack overflow"):

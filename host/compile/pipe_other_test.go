@@ -1,0 +1,7 @@
+//go:build !unix
+
+package compile
+
+import "testing"
+
+func toPipe(*testing.T, string) {}
