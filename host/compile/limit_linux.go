@@ -44,6 +44,18 @@ func limitProcess(memory int64) error {
 	return nil
 }
 
+// limited tells whether this process, and so a compiler of its own, has limits of
+// memory that are not ours.
+func limited() bool {
+	for _, resource := range []int{unix.RLIMIT_AS, unix.RLIMIT_DATA} {
+		var lim unix.Rlimit
+		if unix.Getrlimit(resource, &lim) == nil && lim.Cur != unix.RLIM_INFINITY {
+			return true
+		}
+	}
+	return false
+}
+
 // mapped is what this process has mapped and may write, in bytes: of a program
 // that has done nothing yet some 80 MB, which are Go's and its threads' stacks.
 func mapped() uint64 {

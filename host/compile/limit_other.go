@@ -11,6 +11,9 @@ import (
 
 const hasImages = false
 
+// limited is not known here.
+func limited() bool { return false }
+
 // watchEvery is how often memory is looked at where the system has no limit.
 const watchEvery = 5 * time.Millisecond
 

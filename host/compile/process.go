@@ -95,6 +95,10 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 	case strings.Contains(fatal, "stack overflow"):
 		return refuse(errors.New("the compiler ran out of stack: found code that nests too deep for it, wanted smaller functions"))
 	case strings.Contains(fatal, "out of memory"), strings.Contains(fatal, "cannot allocate memory"), strings.Contains(fatal, "pthread_create"):
+		if limited() {
+			return fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %s, "+
+				"or than this server's own limits leave (ulimit -v, ulimit -d)", sizeText(q.Memory))
+		}
 		return refuse(fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %s; "+
 			"raise it if the module is to be trusted with more", sizeText(q.Memory)))
 	case fatal != "":
