@@ -86,6 +86,7 @@ type Host struct {
 	leftovers  leftovers
 	giveBack   func() // gives what Go does not need back to the system
 	overloaded atomic.Bool
+	short      atomic.Bool // of memory: no linear memory grows, no instance starts
 	shedded    atomic.Uint64
 
 	unmetered bool // for benchmarks, to know what metering costs
@@ -246,6 +247,7 @@ func (h *Host) reactorConfig() reactor.Config {
 		Loops: c.Loops, Backend: c.Backend, Sys: h.o.Sys, Place: h.o.Place,
 		CloseTimeout: c.CloseTimeout, WriteTimeout: c.WriteTimeout, ClosedTimeout: c.ClosedTimeout,
 		HighWater: int(c.WriteBuffer.High), LowWater: int(c.WriteBuffer.Low), MaxQueued: int(c.WriteBuffer.Max),
+		MaxQueuedAll:   mostQueued(uint64(c.MaxMemory)),
 		MaxConnections: c.MaxConnections, Logger: h.log.Named("reactor"),
 	}
 }

@@ -17,11 +17,15 @@ var errNoRoom = errors.New("no room for a linear memory")
 // reserve gets the range that an instance's linear memory is to lie in. It comes
 // before wazero is asked for anything: wazero panics where it gets no memory.
 func (v *version) reserve() (*linearMemory, error) {
-	mem, err := v.plugin.host.memory.reserve(v.memory)
+	h := v.plugin.host
+	if h.short.Load() {
+		return nil, fmt.Errorf("%s: %w: the process is short of memory", v.name, errNoRoom)
+	}
+	mem, err := h.memory.reserve(v.memory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w of %d bytes: %w", v.name, errNoRoom, v.memory, err)
 	}
-	mem.refused = v.growthRefused
+	mem.refused, mem.short = v.growthRefused, &h.short
 	if err := v.prog.image.put(mem); err != nil {
 		mem.Free()
 		return nil, fmt.Errorf("%s: %w: its image: %w", v.name, errNoRoom, err)

@@ -2,7 +2,10 @@
 
 package host
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // linearMemory grows by copying, on systems without mmap.
 type linearMemory struct {
@@ -11,6 +14,8 @@ type linearMemory struct {
 	limit   uint64
 	freed   bool
 	refused func(wanted uint64) // a growth
+	short   *atomic.Bool        // no growth now; nil = never
+	size    uint64              // bytes that wazero has
 }
 
 // reservations count a host's linear memories. Any goroutine.
@@ -29,13 +34,14 @@ func (r *reservations) reserve(size uint64) (*linearMemory, error) {
 }
 
 func (m *linearMemory) Reallocate(size uint64) []byte {
-	if size > m.limit {
+	if size > m.limit || m.size > 0 && size > m.size && m.short != nil && m.short.Load() {
 		m.refused(size)
 		return nil
 	}
 	if more := int(size) - len(m.buf); more > 0 {
 		m.buf = append(m.buf, make([]byte, more)...)
 	}
+	m.size = size
 	return m.buf[:size]
 }
 

@@ -5,6 +5,7 @@ package host
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,8 @@ type linearMemory struct {
 	reserved []byte
 	image    int                 // so many bytes of it are a private mapping of an image
 	refused  func(wanted uint64) // a growth
+	short    *atomic.Bool        // no growth now; nil = never
+	size     uint64              // bytes that wazero has
 }
 
 // reservations are where a host's linear memories come from and go to. Any
@@ -107,10 +110,11 @@ func (r *reservations) keep(b []byte) {
 }
 
 func (m *linearMemory) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.reserved)) {
+	if size > uint64(len(m.reserved)) || m.size > 0 && size > m.size && m.short != nil && m.short.Load() {
 		m.refused(size)
 		return nil
 	}
+	m.size = size
 	return m.reserved[:size:len(m.reserved)]
 }
 

@@ -11,6 +11,7 @@ import (
 const (
 	trapNote   = "guest trapped; its instance is discarded"
 	growthNote = "linear memory may not grow: over limits.memory"
+	shortNote  = "linear memory may not grow: the process is short of memory"
 	startNote  = "plugin does not start"
 	panicNote  = "panic in a start"
 	againNote  = "plugin started again"

@@ -94,6 +94,7 @@ func (o *overload) check() {
 		o.h.log.Info("overload is over: connections are accepted", "what", worst.what, "used", worst.used, "limit", worst.limit)
 	}
 	o.h.overloaded.Store(o.on)
+	o.h.short.Store(o.on && worst.what == useOfMemory)
 	o.h.reactor.Shed(o.on)
 	if o.on {
 		o.shed()

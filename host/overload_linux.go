@@ -44,6 +44,25 @@ func (h *Host) useOf(memory uint64) []use {
 	return list
 }
 
+// queuedPart is which part of the memory that the process may have all queued output
+// may take: Go's heap is twice as large as what lives in it at times, and the rest
+// is for guests.
+const queuedPart = 4
+
+// mostQueued is how many bytes all connections may have queued, where the process
+// may have so many bytes; 0 = what the control group or the machine has. Here a limit
+// of addresses counts as well: what is queued is touched.
+func mostQueued(memory uint64) uint64 {
+	if memory == 0 {
+		memory = availableMemory()
+	}
+	var lim unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_AS, &lim) == nil && lim.Cur < memory {
+		memory = lim.Cur
+	}
+	return memory / queuedPart
+}
+
 // resident is the process's resident memory in bytes, 0 where it can't be read.
 func resident() uint64 {
 	b, err := os.ReadFile("/proc/self/statm")

@@ -4,3 +4,6 @@ package host
 
 // processUse is not measured here: the descriptor limit shows when accept fails.
 func (h *Host) processUse(uint64) func() []use { return func() []use { return nil } }
+
+// mostQueued is a quarter of what the process may have, where that is known.
+func mostQueued(memory uint64) uint64 { return memory / 4 }

@@ -85,9 +85,14 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	return v, nil
 }
 
-// growthRefused is told of each growth of a linear memory past its limit.
+// growthRefused is told of each growth of a linear memory past its limit, or while
+// the process is short of memory.
 func (v *version) growthRefused(wanted uint64) {
 	v.plugin.growthsRefused.Add(1)
+	if wanted <= v.memory {
+		v.plugin.note(hclog.Warn, shortNote, "version", v.name, "bytes", wanted)
+		return
+	}
 	v.plugin.note(hclog.Warn, growthNote, "version", v.name, "bytes", wanted, "limit", int64(v.cfg.Limits.Memory))
 }
 

@@ -269,6 +269,52 @@ func TestCapBesideGather(t *testing.T) {
 	b.want(t, false, 0)
 }
 
+// TestAllThatIsQueued: what connections have queued is bounded in all. Past that the
+// one that writes much ends, those that write little go on, and room comes back.
+func TestAllThatIsQueued(t *testing.T) {
+	const all = 1 << 20
+	for _, scheme := range []string{"tcp", "unix"} {
+		h := newHand(t, scheme, reactortest.Options{Buffer: 4 << 10}, reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10, MaxQueuedAll: all})
+		var list []*told
+		queued := func() (n int) {
+			for _, p := range list {
+				n += p.t.Stats().Queued
+			}
+			return n
+		}
+		for round := range 3 {
+			ended := 0
+			for range 20 {
+				_, p := h.dial()
+				list = append(list, p)
+				h.do(func() {
+					if _, err := p.t.Write(make([]byte, 200<<10)); err == reactor.ErrOverLimit {
+						ended++
+					} else {
+						h.check(err)
+					}
+				})
+			}
+			if n := queued(); n > all+512<<10 || n < all/2 {
+				t.Errorf("%s, round %d: %d bytes are queued, wanted at most %d and the last write", scheme, round, n, all)
+			}
+			if ended < 10 || ended == 20 {
+				t.Errorf("%s, round %d: %d of 20 writes ended their connection", scheme, round, ended)
+			}
+			_, small := h.dial()
+			h.do(func() {
+				_, err := small.t.Write(make([]byte, 8<<10))
+				h.check(err)
+			})
+			small.want(t, false, 0)
+			for _, p := range append(list, small) {
+				h.do(p.t.AbortConnection)
+			}
+			list = nil
+		}
+	}
+}
+
 // TestSlowerThanTheBuffer: the system reports a full socket writable only when
 // much of its buffer is free. A reader that takes longer for that than the close
 // timeout still gets everything, and one that stops is not waited for.

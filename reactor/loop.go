@@ -55,6 +55,8 @@ type Loop struct {
 	cipherBuf  []byte // TLS records as read; made when first needed
 	iov        [][]byte
 	chunks     [][]byte
+	chunksOut  int     // chunks that connections hold
+	chunksMax  int     // how many they may; 0 = any number
 	pending    []*Conn // something is to be told or done after the running callback
 	dirty      []*Conn // queued output to be tried at the end of the turn
 	next       []*Conn // to be looked at again in the next turn
@@ -123,6 +125,7 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 		ready:  make([]Ready, readyBatch),
 		gather: make([]byte, 0, gatherSize), gatherMax: min(gatherSize, r.cfg.MaxQueued), iov: make([][]byte, 0, 64),
 		listeners: map[uint64]*Listener{}, done: make(chan struct{}),
+		chunksMax: int(r.cfg.MaxQueuedAll / uint64(r.cfg.Loops) / chunkSize),
 	}, nil
 }
 

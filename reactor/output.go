@@ -77,6 +77,7 @@ func (o *output) clear(l *Loop) {
 }
 
 func (l *Loop) takeChunk() []byte {
+	l.chunksOut++
 	if k := len(l.chunks); k > 0 {
 		c := l.chunks[k-1]
 		l.chunks = l.chunks[:k-1]
@@ -86,7 +87,28 @@ func (l *Loop) takeChunk() []byte {
 }
 
 func (l *Loop) giveChunk(c []byte) {
+	l.chunksOut--
 	if len(l.chunks) < spareChunks {
 		l.chunks = append(l.chunks, c[:0])
 	}
+}
+
+// crowded tells whether the loop's connections have queued all that they may
+// together. What was counted is then counted anew: chunks of connections that came
+// to an odd end may not have been given back.
+func (l *Loop) crowded() bool {
+	if l.chunksMax == 0 || l.chunksOut <= l.chunksMax {
+		return false
+	}
+	l.chunksOut = 0
+	for _, c := range l.slots {
+		if c == nil {
+			continue
+		}
+		l.chunksOut += len(c.out.chunks)
+		if c.tls != nil {
+			l.chunksOut += len(c.tls.plain.chunks)
+		}
+	}
+	return l.chunksOut > l.chunksMax
 }

@@ -34,6 +34,11 @@ type Config struct {
 	LowWater  int // that resumes; 0 = half of HighWater
 	MaxQueued int // that aborts; 0 = 16 MiB
 
+	// MaxQueuedAll is how many bytes all connections may have queued together, in
+	// equal parts for the loops: past it a write aborts that leaves its connection
+	// above HighWater. 0 = any number.
+	MaxQueuedAll uint64
+
 	MaxConnections int // all together; 0 = as many as there are descriptors
 
 	Logger hclog.Logger // nil = none

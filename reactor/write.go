@@ -147,15 +147,25 @@ func (c *Conn) enqueue(p []byte) (int, error) {
 	return c.queued(), nil
 }
 
-// isOver tells whether n bytes more would be over the hard cap.
-func (c *Conn) isOver(n int) bool { return c.queued()+n > c.loop.r.cfg.MaxQueued }
+// isOver tells whether n bytes more would be over the hard cap: its own, or that of
+// all where it is above the high-water mark.
+func (c *Conn) isOver(n int) bool {
+	cfg := &c.loop.r.cfg
+	n += c.queued()
+	return n > cfg.MaxQueued || n > cfg.HighWater && c.loop.crowded()
+}
 
 // limit ends the connection if n bytes more are over the hard cap.
 func (c *Conn) limit(n int) error {
 	if c.flags&flagFailed != 0 || !c.isOver(n) {
 		return nil
 	}
-	c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, c.loop.r.cfg.MaxQueued))
+	if most := c.loop.r.cfg.MaxQueued; c.queued()+n > most {
+		c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, most))
+	} else {
+		c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, while all connections of the loop have queued more than %d",
+			c.queued(), n, c.loop.chunksMax*chunkSize))
+	}
 	return ErrOverLimit
 }
 
