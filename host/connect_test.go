@@ -93,7 +93,9 @@ func TestLoadLimits(t *testing.T) {
 		{config.Limits{CompileTime: 1}, "compiling took more than limits.compile_time, 1ns"},
 		{config.Limits{Memory: 64 << 10}, "memory: found 131344 bytes at the start (memory 131072 + globals 192 + imports 80), wanted at most limits.memory, 65536, and"},
 	} {
-		s := newServer(configuration(config.Plugin{Module: "testdata/echo.wasm", Limits: c.limits}))
+		cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Limits: c.limits})
+		cfg.Cache.Dir = "off" // what is there is not compiled
+		s := newServer(cfg)
 		if err := s.Start(context.Background()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, wanted %q in it", err, c.want)
 		}

@@ -12,6 +12,7 @@ const (
 	trapNote   = "guest trapped; its instance is discarded"
 	growthNote = "linear memory may not grow: over limits.memory"
 	shortNote  = "linear memory may not grow: the process is short of memory"
+	endedNote  = "an instance was ended: the process is out of memory"
 	startNote  = "plugin does not start"
 	panicNote  = "panic in a start"
 	againNote  = "plugin started again"

@@ -11,10 +11,11 @@ import (
 // switched on and off with every connection.
 const (
 	overloadEvery = time.Second
-	overloadIdle  = 5 * time.Second // a connection is idle after so long without a byte
-	overloadPart  = 16              // one in so many of a loop's connections is closed a second
-	overloadLeft  = 0.05            // of a limit: with less left, or less than use.spare, it begins
-	overloadApart = 0.10            // of a limit: so far below where it begins it ends
+	overloadHurry = 50 * time.Millisecond // resident memory alone: 10 µs a look
+	overloadIdle  = 5 * time.Second       // a connection is idle after so long without a byte
+	overloadPart  = 16                    // one in so many of a loop's connections is closed a second
+	overloadLeft  = 0.05                  // of a limit: with less left, or less than use.spare, it begins
+	overloadApart = 0.10                  // of a limit: so far below where it begins it ends
 )
 
 // errOverload is why an idle connection was closed.
@@ -62,16 +63,21 @@ type overload struct {
 	measure func() []use
 	memory  *ownMemory // what can be given back; nil = nothing
 	on      bool
+
+	memoryLimit uint64 // as measured last
 }
 
 // run checks until the host stops.
 func (o *overload) run() {
-	tick := time.NewTicker(overloadEvery)
+	tick, hurry := time.NewTicker(overloadEvery), time.NewTicker(overloadHurry)
 	defer tick.Stop()
+	defer hurry.Stop()
 	for {
 		select {
 		case <-tick.C:
 			o.check()
+		case <-hurry.C:
+			o.hurry()
 		case <-o.h.stopping:
 			return
 		}
@@ -81,6 +87,11 @@ func (o *overload) run() {
 // check goes over to what the present use asks for.
 func (o *overload) check() {
 	uses := o.measure()
+	for _, u := range uses {
+		if u.what == useOfMemory {
+			o.memoryLimit = u.limit
+		}
+	}
 	if o.memory.tend(uses, o.on) {
 		uses = o.measure()
 	}
@@ -98,6 +109,17 @@ func (o *overload) check() {
 	o.h.reactor.Shed(o.on)
 	if o.on {
 		o.shed()
+	}
+	if worst.what == useOfMemory && worst.limit > 0 && worst.used >= worst.limit {
+		o.h.endLargest(worst.used-uint64(worst.ends()*float64(worst.limit)), worst.limit)
+	}
+}
+
+// hurry checks at once where memory is past the limit that was found last: it may
+// be filled at a gigabyte a second.
+func (o *overload) hurry() {
+	if o.memoryLimit > 0 && resident() >= o.memoryLimit {
+		o.check()
 	}
 }
 

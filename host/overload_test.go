@@ -1,6 +1,7 @@
 package host
 
 import (
+	"net"
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -66,5 +67,48 @@ func TestNoMoreWhileShort(t *testing.T) {
 	if m.Reallocate(2*wasmPage) == nil {
 		t.Error("no growth when it is over")
 	}
+	echoes(t, s.addrs[0])
+}
+
+// TestLargestEnd: past the limit of memory the instances with the largest linear
+// memories end, as many as it takes; where linear memories are not what takes the
+// memory, none does.
+func TestLargestEnd(t *testing.T) {
+	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationConnection})
+	cfg.Reactor.Loops = 1
+	s := serve(t, cfg)
+	var conns []*net.TCPConn
+	for range 4 {
+		c := dial(t, s.addrs[0])
+		send(t, c, "x")
+		expect(t, c, "x")
+		conns = append(conns, c)
+	}
+	used, limit := uint64(10<<20), uint64(10<<20)
+	o := &overload{h: s.Host, memory: newOwnMemory(s.Host), measure: func() []use { return []use{{useOfMemory, used, limit, 0}} }}
+	o.check()
+	for _, c := range conns {
+		send(t, c, "x")
+		expect(t, c, "x")
+	}
+	// Four instances of 64 KiB, each half of the limit; they end until 85 % is left.
+	used, limit = 128<<10+1, 128<<10
+	o.check()
+	ended := 0
+	for _, c := range conns {
+		if _, err := c.Write([]byte("x")); err == nil {
+			_, err = c.Read(make([]byte, 1))
+			if err == nil {
+				continue
+			}
+		}
+		ended++
+	}
+	if ended != 1 {
+		t.Errorf("%d of 4 instances ended, wanted 1", ended)
+	}
+	s.logs.await(t, endedNote, 1)
+	used = 0
+	o.check()
 	echoes(t, s.addrs[0])
 }
