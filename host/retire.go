@@ -157,6 +157,7 @@ func (p *plugin) end(ctx context.Context, by time.Duration) error {
 		v.starter.stop()
 		for _, s := range v.slots {
 			s.ended = true
+			s.share = nil // its loop has none any more, and other plugins end beside this one
 			s.quiet()
 			for i := range s.all {
 				i.loop = nil // what it does now is done here

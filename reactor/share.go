@@ -60,6 +60,9 @@ func (l *Loop) NewShare() *Share {
 // Spent is told of each callback, and how long it took; 0 is one of which that is
 // not known.
 func (s *Share) Spent(d time.Duration) {
+	if s == nil {
+		return
+	}
 	l := s.loop
 	l.ran[l.pieces%sampled] = s
 	l.pieces++

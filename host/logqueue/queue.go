@@ -120,6 +120,7 @@ func (q *Queue) run() {
 	defer close(q.done)
 	var spare []byte
 	for {
+		last := q.ends() // before the look: what came before the end is taken
 		text := q.take(spare)
 		if !q.put(text) {
 			return
@@ -130,7 +131,7 @@ func (q *Queue) run() {
 		if len(text) > 0 {
 			continue
 		}
-		if q.ends() {
+		if last {
 			return
 		}
 		select {
