@@ -365,10 +365,7 @@ func TestDevSavedWhileServing(t *testing.T) {
 	d.await("built in") // and now it reads the pipe
 	d.save("data", "2")
 	d.await("changed: data")
-	if err := os.WriteFile(pipe, []byte("none"), 0o600); err != nil { // it goes on, and builds again
-		t.Fatal(err)
-	}
-	d.await("building")
+	d.await("building") // what is read is given up, though nobody wrote
 }
 
 // What a build and an editor make are no changes, and what people write is.
