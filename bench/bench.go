@@ -76,7 +76,7 @@ func repository() (string, error) {
 	return "", err
 }
 
-// build builds cmd/host, once.
+// build builds the command, once.
 func (b *bench) build() (string, error) {
 	program := filepath.Join(b.dir, "wirehost")
 	if _, err := os.Stat(program); err == nil {

@@ -88,7 +88,7 @@ func start(ctx context.Context, cpu int, argv []string) (*process, error) {
 }
 
 // serving finds the address in the line by which a server says that it serves:
-// "listening HOST:PORT" of this program's own, and the log line of cmd/host.
+// "listening HOST:PORT" of this program's own, and the log line of the command.
 var serving = regexp.MustCompile(`^listening (\S+)|\] +ready: listening="?tcp://([^\s"]+)`)
 
 // listening sends the address, or nothing at the output's end, and keeps the

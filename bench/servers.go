@@ -17,7 +17,7 @@ const (
 	smallGuest = "host/testdata/echo.wasm" // some 200 bytes of WASM, as a C compiler makes
 	goGuest    = "plugins/echo/echo.wasm"
 	goLines    = "plugins/linereceiver/linereceiver.wasm"
-	command    = "cmd/host"
+	command    = "cmd/wirehost"
 	python     = "/usr/bin/python3" // Debian's, which sees python3-twisted
 )
 
@@ -102,7 +102,7 @@ func servers() []server {
 	}})
 }
 
-// commandServer is cmd/host as it is, with both plugins that are built in.
+// commandServer is the command as it is, with both plugins that are built in.
 const commandServer = "wirehost serve"
 
 // Reasons that go without saying in the table.

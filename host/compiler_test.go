@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
 // TestCompilerProcess: a module that no compiler survives is refused, with the

@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/wirehost/wirehost/host/compile"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest/compile"
 )
 
 // wasmPage is the unit of linear memory.

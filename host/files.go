@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/wirehost/wirehost/host/bounded"
+	"github.com/wirehost/wirehost/internal/bounded"
 )
 
 // readPEM reads a file of certificates or of a key.

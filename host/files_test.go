@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wirehost/wirehost/host/bounded"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/bounded"
 )
 
 // stuckName is a file that says it is a regular one, and whose reads wait until it

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
 // changed writes a guest of testdata with a change, and says where.

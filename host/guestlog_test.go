@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/meter"
+	"github.com/wirehost/wirehost/internal/meter"
 )
 
 // trap makes a guest trap once, with a connection of its own.

@@ -23,9 +23,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/wirehost/wirehost/host/bounded"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/meter"
+	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/wirehost/wirehost/abi"
-	"github.com/wirehost/wirehost/host/meter"
+	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/meter"
+	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
 

@@ -5,7 +5,7 @@ package host
 import (
 	"errors"
 
-	"github.com/wirehost/wirehost/host/compile"
+	"github.com/wirehost/wirehost/host/guest/compile"
 )
 
 // image is not used here: wazero copies the data.

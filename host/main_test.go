@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/wirehost/wirehost/host/compile"
+	"github.com/wirehost/wirehost/host/guest/compile"
 )
 
 // raceDetector is set where the race detector runs, whose memory is not ours.

@@ -12,9 +12,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/wirehost/wirehost/host/bounded"
-	"github.com/wirehost/wirehost/host/compile"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/internal/bounded"
 )
 
 // builtinPrefix begins the modules that the command carries.

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/wirehost/wirehost/host/meter"
+	"github.com/wirehost/wirehost/internal/meter"
 )
 
 // Cause says what a trap was.

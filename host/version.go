@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/wirehost/wirehost/host/compile"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest/compile"
 	"github.com/wirehost/wirehost/reactor"
 )
 

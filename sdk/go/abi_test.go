@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/abi"
-	"github.com/wirehost/wirehost/host/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbin"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/abi"
-	"github.com/wirehost/wirehost/host/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
 func describe(t testing.TB, path string) abi.Module {

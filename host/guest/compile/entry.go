@@ -1,0 +1,204 @@
+package compile
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/wirehost/wirehost/internal/bounded"
+)
+
+// entryFormat is the number of the layout of an entry, and of what is said
+// between a server and its compiler process.
+const entryFormat = 2
+
+const (
+	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
+	codeFolder = "code"   // the folder of wazero's cache
+)
+
+// header says what an entry is.
+type header struct {
+	Format  int      `json:"format"`
+	Key     string   `json:"key"`     // the entry's name
+	Bytes   int      `json:"bytes"`   // of the module as it was read
+	Exports []string `json:"exports"` // those that the contract knows
+	Size    int64    `json:"size"`    // of what follows the header, in bytes
+	Image   int64    `json:"image"`   // of that, the segments at its end
+	Sum     uint32   `json:"sum"`     // CRC-32C of it
+	Code    string   `json:"code"`    // file of machine code, within the entry; "" = none
+	CodeLen int64    `json:"code_size"`
+	CodeSum uint32   `json:"code_sum"`
+}
+
+// Entry is a module that was compiled.
+type Entry struct {
+	Key     string    // tells entries apart
+	Binary  []byte    // what wazero is to decode
+	Image   []Segment // what linear memory holds at the start, beside what Binary says
+	Exports []string  // of the module, those that the contract knows
+	Bytes   int       // of the module as it was read
+	Cache   string    // folder for wazero's cache; "" = there is no machine code
+
+	code    string      // file of the machine code
+	summed  os.FileInfo // its state when it was added up
+	private string      // folder that ends with the entry; "" = it lies in the cache
+}
+
+// Discard removes an entry that lies in no cache.
+func (e *Entry) Discard() error {
+	if e.private == "" {
+		return nil
+	}
+	return os.RemoveAll(e.private)
+}
+
+// ErrDamaged says that an entry is not what was written.
+var ErrDamaged = errors.New("compile: the entry of the cache is damaged")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// write makes the entry's module file, and completes the header from what is
+// there.
+func (h header) write(dir string, content []byte, image []Segment) error {
+	stub := len(content)
+	for _, s := range image {
+		content = binary4(binary4(content, s.Address), uint32(len(s.Bytes)))
+		content = append(content, s.Bytes...)
+	}
+	h.Image = int64(len(content) - stub)
+	h.Size, h.Sum = int64(len(content)), crc32.Checksum(content, castagnoli)
+	if h.Code != "" {
+		var err error
+		var info os.FileInfo
+		if info, h.CodeSum, err = sumFile(filepath.Join(dir, h.Code)); err != nil {
+			return err
+		}
+		h.CodeLen = info.Size()
+	}
+	line, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, moduleFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, part := range [][]byte{line, {'\n'}, content} {
+		if _, err := f.Write(part); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func binary4(b []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(b, n) }
+
+// segments reads what write has made of an image.
+func segments(b []byte) (image []Segment, ok bool) {
+	for len(b) > 0 {
+		if len(b) < 8 {
+			return nil, false
+		}
+		s := Segment{Address: binary.LittleEndian.Uint32(b)}
+		n := uint64(binary.LittleEndian.Uint32(b[4:]))
+		if b = b[8:]; n > uint64(len(b)) {
+			return nil, false
+		}
+		s.Bytes, b = b[:n], b[n:]
+		image = append(image, s)
+	}
+	return image, true
+}
+
+// open reads the entry in dir. An error that is ErrDamaged says that it must be
+// made anew, one that is os.ErrNotExist that there is none.
+func open(dir string) (*Entry, error) {
+	f, err := bounded.OpenRegular(filepath.Join(dir, moduleFile))
+	if err != nil {
+		return nil, damage(err)
+	}
+	defer f.Close()
+	damaged := func(what string) (*Entry, error) { return nil, fmt.Errorf("%w: %s: %s", ErrDamaged, dir, what) }
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	r := bufio.NewReaderSize(f, 64<<10)
+	line, err := r.ReadSlice('\n')
+	var h header
+	if err != nil || json.Unmarshal(line, &h) != nil || h.Format != entryFormat {
+		return damaged("found no header")
+	}
+	if h.Key != filepath.Base(dir) {
+		return damaged(fmt.Sprintf("found the entry %.64q", h.Key))
+	}
+	if want := int64(len(line)) + h.Size; h.Size < 0 || info.Size() != want {
+		return damaged(fmt.Sprintf("found a file of %d bytes, wanted %d", info.Size(), want))
+	}
+	e := &Entry{Key: filepath.Base(dir), Binary: make([]byte, h.Size), Exports: h.Exports, Bytes: h.Bytes}
+	if _, err := io.ReadFull(r, e.Binary); err != nil {
+		return damaged(err.Error())
+	}
+	if crc32.Checksum(e.Binary, castagnoli) != h.Sum {
+		return damaged("found another checksum of the module")
+	}
+	if h.Image < 0 || h.Image > h.Size {
+		return damaged("found an image of another size")
+	}
+	stub := h.Size - h.Image
+	if e.Image, _ = segments(e.Binary[stub:]); h.Image > 0 && e.Image == nil {
+		return damaged("found an image that is cut short")
+	}
+	e.Binary = e.Binary[:stub]
+	if h.Code == "" {
+		return e, nil
+	}
+	if !filepath.IsLocal(h.Code) {
+		return damaged("found machine code outside of it")
+	}
+	e.Cache, e.code = filepath.Join(dir, codeFolder), filepath.Join(dir, h.Code)
+	var sum uint32
+	if e.summed, sum, err = sumFile(e.code); err != nil || sum != h.CodeSum || e.summed.Size() != h.CodeLen {
+		return damaged("found no machine code, or another checksum of it")
+	}
+	return e, nil
+}
+
+// damage is err where it says that there is no entry, else ErrDamaged.
+func damage(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// sumFile adds up a file, and gives its state from before.
+func sumFile(name string) (info os.FileInfo, sum uint32, err error) {
+	f, err := bounded.OpenRegular(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, 0, err
+	}
+	h := crc32.New(castagnoli)
+	_, err = io.Copy(h, f)
+	return info, h.Sum32(), err
+}
+
+// Loaded tells whether wazero has taken the machine code that the entry has, when
+// asked afterwards: where it does not like what it finds, it compiles, and that
+// would be the stub. So the file must be the one that was added up, all the time.
+func (e *Entry) Loaded() bool {
+	after, err := os.Stat(e.code)
+	return err == nil && os.SameFile(e.summed, after) && e.summed.Size() == after.Size() && e.summed.ModTime().Equal(after.ModTime())
+}

@@ -1,0 +1,115 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/wirehost/wirehost/internal/wasmbin"
+)
+
+// Segment is what linear memory holds from an address on, when an instance starts.
+type Segment struct {
+	Address uint32
+	Bytes   []byte
+}
+
+// imageFrom is how much data, in bytes, is worth an image: below it, copying costs
+// less than the second mapping that an instance then has.
+const imageFrom = 256 << 10
+
+// wasmPage is the unit of linear memory.
+const wasmPage = 64 << 10
+
+// stubOf is a module without its code: each body traps. The key makes it another
+// one for each module, as the code would. Where there is much data, and images are
+// of use here, the data is not in the stub.
+func stubOf(metered []byte, key string) (stub []byte, image []Segment, err error) {
+	m, err := wasmbin.Decode(metered)
+	if err != nil {
+		return nil, nil, refuse(fmt.Errorf("with its metering: %w", err))
+	}
+	body := []byte{byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd)}
+	for i := range m.Code {
+		m.Code[i] = wasmbin.Code{Body: body}
+	}
+	kept := []wasmbin.Custom{{Name: "wirehost.key", Data: []byte(key)}}
+	for _, c := range m.Custom {
+		if c.Name == wasmbin.NameSection {
+			kept = append(kept, c)
+		}
+	}
+	m.Custom = kept
+	if m.DataCount == nil && len(m.Memories) == 1 { // the code names no segment
+		m.Data = joined(m.Data)
+		if image = imageOf(m.Data, uint64(m.Memories[0].Min)*wasmPage); image != nil {
+			m.Data = nil
+		}
+	}
+	return m.Encode(), image, nil
+}
+
+// imageOf is the data of a module whose memory has so many bytes at its start; nil
+// where wazero is to copy it.
+func imageOf(data []wasmbin.Data, memory uint64) []Segment {
+	var image []Segment
+	total := 0
+	for _, d := range data {
+		at, ok := constant(d.Offset)
+		if !ok || d.Passive || at+uint64(len(d.Init)) > memory {
+			return nil
+		}
+		image = append(image, Segment{uint32(at), d.Init})
+		total += len(d.Init)
+	}
+	if !hasImages || total < imageFrom {
+		return nil
+	}
+	return image
+}
+
+// joinGap is how many zero bytes are written so that two data segments become
+// one: wazero keeps some 170 bytes for a segment, and 24 more in each instance.
+// Go's linker leaves zeros out, and makes 8,000 segments of 2 MB (RATIONALE.md).
+const joinGap = 128
+
+// joined joins data segments that follow one another, with small gaps: memory is
+// zero before them.
+func joined(data []wasmbin.Data) []wasmbin.Data {
+	var list []wasmbin.Data
+	var last *wasmbin.Data // of list, and its start
+	var start uint64
+	for _, d := range data {
+		at, ok := constant(d.Offset)
+		if !ok || d.Passive {
+			return data
+		}
+		if last != nil {
+			end := start + uint64(len(last.Init))
+			if at >= end && at-end <= joinGap {
+				last.Init = append(append(last.Init, make([]byte, at-end)...), d.Init...)
+				continue
+			}
+		}
+		d.Init = append([]byte{}, d.Init...) // what it was is a part of the module
+		list = append(list, d)
+		last, start = &list[len(list)-1], at
+	}
+	return list
+}
+
+// constant is the address that an expression of one i32.const gives.
+func constant(e wasmbin.Expr) (address uint64, ok bool) {
+	if e.Op != wasmbin.OpI32Const || len(e.Raw) < 2 {
+		return 0, false
+	}
+	v, shift := int64(0), 0
+	for _, b := range e.Raw[1:] {
+		v |= int64(b&0x7f) << shift
+		if shift += 7; b&0x80 == 0 {
+			if shift < 64 && b&0x40 != 0 {
+				v |= -1 << shift
+			}
+			return uint64(uint32(v)), true
+		}
+	}
+	return 0, false
+}

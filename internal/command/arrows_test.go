@@ -1,0 +1,105 @@
+package command
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const (
+	ours   = "github.com/wirehost/wirehost/"
+	wazero = "github.com/tetratelabs/wazero"
+)
+
+// arrows say which of our packages, and which of wazero's, a package may
+// import, by prefix. A package is under the longest name that fits.
+var arrows = map[string][]string{
+	"abi":                  {},
+	"reactor":              {},
+	"reactor/reactortest":  {"reactor"},
+	"host":                 {"abi", "reactor", "host", "internal/bounded", "internal/meter", "internal/wasmbin", wazero},
+	"host/config":          {"reactor"},
+	"host/guest/compile":   {"abi", "internal/bounded", "internal/wasmbin", "internal/meter", wazero},
+	"host/transcript":      {"host", "reactor/reactortest"}, // it is a test's tool, though a command runs it
+	"host/conformance":     {"host", "reactor/reactortest"}, // and this one is imported by tests alone
+	"internal/bounded":     {},
+	"internal/logqueue":    {},
+	"internal/watch":       {"internal/bounded"},
+	"internal/wasmbin":     {"abi"},
+	"internal/meter":       {"internal/wasmbin", wazero},
+	"internal/command":     {"abi", "reactor", "host", "internal", "plugins", "sdk"},
+	"cmd":                  {"internal/command"},
+	"plugins":              {},
+	"plugins/echo":         {"sdk/go"},
+	"plugins/linereceiver": {"sdk/go"},
+	"sdk":                  {},
+	"sdk/go":               {},
+	"sdk/go/sdktest":       {"sdk/go"},
+	"sdk/go/wirenet":       {"sdk/go"},
+	"examples":             {"sdk/go", "examples"},
+}
+
+// TestArrows holds the imports of everything but tests against the house's plan.
+func TestArrows(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, ours+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		pkg := strings.TrimPrefix(words[0], ours)
+		allowed, ok := rule(pkg)
+		if !ok {
+			t.Errorf("%s has no place in the plan", pkg)
+		}
+		for _, im := range words[1:] {
+			seen++
+			if !fine(pkg, im, allowed) {
+				t.Errorf("%s imports %s", pkg, im)
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d imports were seen", seen)
+	}
+}
+
+func rule(pkg string) (allowed []string, ok bool) {
+	for name := pkg; name != "."; {
+		if allowed, ok = arrows[name]; ok {
+			return allowed, true
+		}
+		at := strings.LastIndexByte(name, '/')
+		if at < 0 {
+			break
+		}
+		name = name[:at]
+	}
+	return nil, false
+}
+
+func fine(pkg, im string, allowed []string) bool {
+	name, isOurs := strings.CutPrefix(im, ours)
+	switch {
+	case (name == "reactor/reactortest" || name == "host/conformance" || name == "sdk/go/sdktest") && pkg != "host/transcript" && pkg != "host/conformance":
+		return false // for tests alone
+	case isOurs:
+		for _, a := range allowed {
+			if name == a || strings.HasPrefix(name, a+"/") {
+				return true
+			}
+		}
+		return strings.HasPrefix(name, pkg+"/") && pkg != "reactor" && pkg != "abi"
+	case strings.HasPrefix(im, wazero):
+		for _, a := range allowed {
+			if a == wazero {
+				return true
+			}
+		}
+		return false
+	case strings.HasPrefix(pkg, "sdk") || pkg == "abi" || strings.HasPrefix(pkg, "plugins"):
+		return !strings.Contains(strings.Split(im, "/")[0], ".") // the standard library
+	}
+	return true
+}

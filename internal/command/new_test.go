@@ -1,0 +1,242 @@
+package command
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/sdk"
+)
+
+// toolchain skips a test whose language can't be built here, but in CI.
+func toolchain(t *testing.T, l language) {
+	t.Helper()
+	missing := l.missing(exec.LookPath, outputOf)
+	if _, err := exec.LookPath("asc"); err != nil && l.name == "assemblyscript" && os.Getenv("ASC") == "" { // no test fetches it
+		missing = append(missing, "asc. Install it: npm install -g assemblyscript, or set ASC")
+	}
+	switch {
+	case len(missing) == 0:
+	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "":
+		t.Fatal(missing)
+	default:
+		t.Skip(missing)
+	}
+}
+
+// project makes one in a new folder, and returns its path.
+func project(t *testing.T, l, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command(binary, "new", "--lang", l, name)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	for _, want := range []string{"Made " + name, "make -C " + name, "serve --config " + name + "/wirehost.yaml", "nc -N"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("found no %q in\n%s", want, out)
+		}
+	}
+	return filepath.Join(dir, name)
+}
+
+// inProject runs a command in a project.
+func inProject(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "WIREHOST="+binary, "WIREHOST_CACHE__DIR="+cacheDir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+}
+
+// What `new` makes builds, can be hosted, and passes its own tests.
+func TestNewBuilds(t *testing.T) {
+	for _, l := range languages() {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			toolchain(t, l)
+			dir := project(t, l.name, "hello")
+			inProject(t, dir, "make")
+			b, err := os.ReadFile(filepath.Join(dir, "hello.wasm"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := wasmbin.Decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range abi.Validate(m.Describe()) {
+				t.Error(f)
+			}
+			made := map[string]string{"go": "Go go1.", "c": "clang", "rust": "rustc", "zig": "Zig 0.", "assemblyscript": "AssemblyScript"}[l.name]
+			if got := m.Toolchain(); made == "" || !strings.Contains(got, made) {
+				t.Errorf("inspect: found the toolchain %q, wanted %q", got, made)
+			}
+			if got := m.SDK(); got != l.title+" "+sdk.Version {
+				t.Errorf("inspect: found the SDK %q, wanted %s %s", got, l.title, sdk.Version)
+			}
+			inProject(t, dir, "make", "test")
+			inProject(t, dir, binary, "test", "hello.wasm", "echo.transcript")
+			inProject(t, dir, binary, "validate", "--config", projectConfig)
+		})
+	}
+}
+
+// A protocol that fails says so by name: `test` shows the function, and what a
+// panic said.
+func TestNewNamesTraps(t *testing.T) {
+	for _, c := range []struct {
+		lang, before, after string
+		want                []string // on stderr
+	}{
+		{"go", "_, _ = p.Transport", "panic(\"oh no\"); _, _ = p.Transport", []string{`text="panic: oh no"`, "protocol.go:15 ", "main.__echo_.DataReceived"}},
+		{"c", "wh_write(", "__builtin_trap(); wh_write(", []string{"wasm.received(i32,i32,i32)"}},
+		{"rust", "let _ = t.write", "panic!(\"oh no\"); #[allow(unreachable_code)] let _ = t.write", []string{"panicked at src/lib.rs:15: oh no", "Echo", "data_received"}},
+		{"zig", "try t.write", "if (data.len > 0) @panic(\"oh no\"); try t.write", []string{`text="oh no"`, "protocol.Factory).dataReceived"}},
+		{"assemblyscript", "this.transport.write", "if (data.length > 0) throw new Error(\"oh no\"); this.transport.write", []string{"oh no (protocol.ts:12:", "exports/dataReceived"}},
+	} {
+		t.Run(c.lang, func(t *testing.T) {
+			t.Parallel()
+			l, err := languageOf(c.lang)
+			if err != nil {
+				t.Fatal(err)
+			}
+			toolchain(t, *l)
+			dir := project(t, c.lang, "hello")
+			file := filepath.Join(dir, l.main)
+			text, err := os.ReadFile(file)
+			if err == nil {
+				err = os.WriteFile(file, []byte(strings.Replace(string(text), c.before, c.after, 1)), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			inProject(t, dir, "make")
+			got := command(t, "test", filepath.Join(dir, "hello.wasm"), filepath.Join(dir, "echo.transcript"))
+			if got.code != 1 || !strings.Contains(got.stdout, "echo.transcript:4: whole: the connection ended: a reset") {
+				t.Errorf("found %d\n%s", got.code, got.stdout)
+			}
+			for _, want := range append(c.want, "guest trapped", "\n  | ") {
+				if !strings.Contains(got.stderr, want) {
+					t.Errorf("found no %q in\n%s", want, got.stderr)
+				}
+			}
+		})
+	}
+}
+
+// placeholder is what new fills.
+var placeholder = regexp.MustCompile(`@[A-Z]+@`)
+
+// The files say what they are, no place to fill is left, and the README names
+// only files that are there.
+func TestNewFiles(t *testing.T) {
+	for _, l := range languages() {
+		files, err := l.project("hello")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"Makefile", "README.md", ".gitignore", "wirehost.yaml", "echo.transcript", l.main} {
+			if len(files[name]) == 0 {
+				t.Errorf("%s: found no %s", l.name, name)
+			}
+		}
+		for name, text := range files {
+			if strings.HasSuffix(name, ".tmpl") || placeholder.Match(text) {
+				t.Errorf("%s: %s has a place that is not filled", l.name, name)
+			}
+		}
+		for _, row := range l.table {
+			there := files[row[0]] != nil
+			for name := range files {
+				there = there || strings.HasSuffix(row[0], "/") && strings.HasPrefix(name, row[0])
+			}
+			if !there {
+				t.Errorf("%s: the README names %s, which is not there", l.name, row[0])
+			}
+		}
+	}
+}
+
+func TestNewBadInput(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("taken", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const wanted = ", wanted a letter a to z, then letters a to z, digits and _, 64 at most; see 'wirehost new --help'"
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"new --lang c taken", 1, "wirehost: taken: found it there already, wanted the name of a new folder"},
+		{"new --lang cobol x", 2, `wirehost: found the language "cobol", wanted one of ` + languageNames() + "; see 'wirehost new --help'"},
+		{"new x", 2, "wirehost: found no --lang, wanted one of " + languageNames() + "; see 'wirehost new --help'"},
+		{"new --lang c", 2, "wirehost: found no NAME; see 'wirehost new --help'"},
+		{"new --lang c a b", 2, `wirehost: found the argument "b", wanted none after NAME; see 'wirehost new --help'`},
+		{"new --lang c 9p", 2, `wirehost: found the name "9p"` + wanted},
+		{"new --lang c a-b", 2, `wirehost: found the name "a-b"` + wanted},
+		{"new --lang c ../a", 2, `wirehost: found the name "../a"` + wanted},
+		{"new --lang c Éa", 2, `wirehost: found the name "Éa"` + wanted},
+		{"new --lang c " + strings.Repeat("a", 65), 2, `wirehost: found the name "` + strings.Repeat("a", 65) + `"` + wanted},
+	} {
+		got := command(t, strings.Fields(c.args)...)
+		if got.code != c.code || got.stderr != c.want+"\n" || got.stdout != "" {
+			t.Errorf("%s: found %d %q %q\nwanted %d %q", c.args, got.code, got.stdout, got.stderr, c.code, c.want)
+		}
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) != 1 {
+		t.Errorf("found %v, %v, wanted nothing but what was there", left, err)
+	}
+}
+
+// A project that can't be written in whole is not written at all.
+func TestNewLeavesNothing(t *testing.T) {
+	t.Chdir(t.TempDir())
+	err := writeProject("x", map[string][]byte{"a": nil, "a/b": nil, "c": nil}) // a can't be both
+	if err == nil {
+		t.Error("found no error")
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) != 0 {
+		t.Errorf("found %v, %v", left, err)
+	}
+}
+
+// What is missing is said first, each tool once, and the project is made.
+func TestNewSaysWhatIsMissing(t *testing.T) {
+	none := func(string) (string, error) { return "", exec.ErrNotFound }
+	all := func(name string) (string, error) { return name, nil }
+	fails := func(string, ...string) (string, error) { return "", errors.New("it fails") }
+	for _, l := range languages() {
+		if lines := l.missing(none, fails); len(lines) < 2 || !strings.HasPrefix(lines[0], "make. Install it: ") {
+			t.Errorf("%s: found %q", l.name, lines)
+		}
+	}
+	rust, err := languageOf("rust")
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := func(string, ...string) (string, error) { return "/nowhere/at/all\n", nil } // what rustc prints without the target
+	if lines := rust.missing(all, without); len(lines) != 1 || !strings.HasPrefix(lines[0], "Rust's target wasm32-unknown-unknown. Install it: rustup target add") {
+		t.Errorf("found %q", lines)
+	}
+	t.Chdir(t.TempDir())
+	t.Setenv("PATH", "")
+	got := command(t, "new", "--lang", "c", "x")
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "Missing: make. Install it: apt-get install make") || !strings.Contains(got.stdout, "\nMissing: clang with the target wasm32. ") || !strings.Contains(got.stdout, "\nMade x/") {
+		t.Errorf("found %+v", got)
+	}
+	if _, err := os.Stat("x/Makefile"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,389 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/wirehost/wirehost/host"
+)
+
+func newPlugin(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "plugin", Short: "List and change the plugins of a running host"}
+	group(cmd)
+	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a), newPluginTrace(a))
+	return cmd
+}
+
+func newPluginList(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the plugins that run", Args: arguments()}
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		var list struct {
+			Plugins []host.PluginInfo `json:"plugins"`
+		}
+		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/plugins", nil, &list); err != nil {
+			return err
+		}
+		if *format == "json" {
+			return printJSON(a.stdout, list)
+		}
+		return printPlugins(a.stdout, list.Plugins)
+	}
+	return cmd
+}
+
+func printPlugins(w io.Writer, list []host.PluginInfo) error {
+	t := newTable(w, "NAME", "STATE", "VERSION", "ISOLATION", "CONNS", "INSTANCES", "MEMORY", "TRAPS", "MODULE", "NOTE")
+	for _, p := range list {
+		var traps uint64
+		for _, n := range p.Traps {
+			traps += n
+		}
+		note := p.Reason
+		if note == "" && p.Failure != "" {
+			note = "the last change failed: " + p.Failure
+		}
+		if p.Trace != "" {
+			note = strings.TrimPrefix(note+"; traced: "+p.Trace, "; ")
+		}
+		t.row(p.Name, p.State, p.Active, p.Isolation, fmt.Sprint(p.Connections), fmt.Sprint(p.Instances), bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
+		for _, v := range p.Versions {
+			if v.Name != p.Active {
+				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances))
+			}
+		}
+	}
+	return t.Flush()
+}
+
+// table prints cells that others may have written.
+type table struct {
+	out     io.Writer
+	columns int
+	text    strings.Builder
+	tabs    *tabwriter.Writer
+}
+
+func newTable(w io.Writer, head ...string) *table {
+	t := &table{out: w, columns: len(head)}
+	t.tabs = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
+	t.row(head...)
+	return t
+}
+
+// row adds a line. Cells may be missing at its end: a column goes on below them.
+func (t *table) row(cells ...string) {
+	all := make([]string, t.columns)
+	for n, c := range cells {
+		all[n] = visible(c)
+	}
+	fmt.Fprintln(t.tabs, strings.Join(all, "\t")) // it writes into memory
+}
+
+// Flush prints the lines, without blanks at their ends.
+func (t *table) Flush() error {
+	if err := t.tabs.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(t.text.String()) {
+		if _, err := fmt.Fprintln(t.out, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bytesText is a number of bytes for people.
+func bytesText(n uint64) string {
+	for _, unit := range []string{"B", "KiB", "MiB"} {
+		if n < 10<<10 {
+			return fmt.Sprintf("%d %s", n, unit)
+		}
+		n >>= 10
+	}
+	return fmt.Sprintf("%d GiB", n)
+}
+
+func newPluginLoad(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "load NAME MODULE",
+		Short: "Load a plugin into a running host",
+		Long: "Load a plugin into a running host. MODULE is builtin:NAME or the path of a .wasm\n" +
+			"file. The next reload of the configuration unloads it again, unless the\n" +
+			"configuration has it.",
+		Example: "  wirehost plugin load gopher ./gopher.wasm --listen tcp://127.0.0.1:7070 --with config.root=/srv",
+		Args:    arguments("NAME", "MODULE"),
+	}
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	listen := cmd.Flags().String("listen", "", "listen for it on `ENDPOINT`")
+	with := cmd.Flags().StringArray("with", nil, "one `KEY=VALUE` of the plugin's section, such as isolation=shared; may be repeated")
+	wait := cmd.Flags().Bool("wait", false, "where it does not start, wait until it does")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path, err := pluginPath(args[0])
+		if err != nil {
+			return err
+		}
+		section, err := sectionOf(args[1], *listen, *with)
+		if err != nil {
+			return err
+		}
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		var change host.Change
+		if err := c.ask(cmd.Context(), http.MethodPost, path, section, &change); err != nil {
+			return err
+		}
+		if err := a.printChange(change, *format); err != nil {
+			return err
+		}
+		return c.starts(cmd.Context(), path, *wait)
+	}
+	return cmd
+}
+
+// sectionOf is a plugin's section as the administration wants it.
+func sectionOf(module, listen string, with []string) (map[string]any, error) {
+	if !strings.HasPrefix(module, "builtin:") {
+		abs, err := filepath.Abs(module)
+		if err != nil {
+			return nil, err
+		}
+		module = abs
+	}
+	section := map[string]any{"module": module}
+	if listen != "" {
+		section["listener"] = map[string]any{"endpoint": listen}
+	}
+	for _, text := range with {
+		key, value, ok := strings.Cut(text, "=")
+		keys := strings.Split(key, ".")
+		if !ok || slices.Contains(keys, "") {
+			return nil, &usageError{fmt.Errorf("--with: found %q, wanted KEY=VALUE, such as limits.memory=16MiB", text)}
+		}
+		var v any
+		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
+			return nil, &usageError{fmt.Errorf("--with: found %q, wanted a YAML value: %w", text, err)}
+		}
+		if _, err := json.Marshal(v); err != nil {
+			return nil, &usageError{fmt.Errorf("--with: found %q, wanted a value that JSON has: %w", text, err)}
+		}
+		into := section
+		for _, k := range keys[:len(keys)-1] {
+			inner, ok := into[k].(map[string]any)
+			if !ok {
+				inner = map[string]any{}
+				into[k] = inner
+			}
+			into = inner
+		}
+		into[keys[len(keys)-1]] = v
+	}
+	return section, nil
+}
+
+func newPluginReload(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reload NAME",
+		Short: "Read a plugin's module again, and go over to it where it has changed",
+		Args:  arguments("NAME"),
+	}
+	force := cmd.Flags().Bool("force", false, "go over to the same bytes too")
+	return a.versionCommand(cmd, func(args []string) (string, string, any) {
+		return args[0], "reload", map[string]any{"force": *force}
+	})
+}
+
+func newPluginUse(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "use NAME@VERSION",
+		Short: "Go back to a version that is still loaded",
+		Args:  arguments("NAME@VERSION"),
+	}
+	return a.versionCommand(cmd, func(args []string) (string, string, any) {
+		name, _, _ := strings.Cut(args[0], "@")
+		return name, "use", map[string]any{"version": args[0]}
+	})
+}
+
+// versionCommand completes a command that changes a plugin's version. request
+// gives the plugin, the last part of the path, and the body.
+func (a *app) versionCommand(cmd *cobra.Command, request func(args []string) (plugin, what string, body any)) *cobra.Command {
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	wait := cmd.Flags().Bool("wait", false, "wait until the last connection of the previous version has ended")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, what, body := request(args)
+		if what == "use" && name == args[0] {
+			return &usageError{fmt.Errorf("found %q, wanted NAME@VERSION, as 'wirehost plugin list' has it", args[0])}
+		}
+		path, err := pluginPath(name)
+		if err != nil {
+			return err
+		}
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		var out host.Outcome
+		if err := c.ask(cmd.Context(), http.MethodPost, path+"/"+what, body, &out); err != nil {
+			return err
+		}
+		if *format == "json" {
+			err = printJSON(a.stdout, out)
+		} else {
+			_, err = fmt.Fprintln(a.stdout, visible(outcomeText(out)))
+		}
+		if err != nil || !*wait || out.Previous == "" {
+			return err
+		}
+		return c.drained(cmd.Context(), name, out.Previous)
+	}
+	return cmd
+}
+
+// outcomeText is a change of version on one line, with what became of the
+// connections: migrated 398, kept 2: restoreState refused (7).
+func outcomeText(o host.Outcome) string {
+	if o.Unchanged {
+		return o.Version + " is unchanged"
+	}
+	s := o.Version + " is active"
+	if o.Previous != "" {
+		s += ", before it " + o.Previous
+	}
+	var parts []string
+	if o.Migrated > 0 || len(o.Kept) == 0 && o.Dropped == 0 {
+		parts = append(parts, fmt.Sprintf("migrated %d", o.Migrated))
+	}
+	for _, why := range slices.Sorted(maps.Keys(o.Kept)) {
+		parts = append(parts, fmt.Sprintf("kept %d: %s", o.Kept[why], why))
+	}
+	if o.Dropped > 0 {
+		parts = append(parts, fmt.Sprintf("dropped %d", o.Dropped))
+	}
+	s += ": " + strings.Join(parts, ", ")
+	if o.Why != "" {
+		s += fmt.Sprintf(" (%s, because %s)", o.Policy, o.Why)
+	}
+	return s
+}
+
+func newPluginUnload(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "unload NAME",
+		Short: "Unload a plugin and its listeners; its connections may finish",
+		Args:  arguments("NAME"),
+	}
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	wait := cmd.Flags().Bool("wait", false, "wait until its last connection has ended")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path, err := pluginPath(args[0])
+		if err != nil {
+			return err
+		}
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		var was host.PluginInfo
+		if err := c.ask(cmd.Context(), http.MethodGet, path, nil, &was); err != nil {
+			return err
+		}
+		var change host.Change
+		if err := c.ask(cmd.Context(), http.MethodDelete, path, nil, &change); err != nil {
+			return err
+		}
+		if err := a.printChange(change, *format); err != nil || !*wait {
+			return err
+		}
+		var versions []string
+		for _, v := range was.Versions {
+			versions = append(versions, v.Name)
+		}
+		return c.drained(cmd.Context(), args[0], versions...)
+	}
+	return cmd
+}
+
+func newPluginTrace(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "trace NAME | ID",
+		Short: "Log every callback and host call of a plugin, or of one of its connections",
+		Long: "Log every callback and host call of a plugin, or of one of its connections, whose\n" +
+			"ID 'wirehost conns' has. The lines are in the running host's log and show what the\n" +
+			"connections carry. A plugin has one trace: another takes its place.",
+		Example: "  wirehost plugin trace gopher/3\n  wirehost plugin trace gopher --off",
+		Args:    arguments("NAME or ID"),
+	}
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	off := cmd.Flags().Bool("off", false, "end the trace")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, _, one := strings.Cut(args[0], "/")
+		path, err := pluginPath(name)
+		if err != nil {
+			return err
+		}
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		method, body := http.MethodPut, map[string]any{}
+		if one {
+			body["connection"] = args[0]
+		}
+		if *off {
+			method = http.MethodDelete
+		}
+		var p host.PluginInfo
+		if err := c.ask(cmd.Context(), method, path+"/trace", body, &p); err != nil {
+			return err
+		}
+		if *format == "json" {
+			return printJSON(a.stdout, p)
+		}
+		text := "nothing of " + name + " is traced"
+		if p.Trace != "" {
+			text = p.Trace + " is traced: see the host's log"
+		}
+		_, err = fmt.Fprintln(a.stdout, visible(text))
+		return err
+	}
+	return cmd
+}
+
+// pluginPath is where the administration has a plugin. What a URL has another
+// meaning for is no name: /v1/plugins/./trace is the plugin "trace".
+func pluginPath(name string) (string, error) {
+	if strings.Trim(name, ".") == "" {
+		return "", &usageError{fmt.Errorf("found the name %q, wanted a plugin's", name)}
+	}
+	return "/v1/plugins/" + url.PathEscape(name), nil
+}
+
+func (a *app) printChange(c host.Change, format output) error {
+	if format == "json" {
+		return printJSON(a.stdout, c)
+	}
+	for _, line := range c.Lines() {
+		if _, err := fmt.Fprintln(a.stdout, visible(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+func newServe(a *app) *cobra.Command {
+	var trace []string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the host",
+		Long: "Run the host until a signal ends it.\n\n" +
+			"SIGHUP loads configuration and plugins again. SIGTERM and SIGINT let connections\n" +
+			"finish for reactor.drain_timeout; a second one ends at once.\n\n" +
+			"With no configuration file the built-in plugins run: echo on tcp://127.0.0.1:7007\n" +
+			"and linereceiver on tcp://127.0.0.1:7008.",
+		Args: arguments(),
+		RunE: func(*cobra.Command, []string) error {
+			a.queue()
+			signals, stop := a.await(true)
+			defer stop()
+			return a.serve(signals, trace)
+		},
+	}
+	cmd.Flags().StringArrayVar(&trace, "trace-abi", nil, "log every callback and host call of `PLUGIN`, with what its connections carry")
+	return cmd
+}
+
+// server is a host that runs, and what it was told.
+type server struct {
+	*app
+	log     hclog.Logger
+	cfg     config.Config // at the start
+	host    *host.Host
+	ops     *operated
+	signals <-chan os.Signal
+}
+
+// serve runs the host. It returns nil after an orderly end, errForced after a
+// second signal, and errSaid where the log has the reason.
+func (a *app) serve(signals <-chan os.Signal, trace []string) error {
+	cfg, err := a.load(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, name := range trace {
+		if _, ok := cfg.Plugins[name]; !ok {
+			return fmt.Errorf("--trace-abi: found no plugin %q in the configuration", name)
+		}
+	}
+	a.tellWith(cfg.Log)
+	s := &server{app: a, log: a.logger(cfg.Log), cfg: cfg, signals: signals}
+	o, err := a.options()
+	if err != nil {
+		return err
+	}
+	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
+	s.host = host.New(cfg, o)
+	if s.ops, err = a.operate(s.host, s.log, cfg.Admin.Listen); err != nil {
+		logFaults(s.log, "could not start", err)
+		return errSaid
+	}
+	s.ops.metrics.LogLost(a.queues.err.Lost)
+	defer s.ops.close()
+	pending, err := s.start()
+	if err != nil {
+		return err
+	}
+	if a.file == "" { // before anybody can change what is listened on
+		fmt.Fprint(a.stdout, s.hints())
+	}
+	s.ops.begin()
+	s.run(pending)
+	return s.shutdown()
+}
+
+// start starts the host. pending is a signal that came meanwhile and is to be
+// obeyed now, or nil: one that ends may come when the host is ready already.
+func (s *server) start() (pending os.Signal, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.host.Start(ctx) }()
+	ending := false
+	for {
+		select {
+		case err := <-done:
+			switch {
+			case err == nil:
+				return pending, nil
+			case ending && errors.Is(err, context.Canceled):
+				s.log.Error("stopped during start-up", "signal", pending.String())
+			case ending:
+				logFaults(s.log, "stopped during start-up", err)
+			default:
+				logFaults(s.log, "could not start", err)
+			}
+			return nil, errSaid
+		case sig := <-s.signals:
+			switch {
+			case sig != syscall.SIGHUP && ending:
+				s.log.Warn("ended by a second signal, during start-up", "signal", sig.String())
+				return nil, errForced
+			case sig != syscall.SIGHUP:
+				ending = true
+				cancel()
+				pending = sig
+			case !ending:
+				pending = sig
+			}
+		}
+	}
+}
+
+// run waits for the signal that ends, and reloads at each SIGHUP: one reload at
+// a time, and one more for all that came during it. pending has come already.
+func (s *server) run(pending os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	again := false
+	var reloaded chan struct{} // nil: none under way
+	obey := func(sig os.Signal) (ends bool) {
+		if sig == syscall.SIGHUP {
+			again = true
+			return false
+		}
+		s.log.Info("ending", "signal", sig.String())
+		return true
+	}
+	if pending != nil && obey(pending) {
+		return
+	}
+	for {
+		if again && reloaded == nil {
+			again, reloaded = false, make(chan struct{})
+			go s.reload(ctx, reloaded)
+		}
+		select {
+		case <-reloaded:
+			reloaded = nil
+		case sig := <-s.signals:
+			if obey(sig) {
+				return
+			}
+		}
+	}
+}
+
+// reload reads the configuration again and has the host take it. It closes done.
+func (s *server) reload(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
+	var change host.Change
+	err := patiently(ctx, changeWait, func() (err error) {
+		change, err = s.ops.ReloadConfig(ctx)
+		return err
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	s.ops.metrics.Configured("signal", change, err)
+	if err != nil {
+		logFaults(s.log, "reload failed; what ran before runs on", err)
+	}
+}
+
+// patiently calls change, and again after each wait while another change is
+// under way, such as of a module file that was written: a SIGHUP must not be
+// lost.
+func patiently(ctx context.Context, wait time.Duration, change func() error) error {
+	for tries := 1; ; tries++ {
+		err := change()
+		if tries == changeTries || !errors.Is(err, host.ErrChanging) {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// changeTries and changeWait let another change take two minutes: compile_time twice.
+const (
+	changeTries = 1200
+	changeWait  = 100 * time.Millisecond
+)
+
+// shutdown lets connections finish, for as long as drain_timeout says.
+func (s *server) shutdown() error {
+	s.ops.end()
+	drain := s.host.Config().Reactor.DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.host.Shutdown(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			switch {
+			case err == nil:
+				s.log.Info("ended")
+			case errors.Is(err, context.DeadlineExceeded):
+				s.log.Warn("ended; connections that had not finished were closed", "drain_timeout", drain)
+			default:
+				logFaults(s.log, "ended with an error", err)
+				return errSaid
+			}
+			return nil
+		case sig := <-s.signals:
+			if sig != syscall.SIGHUP {
+				s.log.Warn("ended by a second signal; connections were cut", "signal", sig.String())
+				return errForced
+			}
+		}
+	}
+}
+
+// hints say what to type to try what runs.
+func (s *server) hints() string {
+	var b strings.Builder
+	b.WriteString("No configuration file: running what is built in. Try it from another terminal:\n")
+	for i, ep := range s.host.Listeners() {
+		module := s.cfg.Plugins[s.cfg.Listeners[i].Plugin].Module
+		what := "talk to " + s.cfg.Listeners[i].Plugin
+		flag := ""
+		switch module {
+		case "builtin:echo":
+			what = "every byte comes back"
+		case "builtin:linereceiver":
+			what, flag = "every line comes back; its lines end with CR LF", "-C "
+		}
+		fmt.Fprintf(&b, "  %-36s # %s\n", connectWith(ep, flag), what)
+	}
+	b.WriteString("End with Ctrl-C; a second one does not wait for open connections.\n")
+	return b.String()
+}
+
+// connectWith is the command that connects a terminal to an endpoint.
+func connectWith(ep reactor.Endpoint, flag string) string {
+	host := ep.Host
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1"
+	}
+	switch ep.Scheme {
+	case "unix":
+		return fmt.Sprintf("nc %s-U %s", flag, ep.Path)
+	case "tls":
+		return fmt.Sprintf("openssl s_client -quiet -connect %s:%d", host, ep.Port)
+	}
+	return fmt.Sprintf("nc %s%s %d", flag, host, ep.Port)
+}

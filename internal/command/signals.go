@@ -1,0 +1,62 @@
+package command
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// forcedWait is how long a command has to end by itself after a second signal.
+const forcedWait = time.Second
+
+// await passes on the signals that end a command, and SIGHUP where the command
+// wants that. A second one that ends always does: where the command has not ended
+// soon after it, whatever it waits for, the process does. stop ends that.
+func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
+	from := make(chan os.Signal, 16)
+	signal.Notify(from, syscall.SIGTERM, os.Interrupt)
+	if reload || !signal.Ignored(syscall.SIGHUP) { // nohup
+		signal.Notify(from, syscall.SIGHUP)
+	}
+	done := make(chan struct{})
+	to := make(chan os.Signal, 4)
+	go relay(from, to, done, reload, forcedWait, func() {
+		a.unqueue()
+		os.Exit(exitForced)
+	})
+	return to, func() {
+		signal.Stop(from)
+		close(done)
+	}
+}
+
+// relay passes on signals until done is closed, and calls exit some time, wait,
+// after the second one that ends. to has room for four.
+func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, reload bool, wait time.Duration, exit func()) {
+	endings := 0
+	var late <-chan time.Time
+	for {
+		select {
+		case sig := <-from:
+			if reload && sig == syscall.SIGHUP {
+				if len(to) < 2 { // more than one that waits is one; the others' places are for what ends
+					to <- sig
+				}
+				continue
+			}
+			if endings++; endings <= 2 {
+				to <- sig
+			}
+			if endings == 2 {
+				t := time.NewTimer(wait)
+				defer t.Stop()
+				late = t.C
+			}
+		case <-late:
+			exit()
+		case <-done:
+			return
+		}
+	}
+}

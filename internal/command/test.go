@@ -1,0 +1,119 @@
+package command
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/transcript"
+)
+
+func newTest(a *app) *cobra.Command {
+	var isolation string
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "test FILE.wasm TRANSCRIPT...",
+		Short: "Run a plugin against transcripts, without a socket",
+		Long: "Run a plugin against transcripts, without a socket and on a clock that the transcript turns: each\n" +
+			"whole, split at every offset, and byte by byte; one of several connections also on two event loops, which\n" +
+			"with isolation loop have an instance, and so a factory, each. A transcript is lines such as\n\n" +
+			"  config {\"delimiter\": \"\\n\"}\n" +
+			"  send \"hello\\n\"\n" +
+			"  expect \"hello\\n\"\n" +
+			"  wait 5s\n" +
+			"  bob: send hex 00 ff     # another connection\n" +
+			"  close\n" +
+			"  expect close            # or: nothing, reset",
+		Args: func(_ *cobra.Command, args []string) error {
+			names := []string{"FILE.wasm", "TRANSCRIPT"}
+			if len(args) < len(names) {
+				return fmt.Errorf("found no %s", names[len(args)])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p := transcript.Plugin{Config: config.DefaultPlugin()}
+			p.Config.Module, p.Config.Isolation = args[0], isolation
+			o, err := a.options()
+			if err != nil {
+				return err
+			}
+			p.Compiler = o.Compiler
+			var log tail // of the run that is under way
+			if verbose {
+				p.Logger = a.logger(config.Log{Level: "debug"})
+			} else {
+				p.Logger = (&app{stderr: &log}).logger(config.Log{Level: "info"})
+				p.Before = func() { log = tail{} }
+			}
+			var faults []error
+			failed := false
+			for _, file := range args[1:] {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				log = tail{}
+				t, err := transcript.Parse(file, string(text))
+				if err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				runs, err := transcript.Run(cmd.Context(), p, t)
+				var f *transcript.Failure
+				if errors.As(err, &f) {
+					fmt.Fprintln(a.stdout, "FAIL", f) // its lines stand below one another
+					if err := log.show(a.stderr); err != nil {
+						return err
+					}
+					failed = true
+					continue
+				}
+				if err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				fmt.Fprintf(a.stdout, "ok %s: %d runs\n", file, runs)
+			}
+			if failed && len(faults) == 0 {
+				return errSaid
+			}
+			return errors.Join(faults...)
+		},
+	}
+	cmd.Flags().StringVar(&isolation, "isolation", "loop", "`ISOLATION` of the plugin: connection, loop or shared")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show all log lines, not only those of a run that failed")
+	return cmd
+}
+
+// tail keeps the last of what is written to it. One goroutine at a time.
+type tail struct {
+	text []byte
+	cut  bool // there was more before
+}
+
+const tailBytes = 16 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.text = append(t.text, b...)
+	if more := len(t.text) - tailBytes; more > 0 {
+		t.text, t.cut = append(t.text[:0], t.text[more:]...), true
+	}
+	return len(b), nil
+}
+
+// show writes what was kept, in whole lines.
+func (t *tail) show(w io.Writer) error {
+	text := t.text
+	if t.cut {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	_, err := w.Write(text)
+	return err
+}

@@ -1,0 +1,124 @@
+package watch
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/internal/bounded"
+)
+
+// stuckFile's reads wait until it is released.
+type stuckFile struct {
+	fs.File
+	begun, release chan struct{}
+}
+
+func (f stuckFile) Read([]byte) (int, error) {
+	f.begun <- struct{}{}
+	<-f.release
+	return 0, errors.New("released")
+}
+
+// stick lets reads of the file name wait while stuck is set.
+func (b *bench) stick(name string) (begun <-chan struct{}, free func()) {
+	reading, release := make(chan struct{}, 100), make(chan struct{})
+	path := b.path(name)
+	var mu sync.Mutex
+	stuck := true
+	b.reader.Open = func(p string) (fs.File, error) {
+		f, err := bounded.OpenRegular(p)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil && stuck && p == path {
+			return stuckFile{f, reading, release}, nil
+		}
+		return f, err
+	}
+	b.Cleanup(func() { close(release) })
+	return reading, func() { mu.Lock(); defer mu.Unlock(); stuck = false }
+}
+
+// await turns the clock until begun gets something.
+func (b *bench) await(begun <-chan struct{}) {
+	b.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case <-begun:
+			return
+		case <-b.clock.armed:
+			b.clock.turn(DefaultQuiet / 2)
+		case <-late:
+			b.Fatal("the file is not read")
+		}
+	}
+}
+
+// A file whose read does not return keeps neither other files' changes from being
+// noticed, nor its own when it is replaced, nor the end from coming.
+func TestStuckFile(t *testing.T) {
+	b := newBench(t)
+	b.write("f", "old1")
+	b.write("other", "old1")
+	begun, free := b.stick("f")
+	b.must(b.Set(map[string]File{"p": {Path: b.path("f"), SHA256: "known"}, "other": {Path: b.path("other")}}))
+	b.await(begun)
+	b.write("other", "new")
+	b.want("other")
+	free()
+	b.write("t", "new")
+	b.must(os.Rename(b.path("t"), b.path("f")))
+	b.want("p")
+
+	begun, _ = b.stick("f")
+	b.write("f", "newer")
+	b.await(begun)
+	b.must(b.Close())
+}
+
+// A file that can't be read when it is added keeps nobody for ever.
+func TestStuckWhenAdded(t *testing.T) {
+	b := newBench(t)
+	b.reader.Quiet = time.Millisecond
+	b.write("f", "old1")
+	_, free := b.stick("f")
+	b.watch(map[string]string{"p": "f"})
+	free()
+	b.write("f", "old1") // it was not known
+	b.want("p")
+}
+
+// A file system that does not answer at all keeps neither Set nor Close.
+func TestSlow(t *testing.T) {
+	release := make(chan struct{})
+	entered := make(chan struct{}, 1)
+	w, err := New(Options{Changed: func(string) bool { return true }, AfterFunc: func(time.Duration, func()) func() bool {
+		entered <- struct{}{}
+		<-release
+		return func() bool { return true }
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.slow = time.Millisecond
+	file := map[string]File{"p": {Path: t.TempDir() + "/f", SHA256: "known"}}
+	if err := w.Set(file); err != ErrSlow {
+		t.Errorf("found %v, wanted ErrSlow", err)
+	}
+	<-entered
+	if err := w.Set(file); err != ErrSlow {
+		t.Errorf("the next one: found %v, wanted ErrSlow", err)
+	}
+	if err := w.Close(); err != ErrSlow {
+		t.Errorf("at the end: found %v, wanted ErrSlow", err)
+	}
+	close(release)
+	w.slow = patience
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
