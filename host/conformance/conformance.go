@@ -14,7 +14,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/transcript"
+	"github.com/wirehost/wirehost/internal/transcript"
 	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 

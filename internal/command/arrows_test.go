@@ -20,10 +20,10 @@ var arrows = map[string][]string{
 	"host":                 {"abi", "reactor", "host", "internal/bounded", "internal/meter", "internal/wasmbin", wazero},
 	"host/config":          {"reactor"},
 	"host/guest/compile":   {"abi", "internal/bounded", "internal/wasmbin", "internal/meter", wazero},
-	"host/transcript":      {"host", "reactor/reactortest"}, // it is a test's tool, though a command runs it
-	"host/conformance":     {"host", "reactor/reactortest"}, // and this one is imported by tests alone
+	"host/conformance":     {"host", "internal/transcript", "reactor/reactortest"}, // tests alone import it
 	"internal/bounded":     {},
 	"internal/logqueue":    {},
+	"internal/transcript":  {"host", "reactor/reactortest"}, // it is a test's tool, though a command runs it
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},
 	"internal/meter":       {"internal/wasmbin", wazero},
@@ -82,7 +82,7 @@ func rule(pkg string) (allowed []string, ok bool) {
 func fine(pkg, im string, allowed []string) bool {
 	name, isOurs := strings.CutPrefix(im, ours)
 	switch {
-	case (name == "reactor/reactortest" || name == "host/conformance" || name == "sdk/go/sdktest") && pkg != "host/transcript" && pkg != "host/conformance":
+	case (name == "reactor/reactortest" || name == "host/conformance" || name == "sdk/go/sdktest") && pkg != "internal/transcript" && pkg != "host/conformance":
 		return false // for tests alone
 	case isOurs:
 		for _, a := range allowed {

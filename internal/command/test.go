@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/transcript"
+	"github.com/wirehost/wirehost/internal/transcript"
 )
 
 func newTest(a *app) *cobra.Command {

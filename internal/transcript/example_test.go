@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/transcript"
+	"github.com/wirehost/wirehost/internal/transcript"
 )
 
 // What comes back is compared to the byte, with the input cut at every offset.
@@ -16,7 +16,7 @@ func ExampleRun() {
 		fmt.Println(err)
 		return
 	}
-	echo := transcript.Plugin{Config: config.Plugin{Module: "../testdata/echo.wasm"}}
+	echo := transcript.Plugin{Config: config.Plugin{Module: "../../host/testdata/echo.wasm"}}
 	runs, err := transcript.Run(context.Background(), echo, t)
 	fmt.Println(runs, "runs:", err)
 

@@ -25,10 +25,10 @@ func TestRun(t *testing.T) {
 		module, text string
 		runs         int
 	}{
-		{"../testdata/echo.wasm", "send \"hello\"\nexpect \"hello\"\nclose\nexpect close", 6},
-		{"../testdata/echo.wasm", "bob: send \"b\"\namy: send \"a\"\nbob: expect \"b\"\namy: expect \"a\"\nbob: reset", 4},
-		{"../testdata/echo.wasm", "connect\nexpect nothing", 1},
-		{"../testdata/hostile/unreachable.wasm", "send \"x\"\nexpect reset\nconnect\nsend \"x\"\nexpect reset", 4},
+		{"../../host/testdata/echo.wasm", "send \"hello\"\nexpect \"hello\"\nclose\nexpect close", 6},
+		{"../../host/testdata/echo.wasm", "bob: send \"b\"\namy: send \"a\"\nbob: expect \"b\"\namy: expect \"a\"\nbob: reset", 4},
+		{"../../host/testdata/echo.wasm", "connect\nexpect nothing", 1},
+		{"../../host/testdata/hostile/unreachable.wasm", "send \"x\"\nexpect reset\nconnect\nsend \"x\"\nexpect reset", 4},
 		{lines, "config {\"delimiter\": \"\\n\"}\nsend \"one\\ntwo\\nthr\"\nexpect \"one\\ntwo\\n\"\nsend \"ee\\n\"\nexpect \"three\\n\"\nclose\nexpect close", 15},
 	} {
 		if runs, err := runText(t, c.module, c.text); err != nil || runs != c.runs {
@@ -43,15 +43,15 @@ func TestRunFails(t *testing.T) {
 		line         int
 		want         string
 	}{
-		{"../testdata/echo.wasm", "send \"hello\"\nexpect \"help!\"", 2, "the streams part after 3 bytes\n  wanted \"help!\"\n  found  \"hello\"\n             ^"},
-		{"../testdata/echo.wasm", "send \"helloworld\"\nexpect \"hello\"\nexpect \"word\"", 3, "the streams part after 8 bytes\n  wanted \"helloword\"\n  found  \"helloworld\"\n                  ^"},
-		{"../testdata/echo.wasm", "send \"" + strings.Repeat("é", 20) + "ab\"\nexpect \"" + strings.Repeat("é", 20) + "\"\nexpect \"b\"", 3, "part after 40 bytes\n  wanted … \"" + strings.Repeat("é", 15) + "b\"\n  found  … \"" + strings.Repeat("é", 15) + "ab\"\n                           ^"},
-		{"../testdata/echo.wasm", "send \"hel\"\nexpect \"hello\"", 2, "the guest sent 3 of 5 bytes\n  wanted \"hello\"\n  found  \"hel\"\n             ^"},
-		{"../testdata/echo.wasm", "expect \"x\"", 1, "does not answer"},
-		{"../testdata/echo.wasm", "send \"x\"", 1, "what is not expected"},
-		{"../testdata/echo.wasm", "send \"x\"\nexpect \"x\"\nexpect close", 3, "still open"},
-		{"../testdata/echo.wasm", "close\nexpect reset", 2, "found an orderly close, wanted a reset"},
-		{"../testdata/hostile/loop_forever.wasm", "send \"x\"\nexpect \"x\"", 2, "a reset"},
+		{"../../host/testdata/echo.wasm", "send \"hello\"\nexpect \"help!\"", 2, "the streams part after 3 bytes\n  wanted \"help!\"\n  found  \"hello\"\n             ^"},
+		{"../../host/testdata/echo.wasm", "send \"helloworld\"\nexpect \"hello\"\nexpect \"word\"", 3, "the streams part after 8 bytes\n  wanted \"helloword\"\n  found  \"helloworld\"\n                  ^"},
+		{"../../host/testdata/echo.wasm", "send \"" + strings.Repeat("é", 20) + "ab\"\nexpect \"" + strings.Repeat("é", 20) + "\"\nexpect \"b\"", 3, "part after 40 bytes\n  wanted … \"" + strings.Repeat("é", 15) + "b\"\n  found  … \"" + strings.Repeat("é", 15) + "ab\"\n                           ^"},
+		{"../../host/testdata/echo.wasm", "send \"hel\"\nexpect \"hello\"", 2, "the guest sent 3 of 5 bytes\n  wanted \"hello\"\n  found  \"hel\"\n             ^"},
+		{"../../host/testdata/echo.wasm", "expect \"x\"", 1, "does not answer"},
+		{"../../host/testdata/echo.wasm", "send \"x\"", 1, "what is not expected"},
+		{"../../host/testdata/echo.wasm", "send \"x\"\nexpect \"x\"\nexpect close", 3, "still open"},
+		{"../../host/testdata/echo.wasm", "close\nexpect reset", 2, "found an orderly close, wanted a reset"},
+		{"../../host/testdata/hostile/loop_forever.wasm", "send \"x\"\nexpect \"x\"", 2, "a reset"},
 	} {
 		_, err := runText(t, c.module, c.text)
 		var f *Failure
@@ -60,8 +60,8 @@ func TestRunFails(t *testing.T) {
 		}
 	}
 	for module, want := range map[string]string{
-		"../testdata/hostile/refuses_start.wasm": "startFactory returned 7",
-		"missing.wasm":                           "no such file",
+		"../../host/testdata/hostile/refuses_start.wasm": "startFactory returned 7",
+		"missing.wasm": "no such file",
 	} {
 		if _, err := runText(t, module, "connect"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %q", module, err, want)
@@ -81,7 +81,7 @@ func TestRunOnTwoLoops(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := Plugin{Config: config.Plugin{Module: "../testdata/counts_all.wasm", Isolation: "shared"}}
+			p := Plugin{Config: config.Plugin{Module: "../../host/testdata/counts_all.wasm", Isolation: "shared"}}
 			if runs, err := Run(context.Background(), p, tr); err != nil || runs != 4 {
 				t.Errorf("shared: %d runs, %v, wanted 4", runs, err)
 			}
