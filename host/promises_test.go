@@ -21,8 +21,9 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/memnet"
+	"github.com/wirehost/wirehost/internal/reactortest"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // built builds a Go guest of testdata, once.
@@ -125,9 +126,9 @@ func TestPromises(t *testing.T) {
 func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest.Server {
 	t.Helper()
 	s := newServer(cfg)
-	var mem *reactortest.Sys
+	var mem *memnet.Sys
 	if cfg.Reactor.Backend == "memory" {
-		mem = reactortest.NewSys(reactortest.Options{})
+		mem = memnet.New(memnet.Options{})
 		s.o.Sys, s.cfg.Reactor.Backend = mem, ""
 	}
 	if err := s.Start(context.Background()); err != nil {

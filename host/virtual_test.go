@@ -9,20 +9,20 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // virtual is a host over sockets in memory, whose clock the test turns.
 type virtual struct {
 	*server
-	sys *reactortest.Sys
+	sys *memnet.Sys
 }
 
 func serveVirtual(t *testing.T, cfg config.Config) *virtual {
 	t.Helper()
 	cfg.Reactor.Loops = 1
-	v := &virtual{sys: reactortest.NewSys(reactortest.Options{})}
+	v := &virtual{sys: memnet.New(memnet.Options{})}
 	v.server = newServer(cfg)
 	v.o.Sys = v.sys
 	if err := v.Start(context.Background()); err != nil {
@@ -51,7 +51,7 @@ func (v *virtual) dial(t *testing.T) net.Conn {
 }
 
 // settle returns when the loops are at rest, with no start under way.
-func settle(h *Host, sys *reactortest.Sys) {
+func settle(h *Host, sys *memnet.Sys) {
 	for made := h.AwaitStarts(); ; {
 		sys.Settle()
 		again := h.AwaitStarts()
@@ -101,7 +101,7 @@ func TestBackoff(t *testing.T) {
 
 // TestBackoffForgets: after 10 s of health it begins anew.
 func TestBackoffForgets(t *testing.T) {
-	sys := reactortest.NewSys(reactortest.Options{})
+	sys := memnet.New(memnet.Options{})
 	h := newServer(configuration(hostile("unreachable")))
 	h.o.Sys = sys
 	r, err := reactor.New(reactor.Config{Loops: 1, Sys: sys})

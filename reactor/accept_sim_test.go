@@ -9,15 +9,15 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // TestRestingIsLoggedSeldom: with descriptors that come and go, a listener rests
 // a hundred times a second.
 func TestRestingIsLoggedSeldom(t *testing.T) {
 	var log bytes.Buffer
-	h := newHand(t, "tcp", reactortest.Options{MaxFDs: 2}, reactor.Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	h := newHand(t, "tcp", memnet.Options{MaxFDs: 2}, reactor.Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
 	peer, _ := h.dial()
 	for range 100 {
 		peer.Reset()
@@ -42,7 +42,7 @@ func TestRestingIsLoggedSeldom(t *testing.T) {
 // deaf is a Sys whose pollers take no more sockets while it is on, and whose next
 // accepts fail with errs.
 type deaf struct {
-	*reactortest.Sys
+	*memnet.Sys
 	on   bool
 	errs []error
 }
@@ -76,8 +76,8 @@ func (p *deafPoller) Add(fd reactor.FD, token uint64, want reactor.Events) error
 // TestListenerIsPolledAgain: a system that is short of memory when a listener
 // starts, or has rested, does not make it deaf for ever.
 func TestListenerIsPolledAgain(t *testing.T) {
-	s := &deaf{Sys: reactortest.NewSys(reactortest.Options{}), on: true}
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{Sys: s})
+	s := &deaf{Sys: memnet.New(memnet.Options{}), on: true}
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{Sys: s})
 	if _, err := h.sys.Dial(reactor.Address(h.ln.Endpoint())); err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +92,6 @@ func TestListenerIsPolledAgain(t *testing.T) {
 // TestAcceptGoesOn: peers that have gone before they were accepted do not make a
 // listener rest.
 func TestAcceptGoesOn(t *testing.T) {
-	s := &deaf{Sys: reactortest.NewSys(reactortest.Options{}), errs: []error{syscall.ECONNABORTED, syscall.EINTR}}
-	newHand(t, "tcp", reactortest.Options{}, reactor.Config{Sys: s}).dial()
+	s := &deaf{Sys: memnet.New(memnet.Options{}), errs: []error{syscall.ECONNABORTED, syscall.EINTR}}
+	newHand(t, "tcp", memnet.Options{}, reactor.Config{Sys: s}).dial()
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // caller notes how its connection was made, or not.
@@ -38,7 +38,7 @@ func TestConnectShares(t *testing.T) {
 		"neither answers for a bit": {3 * time.Second, true, []time.Duration{2 * time.Second, time.Second - 1, 1}, "timed out: not set up in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sys := reactortest.NewSys(reactortest.Options{})
+			sys := memnet.New(memnet.Options{})
 			r, err := reactor.New(reactor.Config{Loops: 1, Sys: sys})
 			if err != nil {
 				t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // The corners are combinations of two things that a protocol or a peer may do.
@@ -16,7 +16,7 @@ import (
 // TestFinWhileClosing: the peer's FIN lies behind bytes that a protocol which
 // paused and then closed will never read. A slow reader gets everything.
 func TestFinWhileClosing(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, CloseTimeout: 3 * time.Second})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, CloseTimeout: 3 * time.Second})
 	peer, p := h.dial()
 	h.do(p.t.PauseProducing)
 	h.send(peer, []byte("request"))
@@ -44,7 +44,7 @@ func TestFinWhileClosing(t *testing.T) {
 // TestPauseAfterFin: closed_timeout counts from when the protocol has paused,
 // not from a FIN that an automatic pause has kept from it.
 func TestPauseAfterFin(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
 	peer, p := h.dial()
 	h.do(func() { p.t.Write(make([]byte, 64<<10)) })
 	h.send(peer, []byte("x"))
@@ -61,7 +61,7 @@ func TestPauseAfterFin(t *testing.T) {
 // TestFinOutlivesAutomaticPause: the end of an automatic pause does not begin the
 // time of a FIN anew for a protocol that has paused too.
 func TestFinOutlivesAutomaticPause(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
 	peer, p := h.dial()
 	h.do(func() { p.t.Write(make([]byte, 16<<10)); p.t.PauseProducing() })
 	h.send(peer, []byte("x"))
@@ -78,7 +78,7 @@ func TestFinOutlivesAutomaticPause(t *testing.T) {
 // TestWatermarks: above high water a producer is paused, at low water resumed.
 func TestWatermarks(t *testing.T) {
 	const kib = 1 << 10
-	h := newHand(t, "tcp", reactortest.Options{Buffer: 3 * kib}, reactor.Config{HighWater: 6 * kib, LowWater: 3 * kib})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 3 * kib}, reactor.Config{HighWater: 6 * kib, LowWater: 3 * kib})
 	peer, p := h.dial()
 	r := &producer{}
 	h.do(func() { h.check(p.t.RegisterProducer(r, true)) })
@@ -107,7 +107,7 @@ func TestWatermarks(t *testing.T) {
 // TestDelayedCallsOfNow: a delayed call that makes another for now does not hold
 // the loop.
 func TestDelayedCallsOfNow(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	l, calls := h.r.Loops()[0], 0
 	var chain func()
 	chain = func() {
@@ -127,7 +127,7 @@ func TestDelayedCallsOfNow(t *testing.T) {
 // TestPauseAfterEnd: a FIN that was read is none that waits, though a Unix
 // socket whose peer is gone polls as hung up.
 func TestPauseAfterEnd(t *testing.T) {
-	h := newHand(t, "unix", reactortest.Options{}, reactor.Config{ClosedTimeout: 4 * time.Second})
+	h := newHand(t, "unix", memnet.Options{}, reactor.Config{ClosedTimeout: 4 * time.Second})
 	peer, p := h.dial()
 	h.check(peer.Close())
 	h.steps()
@@ -156,7 +156,7 @@ func (p *producer) StopProducing() {
 // TestProducerAfterWriteClosed: closing waits for a producer within the close
 // timeout, also for one that was registered when the writing side was closed.
 func TestProducerAfterWriteClosed(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{CloseTimeout: 3 * time.Second})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{CloseTimeout: 3 * time.Second})
 	_, p := h.dial()
 	h.do(p.t.LoseWriteConnection)
 	h.do(func() { h.check(p.t.RegisterProducer(&producer{}, true)) })
@@ -168,7 +168,7 @@ func TestProducerAfterWriteClosed(t *testing.T) {
 // TestAbortBeforeLossIsTold: what closes in order and is aborted before its
 // protocol was told is aborted.
 func TestAbortBeforeLossIsTold(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	_, a := h.dial()
 	peer, b := h.dial()
 	a.onLost = func() { b.t.AbortConnection() }
@@ -183,7 +183,7 @@ func TestAbortBeforeLossIsTold(t *testing.T) {
 // TestAbortInConnectionLost: nothing that a protocol does when it is told of an
 // orderly end takes away what was sent.
 func TestAbortInConnectionLost(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	peer, p := h.dial()
 	p.onData = func(b []byte) { p.t.Write(b); p.t.LoseConnection() }
 	p.onLost = func() { p.t.AbortConnection() }
@@ -217,7 +217,7 @@ func TestAbortInConnectionLost(t *testing.T) {
 
 // TestRegisterInStopProducing: nothing comes after ConnectionLost.
 func TestRegisterInStopProducing(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	_, p := h.dial()
 	second := &producer{stop: func() { p.events = append(p.events, "stop") }}
 	first := &producer{stop: func() {
@@ -235,7 +235,7 @@ func TestRegisterInStopProducing(t *testing.T) {
 // TestRegisterWhileConnecting: a connection that is not made has no producer,
 // which could be told to write and would not be told again.
 func TestRegisterWhileConnecting(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	h.do(func() {
 		c := h.r.Loops()[0].Connect(h.ln.Endpoint(), &client{told{h: h}}, reactor.ConnectOptions{})
 		if err := c.RegisterProducer(&producer{}, false); err != reactor.ErrNotConnected {
@@ -252,7 +252,7 @@ func (p *client) ConnectionFailed(reason reactor.Reason, err error) { p.Connecti
 // TestCapBesideGather: what the socket takes at once is not over the cap, also
 // when the callback has written to another connection before.
 func TestCapBesideGather(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{HighWater: 1 << 10, LowWater: 512, MaxQueued: 4 << 10})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{HighWater: 1 << 10, LowWater: 512, MaxQueued: 4 << 10})
 	_, a := h.dial()
 	peer, b := h.dial()
 	h.do(func() {
@@ -274,7 +274,7 @@ func TestCapBesideGather(t *testing.T) {
 func TestAllThatIsQueued(t *testing.T) {
 	const all = 1 << 20
 	for _, scheme := range []string{"tcp", "unix"} {
-		h := newHand(t, scheme, reactortest.Options{Buffer: 4 << 10}, reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10, MaxQueuedAll: all})
+		h := newHand(t, scheme, memnet.Options{Buffer: 4 << 10}, reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10, MaxQueuedAll: all})
 		var list []*told
 		queued := func() (n int) {
 			for _, p := range list {
@@ -320,7 +320,7 @@ func TestAllThatIsQueued(t *testing.T) {
 // timeout still gets everything, and one that stops is not waited for.
 func TestSlowerThanTheBuffer(t *testing.T) {
 	for _, lose := range []bool{true, false} {
-		h := newHand(t, "tcp", reactortest.Options{Buffer: 60 << 10}, reactor.Config{CloseTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second})
+		h := newHand(t, "tcp", memnet.Options{Buffer: 60 << 10}, reactor.Config{CloseTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second})
 		peer, p := h.dial()
 		p.t.SetTimeout(3 * time.Second)
 		h.do(func() {
@@ -349,7 +349,7 @@ func TestSlowerThanTheBuffer(t *testing.T) {
 // TestLingerIsBounded: a peer that does not close is waited for as long as the
 // close timeout, and counts as a connection until then.
 func TestLingerIsBounded(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{CloseTimeout: 3 * time.Second})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{CloseTimeout: 3 * time.Second})
 	peer, p := h.dial()
 	h.do(p.t.LoseConnection)
 	p.want(t, true, reactor.Done)
@@ -379,7 +379,7 @@ func (p *resumer) ResumeProducing() { close(p.resumed) }
 
 // TestNextAfterPanic: a loop does not sleep on what a panic has kept it from.
 func TestNextAfterPanic(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	_, a := h.dial()
 	_, b := h.dial()
 	resumed := make(chan struct{})

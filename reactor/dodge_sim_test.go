@@ -4,12 +4,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // ticking is a Sys whose clock goes on with each look at it, as a real one does.
-type ticking struct{ *reactortest.Sys }
+type ticking struct{ *memnet.Sys }
 
 func (s ticking) Now() time.Duration {
 	s.Advance(100 * time.Microsecond)
@@ -33,7 +33,7 @@ func (a *again) ResumeProducing() {
 // TestProducerThatIsRegisteredAgain: it puts off no timeout, and is asked at once
 // only if there was a byte since it was asked last.
 func TestProducerThatIsRegisteredAgain(t *testing.T) {
-	sys := reactortest.NewSys(reactortest.Options{})
+	sys := memnet.New(memnet.Options{})
 	r, err := reactor.New(reactor.Config{Loops: 1, Sys: ticking{sys}, CloseTimeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestProducerThatIsRegisteredAgain(t *testing.T) {
 // progress.
 func TestResumeIsNoProgress(t *testing.T) {
 	for _, reads := range []bool{false, true} {
-		h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{ClosedTimeout: 4 * time.Second})
+		h := newHand(t, "tcp", memnet.Options{}, reactor.Config{ClosedTimeout: 4 * time.Second})
 		peer, p := h.dial()
 		p.onData = func([]byte) { p.t.PauseProducing() }
 		h.do(p.t.PauseProducing)
@@ -113,7 +113,7 @@ func TestResumeIsNoProgress(t *testing.T) {
 // TestSetTimeoutIsNoProgress: a connection without a byte is idle to CloseIdle,
 // whatever its protocol has set.
 func TestSetTimeoutIsNoProgress(t *testing.T) {
-	h := newHand(t, "tcp", reactortest.Options{}, reactor.Config{})
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	_, p := h.dial()
 	for range 10 {
 		h.pass(time.Second)

@@ -3,7 +3,7 @@ package reactor_test
 import (
 	"testing"
 
-	"github.com/wirehost/wirehost/reactor/reactortest"
+	"github.com/wirehost/wirehost/internal/simulator"
 )
 
 // FuzzSchedule has the fuzzer choose all that TestSimulate draws from a seed:
@@ -20,7 +20,7 @@ func FuzzSchedule(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := reactortest.SimulateBytes(data, reactortest.SimOptions{}); err != nil {
+		if err := simulator.SimulateBytes(data, simulator.Options{}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // hand is a reactor of one loop in memory that a test drives turn by turn.
 type hand struct {
 	t   *testing.T
-	sys *reactortest.Sys
+	sys *memnet.Sys
 	r   *reactor.Reactor
 	ln  *reactor.Listener
 	// made is called for each connection that was accepted.
@@ -56,13 +56,13 @@ func (p *told) ConnectionLost(reason reactor.Reason, err error) {
 func (h *hand) BuildProtocol(reactor.Transport) (reactor.Protocol, error) { return &told{h: h}, nil }
 
 // newHand makes a hand whose listener is on scheme, tcp or unix.
-func newHand(t *testing.T, scheme string, o reactortest.Options, cfg reactor.Config) *hand {
+func newHand(t *testing.T, scheme string, o memnet.Options, cfg reactor.Config) *hand {
 	t.Helper()
 	h := &hand{t: t}
 	if d, ok := cfg.Sys.(*deaf); ok {
 		h.sys = d.Sys
 	} else {
-		h.sys = reactortest.NewSys(o)
+		h.sys = memnet.New(o)
 		cfg.Sys = h.sys
 	}
 	cfg.Loops = 1
@@ -113,7 +113,7 @@ func (h *hand) pass(d time.Duration) {
 }
 
 // dial makes a connection, and returns both its ends.
-func (h *hand) dial() (*reactortest.Peer, *told) {
+func (h *hand) dial() (*memnet.Peer, *told) {
 	h.t.Helper()
 	var p *told
 	was := h.made
@@ -146,7 +146,7 @@ func (h *hand) do(f func()) {
 
 // drain reads what has come, with the loops turning, and returns how many bytes
 // and what ended it: syscall.EAGAIN while the connection is there.
-func (h *hand) drain(p *reactortest.Peer) (total int, err error) {
+func (h *hand) drain(p *memnet.Peer) (total int, err error) {
 	h.t.Helper()
 	buf := make([]byte, 64<<10)
 	for {
@@ -175,7 +175,7 @@ func (h *hand) check(err error) {
 }
 
 // send writes all of b.
-func (h *hand) send(p *reactortest.Peer, b []byte) {
+func (h *hand) send(p *memnet.Peer, b []byte) {
 	h.t.Helper()
 	if n, err := p.Write(b); n != len(b) || err != nil {
 		h.t.Fatalf("sent %d bytes of %d, %v", n, len(b), err)

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // losses notes why its connection ended.
@@ -20,7 +20,7 @@ func (p losses) BuildProtocol(reactor.Transport) (reactor.Protocol, error) { ret
 
 // TestCloseIdle: those that have waited longest go first, and active ones stay.
 func TestCloseIdle(t *testing.T) {
-	sys := reactortest.NewSys(reactortest.Options{})
+	sys := memnet.New(memnet.Options{})
 	r, err := reactor.New(reactor.Config{Loops: 1, Sys: sys})
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestCloseIdle(t *testing.T) {
 		for r.Step() {
 		}
 	}
-	var peers []*reactortest.Peer
+	var peers []*memnet.Peer
 	for range 4 {
 		p, err := sys.Dial("tcp", ln.Endpoint().String()[len("tcp://"):])
 		if err != nil {

@@ -3,14 +3,15 @@ package reactor_test
 import (
 	"testing"
 
+	"github.com/wirehost/wirehost/internal/memnet"
+	"github.com/wirehost/wirehost/internal/reactortest"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 func TestMemorySys(t *testing.T) {
 	reactortest.SysSuite(t, reactortest.SysBackend{
 		New: func(t *testing.T) reactor.Sys {
-			return reactortest.NewSys(reactortest.Options{SelfTurning: true})
+			return memnet.New(memnet.Options{SelfTurning: true})
 		},
 		Networks: []string{"tcp", "unix"},
 	})

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/reactortest"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // The probes are four peers' behaviours that break well-known event-loop

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // slowly is how long each of a hog's callbacks says that it took, or takes.
@@ -20,13 +20,13 @@ type hog struct {
 	each  func() // a callback
 	made  func(*told)
 	echo  *told
-	peer  *reactortest.Peer // of echo
+	peer  *memnet.Peer // of echo
 }
 
 // newHog makes an echo, and an owner whose callbacks each take long.
 func newHog(t *testing.T, cfg reactor.Config) *hog {
 	t.Helper()
-	h := &hog{hand: newHand(t, "tcp", reactortest.Options{Backlog: 2000}, cfg)}
+	h := &hog{hand: newHand(t, "tcp", memnet.Options{Backlog: 2000}, cfg)}
 	h.share = h.r.Loops()[0].NewShare()
 	h.each = func() { h.calls++; h.share.Spent(slowly) }
 	h.hand.made = func(p *told) {
@@ -55,7 +55,7 @@ func (h *hog) configure(s *reactor.Share) {
 	}
 }
 
-func (h *hog) connect() *reactortest.Peer {
+func (h *hog) connect() *memnet.Peer {
 	h.t.Helper()
 	p, err := h.sys.Dial("tcp", h.ln.Endpoint().String()[len("tcp://"):])
 	if err != nil {
@@ -65,7 +65,7 @@ func (h *hog) connect() *reactortest.Peer {
 }
 
 // conns makes n connections of the hog, with nothing left to do.
-func (h *hog) conns(n int) (protos []*told, peers []*reactortest.Peer) {
+func (h *hog) conns(n int) (protos []*told, peers []*memnet.Peer) {
 	h.t.Helper()
 	made := h.made
 	h.made = func(p *told) { protos = append(protos, p) }

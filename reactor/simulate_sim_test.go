@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wirehost/wirehost/reactor/reactortest"
+	"github.com/wirehost/wirehost/internal/simulator"
 )
 
 var (
@@ -24,7 +24,7 @@ var (
 func TestSimulate(t *testing.T) {
 	if *simSeed != 0 {
 		var trace bytes.Buffer
-		err := reactortest.Simulate(*simSeed, reactortest.SimOptions{Trace: &trace})
+		err := simulator.Simulate(*simSeed, simulator.Options{Trace: &trace})
 		t.Log("\n" + trace.String())
 		if err != nil {
 			t.Error(err)
@@ -42,7 +42,7 @@ func TestSimulate(t *testing.T) {
 					return
 				}
 				seed := *simFirst + uint64(k) - 1
-				if err := reactortest.Simulate(seed, reactortest.SimOptions{}); err != nil {
+				if err := simulator.Simulate(seed, simulator.Options{}); err != nil {
 					failed.Add(1)
 					t.Errorf("seed %d: %v\nrun it again, with a trace: go test ./reactor -run 'TestSimulate$' -v -seed %d", seed, err, seed)
 				}

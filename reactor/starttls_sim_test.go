@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // upgrading is a Protocol that calls StartTLS after "tls\n", or in the next turn,
@@ -145,9 +145,9 @@ func (c *headConn) Read(b []byte) (int, error) {
 func upgradable(t *testing.T, backend string, p *upgrading, proxied bool) (net.Conn, *tls.Config) {
 	t.Helper()
 	cfg := reactor.Config{Loops: 1, Backend: backend}
-	var sys *reactortest.Sys
+	var sys *memnet.Sys
 	if backend == "memory" {
-		sys = reactortest.NewSys(reactortest.Options{})
+		sys = memnet.New(memnet.Options{})
 		cfg = reactor.Config{Loops: 1, Sys: sys}
 	}
 	r, err := reactor.New(cfg)

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
+	"github.com/wirehost/wirehost/internal/reactortest"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // TestPromises runs every row of what a connection promises against each
@@ -35,7 +36,7 @@ func TestPromises(t *testing.T) {
 							t.Skip("this system has no epoll")
 						}
 						if sys == "memory" {
-							cfg.Backend, cfg.Sys = "", reactortest.NewSys(reactortest.Options{})
+							cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 						}
 						return scriptedServer(t, cfg, scheme, s.HandshakeTimeout, server, client)
 					},
@@ -51,7 +52,7 @@ func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, handshake t
 	if err != nil {
 		t.Fatal(err)
 	}
-	mem, _ := cfg.Sys.(*reactortest.Sys)
+	mem, _ := cfg.Sys.(*memnet.Sys)
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error(err)

@@ -3,8 +3,8 @@ package reactor_test
 import (
 	"testing"
 
+	"github.com/wirehost/wirehost/internal/reactortest"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 func TestLinuxSys(t *testing.T) {

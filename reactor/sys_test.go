@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/wirehost/wirehost/internal/reactortest"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // endWithTest has what s still sends end with the test.

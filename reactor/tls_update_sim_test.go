@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // updater is a TLS 1.3 client that makes records of its own, since crypto/tls
@@ -194,7 +194,7 @@ func TestKeyUpdate(t *testing.T) {
 // read count as output: reading from it pauses.
 func TestKeyUpdatesUnread(t *testing.T) {
 	const high = 8 << 10
-	sys := reactortest.NewSys(reactortest.Options{Buffer: 4 << 10})
+	sys := memnet.New(memnet.Options{Buffer: 4 << 10})
 	p := &halfOpen{}
 	network, address, client := updating(t, reactor.Config{Loops: 1, Sys: sys, HighWater: high}, p)
 	peer, err := sys.Dial(network, address)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/internal/transcript"
-	"github.com/wirehost/wirehost/reactor/reactortest"
 )
 
 // Guest is a module and what it is to answer.
@@ -163,7 +163,7 @@ func garbage(t *testing.T, p transcript.Plugin) {
 	}
 }
 
-func dial(t *testing.T, s *transcript.Session) *reactortest.Peer {
+func dial(t *testing.T, s *transcript.Session) *memnet.Peer {
 	t.Helper()
 	c, err := s.Sys().Dial("tcp", transcript.Address)
 	if err != nil {

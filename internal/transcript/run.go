@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/reactor/reactortest"
+	"github.com/wirehost/wirehost/internal/memnet"
 )
 
 // Failure says where a transcript and a guest part.
@@ -90,7 +90,7 @@ func (s *Session) RunWhole(t *Transcript, between func() error) error {
 // goroutine at a time.
 type Session struct {
 	t     *Transcript
-	sys   *reactortest.Sys
+	sys   *memnet.Sys
 	h     *host.Host
 	cut   cut // of this run
 	sent  int
@@ -105,7 +105,7 @@ type Session struct {
 
 // conn is a client's end of a connection.
 type conn struct {
-	peer     *reactortest.Peer
+	peer     *memnet.Peer
 	got      []byte // not yet expected
 	matched  []byte // expected, and come
 	end      error  // io.EOF or ECONNRESET, when it has come
@@ -123,7 +123,7 @@ const (
 func Open(ctx context.Context, p Plugin) (*Session, error) { return open(ctx, p, 1) }
 
 func open(ctx context.Context, p Plugin, loops int) (*Session, error) {
-	s := &Session{sys: reactortest.NewSys(reactortest.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
+	s := &Session{sys: memnet.New(memnet.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
 	s.h = host.New(config.Config{
 		Plugins:   map[string]config.Plugin{Name: p.Config},
 		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
@@ -170,7 +170,7 @@ func (s *Session) Host() *host.Host { return s.h }
 
 // Sys is where its sockets are. It listens at Address. Its Settle does not wait for
 // an instance that is being started, the Session's does.
-func (s *Session) Sys() *reactortest.Sys { return s.sys }
+func (s *Session) Sys() *memnet.Sys { return s.sys }
 
 // run runs the transcript once, with an instance that has seen nothing.
 func (s *Session) run(t *Transcript, c cut) (err error) {

@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"time"
@@ -44,7 +44,7 @@ func (p *simProto) produce() {
 	w.tracef("%v: register producer, push %v, %d bytes", p, r.streaming, r.left)
 	p.producer = r
 	p.late = p.late || p.t.State()&reactor.StateClosing != 0
-	p.progress = w.sys.now
+	p.progress = w.sys.Now()
 	p.transport(func() {
 		if err := p.t.RegisterProducer(r, r.streaming); err != nil {
 			w.violated("%v: register producer: %v", p, err)

@@ -1,4 +1,4 @@
-package reactortest
+package memnet
 
 import (
 	"io"
@@ -35,6 +35,9 @@ func (s *Sys) Dial(network, address string) (*Peer, error) {
 
 // Addr is the address that RemoteAddr of the other end tells.
 func (p *Peer) Addr() net.Addr { return p.sock.local }
+
+// RemoteAddr is the address that Host of the other end tells.
+func (p *Peer) RemoteAddr() net.Addr { return p.sock.remote }
 
 // Read returns syscall.EAGAIN when there is nothing, io.EOF at the end, and
 // syscall.ECONNRESET, once, after a reset.

@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -16,7 +17,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 type simPeer struct {
 	w      *world
 	id     int
-	peer   *Peer
+	peer   *memnet.Peer
 	proto  *simProto // nil until the reactor has made it
 	header []byte    // PROXY header that is still to be sent
 
@@ -61,7 +62,7 @@ func (w *world) id(name string) int {
 	return w.ids[name]
 }
 
-func (w *world) newPeer(conn *Peer, name string) *simPeer {
+func (w *world) newPeer(conn *memnet.Peer, name string) *simPeer {
 	p := &simPeer{w: w, id: w.id(name), peer: conn, limit: w.c.size(w.style.total)}
 	w.peers = append(w.peers, p)
 	w.byID[p.id] = p
@@ -80,7 +81,7 @@ func (w *world) acceptOut() bool {
 	if err != nil {
 		return false
 	}
-	w.newPeer(conn, w.outEP.Scheme+"://"+conn.sock.remote.String())
+	w.newPeer(conn, w.outEP.Scheme+"://"+conn.RemoteAddr().String())
 	return true
 }
 
@@ -136,7 +137,7 @@ func (p *simPeer) read(n int) bool {
 	}
 	p.received += k
 	if k > 0 {
-		p.readAt = p.w.sys.now
+		p.readAt = p.w.sys.Now()
 	}
 	if p.proto != nil && p.received > p.proto.taken {
 		p.w.violated("%v: read %d bytes, and %d were written", p, p.received, p.proto.taken)
@@ -169,11 +170,11 @@ func (p *simPeer) checkEnd() {
 // that we promised to deliver.
 func (p *simPeer) checkReset(err error) {
 	q := p.proto
-	if q == nil || p.peer.sock.faulted || !q.lost || q.reason != reactor.Done || q.panicked {
+	if q == nil || p.peer.Broken() || !q.lost || q.reason != reactor.Done || q.panicked {
 		return
 	}
 	// After lingering for the close timeout, bytes that still come are refused.
-	if p.w.sys.now-q.lostAt >= p.w.cfg.CloseTimeout || p.w.closing {
+	if p.w.sys.Now()-q.lostAt >= p.w.cfg.CloseTimeout || p.w.closing {
 		return
 	}
 	p.w.violated("%v: %v at %d of %d bytes, on a connection that was closed in order", p, err, p.received, q.taken)
@@ -190,7 +191,7 @@ func (p *simPeer) finish() {
 
 func (p *simPeer) close(reset bool) {
 	p.closed = true
-	p.w.tracef("%v: close, reset %v, %d bytes unread", p, reset, p.peer.sock.unread())
+	p.w.tracef("%v: close, reset %v, %d bytes unread", p, reset, p.peer.Unread())
 	if reset {
 		p.peer.Reset()
 		return

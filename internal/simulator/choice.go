@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 // choices is where a simulation takes its decisions from: a seed, or the bytes
 // of a fuzz target, after whose end every choice is 0.

@@ -1,10 +1,11 @@
-package reactortest
+package simulator
 
 import (
 	"slices"
 	"syscall"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -41,12 +42,13 @@ func newRates(c *choices) rates {
 // faultySys is a Sys that fails as real ones do. It counts its calls, so that a
 // trace says at which one something happened.
 type faultySys struct {
-	*Sys
-	c     *choices
-	rates rates
-	on    bool
-	calls int
-	trace func(format string, args ...any) // nil: nobody looks
+	*memnet.Sys
+	c       *choices
+	rates   rates
+	on      bool
+	calls   int
+	pollers []*faultyPoller
+	trace   func(format string, args ...any) // nil: nobody looks
 }
 
 // result tells the trace how a call went.
@@ -73,21 +75,9 @@ func (f *faultySys) called() {
 
 // breakOne has a connection reset by the network, for both ends.
 func (f *faultySys) breakOne() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	sock := f.fds[f.c.n(len(f.fds))]
-	if sock != nil && !sock.listening && !sock.connecting && sock.network == "tcp" {
-		f.breakSocket(sock, syscall.ECONNRESET)
+	if fd := reactor.FD(f.c.n(f.Descriptors())); !f.Connecting(fd) {
+		f.Break(fd, syscall.ECONNRESET)
 	}
-}
-
-func (f *faultySys) breakSocket(sock *socket, err syscall.Errno) {
-	sock.broken(err)
-	if o := sock.peer; o != nil {
-		o.broken(syscall.ECONNRESET)
-		o.faulted = true
-	}
-	sock.faulted = true
 }
 
 // transfer is what a read or a write of n bytes does in place of the real thing:
@@ -149,14 +139,25 @@ func (f *faultySys) ShutdownWrite(fd reactor.FD) error {
 
 func (f *faultySys) Close(fd reactor.FD) error {
 	f.called()
+	f.forget(fd)
 	_, err := f.result("close", fd, 0, f.Sys.Close(fd))
 	return err
 }
 
 func (f *faultySys) Reset(fd reactor.FD) error {
 	f.called()
+	f.forget(fd)
 	_, err := f.result("reset", fd, 0, f.Sys.Reset(fd))
 	return err
+}
+
+// forget has the pollers know that what fd was is closed.
+func (f *faultySys) forget(fd reactor.FD) {
+	for _, p := range f.pollers {
+		for i := range p.old {
+			p.old[i].closed = p.old[i].closed || p.old[i].fd == fd
+		}
+	}
 }
 
 var acceptErrors = []error{syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
@@ -192,34 +193,41 @@ func (f *faultySys) Connect(network, address string) (reactor.FD, error) {
 func (f *faultySys) ConnectResult(fd reactor.FD) error {
 	f.called()
 	if f.oneIn(f.rates.connect) {
-		if f.c.oneIn(2) || f.fds[fd].network == "unix" {
+		if f.c.oneIn(2) || f.LocalAddr(fd).Network() == "unix" {
 			return syscall.EINPROGRESS
 		}
-		f.mu.Lock()
-		f.breakSocket(f.fds[fd], syscall.ETIMEDOUT)
-		f.mu.Unlock()
+		f.Break(fd, syscall.ETIMEDOUT)
 	}
 	return f.Sys.ConnectResult(fd)
 }
 
 // NewPoller makes a poller with faults.
 func (f *faultySys) NewPoller() (reactor.Poller, error) {
-	p, err := f.Sys.NewPoller()
-	return &faultyPoller{poller: p.(*poller), f: f}, err
+	poller, err := f.Sys.NewPoller()
+	p := &faultyPoller{Poller: poller, f: f}
+	f.pollers = append(f.pollers, p)
+	return p, err
 }
 
 // faultyPoller reports in any order, not everything at once, what is not so, and
 // what was so.
 type faultyPoller struct {
-	*poller
-	f   *faultySys
-	old []oldToken
+	reactor.Poller
+	f     *faultySys
+	socks []polled
+	old   []polled // that were removed; one is reported once its socket is closed
 }
 
-// oldToken is one that was removed; it is reported once its socket is closed.
-type oldToken struct {
-	token uint64
-	sock  *socket
+// polled is a registered socket.
+type polled struct {
+	fd     reactor.FD
+	token  uint64
+	want   reactor.Events
+	closed bool
+}
+
+func (p *faultyPoller) find(fd reactor.FD) int {
+	return slices.IndexFunc(p.socks, func(s polled) bool { return s.fd == fd })
 }
 
 func (p *faultyPoller) Add(fd reactor.FD, token uint64, want reactor.Events) error {
@@ -227,31 +235,38 @@ func (p *faultyPoller) Add(fd reactor.FD, token uint64, want reactor.Events) err
 	if p.f.oneIn(p.f.rates.poll) {
 		return syscall.ENOMEM
 	}
-	return p.poller.Add(fd, token, want)
+	err := p.Poller.Add(fd, token, want)
+	if err == nil {
+		p.socks = append(p.socks, polled{fd: fd, token: token, want: want})
+	}
+	return err
 }
 
 func (p *faultyPoller) Modify(fd reactor.FD, token uint64, want reactor.Events) error {
 	p.f.called()
-	return p.poller.Modify(fd, token, want)
+	err := p.Poller.Modify(fd, token, want)
+	if i := p.find(fd); err == nil {
+		p.socks[i].token, p.socks[i].want = token, want
+	}
+	return err
 }
 
 func (p *faultyPoller) Remove(fd reactor.FD) error {
 	p.f.called()
-	p.f.mu.Lock()
-	if sock := p.f.fds[fd]; sock != nil && sock.poller == p.poller {
+	if i := p.find(fd); i >= 0 {
 		if len(p.old) == 8 {
 			p.old = slices.Delete(p.old, 0, 1)
 		}
-		p.old = append(p.old, oldToken{sock.token, sock})
+		p.old = append(p.old, p.socks[i])
+		p.socks = slices.Delete(p.socks, i, i+1)
 	}
-	p.f.mu.Unlock()
-	return p.poller.Remove(fd)
+	return p.Poller.Remove(fd)
 }
 
 func (p *faultyPoller) Wait(ready []reactor.Ready, timeout time.Duration) (int, error) {
 	f := p.f
 	f.called()
-	n, err := p.poller.Wait(ready, timeout)
+	n, err := p.Poller.Wait(ready, timeout)
 	if err != nil || !f.on {
 		return n, err
 	}
@@ -262,7 +277,7 @@ func (p *faultyPoller) Wait(ready []reactor.Ready, timeout time.Duration) (int, 
 		}
 	}
 	if f.oneIn(f.rates.stale) && len(p.old) > 0 && n < len(ready) {
-		if o := p.old[f.c.n(len(p.old))]; o.sock.closed {
+		if o := p.old[f.c.n(len(p.old))]; o.closed {
 			ready[n] = reactor.Ready{Token: o.token, Events: reactor.Events(1 + f.c.n(31))}
 			n++
 		}

@@ -1,4 +1,4 @@
-package reactortest
+package memnet
 
 import (
 	"net"
@@ -107,7 +107,7 @@ func (k *socket) write(p []byte, buffer int) (int, error) {
 	case o.closed && k.network == "unix":
 		return 0, syscall.EPIPE
 	case o.closed: // its system answers with RST
-		k.broken(syscall.ECONNRESET)
+		k.breakOff(syscall.ECONNRESET)
 		return len(p), nil
 	}
 	n := min(len(p), buffer-o.unread())
@@ -132,8 +132,8 @@ func (k *socket) shutdown() error {
 	return nil
 }
 
-// broken is the arrival of RST.
-func (k *socket) broken(err syscall.Errno) {
+// breakOff is the arrival of RST.
+func (k *socket) breakOff(err syscall.Errno) {
 	if k.reset || k.closed {
 		return
 	}
@@ -176,7 +176,7 @@ func (s *Sys) end(sock *socket, reset bool) {
 			o.err = syscall.ECONNRESET
 		}
 	case reset || sock.unread() > 0:
-		o.broken(syscall.ECONNRESET)
+		o.breakOff(syscall.ECONNRESET)
 	default:
 		o.fin = true
 	}

@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -58,7 +59,7 @@ func (w *world) quiesce() {
 		switch {
 		case p.live():
 			p.checkQuiet()
-		case !p.made && !p.failed && (p.ended || w.sys.now > p.connectBy):
+		case !p.made && !p.failed && (p.ended || w.sys.Now() > p.connectBy):
 			w.violated("%v: not made and not failed, by %v", p, p.connectBy)
 		}
 	}
@@ -67,7 +68,7 @@ func (w *world) quiesce() {
 
 // checkQuiet is for a live connection whose loop has nothing to do.
 func (p *simProto) checkQuiet() {
-	w, now, st, state := p.w, p.w.sys.now, p.t.Stats(), p.t.State()
+	w, now, st, state := p.w, p.w.sys.Now(), p.t.Stats(), p.t.State()
 	if p.ended || p.overLimit {
 		w.violated("%v: aborted, and not lost", p)
 	}
@@ -89,14 +90,14 @@ func (p *simProto) checkQuiet() {
 		w.violated("%v: both sides are closed, and it is not lost", p)
 	}
 	if p.peer != nil {
-		p.checkSocket(p.peer.peer.sock.peer, st.Queued, closing)
+		p.checkSocket(p.peer.peer.OtherEnd(), st.Queued, closing)
 	}
 }
 
 // lastMoved is at, or when the loop, which is quiet, may last have seen that the
 // peer has read.
 func (p *simProto) lastMoved(at time.Duration) time.Duration {
-	if now := p.w.sys.now; p.lookBy > 0 {
+	if now := p.w.sys.Now(); p.lookBy > 0 {
 		if p.looked = now; now > p.lookBy {
 			p.lookBy = 0
 		}
@@ -110,7 +111,7 @@ func (p *simProto) checkProducer(queued int) {
 	case r == nil:
 	case r.stopped:
 		p.w.violated("%v: its producer was stopped, and it is not lost", p)
-	case !r.streaming && queued == 0 && p.w.sys.now-r.registered >= patienceOfPull:
+	case !r.streaming && queued == 0 && p.w.sys.Now()-r.registered >= patienceOfPull:
 		p.w.violated("%v: a pull producer waits, with nothing queued", p)
 	case r.streaming && r.paused && queued <= p.w.cfg.LowWater:
 		p.w.violated("%v: the push producer is paused at %d bytes, and low water is %d", p, queued, p.w.cfg.LowWater)
@@ -120,32 +121,32 @@ func (p *simProto) checkProducer(queued int) {
 }
 
 // checkSocket looks whether the socket has something that the loop missed.
-func (p *simProto) checkSocket(k *socket, queued int, closing bool) {
+func (p *simProto) checkSocket(k memnet.SocketState, queued int, closing bool) {
 	w := p.w
 	state := p.t.State()
-	if k.closed {
+	if k.Closed {
 		w.violated("%v: its socket is closed, and it is not lost", p)
 		return
 	}
-	if queued > 0 && k.events(w.sys.o.Buffer)&reactor.WriteEvent != 0 {
+	if queued > 0 && k.Ready&reactor.WriteEvent != 0 {
 		w.violated("%v: %d bytes queued, and the socket takes more", p, queued)
 	}
-	if k.reset && k.poller != nil {
+	if k.Reset && k.Polled {
 		w.violated("%v: the socket was reset, and it is not lost", p)
 	}
 	reading := !p.paused && !closing && state&reactor.StatePeerClosed == 0 && queued <= w.cfg.LowWater
-	if reading && (k.unread() > 0 || k.fin) {
-		w.violated("%v: not read: %d bytes, end of file %v", p, k.unread(), k.fin)
+	if reading && (k.Unread > 0 || k.Fin) {
+		w.violated("%v: not read: %d bytes, end of file %v", p, k.Unread, k.Fin)
 	}
 	if reading && p.received != p.peer.sent {
 		w.violated("%v: received %d bytes, and all of %d were read from the socket", p, p.received, p.peer.sent)
 	}
-	if p.paused && k.fin && !closing && state&reactor.StatePeerClosed == 0 {
+	if p.paused && k.Fin && !closing && state&reactor.StatePeerClosed == 0 {
 		switch {
 		case p.finQuiet == 0:
-			p.finQuiet = w.sys.now
-		case w.sys.now-p.finQuiet > w.cfg.ClosedTimeout:
-			w.violated("%v: a FIN is unread for %v", p, w.sys.now-p.finQuiet)
+			p.finQuiet = w.sys.Now()
+		case w.sys.Now()-p.finQuiet > w.cfg.ClosedTimeout:
+			w.violated("%v: a FIN is unread for %v", p, w.sys.Now()-p.finQuiet)
 		}
 	}
 }
@@ -164,13 +165,13 @@ func (p *simProto) checkReason(reason reactor.Reason, err error) {
 		if p.owner != nil { // it may be told long after
 			return
 		}
-		if passed := w.sys.now - since; passed+slack < limit {
+		if passed := w.sys.Now() - since; passed+slack < limit {
 			w.violated("%v: %v after %v, and the limit is %v", p, err, passed, limit)
 		}
 	}
 	switch {
 	case reason == reactor.Lost && !p.ended:
-		if q := p.peer; q != nil && !q.closed && !q.peer.sock.faulted && !errors.Is(err, syscall.ENOMEM) {
+		if q := p.peer; q != nil && !q.closed && !q.peer.Broken() && !errors.Is(err, syscall.ENOMEM) {
 			w.violated("%v: lost, %v, and nothing has happened to its socket", p, err)
 		}
 	case reason != reactor.Timeout || err == nil:
@@ -194,7 +195,7 @@ func (w *world) finish() {
 	w.ending = true
 	w.sys.SetMaxFDs(0)
 	w.r.Shed(false)
-	until := w.sys.now + 3*w.longest()
+	until := w.sys.Now() + 3*w.longest()
 	for round := 0; len(w.broken) == 0; round++ {
 		for w.acceptOut() {
 		}
@@ -211,14 +212,14 @@ func (w *world) finish() {
 		}
 		w.loseAll()
 		w.quiesce()
-		if w.r.Connections() == 0 && w.sys.OpenFDs() == 1 && len(w.out.sock.queue) == 0 {
+		if w.r.Connections() == 0 && w.sys.OpenFDs() == 1 && w.out.Waiting() == 0 {
 			break
 		}
 		if got > 0 { // a slow reader gets everything
-			until = w.sys.now + 3*w.longest()
+			until = w.sys.Now() + 3*w.longest()
 			continue
 		}
-		if w.sys.now > until {
+		if w.sys.Now() > until {
 			w.violated("%d connections and %d descriptors are left", w.r.Connections(), w.sys.OpenFDs())
 		}
 		d := 500 * time.Millisecond

@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"errors"
@@ -46,7 +46,7 @@ func (p *simProto) action() {
 	case w.c.oneIn(30):
 		d := time.Duration(w.c.n(3)) * time.Second
 		w.tracef("%v: set timeout %v", p, d)
-		p.idle, p.idleAt, p.active = d, w.sys.now, w.sys.now
+		p.idle, p.idleAt, p.active = d, w.sys.Now(), w.sys.Now()
 		p.transport(func() { p.t.SetTimeout(d) })
 	case w.c.oneIn(20):
 		if q := w.anyOn(p.loop); q != nil && q != p {
@@ -144,16 +144,16 @@ func (p *simProto) write(n int) {
 	}
 	p.taken += n
 	if before.Queued == 0 && n > 0 && !p.closing && !p.losingWrite {
-		p.moved = w.sys.now
+		p.moved = w.sys.Now()
 	}
-	p.progress, p.idleAt = w.sys.now, w.sys.now
+	p.progress, p.idleAt = w.sys.Now(), w.sys.Now()
 }
 
 func (p *simProto) loseConnection() {
 	p.w.tracef("%v: lose connection", p)
 	p.transport(p.t.LoseConnection)
 	if !p.losing && !p.closing {
-		p.progress, p.moved = p.w.sys.now, p.w.sys.now
+		p.progress, p.moved = p.w.sys.Now(), p.w.sys.Now()
 	}
 	p.losing = true
 }
@@ -162,7 +162,7 @@ func (p *simProto) loseWriteConnection() {
 	p.w.tracef("%v: lose write connection", p)
 	p.transport(p.t.LoseWriteConnection)
 	if !p.losingWrite && !p.closing {
-		p.progress, p.moved = p.w.sys.now, p.w.sys.now
+		p.progress, p.moved = p.w.sys.Now(), p.w.sys.Now()
 	}
 	p.losingWrite = true
 }
@@ -189,7 +189,7 @@ func (p *simProto) pauseOrResume() {
 		p.w.tracef("%v: pause", p)
 		p.transport(p.t.PauseProducing)
 		if !p.paused {
-			p.pausedAt = p.w.sys.now
+			p.pausedAt = p.w.sys.Now()
 		}
 		p.paused, p.finQuiet = true, 0
 		return
@@ -201,7 +201,7 @@ func (p *simProto) resume() {
 	p.w.tracef("%v: resume", p)
 	p.transport(p.t.ResumeProducing)
 	if p.paused {
-		p.pausedSum += p.w.sys.now - p.pausedAt
+		p.pausedSum += p.w.sys.Now() - p.pausedAt
 	}
 	p.paused, p.finQuiet = false, 0
 }
@@ -218,7 +218,7 @@ func (p *simProto) callLater() {
 	w.tracef("%v: call later, %v", p, d)
 	call := p.delay(d, func() {
 		w.tracef("%v: delayed call", p)
-		if ran || cancelled || w.sys.now < due {
+		if ran || cancelled || w.sys.Now() < due {
 			w.violated("%v: a delayed call: ran %v, cancelled %v, due %v", p, ran, cancelled, due)
 		}
 		ran = true

@@ -1,4 +1,4 @@
-package reactortest
+package memnet
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ type poller struct {
 	until   time.Duration // when it ends by itself; -1 = never
 }
 
-var errPollerClosed = errors.New("reactortest: the poller is closed")
+var errPollerClosed = errors.New("memnet: the poller is closed")
 
 // NewPoller makes one.
 func (s *Sys) NewPoller() (reactor.Poller, error) {

@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"time"

@@ -1,4 +1,4 @@
-package reactortest
+package memnet
 
 import (
 	"fmt"
@@ -47,9 +47,9 @@ type Sys struct {
 
 var _ reactor.Sys = (*Sys)(nil)
 
-// NewSys makes a Sys without sockets. Its clock begins at one hour, so that a
+// New makes a Sys without sockets. Its clock begins at one hour, so that a
 // time of 0 shows as what it is.
-func NewSys(o Options) *Sys {
+func New(o Options) *Sys {
 	if o.Buffer <= 0 {
 		o.Buffer = 64 << 10
 	}

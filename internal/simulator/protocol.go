@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"errors"
@@ -94,7 +94,7 @@ func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error)
 		return nil, errSimRefused
 	}
 	p.id = w.id(name)
-	p.idle, p.idleAt = w.idle, w.sys.now
+	p.idle, p.idleAt = w.idle, w.sys.Now()
 	w.protos = append(w.protos, p)
 	if q := w.byID[p.id]; q != nil {
 		q.join(p)
@@ -183,14 +183,14 @@ func (p *simProto) look() {
 	}
 	st := p.t.Stats()
 	if q := p.peer; q != nil && q.readAt != p.readSeen {
-		p.readSeen, p.lookBy = q.readAt, p.w.sys.now+min(p.w.cfg.CloseTimeout, p.w.cfg.WriteTimeout)/4
+		p.readSeen, p.lookBy = q.readAt, p.w.sys.Now()+min(p.w.cfg.CloseTimeout, p.w.cfg.WriteTimeout)/4
 	}
 	if st.Out != p.outSeen {
-		now := p.w.sys.now
+		now := p.w.sys.Now()
 		p.outSeen, p.progress, p.idleAt, p.moved, p.active = st.Out, now, now, now, now
 	}
 	if p.t.State()&reactor.StateClosing != 0 && !p.closing {
-		p.closing, p.progress, p.moved = true, p.w.sys.now, p.w.sys.now
+		p.closing, p.progress, p.moved = true, p.w.sys.Now(), p.w.sys.Now()
 	}
 	if st.Queued > p.w.cfg.MaxQueued {
 		p.w.violated("%v: %d bytes queued, and the cap is %d", p, st.Queued, p.w.cfg.MaxQueued)
@@ -204,7 +204,7 @@ func (p *simProto) ConnectionMade(t reactor.Transport) {
 		w.violated("%v: ConnectionMade again or late", p)
 	}
 	p.made, p.t, p.loop = true, t, t.Loop()
-	p.progress, p.idleAt, p.moved, p.active = w.sys.now, w.sys.now, w.sys.now, w.sys.now
+	p.progress, p.idleAt, p.moved, p.active = w.sys.Now(), w.sys.Now(), w.sys.Now(), w.sys.Now()
 	if p.outgoing {
 		p.id = w.id(t.Host())
 		if q := w.byID[p.id]; q != nil {
@@ -230,7 +230,7 @@ func (p *simProto) receiveBuffer() []byte {
 
 func (p *simProto) DataReceived(b []byte) {
 	w := p.w
-	p.idleAt, p.active, p.pausedSum = w.sys.now, w.sys.now, 0
+	p.idleAt, p.active, p.pausedSum = w.sys.Now(), w.sys.Now(), 0
 	if len(b) == 0 || len(b) > 64<<10 {
 		w.violated("%v: DataReceived with %d bytes", p, len(b))
 	}
@@ -287,7 +287,7 @@ func (p *simProto) ConnectionLost(reason reactor.Reason, err error) {
 		w.violated("%v: lost with %v, and it was aborted", p, reason)
 	}
 	p.callback(func() {
-		p.lost, p.reason, p.lostAt = true, reason, w.sys.now
+		p.lost, p.reason, p.lostAt = true, reason, w.sys.Now()
 		if p.producer != nil && !p.producer.stopped {
 			w.violated("%v: ConnectionLost before StopProducing", p)
 		}

@@ -1,4 +1,4 @@
-package reactortest
+package simulator
 
 import (
 	"errors"
@@ -9,11 +9,12 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// SimOptions are a simulation's. The zero value is usable.
-type SimOptions struct {
+// Options are a simulation's. The zero value is usable.
+type Options struct {
 	Actions int       // of the schedule, without those of protocols; 0 = up to 300
 	Trace   io.Writer // where all that happens is told; nil = nowhere
 }
@@ -22,16 +23,16 @@ type SimOptions struct {
 // real ones do, with protocols and peers that do random things, on a clock of
 // its own, and checks what every connection is promised. All of it follows from
 // the seed. The error says which promises were broken.
-func Simulate(seed uint64, o SimOptions) error {
+func Simulate(seed uint64, o Options) error {
 	return simulate(&choices{state: seed}, o)
 }
 
 // SimulateBytes is Simulate with the bytes of a fuzz target as the decisions.
-func SimulateBytes(data []byte, o SimOptions) error {
+func SimulateBytes(data []byte, o Options) error {
 	return simulate(&choices{fuzz: true, data: data}, o)
 }
 
-func simulate(c *choices, o SimOptions) error {
+func simulate(c *choices, o Options) error {
 	w := newWorld(c, o)
 	w.run()
 	if len(w.broken) > 0 {
@@ -50,7 +51,7 @@ type world struct {
 	cfg     reactor.Config
 	ln      *reactor.Listener
 	ep      reactor.Endpoint
-	out     *PeerListener // where protocols connect to
+	out     *memnet.PeerListener // where protocols connect to
 	outEP   reactor.Endpoint
 	proxy   bool
 	idle    time.Duration // of accepted connections
@@ -88,7 +89,7 @@ type style struct {
 	kind             int
 }
 
-func newWorld(c *choices, o SimOptions) *world {
+func newWorld(c *choices, o Options) *world {
 	w := &world{c: c, trace: o.Trace, actions: o.Actions, ids: map[string]int{}, byID: map[int]*simPeer{}}
 	if w.actions == 0 {
 		w.actions = 40 + c.n(260)
@@ -99,7 +100,7 @@ func newWorld(c *choices, o SimOptions) *world {
 		panics: rare(40), refuse: rare(8), pause: rare(3), produce: rare(3), peerEnd: rare(20), peerFin: rare(8),
 		connect: rare(20), timer: rare(8), peerRead: 1 + c.n(4), kind: c.n(5), late: rare(4), slow: rare(3),
 	}
-	w.sys = &faultySys{Sys: NewSys(Options{Buffer: 50 << c.n(9), Backlog: 4 + c.n(8), MaxFDs: []int{0, 0, 4, 12}[c.n(4)]}), c: c, rates: newRates(c)}
+	w.sys = &faultySys{Sys: memnet.New(memnet.Options{Buffer: 50 << c.n(9), Backlog: 4 + c.n(8), MaxFDs: []int{0, 0, 4, 12}[c.n(4)]}), c: c, rates: newRates(c)}
 	if w.trace != nil {
 		w.sys.trace = w.tracef
 	}
@@ -118,13 +119,13 @@ func (w *world) violated(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	w.tracef("VIOLATION: %s", text)
 	if len(w.broken) < 10 {
-		w.broken = append(w.broken, fmt.Sprintf("at call %d, %v: %s", w.sys.calls, w.sys.now, text))
+		w.broken = append(w.broken, fmt.Sprintf("at call %d, %v: %s", w.sys.calls, w.sys.Now(), text))
 	}
 }
 
 func (w *world) tracef(format string, args ...any) {
 	if w.trace != nil {
-		fmt.Fprintf(w.trace, "%6d %12v  %s\n", w.sys.calls, w.sys.now-time.Hour, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w.trace, "%6d %12v  %s\n", w.sys.calls, w.sys.Now()-time.Hour, fmt.Sprintf(format, args...))
 	}
 }
 
