@@ -127,7 +127,7 @@ func serveReactor(o serveOptions, stdout io.Writer) error {
 
 // serveWirehost is the whole host with one plugin behind one listener.
 func serveWirehost(o serveOptions, stdout io.Writer) error {
-	p := config.Plugin{Module: o.module, Isolation: o.isolation}
+	p := config.Plugin{Module: o.module, Isolation: config.Isolation(o.isolation)}
 	p.Limits.Instances = idleConnections + 100
 	l := config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}
 	if o.tls {

@@ -12,8 +12,8 @@ import (
 // TestCounter takes an open connection from version 1 to version 2, and fails to
 // take it back.
 func TestCounter(t *testing.T) {
-	for _, isolation := range []string{"connection", "loop", "shared"} {
-		t.Run(isolation, func(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
 			first, second := build(t, "counter/v1"), build(t, "counter/v2")
 			s := serve(t, "counter", func(cfg *config.Config) { setCounter(cfg, first, isolation) })
 			c := s.dial(t, "counter")
@@ -46,7 +46,7 @@ func TestCounter(t *testing.T) {
 	}
 }
 
-func setCounter(cfg *config.Config, module, isolation string) {
+func setCounter(cfg *config.Config, module string, isolation config.Isolation) {
 	cfg.Plugins = maps.Clone(cfg.Plugins)
 	p := cfg.Plugins["counter"]
 	p.Module, p.Isolation = module, isolation
@@ -55,7 +55,7 @@ func setCounter(cfg *config.Config, module, isolation string) {
 
 // reloadCounter goes over to another module, as an operator does who edits the
 // configuration.
-func (s *server) reloadCounter(t *testing.T, module, isolation string) (string, error) {
+func (s *server) reloadCounter(t *testing.T, module string, isolation config.Isolation) (string, error) {
 	t.Helper()
 	cfg := s.cfg
 	setCounter(&cfg, module, isolation)

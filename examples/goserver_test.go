@@ -383,7 +383,7 @@ func TestHTTPIsolation(t *testing.T) {
 	s := serve(t, "http", func(c *config.Config) {
 		edit(c)
 		p := c.Plugins["http"]
-		p.Isolation = "connection"
+		p.Isolation = config.IsolationConnection
 		c.Plugins["http"] = p
 	})
 	for range 3 {

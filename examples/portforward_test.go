@@ -43,7 +43,7 @@ func listen(t *testing.T, accepted func(*net.TCPConn)) (addr string) {
 
 // forwardTo has portforward go to a test's own target, in place of the echo
 // protocol.
-func forwardTo(t *testing.T, addr, isolation string) *server {
+func forwardTo(t *testing.T, addr string, isolation config.Isolation) *server {
 	t.Helper()
 	module := build(t, "portforward")
 	return serve(t, "portforward", func(cfg *config.Config) {
@@ -77,8 +77,8 @@ func TestPortforwardNetcat(t *testing.T) {
 // the middle of 24 MiB, more than sockets hold, that the client does not read yet.
 func TestPortforwardReload(t *testing.T) {
 	answer := bytes.Repeat([]byte("0123456789abcde\n"), 3<<19)
-	for _, isolation := range []string{"connection", "loop", "shared"} {
-		t.Run(isolation, func(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
 			read, reloaded := make(chan string), make(chan struct{})
 			s := forwardTo(t, listen(t, func(c *net.TCPConn) {
 				b := make([]byte, 4)

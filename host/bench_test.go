@@ -103,7 +103,7 @@ func BenchmarkInstance(b *testing.B) {
 // socket, of a guest whose instances are made on the loop.
 func BenchmarkAccept(b *testing.B) {
 	for _, isolation := range isolations {
-		b.Run(isolation, func(b *testing.B) {
+		b.Run(string(isolation), func(b *testing.B) {
 			p := unserved(b, config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
 			to := &sink{loop: p.host.reactor.Loops()[0]}
 			b.ReportAllocs()

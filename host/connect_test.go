@@ -22,7 +22,7 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: isolationShared}
+	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}
 	p.Allow.Connect = []string{"tcp://127.0.0.1:*", "tcp://localhost:*", "tcp://no-such-host.invalid:*", "unix:///nowhere"}
 	for _, c := range []struct {
 		endpoint string
@@ -58,7 +58,7 @@ func TestConnect(t *testing.T) {
 
 // TestConnectTimeout and limits.connections_out, on a clock that the test turns.
 func TestConnectTimeout(t *testing.T) {
-	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: isolationShared}
+	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}
 	p.Allow.Connect = []string{"tcp://127.0.0.1:9"}
 	p.Limits.ConnectionsOut = 2
 	v := serveVirtual(t, configuration(p))

@@ -24,7 +24,7 @@ func TestAskedOfOthersFirst(t *testing.T) {
 // TestStoppedOnce: stopProducing comes once, and connectionLost last.
 func TestStoppedOnce(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := hostile("registers_when_stopped")
 			p.Isolation = isolation
 			cfg := configuration(p)
@@ -46,7 +46,7 @@ func TestStoppedOnce(t *testing.T) {
 // line's end or without.
 func TestUnendedLine(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(config.Plugin{Module: "testdata/unended_line.wasm", Isolation: isolation})
 			cfg.Reactor.Loops = 1
 			s := serve(t, cfg)

@@ -164,7 +164,7 @@ func TestNoRoom(t *testing.T) {
 // TestNoRoomAtStart: a plugin that has no instance, for want of addresses, is not
 // ready; it is so with the first connection that can be served.
 func TestNoRoomAtStart(t *testing.T) {
-	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationLoop})
+	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationLoop})
 	cfg.Reactor.Loops = 1
 	s := newServer(cfg)
 	real := s.memory.mmap

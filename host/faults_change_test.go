@@ -17,7 +17,7 @@ import (
 // plugin begins.
 func TestWhileChanging(t *testing.T) {
 	ctx := context.Background()
-	p := numbered("testdata/counter.wasm", isolationLoop, 0)
+	p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
 	cfg := withEcho(configuration(p))
 	v := serveVirtual(t, cfg)
 	old := &counting{Conn: v.dial(t)}
@@ -70,7 +70,7 @@ func TestWhileChanging(t *testing.T) {
 // a configuration without it takes it away.
 func TestUnloadDuringReload(t *testing.T) {
 	ctx := context.Background()
-	cfg := withEcho(configuration(numbered("testdata/counter.wasm", isolationLoop, 0)))
+	cfg := withEcho(configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0)))
 	v := serveVirtual(t, cfg)
 	guest := v.plugins["guest"]
 	guest.changing.Lock()
@@ -96,7 +96,7 @@ func TestUnloadDuringReload(t *testing.T) {
 // is kept, one that drains is told of until its time is over.
 func TestUnloadedIsForgotten(t *testing.T) {
 	ctx := context.Background()
-	p := numbered("testdata/counter.wasm", isolationLoop, 0)
+	p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
 	p.Drain = time.Minute
 	v := serveVirtual(t, configuration(p))
 	c := &counting{Conn: v.dial(t)}
@@ -138,7 +138,7 @@ func TestUnloadedIsForgotten(t *testing.T) {
 // TestNeedsBoot: what can't change at run time is named at every reload, and stays
 // what it was.
 func TestNeedsBoot(t *testing.T) {
-	cfg := configuration(numbered("testdata/counter.wasm", isolationLoop, 0))
+	cfg := configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0))
 	cfg.Log = config.Log{Level: "info", Format: "text"}
 	v := serveVirtual(t, cfg)
 	was := v.Config()
@@ -163,10 +163,10 @@ func TestNeedsBoot(t *testing.T) {
 // TestDropIsSpread: one connection ends at a time, with reason 6.
 func TestDropIsSpread(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			const n = 4
 			p := numbered("testdata/counter.wasm", isolation, 0)
-			p.Reload = reloadDrop
+			p.Reload = config.ReloadDrop
 			v := serveVirtual(t, configuration(p))
 			for range n {
 				if err := (&counting{Conn: v.dial(t)}).roundTrip(1); err != nil {
@@ -208,8 +208,8 @@ func (s *server) lost(reason int) (n int) {
 // TestReplacedReason: the oldest of too many versions, and one whose drain time is
 // over, end with reason 6.
 func TestReplacedReason(t *testing.T) {
-	p := numbered("testdata/counter.wasm", isolationLoop, 0)
-	p.Reload, p.Drain = reloadDrain, time.Minute
+	p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
+	p.Reload, p.Drain = config.ReloadDrain, time.Minute
 	v := serveVirtual(t, configuration(p))
 	if err := v.Trace("guest", 0, true); err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func TestIsolationChanges(t *testing.T) {
 			if from == to {
 				continue
 			}
-			t.Run(from+" to "+to, func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s to %s", from, to), func(t *testing.T) {
 				cfg := configuration(numbered("testdata/counter.wasm", from, 0))
 				s := serve(t, cfg)
 				old := &counting{Conn: dial(t, s.addrs[0])}
@@ -253,7 +253,7 @@ func TestIsolationChanges(t *testing.T) {
 				}
 				cfg.Plugins = map[string]config.Plugin{"guest": numbered("testdata/counter.wasm", to, 0)}
 				change, err := s.Reload(context.Background(), cfg)
-				if err != nil || change.Plugins[0].Policy != reloadDrain || change.Plugins[0].Why != "the isolation changes" || change.Plugins[0].Kept["draining"] != 1 {
+				if err != nil || change.Plugins[0].Policy != config.ReloadDrain || change.Plugins[0].Why != "the isolation changes" || change.Plugins[0].Kept["draining"] != 1 {
 					t.Fatalf("%+v, %v", change, err)
 				}
 				for range 4 {

@@ -76,7 +76,7 @@ func TestFaultsAfterRehearsal(t *testing.T) {
 				}
 				// What both connections must have become. In one instance they share
 				// their luck.
-				alone := isolation == isolationConnection
+				alone := isolation == config.IsolationConnection
 				switch {
 				case tc.why == "" && alone:
 					expectEnd(t, bad)
@@ -131,7 +131,7 @@ func stayed(t *testing.T, c *counting) {
 // what is left goes on, and nothing else is left.
 func TestPeersDuringMigration(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, configuration(numbered("testdata/counter.wasm", isolation, 0)))
 			stop := make(chan struct{})
 			var wg sync.WaitGroup
@@ -221,7 +221,7 @@ func TestUnfitModules(t *testing.T) {
 		}
 	}
 	write(sound)
-	p := numbered(file, isolationLoop, 0)
+	p := numbered(file, config.IsolationLoop, 0)
 	p.Limits.Memory = 1 << 20
 	s := serve(t, configuration(p))
 	c := &counting{Conn: dial(t, s.addrs[0])}

@@ -15,7 +15,7 @@ import (
 func TestShutdownEndsChange(t *testing.T) {
 	for _, by := range []string{"reload", "config"} {
 		t.Run(by, func(t *testing.T) {
-			p := numbered("testdata/counter.wasm", isolationLoop, 0)
+			p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
 			p.Canary = config.Canary{Connections: 1, For: time.Hour}
 			cfg := configuration(p)
 			s := serve(t, cfg)
@@ -65,7 +65,7 @@ func TestShutdownEndsChange(t *testing.T) {
 func TestChangesDuringShutdown(t *testing.T) {
 	ctx := context.Background()
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(numbered("testdata/counter.wasm", isolation, 0))
 			s := serve(t, cfg)
 			var conns []*counting

@@ -48,7 +48,7 @@ func (f stuckFile) Read([]byte) (int, error) {
 // which its own time or whoever asked for it ends. What ran runs on, and the next
 // change is made.
 func TestStuckFiles(t *testing.T) {
-	good := configuration(numbered("testdata/echo.wasm", isolationLoop, 0))
+	good := configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0))
 	nobody := errors.New("nobody waits any more")
 	for name, c := range map[string]struct {
 		change func(*config.Plugin, *config.Listener)
@@ -89,7 +89,7 @@ func TestStuckFiles(t *testing.T) {
 // TestStuckBeforeCompiling: the compiler reads the module again, and by then it may be
 // a file that does not open.
 func TestStuckBeforeCompiling(t *testing.T) {
-	s := serve(t, configuration(numbered("testdata/echo.wasm", isolationLoop, 0)))
+	s := serve(t, configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0)))
 	opened, release := 0, make(chan struct{})
 	defer close(release)
 	again := make(chan struct{})
@@ -101,7 +101,7 @@ func TestStuckBeforeCompiling(t *testing.T) {
 		}
 		return os.Open("testdata/echo.wasm")
 	}
-	cfg := configuration(numbered("changed.wasm", isolationLoop, 0))
+	cfg := configuration(numbered("changed.wasm", config.IsolationLoop, 0))
 	p := cfg.Plugins["guest"]
 	p.Limits.Stack++ // it is compiled anew
 	cfg.Plugins["guest"] = p
@@ -119,9 +119,9 @@ func TestStuckBeforeCompiling(t *testing.T) {
 
 // TestShutdownWhileReading: the host's end does not wait for a file.
 func TestShutdownWhileReading(t *testing.T) {
-	s := serve(t, configuration(numbered("testdata/echo.wasm", isolationLoop, 0)))
+	s := serve(t, configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0)))
 	reading := stick(t, s, time.Hour)
-	cfg := configuration(numbered(stuckName, isolationLoop, 0))
+	cfg := configuration(numbered(stuckName, config.IsolationLoop, 0))
 	done := make(chan error, 1)
 	go func() { done <- last(s.Reload(context.Background(), cfg)) }()
 	<-reading

@@ -20,7 +20,7 @@ func TestPipes(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	good := configuration(numbered("testdata/echo.wasm", isolationLoop, 0))
+	good := configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0))
 	s := serve(t, good)
 	for name, change := range map[string]func(*config.Plugin, *config.Listener){
 		"module": func(p *config.Plugin, _ *config.Listener) { p.Module = pipe },

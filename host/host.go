@@ -357,7 +357,7 @@ func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[str
 
 // loop is where a plugin's connections are pinned to, or -1.
 func (p *plugin) loop() int {
-	if p.current().cfg.Isolation == isolationShared {
+	if p.current().cfg.Isolation == config.IsolationShared {
 		return p.pinned
 	}
 	return -1

@@ -171,11 +171,11 @@ func expectEnd(t testing.TB, c net.Conn) {
 	}
 }
 
-var isolations = []string{isolationConnection, isolationLoop, isolationShared}
+var isolations = []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared}
 
 func TestEcho(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation}))
 			for range 3 {
 				c := dial(t, s.addrs[0])

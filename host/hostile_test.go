@@ -61,7 +61,7 @@ func TestTraps(t *testing.T) {
 		{"trap_in_build_protocol", "buildProtocol", CauseUnreachable, ""},
 	} {
 		for _, isolation := range isolations {
-			t.Run(c.guest+"/"+isolation, func(t *testing.T) {
+			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {
 				p := hostile(c.guest)
 				p.Isolation = isolation
 				s := serve(t, withEcho(configuration(p)))
@@ -113,7 +113,7 @@ func TestTrapInConnectionLost(t *testing.T) {
 // connections, and with one each, only its own.
 func TestTrapTakesItsInstance(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := hostile("unreachable")
 			p.Isolation = isolation
 			cfg := configuration(p)
@@ -122,7 +122,7 @@ func TestTrapTakesItsInstance(t *testing.T) {
 			quiet, criminal := dial(t, s.addrs[0]), dial(t, s.addrs[0])
 			send(t, criminal, "x")
 			expectReset(t, criminal)
-			if isolation != isolationConnection {
+			if isolation != config.IsolationConnection {
 				expectReset(t, quiet)
 				return
 			}
@@ -147,7 +147,7 @@ func TestFailedStarts(t *testing.T) {
 		{"receive_buffer_huge", "found a buffer of 2097152 bytes, wanted 1 to 1048576"},
 	} {
 		for _, isolation := range isolations {
-			t.Run(c.guest+"/"+isolation, func(t *testing.T) {
+			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {
 				p := hostile(c.guest)
 				p.Isolation = isolation
 				s := serve(t, withEcho(configuration(p)))
@@ -210,7 +210,7 @@ func TestTimerLimit(t *testing.T) {
 
 func TestForgedHandles(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := hostile("forged_handles")
 			p.Isolation = isolation
 			cfg := configuration(p)
@@ -219,10 +219,10 @@ func TestForgedHandles(t *testing.T) {
 			other, c := dial(t, s.addrs[0]), dial(t, s.addrs[0])
 			send(t, c, "x")
 			// The two connections of one instance may reach each other.
-			if got, want := answer(t, c), map[bool]int32{true: 0, false: 3}[isolation == isolationConnection]; got != want {
+			if got, want := answer(t, c), map[bool]int32{true: 0, false: 3}[isolation == config.IsolationConnection]; got != want {
 				t.Errorf("%d calls with others' handles were taken, wanted %d", got, want)
 			}
-			if isolation == isolationConnection {
+			if isolation == config.IsolationConnection {
 				send(t, other, "x")
 				answer(t, other)
 			}
@@ -243,7 +243,7 @@ func TestOutputLimit(t *testing.T) {
 }
 
 func TestInstanceLimit(t *testing.T) {
-	p := config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationConnection}
+	p := config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection}
 	p.Limits.Instances = 2
 	s := serve(t, configuration(p))
 	first, second := dial(t, s.addrs[0]), dial(t, s.addrs[0])

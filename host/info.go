@@ -9,30 +9,31 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
 
 // PluginInfo is what runs under a plugin's name.
 type PluginInfo struct {
-	Name        string            `json:"name"`
-	State       string            `json:"state"` // active, failed (it does not start), unloading
-	Reason      string            `json:"reason,omitempty"`
-	Active      string            `json:"active"` // version
-	Module      string            `json:"module"`
-	Isolation   string            `json:"isolation"`
-	Reload      string            `json:"reload"`
-	Versions    []VersionInfo     `json:"versions"`
-	Connections int               `json:"connections"`
-	Instances   int               `json:"instances"`
-	Timers      int               `json:"timers"`
-	Memory      uint64            `json:"memory_bytes"` // linear memory of all instances
-	Traps       map[string]uint64 `json:"traps"`        // by cause
-	Growths     uint64            `json:"memory_growths_refused"`
-	Cut         uint64            `json:"log_bytes_cut"`
-	Callbacks   CallbackStats     `json:"callbacks"`
-	Trace       string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
-	Failure     string            `json:"last_failure,omitempty"` // of the last change, where it failed
-	FailedAt    *time.Time        `json:"last_failure_at,omitempty"`
+	Name        string              `json:"name"`
+	State       string              `json:"state"` // active, failed (it does not start), unloading
+	Reason      string              `json:"reason,omitempty"`
+	Active      string              `json:"active"` // version
+	Module      string              `json:"module"`
+	Isolation   config.Isolation    `json:"isolation"`
+	Reload      config.ReloadPolicy `json:"reload"`
+	Versions    []VersionInfo       `json:"versions"`
+	Connections int                 `json:"connections"`
+	Instances   int                 `json:"instances"`
+	Timers      int                 `json:"timers"`
+	Memory      uint64              `json:"memory_bytes"` // linear memory of all instances
+	Traps       map[string]uint64   `json:"traps"`        // by cause
+	Growths     uint64              `json:"memory_growths_refused"`
+	Cut         uint64              `json:"log_bytes_cut"`
+	Callbacks   CallbackStats       `json:"callbacks"`
+	Trace       string              `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
+	Failure     string              `json:"last_failure,omitempty"` // of the last change, where it failed
+	FailedAt    *time.Time          `json:"last_failure_at,omitempty"`
 }
 
 // VersionInfo is a version that is loaded.

@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -457,7 +458,7 @@ func (i *instance) settle() {
 	if i.dead != nil || i.retiring || len(i.conns) > 0 {
 		return
 	}
-	if i.slot.ended || i.ver.cfg.Isolation == isolationConnection && len(i.timers) == 0 {
+	if i.slot.ended || i.ver.cfg.Isolation == config.IsolationConnection && len(i.timers) == 0 {
 		i.retire()
 	}
 }

@@ -22,7 +22,7 @@ func TestC(t *testing.T) {
 		t.Fatalf("%v: %s", err, text)
 	}
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, configuration(config.Plugin{Module: wasm, Isolation: isolation}))
 			conns := make([]net.Conn, connections)
 			for n := range conns {

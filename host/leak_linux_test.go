@@ -62,7 +62,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 		t.Skip("it reloads many times; and the race detector's own memory is not flat")
 	}
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(numbered("testdata/counter.wasm", isolation, 0))
 			s := serve(t, cfg)
 			var conns []*counting

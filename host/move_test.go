@@ -14,7 +14,7 @@ import (
 )
 
 // obeying serves the guest of testdata/obeys.wat on a clock that the test turns.
-func obeying(t *testing.T, isolation string) (*virtual, config.Config) {
+func obeying(t *testing.T, isolation config.Isolation) (*virtual, config.Config) {
 	t.Helper()
 	p := config.Plugin{Module: "testdata/obeys.wasm", Isolation: isolation}
 	p.Allow.Connect = []string{"tcp://127.0.0.1:9"}
@@ -143,7 +143,7 @@ func TestMoves(t *testing.T) {
 		}},
 	} {
 		for _, isolation := range isolations {
-			t.Run(tc.name+"/"+isolation, func(t *testing.T) {
+			t.Run(tc.name+"/"+string(isolation), func(t *testing.T) {
 				v, _ := obeying(t, isolation)
 				c := v.dial(t)
 				tc.before(t, v, c)
@@ -169,7 +169,7 @@ func TestAliveWithoutCallbacks(t *testing.T) {
 		{"p", "a producer is registered, and the new version has no callbacks for it"},
 	} {
 		for _, isolation := range isolations {
-			t.Run(tc.send+"/"+isolation, func(t *testing.T) {
+			t.Run(tc.send+"/"+string(isolation), func(t *testing.T) {
 				v, cfg := obeying(t, isolation)
 				c := v.dial(t)
 				send(t, c, tc.send)
@@ -203,7 +203,7 @@ func TestAliveWithoutCallbacks(t *testing.T) {
 // version's limit, and is dropped on a connection that is closing.
 func TestWritesWhenRestored(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := config.Plugin{Module: "testdata/writes_when_restored.wasm", Isolation: isolation}
 			p.Limits.State = 1000
 			cfg := configuration(p)
@@ -230,7 +230,7 @@ func TestWritesWhenRestored(t *testing.T) {
 
 // TestKeptOnce: a connection that stays is counted once.
 func TestKeptOnce(t *testing.T) {
-	p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolationConnection}
+	p := config.Plugin{Module: "testdata/particular.wasm", Isolation: config.IsolationConnection}
 	cfg := configuration(p)
 	v := serveVirtual(t, cfg)
 	const conns = 10
@@ -262,7 +262,7 @@ func TestKeptOnce(t *testing.T) {
 // TestTimerOutlivesConnection: an instance of one connection ends with its last
 // timer, and not before.
 func TestTimerOutlivesConnection(t *testing.T) {
-	v, _ := obeying(t, isolationConnection)
+	v, _ := obeying(t, config.IsolationConnection)
 	p, err := v.sys.Dial("tcp", v.Listeners()[0].String()[len("tcp://"):])
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +296,7 @@ func TestWhyDrain(t *testing.T) {
 		send(t, v.dial(t), "x")
 		cfg.Plugins["guest"] = config.Plugin{Module: tc.new}
 		change, err := v.Reload(context.Background(), cfg)
-		if err != nil || change.Plugins[0].Policy != reloadDrain || change.Plugins[0].Why != tc.why {
+		if err != nil || change.Plugins[0].Policy != config.ReloadDrain || change.Plugins[0].Why != tc.why {
 			t.Errorf("%+v, %v, wanted %q", change, err, tc.why)
 		}
 	}

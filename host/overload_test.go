@@ -45,7 +45,7 @@ func TestProcessUse(t *testing.T) {
 // TestNoMoreWhileShort: while the process is short of memory no instance starts and
 // no linear memory grows; both go on when it is over.
 func TestNoMoreWhileShort(t *testing.T) {
-	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationConnection}))
+	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection}))
 	used := uint64(100)
 	o := &overload{h: s.Host, memory: newOwnMemory(s.Host), measure: func() []use { return []use{{useOfMemory, used, 100, 0}} }}
 	o.check()
@@ -74,7 +74,7 @@ func TestNoMoreWhileShort(t *testing.T) {
 // memories end, as many as it takes; where linear memories are not what takes the
 // memory, none does.
 func TestLargestEnd(t *testing.T) {
-	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationConnection})
+	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection})
 	cfg.Reactor.Loops = 1
 	s := serve(t, cfg)
 	var conns []*net.TCPConn

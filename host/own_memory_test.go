@@ -192,7 +192,7 @@ func TestReadGoMemory(t *testing.T) {
 // TestGivenBackAfterLoads: after the start, and after a change that was refused,
 // the host gives back what they needed.
 func TestGivenBackAfterLoads(t *testing.T) {
-	s := newServer(configuration(numbered("testdata/echo.wasm", isolationLoop, 0)))
+	s := newServer(configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0)))
 	given := make(chan struct{}, 100)
 	s.giveBack = func() { given <- struct{}{} }
 	limits := make(chan int64, 100)
@@ -211,7 +211,7 @@ func TestGivenBackAfterLoads(t *testing.T) {
 	s.start(t)
 	awaitGiven()
 	litter()
-	if err := last(s.Reload(context.Background(), configuration(numbered("testdata/none.wasm", isolationLoop, 0)))); err == nil {
+	if err := last(s.Reload(context.Background(), configuration(numbered("testdata/none.wasm", config.IsolationLoop, 0)))); err == nil {
 		t.Error("found no error of a module that is not there")
 	}
 	awaitGiven()

@@ -99,7 +99,7 @@ func TestPromises(t *testing.T) {
 				reactortest.Suite(t, reactortest.Backend{
 					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true, Share: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
-						cfg := configuration(config.Plugin{Module: wasm, Isolation: isolationLoop})
+						cfg := configuration(config.Plugin{Module: wasm, Isolation: config.IsolationLoop})
 						p := cfg.Plugins["guest"]
 						p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
 						cfg.Plugins["guest"] = p

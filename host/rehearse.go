@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -49,8 +50,8 @@ func (t *nowhere) NegotiatedProtocol() string { return t.alpn }
 // rehearse fails where the new version can't be started, or can't take what the
 // old one's connections would bring.
 func (r *replacement) rehearse() error {
-	if r.out.Policy != reloadMigrate {
-		if r.new.cfg.Isolation != isolationConnection {
+	if r.out.Policy != config.ReloadMigrate {
+		if r.new.cfg.Isolation != config.IsolationConnection {
 			return nil // its instances have been started
 		}
 		i, err := r.new.newInstance()

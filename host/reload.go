@@ -16,13 +16,6 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// Reload policies.
-const (
-	reloadMigrate = "migrate"
-	reloadDrain   = "drain"
-	reloadDrop    = "drop"
-)
-
 // maxReplaced is how many replaced versions of a plugin may have connections at
 // a time. One more closes the oldest one's.
 const maxReplaced = 4
@@ -42,15 +35,15 @@ var (
 
 // Outcome says what became of a plugin's connections when it got another version.
 type Outcome struct {
-	Plugin    string         `json:"plugin"`
-	Version   string         `json:"version"`            // the one that is active now
-	Previous  string         `json:"previous,omitempty"` // the one that was replaced
-	Unchanged bool           `json:"unchanged"`          // the same bytes and configuration: nothing was done
-	Policy    string         `json:"policy,omitempty"`   // migrate, drain or drop, as it was done
-	Why       string         `json:"why,omitempty"`      // why the policy is not the configured one
-	Migrated  int            `json:"migrated"`           // connections
-	Kept      map[string]int `json:"kept,omitempty"`     // connections on the previous version, by reason
-	Dropped   int            `json:"dropped"`            // connections
+	Plugin    string              `json:"plugin"`
+	Version   string              `json:"version"`            // the one that is active now
+	Previous  string              `json:"previous,omitempty"` // the one that was replaced
+	Unchanged bool                `json:"unchanged"`          // the same bytes and configuration: nothing was done
+	Policy    config.ReloadPolicy `json:"policy,omitempty"`   // as it was done
+	Why       string              `json:"why,omitempty"`      // why the policy is not the configured one
+	Migrated  int                 `json:"migrated"`           // connections
+	Kept      map[string]int      `json:"kept,omitempty"`     // connections on the previous version, by reason
+	Dropped   int                 `json:"dropped"`            // connections
 }
 
 // String is one line for people.
@@ -303,20 +296,20 @@ func (r *replacement) letGo() {
 
 // policy is what will be done with the connections, and why it is not what is
 // configured.
-func (r *replacement) policy() (policy, why string) {
+func (r *replacement) policy() (policy config.ReloadPolicy, why string) {
 	configured := r.new.cfg.Reload
-	if configured != reloadMigrate {
+	if configured != config.ReloadMigrate {
 		return configured, ""
 	}
 	switch {
 	case r.old.cfg.Isolation != r.new.cfg.Isolation:
-		return reloadDrain, "the isolation changes"
+		return config.ReloadDrain, "the isolation changes"
 	case !r.old.movable():
-		return reloadDrain, "the previous version has no saveState and restoreState"
+		return config.ReloadDrain, "the previous version has no saveState and restoreState"
 	case !r.new.movable():
-		return reloadDrain, "the new version has no saveState and restoreState"
+		return config.ReloadDrain, "the new version has no saveState and restoreState"
 	}
-	return reloadMigrate, ""
+	return config.ReloadMigrate, ""
 }
 
 // prepare starts instances and rehearses the move, off the loops.
@@ -339,7 +332,7 @@ func (r *replacement) prepare(ctx context.Context) error {
 
 func (r *replacement) startFresh(ctx context.Context) error {
 	for n := range r.fresh {
-		if r.new.cfg.Isolation == isolationConnection || !r.new.runsOn(n) {
+		if r.new.cfg.Isolation == config.IsolationConnection || !r.new.runsOn(n) {
 			continue
 		}
 		i, err := r.new.newInstance()
@@ -394,7 +387,7 @@ func (r *replacement) change(n int, l *reactor.Loop) error {
 		return onLoop(l, func() { r.install(n, nil) })
 	}
 	s := newSlot(r.new, l)
-	if r.new.cfg.Isolation == isolationConnection {
+	if r.new.cfg.Isolation == config.IsolationConnection {
 		return r.changeConnections(n, l, s)
 	}
 	var failed error
@@ -428,7 +421,7 @@ func (r *replacement) change(n int, l *reactor.Loop) error {
 func (r *replacement) moveLoop(n int, s *slot) error {
 	old := r.p.slots[n]
 	fresh := r.fresh[n]
-	if r.out.Policy != reloadMigrate || old == nil || old.inst == nil || old.inst.dead != nil {
+	if r.out.Policy != config.ReloadMigrate || old == nil || old.inst == nil || old.inst.dead != nil {
 		s.adopt(fresh)
 		return nil
 	}
@@ -459,10 +452,10 @@ func (r *replacement) install(n int, s *slot) {
 		return
 	}
 	switch r.out.Policy {
-	case reloadDrop:
+	case config.ReloadDrop:
 		r.out.Dropped += old.connections()
 		old.drop()
-	case reloadDrain:
+	case config.ReloadDrain:
 		r.out.keep(old.connections(), "draining")
 	}
 	old.end()
@@ -492,7 +485,7 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 	left := 0
 	err := onLoop(l, func() {
 		old = r.p.slots[n]
-		if old == nil || r.out.Policy != reloadMigrate {
+		if old == nil || r.out.Policy != config.ReloadMigrate {
 			r.install(n, s)
 			return
 		}

@@ -17,15 +17,15 @@ import (
 func BenchmarkReload(b *testing.B) {
 	for _, guest := range []string{"testdata/counter.wasm", "../plugins/echo/echo.wasm"} {
 		for _, isolation := range isolations {
-			if guest != "testdata/counter.wasm" && isolation == isolationConnection {
+			if guest != "testdata/counter.wasm" && isolation == config.IsolationConnection {
 				continue // a thousand instances of a Go guest are over any limit of memory
 			}
-			b.Run(guest[len(guest)-11:]+"/"+isolation, func(b *testing.B) { benchmarkReload(b, guest, isolation) })
+			b.Run(guest[len(guest)-11:]+"/"+string(isolation), func(b *testing.B) { benchmarkReload(b, guest, isolation) })
 		}
 	}
 }
 
-func benchmarkReload(b *testing.B, guest, isolation string) {
+func benchmarkReload(b *testing.B, guest string, isolation config.Isolation) {
 	cfg := configuration(numbered(guest, isolation, 0))
 	p := cfg.Plugins["guest"]
 	p.Limits.Instances = 3000

@@ -18,7 +18,7 @@ import (
 )
 
 // numbered is a plugin whose version is told by a number in its configuration.
-func numbered(module, isolation string, n int) config.Plugin {
+func numbered(module string, isolation config.Isolation, n int) config.Plugin {
 	return config.Plugin{Module: module, Isolation: isolation, Config: map[string]any{"n": n}}
 }
 
@@ -57,7 +57,7 @@ var (
 func TestMigrate(t *testing.T) {
 	streams, reloads := *streamsFlag, *reloadsFlag
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(numbered("testdata/counter.wasm", isolation, 0))
 			s := serve(t, cfg)
 			stop := make(chan struct{})
@@ -89,7 +89,7 @@ func TestMigrate(t *testing.T) {
 					t.Fatal(err)
 				}
 				out := change.Plugins[0]
-				if out.Unchanged || out.Policy != reloadMigrate || len(out.Kept) > 0 || out.Dropped > 0 {
+				if out.Unchanged || out.Policy != config.ReloadMigrate || len(out.Kept) > 0 || out.Dropped > 0 {
 					t.Fatalf("reload %d: %+v", n, out)
 				}
 				moved += out.Migrated
@@ -104,7 +104,7 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestUnchanged(t *testing.T) {
-	cfg := configuration(numbered("testdata/counter.wasm", isolationLoop, 0))
+	cfg := configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0))
 	s := serve(t, cfg)
 	change, err := s.Reload(context.Background(), cfg)
 	if err != nil || !change.Plugins[0].Unchanged {
@@ -142,7 +142,7 @@ func TestFailedReload(t *testing.T) {
 		"refused buffer":    "testdata/hostile/refuses_restore_buffer.wasm",
 	}
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := numbered("testdata/counter.wasm", isolation, 0)
 			p.Limits.Memory, p.Limits.CallbackTime = 1<<20, 20*time.Millisecond
 			cfg := configuration(p)
@@ -175,7 +175,7 @@ func TestFailedReload(t *testing.T) {
 // TestDrain: old connections stay on the old version, new ones get the new one.
 func TestDrain(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := numbered("testdata/counter.wasm", isolation, 0)
 			cfg := configuration(p)
 			s := serve(t, cfg)
@@ -189,7 +189,7 @@ func TestDrain(t *testing.T) {
 				t.Fatal(err)
 			}
 			out := change.Plugins[0]
-			if out.Policy != reloadDrain || out.Kept["draining"] != 1 || out.Why == "" {
+			if out.Policy != config.ReloadDrain || out.Kept["draining"] != 1 || out.Why == "" {
 				t.Errorf("%+v", out)
 			}
 			fresh := dial(t, s.addrs[0])
@@ -211,9 +211,9 @@ func TestDrain(t *testing.T) {
 
 func TestDrop(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := numbered("testdata/counter.wasm", isolation, 0)
-			p.Reload = reloadDrop
+			p.Reload = config.ReloadDrop
 			cfg := configuration(p)
 			s := serve(t, cfg)
 			var old []*counting
@@ -239,13 +239,13 @@ func TestDrop(t *testing.T) {
 
 // TestReloadShape adds, changes and removes plugins and listeners.
 func TestReloadShape(t *testing.T) {
-	cfg := configuration(numbered("testdata/counter.wasm", isolationLoop, 0))
+	cfg := configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0))
 	s := serve(t, cfg)
 	old := &counting{Conn: dial(t, s.addrs[0])}
 	if err := old.roundTrip(3); err != nil {
 		t.Fatal(err)
 	}
-	two := withEcho(configuration(numbered("testdata/counter.wasm", isolationLoop, 0)))
+	two := withEcho(configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0)))
 	two.Listeners[1].Endpoint = "tcp://localhost:0"
 	change, err := s.Reload(context.Background(), two)
 	if err != nil || len(change.Added) != 2 || len(change.Removed) > 0 {
@@ -297,7 +297,7 @@ func TestReloadShape(t *testing.T) {
 // TestUse goes back to the version before.
 func TestUse(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(numbered("testdata/counter.wasm", isolation, 0))
 			s := serve(t, cfg)
 			c := &counting{Conn: dial(t, s.addrs[0])}
@@ -339,7 +339,7 @@ func TestFailedSave(t *testing.T) {
 		{"loop_in_save_state", ""},
 	} {
 		for _, isolation := range isolations {
-			t.Run(c.guest+"/"+isolation, func(t *testing.T) {
+			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {
 				p := hostile(c.guest)
 				p.Isolation, p.Limits.State = isolation, 1000
 				cfg := configuration(p)
@@ -378,7 +378,7 @@ func TestFailedSave(t *testing.T) {
 // TestCanary: new connections try the new version; a trap keeps the old one.
 func TestCanary(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(numbered("testdata/counter.wasm", isolation, 0))
 			cfg.Reactor.Loops = 1
 			s := serve(t, cfg)

@@ -47,7 +47,7 @@ func (c *callbacks) slow() (n uint64) {
 }
 
 // slowGuest is one whose callbacks take 8 ms, on one loop with an echo.
-func slowGuest(isolation string) config.Config {
+func slowGuest(isolation config.Isolation) config.Config {
 	p := hostile("slow_everywhere")
 	p.Isolation = isolation
 	cfg := withEcho(configuration(p))
@@ -84,7 +84,7 @@ func TestHogs(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, slowGuest(isolationLoop))
+			s := serve(t, slowGuest(config.IsolationLoop))
 			echo := dial(t, s.addrs[1])
 			var conns []*net.TCPConn
 			for range n {
@@ -110,7 +110,7 @@ func TestHogs(t *testing.T) {
 func TestEndOfHogs(t *testing.T) {
 	const n = 400
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := newServer(slowGuest(isolation))
 			s.start(t)
 			for range n {
@@ -133,7 +133,7 @@ func TestEndOfHogs(t *testing.T) {
 // TestMoveHoldsNoLoop: an instance whose connections can't all move in the time for
 // which a loop may be held stays as it is, and the reason says what to raise.
 func TestMoveHoldsNoLoop(t *testing.T) {
-	cfg := slowGuest(isolationLoop)
+	cfg := slowGuest(config.IsolationLoop)
 	s := serve(t, cfg)
 	const n = 20
 	var conns []*net.TCPConn
@@ -224,7 +224,7 @@ func TestHeldBytesAreOwed(t *testing.T) {
 // TestInstancesEndInTheirShare: to free instances is a part of what their plugin does,
 // and waits where that has used up its share.
 func TestInstancesEndInTheirShare(t *testing.T) {
-	s := serve(t, slowGuest(isolationConnection))
+	s := serve(t, slowGuest(config.IsolationConnection))
 	c := dial(t, s.addrs[0])
 	s.await(t, 1)
 	l, sl := s.reactor.Loops()[0], s.plugins["guest"].slots[0]
@@ -247,7 +247,7 @@ func TestInstancesEndInTheirShare(t *testing.T) {
 // TestMoveTime: what has not moved when its time is over stays where it is.
 func TestMoveTime(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := numbered("testdata/counter.wasm", isolation, 0)
 			p.MoveTime = time.Nanosecond
 			cfg := configuration(p)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -79,7 +80,7 @@ func passing(err error) bool { return errors.Is(err, errInstances) || errors.Is(
 // adopt takes a started instance.
 func (s *slot) adopt(i *instance) {
 	i.commit(s)
-	if s.ver.cfg.Isolation != isolationConnection {
+	if s.ver.cfg.Isolation != config.IsolationConnection {
 		s.inst = i
 	}
 	s.started()

@@ -28,10 +28,10 @@ func BenchmarkSpin(b *testing.B) {
 }
 
 func benchmarkSpin(b *testing.B, native, guest bool) {
-	cfg := configuration(config.Plugin{Module: "testdata/hostile/loop_forever.wasm", Isolation: isolationShared})
+	cfg := configuration(config.Plugin{Module: "testdata/hostile/loop_forever.wasm", Isolation: config.IsolationShared})
 	cfg = withEcho(cfg) // plugins are pinned in the order of their names: echo to the first loop, guest to the second
 	echo := cfg.Plugins["echo"]
-	echo.Isolation = isolationShared
+	echo.Isolation = config.IsolationShared
 	cfg.Plugins["echo"] = echo
 	s := serve(b, cfg)
 	if native {

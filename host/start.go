@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -246,7 +247,7 @@ func (s *slot) again(w *waiter) {
 // await has a connection wait for an instance, and starts one where none is being
 // started that it can have. It returns its reactor.Later, or why there is none.
 func (s *slot) await(t reactor.Transport) error {
-	if s.ver.cfg.Isolation == isolationConnection || len(s.starts) == 0 {
+	if s.ver.cfg.Isolation == config.IsolationConnection || len(s.starts) == 0 {
 		if err := s.begin(&start{slot: s}); err != nil {
 			return err
 		}
@@ -278,7 +279,7 @@ func (s *slot) finished(st *start) {
 		}
 	case st.err != nil:
 		s.unstarted(st)
-	case s.ver.cfg.Isolation == isolationConnection:
+	case s.ver.cfg.Isolation == config.IsolationConnection:
 		s.started()
 		s.offer(st.inst)
 		s.trim()
@@ -305,7 +306,7 @@ func (s *slot) forget(st *start) {
 func (s *slot) unstarted(st *start) {
 	if !passing(st.err) || st.rehearsal {
 		s.failed(st.err)
-	} else if s.ver.cfg.Isolation == isolationConnection {
+	} else if s.ver.cfg.Isolation == config.IsolationConnection {
 		if e := s.waiters.Front(); e != nil {
 			w := e.Value.(*waiter)
 			w.err = st.err
@@ -342,7 +343,7 @@ func (s *slot) offer(i *instance) {
 // trim drops starts that have not begun and that no connection waits for.
 func (s *slot) trim() {
 	wanted := s.waiters.Len()
-	if wanted > 0 && s.ver.cfg.Isolation != isolationConnection {
+	if wanted > 0 && s.ver.cfg.Isolation != config.IsolationConnection {
 		return
 	}
 	for n := len(s.starts) - 1; n >= 0 && len(s.starts) > wanted; n-- {

@@ -74,7 +74,7 @@ type gated struct {
 // startsTested is how many starts of it run at a time.
 const startsTested = 2
 
-func serveGated(t *testing.T, isolation string, more ...func(*config.Plugin)) *gated {
+func serveGated(t *testing.T, isolation config.Isolation, more ...func(*config.Plugin)) *gated {
 	t.Helper()
 	p := hostile("loops_when_late")
 	p.Isolation = isolation
@@ -149,7 +149,7 @@ func (s *server) awaitCounts(t *testing.T, want counts) {
 // the connection waits, and what it has sent meanwhile is answered.
 func TestStartHoldsNoLoop(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			g := serveGated(t, isolation)
 			g.version(true)
 			g.restart(t)
@@ -170,7 +170,7 @@ func TestStartHoldsNoLoop(t *testing.T) {
 func TestStartSpins(t *testing.T) {
 	for _, isolation := range isolations {
 		for when, export := range []string{"start section", "_initialize", "startFactory"} {
-			t.Run(isolation+"/"+export, func(t *testing.T) {
+			t.Run(string(isolation)+"/"+export, func(t *testing.T) {
 				g := serveGated(t, isolation)
 				v := g.version(false)
 				g.restart(t)
@@ -191,7 +191,7 @@ func TestStartSpins(t *testing.T) {
 				if n := g.plugins["guest"].traps.all()[CauseTime] - traps; n != want {
 					t.Errorf("found %d traps, wanted %d", n, want)
 				}
-				if isolation == isolationConnection {
+				if isolation == config.IsolationConnection {
 					g.awaitCounts(t, before)
 				}
 				g.open(0)
@@ -203,8 +203,8 @@ func TestStartSpins(t *testing.T) {
 // TestStartIsShared: several connections wait for the one start of an instance
 // that they share.
 func TestStartIsShared(t *testing.T) {
-	for _, isolation := range []string{isolationLoop, isolationShared} {
-		t.Run(isolation, func(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
 			g := serveGated(t, isolation)
 			v := g.version(true)
 			g.restart(t)
@@ -234,7 +234,7 @@ func TestStartIsShared(t *testing.T) {
 // TestStartsCount: instances that are being started count against the limit, a
 // few are started at a time, and a connection that leaves gives its place back.
 func TestStartsCount(t *testing.T) {
-	g := serveGated(t, isolationConnection, func(p *config.Plugin) { p.Limits.Instances = 4 })
+	g := serveGated(t, config.IsolationConnection, func(p *config.Plugin) { p.Limits.Instances = 4 })
 	v := g.version(true)
 	before := g.counts()
 	g.close()
@@ -274,8 +274,8 @@ func reset(t *testing.T, c *net.TCPConn) {
 // that has replaced it, and the start's end is that of its instance.
 func TestReplacedInStart(t *testing.T) {
 	for _, isolation := range isolations {
-		for _, policy := range []string{reloadMigrate, reloadDrain, reloadDrop} {
-			t.Run(isolation+"/"+policy, func(t *testing.T) {
+		for _, policy := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain, config.ReloadDrop} {
+			t.Run(string(isolation)+"/"+string(policy), func(t *testing.T) {
 				g := serveGated(t, isolation)
 				v := g.version(true)
 				g.restart(t)
@@ -331,7 +331,7 @@ func (g *gated) passRest(t *testing.T, changed <-chan error) {
 // unloaded.
 func TestUnloadedInStart(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			g := serveGated(t, isolation)
 			v := g.version(true)
 			g.restart(t)
@@ -357,7 +357,7 @@ func TestUnloadedInStart(t *testing.T) {
 // nothing of it is left.
 func TestShutdownInStart(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			g := serveGated(t, isolation)
 			g.version(true)
 			g.restart(t)
@@ -388,7 +388,7 @@ func TestShutdownInStart(t *testing.T) {
 // TestShutdownEndsStart: a start that spins, and may for hours, does not hold up
 // the host's end.
 func TestShutdownEndsStart(t *testing.T) {
-	g := serveGated(t, isolationConnection, func(p *config.Plugin) { p.Limits.CallbackTime = time.Hour })
+	g := serveGated(t, config.IsolationConnection, func(p *config.Plugin) { p.Limits.CallbackTime = time.Hour })
 	g.version(true)
 	g.close()
 	dial(t, g.addrs[0])
@@ -408,7 +408,7 @@ func TestShutdownEndsStart(t *testing.T) {
 // TestCanaryInStart: a connection that has to wait for the canary's instance is
 // the canary's when that has started.
 func TestCanaryInStart(t *testing.T) {
-	g := serveGated(t, isolationConnection)
+	g := serveGated(t, config.IsolationConnection)
 	cfg := g.Config()
 	p := cfg.Plugins["guest"]
 	p.Config, p.Canary = map[string]any{"n": 1}, config.Canary{Connections: 1, For: time.Hour}

@@ -70,7 +70,7 @@ var answers = map[string]string{
 // TestStatuses: what each host call answers in each callback.
 func TestStatuses(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := config.Plugin{Module: "testdata/asks_everything.wasm", Isolation: isolation}
 			p.Allow.Connect = []string{"tcp://127.0.0.1:9"}
 			v := serveVirtual(t, configuration(p))

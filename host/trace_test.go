@@ -23,7 +23,7 @@ func (l *logs) calls() []string {
 }
 
 func TestTrace(t *testing.T) {
-	s := newServer(configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolationShared}))
+	s := newServer(configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationShared}))
 	s.o.Trace = []string{"guest"}
 	s.start(t)
 	c := dial(t, s.addrs[0])
@@ -74,7 +74,7 @@ func TestTrace(t *testing.T) {
 // A trace goes on in the next version.
 func TestTraceAcrossReload(t *testing.T) {
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, configuration(numbered("testdata/counter.wasm", isolation, 0)))
 			c := &counting{Conn: dial(t, s.addrs[0])}
 			if err := c.roundTrip(1); err != nil {

@@ -14,12 +14,6 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-const (
-	isolationConnection = "connection"
-	isolationLoop       = "loop"
-	isolationShared     = "shared"
-)
-
 // State is where a version is in its life.
 type State string
 
@@ -98,7 +92,7 @@ func (v *version) growthRefused(wanted uint64) {
 
 // runsOn are the loops that a version has slots on.
 func (v *version) runsOn(loop int) bool {
-	return v.cfg.Isolation != isolationShared || loop == v.plugin.pinned
+	return v.cfg.Isolation != config.IsolationShared || loop == v.plugin.pinned
 }
 
 // movable tells whether a version's state can be moved at all.

@@ -146,8 +146,8 @@ func TestBackoffForgets(t *testing.T) {
 // TestDrainTime: a replaced version's connections are closed when its time is
 // over.
 func TestDrainTime(t *testing.T) {
-	p := numbered("testdata/counter.wasm", isolationLoop, 0)
-	p.Reload, p.Drain = reloadDrain, time.Minute
+	p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
+	p.Reload, p.Drain = config.ReloadDrain, time.Minute
 	cfg := configuration(p)
 	v := serveVirtual(t, cfg)
 	c := &counting{Conn: v.dial(t)}
@@ -171,8 +171,8 @@ func TestDrainTime(t *testing.T) {
 
 // TestDrainingVersions: four may drain, a fifth closes the oldest.
 func TestDrainingVersions(t *testing.T) {
-	p := numbered("testdata/counter.wasm", isolationLoop, 0)
-	p.Reload = reloadDrain
+	p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
+	p.Reload = config.ReloadDrain
 	cfg := configuration(p)
 	v := serveVirtual(t, cfg)
 	var conns []*counting
@@ -198,7 +198,7 @@ func TestDrainingVersions(t *testing.T) {
 
 // TestTwoChanges: one at a time for a plugin, and the second is told so.
 func TestTwoChanges(t *testing.T) {
-	p := numbered("testdata/counter.wasm", isolationLoop, 0)
+	p := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
 	v := serveVirtual(t, configuration(p))
 	guest := v.plugins["guest"]
 	var wg sync.WaitGroup

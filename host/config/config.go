@@ -62,8 +62,8 @@ type Cache struct {
 type Plugin struct {
 	Module    string        `koanf:"module"` // builtin:NAME, or a path
 	SHA256    string        `koanf:"sha256"`
-	Isolation string        `koanf:"isolation"` // connection, loop, shared
-	Reload    string        `koanf:"reload"`    // migrate, drain, drop
+	Isolation Isolation     `koanf:"isolation"`
+	Reload    ReloadPolicy  `koanf:"reload"`
 	Watch     bool          `koanf:"watch"`
 	Config    any           `koanf:"config"` // the guest reads it as JSON
 	Drain     time.Duration `koanf:"drain"`

@@ -36,8 +36,8 @@ func base() Config {
 // module.
 func DefaultPlugin() Plugin {
 	return Plugin{
-		Isolation: "loop",
-		Reload:    "migrate",
+		Isolation: IsolationLoop,
+		Reload:    ReloadMigrate,
 		Watch:     true,
 		Config:    map[string]any{},
 		Drain:     10 * time.Minute,

@@ -36,8 +36,8 @@ func rules() map[string]rule {
 		"admin.listen":                      adminEndpoint,
 		"plugins.*.module":                  module,
 		"plugins.*.sha256":                  sha256Hex,
-		"plugins.*.isolation":               oneOf("connection", "loop", "shared"),
-		"plugins.*.reload":                  oneOf("migrate", "drain", "drop"),
+		"plugins.*.isolation":               oneOf(IsolationConnection, IsolationLoop, IsolationShared),
+		"plugins.*.reload":                  oneOf(ReloadMigrate, ReloadDrain, ReloadDrop),
 		"plugins.*.drain":                   positive,
 		"plugins.*.move_time":               positive,
 		"plugins.*.canary.connections":      count(0, math.MaxInt32),
@@ -80,7 +80,11 @@ func namesFile(pattern, value string) bool {
 	return false
 }
 
-func oneOf(words ...string) rule {
+func oneOf[T ~string](list ...T) rule {
+	words := make([]string, len(list))
+	for i, word := range list {
+		words[i] = string(word)
+	}
 	wanted := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 	return func(v any) *Fault {
 		s := v.(string)

@@ -53,8 +53,8 @@ func Run(t *testing.T, g Guest) {
 		}
 		list = append(list, tr)
 	}
-	for _, isolation := range []string{"connection", "loop", "shared"} {
-		t.Run(isolation, func(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
 			p := transcript.Plugin{Config: g.Config}
 			p.Config.Isolation = isolation
 			for _, tr := range list {
@@ -105,7 +105,7 @@ func reload(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) {
 		if err != nil {
 			return err
 		}
-		if out.Policy != "migrate" {
+		if out.Policy != config.ReloadMigrate {
 			why = out.Why
 			return errCan
 		}
@@ -187,7 +187,7 @@ func many(t *testing.T, p transcript.Plugin) {
 		return info.Memory
 	}
 	count := connections
-	if p.Config.Isolation == "connection" {
+	if p.Config.Isolation == config.IsolationConnection {
 		count /= 20
 	}
 	var early uint64

@@ -61,7 +61,7 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 		if p.Trace != "" {
 			note = strings.TrimPrefix(note+"; traced: "+p.Trace, "; ")
 		}
-		t.row(p.Name, p.State, p.Active, p.Isolation, fmt.Sprint(p.Connections), fmt.Sprint(p.Instances), bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
+		t.row(p.Name, p.State, p.Active, string(p.Isolation), fmt.Sprint(p.Connections), fmt.Sprint(p.Instances), bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
 		for _, v := range p.Versions {
 			if v.Name != p.Active {
 				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances))

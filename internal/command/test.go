@@ -38,7 +38,7 @@ func newTest(a *app) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := transcript.Plugin{Config: config.DefaultPlugin()}
-			p.Config.Module, p.Config.Isolation = args[0], isolation
+			p.Config.Module, p.Config.Isolation = args[0], config.Isolation(isolation)
 			o, err := a.options()
 			if err != nil {
 				return err

@@ -96,7 +96,7 @@ type Session struct {
 	sent  int
 	conns map[string]*conn
 
-	isolation string
+	isolation config.Isolation
 	spread    atomic.Bool   // of this run's cut
 	accepted  atomic.Uint32 // connections of this run
 
@@ -197,7 +197,7 @@ func (s *Session) run(t *Transcript, c cut) (err error) {
 }
 
 func (s *Session) fail(line int, what, more string) error {
-	if s.cut.spread && (s.isolation == "" || s.isolation == "loop") {
+	if s.cut.spread && (s.isolation == "" || s.isolation == config.IsolationLoop) {
 		if more != "" {
 			more += "\n"
 		}

@@ -81,17 +81,17 @@ func TestRunOnTwoLoops(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := Plugin{Config: config.Plugin{Module: "../../host/testdata/counts_all.wasm", Isolation: "shared"}}
+			p := Plugin{Config: config.Plugin{Module: "../../host/testdata/counts_all.wasm", Isolation: config.IsolationShared}}
 			if runs, err := Run(context.Background(), p, tr); err != nil || runs != 4 {
 				t.Errorf("shared: %d runs, %v, wanted 4", runs, err)
 			}
-			p.Config.Isolation = "loop"
+			p.Config.Isolation = config.IsolationLoop
 			_, err = Run(context.Background(), p, tr)
 			var f *Failure
 			if !errors.As(err, &f) || f.Cut != "whole, on two event loops" || !strings.Contains(f.More, "found  \"1\"") || !strings.Contains(f.More, "isolation shared") {
 				t.Errorf("loop: %v", err)
 			}
-			p.Config.Isolation = "connection" // has no state for all even on one loop
+			p.Config.Isolation = config.IsolationConnection // has no state for all even on one loop
 			if _, err = Run(context.Background(), p, tr); !errors.As(err, &f) || f.Cut != "whole" || strings.Contains(f.More, "isolation") {
 				t.Errorf("connection: %v", err)
 			}

@@ -66,7 +66,7 @@ func TestAssemblyScriptCalls(t *testing.T) {
 	l := languageNamed("AssemblyScript")
 	module := build(t, l, framers)
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, config.Plugin{
 				Module: module, Isolation: isolation, Allow: config.Allow{Connect: []string{"tcp://127.0.0.1:*"}},
 			})

@@ -75,7 +75,7 @@ func TestMigrateCounter(t *testing.T) {
 		t.Skip("fewer than two languages")
 	}
 	for _, isolation := range isolations {
-		t.Run(isolation, func(t *testing.T) {
+		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, config.Plugin{Module: build(t, list[0], counter), Isolation: isolation})
 			a, b := dial(t, s.addr), dial(t, s.addr)
 			say(t, b, "\r\n\r\n", "1\r\n2\r\n")

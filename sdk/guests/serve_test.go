@@ -112,7 +112,7 @@ func cuts(input string) [][]string {
 	return ways
 }
 
-var isolations = []string{"connection", "loop", "shared"}
+var isolations = []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared}
 
 // The last words of a peer that closes its writing side are answered.
 func TestEcho(t *testing.T) {
@@ -120,7 +120,7 @@ func TestEcho(t *testing.T) {
 	for _, guest := range []string{bareEcho, echo} {
 		for _, l := range with(guest) {
 			for _, isolation := range isolations {
-				t.Run(l.name+"/"+guest+"/"+isolation, func(t *testing.T) {
+				t.Run(l.name+"/"+guest+"/"+string(isolation), func(t *testing.T) {
 					s := serve(t, config.Plugin{Module: build(t, l, guest), Isolation: isolation})
 					for _, input := range inputs {
 						if found := exchange(t, s.addr, false, input); found != input {
