@@ -70,10 +70,10 @@ func TestVersion(t *testing.T) {
 	}
 	v = versionOf(&debug.BuildInfo{
 		Main:     debug.Module{Version: "v1.2.3"},
-		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}},
+		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.time", Value: "2026-11-26T15:55:05Z"}, {Key: "vcs.modified", Value: "true"}},
 		Deps:     []*debug.Module{{Path: "github.com/tetratelabs/wazero", Version: "v1.12.0"}},
 	})
-	if v.Version != "v1.2.3" || v.Commit != "abc" || !v.Dirty || v.Wazero != "v1.12.0" {
+	if v.Version != "v1.2.3" || v.Commit != "abc" || v.Time != "2026-11-26T15:55:05Z" || !v.Dirty || v.Wazero != "v1.12.0" {
 		t.Errorf("found %+v", v)
 	}
 }

@@ -14,8 +14,9 @@ import (
 
 // version is what the command was built from.
 type version struct {
-	Version string `json:"version"` // the module's, or (devel)
+	Version string `json:"version"` // the tag, or a pseudo-version after it; (devel) where Go stamped none
 	Commit  string `json:"commit"`  // "" = unknown
+	Time    string `json:"time"`    // of the commit, RFC 3339; "" = unknown
 	Dirty   bool   `json:"dirty"`   // there were changes on top of the commit
 	Go      string `json:"go"`
 	System  string `json:"system"`
@@ -32,9 +33,9 @@ func newVersion(a *app) *cobra.Command {
 		if *format == "json" {
 			return printJSON(a.stdout, v)
 		}
-		commit := v.Commit
-		if commit == "" {
-			commit = "unknown"
+		commit := orElse(v.Commit, "unknown")
+		if v.Time != "" {
+			commit += " of " + v.Time
 		}
 		if v.Dirty {
 			commit += ", changed"
@@ -46,8 +47,11 @@ func newVersion(a *app) *cobra.Command {
 	return cmd
 }
 
+// versionOf reads what Go stamps into a program: the tag and the commit where it was built in a clone, the tag
+// alone where `go install PATH@TAG` fetched it.
 func versionOf(info *debug.BuildInfo) version {
-	v := version{Version: "(devel)", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH, Wazero: "unknown", ABI: abi.Version}
+	v := version{Version: "(devel)", Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH,
+		Wazero: "unknown", ABI: abi.Version}
 	if info == nil {
 		return v
 	}
@@ -58,6 +62,8 @@ func versionOf(info *debug.BuildInfo) version {
 		switch s.Key {
 		case "vcs.revision":
 			v.Commit = s.Value
+		case "vcs.time":
+			v.Time = s.Value
 		case "vcs.modified":
 			v.Dirty = s.Value == "true"
 		}
