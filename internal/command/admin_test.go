@@ -311,6 +311,12 @@ func (s *stub) ReloadPlugin(ctx context.Context, name string, _ bool) (host.Outc
 	}
 }
 
+// awaitChange waits until no change is under way.
+func (s *stub) awaitChange() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+}
+
 // stubbed serves a stub.
 func stubbed(t *testing.T) (*stub, operator) {
 	t.Helper()
@@ -355,8 +361,7 @@ func TestKilledClient(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the request goes on without its client")
 	}
-	h.changing.Lock() // its change has ended
-	h.changing.Unlock()
+	h.awaitChange()
 	got := make(chan string, 1)
 	go func() { got <- o.run("plugin", "reload", "echo").stdout }()
 	<-h.entered
