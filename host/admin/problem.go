@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/wirehost/wirehost/host"
-	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/lines"
 )
 
 // Problem is an answer that says what is wrong (RFC 9457).
@@ -96,23 +96,8 @@ func problemOf(err error, other kind) *Problem {
 // faults are an error's messages, one for each fault.
 func faults(err error) []string {
 	var list []string
-	switch e := err.(type) { //nolint:errorlint // the text of a wrapped join begins with what wraps it
-	case *host.LoadError:
-		for _, f := range e.Faults {
-			one := host.LoadError{Plugin: e.Plugin, Module: e.Module, Faults: []string{f}}
-			list = append(list, one.Error())
-		}
-	case config.Faults:
-		for _, f := range e {
-			list = append(list, f.Error())
-		}
-	case interface{ Unwrap() []error }:
-		for _, one := range e.Unwrap() {
-			list = append(list, faults(one)...)
-		}
-	}
-	if len(list) == 0 {
-		list = []string{err.Error()}
+	for _, f := range lines.Faults(err) {
+		list = append(list, f.Error())
 	}
 	return list
 }

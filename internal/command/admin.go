@@ -14,6 +14,7 @@ import (
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/internal/watch"
 )
 
@@ -154,7 +155,7 @@ func (o *operated) rewatch() {
 		return
 	}
 	if err := o.watcher.Set(files); err != nil {
-		logFaults(o.log, "changes of some plugins' files are not noticed", err)
+		lines.Log(o.log, "changes of some plugins' files are not noticed", err)
 	}
 }
 
@@ -168,7 +169,7 @@ func (o *operated) changed(name string) (done bool) {
 	switch {
 	case err == nil, o.ctx.Err() != nil, errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNotRunning): // the host has logged what it did
 	default:
-		logFaults(o.log.With("plugin", name), "the changed module is refused; what ran before runs on", err)
+		lines.Log(o.log.With("plugin", name), "the changed module is refused; what ran before runs on", err)
 	}
 	return true
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -209,7 +210,7 @@ func (d *dev) work(ctx context.Context) {
 	}
 	d.say("built in %s", time.Since(began).Round(10*time.Millisecond))
 	if err := d.take(ctx); err != nil && ctx.Err() == nil {
-		for _, line := range faults(err) {
+		for _, line := range lines.Of(err) {
 			d.say("%s", line)
 		}
 		d.fail("not served")
@@ -248,7 +249,7 @@ func (d *dev) fail(format string, args ...any) {
 
 // say prints a line.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.stdout, visible(fmt.Sprintf(format, args...))) // to a terminal that has gone, there is nothing to say
+	fmt.Fprintln(a.stdout, lines.Visible(fmt.Sprintf(format, args...))) // to a terminal that has gone, there is nothing to say
 }
 
 // show prints what a build has printed.
@@ -256,7 +257,7 @@ func (a *app) show(output string) {
 	for line := range strings.Lines(output) {
 		cells := strings.Split(strings.TrimRight(line, "\r\n"), "\t") // compilers point with them
 		for n := range cells {
-			cells[n] = visible(cells[n])
+			cells[n] = lines.Visible(cells[n])
 		}
 		fmt.Fprintln(a.stdout, "  "+strings.Join(cells, "\t"))
 	}

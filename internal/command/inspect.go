@@ -15,6 +15,7 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
@@ -136,7 +137,7 @@ func (a *app) readModule(ctx context.Context, file string) ([]byte, error) {
 func (r *report) faults() error {
 	var list []error
 	for _, f := range r.Faults {
-		list = append(list, fmt.Errorf("%s: %s", r.File, visible(f)))
+		list = append(list, fmt.Errorf("%s: %s", r.File, lines.Visible(f)))
 	}
 	return errors.Join(list...)
 }
@@ -146,7 +147,7 @@ func (r *report) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
 		for i := range cells {
-			cells[i] = visible(cells[i])
+			cells[i] = lines.Visible(cells[i])
 		}
 		fmt.Fprintln(t, strings.TrimRight(strings.Join(cells, "\t"), "\t")) // Flush has its error
 	}

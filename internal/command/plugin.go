@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/lines"
 )
 
 func newPlugin(a *app) *cobra.Command {
@@ -90,7 +91,7 @@ func newTable(w io.Writer, head ...string) *table {
 func (t *table) row(cells ...string) {
 	all := make([]string, t.columns)
 	for n, c := range cells {
-		all[n] = visible(c)
+		all[n] = lines.Visible(c)
 	}
 	fmt.Fprintln(t.tabs, strings.Join(all, "\t")) // it writes into memory
 }
@@ -247,7 +248,7 @@ func (a *app) versionCommand(cmd *cobra.Command, request func(args []string) (pl
 		if *format == "json" {
 			err = printJSON(a.stdout, out)
 		} else {
-			_, err = fmt.Fprintln(a.stdout, visible(outcomeText(out)))
+			_, err = fmt.Fprintln(a.stdout, lines.Visible(outcomeText(out)))
 		}
 		if err != nil || !*wait || out.Previous == "" {
 			return err
@@ -361,7 +362,7 @@ func newPluginTrace(a *app) *cobra.Command {
 		if p.Trace != "" {
 			text = p.Trace + " is traced: see the host's log"
 		}
-		_, err = fmt.Fprintln(a.stdout, visible(text))
+		_, err = fmt.Fprintln(a.stdout, lines.Visible(text))
 		return err
 	}
 	return cmd
@@ -381,7 +382,7 @@ func (a *app) printChange(c host.Change, format output) error {
 		return printJSON(a.stdout, c)
 	}
 	for _, line := range c.Lines() {
-		if _, err := fmt.Fprintln(a.stdout, visible(line)); err != nil {
+		if _, err := fmt.Fprintln(a.stdout, lines.Visible(line)); err != nil {
 			return err
 		}
 	}

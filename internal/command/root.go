@@ -125,28 +125,6 @@ func (a *app) logger(c config.Log) hclog.Logger {
 	return hclog.New(&o)
 }
 
-// maxFaults and maxFault bound what is logged of an error: how many faults a module
-// has, and how long its names are, is the module's doing.
-const (
-	maxFaults = 64
-	maxFault  = 1024 // bytes
-)
-
-// logFaults logs err, one entry for each fault.
-func logFaults(log hclog.Logger, message string, err error) {
-	list := faults(err)
-	for n, line := range list {
-		if n == maxFaults {
-			log.Error(message, "err", fmt.Sprintf("and %d more faults", len(list)-n))
-			return
-		}
-		if len(line) > maxFault {
-			line = strings.ToValidUTF8(line[:maxFault], "") + "…"
-		}
-		log.Error(message, "err", line)
-	}
-}
-
 // outputFlag adds -o, for commands that print a table.
 func outputFlag(cmd *cobra.Command) *output {
 	o := output("text")

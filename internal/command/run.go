@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
-	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/lines"
 )
 
 // Exit codes.
@@ -37,10 +36,10 @@ func Run(args, env []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errSaid):
 		return exitFailed
 	case errors.As(err, &usage), !a.begun: // cobra checks arguments first
-		fmt.Fprintf(a.stderr, "wirehost: %s; see '%s --help'\n", visible(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(a.stderr, "wirehost: %s; see '%s --help'\n", lines.Visible(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	for _, line := range faults(err) {
+	for _, line := range lines.Of(err) {
 		fmt.Fprintln(a.stderr, "wirehost:", line)
 	}
 	return exitFailed
@@ -58,32 +57,3 @@ type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
-
-// faults are err's messages, one a line: each error of a join, each fault of a
-// module.
-func faults(err error) []string {
-	var lines []string
-	var le *host.LoadError
-	switch e := err.(type) { //nolint:errorlint // a wrapped join's text begins with what wraps it
-	case interface{ Unwrap() []error }:
-		for _, one := range e.Unwrap() {
-			lines = append(lines, faults(one)...)
-		}
-		return lines
-	case *host.LoadError:
-		le = e
-	}
-	if le != nil && len(le.Faults) > 0 {
-		for _, f := range le.Faults {
-			one := host.LoadError{Plugin: le.Plugin, Module: le.Module, Faults: []string{f}}
-			lines = append(lines, visible(one.Error()))
-		}
-		return lines
-	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, visible(line))
-		}
-	}
-	return lines
-}

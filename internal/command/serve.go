@@ -14,6 +14,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -70,7 +71,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
 	s.host = host.New(cfg, o)
 	if s.ops, err = a.operate(s.host, s.log, cfg.Admin.Listen); err != nil {
-		logFaults(s.log, "could not start", err)
+		lines.Log(s.log, "could not start", err)
 		return errSaid
 	}
 	s.ops.metrics.LogLost(a.queues.err.Lost)
@@ -104,9 +105,9 @@ func (s *server) start() (pending os.Signal, err error) {
 			case ending && errors.Is(err, context.Canceled):
 				s.log.Error("stopped during start-up", "signal", pending.String())
 			case ending:
-				logFaults(s.log, "stopped during start-up", err)
+				lines.Log(s.log, "stopped during start-up", err)
 			default:
-				logFaults(s.log, "could not start", err)
+				lines.Log(s.log, "could not start", err)
 			}
 			return nil, errSaid
 		case sig := <-s.signals:
@@ -172,7 +173,7 @@ func (s *server) reload(ctx context.Context, done chan<- struct{}) {
 	}
 	s.ops.metrics.Configured("signal", change, err)
 	if err != nil {
-		logFaults(s.log, "reload failed; what ran before runs on", err)
+		lines.Log(s.log, "reload failed; what ran before runs on", err)
 	}
 }
 
@@ -218,7 +219,7 @@ func (s *server) shutdown() error {
 			case errors.Is(err, context.DeadlineExceeded):
 				s.log.Warn("ended; connections that had not finished were closed", "drain_timeout", drain)
 			default:
-				logFaults(s.log, "ended with an error", err)
+				lines.Log(s.log, "ended with an error", err)
 				return errSaid
 			}
 			return nil

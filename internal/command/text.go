@@ -5,33 +5,9 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/wirehost/wirehost/internal/lines"
 )
-
-// visible is s on one line: what is not printable, line ends among it, stands
-// as in a Go string. Text that others wrote can neither forge a line nor steer
-// a terminal.
-func visible(s string) string {
-	return string(appendVisible(nil, []byte(s)))
-}
-
-func appendVisible(to, s []byte) []byte {
-	for len(s) > 0 {
-		r, n := utf8.DecodeRune(s)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			to = append(to, `\x`+strconv.FormatUint(uint64(s[0])|0x100, 16)[1:]...)
-		case unicode.IsPrint(r):
-			to = append(to, s[:n]...)
-		default:
-			q := strconv.AppendQuoteRune(nil, r)
-			to = append(to, q[1:len(q)-1]...)
-		}
-		s = s[n:]
-	}
-	return to
-}
 
 // lineWriter writes hclog's text format, which lets messages through as they
 // are. hclog makes one Write of each entry, so every line end but the last came
@@ -42,10 +18,10 @@ type lineWriter struct{ w io.Writer }
 const lineOfValue = "  | "
 
 func (l lineWriter) Write(b []byte) (int, error) {
-	lines := bytes.Split(bytes.TrimRight(b, "\n "), []byte("\n"))
-	ofValue := func(n int) bool { return n > 0 && n < len(lines) && bytes.HasPrefix(lines[n], []byte(lineOfValue)) }
+	rows := bytes.Split(bytes.TrimRight(b, "\n "), []byte("\n"))
+	ofValue := func(n int) bool { return n > 0 && n < len(rows) && bytes.HasPrefix(rows[n], []byte(lineOfValue)) }
 	entry := make([]byte, 0, len(b)+16)
-	for n, line := range lines {
+	for n, line := range rows {
 		switch {
 		case ofValue(n):
 			entry = append(append(entry, '\n'), lineOfValue...)
@@ -56,7 +32,7 @@ func (l lineWriter) Write(b []byte) (int, error) {
 		case n > 0:
 			entry = append(entry, `\n`...)
 		}
-		entry = appendVisible(entry, line)
+		entry = lines.AppendVisible(entry, line)
 	}
 	if _, err := l.w.Write(append(entry, '\n')); err != nil {
 		return 0, err
