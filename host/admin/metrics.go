@@ -26,8 +26,10 @@ type Metrics struct {
 	configs  *prometheus.CounterVec // trigger, result
 }
 
-// NewMetrics makes counts of nothing yet.
-func NewMetrics() *Metrics {
+// NewMetrics makes counts of nothing yet. logLost tells how many lines of the log
+// have been lost, ever, because nobody read them; any goroutine calls it. nil =
+// there is no such metric.
+func NewMetrics(logLost func() uint64) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
@@ -40,16 +42,12 @@ func NewMetrics() *Metrics {
 	}
 	m.registry.MustRegister(m.changes, m.moved, m.loads, m.configs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if logLost != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Name: "wirehost_log_lost_lines_total", Help: "Lines of the log that were lost: nobody read them."},
+			func() float64 { return float64(logLost()) }))
+	}
 	return m
-}
-
-// LogLost has a scrape tell what lost says: how many lines of the log have been
-// lost, ever, because nobody read them. It is called once; lost may be called from
-// any goroutine.
-func (m *Metrics) LogLost(lost func() uint64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(
-		prometheus.CounterOpts{Name: "wirehost_log_lost_lines_total", Help: "Lines of the log that were lost: nobody read them."},
-		func() float64 { return float64(lost()) }))
 }
 
 // Changed counts a reload or use of a plugin. A plugin that is not loaded is
@@ -78,11 +76,11 @@ func (m *Metrics) outcome(plugin string, out host.Outcome) {
 	}
 }
 
-// Loaded counts a load at run time.
-func (m *Metrics) Loaded(err error) { m.loads.WithLabelValues("load", done(err)).Inc() }
+// loaded counts a load at run time.
+func (m *Metrics) loaded(err error) { m.loads.WithLabelValues("load", done(err)).Inc() }
 
-// Unloaded counts an unload.
-func (m *Metrics) Unloaded(err error) { m.loads.WithLabelValues("unload", done(err)).Inc() }
+// unloaded counts an unload.
+func (m *Metrics) unloaded(err error) { m.loads.WithLabelValues("unload", done(err)).Inc() }
 
 // Configured counts a reload of the configuration, and what it did to plugins.
 func (m *Metrics) Configured(trigger string, change host.Change, err error) {

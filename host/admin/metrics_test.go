@@ -22,8 +22,7 @@ func scrape(t *testing.T, s *Server) string {
 }
 
 func TestMetrics(t *testing.T) {
-	m := NewMetrics()
-	m.LogLost(func() uint64 { return 9 })
+	m := NewMetrics(func() uint64 { return 9 })
 	s := New(Options{Host: newFake(), Metrics: m})
 	for range 2 {
 		ask(t, s, "POST /v1/plugins/echo/reload", "")
@@ -100,11 +99,10 @@ func TestMetrics(t *testing.T) {
 // Names and units are as Prometheus's linter wants them, and no metric is read
 // that is not described.
 func TestMetricNames(t *testing.T) {
-	m := NewMetrics()
+	m := NewMetrics(func() uint64 { return 0 })
 	m.Changed("file", "echo", host.Outcome{}, nil)
 	m.Configured("signal", host.Change{}, nil)
-	m.Loaded(nil)
-	m.LogLost(func() uint64 { return 0 })
+	m.loaded(nil)
 	live := prometheus.NewPedanticRegistry()
 	live.MustRegister(newCollector(newFake()))
 	for _, g := range []prometheus.Gatherer{live, m.registry} {

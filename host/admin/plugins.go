@@ -97,7 +97,7 @@ func (s *Server) loadPlugin(w http.ResponseWriter, r *http.Request) (*answer, er
 		return nil, p
 	}
 	change, err := s.o.Host.LoadPlugin(r.Context(), name, cfg, listeners...)
-	s.o.Metrics.Loaded(err)
+	s.o.Metrics.loaded(err)
 	if err != nil {
 		return nil, s.failed("load", name, err)
 	}
@@ -112,7 +112,7 @@ func (s *Server) unloadPlugin(_ http.ResponseWriter, r *http.Request) (*answer, 
 	name := r.PathValue("name")
 	return s.conditional(r, name, func() (*answer, error) {
 		change, err := s.o.Host.UnloadPlugin(r.Context(), name)
-		s.o.Metrics.Unloaded(err)
+		s.o.Metrics.unloaded(err)
 		if err != nil {
 			return nil, s.failed("unload", name, err)
 		}

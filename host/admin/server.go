@@ -86,7 +86,7 @@ func New(o Options) *Server {
 		o.Logger = hclog.NewNullLogger()
 	}
 	if o.Metrics == nil {
-		o.Metrics = NewMetrics()
+		o.Metrics = NewMetrics(nil)
 	}
 	s := &Server{o: o, log: o.Logger, ioTime: ioTime}
 	s.routes = s.table()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/changes"
 )
 
 // served is what dev serves. The zero value is nothing.
@@ -74,7 +75,7 @@ func (d *dev) reload(ctx context.Context) error {
 	var errs []error
 	for _, name := range moduleNames(d.cfg) {
 		var out host.Outcome
-		err := patiently(ctx, changeWait, func() (err error) {
+		err := changes.Patiently(ctx, changes.Wait, func() (err error) {
 			out, err = d.host.ReloadPlugin(ctx, name, false)
 			return err
 		})

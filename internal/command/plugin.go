@@ -388,3 +388,11 @@ func (a *app) printChange(c host.Change, format output) error {
 	}
 	return nil
 }
+
+// plural is n and a noun.
+func plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprint(n, " ", noun)
+}

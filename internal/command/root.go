@@ -12,6 +12,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/lines"
 )
 
 // app is what the commands share.
@@ -117,13 +118,7 @@ func newFiles() *bounded.Reader {
 }
 
 // logger logs to stderr.
-func (a *app) logger(c config.Log) hclog.Logger {
-	o := hclog.LoggerOptions{Level: hclog.LevelFromString(c.Level), Output: a.stderr, JSONFormat: c.Format == "json"}
-	if !o.JSONFormat {
-		o.Output = lineWriter{a.stderr}
-	}
-	return hclog.New(&o)
-}
+func (a *app) logger(c config.Log) hclog.Logger { return lines.Logger(a.stderr, c.Level, c.Format) }
 
 // outputFlag adds -o, for commands that print a table.
 func outputFlag(cmd *cobra.Command) *output {

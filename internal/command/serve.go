@@ -7,13 +7,12 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/operate"
 	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -40,13 +39,11 @@ func newServe(a *app) *cobra.Command {
 	return cmd
 }
 
-// server is a host that runs, and what it was told.
+// server is what serve runs, and what it was told.
 type server struct {
 	*app
 	log     hclog.Logger
-	cfg     config.Config // at the start
-	host    *host.Host
-	ops     *operated
+	ops     *operate.Server
 	signals <-chan os.Signal
 }
 
@@ -63,27 +60,28 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 		}
 	}
 	a.tellWith(cfg.Log)
-	s := &server{app: a, log: a.logger(cfg.Log), cfg: cfg, signals: signals}
+	s := &server{app: a, log: a.logger(cfg.Log), signals: signals}
 	o, err := a.options()
 	if err != nil {
 		return err
 	}
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
-	s.host = host.New(cfg, o)
-	if s.ops, err = a.operate(s.host, s.log, cfg.Admin.Listen); err != nil {
+	s.ops, err = operate.New(cfg, operate.Options{
+		Host: o, Load: a.load, Getenv: a.getenv, LogLost: a.queues.err.Lost,
+		Reloaded: func(cfg config.Config) { s.log.SetLevel(hclog.LevelFromString(cfg.Log.Level)) },
+	})
+	if err != nil {
 		lines.Log(s.log, "could not start", err)
 		return errSaid
 	}
-	s.ops.metrics.LogLost(a.queues.err.Lost)
-	defer s.ops.close()
+	defer s.ops.Close()
 	pending, err := s.start()
 	if err != nil {
 		return err
 	}
-	if a.file == "" { // before anybody can change what is listened on
+	if a.file == "" {
 		fmt.Fprint(a.stdout, s.hints())
 	}
-	s.ops.begin()
 	s.run(pending)
 	return s.shutdown()
 }
@@ -94,7 +92,7 @@ func (s *server) start() (pending os.Signal, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- s.host.Start(ctx) }()
+	go func() { done <- s.ops.Start(ctx) }()
 	ending := false
 	for {
 		select {
@@ -147,7 +145,10 @@ func (s *server) run(pending os.Signal) {
 	for {
 		if again && reloaded == nil {
 			again, reloaded = false, make(chan struct{})
-			go s.reload(ctx, reloaded)
+			go func(done chan<- struct{}) {
+				defer close(done)
+				_, _ = s.ops.Reload(ctx) // the log has it
+			}(reloaded)
 		}
 		select {
 		case <-reloaded:
@@ -160,65 +161,14 @@ func (s *server) run(pending os.Signal) {
 	}
 }
 
-// reload reads the configuration again and has the host take it. It closes done.
-func (s *server) reload(ctx context.Context, done chan<- struct{}) {
-	defer close(done)
-	var change host.Change
-	err := patiently(ctx, changeWait, func() (err error) {
-		change, err = s.ops.ReloadConfig(ctx)
-		return err
-	})
-	if ctx.Err() != nil {
-		return
-	}
-	s.ops.metrics.Configured("signal", change, err)
-	if err != nil {
-		lines.Log(s.log, "reload failed; what ran before runs on", err)
-	}
-}
-
-// patiently calls change, and again after each wait while another change is
-// under way, such as of a module file that was written: a SIGHUP must not be
-// lost.
-func patiently(ctx context.Context, wait time.Duration, change func() error) error {
-	for tries := 1; ; tries++ {
-		err := change()
-		if tries == changeTries || !errors.Is(err, host.ErrChanging) {
-			return err
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		}
-	}
-}
-
-// changeTries and changeWait let another change take two minutes: compile_time twice.
-const (
-	changeTries = 1200
-	changeWait  = 100 * time.Millisecond
-)
-
 // shutdown lets connections finish, for as long as drain_timeout says.
 func (s *server) shutdown() error {
-	s.ops.end()
-	drain := s.host.Config().Reactor.DrainTimeout
-	ctx, cancel := context.WithTimeout(context.Background(), drain)
-	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- s.host.Shutdown(ctx) }()
+	go func() { done <- s.ops.Shutdown(context.Background()) }()
 	for {
 		select {
 		case err := <-done:
-			switch {
-			case err == nil:
-				s.log.Info("ended")
-			case errors.Is(err, context.DeadlineExceeded):
-				s.log.Warn("ended; connections that had not finished were closed", "drain_timeout", drain)
-			default:
+			if err != nil {
 				lines.Log(s.log, "ended with an error", err)
 				return errSaid
 			}
@@ -236,11 +186,15 @@ func (s *server) shutdown() error {
 func (s *server) hints() string {
 	var b strings.Builder
 	b.WriteString("No configuration file: running what is built in. Try it from another terminal:\n")
-	for i, ep := range s.host.Listeners() {
-		module := s.cfg.Plugins[s.cfg.Listeners[i].Plugin].Module
-		what := "talk to " + s.cfg.Listeners[i].Plugin
+	plugins := s.ops.Config().Plugins
+	for _, l := range s.ops.ListenerInfos() {
+		ep, err := reactor.ParseEndpoint(l.Endpoint)
+		if err != nil {
+			continue // the log has it
+		}
+		what := "talk to " + l.Plugin
 		flag := ""
-		switch module {
+		switch plugins[l.Plugin].Module {
 		case "builtin:echo":
 			what = "every byte comes back"
 		case "builtin:linereceiver":

@@ -1,9 +1,6 @@
 package command
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,9 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	"github.com/wirehost/wirehost/host"
 )
 
 // anyPorts makes the built-in listeners take free ports.
@@ -172,35 +166,5 @@ func TestReload(t *testing.T) {
 	}
 	if p.stdout.Len() > 0 {
 		t.Errorf("found %q on stdout, wanted nothing", p.stdout.String())
-	}
-}
-
-func TestAnotherChange(t *testing.T) {
-	busy := fmt.Errorf("plugin a: %w", host.ErrChanging)
-	other := errors.New("other")
-	ended, end := context.WithCancel(context.Background())
-	end()
-	cases := []struct {
-		name  string
-		ctx   context.Context
-		wait  time.Duration
-		errs  []error // what the changes return, the last one for ever
-		calls int
-		want  error
-	}{
-		{"it ends", context.Background(), 0, []error{busy, busy, nil}, 3, nil},
-		{"another error", context.Background(), 0, []error{busy, other}, 2, other},
-		{"it does not end", context.Background(), 0, []error{busy}, changeTries, host.ErrChanging},
-		{"this one is given up", ended, time.Hour, []error{busy}, 1, context.Canceled},
-	}
-	for _, tc := range cases {
-		calls := 0
-		err := patiently(tc.ctx, tc.wait, func() error {
-			calls++
-			return tc.errs[min(calls, len(tc.errs))-1]
-		})
-		if calls != tc.calls || !errors.Is(err, tc.want) {
-			t.Errorf("%s: found %d calls, %v, wanted %d, %v", tc.name, calls, err, tc.calls, tc.want)
-		}
 	}
 }

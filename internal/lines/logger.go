@@ -1,13 +1,21 @@
-package command
+package lines
 
 import (
 	"bytes"
 	"io"
-	"strconv"
-	"strings"
 
-	"github.com/wirehost/wirehost/internal/lines"
+	"github.com/hashicorp/go-hclog"
 )
+
+// Logger logs to w, from level on, in the format text or json. Every entry is one
+// line.
+func Logger(w io.Writer, level, format string) hclog.Logger {
+	o := hclog.LoggerOptions{Level: hclog.LevelFromString(level), Output: w, JSONFormat: format == "json"}
+	if !o.JSONFormat {
+		o.Output = lineWriter{w}
+	}
+	return hclog.New(&o)
+}
 
 // lineWriter writes hclog's text format, which lets messages through as they
 // are. hclog makes one Write of each entry, so every line end but the last came
@@ -32,18 +40,10 @@ func (l lineWriter) Write(b []byte) (int, error) {
 		case n > 0:
 			entry = append(entry, `\n`...)
 		}
-		entry = lines.AppendVisible(entry, line)
+		entry = AppendVisible(entry, line)
 	}
 	if _, err := l.w.Write(append(entry, '\n')); err != nil {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-// plural is n and a noun.
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return strings.Join([]string{strconv.Itoa(n), noun}, " ")
 }

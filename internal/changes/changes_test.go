@@ -1,4 +1,4 @@
-package patience
+package changes
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func TestAnotherChange(t *testing.T) {
 	}
 	for _, tc := range cases {
 		calls := 0
-		err := Change(tc.ctx, tc.wait, func() error {
+		err := Patiently(tc.ctx, tc.wait, func() error {
 			calls++
 			return tc.errs[min(calls, len(tc.errs))-1]
 		})

@@ -1,12 +1,10 @@
-package command
+package lines
 
 import (
 	"bytes"
 	"errors"
 	"strings"
 	"testing"
-
-	"github.com/wirehost/wirehost/host/config"
 )
 
 // Whatever the text, in whatever place, a line of the log that begins like an
@@ -15,7 +13,7 @@ func TestLogLinesCantBeForged(t *testing.T) {
 	const evil = "a\nb\r\x1b[31m\x80\u2028c"
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer
-		log := (&app{stderr: &out}).logger(config.Log{Level: "info", Format: format})
+		log := Logger(&out, "info", format)
 		log.Info(evil, "key"+evil, evil, "err", errors.New(evil))
 		log.Named(evil).With(evil, evil).Warn("m")
 		text := out.String()

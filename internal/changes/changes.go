@@ -1,5 +1,5 @@
-// Package patience makes changes of a host that wait for their turn.
-package patience
+// Package changes makes changes of a host that wait for their turn.
+package changes
 
 import (
 	"context"
@@ -12,14 +12,14 @@ import (
 // tries and Wait let another change take two minutes: compile_time twice.
 const (
 	tries = 1200
-	// Wait is the time between two tries of Change.
+	// Wait is the time between two tries of Patiently.
 	Wait = 100 * time.Millisecond
 )
 
-// Change calls change, and again after each wait while another change is under
+// Patiently calls change, and again after each wait while another change is under
 // way, such as of a module file that was written: a SIGHUP must not be lost. ctx
 // ends the waiting.
-func Change(ctx context.Context, wait time.Duration, change func() error) error {
+func Patiently(ctx context.Context, wait time.Duration, change func() error) error {
 	for n := 1; ; n++ {
 		err := change()
 		if n == tries || !errors.Is(err, host.ErrChanging) {

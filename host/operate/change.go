@@ -1,0 +1,119 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/changes"
+	"github.com/wirehost/wirehost/internal/lines"
+	"github.com/wirehost/wirehost/internal/watch"
+)
+
+// Reload reads the configuration again, and goes over to it and to the modules
+// that it names: all of it, or where there is an error, which the log has too,
+// nothing. It waits while another change is under way. ctx ends it.
+func (s *Server) Reload(ctx context.Context) (host.Change, error) {
+	var change host.Change
+	err := changes.Patiently(ctx, changes.Wait, func() (err error) {
+		change, err = s.reload(ctx)
+		return err
+	})
+	if ctx.Err() != nil {
+		return change, err
+	}
+	s.metrics.Configured("signal", change, err)
+	if err != nil {
+		lines.Log(s.log, "reload failed; what ran before runs on", err)
+	}
+	return change, err
+}
+
+func (s *Server) reload(ctx context.Context) (host.Change, error) {
+	cfg, err := s.o.Load(ctx)
+	if err != nil {
+		return host.Change{}, err
+	}
+	change, err := s.Host.Reload(ctx, cfg)
+	if err != nil {
+		return change, err
+	}
+	if s.o.Reloaded != nil {
+		s.o.Reloaded(cfg)
+	}
+	s.log.Debug("reloaded", "log_level", cfg.Log.Level) // the host has logged what changed
+	s.rewatch()
+	return change, nil
+}
+
+// LoadPlugin is the host's, and has the module's file watched.
+func (s *Server) LoadPlugin(ctx context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (host.Change, error) {
+	change, err := s.Host.LoadPlugin(ctx, name, cfg, listeners...)
+	s.rewatch()
+	return change, err
+}
+
+// UnloadPlugin is the host's, and ends the watch of the module's file.
+func (s *Server) UnloadPlugin(ctx context.Context, name string) (host.Change, error) {
+	change, err := s.Host.UnloadPlugin(ctx, name)
+	s.rewatch()
+	return change, err
+}
+
+// beginWatching watches the modules' files. The host runs.
+func (s *Server) beginWatching() {
+	w, err := watch.New(watch.Options{Changed: s.changed, Logger: s.log.Named("watch")})
+	if err != nil {
+		s.log.Warn("changes of plugins' files are not noticed", "err", err)
+	}
+	s.mu.Lock()
+	ending := s.ending.Load()
+	if !ending {
+		s.watcher = w
+	}
+	s.mu.Unlock()
+	if ending && w != nil {
+		_ = w.Close() // it watches nothing yet
+	}
+	s.rewatch()
+}
+
+// rewatch watches the files of the plugins that run and want that.
+func (s *Server) rewatch() {
+	files := map[string]watch.File{}
+	for name, p := range s.Config().Plugins {
+		if !p.Watch || strings.HasPrefix(p.Module, "builtin:") {
+			continue
+		}
+		f := watch.File{Path: p.Module}
+		if info, err := s.Plugin(name); err == nil && len(info.Versions) > 0 { // without, what is there now is taken for it
+			f.SHA256 = info.Versions[0].SHA256 // the active one's
+		}
+		files[name] = f
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watcher == nil {
+		return
+	}
+	if err := s.watcher.Set(files); err != nil {
+		lines.Log(s.log, "changes of some plugins' files are not noticed", err)
+	}
+}
+
+// changed goes over to a plugin's file that has changed. false: later again.
+func (s *Server) changed(name string) (done bool) {
+	out, err := s.ReloadPlugin(s.ctx, name, false)
+	if errors.Is(err, host.ErrChanging) {
+		return false
+	}
+	s.metrics.Changed("file", name, out, err)
+	switch {
+	case err == nil, s.ctx.Err() != nil, errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNotRunning): // the host has logged what it did
+	default:
+		lines.Log(s.log.With("plugin", name), "the changed module is refused; what ran before runs on", err)
+	}
+	return true
+}

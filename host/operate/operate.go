@@ -1,0 +1,212 @@
+// Package operate is what a running server does around its host: it watches the
+// modules' files and goes over to what was saved, answers administrators, reads
+// its configuration again when it is told to, and lets connections finish at the
+// end. The command wirehost serves with it, and so does a program that embeds a
+// host: [Run] is all of it in one call.
+//
+// Signals, flags and exit codes are the program's own.
+package operate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/admin"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/lines"
+	"github.com/wirehost/wirehost/internal/logqueue"
+	"github.com/wirehost/wirehost/internal/watch"
+)
+
+// Options are what a Server is given from outside. Load is needed; the zero value
+// of all else is safe.
+type Options struct {
+	// Load reads the configuration: Run does so at the start, and a reload again.
+	// File makes one. One goroutine at a time; it should give up when ctx is done.
+	Load func(ctx context.Context) (config.Config, error)
+	// Host are the host's own options. The Server logs with its Logger too.
+	Host host.Options
+	// Log is where the log goes that the configuration's section log describes, where
+	// Host.Logger is nil; nil = nowhere. What it is waits in a queue, so that a reader
+	// who stands still holds up no event loop: past 1 MiB lines are lost, counted and
+	// told. Where it is a pipe, the program must take SIGPIPE (signal.Notify), or Go
+	// ends it when the pipe's reader has gone.
+	Log io.Writer
+	// Reloaded is told each configuration that a reload has gone over to, for what is
+	// not the host's: the level of a log, say. nil = nobody is.
+	Reloaded func(config.Config)
+	// LogLost is how many lines of Host.Logger's log were lost, ever, for a metric;
+	// nil = there is no such metric. Any goroutine.
+	LogLost func() uint64
+	// Getenv finds the default place of the administration's socket; nil = os.Getenv.
+	Getenv func(string) string
+}
+
+// File reads the configuration from a file, for Options.Load: YAML, or by its
+// extension TOML or JSON. Relative paths within it start at its folder. It waits
+// for no file for ever.
+func File(path string) func(context.Context) (config.Config, error) {
+	files := &bounded.Reader{}
+	return func(ctx context.Context) (config.Config, error) {
+		read := func(path string) ([]byte, error) { return files.Read(ctx, path, bounded.MaxText) }
+		return config.Load(config.Options{File: path, ReadFile: read})
+	}
+}
+
+// Server is a host that runs, as operators see it: changes by whatever trigger go
+// through it, and the files that are watched follow them. What it does not
+// change of the host is the host's own. Any goroutine but the loops'.
+type Server struct {
+	*host.Host
+	o       Options
+	log     hclog.Logger
+	metrics *admin.Metrics
+	ending  atomic.Bool
+
+	ctx    context.Context // of changes by watched files
+	cancel context.CancelFunc
+
+	administration administration
+	queue          *logqueue.Queue // of Options.Log; nil = it is not used
+	close          sync.Once
+
+	mu      sync.Mutex
+	watcher *watch.Watcher // nil = files can't be watched, or it has ended
+}
+
+// New prepares a server; it does no I/O. It must be closed, which Shutdown does too.
+func New(cfg config.Config, o Options) (*Server, error) {
+	s := &Server{o: o}
+	if o.Host.Logger == nil {
+		s.o.Host.Logger = hclog.NewNullLogger()
+		if o.Log != nil {
+			s.openLog(cfg.Log)
+		}
+	}
+	s.log = s.o.Host.Logger
+	s.Host = host.New(cfg, s.o.Host)
+	s.metrics = admin.NewMetrics(s.o.LogLost)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Run reads the configuration and serves until ctx is done. Then connections may
+// finish for reactor.drain_timeout, and the rest are closed; that is no error. An
+// error is one of the start, the context's where it ended that, or of the end.
+func Run(ctx context.Context, o Options) error {
+	cfg, err := o.Load(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := New(cfg, o)
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return s.Shutdown(context.WithoutCancel(ctx))
+}
+
+// Start begins to serve: administrators are listened for, the host starts, and its
+// modules' files are watched. Where administrators can't be listened for, nothing
+// starts; of the default endpoint that is only a warning. On an error nothing is
+// left running. ctx cancels the start.
+func (s *Server) Start(ctx context.Context) error {
+	err := s.administration.listen(s.Config().Admin.Listen, s.o.Getenv)
+	if err == nil {
+		err = s.Host.Start(ctx)
+	}
+	if err != nil {
+		s.Close()
+		return err
+	}
+	s.beginWatching()
+	s.administration.begin(s)
+	return nil
+}
+
+// Ready is the host's, until it is ending.
+func (s *Server) Ready() bool { return !s.ending.Load() && s.Host.Ready() }
+
+// Shutdown lets no more changes begin, and connections finish for
+// reactor.drain_timeout, or until ctx is done; then it closes the rest, which is
+// told in the log and is no error. Administrators can ask until the end.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.endChanges()
+	drain := s.Config().Reactor.DrainTimeout
+	ctx, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	err := s.Host.Shutdown(ctx)
+	switch {
+	case err == nil:
+		s.log.Info("ended")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		s.log.Warn("ended; connections that had not finished were closed", "drain_timeout", drain)
+		err = nil
+	}
+	s.Close()
+	return err
+}
+
+// Close ends what is around the host, and leaves the host itself as it is: a
+// program that ends without Shutdown, or in the middle of it, leaves no socket
+// behind in this way. Requests under way have a second. Calling it again does
+// nothing.
+func (s *Server) Close() {
+	s.endChanges()
+	s.close.Do(func() {
+		if err := s.administration.end(); err != nil {
+			s.log.Warn("closing the administration", "err", err)
+		}
+		if s.queue != nil {
+			s.queue.Close(logWait)
+		}
+	})
+}
+
+// endChanges lets no more changes begin. Administrators can still ask.
+func (s *Server) endChanges() {
+	s.ending.Store(true)
+	s.cancel()
+	s.mu.Lock()
+	w := s.watcher
+	s.watcher = nil // and none comes: beginWatching sees ending
+	s.mu.Unlock()
+	if w == nil {
+		return
+	}
+	if err := w.Close(); err != nil {
+		s.log.Warn("watching files", "err", err)
+	}
+}
+
+// logWait is how long the end waits for what is queued to be written.
+const logWait = time.Second
+
+// openLog makes the logger that o.Log is written by.
+func (s *Server) openLog(cfg config.Log) {
+	var tell hclog.Logger // of lines that were lost, at any level
+	s.queue = logqueue.New(logqueue.Options{To: s.o.Log, Lost: func(lost, bytes uint64) {
+		tell.Error("log lines were lost: nobody read them", "lines", lost, "bytes", bytes)
+	}})
+	tell = lines.Logger(s.queue, "error", cfg.Format)
+	log := lines.Logger(s.queue, cfg.Level, cfg.Format)
+	s.o.Host.Logger, s.o.LogLost = log, s.queue.Lost
+	reloaded := s.o.Reloaded
+	s.o.Reloaded = func(cfg config.Config) {
+		log.SetLevel(hclog.LevelFromString(cfg.Log.Level))
+		if reloaded != nil {
+			reloaded(cfg)
+		}
+	}
+}
