@@ -8,45 +8,36 @@ import (
 	"time"
 )
 
-// flags are the state of a connection that is one bit each.
+// flags are facts about a connection that do not depend on one another, nor,
+// but where it is said, on its stage.
 type flags uint32
 
 const (
-	flagPending     flags = 1 << iota // in Loop.pending
-	flagNext                          // in Loop.next
-	flagDirty                         // in Loop.dirty
-	flagBlocked                       // queued output waits for a WriteEvent
-	flagPaused                        // reading is paused by the protocol
-	flagAutoPaused                    // reading is paused while output is above high water
-	flagEOF                           // the peer's end of file has been read
-	flagFin                           // the peer's FIN was seen behind bytes that are not read
-	flagHangup                        // both sides are closed, and bytes are not read: out of the poller
-	flagClosing                       // LoseConnection was called
-	flagWriteClose                    // LoseWriteConnection was called
-	flagWriteClosed                   // our writing side is closed
-	flagFailed                        // it is over; the protocol is to be told
-	flagLost                          // the protocol was told
-	flagLinger                        // the protocol is gone; input is drained until the peer closes
-	flagEmbryo                        // no protocol yet: connecting, or its PROXY header or its factory is awaited
-	flagConnecting                    // Connect's socket is not made yet
-	flagOutgoing                      // made by Connect
-	flagUnix                          // a Unix socket
-	flagStreaming                     // the producer is a push producer
-	flagPull                          // the pull producer is to get its ResumeProducing
-	flagTellPause                     // the push producer is to get PauseProducing
-	flagTellResume                    // the push producer is to get ResumeProducing
-	flagNotified                      // close_notify was sent
-	flagTellUp                        // HandshakeCompleted is to be told
-	flagReset                         // the socket is to be reset, whatever the reason
-	flagLater                         // an embryo that waits for its factory; it is in Loop.later
-	flagBuild                         // BuildAgain was called
-	flagLosing                        // its producer was told of the loss
-	flagPostponed                     // in its share's queue
-	flagAgain                         // in there for again
+	// Where it is queued.
+	flagPending   flags = 1 << iota // in Loop.pending
+	flagNext                        // in Loop.next
+	flagDirty                       // in Loop.dirty
+	flagPostponed                   // in its share's queue
+	flagAgain                       // in there for again
+	// Its socket.
+	flagUnix    // a Unix socket
+	flagBlocked // queued output waits for a WriteEvent
+	flagHangup  // both sides are closed, and bytes are not read: out of the poller
+	flagReset   // to be reset, whatever the reason
+	// Reading.
+	flagPaused     // by the protocol
+	flagAutoPaused // while output is above high water
+	// The producer.
+	flagStreaming  // a push producer
+	flagPull       // the pull producer is to get its ResumeProducing
+	flagTellPause  // the push producer is to get PauseProducing
+	flagTellResume // the push producer is to get ResumeProducing
+	// TLS.
+	flagTellUp   // HandshakeCompleted is to be told
+	flagNotified // close_notify was sent
+	// In stageLate.
+	flagBuild // BuildAgain was called
 )
-
-// flagNoWrite is when writes are dropped.
-const flagNoWrite = flagClosing | flagWriteClose | flagWriteClosed | flagFailed | flagLosing | flagLost | flagEmbryo
 
 // Conn is one connection: the Transport of every backend.
 type Conn struct {
@@ -65,14 +56,18 @@ type Conn struct {
 	local    netip.AddrPort // of a PROXY header
 	err      error
 
-	fd     FD
-	slot   uint32
-	gen    uint32
-	flags  flags
-	want   Events // what the poller was told
-	events Events // what it has reported and what waits for the share
-	polled bool   // the poller knows fd
-	reason Reason
+	fd        FD
+	slot      uint32
+	gen       uint32
+	flags     flags
+	want      Events // what the poller was told
+	events    Events // what it has reported and what waits for the share
+	polled    bool   // the poller knows fd
+	stage     stage
+	reached   stage // the last one before stageOver
+	readSide  side
+	writeSide side
+	reason    Reason
 
 	opened   time.Duration
 	active   time.Duration // last byte read or written
@@ -111,27 +106,25 @@ func (c *Conn) pendNext() {
 
 // fail ends the connection: the protocol is told after the running callback.
 func (c *Conn) fail(reason Reason, err error) {
-	if c.flags&(flagFailed|flagLost) != 0 {
-		switch {
-		case c.flags&flagLinger != 0:
-			c.closeRead()
-		case c.flags&flagFailed != 0:
-			c.pend() // a panic may have come before it was told
-		}
+	switch c.stage {
+	case stageOver, stageStopping:
+		c.pend() // a panic may have come before it was told
+		return
+	case stageLingering:
+		c.closeRead()
+		return
+	case stageLost, stageGone:
 		return
 	}
-	c.flags |= flagFailed
+	c.enter(stageOver)
 	c.reason, c.err = reason, err
 	c.pend()
 }
 
 // tell does what a callback, or an event, has left to do.
 func (c *Conn) tell() {
-	if c.flags&flagLost != 0 {
-		return
-	}
-	if c.flags&flagFailed != 0 {
-		if c.mayTell() {
+	if c.ended() {
+		if c.stage < stageLost && c.mayTell() {
 			c.tellLoss()
 		}
 		return
@@ -154,7 +147,7 @@ func (c *Conn) tell() {
 			c.producer.ResumeProducing()
 		}
 	}
-	if c.flags&(flagWriteClose|flagWriteClosed) != flagWriteClose || c.mayTell() {
+	if c.writeSide != sideEnding || c.mayTell() {
 		c.advance()
 	}
 	c.watch()
@@ -170,7 +163,7 @@ func (c *Conn) tellLoss() {
 		return
 	}
 	c.producer = nil
-	c.flags |= flagLosing
+	c.enter(stageStopping)
 	defer func() {
 		if c.mayTell() {
 			c.end()
@@ -182,21 +175,20 @@ func (c *Conn) tellLoss() {
 // advance takes closing a step further once the output has drained and no
 // producer is left.
 func (c *Conn) advance() {
-	if c.flags&(flagFailed|flagLost|flagEmbryo) != 0 || c.flags&(flagClosing|flagWriteClose) == 0 ||
-		c.producer != nil || c.queued() > 0 {
+	if c.stage != stageClosing && (c.stage != stageOpen || c.writeSide == sideOpen) || c.producer != nil || c.queued() > 0 {
 		return
 	}
 	if c.tls != nil && !c.tls.notify(c) {
 		return
 	}
-	if c.flags&flagClosing != 0 {
+	if c.stage == stageClosing {
 		c.fail(Done, nil)
 		return
 	}
-	if c.flags&flagWriteClosed != 0 {
+	if c.writeSide == sideEnded {
 		return
 	}
-	c.flags |= flagWriteClosed
+	c.writeSide = sideEnded
 	if err := c.loop.sys.ShutdownWrite(c.fd); err != nil {
 		c.fail(Lost, err)
 		return
@@ -204,7 +196,7 @@ func (c *Conn) advance() {
 	if h, ok := c.proto.(HalfCloseable); ok {
 		h.WriteConnectionLost()
 	}
-	if c.flags&flagEOF != 0 {
+	if c.readSide == sideEnded {
 		c.fail(Done, nil)
 	}
 }
@@ -213,15 +205,15 @@ func (c *Conn) advance() {
 // callbacks do.
 func (c *Conn) end() {
 	l := c.loop
-	c.flags = c.flags&^flagFailed | flagLost
+	c.enter(stageLost)
 	if l.gatherConn == c {
 		if len(l.gather) > 0 {
 			c.flags |= flagReset
 		}
 		l.gatherConn, l.gather = nil, l.gather[:0]
 	}
-	linger := c.reason == Done && c.fd != 0 && c.flags&(flagEOF|flagEmbryo|flagReset) == 0
-	if linger && c.flags&flagWriteClosed == 0 {
+	linger := c.reason == Done && c.fd != 0 && c.readSide != sideEnded && !c.unbuilt() && c.flags&flagReset == 0
+	if linger && c.writeSide != sideEnded {
 		if err := l.sys.ShutdownWrite(c.fd); err != nil {
 			linger = false
 		}
@@ -236,7 +228,7 @@ func (c *Conn) end() {
 // tellLost is the protocol's last callback.
 func (c *Conn) tellLost() {
 	switch {
-	case c.proto != nil && c.flags&flagEmbryo == 0:
+	case c.proto != nil:
 		c.proto.ConnectionLost(c.reason, c.err)
 	case c.client != nil:
 		c.client.failed(c)
@@ -280,7 +272,7 @@ func resets(r Reason) bool {
 // answer bytes that still arrive with RST, and the peer could lose what it has
 // not read yet (RFC 1122, 4.2.2.13; nginx's lingering_close).
 func (c *Conn) linger() {
-	c.flags |= flagLinger
+	c.enter(stageLingering)
 	c.loop.lingering.Add(1)
 	c.setupBy = c.loop.sys.Now() + c.loop.r.cfg.CloseTimeout
 	c.watch()
@@ -315,11 +307,10 @@ func (c *Conn) discard() (ended bool) {
 // release closes the socket and gives the slot back.
 func (c *Conn) release(reset bool) {
 	l := c.loop
-	c.flags |= flagLost
-	if c.flags&flagLinger != 0 {
-		c.flags &^= flagLinger
+	if c.stage == stageLingering {
 		l.lingering.Add(-1)
 	}
+	c.enter(stageGone)
 	if c.timer != nil {
 		c.timer.Cancel()
 		c.timer = nil
@@ -336,7 +327,7 @@ func (c *Conn) release(reset bool) {
 	}
 	c.tls = nil
 	l.removeConn(c)
-	if c.flags&flagLater != 0 {
+	if c.reached == stageLate {
 		c.takeLater().Gone()
 	}
 }
@@ -358,13 +349,13 @@ func (c *Conn) dropSocket(closing func(FD) error) {
 
 // reading tells whether the protocol is to get bytes now.
 func (c *Conn) reading() bool {
-	return c.flags&(flagPaused|flagAutoPaused|flagEOF|flagClosing|flagFailed|flagLost|flagConnecting|flagLater) == 0
+	return (c.stage == stageOpen || c.stage == stageUnbuilt) && c.flags&(flagPaused|flagAutoPaused) == 0 && c.readSide != sideEnded
 }
 
 // wantsRead tells whether the socket is to be read now: TLS needs it for its
 // handshake whatever the protocol wants.
 func (c *Conn) wantsRead() bool {
-	if c.flags&flagLinger != 0 {
+	if c.stage == stageLingering {
 		return true
 	}
 	if c.tls != nil {
@@ -372,7 +363,7 @@ func (c *Conn) wantsRead() bool {
 			return false
 		}
 		if !c.tls.up {
-			return !c.tls.held && c.flags&(flagFailed|flagLost) == 0
+			return !c.tls.held && !c.ended()
 		}
 	}
 	return c.reading()
@@ -380,13 +371,13 @@ func (c *Conn) wantsRead() bool {
 
 // interest is what the poller is to report.
 func (c *Conn) interest() Events {
-	if c.flags&flagConnecting != 0 {
+	if c.stage == stageConnecting {
 		return WriteEvent
 	}
 	var want Events
 	if c.wantsRead() {
 		want |= ReadEvent
-	} else if c.flags&(flagEOF|flagFin|flagClosing) == 0 {
+	} else if c.readSide == sideOpen && !c.closing() {
 		want |= FinEvent
 	}
 	if c.flags&flagBlocked != 0 {
@@ -421,19 +412,19 @@ func (c *Conn) watch() {
 
 // ready takes what the poller reports.
 func (c *Conn) ready(ev Events) {
-	switch {
-	case c.flags&flagLinger != 0:
+	switch c.stage {
+	case stageConnecting:
+		c.connected()
+		return
+	case stageLingering:
 		c.drainLinger()
 		return
-	case c.flags&(flagFailed|flagLost) != 0:
-		return
-	case c.flags&flagConnecting != 0:
-		c.connected()
+	case stageOver, stageStopping, stageLost, stageGone:
 		return
 	}
 	if ev&(WriteEvent|HangupEvent|ErrorEvent) != 0 && c.flags&flagBlocked != 0 {
 		c.flush()
-		if c.flags&flagFailed != 0 {
+		if c.ended() {
 			return
 		}
 	}
@@ -461,8 +452,8 @@ func (c *Conn) ready(ev Events) {
 // fin notes a FIN behind unread bytes. It must be read within the closed
 // timeout, so that no socket stays in CLOSE_WAIT for ever.
 func (c *Conn) fin() {
-	if c.flags&(flagFin|flagEOF) == 0 {
-		c.flags |= flagFin
+	if c.readSide == sideOpen {
+		c.readSide = sideEnding
 		c.finAt, c.finSum = c.loop.now, 0
 	}
 	c.pend()
@@ -470,7 +461,7 @@ func (c *Conn) fin() {
 
 // again is the next turn of a connection that asked for one.
 func (c *Conn) again() {
-	if c.flags&(flagFailed|flagLost|flagConnecting) != 0 {
+	if c.stage == stageConnecting || c.ended() {
 		return
 	}
 	if c.flags&flagBuild != 0 {
@@ -551,22 +542,18 @@ func (c *Conn) Stats() ConnStats {
 // State describes the connection.
 func (c *Conn) State() State {
 	var s State
-	set := func(f flags, bit State) {
-		if c.flags&f != 0 {
+	set := func(on bool, bit State) {
+		if on {
 			s |= bit
 		}
 	}
-	set(flagPaused, StatePaused)
-	set(flagEOF, StatePeerClosed)
-	set(flagWriteClose|flagWriteClosed, StateWriteClosed)
-	set(flagClosing, StateClosing)
-	set(flagOutgoing, StateOutgoing)
-	if c.producer != nil {
-		s |= StateProducer
-	}
-	if c.tls != nil {
-		s |= StateTLS
-	}
+	set(c.flags&flagPaused != 0, StatePaused)
+	set(c.readSide == sideEnded, StatePeerClosed)
+	set(c.writeSide != sideOpen, StateWriteClosed)
+	set(c.closing(), StateClosing)
+	set(c.listener == nil, StateOutgoing)
+	set(c.producer != nil, StateProducer)
+	set(c.tls != nil, StateTLS)
 	return s
 }
 

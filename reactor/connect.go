@@ -57,7 +57,7 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	k := &connecting{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
 	now := l.sys.Now()
 	k.by = now + o.Timeout
-	c := &Conn{loop: l, share: o.Share, client: k, flags: flagEmbryo | flagConnecting | flagOutgoing, opened: now, active: now, setupBy: k.by}
+	c := &Conn{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now, setupBy: k.by}
 	l.count.Add(1)
 	l.r.connections.Add(1)
 	l.addConn(c)
@@ -101,7 +101,7 @@ func (c *Conn) tooLate() {
 }
 
 func (c *Conn) resolved(addrs []netip.Addr, err error) {
-	if c.flags&(flagFailed|flagLost) != 0 {
+	if c.ended() {
 		return
 	}
 	if err != nil {
@@ -149,7 +149,7 @@ func (k *connecting) share(now time.Duration) time.Duration {
 // unanswered goes on to the next address when the present one's share is over,
 // and reports whether there was one.
 func (c *Conn) unanswered() bool {
-	if c.flags&flagConnecting == 0 || len(c.client.addrs) == 0 {
+	if c.stage != stageConnecting || len(c.client.addrs) == 0 {
 		return false
 	}
 	c.client.note(c.Peer(), syscall.ETIMEDOUT)
@@ -197,7 +197,7 @@ func (c *Conn) connected() {
 		c.tryNext()
 		return
 	}
-	c.flags &^= flagConnecting
+	c.enter(stageUnbuilt)
 	if c.flags&flagUnix == 0 {
 		if err := l.sys.SetNoDelay(c.fd, true); err != nil {
 			l.r.log.Debug("TCP_NODELAY", "err", err)

@@ -38,10 +38,10 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	if c.setupBy > 0 {
 		earlier(c.setupBy, errSetup)
 	}
-	if c.flags&flagLost != 0 {
+	if c.stage >= stageLost {
 		return at, why
 	}
-	closing := c.flags&flagClosing != 0 || c.flags&(flagWriteClose|flagWriteClosed) == flagWriteClose
+	closing := c.closing() || c.writeSide == sideEnding
 	switch {
 	case closing && (c.producer != nil || c.queued() > 0):
 		earlier(c.progress+cfg.CloseTimeout, errClosing)
@@ -54,10 +54,10 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	if c.flags&flagBlocked != 0 {
 		earlier(c.looked+min(cfg.CloseTimeout, cfg.WriteTimeout)/looks+1, errWriting) // timeUp looks
 	}
-	if c.flags&(flagFin|flagEOF|flagPaused|flagClosing) == flagFin|flagPaused {
+	if c.readSide == sideEnding && c.flags&flagPaused != 0 && !c.closing() {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
 	}
-	if c.idle > 0 && c.flags&flagLater == 0 {
+	if c.idle > 0 && c.reached != stageLate {
 		earlier(max(c.active, c.idleFrom)+c.idle, errIdle)
 	}
 	return at, why
@@ -96,11 +96,11 @@ func (c *Conn) timeUp() {
 	case why == nil:
 	case c.loop.sys.Now() < at:
 		c.arm()
-	case c.flags&flagLinger != 0:
+	case c.stage == stageLingering:
 		c.release(false)
-	case c.flags&flagLater != 0:
+	case c.reached == stageLate:
 		c.refuse(fmt.Errorf("no protocol: %w", why))
-	case c.flags&flagEmbryo != 0 && c.listener != nil:
+	case c.unbuilt() && c.listener != nil:
 		c.refuse(fmt.Errorf("no PROXY header: %w", why))
 	case c.client != nil && c.unanswered():
 	default:

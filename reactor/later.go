@@ -3,7 +3,8 @@ package reactor
 // factory is whom to ask for the protocol of an accepted connection: its
 // listener's, or, where that was late, what it has left in its place.
 func (c *Conn) factory() Factory {
-	if c.flags&flagLater != 0 {
+	if c.stage == stageLate {
+		c.enter(stageUnbuilt)
 		return c.takeLater()
 	}
 	return *c.listener.factory.Load()
@@ -13,15 +14,19 @@ func (c *Conn) factory() Factory {
 func (c *Conn) takeLater() Later {
 	w := c.loop.later[c]
 	delete(c.loop.later, c)
-	c.flags &^= flagLater | flagBuild
+	c.flags &^= flagBuild
 	return w
 }
 
-// unbuilt takes BuildProtocol's error.
-func (c *Conn) unbuilt(err error) {
+// buildFailed takes BuildProtocol's error.
+func (c *Conn) buildFailed(err error) {
 	w, ok := err.(Later)
-	if !ok {
+	switch {
+	case !ok:
 		c.refuse(err)
+		return
+	case c.ended(): // it was aborted in BuildProtocol: nobody is asked again
+		w.Gone()
 		return
 	}
 	l := c.loop
@@ -29,7 +34,7 @@ func (c *Conn) unbuilt(err error) {
 		l.later = map[*Conn]Later{}
 	}
 	l.later[c] = w
-	c.flags |= flagLater
+	c.enter(stageLate)
 	if c.setupBy == 0 { // else it has waited before
 		c.setupBy = l.sys.Now() + c.listener.options.Load().HandshakeTimeout
 	}
@@ -39,7 +44,7 @@ func (c *Conn) unbuilt(err error) {
 
 // BuildAgain has the protocol built in the next turn.
 func (c *Conn) BuildAgain() {
-	if c.flags&flagLater != 0 && c.flags&(flagFailed|flagLost) == 0 {
+	if c.stage == stageLate {
 		c.flags |= flagBuild
 		c.pendNext()
 	}

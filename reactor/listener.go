@@ -301,7 +301,7 @@ func (l *Loop) dropAccepted(c call) {
 // adopt makes a connection of an accepted socket.
 func (l *Loop) adopt(a call) {
 	ln, o := a.listener, a.listener.options.Load()
-	c := &Conn{loop: l, fd: a.accepted, share: a.share, listener: ln, flags: flagEmbryo, opened: l.now, active: l.now, idle: o.IdleTimeout}
+	c := &Conn{loop: l, fd: a.accepted, share: a.share, listener: ln, stage: stageUnbuilt, reached: stageUnbuilt, opened: l.now, active: l.now, idle: o.IdleTimeout}
 	l.addConn(c)
 	if ln.unix {
 		c.flags |= flagUnix
@@ -329,15 +329,15 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 func (c *Conn) made() {
 	l, ln := c.loop, c.listener
 	l.current = c
-	waited := c.flags&flagLater != 0
+	waited := c.stage == stageLate
 	p, err := c.factory().BuildProtocol(c)
 	if err != nil {
-		c.unbuilt(err)
+		c.buildFailed(err)
 		l.current = nil
 		return
 	}
-	if c.flags&flagFailed != 0 { // the factory has no transport to abort, but may have done so
-		c.flags &^= flagFailed
+	if c.stage == stageOver { // the factory has no transport to abort, but may have done so
+		c.enter(stageUnbuilt)
 	}
 	c.attach(p)
 	if waited {
@@ -360,5 +360,5 @@ func (c *Conn) made() {
 func (c *Conn) attach(p Protocol) {
 	c.proto = p
 	c.buffered, _ = p.(BufferedProtocol)
-	c.flags &^= flagEmbryo
+	c.enter(stageOpen)
 }

@@ -170,7 +170,7 @@ func (l *Loop) post(c call) error {
 // Connections yields the loop's connections. Loop only.
 func (l *Loop) Connections(yield func(Transport) bool) {
 	for _, c := range l.slots {
-		if c != nil && c.flags&(flagLost|flagEmbryo) == 0 && !yield(c) {
+		if c != nil && !c.unbuilt() && c.stage < stageLost && !yield(c) {
 			return
 		}
 	}
@@ -357,7 +357,7 @@ func (l *Loop) dispatch(r Ready) {
 		return // an event of a connection that ended earlier in this turn
 	}
 	l.current = c
-	if c.share.Late() && c.flags&flagLinger == 0 {
+	if c.share.Late() && c.stage != stageLingering {
 		c.postponeEvents(r.Events)
 	} else {
 		c.ready(r.Events)
@@ -405,7 +405,7 @@ func (l *Loop) runNext() bool {
 		l.spareAt++
 		c.flags &^= flagNext
 		l.current = c
-		if c.share.Late() && c.flags&flagLost == 0 {
+		if c.share.Late() && c.stage < stageLost {
 			c.flags |= flagAgain
 			c.postpone()
 		} else {
@@ -469,7 +469,7 @@ func (l *Loop) CloseIdle(n int, idle time.Duration, err error) int {
 	now := l.sys.Now()
 	var list []*Conn
 	for _, c := range l.slots {
-		if c != nil && c.proto != nil && c.flags&(flagFailed|flagLost|flagEmbryo) == 0 && now-c.active >= idle {
+		if c != nil && (c.stage == stageOpen || c.stage == stageClosing) && now-c.active >= idle {
 			list = append(list, c)
 		}
 	}

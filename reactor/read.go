@@ -31,7 +31,7 @@ func (c *Conn) read(ev Events) {
 		c.tls.read(c, ev)
 		return
 	}
-	if c.flags&flagEmbryo != 0 {
+	if c.stage == stageUnbuilt {
 		c.readProxyHeader()
 		return
 	}
@@ -94,7 +94,7 @@ func (c *Conn) readAhead() {
 
 // eof is the peer's orderly end of its writing side.
 func (c *Conn) eof() {
-	c.flags |= flagEOF
+	c.readSide = sideEnded
 	c.pend()
 	h, ok := c.proto.(HalfCloseable)
 	if !ok {
@@ -102,7 +102,7 @@ func (c *Conn) eof() {
 		return
 	}
 	h.ReadConnectionLost()
-	if c.flags&flagWriteClosed != 0 {
+	if c.writeSide == sideEnded {
 		c.fail(Done, nil)
 	}
 }
@@ -121,7 +121,7 @@ func (c *Conn) PauseProducing() {
 func (c *Conn) ResumeProducing() {
 	if c.flags&flagPaused != 0 {
 		c.flags &^= flagPaused
-		if c.flags&flagFin != 0 {
+		if c.readSide == sideEnding {
 			c.finSum = c.loop.now - c.finAt
 		}
 		c.resumed()

@@ -286,11 +286,11 @@ func (c *Conn) postpone() {
 // postponeEvents keeps what the poller has reported. Output goes out meanwhile: it
 // is the peer's time that counts there.
 func (c *Conn) postponeEvents(ev Events) {
-	if ev&WriteEvent != 0 && c.flags&(flagBlocked|flagConnecting) == flagBlocked {
+	if ev&WriteEvent != 0 && c.flags&flagBlocked != 0 {
 		c.flush()
 		ev &^= WriteEvent
 	}
-	if ev != 0 && c.flags&(flagFailed|flagLost) == 0 {
+	if ev != 0 && !c.ended() {
 		c.events |= ev
 		c.postpone()
 	}

@@ -106,7 +106,7 @@ func (p *pipe) flushHandshake() {
 	out := p.out
 	p.out, p.told = nil, false
 	p.mu.Unlock()
-	if len(out) > 0 && p.c.flags&(flagFailed|flagLost) == 0 {
+	if len(out) > 0 && !p.c.ended() {
 		p.c.out.push(p.c.loop, out)
 		p.c.flush()
 	}
@@ -137,7 +137,10 @@ func (p *pipe) hold() bool {
 func (c *Conn) unhold() {
 	if c.tls != nil && c.tls.held {
 		c.tls.held = false
-		c.flags &^= flagFin | flagHangup
+		if c.readSide == sideEnding {
+			c.readSide = sideOpen
+		}
+		c.flags &^= flagHangup
 		c.pend()
 	}
 }
@@ -189,7 +192,7 @@ func (c *Conn) StartTLS() error {
 	if c.tls != nil {
 		return ErrBusy
 	}
-	if c.listener == nil || c.flags&(flagNoWrite|flagEmbryo) != 0 {
+	if c.listener == nil || !c.writable() {
 		return ErrNotSupported
 	}
 	cfg := c.listener.tls()
@@ -227,7 +230,7 @@ func (c *Conn) beginTLS(make func(*pipe) *tls.Conn) {
 
 // shaken is the handshake's end, on the loop.
 func (t *tlsConn) shaken(c *Conn, err error) {
-	if c.tls != t || c.flags&(flagFailed|flagLost) != 0 {
+	if c.tls != t || c.ended() {
 		return
 	}
 	t.pipe.flushHandshake()
@@ -350,7 +353,7 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 		p = t.writeThrough(c, p)
 	}
 	switch err := c.limit(len(p)); {
-	case err != nil || c.flags&flagFailed != 0:
+	case err != nil || c.ended():
 		return 0, err
 	case len(p) == 0:
 		return c.queued(), nil
@@ -373,7 +376,7 @@ func (t *tlsConn) write(c *Conn, p []byte) (int, error) {
 // record, until the rest is not over the cap or the socket takes no more. It
 // returns the rest.
 func (t *tlsConn) writeThrough(c *Conn, p []byte) []byte {
-	for c.isOver(len(p)) && c.flags&(flagBlocked|flagFailed) == 0 && (t.up || c.out.n > 0) {
+	for c.isOver(len(p)) && c.flags&flagBlocked == 0 && !c.ended() && (t.up || c.out.n > 0) {
 		if c.out.n == 0 {
 			n := min(len(p), chunkSize)
 			t.encrypt(c, p[:n])
@@ -395,7 +398,7 @@ func (t *tlsConn) encrypt(c *Conn, p []byte) {
 // our writing side it can't end.
 func (t *tlsConn) notify(c *Conn) bool {
 	if !t.up {
-		return c.flags&flagClosing != 0
+		return c.closing()
 	}
 	if c.flags&flagNotified == 0 {
 		if err := t.conn.CloseWrite(); err != nil {
@@ -405,7 +408,7 @@ func (t *tlsConn) notify(c *Conn) bool {
 		c.flags |= flagNotified
 		c.flush()
 	}
-	return c.flags&flagFailed == 0 && c.out.n == 0
+	return !c.ended() && c.out.n == 0
 }
 
 // stop ends the handshake's goroutine, if it still runs.

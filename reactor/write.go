@@ -8,8 +8,8 @@ import (
 // until the callback returns and go out in one system call, and large ones go
 // straight from p.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.flags&flagNoWrite != 0 && !c.producing() {
-		if c.flags&flagNoWrite == flagFailed && len(p) > 0 { // it would have been taken
+	if !c.writable() && !c.producing() {
+		if c.stage == stageOver && c.reached == stageOpen && c.writeSide == sideOpen && len(p) > 0 { // it would have been taken
 			c.flags |= flagReset
 		}
 		return 0, nil
@@ -47,10 +47,13 @@ func (c *Conn) WriteSequence(pieces [][]byte) (int, error) {
 	return queued, nil
 }
 
+// writable tells whether a write is taken, whoever writes.
+func (c *Conn) writable() bool { return c.stage == stageOpen && c.writeSide == sideOpen }
+
 // producing tells whether a producer may still write: closing waits for it, so
 // what it writes counts.
 func (c *Conn) producing() bool {
-	return c.producer != nil && c.flags&(flagNotified|flagWriteClosed|flagFailed|flagLost|flagEmbryo) == 0
+	return c.producer != nil && !c.ended() && c.writeSide != sideEnded && c.flags&flagNotified == 0
 }
 
 // queued is what was taken and not written.
@@ -130,11 +133,11 @@ func (c *Conn) enqueue(p []byte) (int, error) {
 		if c.out.n > 0 {
 			c.flush()
 		}
-		if c.flags&(flagBlocked|flagFailed) == 0 {
+		if c.flags&flagBlocked == 0 && !c.ended() {
 			return c.writeThrough(p)
 		}
 	}
-	if err := c.limit(len(p)); err != nil || c.flags&flagFailed != 0 {
+	if err := c.limit(len(p)); err != nil || c.ended() {
 		return 0, err
 	}
 	if len(p) > 0 {
@@ -157,7 +160,7 @@ func (c *Conn) isOver(n int) bool {
 
 // limit ends the connection if n bytes more are over the hard cap.
 func (c *Conn) limit(n int) error {
-	if c.flags&flagFailed != 0 || !c.isOver(n) {
+	if c.ended() || !c.isOver(n) {
 		return nil
 	}
 	if most := c.loop.r.cfg.MaxQueued; c.queued()+n > most {
@@ -183,7 +186,7 @@ func (l *Loop) flushGather() {
 	l.gatherConn = nil
 	p := l.gather
 	l.gather = l.gather[:0]
-	if c.flags&(flagFailed|flagLost) != 0 {
+	if c.ended() {
 		if len(p) > 0 {
 			c.flags |= flagReset
 		}
@@ -211,7 +214,7 @@ func (l *Loop) flushGather() {
 // waits for a WriteEvent, which is fair to the other connections.
 func (c *Conn) flush() {
 	l := c.loop
-	if c.flags&(flagFailed|flagLost) != 0 {
+	if c.ended() {
 		return
 	}
 	if c.out.n > 0 {
@@ -239,7 +242,7 @@ func (c *Conn) emptied() {
 		c.flags |= flagPull
 		c.pendNext()
 	}
-	if c.flags&(flagClosing|flagWriteClose) != 0 {
+	if c.closing() || c.writeSide != sideOpen {
 		c.pend()
 	}
 }
@@ -275,7 +278,7 @@ func (c *Conn) water() {
 // emptying (not streaming).
 func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
 	switch {
-	case c.flags&(flagLosing|flagLost|flagEmbryo) != 0:
+	case c.unbuilt() || c.stage > stageOver:
 		return ErrNotConnected
 	case c.producer != nil:
 		return ErrBusy
@@ -314,24 +317,24 @@ func (c *Conn) UnregisterProducer() {
 
 // LoseConnection flushes and closes.
 func (c *Conn) LoseConnection() {
-	if c.flags&(flagClosing|flagFailed|flagLost) != 0 {
+	switch {
+	case c.stage >= stageClosing:
 		return
-	}
-	if c.flags&flagEmbryo != 0 {
+	case c.unbuilt():
 		c.fail(Aborted, nil)
 		return
 	}
-	c.flags |= flagClosing
+	c.enter(stageClosing)
 	c.progress = c.loop.now
 	c.pend()
 }
 
 // LoseWriteConnection flushes and closes our writing side.
 func (c *Conn) LoseWriteConnection() {
-	if c.flags&flagNoWrite != 0 {
+	if !c.writable() {
 		return
 	}
-	c.flags |= flagWriteClose
+	c.writeSide = sideEnding
 	c.progress = c.loop.now
 	c.pend()
 }
@@ -341,11 +344,11 @@ func (c *Conn) AbortConnection() { c.Abort(Aborted, nil) }
 
 // Abort is AbortConnection with the reason to be told.
 func (c *Conn) Abort(reason Reason, err error) {
-	if c.flags&(flagLosing|flagLost) != 0 {
+	if c.stage > stageOver {
 		return
 	}
 	c.flags |= flagReset
-	if c.flags&flagFailed != 0 && c.reason == Done { // not told yet
+	if c.stage == stageOver && c.reason == Done { // not told yet
 		c.reason, c.err = reason, err
 	}
 	c.fail(reason, err)

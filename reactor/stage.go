@@ -1,0 +1,98 @@
+package reactor
+
+// stage is how far a connection's life has come. enter is the only one that
+// changes it, and follows says what may come after what:
+//
+//	Connect                       Accept
+//	   |                             |
+//	connecting --- socket made --> unbuilt <-- BuildAgain --+
+//	   |                             |  \                   |
+//	   |                             |   `-- a Later ---> late
+//	   |                        ConnectionMade              |
+//	   |                             |                      |
+//	   |                            open --+                |
+//	   |                             |     |                |
+//	   |                       LoseConnection               |
+//	   |                             |     |                |
+//	   |                          closing  |                |
+//	   |                             |     |                |
+//	   +-------- endWith ------->   over <-+----------------+
+//	                                 |  \
+//	                                 |   `-- StopProducing --> stopping
+//	                          ConnectionLost                      |
+//	                                 |                            |
+//	                                lost <------------------------+
+//	                                 |  \
+//	                           Close |   `-- closed in order --> lingering
+//	                                 |                            |
+//	                                gone <-- the peer closes -----+
+//
+// Everything may go to gone at once: a connection that is refused before it has
+// a protocol, and what is left when the end of a loop has taken too long.
+type stage uint8
+
+const (
+	stageConnecting stage = iota // Connect has no socket that is made: a name is resolved, addresses are tried
+	stageUnbuilt                 // no protocol yet: its PROXY header, its factory or, of Connect, TLS is awaited
+	stageLate                    // its factory had no protocol yet; it is in Loop.later
+	stageOpen                    // it has its protocol
+	stageClosing                 // LoseConnection was called: output is flushed, a producer waited for
+	stageOver                    // it has its reason, and the protocol is to be told
+	stageStopping                // its producer was told, the protocol is still to be
+	stageLost                    // the protocol was told
+	stageLingering               // the protocol is gone; input is drained until the peer closes
+	stageGone                    // its socket is closed and its slot given back
+)
+
+// follows are the stages that may come after each.
+var follows = [...]uint16{
+	stageConnecting: 1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
+	stageUnbuilt:    1<<stageLate | 1<<stageOpen | 1<<stageOver | 1<<stageGone,
+	stageLate:       1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
+	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone,
+	stageClosing:    1<<stageOver | 1<<stageGone,
+	stageOver:       1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone, // unbuilt: attachProtocol says why
+	stageStopping:   1<<stageLost | 1<<stageGone,
+	stageLost:       1<<stageLingering | 1<<stageGone,
+	stageLingering:  1 << stageGone,
+	stageGone:       0,
+}
+
+var stageTexts = [...]string{
+	stageConnecting: "connecting", stageUnbuilt: "unbuilt", stageLate: "late", stageOpen: "open", stageClosing: "closing",
+	stageOver: "over", stageStopping: "stopping", stageLost: "lost", stageLingering: "lingering", stageGone: "gone",
+}
+
+func (s stage) String() string { return stageTexts[s] }
+
+// enter takes the connection to its next stage. A step that follows does not
+// have is a fault of this package's; it is logged, which the suites and the
+// simulator take for a failure, and taken.
+func (c *Conn) enter(s stage) {
+	if follows[c.stage]>>s&1 == 0 {
+		c.loop.r.log.Error("a connection takes a step that its life does not have", "from", c.stage, "to", s)
+	}
+	c.stage = s
+	if s < stageOver {
+		c.reached = s
+	}
+}
+
+// ended tells whether it is over: nothing is read or written any more, though
+// the protocol may still have to be told.
+func (c *Conn) ended() bool { return c.stage >= stageOver }
+
+// unbuilt tells whether it has no protocol, or had none when it was over.
+func (c *Conn) unbuilt() bool { return c.reached < stageOpen }
+
+// closing tells whether LoseConnection was called before it was over.
+func (c *Conn) closing() bool { return c.reached == stageClosing }
+
+// side is how far one direction of a connection has come.
+type side uint8
+
+const (
+	sideOpen   side = iota
+	sideEnding      // reading: a FIN was seen behind bytes that are not read; writing: LoseWriteConnection was called
+	sideEnded       // reading: the end of file was read; writing: it is shut down
+)
