@@ -60,7 +60,7 @@ type reconfiguration struct {
 // again. Everything that can fail is done first: on an error what ran before
 // runs on. Settings that can't change at run time are named in the Change.
 func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
-	return h.reconfigure(ctx, func(config.Config) (config.Config, map[string]bool, error) { return withDefaults(cfg), nil, nil })
+	return h.reconfigure(ctx, func(config.Config) (config.Config, map[string]bool, error) { return cfg.WithDefaults(), nil, nil })
 }
 
 // LoadPlugin adds a plugin at run time, with listeners where there are any.
@@ -75,7 +75,7 @@ func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin, l
 			l.Plugin = name
 			c.Listeners = append(slices.Clip(c.Listeners), l)
 		}
-		return withDefaults(c), map[string]bool{name: true}, nil
+		return c.WithDefaults(), map[string]bool{name: true}, nil
 	})
 }
 

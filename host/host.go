@@ -122,51 +122,8 @@ func New(cfg config.Config, o Options) *Host {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	return &Host{o: o, log: o.Logger, cfg: withDefaults(cfg), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
+	return &Host{o: o, log: o.Logger, cfg: cfg.WithDefaults(), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: newReservations(), startsAtOnce: max(1, runtime.GOMAXPROCS(0)/2), made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
-}
-
-// withDefaults is a copy in which the zero values of plugins stand for the
-// defaults.
-func withDefaults(cfg config.Config) config.Config {
-	all := make(map[string]config.Plugin, len(cfg.Plugins))
-	for name, p := range cfg.Plugins {
-		def := config.DefaultPlugin()
-		if p.Isolation == "" {
-			p.Isolation = def.Isolation
-		}
-		if p.Reload == "" {
-			p.Reload = def.Reload
-		}
-		if p.Drain == 0 {
-			p.Drain = def.Drain
-		}
-		if p.MoveTime == 0 {
-			p.MoveTime = def.MoveTime
-		}
-		l, d := &p.Limits, def.Limits
-		for _, size := range []struct{ to, def *config.Size }{{&l.Memory, &d.Memory}, {&l.State, &d.State}, {&l.LogBytes, &d.LogBytes}, {&l.Module, &d.Module}, {&l.Stack, &d.Stack}, {&l.CompileMemory, &d.CompileMemory}} {
-			if *size.to == 0 {
-				*size.to = *size.def
-			}
-		}
-		for _, n := range []struct{ to, def *int }{{&l.Instances, &d.Instances}, {&l.Timers, &d.Timers}, {&l.ConnectionsOut, &d.ConnectionsOut}, {&l.Table, &d.Table}} {
-			if *n.to == 0 {
-				*n.to = *n.def
-			}
-		}
-		for _, t := range []struct{ to, def *time.Duration }{{&l.CallbackTime, &d.CallbackTime}, {&l.CompileTime, &d.CompileTime}} {
-			if *t.to == 0 {
-				*t.to = *t.def
-			}
-		}
-		all[name] = p
-	}
-	cfg.Plugins = all
-	if cfg.Cache.Size == 0 {
-		cfg.Cache.Size = config.DefaultCacheSize
-	}
-	return cfg
 }
 
 // now is the reactor's clock.

@@ -77,7 +77,7 @@ func (c *checker) value(v any, t reflect.Type, p path, pattern string) (any, boo
 		return nil, false
 	}
 	if r := c.rules[pattern]; r != nil {
-		if f := r(v); f != nil {
+		if f := r(reflect.ValueOf(v)); f != nil {
 			f.Origin, f.Line, f.Key = c.origin, c.line(p), p.String()
 			c.faults = append(c.faults, f)
 			return nil, false

@@ -27,7 +27,7 @@ type Log struct {
 // Reactor holds the event loops' settings.
 type Reactor struct {
 	Loops          int           `koanf:"loops"`   // 0 = GOMAXPROCS
-	Backend        string        `koanf:"backend"` // auto, epoll, kqueue, portable
+	Backend        string        `koanf:"backend"` // auto, epoll, portable
 	DrainTimeout   time.Duration `koanf:"drain_timeout"`
 	CloseTimeout   time.Duration `koanf:"close_timeout"`
 	WriteTimeout   time.Duration `koanf:"write_timeout"`

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"reflect"
+	"slices"
+	"time"
+)
 
 // Defaults is the configuration where nothing is configured: the two built-in
 // plugins on loopback.
@@ -63,4 +67,39 @@ func DefaultPlugin() Plugin {
 // no endpoint and no plugin.
 func DefaultListener() Listener {
 	return Listener{TLS: TLS{HandshakeTimeout: 10 * time.Second}}
+}
+
+// WithDefaults is a copy of c in which a zero value stands for the default where
+// the setting may not be zero: an empty isolation is "loop", a limit of 0 is the
+// default's. Where zero says something (loops, idle_timeout, drain_timeout) and in
+// what is true, false or the guest's own, nothing changes. For a program that puts
+// a Config together; Load does not need it.
+func (c Config) WithDefaults() Config {
+	rules := rules()
+	fill(&c, base(), "", rules)
+	plugins := make(map[string]Plugin, len(c.Plugins))
+	for name, p := range c.Plugins {
+		fill(&p, DefaultPlugin(), "plugins.*", rules)
+		plugins[name] = p
+	}
+	c.Plugins, c.Listeners = plugins, slices.Clone(c.Listeners)
+	for i := range c.Listeners {
+		fill(&c.Listeners[i], DefaultListener(), "listeners.*", rules)
+	}
+	return c
+}
+
+// fill gives what is zero in *to, against the rule for it, the value in def.
+func fill[T any](to *T, def T, pattern string, rules map[string]rule) {
+	var values func(to, def reflect.Value, pattern string)
+	values = func(to, def reflect.Value, pattern string) {
+		if to.Kind() == reflect.Struct {
+			for i, key := range keysOf(to.Type()) {
+				values(to.Field(i), def.Field(i), join(pattern, key))
+			}
+		} else if r := rules[pattern]; r != nil && to.IsZero() && r(to) != nil {
+			to.Set(def)
+		}
+	}
+	values(reflect.ValueOf(to).Elem(), reflect.ValueOf(def), pattern)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +13,9 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// rule says what is wrong with one good-typed value, or nil. It fills in Found,
-// Wanted and Hint.
-type rule func(v any) *Fault
+// rule says what is wrong with one value of a setting's own type, or nil. It
+// fills in Found, Wanted and Hint.
+type rule func(v reflect.Value) *Fault
 
 // rules are what values must obey, beside their type; keys are paths with * for
 // names and indices. What concerns several values is in validate.go.
@@ -23,7 +24,7 @@ func rules() map[string]rule {
 		"log.level":                         oneOf("trace", "debug", "info", "warn", "error"),
 		"log.format":                        oneOf("text", "json"),
 		"reactor.loops":                     count(0, 1024),
-		"reactor.backend":                   oneOf("auto", "epoll", "kqueue", "portable"),
+		"reactor.backend":                   oneOf("auto", "epoll", "portable"),
 		"reactor.drain_timeout":             orZero,
 		"reactor.close_timeout":             positive,
 		"reactor.write_timeout":             positive,
@@ -86,8 +87,8 @@ func oneOf[T ~string](list ...T) rule {
 		words[i] = string(word)
 	}
 	wanted := strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
-	return func(v any) *Fault {
-		s := v.(string)
+	return func(v reflect.Value) *Fault {
+		s := v.String()
 		if slices.Contains(words, s) {
 			return nil
 		}
@@ -96,8 +97,8 @@ func oneOf[T ~string](list ...T) rule {
 }
 
 func count(lo, hi int64) rule {
-	return func(v any) *Fault {
-		if n := v.(int64); n < lo || n > hi {
+	return func(v reflect.Value) *Fault {
+		if n := v.Int(); n < lo || n > hi {
 			return &Fault{Found: show(n), Wanted: fmt.Sprintf("%d to %d", lo, hi)}
 		}
 		return nil
@@ -105,23 +106,23 @@ func count(lo, hi int64) rule {
 }
 
 func size(lo, hi Size) rule {
-	return func(v any) *Fault {
-		if n := v.(Size); n < lo || n > hi {
+	return func(v reflect.Value) *Fault {
+		if n := Size(v.Int()); n < lo || n > hi {
 			return &Fault{Found: n.String(), Wanted: fmt.Sprintf("%s to %s", lo, hi)}
 		}
 		return nil
 	}
 }
 
-func positive(v any) *Fault {
-	if t := v.(time.Duration); t <= 0 {
+func positive(v reflect.Value) *Fault {
+	if t := time.Duration(v.Int()); t <= 0 {
 		return &Fault{Found: t.String(), Wanted: "a duration above 0"}
 	}
 	return nil
 }
 
-func orZero(v any) *Fault {
-	if t := v.(time.Duration); t < 0 {
+func orZero(v reflect.Value) *Fault {
+	if t := time.Duration(v.Int()); t < 0 {
 		return &Fault{Found: t.String(), Wanted: "a duration of 0 or more"}
 	}
 	return nil
@@ -138,8 +139,8 @@ func validName(s string) bool {
 	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, odd)
 }
 
-func module(v any) *Fault {
-	s := v.(string)
+func module(v reflect.Value) *Fault {
+	s := v.String()
 	name, builtin := strings.CutPrefix(s, "builtin:")
 	if s == "" || builtin && !validName(name) {
 		return &Fault{Found: quote(s), Wanted: "builtin:NAME or the path of a .wasm file"}
@@ -147,16 +148,16 @@ func module(v any) *Fault {
 	return nil
 }
 
-func sha256Hex(v any) *Fault {
-	s := v.(string)
+func sha256Hex(v reflect.Value) *Fault {
+	s := v.String()
 	if b, err := hex.DecodeString(s); err != nil || len(b) != 32 && len(b) != 0 {
 		return &Fault{Found: fmt.Sprintf("%s (%d characters)", quote(s), len(s)), Wanted: "64 hexadecimal digits"}
 	}
 	return nil
 }
 
-func endpoint(v any) *Fault {
-	return endpointFault(v.(string))
+func endpoint(v reflect.Value) *Fault {
+	return endpointFault(v.String())
 }
 
 // endpointFault asks the reactor, which names the endpoint in its errors.
@@ -170,8 +171,8 @@ func endpointFault(s string) *Fault {
 	return &Fault{Found: quote(s) + " (" + plain(reason) + ")", Wanted: wanted}
 }
 
-func adminEndpoint(v any) *Fault {
-	s := v.(string)
+func adminEndpoint(v reflect.Value) *Fault {
+	s := v.String()
 	if s == "" || s == "off" {
 		return nil
 	}
@@ -193,8 +194,8 @@ func adminEndpoint(v any) *Fault {
 
 // allowed checks where a guest may connect to: an endpoint, or one with * for
 // the whole host or the whole port, or *.DOMAIN for the names in a domain.
-func allowed(v any) *Fault {
-	s := v.(string)
+func allowed(v reflect.Value) *Fault {
+	s := v.String()
 	scheme, rest, _ := strings.Cut(s, "://")
 	if scheme != "tcp" && scheme != "tls" || !strings.Contains(rest, "*") {
 		return endpointFault(s)
@@ -214,15 +215,15 @@ func allowed(v any) *Fault {
 }
 
 // alpn checks a protocol's name by RFC 7301, section 3.1.
-func alpn(v any) *Fault {
-	if s := v.(string); len(s) < 1 || len(s) > 255 {
+func alpn(v reflect.Value) *Fault {
+	if s := v.String(); len(s) < 1 || len(s) > 255 {
 		return &Fault{Found: fmt.Sprintf("%d bytes", len(s)), Wanted: "a protocol's name of 1 to 255 bytes"}
 	}
 	return nil
 }
 
-func cidr(v any) *Fault {
-	s := v.(string)
+func cidr(v reflect.Value) *Fault {
+	s := v.String()
 	if _, err := netip.ParsePrefix(s); err == nil {
 		return nil
 	}

@@ -74,13 +74,7 @@ func (c *checker) sectionListener(l *loader, name string, v any) Listener {
 // validateSection checks what concerns several values, and that files are named
 // absolutely.
 func (l *loader) validateSection(name string, p Plugin, list []Listener) {
-	v := validator{loader: l, bad: map[string]bool{}}
-	for _, f := range l.faults {
-		v.bad[f.Key] = true
-		if f.Hint != "" {
-			v.bad[f.Key[:strings.LastIndexByte(f.Key, '.')+1]+f.Hint] = true
-		}
-	}
+	v := newValidator(l)
 	if p.Module == "" {
 		v.report(path{"module"}, "no module", "builtin:NAME or the path of a .wasm file", "")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,16 +12,86 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
+// Validate checks a configuration that a program has put together and completed
+// by WithDefaults, as Load checks a file: what a setting may be, and what concerns
+// several of them. The error is Faults, with all that is wrong, each under its
+// setting's dotted name. It does no I/O.
+func (c Config) Validate() error {
+	v := newValidator(&loader{})
+	v.each(reflect.ValueOf(c), nil, "", rules())
+	v.whole(c)
+	if len(v.faults) > 0 {
+		return v.faults
+	}
+	return nil
+}
+
+// each holds every value below x against the types' rules.
+func (v *validator) each(x reflect.Value, p path, pattern string, rules map[string]rule) {
+	switch x.Kind() {
+	case reflect.Struct:
+		for i, key := range keysOf(x.Type()) {
+			v.each(x.Field(i), p.with(key), join(pattern, key), rules)
+		}
+	case reflect.Map:
+		for _, key := range slices.Sorted(maps.Keys(x.Interface().(map[string]Plugin))) {
+			if !validName(key) {
+				v.report(p.with(key), "the name "+quote(key), nameWanted, "")
+				continue
+			}
+			v.each(x.MapIndex(reflect.ValueOf(key)), p.with(key), join(pattern, "*"), rules)
+		}
+	case reflect.Slice:
+		for i := range x.Len() {
+			v.each(x.Index(i), p.with(strconv.Itoa(i)), join(pattern, "*"), rules)
+		}
+	default:
+		v.leaf(x, p, pattern, rules)
+	}
+}
+
+// leaf checks one value. An endpoint or a module that is empty has not been
+// given: that is told in whole.
+func (v *validator) leaf(x reflect.Value, p path, pattern string, rules map[string]rule) {
+	if x.Kind() == reflect.String {
+		if wanted := textFault(x.String()); wanted != "" {
+			v.report(p, quote(x.String()), wanted, "")
+		}
+	}
+	r := rules[pattern]
+	if r == nil || x.IsZero() && needed(pattern) {
+		return
+	}
+	if f := r(x); f != nil {
+		v.report(p, f.Found, f.Wanted, f.Hint)
+	}
+}
+
+// needed tells the settings that have no default and must be given.
+func needed(pattern string) bool {
+	return pattern == "plugins.*.module" || pattern == "listeners.*.endpoint"
+}
+
 // validate checks what concerns several values. A value that has a fault
 // already is not reported again.
 func (l *loader) validate(c Config) {
-	v := validator{loader: l, bad: map[string]bool{}}
+	v := newValidator(l)
+	v.whole(c)
+}
+
+func newValidator(l *loader) *validator {
+	v := &validator{loader: l, bad: map[string]bool{}}
 	for _, f := range l.faults {
 		v.bad[f.Key] = true
 		if f.Hint != "" { // a misspelt key: what was meant is not missing
 			v.bad[f.Key[:strings.LastIndexByte(f.Key, '.')+1]+f.Hint] = true
 		}
 	}
+	return v
+}
+
+// whole checks what concerns several values.
+func (v *validator) whole(c Config) {
 	v.watermarks(c.Reactor.WriteBuffer)
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		if p := (path{"plugins", name, "module"}); c.Plugins[name].Module == "" {
@@ -48,14 +119,16 @@ func (v *validator) report(p path, found, wanted, hint string) {
 			return
 		}
 	}
+	v.bad[p.String()] = true
 	o := v.origin(p)
 	v.faults = append(v.faults, &Fault{Origin: o.name, Line: o.line, Key: p.String(), Found: found, Wanted: wanted, Hint: hint})
 }
 
 func (v *validator) watermarks(w WriteBuffer) {
 	p := path{"reactor", "write_buffer"}
+	def := base().Reactor.WriteBuffer
 	say := func(key string, s Size) string {
-		if _, given := v.where[p.with(key).key()]; !given {
+		if _, given := v.where[p.with(key).key()]; !given && (s == def.Low || s == def.High || s == def.Max) {
 			return s.String() + " (the default)"
 		}
 		return s.String()
