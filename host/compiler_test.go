@@ -14,14 +14,10 @@ import (
 // TestCompilerProcess: a module that no compiler survives is refused, with the
 // reason, and what runs runs on; so does a program that has no compiler any more.
 func TestCompilerProcess(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
 	cfg.Cache.Dir = t.TempDir()
 	s := newServer(cfg)
-	s.o.Compiler = []string{exe, asCompiler}
+	s.o.Compiler = CompileIfAsked()
 	s.start(t)
 	echoes(t, s.addrs[0])
 
@@ -29,7 +25,7 @@ func TestCompilerProcess(t *testing.T) {
 	if err := os.WriteFile(wide, wideFunction(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.LoadPlugin(context.Background(), "wide", config.Plugin{Module: wide, Limits: config.Limits{CompileMemory: 64 << 20}})
+	_, err := s.LoadPlugin(context.Background(), "wide", config.Plugin{Module: wide, Limits: config.Limits{CompileMemory: 64 << 20}})
 	want := "plugin wide: module " + wide + ": the compiler ran out of memory: found a module that takes more than limits.compile_memory"
 	if raceDetector { // it ends the process in its own words
 		want = "the compiler "

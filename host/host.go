@@ -31,7 +31,7 @@ import (
 
 // Options are what a Host is given from outside.
 type Options struct {
-	Logger  hclog.Logger                // nil = none. Loops log with it: what it writes to must not block (package logqueue)
+	Logger  hclog.Logger                // nil = none; SlogLogger makes one. Loops log with it: what it writes to must not block
 	Builtin func(string) ([]byte, bool) // the module behind builtin:NAME
 	Sys     reactor.Sys                 // in place of the configured backend's, for tests
 	Place   func(loops int) int         // reactor.Config.Place, for tests
@@ -44,20 +44,9 @@ type Options struct {
 	SetMemoryLimit func(bytes int64)
 
 	// Compiler is the command line of a program that compiles modules, each in a
-	// process of its own; the host adds one argument, the request. On Linux
-	// {"/proc/self/exe", "compile-module"} is the calling program itself, whose main
-	// must then begin with
-	//
-	//	if len(os.Args) == 3 && os.Args[1] == "compile-module" {
-	//		if err := compile.Run(os.Args[2], os.Stdin, os.Stdout); err != nil {
-	//			fmt.Fprintln(os.Stderr, err)
-	//			os.Exit(1)
-	//		}
-	//		return
-	//	}
-	//
-	// Another program (the command wirehost has the same hidden command) must be
-	// built of the same versions of wirehost and wazero, or each module is an error.
+	// process of its own: CompileIfAsked gives this program's. Another program that
+	// calls it (the command wirehost does) takes the argument compile-module, and must
+	// be built of the same versions of wirehost and wazero, or each module is an error.
 	// nil compiles in this process: a hostile module can then end it (stack overflow,
 	// out of memory), limits.compile_memory does not hold, and compiling that was
 	// given up goes on in the background for a while.

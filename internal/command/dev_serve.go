@@ -51,10 +51,7 @@ func (d *dev) take(ctx context.Context) error {
 
 // start makes the host.
 func (d *dev) start(ctx context.Context, cfg config.Config) error {
-	o, err := d.options()
-	if err != nil {
-		return err
-	}
+	o := d.options()
 	o.Logger = d.logger(cfg.Log)
 	if d.trace {
 		o.Trace = moduleNames(cfg)

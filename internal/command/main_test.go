@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
@@ -19,9 +20,7 @@ import (
 var binary, cacheDir string
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == compileCommand { // called by a server within a test
-		os.Exit(Run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
-	}
+	host.CompileIfAsked() // by a server within a test
 	os.Exit(testMain(m))
 }
 

@@ -23,6 +23,7 @@ type app struct {
 	files          *bounded.Reader
 	flags          *pflag.FlagSet // those of every command
 	begun          bool           // a command runs: the command line was right
+	compiler       []string       // the command line that compiles a module
 	queues         *queues        // of a command that serves; nil = none
 }
 
@@ -43,7 +44,7 @@ func newRoot(a *app) *cobra.Command {
 	a.flags.StringVarP(&a.file, "config", "c", "", "configuration `FILE`: YAML, or by its extension TOML or JSON")
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
-	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a), newDev(a), newVersion(a), newCompile(a))
+	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a), newDev(a), newVersion(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -61,10 +61,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	}
 	a.tellWith(cfg.Log)
 	s := &server{app: a, log: a.logger(cfg.Log), signals: signals}
-	o, err := a.options()
-	if err != nil {
-		return err
-	}
+	o := a.options()
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
 	s.ops, err = operate.New(cfg, operate.Options{
 		Host: o, Load: a.load, Getenv: a.getenv, LogLost: a.queues.err.Lost,

@@ -39,11 +39,7 @@ func newTest(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := transcript.Plugin{Config: config.DefaultPlugin()}
 			p.Config.Module, p.Config.Isolation = args[0], config.Isolation(isolation)
-			o, err := a.options()
-			if err != nil {
-				return err
-			}
-			p.Compiler = o.Compiler
+			p.Compiler = a.compiler
 			var log tail // of the run that is under way
 			if verbose {
 				p.Logger = a.logger(config.Log{Level: "debug"})

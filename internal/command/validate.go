@@ -21,10 +21,7 @@ func newValidate(a *app) *cobra.Command {
 				return err
 			}
 			cfg.Log.Level = "warn" // progress is no answer; a cache that can't be used is one
-			o, err := a.options()
-			if err != nil {
-				return err
-			}
+			o := a.options()
 			o.Logger = a.logger(cfg.Log)
 			if err := host.Validate(cmd.Context(), cfg, o); err != nil {
 				return err
