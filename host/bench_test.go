@@ -2,10 +2,6 @@ package host
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -44,7 +40,7 @@ func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	if h.reactor, err = reactor.New(reactor.Config{Loops: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if h.engine, err = newEngine(context.Background(), config.Cache{Dir: "off"}, nil, h.log); err != nil {
+	if h.engine, err = h.newEngine(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	p := newPlugin(h, "guest", h.cfg.Plugins["guest"], 0)
@@ -55,48 +51,11 @@ func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	p.slots = []*slot{newSlot(p.active, h.reactor.Loops()[0])}
 	h.plugins["guest"] = p
 	t.Cleanup(func() {
-		if err := h.end(context.Background(), h.reactor.Close()); err != nil {
+		if err := h.freePlugins(context.Background(), h.reactor.Close()); err != nil {
 			t.Error(err)
 		}
 	})
 	return p
-}
-
-// BenchmarkCallback is a dataReceived with one write, through the glue and no
-// socket.
-func BenchmarkCallback(b *testing.B) {
-	b.Run("metered", func(b *testing.B) { benchmarkCallback(b, false) })
-	b.Run("unmetered", func(b *testing.B) { benchmarkCallback(b, true) })
-}
-
-func benchmarkCallback(b *testing.B, unmetered bool) {
-	p := unserved(b, config.Plugin{Module: "testdata/echo.wasm"}, func(h *Host) { h.unmetered = unmetered })
-	benchmarkEcho(b, p)
-}
-
-// benchmarkEcho sends a line of 64 bytes that comes back.
-func benchmarkEcho(b *testing.B, p *plugin) {
-	i := p.slots[0].now(b)
-	to := &sink{}
-	c := &guestConn{in: i, t: to, handle: i.ver.plugin.connHandles.take()}
-	if err := c.build(); err != nil {
-		b.Fatal(err)
-	}
-	c.ConnectionMade(to)
-	defer c.ConnectionLost(reactor.Done, nil)
-	line := fmt.Sprintf("%62s\r\n", "line")
-	b.ReportAllocs()
-	for b.Loop() {
-		c.DataReceived(append(c.ReceiveBuffer()[:0], line...))
-	}
-	if to.bytes < b.N*len(line) {
-		b.Fatalf("%d bytes were written in %d callbacks of %d", to.bytes, b.N, len(line))
-	}
-}
-
-// BenchmarkInstance makes and ends an instance.
-func BenchmarkInstance(b *testing.B) {
-	benchmarkInstance(b, unserved(b, config.Plugin{Module: "testdata/echo.wasm"}))
 }
 
 // BenchmarkAccept is a connection's life without a byte, through the glue and no
@@ -115,41 +74,5 @@ func BenchmarkAccept(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-var guestsDir = flag.String("guests", "", "`folder` of guests that echo lines, for BenchmarkGuests")
-
-// BenchmarkGuests is BenchmarkCallback and BenchmarkInstance for each guest of a
-// folder, such as sdk/guests' tests leave with -keep.
-func BenchmarkGuests(b *testing.B) {
-	files, err := filepath.Glob(filepath.Join(*guestsDir, "*.wasm"))
-	if err != nil || *guestsDir == "" {
-		b.Skip("found no -guests")
-	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
-		if !strings.HasSuffix(name, "echo") && !strings.HasSuffix(name, "linereceiver") {
-			continue
-		}
-		b.Run(name, func(b *testing.B) {
-			p := unserved(b, config.Plugin{Module: file})
-			b.Run("callback", func(b *testing.B) {
-				benchmarkEcho(b, p)
-				b.ReportMetric(float64(p.slots[0].inst.mem.Size()), "memory-bytes")
-			})
-			b.Run("instance", func(b *testing.B) { benchmarkInstance(b, p) })
-		})
-	}
-}
-
-func benchmarkInstance(b *testing.B, p *plugin) {
-	b.ReportAllocs()
-	for b.Loop() {
-		i, err := p.active.newInstance()
-		if err != nil {
-			b.Fatal(err)
-		}
-		i.close()
 	}
 }

@@ -190,7 +190,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	}
 	plan, err := p.plan(ctx, cfg, false)
 	if err != nil {
-		p.try(nil)
+		p.setTrying(nil)
 		p.changing.Unlock()
 		return err
 	}
@@ -258,7 +258,7 @@ func (r *reconfiguration) abandon() error {
 		errs = append(errs, plan.abandon())
 	}
 	for _, p := range r.added {
-		errs = append(errs, p.end(context.Background(), r.h.spent()+stopPatience))
+		errs = append(errs, p.freeVersions(context.Background(), r.h.spent()+stopPatience))
 	}
 	for _, l := range r.bound {
 		errs = append(errs, l.ln.Close())
@@ -268,7 +268,7 @@ func (r *reconfiguration) abandon() error {
 
 func (r *reconfiguration) unlock() {
 	for _, plan := range r.plans {
-		plan.p.try(nil)
+		plan.p.setTrying(nil)
 		plan.p.changing.Unlock()
 	}
 	for _, p := range r.removed {
@@ -303,7 +303,7 @@ func (r *reconfiguration) commit() (Change, error) {
 	}
 	var wg sync.WaitGroup
 	for _, p := range r.added {
-		if err := p.start(&wg); err != nil {
+		if err := p.startOnLoops(&wg); err != nil {
 			return r.out, err
 		}
 		r.out.Added = append(r.out.Added, "plugin "+p.name)
@@ -322,7 +322,7 @@ func (r *reconfiguration) commit() (Change, error) {
 		h.mu.Unlock()
 		r.out.Removed = append(r.out.Removed, "plugin "+p.name)
 	}
-	h.announce() // what failed may be gone
+	h.announceReady() // what failed may be gone
 	slices.Sort(r.out.Removed)
 	return r.out, nil
 }
@@ -355,28 +355,4 @@ func (r *reconfiguration) commitListeners() error {
 		}
 	}
 	return nil
-}
-
-// unload lets the plugin's connections drain, and frees it when they have ended,
-// or its drain time is over. p.changing is held.
-func (p *plugin) unload() {
-	p.over = true
-	for n, l := range p.host.reactor.Loops() {
-		// A loop that has ended has no slots in use.
-		_ = onLoop(l, func() {
-			if s := p.slots[n]; s != nil {
-				p.slots[n] = nil
-				s.end()
-			}
-		})
-	}
-	p.mu.Lock()
-	v := p.active
-	p.unloaded = true
-	v.state = StateDraining
-	v.replaced++
-	p.replaced = append(p.replaced, v)
-	p.limitDrain(v, v.replaced)
-	p.mu.Unlock()
-	p.settle()
 }

@@ -3,7 +3,6 @@
 package host
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -27,9 +26,9 @@ func TestFailuresGiveBack(t *testing.T) {
 		name, guest, wanted string
 		prepare             func(*plugin)
 	}{
-		{"mmap", "unreachable", "no room for a linear memory", func(p *plugin) { p.host.memory.mmap = noMemory }},
+		{"mmap", "unreachable", "no room for a linear memory", func(p *plugin) { p.host.memory.Map = noMemory }},
 		{"panic", "unreachable", "panic: a fault of the engine's", func(p *plugin) {
-			p.host.memory.mmap = func(uint64) ([]byte, error) { panic("a fault of the engine's") }
+			p.host.memory.Map = func(uint64) ([]byte, error) { panic("a fault of the engine's") }
 		}},
 		{"limit", "unreachable", "over limits.instances", func(p *plugin) { p.active.cfg.Limits.Instances = -1 }},
 		{"start section", "trap_in_start_section", "unreachable", nil},
@@ -53,10 +52,10 @@ func TestFailuresGiveBack(t *testing.T) {
 					if c.prepare != nil {
 						if c.name == "limit" {
 							p.active.cfg.Limits.Instances = 1
-							if err := p.active.take(); err != nil {
+							if err := p.active.takePlace(); err != nil {
 								t.Fatal(err)
 							}
-							defer p.active.giveBack()
+							defer p.active.Closed()
 						} else {
 							c.prepare(p)
 						}
@@ -79,9 +78,7 @@ func TestFailuresGiveBack(t *testing.T) {
 }
 
 func counted(p *plugin) counts {
-	p.host.memory.mu.Lock()
-	defer p.host.memory.mu.Unlock()
-	return counts{p.active.live.Load(), p.instances.Load(), p.host.memory.live}
+	return counts{p.active.live.Load(), p.instances.Load(), p.host.memory.Live()}
 }
 
 // attempt accepts a connection on a slot of its own, loses it, before its start
@@ -111,10 +108,10 @@ func attempt(p *plugin, leaves bool) error {
 		c.ConnectionMade(to)
 		c.ConnectionLost(reactor.Done, nil)
 	}
-	for len(s.starts) > 0 {
+	for len(s.launches) > 0 {
 		p.host.reactor.Step()
 	}
-	s.end()
+	s.beginClosing()
 	for p.host.reactor.Step() { // closes the instance
 	}
 	return err
@@ -131,8 +128,8 @@ func TestNoRoom(t *testing.T) {
 				g.version(slow)
 				g.restart(t)
 				before := g.counts()
-				real := g.memory.mmap
-				onLoop(g.reactor.Loops()[0], func() { g.memory.mmap = noMemory })
+				real := g.memory.Map
+				onLoop(g.reactor.Loops()[0], func() { g.memory.Map = noMemory })
 				began := time.Now()
 				for range 20 {
 					expectEnd(t, dial(t, g.addrs[0]))
@@ -149,7 +146,7 @@ func TestNoRoom(t *testing.T) {
 					}
 				}
 				g.awaitCounts(t, before)
-				onLoop(g.reactor.Loops()[0], func() { g.memory.mmap = real })
+				onLoop(g.reactor.Loops()[0], func() { g.memory.Map = real })
 				c := dial(t, g.addrs[0])
 				send(t, c, "hello")
 				expect(t, c, "hello")
@@ -167,15 +164,15 @@ func TestNoRoomAtStart(t *testing.T) {
 	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationLoop})
 	cfg.Reactor.Loops = 1
 	s := newServer(cfg)
-	real := s.memory.mmap
-	s.memory.mmap = noMemory
+	real := s.memory.Map
+	s.memory.Map = noMemory
 	s.start(t)
 	s.logs.await(t, "plugin does not start", 1)
 	if s.Ready() {
 		t.Error("ready")
 	}
 	expectEnd(t, dial(t, s.addrs[0]))
-	if err := onLoop(s.reactor.Loops()[0], func() { s.memory.mmap = real }); err != nil {
+	if err := onLoop(s.reactor.Loops()[0], func() { s.memory.Map = real }); err != nil {
 		t.Fatal(err)
 	}
 	c := dial(t, s.addrs[0])
@@ -183,66 +180,5 @@ func TestNoRoomAtStart(t *testing.T) {
 	expect(t, c, "hello")
 	if !s.Ready() {
 		t.Error("not ready")
-	}
-}
-
-// TestRoomForTheHeap: where addresses are scarce, a reservation that leaves too
-// few to Go's heap fails.
-func TestRoomForTheHeap(t *testing.T) {
-	r := newReservations()
-	left := uint64(addressRoom + 2*wasmPage)
-	r.scarce = func() bool { return true }
-	r.mmap = func(size uint64) ([]byte, error) {
-		if size > left {
-			return nil, errNoMemory
-		}
-		left -= size
-		return make([]byte, size), nil
-	}
-	r.munmap = func(b []byte) error { left += uint64(len(b)); return nil }
-	var held []*linearMemory
-	for range 2 {
-		m, err := r.reserve(wasmPage)
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, m)
-	}
-	if _, err := r.reserve(wasmPage); !errors.Is(err, errNoMemory) {
-		t.Errorf("got %v, wanted %v", err, errNoMemory)
-	}
-	for _, m := range held {
-		m.Free()
-		m.Free() // once is enough
-	}
-	if left != addressRoom+2*wasmPage || r.live != 0 {
-		t.Errorf("%d bytes are left, and %d memories", left, r.live)
-	}
-}
-
-// TestRangeIsKept: one that the system does not take back is used again, and is
-// zero.
-func TestRangeIsKept(t *testing.T) {
-	r := newReservations()
-	m, err := r.reserve(wasmPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	real := r.munmap
-	r.munmap = func([]byte) error { return errNoMemory }
-	b := m.Reallocate(wasmPage)
-	b[7] = 1
-	m.Free()
-	r.mmap = noMemory
-	if m, err = r.reserve(wasmPage); err != nil {
-		t.Fatal(err)
-	}
-	if again := m.Reallocate(wasmPage); &again[0] != &b[0] || again[7] != 0 {
-		t.Errorf("another range, or byte 7 is %d", again[7])
-	}
-	r.munmap = real
-	m.Free()
-	if r.live != 0 {
-		t.Errorf("%d memories are left", r.live)
 	}
 }

@@ -166,7 +166,7 @@ func TestPeersDuringMigration(t *testing.T) {
 			if err := stays.roundTrip(7); err != nil {
 				t.Fatal(err)
 			}
-			if traps := s.plugins["guest"].traps.all(); len(traps) > 0 {
+			if traps := s.plugins["guest"].account.Counts().Traps; len(traps) > 0 {
 				t.Errorf("%v", traps)
 			}
 		})

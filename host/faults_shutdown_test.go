@@ -132,4 +132,4 @@ func TestChangesDuringShutdown(t *testing.T) {
 }
 
 // gone tells whether the host has ended.
-func (s *server) gone() bool { return len(s.snapshot()) == 0 }
+func (s *server) gone() bool { return len(s.loaded()) == 0 }

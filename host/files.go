@@ -2,9 +2,12 @@ package host
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
 
@@ -15,4 +18,20 @@ func (h *Host) readPEM(ctx context.Context, path string) ([]byte, error) {
 		err = fmt.Errorf("%s: %w, wanted at most that", path, err)
 	}
 	return b, err
+}
+
+// allowList reads where a plugin's outgoing connections may go.
+func (h *Host) allowList(ctx context.Context, cfg config.Allow) (*guest.AllowList, error) {
+	var roots *x509.CertPool
+	if cfg.CA != "" {
+		pem, err := h.readPEM(ctx, cfg.CA)
+		if err != nil {
+			return nil, fmt.Errorf("allow.ca: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("allow.ca: found no certificate in %s, wanted PEM", cfg.CA)
+		}
+	}
+	return guest.NewAllowList(cfg.Connect, cfg.Private, roots)
 }

@@ -1,11 +1,3 @@
-// Package host runs network protocols that are WebAssembly modules: it loads
-// them, holds them against the contract of package abi, and puts their
-// instances behind the connections of package reactor.
-//
-// A guest's callbacks run on the event loop that owns its connection, and so
-// does all that an instance, a connection or a timer of a guest does: there are
-// no locks on the data path. What a Host offers may be called from any
-// goroutine but the loops'.
 package host
 
 import (
@@ -13,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -23,7 +16,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/bounded"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
@@ -57,7 +52,7 @@ type Options struct {
 type Host struct {
 	o       Options
 	log     hclog.Logger
-	engine  *engine
+	engine  *guest.Engine
 	reactor *reactor.Reactor
 	files   bounded.Reader // of what the configuration names
 
@@ -65,18 +60,17 @@ type Host struct {
 	stopOnce   sync.Once
 	background sync.WaitGroup // what runs until then
 
-	memory *reservations
-	// startsAtOnce is how many starts of a version run off the loops at a time: half
-	// of the processors stay with the loops.
-	startsAtOnce int
+	memory *guest.Reservations
+	// launchesAtOnce is how many instances of a version are started off the loops at a
+	// time: half of the processors stay with the loops.
+	launchesAtOnce int
 
 	made       time.Time
 	cpu        func() time.Duration // the process's processor time; nil = unknown
 	leftovers  leftovers
 	giveBack   func() // gives what Go does not need back to the system
 	overloaded atomic.Bool
-	short      atomic.Bool // of memory: no linear memory grows, no instance starts
-	shedded    atomic.Uint64
+	shed       atomic.Uint64 // idle connections that an overload has closed
 
 	unmetered bool // for benchmarks, to know what metering costs
 
@@ -94,15 +88,6 @@ type Host struct {
 	serving    []string // the endpoints that ready names
 }
 
-// listener is one entry of the configuration's listeners.
-type listener struct {
-	cfg     config.Listener
-	ln      *reactor.Listener
-	plugin  *plugin
-	options reactor.ListenOptions
-	changed bool // by the last reload
-}
-
 // New prepares a host; it does no I/O. Zero values in cfg stand for the defaults.
 func New(cfg config.Config, o Options) *Host {
 	if o.Logger == nil {
@@ -111,8 +96,11 @@ func New(cfg config.Config, o Options) *Host {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	return &Host{o: o, log: o.Logger, cfg: cfg.WithDefaults(), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
-		memory: newReservations(), startsAtOnce: max(1, runtime.GOMAXPROCS(0)/2), made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory}
+	return &Host{
+		o: o, log: o.Logger, cfg: cfg.WithDefaults(), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
+		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
+		made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory,
+	}
 }
 
 // now is the reactor's clock.
@@ -139,16 +127,16 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
 	}
-	if h.engine, err = newEngine(ctx, h.cfg.Cache, h.o.Compiler, h.log); err != nil {
+	if h.engine, err = h.newEngine(ctx); err != nil {
 		return errors.Join(err, h.reactor.Close())
 	}
 	defer h.leftovers.load()()
 	h.watchUse()
-	h.log.Info("starting", "engine", h.engine.name, "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
+	h.log.Info("starting", "engine", h.engine.Name(), "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
 	defer func() {
 		if err != nil {
 			h.stopBackground()
-			err = errors.Join(err, h.end(ctx, h.reactor.Close()))
+			err = errors.Join(err, h.freePlugins(ctx, h.reactor.Close()))
 		}
 	}()
 	if err = h.loadAll(ctx); err != nil {
@@ -169,8 +157,8 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		}
 	}
 	h.background.Go(h.tellCuts)
-	h.background.Go(h.engine.compiler.Trim)
-	h.serve(began)
+	h.background.Go(h.engine.TrimCache)
+	h.announceListeners(began)
 	return nil
 }
 
@@ -226,94 +214,11 @@ func pluginNames(cfg config.Config) []string {
 	return names
 }
 
-// load reads, checks and compiles a plugin's module. Any goroutine.
-func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) {
-	began := time.Now()
-	defer p.host.leftovers.load()()
-	defer p.try(nil)
-	m, err := p.host.readModule(ctx, p.name, cfg)
-	if err != nil {
-		return nil, err
-	}
-	v, err := newVersion(ctx, p, m, cfg)
-	if err != nil {
-		return nil, err
-	}
-	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", v.prog.bytes, "isolation", cfg.Isolation, "took", time.Since(began).Round(time.Millisecond))
-	return v, nil
-}
-
-// bind makes the listeners' sockets.
-func (h *Host) bind(ctx context.Context) error {
-	var errs []error
-	for n, cfg := range h.cfg.Listeners {
-		l, err := h.listen(ctx, cfg)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
-			continue
-		}
-		h.listeners = append(h.listeners, l)
-	}
-	return errors.Join(errs...)
-}
-
-func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, error) {
-	p, o, err := h.options(ctx, cfg, h.plugins)
-	if err != nil {
-		return nil, err
-	}
-	return h.listenFor(cfg, p, o)
-}
-
-func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions) (*listener, error) {
-	ep, err := reactor.ParseEndpoint(cfg.Endpoint)
-	if err != nil {
-		return nil, err
-	}
-	ln, err := h.reactor.Listen(ep, p, o)
-	if err != nil {
-		return nil, err
-	}
-	return &listener{cfg: cfg, ln: ln, plugin: p, options: o}, nil
-}
-
-// options are a listener's, read from its configuration and its files.
-func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
-	p := plugins[cfg.Plugin]
-	if p == nil {
-		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
-	}
-	o := reactor.ListenOptions{
-		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
-		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
-	}
-	var err error
-	if o.TLS, err = h.serverTLS(ctx, cfg.TLS); err != nil {
-		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
-	}
-	for _, from := range cfg.ProxyFrom {
-		prefix, err := netip.ParsePrefix(from)
-		if err != nil {
-			return nil, o, fmt.Errorf("listener %s: proxy_from: %w", cfg.Endpoint, err)
-		}
-		o.ProxyFrom = append(o.ProxyFrom, prefix)
-	}
-	return p, o, nil
-}
-
-// loop is where a plugin's connections are pinned to, or -1.
-func (p *plugin) loop() int {
-	if p.current().cfg.Isolation == config.IsolationShared {
-		return p.pinned
-	}
-	return -1
-}
-
 // startPlugins starts every plugin on the loops where it runs.
 func (h *Host) startPlugins(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, p := range h.plugins {
-		if err := p.start(&wg); err != nil {
+		if err := p.startOnLoops(&wg); err != nil {
 			return err
 		}
 	}
@@ -327,30 +232,8 @@ func (h *Host) startPlugins(ctx context.Context) error {
 	}
 }
 
-// start starts a plugin that has been loaded, on the loops where it runs. wg is
-// done when it has started or failed on all of them.
-func (p *plugin) start(wg *sync.WaitGroup) error {
-	v := p.active
-	v.state, v.since = StateActive, p.host.wall()
-	p.slots = make([]*slot, len(p.host.reactor.Loops()))
-	for n, l := range p.host.reactor.Loops() {
-		if !v.runsOn(n) {
-			continue
-		}
-		s := newSlot(v, l)
-		p.slots[n] = s
-		v.addSlot(s)
-		wg.Add(1)
-		if err := l.CallFromThread(func() { s.rehearse(wg.Done) }); err != nil {
-			wg.Done()
-			return err
-		}
-	}
-	return nil
-}
-
-// serve says what is listened on, and ready if every plugin runs.
-func (h *Host) serve(began time.Time) {
+// announceListeners says what is listened on, and ready if every plugin runs.
+func (h *Host) announceListeners(began time.Time) {
 	h.announceMu.Lock()
 	for _, l := range h.listeners {
 		h.serving = append(h.serving, l.ln.Endpoint().String())
@@ -359,21 +242,22 @@ func (h *Host) serve(began time.Time) {
 	h.bound = true
 	h.announceMu.Unlock()
 	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
-	h.announce()
+	h.announceReady()
 }
 
-// announce logs ready once, when it is so. Any goroutine.
-func (h *Host) announce() {
+// announceReady logs ready once, when it is so. Any goroutine.
+func (h *Host) announceReady() {
 	h.announceMu.Lock()
 	defer h.announceMu.Unlock()
-	if h.announced || !h.bound || !h.healthy() {
+	if h.announced || !h.bound || !h.allStarted() {
 		return
 	}
 	h.announced = true
 	h.log.Info("ready", "listening", strings.Join(h.serving, " "))
 }
 
-func (h *Host) healthy() bool {
+// allStarted tells whether no plugin fails to start.
+func (h *Host) allStarted() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, p := range h.plugins {
@@ -388,7 +272,7 @@ func (h *Host) healthy() bool {
 func (h *Host) Ready() bool {
 	h.announceMu.Lock()
 	defer h.announceMu.Unlock()
-	return h.announced && h.healthy()
+	return h.announced && h.allStarted()
 }
 
 // Listeners are the endpoints listened on, ports resolved, in the
@@ -414,17 +298,17 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	h.stopBackground()
-	for _, p := range h.snapshot() { // a change has no loops to lose, and no other begins
+	for _, p := range h.loaded() { // a change has no loops to lose, and no other begins
 		p.changing.Lock()
 		p.over = true
 		p.changing.Unlock()
 	}
 	h.log.Info("shutting down", "connections", h.reactor.Connections())
-	return h.end(ctx, h.reactor.Shutdown(ctx))
+	return h.freePlugins(ctx, h.reactor.Shutdown(ctx))
 }
 
-// end frees the plugins after the loops have ended: err is how that went.
-func (h *Host) end(ctx context.Context, err error) error {
+// freePlugins frees the plugins after the loops have ended: err is how that went.
+func (h *Host) freePlugins(ctx context.Context, err error) error {
 	ctx = context.WithoutCancel(ctx)
 	h.ended = true
 	h.mu.Lock()
@@ -438,8 +322,8 @@ func (h *Host) end(ctx context.Context, err error) error {
 	var wg sync.WaitGroup
 	for n, p := range plugins {
 		wg.Go(func() {
-			errs[n] = p.end(ctx, by)
-			p.tellUntold(true)
+			errs[n] = p.freeVersions(ctx, by)
+			p.account.TellCut(true)
 		})
 	}
 	wg.Wait()
@@ -450,12 +334,19 @@ func (h *Host) end(ctx context.Context, err error) error {
 // stopFactory when the host ends. The rest are dropped without it.
 const stopPatience = 500 * time.Millisecond
 
+// started tells whether Start has come so far that the loops run.
+func (h *Host) started() bool {
+	h.announceMu.Lock()
+	defer h.announceMu.Unlock()
+	return h.bound
+}
+
 // Validate compiles and validates every plugin that cfg names and starts
 // nothing. The error joins all faults.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	h := New(cfg, o)
 	var err error
-	if h.engine, err = newEngine(ctx, h.cfg.Cache, h.o.Compiler, h.log); err != nil {
+	if h.engine, err = h.newEngine(ctx); err != nil {
 		return err
 	}
 	var errs []error
@@ -468,9 +359,32 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 		p := newPlugin(h, name, h.cfg.Plugins[name], 0)
 		v, err := p.load(ctx, h.cfg.Plugins[name])
 		if err == nil {
-			err = v.close(ctx)
+			err = v.freeProgram(ctx)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// newEngine finds out what runs guests here, and opens the cache of what was compiled.
+func (h *Host) newEngine(ctx context.Context) (*guest.Engine, error) {
+	cache := h.cfg.Cache
+	return guest.NewEngine(ctx, guest.EngineOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log), Size: int64(cache.Size), Logger: h.log})
+}
+
+// cacheDir is the folder of the cache on disk; "" where there is none.
+func cacheDir(dir string, log hclog.Logger) string {
+	switch dir {
+	case "off":
+		return ""
+	case "":
+		base, err := os.UserCacheDir()
+		if err != nil {
+			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written",
+				"err", err)
+			return ""
+		}
+		return filepath.Join(base, "wirehost")
+	}
+	return dir
 }

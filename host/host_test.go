@@ -14,7 +14,18 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host/config"
+)
+
+// What package guest says, and counts with.
+const (
+	trapNote       = "guest trapped; its instance is discarded"
+	growthNote     = "linear memory may not grow: over limits.memory"
+	endedNote      = "an instance was ended: the process is out of memory"
+	notesPerSecond = 10
+	lineOverhead   = 160 // bytes that a line costs at least
+	wasmPage       = 64 << 10
 )
 
 // patience is how long a test waits for what must come.
@@ -194,10 +205,10 @@ func TestEcho(t *testing.T) {
 // await waits until the plugin "guest" has so many connections.
 func (s *server) await(t testing.TB, connections int) {
 	t.Helper()
-	handles := &s.plugins["guest"].connHandles
-	for late := time.Now().Add(patience); handles.count() != connections; {
+	count := func() int { return s.plugins["guest"].account.Counts().Connections }
+	for late := time.Now().Add(patience); count() != connections; {
 		if time.Now().After(late) {
-			t.Fatalf("%d connections, wanted %d", handles.count(), connections)
+			t.Fatalf("%d connections, wanted %d", count(), connections)
 		}
 		runtime.Gosched()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 func hostile(name string) config.Plugin {
@@ -31,34 +32,34 @@ func withEcho(cfg config.Config) config.Config {
 func TestTraps(t *testing.T) {
 	for _, c := range []struct {
 		guest, export string
-		cause         Cause
+		cause         guest.Cause
 		stack         string // a part of it
 	}{
-		{"unreachable", "dataReceived", CauseUnreachable, ""},
-		{"load_out_of_bounds", "dataReceived", CauseOutOfBounds, ""},
-		{"store_out_of_bounds", "dataReceived", CauseOutOfBounds, ""},
-		{"divide_by_zero", "dataReceived", CauseDivision, ""},
-		{"integer_overflow", "dataReceived", CauseOverflow, ""},
-		{"conversion_of_nan", "dataReceived", CauseConversion, ""},
-		{"table_out_of_bounds", "dataReceived", CauseTable, ""},
-		{"indirect_call_type", "dataReceived", CauseIndirectCall, ""},
-		{"loop_forever", "dataReceived", CauseTime, ""},
-		{"loop_in_connection_made", "connectionMade", CauseTime, ""},
-		{"calls_without_loop", "dataReceived", CauseTime, ""},
-		{"memory_fill", "dataReceived", CauseTime, ""},
-		{"table_grow", "dataReceived", CauseUnreachable, ""},
-		{"recursion", "dataReceived", CauseStack, ""},
-		{"recursion_with_locals", "dataReceived", CauseStack, ""},
-		{"write_outside_memory", "dataReceived", CauseHostCall, "write"},
-		{"write_wrapping_range", "dataReceived", CauseHostCall, "write"},
-		{"sequence_outside_memory", "dataReceived", CauseHostCall, ""},
-		{"sequence_piece_outside_memory", "dataReceived", CauseHostCall, ""},
-		{"peer_outside_memory", "dataReceived", CauseHostCall, "getPeer"},
-		{"exit", "dataReceived", CauseExit, ""},
-		{"sleep", "dataReceived", CauseHostCall, "poll_oneoff"},
-		{"trap_in_timer", "delayedCall", CauseUnreachable, ""},
-		{"trap_in_connection_made", "connectionMade", CauseUnreachable, ""},
-		{"trap_in_build_protocol", "buildProtocol", CauseUnreachable, ""},
+		{"unreachable", "dataReceived", guest.CauseUnreachable, ""},
+		{"load_out_of_bounds", "dataReceived", guest.CauseOutOfBounds, ""},
+		{"store_out_of_bounds", "dataReceived", guest.CauseOutOfBounds, ""},
+		{"divide_by_zero", "dataReceived", guest.CauseDivision, ""},
+		{"integer_overflow", "dataReceived", guest.CauseOverflow, ""},
+		{"conversion_of_nan", "dataReceived", guest.CauseConversion, ""},
+		{"table_out_of_bounds", "dataReceived", guest.CauseTable, ""},
+		{"indirect_call_type", "dataReceived", guest.CauseIndirectCall, ""},
+		{"loop_forever", "dataReceived", guest.CauseTime, ""},
+		{"loop_in_connection_made", "connectionMade", guest.CauseTime, ""},
+		{"calls_without_loop", "dataReceived", guest.CauseTime, ""},
+		{"memory_fill", "dataReceived", guest.CauseTime, ""},
+		{"table_grow", "dataReceived", guest.CauseUnreachable, ""},
+		{"recursion", "dataReceived", guest.CauseStack, ""},
+		{"recursion_with_locals", "dataReceived", guest.CauseStack, ""},
+		{"write_outside_memory", "dataReceived", guest.CauseHostCall, "write"},
+		{"write_wrapping_range", "dataReceived", guest.CauseHostCall, "write"},
+		{"sequence_outside_memory", "dataReceived", guest.CauseHostCall, ""},
+		{"sequence_piece_outside_memory", "dataReceived", guest.CauseHostCall, ""},
+		{"peer_outside_memory", "dataReceived", guest.CauseHostCall, "getPeer"},
+		{"exit", "dataReceived", guest.CauseExit, ""},
+		{"sleep", "dataReceived", guest.CauseHostCall, "poll_oneoff"},
+		{"trap_in_timer", "delayedCall", guest.CauseUnreachable, ""},
+		{"trap_in_connection_made", "connectionMade", guest.CauseUnreachable, ""},
+		{"trap_in_build_protocol", "buildProtocol", guest.CauseUnreachable, ""},
 	} {
 		for _, isolation := range isolations {
 			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {
@@ -103,7 +104,7 @@ func TestTrapInConnectionLost(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		dial(t, s.addrs[0]).Close()
 		line := s.logs.await(t, "guest trapped; its instance is discarded", n)
-		if line["export"] != "connectionLost" || line["cause"] != string(CauseUnreachable) {
+		if line["export"] != "connectionLost" || line["cause"] != string(guest.CauseUnreachable) {
 			t.Fatal(line)
 		}
 	}

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -75,7 +75,7 @@ type ListenerInfo struct {
 // Plugins tells what runs, by name. It waits for a turn of each loop.
 func (h *Host) Plugins() ([]PluginInfo, error) {
 	var list []PluginInfo
-	for _, p := range h.snapshot() {
+	for _, p := range h.loaded() {
 		info, err := p.info()
 		if err != nil {
 			return nil, err
@@ -94,26 +94,6 @@ func (h *Host) Plugin(name string) (PluginInfo, error) {
 	return p.info()
 }
 
-// ReloadPlugin reads a plugin's module again and goes over to it where it has
-// changed, or force is set.
-func (h *Host) ReloadPlugin(ctx context.Context, name string, force bool) (Outcome, error) {
-	p, err := h.plugin(name)
-	if err != nil {
-		return Outcome{}, err
-	}
-	return p.reload(ctx, force)
-}
-
-// UsePlugin goes back to a version NAME@HASH that is still loaded.
-func (h *Host) UsePlugin(ctx context.Context, version string) (Outcome, error) {
-	name, _, _ := strings.Cut(version, "@")
-	p, err := h.plugin(name)
-	if err != nil {
-		return Outcome{}, err
-	}
-	return p.use(ctx, version)
-}
-
 func (h *Host) plugin(name string) (*plugin, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -123,14 +103,24 @@ func (h *Host) plugin(name string) (*plugin, error) {
 	return nil, fmt.Errorf("plugin %s: %w", name, ErrUnknown)
 }
 
-// snapshot lists the plugins by name.
-func (h *Host) snapshot() []*plugin {
+// loaded lists the plugins by name.
+func (h *Host) loaded() []*plugin {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.SortedFunc(maps.Values(h.plugins), func(a, b *plugin) int { return strings.Compare(a.name, b.name) })
 }
 
+// all are the plugins that are loaded, and those that were unloaded and have
+// connections left.
+func (h *Host) all() []*plugin {
+	plugins := h.loaded()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append(plugins, h.unloaded...)
+}
+
 func (p *plugin) info() (PluginInfo, error) {
+	counts := p.account.Counts()
 	p.mu.Lock()
 	v := p.active
 	if v == nil {
@@ -139,10 +129,14 @@ func (p *plugin) info() (PluginInfo, error) {
 	}
 	info := PluginInfo{
 		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
-		Instances: int(p.instances.Load()), Growths: p.growthsRefused.Load(), Timers: p.timerHandles.count(), Cut: p.budget.cutBytes(), Trace: p.traceText(),
+		Instances: int(p.instances.Load()), Growths: counts.GrowthsRefused, Timers: counts.Timers, Cut: counts.LogBytesCut,
+		Trace: p.account.Traced(), Traps: map[string]uint64{},
+	}
+	for cause, n := range counts.Traps {
+		info.Traps[string(cause)] = n
 	}
 	if p.failure != nil {
-		info.Failure, info.FailedAt = clean([]byte(p.failure.Error())), &p.failedAt
+		info.Failure, info.FailedAt = guest.Clean(p.failure.Error()), &p.failedAt
 	}
 	versions := p.listed()
 	slots := make([][]*slot, len(versions))
@@ -153,17 +147,13 @@ func (p *plugin) info() (PluginInfo, error) {
 		})
 	}
 	p.mu.Unlock()
-	info.Traps = map[string]uint64{}
-	for cause, n := range p.traps.all() {
-		info.Traps[string(cause)] = n
-	}
 	for n := range slots {
 		for _, s := range slots[n] {
-			err := onLoop(s.loop, func() {
-				info.Versions[n].Connections += s.connections()
-				info.Memory += s.memory()
+			err := onLoop(s.place.Loop, func() {
+				info.Versions[n].Connections += s.place.CountConnections()
+				info.Memory += s.place.Memory()
 				if s.err != nil {
-					info.State, info.Reason = "failed", clean([]byte(s.err.Error()))
+					info.State, info.Reason = "failed", guest.Clean(s.err.Error())
 				}
 			})
 			if err != nil {
@@ -181,29 +171,13 @@ func (p *plugin) info() (PluginInfo, error) {
 	return info, nil
 }
 
-// memory is the linear memory of the slot's instances, in bytes. On its loop.
-func (s *slot) memory() (n uint64) {
-	for i := range s.all {
-		if !i.closed {
-			n += uint64(i.mem.Size())
-		}
-	}
-	return n
-}
-
 // Connections tells of every live connection of every plugin. It waits for a
 // turn of each loop.
 func (h *Host) Connections() ([]ConnInfo, error) {
 	var list []ConnInfo
 	for _, p := range h.all() {
-		p.mu.Lock()
-		var slots []*slot
-		for _, v := range p.listed() {
-			slots = append(slots, v.slots...)
-		}
-		p.mu.Unlock()
-		for _, s := range slots {
-			if err := onLoop(s.loop, func() { list = append(list, s.conns()...) }); err != nil {
+		for _, s := range p.allSlots() {
+			if err := onLoop(s.place.Loop, func() { list = append(list, s.conns()...) }); err != nil {
 				return nil, ErrNotRunning
 			}
 		}
@@ -214,23 +188,22 @@ func (h *Host) Connections() ([]ConnInfo, error) {
 // conns describes the slot's connections. On its loop.
 func (s *slot) conns() []ConnInfo {
 	var list []ConnInfo
-	for i := range s.all {
-		for _, c := range i.conns {
-			stats, state := c.t.Stats(), c.t.State()
-			list = append(list, ConnInfo{
-				ID: fmt.Sprintf("%s/%d", s.ver.plugin.name, c.handle), Plugin: s.ver.plugin.name, Version: s.ver.name,
-				Peer: c.t.Peer(), Host: c.t.Host(), Loop: s.loop.Index(), Age: (s.loop.Now() - stats.Opened).Seconds(),
-				In: stats.In, Out: stats.Out, Queued: stats.Queued, State: c.stateText(state),
-				Outgoing: state&reactor.StateOutgoing != 0, Encrypted: state&reactor.StateTLS != 0,
-			})
-		}
+	for c := range s.place.Connections() {
+		t := c.Transport
+		stats, state := t.Stats(), t.State()
+		list = append(list, ConnInfo{
+			ID: fmt.Sprintf("%s/%d", s.plugin.name, c.Handle), Plugin: s.plugin.name, Version: s.ver.name,
+			Peer: t.Peer(), Host: t.Host(), Loop: s.place.Loop.Index(), Age: (s.place.Loop.Now() - stats.Opened).Seconds(),
+			In: stats.In, Out: stats.Out, Queued: stats.Queued, State: stateText(c.Connecting, state),
+			Outgoing: state&reactor.StateOutgoing != 0, Encrypted: state&reactor.StateTLS != 0,
+		})
 	}
 	return list
 }
 
-func (c *guestConn) stateText(s reactor.State) string {
+func stateText(connecting bool, s reactor.State) string {
 	switch {
-	case c.stage == stageConnecting:
+	case connecting:
 		return "connecting"
 	case s&reactor.StateClosing != 0:
 		return "closing"
@@ -264,32 +237,66 @@ func (h *Host) LoopStats() []reactor.LoopStats {
 	return list
 }
 
-// Renew ends those of a plugin's instances that have no connections, and starts
-// new ones, which have seen nothing. It returns when they have started.
-func (h *Host) Renew(name string) error {
-	p, err := h.plugin(name)
-	if err != nil {
-		return err
+// Config is the configuration that runs, with what was loaded and unloaded
+// since. Its maps and slices must not be changed. Any goroutine.
+func (h *Host) Config() config.Config {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cfg
+}
+
+// LoopInfo is how an event loop does.
+type LoopInfo struct {
+	reactor.LoopStats
+	Lag    time.Duration // the longest turn since LoopInfos was called last
+	Queued uint64        // bytes that its connections have to send
+}
+
+// LoopInfos tells how the event loops do. It waits for a turn of each.
+func (h *Host) LoopInfos() ([]LoopInfo, error) {
+	if !h.started() {
+		return nil, ErrNotRunning
 	}
-	for n, l := range h.reactor.Loops() {
-		started := make(chan struct{})
+	var list []LoopInfo
+	for _, l := range h.reactor.Loops() {
+		info := LoopInfo{LoopStats: l.Stats(), Lag: l.TakeLag()}
 		err := onLoop(l, func() {
-			s := p.slots[n]
-			if s == nil {
-				close(started)
-				return
+			for t := range l.Connections {
+				info.Queued += uint64(t.Stats().Queued)
 			}
-			for i := range s.all {
-				if len(i.conns) == 0 {
-					i.retire()
-				}
-			}
-			s.rehearse(func() { close(started) })
 		})
 		if err != nil {
-			return ErrNotRunning
+			return nil, ErrNotRunning
 		}
-		<-started
+		list = append(list, info)
 	}
-	return nil
+	return list, nil
+}
+
+// CallbackBounds are the upper bounds, in seconds, of CallbackStats.Counts but
+// for the last, which has none.
+func CallbackBounds() []float64 {
+	var list []float64
+	for _, b := range guest.CallbackBounds() {
+		list = append(list, b.Seconds())
+	}
+	return list
+}
+
+// CallbackStats is a histogram of how long callbacks took, by the meter's clock.
+type CallbackStats struct {
+	Counts [len(guest.Callbacks{}.Counts)]uint64 `json:"counts"`      // by CallbackBounds
+	Sum    float64                               `json:"sum_seconds"` // of those over the first bound
+	Slow   uint64                                `json:"slow"`        // over 10 ms
+}
+
+func (s *CallbackStats) add(c *guest.Callbacks) {
+	bounds := guest.CallbackBounds()
+	for n, count := range c.Counts {
+		s.Counts[n] += count
+		if n > 0 && bounds[n-1] >= 10*time.Millisecond {
+			s.Slow += count
+		}
+	}
+	s.Sum += c.Sum.Seconds()
 }

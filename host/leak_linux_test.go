@@ -5,6 +5,9 @@ import (
 	"flag"
 	"runtime/debug"
 	"testing"
+
+	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // settled is the resident memory when nothing can be given back any more.
@@ -31,10 +34,12 @@ func TestTrapsLeaveNothing(t *testing.T) {
 	p := unserved(t, hostile("unreachable"))
 	trap := func() {
 		i := p.slots[0].now(t)
-		c := &guestConn{in: i, t: &sink{}, handle: p.connHandles.take()}
-		i.conns[c.handle] = c
-		c.DataReceived(c.ReceiveBuffer()[:1])
-		c.ConnectionLost(8, i.dead)
+		c, err := i.BuildProtocol(&sink{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.DataReceived(c.(reactor.BufferedProtocol).ReceiveBuffer()[:1])
+		c.ConnectionLost(8, i.Dead())
 		for p.host.reactor.Step() { // closes the instance
 		}
 	}
@@ -46,11 +51,12 @@ func TestTrapsLeaveNothing(t *testing.T) {
 		trap()
 	}
 	flat(t, early, settled())
-	if n := p.traps.all()[CauseUnreachable]; n != 10000 {
+	counts := p.account.Counts()
+	if n := counts.Traps[guest.CauseUnreachable]; n != 10000 {
 		t.Errorf("%d traps were counted", n)
 	}
-	if p.instances.Load() != 0 || p.connHandles.count() != 0 {
-		t.Errorf("%d instances and %d handles are left", p.instances.Load(), p.connHandles.count())
+	if p.instances.Load() != 0 || counts.Connections != 0 {
+		t.Errorf("%d instances and %d handles are left", p.instances.Load(), counts.Connections)
 	}
 }
 

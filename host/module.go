@@ -20,8 +20,8 @@ import (
 // builtinPrefix begins the modules that the command carries.
 const builtinPrefix = "builtin:"
 
-// module is a module whose bytes are known, by their sum, and that is not
-// compiled yet.
+// module is a module whose bytes are known, by their sum. Nobody decodes them here: the
+// compiler does, once.
 type module struct {
 	plugin string
 	from   string // where it was read: a path, or builtin:NAME
@@ -49,21 +49,22 @@ func (e *LoadError) Unwrap() error { return e.Err }
 func (h *Host) readModule(ctx context.Context, name string, cfg config.Plugin) (*module, error) {
 	m := &module{plugin: name, from: cfg.Module}
 	if err := h.addUp(ctx, m, int64(cfg.Limits.Module)); err != nil {
-		return nil, m.fail(err)
+		return nil, m.fault(err)
 	}
 	if want := strings.ToLower(cfg.SHA256); want != "" && want != hex.EncodeToString(m.sum[:]) {
-		return nil, m.fail(fmt.Errorf("found sha256 %x, wanted %s", m.sum, want))
+		return nil, m.fault(fmt.Errorf("found sha256 %x, wanted %s", m.sum, want))
 	}
 	var err error
 	if m.config, err = configJSON(cfg.Config); err != nil {
-		return nil, m.fail(err)
+		return nil, m.fault(err)
 	}
 	return m, nil
 }
 
-// fail is err as the reason why the module can't be hosted.
-func (m *module) fail(err error) error {
-	bad := &LoadError{Plugin: m.plugin, Module: m.from, Faults: []string{firstLine(err)}, Err: err}
+// fault is err as the reason why the module can't be hosted.
+func (m *module) fault(err error) error {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	bad := &LoadError{Plugin: m.plugin, Module: m.from, Faults: []string{first}, Err: err}
 	if r := (*compile.Refusal)(nil); errors.As(err, &r) {
 		bad.Faults = r.Faults
 	}
@@ -114,9 +115,4 @@ func (m *module) hash() string {
 	h.Write(m.sum[:])
 	h.Write(m.config)
 	return hex.EncodeToString(h.Sum(nil))[:12]
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }

@@ -152,7 +152,7 @@ func TestMoves(t *testing.T) {
 					t.Fatalf("%+v, %v", out, err)
 				}
 				tc.after(t, v, c)
-				if traps := v.plugins["guest"].traps.all(); len(traps) > 0 {
+				if traps := v.plugins["guest"].account.Counts().Traps; len(traps) > 0 {
 					t.Error(traps)
 				}
 			})

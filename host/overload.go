@@ -105,10 +105,10 @@ func (o *overload) check() {
 		o.h.log.Info("overload is over: connections are accepted", "what", worst.what, "used", worst.used, "limit", worst.limit)
 	}
 	o.h.overloaded.Store(o.on)
-	o.h.short.Store(o.on && worst.what == useOfMemory)
+	o.h.memory.SetShort(o.on && worst.what == useOfMemory)
 	o.h.reactor.Shed(o.on)
 	if o.on {
-		o.shed()
+		o.closeIdle()
 	}
 	if worst.what == useOfMemory && worst.limit > 0 && worst.used >= worst.limit {
 		o.h.endLargest(worst.used-uint64(worst.ends()*float64(worst.limit)), worst.limit)
@@ -133,13 +133,14 @@ func worstOf(uses []use) (worst use) {
 	return worst
 }
 
-func (o *overload) shed() {
+// closeIdle closes a part of the idle connections of each loop.
+func (o *overload) closeIdle() {
 	for _, l := range o.h.reactor.Loops() {
 		n := l.Stats().Connections/overloadPart + 1
 		// A loop that has ended has no connections.
 		_ = l.CallFromThread(func() {
 			if closed := l.CloseIdle(n, overloadIdle, errOverload); closed > 0 {
-				o.h.shedded.Add(uint64(closed))
+				o.h.shed.Add(uint64(closed))
 			}
 		})
 	}
@@ -147,4 +148,4 @@ func (o *overload) shed() {
 
 // Overload tells whether the host sheds load now, and how many idle connections
 // that has cost. Any goroutine.
-func (h *Host) Overload() (on bool, closed uint64) { return h.overloaded.Load(), h.shedded.Load() }
+func (h *Host) Overload() (on bool, closed uint64) { return h.overloaded.Load(), h.shed.Load() }

@@ -1,11 +1,9 @@
 package host
 
 import (
-	"cmp"
 	"errors"
-	"slices"
 
-	"github.com/hashicorp/go-hclog"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -22,12 +20,18 @@ func (h *Host) endLargest(excess, limit uint64) {
 		return
 	}
 	loops := h.reactor.Loops()
-	lists := make([][]*instance, len(loops)) // each its loop's
+	lists := make([][]*guest.Instance, len(loops)) // each its loop's
 	sums := make([]uint64, len(loops))
 	all := uint64(0)
 	for n, l := range loops {
+		places := h.placesOn(l)
 		// A loop that has ended has no instances in use.
-		_ = onLoop(l, func() { lists[n], sums[n] = h.largest(l) })
+		_ = onLoop(l, func() {
+			lists[n] = guest.Largest(places)
+			for _, i := range lists[n] {
+				sums[n] += i.Memory()
+			}
+		})
 		all += sums[n]
 	}
 	if all < limit/2 {
@@ -40,51 +44,21 @@ func (h *Host) endLargest(excess, limit uint64) {
 				if part == 0 {
 					return
 				}
-				part -= min(part, i.end())
+				part -= min(part, i.Discard(errShort))
 			}
 		})
 	}
 }
 
-// largest are the instances of a loop, those with the largest memory first, and the
-// bytes of all. On the loop.
-func (h *Host) largest(l *reactor.Loop) (list []*instance, sum uint64) {
-	for _, p := range h.snapshot() {
-		p.mu.Lock()
-		var slots []*slot
-		for _, v := range p.listed() {
-			slots = append(slots, v.slots...)
-		}
-		p.mu.Unlock()
-		for _, s := range slots {
-			if s.loop != l {
-				continue
-			}
-			for i := range s.all {
-				if i.dead == nil {
-					list = append(list, i)
-					sum += uint64(i.mem.Size())
-				}
+// placesOn are the places of all plugins' instances on a loop, those of unloaded ones
+// too.
+func (h *Host) placesOn(l *reactor.Loop) (list []*guest.Place) {
+	for _, p := range h.all() {
+		for _, s := range p.allSlots() {
+			if s.place.Loop == l {
+				list = append(list, s.place)
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b *instance) int { return cmp.Compare(b.mem.Size(), a.mem.Size()) })
-	return list, sum
-}
-
-// end discards an instance and its connections for the sake of the others, and tells
-// how many bytes that frees. On its loop.
-func (i *instance) end() uint64 {
-	if i.dead != nil {
-		return 0
-	}
-	size := uint64(i.mem.Size())
-	i.dead = errShort
-	i.ver.plugin.note(hclog.Warn, endedNote, "version", i.ver.name, "bytes", size, "connections", len(i.conns))
-	i.dropTimers()
-	for _, c := range i.conns {
-		c.t.Abort(reactor.OverLimit, errShort)
-	}
-	i.closeSoon()
-	return size
+	return list
 }

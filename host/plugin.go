@@ -1,35 +1,34 @@
 package host
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
 // plugin is a name in the configuration, and what outlives its versions.
 type plugin struct {
-	host   *Host
-	name   string
-	log    hclog.Logger
-	budget logBudget
-	notes  notes
+	host    *Host
+	name    string
+	log     hclog.Logger
+	account *guest.Account
 
-	connHandles, timerHandles handles
-
-	slots   []*slot          // by loop, of the active version; each loop uses its own. nil where it does not run
-	took    []callbacks      // by loop; each loop counts in its own
-	shares  []*reactor.Share // by loop
-	pinned  int              // the loop of isolation shared
-	scratch []byte           // where the last bytes of connections go whose instance is dead
+	slots  []*slot           // by loop, of the active version; each loop uses its own. nil where it does not run
+	took   []guest.Callbacks // by loop; each loop counts in its own
+	shares []*reactor.Share  // by loop
+	pinned int               // the loop of isolation shared
 
 	canary atomic.Pointer[canary] // while one runs
-	trace  atomic.Pointer[traced] // of new instances
 
 	changing sync.Mutex // held during a change; a second change is refused
 	over     bool       // under changing: the plugin is unloaded, or the host is ending
@@ -42,26 +41,63 @@ type plugin struct {
 	failedAt time.Time
 	freeing  sync.WaitGroup
 
-	instances      atomic.Int32  // live ones
-	failing        atomic.Int32  // slots whose start failed
-	starts         atomic.Uint64 // off the loops
-	traps          trapCounts
-	growthsRefused atomic.Uint64
+	instances atomic.Int32  // live ones
+	failing   atomic.Int32  // slots whose start failed
+	launched  atomic.Uint64 // instances, off the loops
 }
 
 func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
-	p := &plugin{host: h, name: name, log: h.log.With("plugin", name), pinned: pinned, scratch: make([]byte, 64<<10)}
-	p.budget.rate = int(cfg.Limits.LogBytes)
+	log := h.log.With("plugin", name)
+	p := &plugin{host: h, name: name, log: log, pinned: pinned, account: guest.NewAccount(name, log, int(cfg.Limits.LogBytes), h.now)}
 	if slices.Contains(h.o.Trace, name) {
-		p.trace.Store(&traced{})
+		p.account.SetTrace(0, true)
 	}
 	if h.reactor != nil {
-		p.took = make([]callbacks, len(h.reactor.Loops()))
+		p.took = make([]guest.Callbacks, len(h.reactor.Loops()))
 		for _, l := range h.reactor.Loops() {
 			p.shares = append(p.shares, l.NewShare())
 		}
 	}
 	return p
+}
+
+// load reads, checks and compiles a plugin's module. Any goroutine.
+func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) {
+	began := time.Now()
+	defer p.host.leftovers.load()()
+	defer p.setTrying(nil)
+	m, err := p.host.readModule(ctx, p.name, cfg)
+	if err != nil {
+		return nil, err
+	}
+	v, err := newVersion(ctx, p, m, cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", v.program.Size(), "isolation", cfg.Isolation, "took", time.Since(began).Round(time.Millisecond))
+	return v, nil
+}
+
+// startOnLoops starts a plugin that has been loaded, on the loops where it runs. wg is
+// done when it has started or failed on all of them.
+func (p *plugin) startOnLoops(wg *sync.WaitGroup) error {
+	v := p.active
+	v.state, v.since = StateActive, p.host.wall()
+	p.slots = make([]*slot, len(p.host.reactor.Loops()))
+	for n, l := range p.host.reactor.Loops() {
+		if !v.runsOn(n) {
+			continue
+		}
+		s := newSlot(v, l)
+		p.slots[n] = s
+		v.addSlot(s)
+		wg.Add(1)
+		if err := l.CallFromThread(func() { s.startAhead(wg.Done) }); err != nil {
+			wg.Done()
+			return err
+		}
+	}
+	return nil
 }
 
 // share is what the plugin may take of a loop's turns.
@@ -82,54 +118,108 @@ func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 			s = first
 		}
 	}
-	return p.buildOn(s, t)
+	return s.buildProtocol(t)
 }
 
-// buildOn is BuildProtocol for one of the loop's slots.
-func (p *plugin) buildOn(s *slot, t reactor.Transport) (reactor.Protocol, error) {
+// buildProtocol is BuildProtocol for one of the loop's slots.
+func (s *slot) buildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	i, err := s.instance()
 	switch {
 	case err == errLate:
-		return nil, s.await(t)
+		return nil, s.awaitInstance(t)
 	case err != nil:
 		return nil, err
 	}
-	return p.build(i, t)
+	return i.BuildProtocol(t)
 }
 
-// build makes the Protocol with the instance that it is to have.
-func (p *plugin) build(i *instance, t reactor.Transport) (reactor.Protocol, error) {
-	c := &guestConn{in: i, t: t, handle: p.connHandles.take()}
-	if err := c.build(); err != nil {
-		p.connHandles.free(c.handle)
-		i.settle()
-		return nil, err
-	}
-	return c, nil
+// current is the active version.
+func (p *plugin) current() *version {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.active
 }
 
-// trapped counts and logs a trap: always its first line, at the rate of notes, and
-// the stack as far as the plugin's log has room. What it says of the guest's
-// functions is the guest's text.
-func (p *plugin) trapped(t *TrapError) {
-	p.traps.add(t.Cause)
-	if k := p.canary.Load(); k != nil {
-		k.trapped(t)
+// loop is where a plugin's connections are pinned to, or -1.
+func (p *plugin) loop() int {
+	if p.current().cfg.Isolation == config.IsolationShared {
+		return p.pinned
 	}
-	now := p.host.now()
-	ok, before := p.notes.take(now, trapNote)
-	if !ok {
-		return
+	return -1
+}
+
+// freeName is the name for a version beside those that are loaded.
+func (p *plugin) freeName(name string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := map[string]bool{}
+	for _, v := range p.versions() {
+		taken[v.name] = true
 	}
-	args := []any{"version", t.Version, "export", t.Export, "cause", string(t.Cause), "err", clean([]byte(firstLine(t.Err)))}
-	if t.Conn != 0 {
-		args = append(args, "conn", t.Conn)
+	free := name
+	for n := 2; taken[free]; n++ {
+		free = fmt.Sprintf("%s-%d", name, n)
 	}
-	if stack := clean([]byte(t.Stack())); stack != "" {
-		if ok, cut := p.budget.take(now, lineOverhead+logged(stack)); ok {
-			p.tellCut(cut)
-			args = append(args, "stack", stack)
-		}
+	return free
+}
+
+// setTrying has v listed beside the versions that serve, while it is prepared.
+func (p *plugin) setTrying(v *version) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trying = v
+}
+
+// noteFailure keeps why the last change failed, until one does not.
+func (p *plugin) noteFailure(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failure, p.failedAt = err, p.host.wall()
+}
+
+// versions are all that are loaded, the active one last. p.mu is held.
+func (p *plugin) versions() []*version {
+	list := slices.Clone(p.replaced)
+	if p.active != nil && !p.unloaded {
+		list = append(list, p.active)
 	}
-	p.log.Error(trapNote, append(args, before...)...)
+	return list
+}
+
+// listed are the versions to tell of, the active one last. p.mu is held.
+func (p *plugin) listed() []*version {
+	list := p.versions()
+	if p.trying != nil && !slices.Contains(list, p.trying) {
+		list = slices.Insert(list, 0, p.trying)
+	}
+	return list
+}
+
+// allSlots are the slots of all versions. Each is its loop's.
+func (p *plugin) allSlots() (list []*slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.listed() {
+		list = append(list, v.slots...)
+	}
+	return list
+}
+
+// onLoop runs fn on a loop and waits for it.
+func onLoop(l *reactor.Loop, fn func()) error { return await(l.CallFromThread, fn) }
+
+// onShare is onLoop for the plugin: its other callbacks count against the same share
+// of the loop's turns.
+func (p *plugin) onShare(l *reactor.Loop, fn func()) error {
+	return await(p.share(l).CallFromThread, fn)
+}
+
+// await has call run fn, and waits for it.
+func await(call func(func()) error, fn func()) error {
+	done := make(chan struct{})
+	if err := call(func() { defer close(done); fn() }); err != nil {
+		return err
+	}
+	<-done
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // numbered is a plugin whose version is told by a number in its configuration.
@@ -310,7 +311,7 @@ func TestUse(t *testing.T) {
 				var out Outcome
 				var err error
 				if want == first {
-					out, err = p.use(context.Background(), first)
+					out, err = p.goBack(context.Background(), first)
 				} else {
 					out, err = p.reload(context.Background(), true)
 				}
@@ -321,7 +322,7 @@ func TestUse(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := p.use(context.Background(), "guest@nothing"); !errors.Is(err, ErrUnknown) {
+			if _, err := p.goBack(context.Background(), "guest@nothing"); !errors.Is(err, ErrUnknown) {
 				t.Error(err)
 			}
 		})
@@ -398,8 +399,8 @@ func TestCanary(t *testing.T) {
 			}
 			send(t, tried, "x")
 			expectReset(t, tried)
-			var trap *TrapError
-			if err := <-done; !errors.As(err, &trap) || trap.Cause != CauseUnreachable {
+			var trap *guest.TrapError
+			if err := <-done; !errors.As(err, &trap) || trap.Cause != guest.CauseUnreachable {
 				t.Fatal(err)
 			}
 			if err := old.roundTrip(3); err != nil {

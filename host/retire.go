@@ -9,27 +9,35 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// replacedBy makes v the active version, after every loop has changed to it. The
+// maxReplaced is how many replaced versions of a plugin may have connections at
+// a time. One more closes the oldest one's.
+const maxReplaced = 4
+
+// replaceActive makes v the active version, after every loop has changed to it. The
 // one before stays loaded until its connections have ended; the last one
 // replaced stays longer, empty as it may be, so that there is a way back: until
 // the next change, or until its drain time is over.
-func (p *plugin) replacedBy(v *version) {
+func (p *plugin) replaceActive(v *version) {
 	p.mu.Lock()
 	old := p.active
 	p.active, v.state, v.since = v, StateActive, p.host.wall()
 	p.failure = nil
-	p.budget.setRate(int(v.cfg.Limits.LogBytes))
-	old.state = StateDraining
-	old.replaced++
-	p.replaced = append(p.replaced, old)
-	p.limitDrain(old, old.replaced)
+	p.account.SetLogRate(int(v.cfg.Limits.LogBytes))
+	p.beginDraining(old)
 	p.mu.Unlock()
-	p.settle()
+	p.freeEmpty()
 }
 
-// settle frees the replaced versions that nothing is left of, but for the last
+// beginDraining puts a version among the replaced ones. p.mu is held.
+func (p *plugin) beginDraining(v *version) {
+	v.state = StateDraining
+	p.replaced = append(p.replaced, v)
+	p.limitDrain(v)
+}
+
+// freeEmpty frees the replaced versions that nothing is left of, but for the last
 // one, and closes the connections of the oldest where too many have some.
-func (p *plugin) settle() {
+func (p *plugin) freeEmpty() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	draining := 0
@@ -46,18 +54,18 @@ func (p *plugin) settle() {
 		}
 		if n < len(p.replaced)-1 || v.state == StateRetired || p.unloaded {
 			p.replaced = slices.Delete(p.replaced, n, n+1)
-			p.free(v)
+			p.retire(v)
 		}
 	}
 }
 
-// emptied is told that a version has no instance left. Any goroutine.
-func (p *plugin) emptied(v *version) {
+// noticeEmpty is told that a version has no instance left. Any goroutine.
+func (p *plugin) noticeEmpty(v *version) {
 	p.mu.Lock()
 	over := v.state == StateDraining || v.state == StateRetired
 	p.mu.Unlock()
 	if over {
-		p.settle()
+		p.freeEmpty()
 	}
 }
 
@@ -66,16 +74,17 @@ func (p *plugin) emptied(v *version) {
 func (p *plugin) giveUp(v *version) {
 	p.mu.Lock()
 	v.state = StateRetired
-	v.replaced++
 	p.replaced = append([]*version{v}, p.replaced...)
-	p.limitDrain(v, v.replaced)
+	p.limitDrain(v)
 	p.mu.Unlock()
-	p.settle()
+	p.freeEmpty()
 }
 
-// limitDrain closes what is left of a replaced version after its drain time,
-// unless it was active again in between.
-func (p *plugin) limitDrain(v *version, time int) {
+// limitDrain closes what is left of a version that is replaced now after its drain
+// time, unless it was active again in between. p.mu is held.
+func (p *plugin) limitDrain(v *version) {
+	v.replaced++
+	nth := v.replaced
 	l := p.host.reactor.Loops()[0]
 	// A loop that has ended has no connections.
 	_ = l.CallFromThread(func() {
@@ -84,14 +93,14 @@ func (p *plugin) limitDrain(v *version, time int) {
 		}
 		v.drain = l.CallLater(v.cfg.Drain, func() {
 			p.mu.Lock()
-			over := v.state != StateActive && v.replaced == time
+			over := v.state != StateActive && v.replaced == nth
 			if over {
 				v.state = StateRetired
 				p.closeAll(v)
 			}
 			p.mu.Unlock()
 			if over {
-				p.settle()
+				p.freeEmpty()
 			}
 		})
 	})
@@ -101,7 +110,7 @@ func (p *plugin) limitDrain(v *version, time int) {
 func (p *plugin) closeAll(v *version) {
 	for _, s := range v.slots {
 		// A loop that has ended has no connections.
-		_ = s.loop.CallFromThread(func() { s.closeConnections(reactor.Replaced) })
+		_ = s.place.Loop.CallFromThread(func() { s.place.Abort(reactor.Replaced) })
 	}
 }
 
@@ -126,27 +135,29 @@ func (p *plugin) putBack(v *version) {
 	p.replaced = append(p.replaced, v)
 }
 
-// versions are all that are loaded, the active one last. p.mu is held.
-func (p *plugin) versions() []*version {
-	list := slices.Clone(p.replaced)
-	if p.active != nil && !p.unloaded {
-		list = append(list, p.active)
+// unload lets the plugin's connections drain, and frees it when they have ended,
+// or its drain time is over. p.changing is held.
+func (p *plugin) unload() {
+	p.over = true
+	for n, l := range p.host.reactor.Loops() {
+		// A loop that has ended has no slots in use.
+		_ = onLoop(l, func() {
+			if s := p.slots[n]; s != nil {
+				p.slots[n] = nil
+				s.beginClosing()
+			}
+		})
 	}
-	return list
+	p.mu.Lock()
+	p.unloaded = true
+	p.beginDraining(p.active)
+	p.mu.Unlock()
+	p.freeEmpty()
 }
 
-// listed are the versions to tell of, the active one last. p.mu is held.
-func (p *plugin) listed() []*version {
-	list := p.versions()
-	if p.trying != nil && !slices.Contains(list, p.trying) {
-		list = slices.Insert(list, 0, p.trying)
-	}
-	return list
-}
-
-// end frees all versions after the loops have ended. What instances are left then
-// are stopped until a moment of Host.spent, and the others dropped.
-func (p *plugin) end(ctx context.Context, by time.Duration) error {
+// freeVersions frees all versions after the loops have ended. What instances are left
+// then are stopped until a moment of Host.spent, and the others dropped.
+func (p *plugin) freeVersions(ctx context.Context, by time.Duration) error {
 	p.mu.Lock()
 	versions := p.versions()
 	p.replaced, p.active = nil, nil
@@ -154,31 +165,23 @@ func (p *plugin) end(ctx context.Context, by time.Duration) error {
 	p.freeing.Wait()
 	var errs []error
 	for _, v := range versions {
-		v.starter.stop()
+		v.launcher.stopLaunches()
 		for _, s := range v.slots {
-			s.ended = true
-			s.share = nil // its loop has none any more, and other plugins end beside this one
-			s.quiet()
-			for i := range s.all {
-				i.loop = nil // what it does now is done here
-				if len(i.conns) == 0 && p.host.spent() < by {
-					i.stop()
-				}
-				i.close() // the turn of the loop in which it was to be never comes
-			}
+			s.giveUpStarts()
+			s.place.StopLoop(func() bool { return p.host.spent() < by })
 		}
-		errs = append(errs, v.close(ctx))
+		errs = append(errs, v.freeProgram(ctx))
 	}
 	return errors.Join(errs...)
 }
 
-// free closes a version's Runtime, which takes a while. p.mu is held.
-func (p *plugin) free(v *version) {
+// retire frees a version, which takes a while. p.mu is held.
+func (p *plugin) retire(v *version) {
 	v.state = StateRetired
 	// The call would keep the version for as long as it was to come.
 	_ = p.host.reactor.Loops()[0].CallFromThread(func() { v.drain.Cancel() })
 	p.freeing.Go(func() {
-		if err := v.close(context.Background()); err != nil {
+		if err := v.freeProgram(context.Background()); err != nil {
 			p.log.Warn("freeing a version", "version", v.name, "err", err)
 			return
 		}

@@ -2,14 +2,13 @@ package host
 
 import (
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/reactor"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // callbacks is how many callbacks a plugin has had on the first loop.
@@ -17,7 +16,7 @@ func (s *server) callbacks(t *testing.T, name string) (n uint64) {
 	t.Helper()
 	p := s.plugins[name]
 	if err := onLoop(s.reactor.Loops()[0], func() {
-		for _, count := range p.took[0].counts {
+		for _, count := range p.took[0].Counts {
 			n += count
 		}
 	}); err != nil {
@@ -31,15 +30,16 @@ func (s *server) callbacks(t *testing.T, name string) (n uint64) {
 func (s *server) slowCallbacks(t *testing.T, name string) (n uint64) {
 	t.Helper()
 	p := s.plugins[name]
-	if err := onLoop(s.reactor.Loops()[0], func() { n = p.took[0].slow() }); err != nil {
+	if err := onLoop(s.reactor.Loops()[0], func() { n = slowOf(&p.took[0]) }); err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
-func (c *callbacks) slow() (n uint64) {
-	for k, count := range c.counts {
-		if k > 0 && callbackBounds[k-1] >= time.Millisecond {
+// slowOf counts the callbacks of over a millisecond.
+func slowOf(c *guest.Callbacks) (n uint64) {
+	for k, count := range c.Counts {
+		if k > 0 && guest.CallbackBounds()[k-1] >= time.Millisecond {
 			n += count
 		}
 	}
@@ -123,7 +123,7 @@ func TestEndOfHogs(t *testing.T) {
 			if err := s.Shutdown(ctx); err != context.Canceled && !strings.Contains(err.Error(), context.Canceled.Error()) {
 				t.Error(err)
 			}
-			if got := took[0].slow(); got == 0 || got >= n {
+			if got := slowOf(&took[0]); got == 0 || got >= n {
 				t.Errorf("%d callbacks at the end, wanted some of %d", got, n)
 			}
 		})
@@ -169,79 +169,6 @@ func TestMoveHoldsNoLoop(t *testing.T) {
 	if got := s.slowCallbacks(t, "guest") - before; got < 2*n {
 		t.Errorf("%d slow callbacks count as the plugin's, wanted %d saves and as many restores", got, n)
 	}
-}
-
-// TestRestoreIsHeld: where restoreBuffer has taken the rest of the time for which a
-// loop may be held, restoreState is not called.
-func TestRestoreIsHeld(t *testing.T) {
-	s := serve(t, configuration(hostile("declines_state")))
-	i, err := s.plugins["guest"].current().newInstance()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer i.close()
-	if err := i.restoreState(1, 0, []byte("state"), nil); err != nil {
-		t.Error(err)
-	}
-	err = i.restoreState(1, 0, []byte("state"), &hold{h: s.Host, limit: 1})
-	if held := (*errHeld)(nil); !errors.As(err, &held) {
-		t.Errorf("got %v", err)
-	}
-}
-
-// TestHeldBytesAreOwed: what restoreState has written is counted with what the commit
-// will take for it.
-func TestHeldBytesAreOwed(t *testing.T) {
-	s := serve(t, configuration(config.Plugin{Module: "testdata/writes_when_restored.wasm"}))
-	dial(t, s.addrs[0])
-	s.await(t, 1)
-	p := s.plugins["guest"]
-	fresh, err := p.current().newInstance()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fresh.close()
-	k := hold{h: s.Host, limit: time.Hour}
-	if err := onLoop(s.reactor.Loops()[0], func() {
-		for old := range p.slots[0].all {
-			err = moveStates(old, fresh, &k)
-		}
-		fresh.forget()
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err != nil || k.owed != 2000*heldByte {
-		t.Errorf("%v, %v owed for 2000 bytes", err, k.owed)
-	}
-	if k.over() {
-		t.Error("it is over at once")
-	}
-	if k.limit = k.owed; !k.over() {
-		t.Error("it is not over")
-	}
-}
-
-// TestInstancesEndInTheirShare: to free instances is a part of what their plugin does,
-// and waits where that has used up its share.
-func TestInstancesEndInTheirShare(t *testing.T) {
-	s := serve(t, slowGuest(config.IsolationConnection))
-	c := dial(t, s.addrs[0])
-	s.await(t, 1)
-	l, sl := s.reactor.Loops()[0], s.plugins["guest"].slots[0]
-	waits := make(chan bool, 1)
-	if err := onLoop(l, func() {
-		for i := range sl.all {
-			sl.share.Spent(reactor.TurnShare)
-			i.trapped(exDataReceived, 1, errors.New("for the test"))
-			l.CallLater(0, func() { waits <- !i.closed })
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if !<-waits {
-		t.Error("an instance of a plugin that is late is freed at once")
-	}
-	expectReset(t, c)
 }
 
 // TestMoveTime: what has not moved when its time is over stays where it is.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -15,20 +17,24 @@ import (
 // connection gets a new instance at once, so that one hostile client can't shut
 // the others out.
 const (
-	minBackoff = time.Second
-	maxBackoff = 30 * time.Second
-	healthy    = 10 * time.Second // after so long without a failed start, back-off begins anew
+	minBackoff   = time.Second
+	maxBackoff   = 30 * time.Second
+	backoffReset = 10 * time.Second // after so long without a failed start, back-off begins anew
+)
+
+// Lines that a guest can cause as often as it likes.
+const (
+	startNote = "plugin does not start"
+	againNote = "plugin started again"
+	moveNote  = "no instance for a connection to move to"
 )
 
 // slot is one version on one event loop. Only that loop uses it.
 type slot struct {
-	ver   *version
-	loop  *reactor.Loop
-	inst  *instance // the one for new connections, of isolation loop and shared
-	all   map[*instance]struct{}
-	ended bool           // its instances end with their last connection
-	took  *callbacks     // the plugin's, on this loop
-	share *reactor.Share // the same
+	plugin *plugin
+	ver    *version
+	place  *guest.Place
+	inst   *guest.Instance // the one for new connections, of isolation loop and shared
 
 	failures int
 	okSince  time.Duration // the first good start after the last failed one; 0 = none
@@ -37,137 +43,136 @@ type slot struct {
 	retry    *reactor.DelayedCall
 
 	waiters  list.List // of *waiter, those that have waited longest first
-	starts   []*start  // off the loop, in the order in which they were asked for
+	launches []*launch // in the order in which they were asked for
 	handedOn bool      // no new connections come
 }
 
 func newSlot(v *version, l *reactor.Loop) *slot {
-	return &slot{ver: v, loop: l, all: map[*instance]struct{}{}, took: &v.plugin.took[l.Index()], share: v.plugin.share(l)}
+	p := v.plugin
+	return &slot{plugin: p, ver: v, place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
 }
+
+// running tells whether the instance for new connections, of isolation loop and shared,
+// is there.
+func (s *slot) running() bool { return s.inst != nil && s.inst.Dead() == nil }
 
 // instance is the one for a new connection; errLate says that it is to be waited
 // for.
-func (s *slot) instance() (*instance, error) {
-	if s.inst != nil && s.inst.dead == nil {
+func (s *slot) instance() (*guest.Instance, error) {
+	if s.running() {
 		return s.inst, nil
 	}
 	s.inst = nil
-	if now := s.loop.Now(); s.err != nil && now < s.until && !passing(s.err) {
-		return nil, fmt.Errorf("plugin %s starts again in %v: %w", s.ver.plugin.name, s.until-now, s.err)
+	if now := s.place.Loop.Now(); s.err != nil && now < s.until && !passing(s.err) {
+		return nil, fmt.Errorf("plugin %s starts again in %v: %w", s.plugin.name, s.until-now, s.err)
 	}
-	if len(s.starts) > 0 || !s.ver.pace.quick() {
+	if len(s.launches) > 0 || !s.ver.pace.quick() {
 		return nil, errLate
 	}
-	began := s.ver.plugin.host.spent()
+	spent := s.plugin.host.spent
+	began := spent()
 	i, err := s.ver.quickInstance()
-	s.share.Spent(s.ver.plugin.host.spent() - began)
+	s.place.Share.Spent(spent() - began)
 	switch {
 	case err == nil:
-		s.adopt(i)
+		s.adoptInstance(i)
 		return i, nil
-	case errors.Is(err, errSlow):
+	case errors.Is(err, guest.ErrSlow):
 		return nil, errLate
 	case !passing(err):
-		s.failed(err)
+		s.noteFailure(err)
 	}
 	return nil, err
 }
 
-// passing tells the failures of a start that are no fault of the guest's. They
-// refuse a connection, and the next one tries again.
-func passing(err error) bool { return errors.Is(err, errInstances) || errors.Is(err, errNoRoom) }
-
-// adopt takes a started instance.
-func (s *slot) adopt(i *instance) {
-	i.commit(s)
+// adoptInstance takes a started instance.
+func (s *slot) adoptInstance(i *guest.Instance) {
+	i.Commit(s.place)
 	if s.ver.cfg.Isolation != config.IsolationConnection {
 		s.inst = i
 	}
-	s.started()
+	s.noteStart()
 }
 
-func (s *slot) started() {
+// noteStart notes that the plugin has started.
+func (s *slot) noteStart() {
 	if s.okSince == 0 {
-		s.okSince = max(1, s.loop.Now())
+		s.okSince = max(1, s.place.Loop.Now())
 	}
 	if s.err != nil {
-		s.err = nil
-		s.ver.plugin.failing.Add(-1)
-		s.ver.plugin.note(hclog.Info, againNote, "version", s.ver.name, "loop", s.loop.Index())
-		s.ver.plugin.host.announce()
+		s.clearFailure()
+		s.plugin.account.Note(hclog.Info, againNote, "version", s.ver.name, "loop", s.place.Loop.Index())
+		s.plugin.host.announceReady()
 	}
 }
 
-// failed sets the time of the next start, and tries it then, connection or not,
+// noteFailure sets the time of the next start, and tries it then, connection or not,
 // so that readiness comes back by itself.
-func (s *slot) failed(err error) {
-	now := s.loop.Now()
-	if s.okSince != 0 && now-s.okSince >= healthy {
+func (s *slot) noteFailure(err error) {
+	loop := s.place.Loop
+	now := loop.Now()
+	if s.okSince != 0 && now-s.okSince >= backoffReset {
 		s.failures = 0
 	}
 	s.okSince = 0
 	wait := min(minBackoff<<min(s.failures, 10), maxBackoff)
 	s.failures++
 	if s.err == nil {
-		s.ver.plugin.failing.Add(1)
+		s.plugin.failing.Add(1)
 	}
 	s.err, s.until = err, now+wait
-	s.ver.plugin.note(hclog.Error, startNote, "version", s.ver.name, "loop", s.loop.Index(), "again in", wait.String(), "err", clean([]byte(firstLine(err))))
-	if s.retry != nil {
-		s.retry.Cancel()
-	}
-	s.retry = s.loop.CallLater(wait, func() { s.rehearse(nil) })
+	s.plugin.account.Note(hclog.Error, startNote, "version", s.ver.name, "loop", loop.Index(), "again in", wait.String(), "err", guest.CleanLine(err))
+	s.cancelRetry()
+	s.retry = loop.CallLater(wait, func() { s.startAhead(nil) })
 }
 
-// rehearse starts the plugin off the loop, if it does not run. An instance for one
-// connection, which nobody asked for, ends again. done, where it is set, is told
-// when that is over.
-func (s *slot) rehearse(done func()) {
-	s.retry = nil
-	st := &start{slot: s, rehearsal: true, done: done}
-	if s.handedOn || s.inst != nil && s.inst.dead == nil || len(s.starts) > 0 || s.begin(st) != nil {
-		st.tell() // it runs, or has as many instances as it may
+func (s *slot) clearFailure() {
+	if s.err != nil {
+		s.err = nil
+		s.plugin.failing.Add(-1)
 	}
 }
 
-// end says that no new connections come: instances without connections end now,
-// the others with their last one. On the slot's loop.
-func (s *slot) end() {
-	s.ended = true
-	s.quiet()
-	for i := range s.all {
-		i.settle()
-	}
-}
-
-// quiet gives up what it has to do about starts.
-func (s *slot) quiet() {
-	s.handOn()
+func (s *slot) cancelRetry() {
 	if s.retry != nil {
 		s.retry.Cancel()
 		s.retry = nil
 	}
-	if s.err != nil {
-		s.err = nil
-		s.ver.plugin.failing.Add(-1)
+}
+
+// startAhead starts the plugin off the loop, before a connection needs it, if it does not
+// run. An instance for one connection, which nobody asked for, ends again. done, where it
+// is set, is told when that is over.
+func (s *slot) startAhead(done func()) {
+	s.retry = nil
+	st := &launch{slot: s, ahead: true, done: done}
+	if s.handedOn || s.running() || len(s.launches) > 0 || s.beginLaunch(st) != nil {
+		st.tellDone() // it runs, or has as many instances as it may
 	}
 }
 
-// closeConnections ends the slot's connections with a reason. On its loop.
-func (s *slot) closeConnections(reason reactor.Reason) (closed int) {
-	for i := range s.all {
-		for _, c := range i.conns {
-			c.t.Abort(reason, nil)
-			closed++
-		}
-	}
-	return closed
+// beginClosing says that no new connections come: instances without connections end
+// now, the others with their last one.
+func (s *slot) beginClosing() {
+	s.giveUpStarts()
+	s.place.BeginClosing()
 }
 
-// connections counts the slot's connections. On its loop.
-func (s *slot) connections() (n int) {
-	for i := range s.all {
-		n += len(i.conns)
+// giveUpStarts gives up what is to be done about starts.
+func (s *slot) giveUpStarts() {
+	s.handOn()
+	s.cancelRetry()
+	s.clearFailure()
+}
+
+// dropEvery spreads the closing of a dropped version's connections.
+const dropEvery = time.Millisecond
+
+// dropConnections closes the slot's connections, one after the other.
+func (s *slot) dropConnections() {
+	for c := range s.place.Connections() {
+		c.Transport.Abort(reactor.Replaced, nil)
+		s.place.Loop.CallLater(dropEvery, s.dropConnections)
+		return
 	}
-	return n
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -84,7 +85,7 @@ func serveGated(t *testing.T, isolation config.Isolation, more ...func(*config.P
 	cfg := withEcho(configuration(p))
 	cfg.Reactor.Loops = 1
 	g := &gated{server: newServer(cfg), gate: newGate()}
-	g.o.Wall, g.startsAtOnce = g.wall, startsTested
+	g.o.Wall, g.launchesAtOnce = g.wall, startsTested
 	t.Cleanup(func() { g.open(0) }) // after the server's end, but for a test that failed
 	g.start(t)
 	t.Cleanup(func() { g.open(0) })
@@ -127,9 +128,7 @@ type counts struct {
 
 func (s *server) counts() counts {
 	p := s.plugins["guest"]
-	s.memory.mu.Lock()
-	defer s.memory.mu.Unlock()
-	return counts{p.current().live.Load(), p.instances.Load(), s.memory.live}
+	return counts{p.current().live.Load(), p.instances.Load(), s.memory.Live()}
 }
 
 // awaitCounts waits until what is counted is as it was.
@@ -175,7 +174,7 @@ func TestStartSpins(t *testing.T) {
 				v := g.version(false)
 				g.restart(t)
 				before := g.counts()
-				traps := g.plugins["guest"].traps.all()[CauseTime]
+				traps := g.plugins["guest"].account.Counts().Traps[guest.CauseTime]
 				g.open(int64(when + 1))
 				c := dial(t, g.addrs[0])
 				g.turns(t)
@@ -188,7 +187,7 @@ func TestStartSpins(t *testing.T) {
 				if when == 0 {
 					want = 0 // it is told by the failed start alone
 				}
-				if n := g.plugins["guest"].traps.all()[CauseTime] - traps; n != want {
+				if n := g.plugins["guest"].account.Counts().Traps[guest.CauseTime] - traps; n != want {
 					t.Errorf("found %d traps, wanted %d", n, want)
 				}
 				if isolation == config.IsolationConnection {
@@ -378,7 +377,7 @@ func TestShutdownInStart(t *testing.T) {
 			if err := <-ended; !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
-			if n, live := p.instances.Load(), g.memory.live; n != 0 || live != 0 {
+			if n, live := p.instances.Load(), g.memory.Live(); n != 0 || live != 0 {
 				t.Errorf("%d instances and %d memories are left", n, live)
 			}
 		})
@@ -463,7 +462,7 @@ func TestPace(t *testing.T) {
 }
 
 // now is the slot's instance, made on this goroutine.
-func (s *slot) now(t testing.TB) *instance {
+func (s *slot) now(t testing.TB) *guest.Instance {
 	t.Helper()
 	for {
 		i, err := s.instance()

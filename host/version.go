@@ -3,18 +3,18 @@ package host
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/host/guest/compile"
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// State is where a version is in its life.
+// State is where a version is in its life. The package's doc has the diagram.
 type State string
 
 const (
@@ -23,26 +23,22 @@ const (
 	StateActive    State = "active"    // new connections go to it
 	StateDraining  State = "draining"  // replaced, and it has connections left
 	StateStandby   State = "standby"   // replaced and empty, kept for the way back
-	StateRetired   State = "retired"   // freed
+	StateRetired   State = "retired"   // freed, or freed as soon as nothing is left of it
 )
 
-// version is one version of a plugin, compiled: a module and its configuration.
-// It has a Runtime of its own.
+// version is one version of a plugin: a module and its configuration, compiled. It is
+// its guest's owner.
 type version struct {
-	plugin *plugin
-	name   string // NAME@HASH, with -2, -3 for copies of the same
-	cfg    config.Plugin
-	mod    *module
-	has    [exports]bool
-	prog   *program
-	memory uint64 // bytes that an instance's linear memory may grow to
-	allow  *allowList
+	plugin  *plugin
+	name    string // NAME@HASH, with -2, -3 for copies of the same
+	cfg     config.Plugin
+	mod     *module
+	program *guest.Program
+	guest   *guest.Guest
 
-	live    atomic.Int32 // instances, those that are being started too
-	pace    pace
-	starter starter
-
-	clock, cpu func() time.Duration // what its instances are metered with
+	live     atomic.Int32 // instances, those that are being started too
+	pace     pace
+	launcher launcher
 
 	drain *reactor.DelayedCall // ends its draining; of the first loop
 
@@ -53,51 +49,121 @@ type version struct {
 	since    time.Time
 }
 
+var _ guest.Owner = (*version)(nil)
+
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
-	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: p.host.wall()}
+	h := p.host
+	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: h.wall()}
 	v.pace.hurdle.Store(1)
-	v.starter.idle.L = &v.starter.mu
-	v.clock, v.cpu = v.starter.hurried(p.host.spent), v.starter.hurried(p.host.cpu)
-	var err error
-	if v.allow, err = p.host.newAllowList(ctx, cfg.Allow); err != nil {
+	v.launcher.idle.L = &v.launcher.mu
+	allow, err := h.allowList(ctx, cfg.Allow)
+	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
-	p.try(v)
-	what := compile.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: p.host.unmetered}
-	if v.prog, err = p.host.engine.load(ctx, what, cfg.Limits); err != nil {
-		return nil, m.fail(err)
+	p.setTrying(v)
+	if v.program, err = h.loadProgram(ctx, m, cfg.Limits); err != nil {
+		return nil, m.fault(err)
 	}
-	v.memory = mostMemory(v.prog.compiled, cfg.Limits.Memory)
 	m.open = nil // it holds what a builtin is
-	for e := range v.has {
-		v.has[e] = slices.Contains(v.prog.exports, exportNames[e])
-	}
+	v.guest = guest.New(v.program, guest.Settings{
+		Name: v.name, Config: m.config, Allow: allow, Single: cfg.Isolation == config.IsolationConnection,
+		Limits: guest.Limits{
+			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
+			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,
+		},
+		Account: p.account, Memory: h.memory, Owner: v,
+		Clocks: guest.Clocks{Now: h.now, Wall: h.wall, Spent: v.launcher.hurried(h.spent), CPU: v.launcher.hurried(h.cpu)},
+	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v.state = StateValidated
 	return v, nil
 }
 
-// growthRefused is told of each growth of a linear memory past its limit, or while
-// the process is short of memory.
-func (v *version) growthRefused(wanted uint64) {
-	v.plugin.growthsRefused.Add(1)
-	if wanted <= v.memory {
-		v.plugin.note(hclog.Warn, shortNote, "version", v.name, "bytes", wanted)
-		return
-	}
-	v.plugin.note(hclog.Warn, growthNote, "version", v.name, "bytes", wanted, "limit", int64(v.cfg.Limits.Memory))
+// loadProgram compiles a module, where that was not done before, and loads it.
+func (h *Host) loadProgram(ctx context.Context, m *module, limits config.Limits) (*guest.Program, error) {
+	return h.engine.Load(ctx,
+		compile.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: h.unmetered},
+		compile.Limits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack), Table: uint32(limits.Table)},
+		compile.Bounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
 }
 
-// runsOn are the loops that a version has slots on.
+// errInstances is the cause where a version's instances are all taken.
+var errInstances = errors.New("over limits.instances")
+
+// passing tells the failures of a start that are no fault of the guest's. They
+// refuse a connection, and the next one tries again.
+func passing(err error) bool { return errors.Is(err, errInstances) || errors.Is(err, guest.ErrNoRoom) }
+
+// newInstance makes an instance and starts it, up to startFactory, whose timers
+// are held back until it is committed. On any goroutine, for which it may take long.
+// The error is a *guest.TrapError, errInstances or guest.ErrNoRoom.
+func (v *version) newInstance() (*guest.Instance, error) {
+	if err := v.takePlace(); err != nil {
+		return nil, err
+	}
+	return v.startInstance(0)
+}
+
+// quickInstance is newInstance on a loop: guest.ErrSlow says that it took too long, and
+// was given up.
+func (v *version) quickInstance() (*guest.Instance, error) {
+	if err := v.takePlace(); err != nil {
+		return nil, err
+	}
+	return v.startInstance(quickStart)
+}
+
+// startInstance starts an instance in a place that was taken, on a loop within a time;
+// 0 = off the loops. The place is given back when the instance is closed, as it is
+// where the start fails.
+func (v *version) startInstance(within time.Duration) (*guest.Instance, error) {
+	spent := v.plugin.host.spent
+	began := spent()
+	i, err := v.guest.Start(within)
+	v.pace.note(spent() - began)
+	if errors.Is(err, guest.ErrSlow) {
+		v.pace.note(slowStart + 1)
+	}
+	return i, err
+}
+
+// takePlace takes the place of an instance that is to be made.
+func (v *version) takePlace() error {
+	if n := v.live.Add(1); v.cfg.Limits.Instances > 0 && int(n) > v.cfg.Limits.Instances {
+		v.leavePlace()
+		return fmt.Errorf("%s has %d instances: %w", v.name, v.cfg.Limits.Instances, errInstances)
+	}
+	v.plugin.instances.Add(1)
+	return nil
+}
+
+// Closed gives an instance's place back.
+func (v *version) Closed() {
+	v.plugin.instances.Add(-1)
+	v.leavePlace()
+}
+
+func (v *version) leavePlace() {
+	if v.live.Add(-1) == 0 {
+		v.plugin.noticeEmpty(v)
+	}
+}
+
+// Trapped tells the canary, if one runs.
+func (v *version) Trapped(t *guest.TrapError) {
+	if k := v.plugin.canary.Load(); k != nil && k.version == v {
+		k.noteTrap(t)
+	}
+}
+
+// runsOn tells whether a version has a slot on a loop.
 func (v *version) runsOn(loop int) bool {
 	return v.cfg.Isolation != config.IsolationShared || loop == v.plugin.pinned
 }
 
-// movable tells whether a version's state can be moved at all.
-func (v *version) movable() bool { return v.has[exSaveState] && v.has[exRestoreState] }
-
+// addSlot lists a slot of the version's.
 func (v *version) addSlot(s *slot) {
 	v.plugin.mu.Lock()
 	defer v.plugin.mu.Unlock()
@@ -110,12 +176,5 @@ func (v *version) hasSlots() bool {
 	return len(v.slots) > 0
 }
 
-// left is told of each instance that has been closed.
-func (v *version) left() {
-	if v.live.Add(-1) == 0 {
-		v.plugin.emptied(v)
-	}
-}
-
-// close frees the version. No instance of it may be in use.
-func (v *version) close(ctx context.Context) error { return v.prog.close(ctx) }
+// freeProgram frees what the version has loaded. No instance of it may be in use.
+func (v *version) freeProgram(ctx context.Context) error { return v.program.Close(ctx) }

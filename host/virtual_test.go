@@ -117,9 +117,9 @@ func TestBackoffForgets(t *testing.T) {
 		for r.Step() {
 		}
 	}
-	wait := func() time.Duration { return s.until - s.loop.Now() }
+	wait := func() time.Duration { return s.until - s.place.Loop.Now() }
 	fails := func() {
-		s.failed(io.ErrUnexpectedEOF)
+		s.noteFailure(io.ErrUnexpectedEOF)
 		s.retry.Cancel()
 	}
 	turn(0)
@@ -129,14 +129,14 @@ func TestBackoffForgets(t *testing.T) {
 			t.Fatalf("%v, wanted %d s", wait(), want)
 		}
 	}
-	s.started()
-	turn(healthy - time.Millisecond)
+	s.noteStart()
+	turn(backoffReset - time.Millisecond)
 	fails()
 	if wait() != 8*time.Second {
 		t.Errorf("%v after too little health, wanted 8 s", wait())
 	}
-	s.started()
-	turn(healthy)
+	s.noteStart()
+	turn(backoffReset)
 	fails()
 	if wait() != time.Second {
 		t.Errorf("%v after health, wanted 1 s", wait())

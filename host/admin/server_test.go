@@ -12,6 +12,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // exchange is one request and what it must get.
@@ -64,7 +65,7 @@ func TestExchanges(t *testing.T) {
 		{name: "reload, a weak tag", what: "POST /v1/plugins/echo/reload", headers: []string{`If-Match: W/"echo@aaaaaaaaaaaa"`}, code: 412},
 		{name: "reload none, any", what: "POST /v1/plugins/none/reload", headers: []string{`If-Match: *`}, code: 412},
 		{name: "reload a bad module", what: "POST /v1/plugins/echo/reload", err: bad, code: 422, want: `"running":"echo@aaaaaaaaaaaa"`},
-		{name: "reload a version that traps", what: "POST /v1/plugins/echo/reload", err: fmt.Errorf("version echo@b failed: %w", &host.TrapError{Cause: host.CauseTime}), code: 422, want: "#refused"},
+		{name: "reload a version that traps", what: "POST /v1/plugins/echo/reload", err: fmt.Errorf("version echo@b failed: %w", &guest.TrapError{Cause: guest.CauseTime}), code: 422, want: "#refused"},
 		{name: "reload during a change", what: "POST /v1/plugins/echo/reload", err: busy, code: 409, want: `"running":"echo@aaaaaaaaaaaa"`},
 		{name: "reload at the end", what: "POST /v1/plugins/echo/reload", err: host.ErrNotRunning, code: 503},
 		{name: "reload, joined", what: "POST /v1/plugins/echo/reload", err: errors.Join(errors.New("one"), errors.New("two")), code: 422, want: `"detail":"one; two"`},

@@ -9,7 +9,7 @@ import (
 
 // What a module exports.
 func ExampleDecode() {
-	b, err := os.ReadFile("../testdata/echo.wasm")
+	b, err := os.ReadFile("../../host/testdata/echo.wasm")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -40,14 +41,7 @@ type Refusal struct {
 }
 
 func (r *Refusal) Error() string {
-	text := ""
-	for n, f := range r.Faults {
-		if n > 0 {
-			text += "\n"
-		}
-		text += f
-	}
-	return text
+	return strings.Join(r.Faults, "\n")
 }
 
 func refuse(err error) error { return &Refusal{[]string{err.Error()}} }
@@ -147,7 +141,7 @@ func machineCode(ctx context.Context, dir string, b []byte) (file string, err er
 		return "", err
 	}
 	defer func() { err = errors.Join(err, cache.Close(ctx)) }()
-	rt := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(true).WithCompilationCache(cache))
+	rt := wazero.NewRuntimeWithConfig(ctx, RuntimeConfig(true).WithCompilationCache(cache))
 	defer func() { err = errors.Join(err, rt.Close(ctx)) }()
 	c, err := rt.CompileModule(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)), b)
 	if err != nil {
@@ -169,7 +163,7 @@ func machineCode(ctx context.Context, dir string, b []byte) (file string, err er
 
 // try has the interpreter take a module.
 func try(ctx context.Context, b []byte) (err error) {
-	rt := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(false))
+	rt := wazero.NewRuntimeWithConfig(ctx, RuntimeConfig(false))
 	defer func() { err = errors.Join(err, rt.Close(ctx)) }()
 	if _, err := rt.CompileModule(ctx, b); err != nil {
 		return refuse(fmt.Errorf("does not compile: %w", err))
@@ -177,8 +171,8 @@ func try(ctx context.Context, b []byte) (err error) {
 	return nil
 }
 
-// runtimeConfig is the one with which guests are compiled, and loaded.
-func runtimeConfig(machine bool) wazero.RuntimeConfig {
+// RuntimeConfig is the one with which guests are compiled, and loaded.
+func RuntimeConfig(machine bool) wazero.RuntimeConfig {
 	cfg := wazero.NewRuntimeConfigInterpreter()
 	if machine {
 		cfg = wazero.NewRuntimeConfigCompiler()

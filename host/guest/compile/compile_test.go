@@ -73,7 +73,7 @@ func of(b []byte) Module {
 
 func echo(t *testing.T) []byte {
 	t.Helper()
-	b, err := os.ReadFile("../testdata/echo.wasm")
+	b, err := os.ReadFile("../../testdata/echo.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -310,12 +310,9 @@ func (c *Compiler) here(ctx context.Context, in io.ReadCloser, q Request, given 
 	go func() {
 		defer close(given)
 		done <- func() error {
-			b, err := io.ReadAll(in)
+			b, err := q.read(in)
 			if err = errors.Join(err, in.Close()); err != nil {
 				return err
-			}
-			if sumOf(b) != q.Sum {
-				return errChanged
 			}
 			err = build(ctx, q.Dir, b, q)
 			if pe := (*fs.PathError)(nil); errors.As(err, &pe) {

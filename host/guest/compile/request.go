@@ -96,16 +96,23 @@ func (a *answer) take(err error) {
 // errChanged says that the module's bytes are not those that the server has seen.
 var errChanged = errors.New("the file changed while it was read")
 
+// run compiles the module that is read.
 func run(q Request, module io.Reader) error {
+	b, err := q.read(module)
+	if err != nil {
+		return err
+	}
+	return build(context.Background(), q.Dir, b, q)
+}
+
+// read reads the module that was asked for.
+func (q Request) read(module io.Reader) ([]byte, error) {
 	if q.Limits.Module > 0 {
 		module = io.LimitReader(module, q.Limits.Module+1)
 	}
 	b, err := io.ReadAll(module)
-	if err != nil {
-		return err
+	if err == nil && sumOf(b) != q.Sum {
+		err = errChanged
 	}
-	if sumOf(b) != q.Sum {
-		return errChanged
-	}
-	return build(context.Background(), q.Dir, b, q)
+	return b, err
 }

@@ -1,0 +1,105 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrChanging says that another change of the plugin runs.
+	ErrChanging = errors.New("another change is under way")
+	// ErrUnknown says that there is no such plugin, or version.
+	ErrUnknown = errors.New("not loaded")
+	// ErrNoConnection says that there is no such connection.
+	ErrNoConnection = errors.New("no such connection")
+	// ErrLoaded says that there is such a plugin already.
+	ErrLoaded = errors.New("loaded already")
+	// ErrNotRunning says that the host has not started, or is shutting down.
+	ErrNotRunning = errors.New("host: not running")
+)
+
+// ReloadPlugin reads a plugin's module again and goes over to it where it has
+// changed, or force is set.
+func (h *Host) ReloadPlugin(ctx context.Context, name string, force bool) (Outcome, error) {
+	p, err := h.plugin(name)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return p.reload(ctx, force)
+}
+
+// UsePlugin goes back to a version NAME@HASH that is still loaded.
+func (h *Host) UsePlugin(ctx context.Context, version string) (Outcome, error) {
+	name, _, _ := strings.Cut(version, "@")
+	p, err := h.plugin(name)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return p.goBack(ctx, version)
+}
+
+// Renew ends those of a plugin's instances that have no connections, and starts
+// new ones, which have seen nothing. It returns when they have started.
+func (h *Host) Renew(name string) error {
+	p, err := h.plugin(name)
+	if err != nil {
+		return err
+	}
+	for n, l := range h.reactor.Loops() {
+		started := make(chan struct{})
+		err := onLoop(l, func() {
+			s := p.slots[n]
+			if s == nil {
+				close(started)
+				return
+			}
+			s.place.RetireIdle()
+			s.startAhead(func() { close(started) })
+		})
+		if err != nil {
+			return ErrNotRunning
+		}
+		<-started
+	}
+	return nil
+}
+
+// Trace begins the trace of a plugin, or of one of its connections, in place of
+// the one before, or ends it. It waits for a turn of each loop.
+func (h *Host) Trace(plugin string, conn int32, on bool) error {
+	p, err := h.plugin(plugin)
+	if err != nil {
+		return err
+	}
+	if on && conn != 0 && !p.account.HasConnection(conn) {
+		return fmt.Errorf("connection %s/%d: %w", plugin, conn, ErrNoConnection)
+	}
+	p.account.SetTrace(conn, on)
+	for _, s := range p.allSlots() {
+		if err := onLoop(s.place.Loop, s.place.FollowTrace); err != nil {
+			return ErrNotRunning
+		}
+	}
+	p.log.Info("trace", "on", on, "conn", conn)
+	return nil
+}
+
+// tellCuts has each plugin say what was cut from its log, each second, until the
+// host stops.
+func (h *Host) tellCuts() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, p := range h.all() {
+				p.account.TellCut(false)
+			}
+		case <-h.stopping:
+			return
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wirehost/wirehost/host/guest/compile"
+)
+
+// wasmPage is the unit of linear memory.
+const wasmPage = 64 << 10
+
+// Engine compiles modules, or has them compiled, and loads what was compiled. Any
+// goroutine.
+type Engine struct {
+	machine  bool // machine code can be made and run here
+	log      hclog.Logger
+	compiler *compile.Compiler
+
+	mu   sync.Mutex
+	code map[string]*machineCode // by the entry that it was loaded from
+}
+
+// EngineOptions are what an Engine is given.
+type EngineOptions struct {
+	Compiler []string // the command line of a program that calls compile.Run; nil = none
+	Dir      string   // of the cache; "" = none
+	Size     int64    // bytes of the cache; 0 = any number
+	Logger   hclog.Logger
+}
+
+// machineCode is what wazero has loaded of one module, for all versions of it.
+type machineCode struct {
+	key   string // of the entry
+	cache wazero.CompilationCache
+	users int
+}
+
+// NewEngine finds out whether machine code can be made and run here, which the
+// processor or a policy (W^X) may forbid, and opens the cache.
+func NewEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
+	e := &Engine{log: o.Logger, code: map[string]*machineCode{}}
+	if err := tryCompiler(ctx); err != nil {
+		e.log.Warn("no compiler here; plugins run interpreted, many times slower", "err", err)
+	} else {
+		e.machine = true
+	}
+	var err error
+	e.compiler, err = compile.New(compile.Options{
+		Command: o.Compiler, Machine: e.machine, Dir: o.Dir, Size: o.Size, Logger: e.log,
+	})
+	return e, err
+}
+
+// Name is compiler or interpreter: what runs guests here.
+func (e *Engine) Name() string {
+	if e.machine {
+		return "compiler"
+	}
+	return "interpreter"
+}
+
+// TrimCache removes from the cache what is over its size.
+func (e *Engine) TrimCache() { e.compiler.Trim() }
+
+// tryCompiler compiles and runs a module. wazero panics where it can't.
+func tryCompiler(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
+	defer r.Close(ctx)
+	_, err = r.Instantiate(ctx, []byte("\x00asm\x01\x00\x00\x00"+
+		"\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x08\x01\x00\x0a\x04\x01\x02\x00\x0b"))
+	return err
+}
+
+// Program is a module that is compiled and loaded, in a Runtime of its own: guests that
+// do not trust each other share none. It is immutable until Close. Any goroutine.
+type Program struct {
+	rt       wazero.Runtime
+	compiled wazero.CompiledModule
+	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
+	exports  []string // those of the contract that the module has
+	bytes    int      // of the module as it was read
+	release  func(context.Context) error
+}
+
+// Load compiles a module, where that was not done before, and loads it. ctx ends
+// the compilation. An error that is a *compile.Refusal is the module's fault.
+func (e *Engine) Load(ctx context.Context, m compile.Module, limits compile.Limits, bounds compile.Bounds) (*Program, error) {
+	for tries := 1; ; tries++ {
+		entry, release, err := e.compiler.Entry(ctx, m, limits, bounds)
+		if err != nil {
+			return nil, err
+		}
+		p, err := e.loadEntry(ctx, entry)
+		if left := entry.Discard(); left != nil {
+			e.log.Warn("what was compiled of a module can't be removed", "err", left)
+		}
+		if err == nil {
+			p.exports, p.bytes = entry.Exports, entry.Bytes
+			free := p.release
+			p.release = func(ctx context.Context) error { defer release(); return free(ctx) }
+			return p, nil
+		}
+		if tries == 2 {
+			release()
+			return nil, err
+		}
+		e.log.Warn("what was compiled of a module can't be loaded: it is made anew", "err", err)
+		err = e.compiler.Damaged(m, limits)
+		release()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// loadEntry has wazero load what was compiled.
+func (e *Engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *Program, err error) {
+	code, err := e.share(entry)
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{release: func(ctx context.Context) error { return e.unshare(ctx, code) }}
+	p.rt = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(code))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close(ctx))
+		}
+	}()
+	if err := giveHostCalls(ctx, p.rt); err != nil {
+		return nil, err
+	}
+	if p.image, err = newImage(entry.Image); err != nil {
+		return nil, err
+	}
+	if p.compiled, err = p.rt.CompileModule(ctx, entry.Binary); err != nil {
+		return nil, err
+	}
+	if e.machine && !entry.Loaded() {
+		return nil, fmt.Errorf("%w: wazero has not taken its machine code", compile.ErrDamaged)
+	}
+	return p, nil
+}
+
+// runtimeConfig is that of a program with machine code, or without.
+func runtimeConfig(code *machineCode) wazero.RuntimeConfig {
+	if code == nil {
+		return compile.RuntimeConfig(false)
+	}
+	return compile.RuntimeConfig(true).WithCompilationCache(code.cache)
+}
+
+// share gives the machine code of an entry to one more version; nil where there
+// is none.
+func (e *Engine) share(entry *compile.Entry) (*machineCode, error) {
+	if entry.Cache == "" {
+		return nil, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := e.code[entry.Key]
+	if c == nil {
+		cache, err := wazero.NewCompilationCacheWithDir(entry.Cache)
+		if err != nil {
+			return nil, err
+		}
+		c = &machineCode{key: entry.Key, cache: cache}
+		e.code[c.key] = c
+	}
+	c.users++
+	return c, nil
+}
+
+func (e *Engine) unshare(ctx context.Context, c *machineCode) error {
+	if c == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.users--; c.users > 0 {
+		return nil
+	}
+	delete(e.code, c.key)
+	return c.cache.Close(ctx)
+}
+
+// Size is the length of the module as it was read, in bytes.
+func (p *Program) Size() int { return p.bytes }
+
+// Close frees a program. No instance of it may be in use. The machine code lies
+// in a cache that Runtimes share, and must be given back by itself.
+func (p *Program) Close(ctx context.Context) error {
+	errs := []error{p.rt.Close(ctx)}
+	if p.compiled != nil {
+		errs = append(errs, p.compiled.Close(ctx))
+	}
+	return errors.Join(append(errs, p.image.close(), p.release(ctx))...)
+}

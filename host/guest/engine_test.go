@@ -1,0 +1,43 @@
+package guest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/internal/wasmbin"
+)
+
+// TestNamesAreCut: names that a trap would show are cut when the module is read, before
+// a stack is made of them.
+func TestNamesAreCut(t *testing.T) {
+	b, err := os.ReadFile("../testdata/hostile/unreachable.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := wasmbin.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := wasmbin.Names{Module: strings.Repeat("m", 1<<20)}
+	for i := range m.ImportedFunctions() + len(m.Functions) {
+		names.Functions = append(names.Functions, wasmbin.FunctionName{Index: uint32(i), Name: strings.Repeat("é", 1<<20)})
+	}
+	m.Custom = []wasmbin.Custom{{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, names)}}
+	path := filepath.Join(t.TempDir(), "guest.wasm")
+	if err := os.WriteFile(path, m.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := loaded(t, path, false)
+	defer p.Close(t.Context())
+	want := strings.Repeat("m", wasmbin.MaxLabel) + "." + strings.Repeat("é", wasmbin.MaxLabel/2)
+	if len(p.compiled.ExportedFunctions()) == 0 {
+		t.Error("found no functions")
+	}
+	for _, f := range p.compiled.ExportedFunctions() {
+		if got := f.DebugName(); got != want {
+			t.Errorf("a function's name is %.700q, wanted %.700q", got, want)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package guest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wirehost/wirehost/abi"
+)
+
+// Owner is whom a guest belongs to. Its methods are called on the goroutine that has
+// the instance: its event loop, or whoever starts it.
+type Owner interface {
+	// Trapped is told of each trap, after it was counted and logged, but not of a
+	// start that took too long on a loop and is made again off it.
+	Trapped(*TrapError)
+	// Closed is told once of each instance that New was asked for, when all that it
+	// took has been given back.
+	Closed()
+}
+
+// Clocks are what a guest is timed with, and what it can read. Any goroutine.
+type Clocks struct {
+	Now   func() time.Duration // the event loops', which a test may turn
+	Wall  func() time.Time     // real time, for guests
+	Spent func() time.Duration // what callbacks are metered with: it goes on whatever a test does
+	CPU   func() time.Duration // the process's processor time; nil = unknown
+}
+
+// Limits bound what the instances of a guest may take, each for itself.
+type Limits struct {
+	Memory         uint64        // bytes that linear memory may grow to; 0 = what the module allows
+	CallbackTime   time.Duration // of a callback; a start, which no loop waits for, may take ten times as long
+	State          int           // bytes of one connection's saved state
+	Timers         int           // live ones; 0 = any number
+	ConnectionsOut int           // outgoing connections, those on their way too; 0 = any number
+}
+
+// Settings are what the instances of a guest have in common beside its program.
+type Settings struct {
+	Name    string // for log lines and traps
+	Config  []byte // what factory.config gives, as JSON
+	Limits  Limits
+	Allow   *AllowList
+	Single  bool // an instance is for one connection
+	Account *Account
+	Memory  *Reservations
+	Clocks  Clocks
+	Owner   Owner
+}
+
+// Guest is a program with its settings: what instances are made of. It is immutable.
+// Any goroutine.
+type Guest struct {
+	name    string
+	config  []byte
+	limits  Limits
+	allow   *AllowList
+	single  bool
+	account *Account
+	memory  *Reservations
+	clocks  Clocks
+	owner   Owner
+
+	program *Program
+	has     [exports]bool
+	most    uint64 // bytes that an instance's linear memory may grow to
+}
+
+// New makes a guest. The program must outlive its instances.
+func New(p *Program, s Settings) *Guest {
+	g := &Guest{
+		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, single: s.Single, account: s.Account,
+		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
+	}
+	g.most = p.mostMemory(s.Limits.Memory)
+	for e := range g.has {
+		g.has[e] = slices.Contains(p.exports, exportNames[e])
+	}
+	return g
+}
+
+// Movable tells whether the state of instances can be moved at all: out of this guest
+// and into it.
+func (g *Guest) Movable() bool { return g.has[exSaveState] && g.has[exRestoreState] }
+
+// reserve gets the range that an instance's linear memory is to lie in. It comes
+// before wazero is asked for anything: wazero panics where it gets no memory.
+func (g *Guest) reserve() (*linearMemory, error) {
+	if g.memory.short.Load() {
+		return nil, fmt.Errorf("%s: %w: the process is short of memory", g.name, ErrNoRoom)
+	}
+	mem, err := g.memory.reserve(g.most)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w of %d bytes: %w", g.name, ErrNoRoom, g.most, err)
+	}
+	mem.refused = g.growthRefused
+	if err := g.program.image.put(mem); err != nil {
+		mem.Free()
+		return nil, fmt.Errorf("%s: %w: its image: %w", g.name, ErrNoRoom, err)
+	}
+	return mem, nil
+}
+
+// growthRefused is told of each growth of a linear memory past its limit, or while
+// the process is short of memory.
+func (g *Guest) growthRefused(wanted uint64) {
+	g.account.growthsRefused.Add(1)
+	if wanted <= g.most {
+		g.account.warn(shortNote, "version", g.name, "bytes", wanted)
+		return
+	}
+	g.account.warn(growthNote, "version", g.name, "bytes", wanted, "limit", g.limits.Memory)
+}
+
+// mostMemory is what the module's linear memory may grow to, in bytes.
+func (p *Program) mostMemory(limit uint64) uint64 {
+	most := uint64(1 << 32)
+	if m := p.compiled.ExportedMemories()[abi.ExportMemory]; m != nil {
+		if pages, ok := m.Max(); ok {
+			most = uint64(pages) * wasmPage
+		}
+	}
+	if limit > 0 {
+		most = min(most, limit)
+	}
+	return max(most, wasmPage)
+}

@@ -1,0 +1,140 @@
+package guest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/internal/meter"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stand is a guest with one place, on a loop that does not run but by its Step. It is
+// its guest's owner.
+type stand struct {
+	*Guest
+	reactor *reactor.Reactor
+	place   *Place
+	traps   []*TrapError
+	live    int // instances that were started and are not closed
+}
+
+func (s *stand) Trapped(t *TrapError) { s.traps = append(s.traps, t) }
+func (s *stand) Closed()              { s.live-- }
+
+// standing is a guest of a file of ../testdata.
+func standing(t testing.TB, file string, more ...func(*Settings)) *stand {
+	t.Helper()
+	return standingOf(t, "../testdata/"+file+".wasm", false, more...)
+}
+
+func standingOf(t testing.TB, path string, unmetered bool, more ...func(*Settings)) *stand {
+	t.Helper()
+	s := &stand{}
+	var err error
+	if s.reactor, err = reactor.New(reactor.Config{Loops: 1}); err != nil {
+		t.Fatal(err)
+	}
+	l := s.reactor.Loops()[0]
+	p := loaded(t, path, unmetered)
+	began := time.Now()
+	settings := Settings{
+		Name: "guest@test", Config: []byte("{}"), Limits: Limits{CallbackTime: 100 * time.Millisecond, State: 64 << 10},
+		Allow: &AllowList{}, Account: NewAccount("guest", hclog.NewNullLogger(), 0, l.Now), Memory: NewReservations(), Owner: s,
+		Clocks: Clocks{Now: l.Now, Wall: time.Now, Spent: func() time.Duration { return time.Since(began) }, CPU: meter.ProcessClock()},
+	}
+	for _, f := range more {
+		f(&settings)
+	}
+	s.Guest = New(p, settings)
+	s.place = s.newPlace()
+	t.Cleanup(func() {
+		err := s.reactor.Close()
+		s.place.StopLoop(func() bool { return true })
+		if err := errors.Join(err, p.Close(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *stand) newPlace() *Place {
+	l := s.reactor.Loops()[0]
+	return &Place{Guest: s.Guest, Loop: l, Share: l.NewShare(), Took: &Callbacks{}}
+}
+
+// loaded compiles a module, in this process and without a cache.
+func loaded(t testing.TB, path string, unmetered bool) *Program {
+	t.Helper()
+	e, err := NewEngine(context.Background(), EngineOptions{Logger: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := compile.Module{Sum: fmt.Sprintf("%x", sha256.Sum256(b)), Unmetered: unmetered, Open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(b)), nil
+	}}
+	p, err := e.Load(context.Background(), m, compile.Limits{Stack: 1 << 20, Table: 10_000}, compile.Bounds{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// fresh is a started instance that has no place.
+func (s *stand) fresh(t testing.TB) *Instance {
+	t.Helper()
+	s.live++
+	i, err := s.Start(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// instance is a started instance at the place.
+func (s *stand) instance(t testing.TB) *Instance {
+	t.Helper()
+	i := s.fresh(t)
+	i.Commit(s.place)
+	return i
+}
+
+// rest has the loop do all that is due.
+func (s *stand) rest() {
+	for s.reactor.Step() {
+	}
+}
+
+// sink is a Transport that takes every write. Its other methods are nil.
+type sink struct {
+	reactor.Transport
+	bytes   int
+	aborted bool
+}
+
+func (s *sink) Write(p []byte) (int, error) { s.bytes += len(p); return 0, nil }
+func (s *sink) State() reactor.State        { return 0 }
+func (s *sink) Stats() reactor.ConnStats    { return reactor.ConnStats{} }
+func (s *sink) WriteSequence(pieces [][]byte) (int, error) {
+	for _, p := range pieces {
+		s.bytes += len(p)
+	}
+	return 0, nil
+}
+func (s *sink) Abort(reactor.Reason, error) { s.aborted = true }

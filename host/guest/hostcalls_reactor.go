@@ -1,0 +1,103 @@
+package guest
+
+import (
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// duration reads milliseconds; a negative number is none.
+func duration(slot uint64) (time.Duration, bool) {
+	ms := api.DecodeI32(slot)
+	return time.Duration(ms) * time.Millisecond, ms >= 0
+}
+
+func reactorCallLater(i *Instance, stack []uint64) {
+	after, ok := duration(stack[0])
+	switch {
+	case i.phase == phaseQuery:
+		fail(stack, abi.ENOTNOW)
+	case !ok:
+		fail(stack, abi.EINVAL)
+	case !i.guest.has[exDelayedCall]: // can't be: the validator asks for it
+		fail(stack, abi.ENOTSUP)
+	case i.guest.limits.Timers > 0 && len(i.timers) >= i.guest.limits.Timers:
+		fail(stack, abi.E2BIG)
+	default:
+		stack[0] = api.EncodeI32(i.newTimer(after).handle)
+	}
+}
+
+// timer finds the timer that a call is about, or leaves its status.
+func (i *Instance) timer(stack []uint64) *timer {
+	if i.phase != phaseRun && i.phase != phaseBuild {
+		fail(stack, abi.ENOTNOW)
+		return nil
+	}
+	t := i.timers[int32(stack[0])]
+	if t == nil {
+		fail(stack, abi.ENOTIMER)
+	}
+	return t
+}
+
+func reactorCancel(i *Instance, stack []uint64) {
+	if t := i.timer(stack); t != nil {
+		i.dropTimer(t)
+		stack[0] = 0
+	}
+}
+
+func reactorReset(i *Instance, stack []uint64) {
+	after, ok := duration(stack[1])
+	if t := i.timer(stack); t != nil {
+		if !ok {
+			fail(stack, abi.EINVAL)
+			return
+		}
+		t.call.Reset(after)
+		stack[0] = 0
+	}
+}
+
+func reactorSeconds(i *Instance, stack []uint64) {
+	stack[0] = api.EncodeF64(i.guest.clocks.Now().Seconds())
+}
+
+func reactorConnect(i *Instance, stack []uint64) {
+	text := i.view("reactor.connect", uint32(stack[0]), uint32(stack[1]))
+	i.guard.Check()
+	timeout, ok := duration(stack[2])
+	limit := i.guest.limits.ConnectionsOut
+	switch {
+	case i.phase != phaseRun:
+		fail(stack, abi.ENOTNOW)
+		return
+	case !ok || len(text) > maxEndpoint:
+		fail(stack, abi.EINVAL)
+		return
+	case limit > 0 && i.out >= limit:
+		fail(stack, abi.E2BIG)
+		return
+	}
+	ep, err := reactor.ParseEndpoint(string(text))
+	if err != nil {
+		fail(stack, abi.EINVAL)
+		return
+	}
+	if !i.guest.allow.endpoint(ep) {
+		fail(stack, abi.EPERM)
+		return
+	}
+	c := &conn{in: i, handle: i.guest.account.conns.take(), stage: stageConnecting}
+	i.conns[c.handle] = c
+	i.out++
+	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share, TLS: i.guest.allow.tls, Allow: i.guest.allow.address})
+	stack[0] = api.EncodeI32(c.handle)
+}
+
+// maxEndpoint is the longest text of an endpoint, in bytes.
+const maxEndpoint = 1024

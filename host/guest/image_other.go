@@ -1,0 +1,23 @@
+//go:build !linux
+
+package guest
+
+import (
+	"errors"
+
+	"github.com/wirehost/wirehost/host/guest/compile"
+)
+
+// image is not used here: wazero copies the data.
+type image struct{}
+
+func newImage(segments []compile.Segment) (*image, error) {
+	if len(segments) > 0 {
+		return nil, errors.New("found a module that was compiled for another system")
+	}
+	return nil, nil
+}
+
+func (*image) close() error            { return nil }
+func (*image) put(*linearMemory) error { return nil }
+func unput(*linearMemory) bool         { return true }

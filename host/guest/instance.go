@@ -1,0 +1,488 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/internal/meter"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// export numbers the guest's functions, so that their handles lie in an array.
+type export uint8
+
+const (
+	exInitialize export = iota
+	exReceiveBuffer
+	exStartFactory
+	exStopFactory
+	exBuildProtocol
+	exConnectionMade
+	exDataReceived
+	exConnectionLost
+	exReadConnectionLost
+	exWriteConnectionLost
+	exHandshakeCompleted
+	exPauseProducing
+	exResumeProducing
+	exStopProducing
+	exDelayedCall
+	exClientConnectionFailed
+	exLogPrefix
+	exStateVersion
+	exSaveState
+	exRestoreState
+	exRestoreBuffer
+	exports
+)
+
+var exportNames = [exports]string{
+	abi.ExportInitialize, abi.ExportReceiveBuffer, abi.ExportStartFactory, abi.ExportStopFactory,
+	abi.ExportBuildProtocol, abi.ExportConnectionMade, abi.ExportDataReceived, abi.ExportConnectionLost,
+	abi.ExportReadConnectionLost, abi.ExportWriteConnectionLost, abi.ExportHandshakeCompleted,
+	abi.ExportPauseProducing, abi.ExportResumeProducing, abi.ExportStopProducing, abi.ExportDelayedCall,
+	abi.ExportClientConnectionFailed, abi.ExportLogPrefix, abi.ExportStateVersion, abi.ExportSaveState,
+	abi.ExportRestoreState, abi.ExportRestoreBuffer,
+}
+
+func (e export) String() string { return exportNames[e] }
+
+// phase is what an instance is doing, and so what it may ask of the host.
+type phase uint8
+
+const (
+	phaseIdle    phase = iota
+	phaseRun           // a callback in which everything works
+	phaseQuery         // only getters, config and log work
+	phaseBuild         // buildProtocol: those, and timers
+	phaseStart         // startFactory before its commit: write and callLater are held back
+	phaseRestore       // restoreState before its commit: the same
+)
+
+// Instance is one running instance of a guest. It belongs to one goroutine at a time:
+// to whoever starts it, then to the event loop of its place.
+type Instance struct {
+	ctx   callContext
+	guard *meter.Guard
+	guest *Guest
+	place *Place // nil until it is committed
+	mod   api.Module
+	mem   api.Memory
+
+	made, data, lost api.Function          // the hot handles
+	late             [exports]api.Function // the others, made when first called
+	stack            [8]uint64             // parameters and results of the running call
+
+	recvPtr, recvCap uint32
+	phase            phase
+	left             time.Duration // of a start, for all of its calls; 0 behind it
+	dead             error         // why no callback may follow
+	closed           bool
+	trace            *traced // nil without one
+	tracing          bool    // the running callback is traced
+	brief            bool    // it is started on its loop
+	moving           *Place  // to which a state is being moved into it, on its loop; else nil
+	retiring         bool    // it has nothing left but its stopFactory
+
+	cur        *conn // the one that was asked for last
+	conns      map[int32]*conn
+	timers     map[int32]*timer
+	out        int      // outgoing connections, those on their way too
+	pieces     [][]byte // of a writeSequence
+	prefix     string   // for log lines
+	prefixCost int      // of each line, in bytes
+	stdout     lineLog
+	stderr     lineLog
+}
+
+// callContext is the context of every call into an instance, and leads a host
+// call back to it. It is never done.
+type callContext struct {
+	context.Context // with the guard
+	inst            *Instance
+}
+
+// ErrSlow says that a start on a loop took longer than it may, and was given up.
+var ErrSlow = errors.New("the start takes longer than a loop may wait")
+
+// Start makes an instance and starts it, up to startFactory, whose timers are held back
+// until Commit. A within above 0 says that a loop waits: a start that takes longer, or
+// longer than a callback may, is ErrSlow. With 0 no loop waits, and it may take ten times
+// as long as a callback. Another error is a *TrapError or ErrNoRoom; on each, the
+// instance is closed.
+func (g *Guest) Start(within time.Duration) (*Instance, error) {
+	i := g.newInstance()
+	i.brief, i.left = within > 0, startups*g.limits.CallbackTime
+	if i.brief {
+		i.left = min(within, g.limits.CallbackTime)
+	}
+	err := i.started()
+	i.left = 0
+	if err == nil {
+		return i, nil
+	}
+	i.Close()
+	if i.brief && causeOf(err) == CauseTime {
+		return nil, fmt.Errorf("%w: %w", ErrSlow, err)
+	}
+	return nil, err
+}
+
+// newInstance is an instance without a module.
+func (g *Guest) newInstance() *Instance {
+	i := &Instance{guest: g, conns: map[int32]*conn{}, timers: map[int32]*timer{}}
+	i.trace = g.account.trace.Load()
+	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
+	i.guard = meter.NewGuard(g.clocks.Spent, g.clocks.CPU)
+	i.ctx = callContext{Context: meter.With(context.Background(), i.guard), inst: i}
+	return i
+}
+
+// started is start, where a panic, which would be a fault of the engine's, is an
+// error as well: off the loops nobody else would stop it.
+func (i *Instance) started() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			i.guest.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
+		}
+	}()
+	return i.start()
+}
+
+func (i *Instance) start() error {
+	i.phase = phaseQuery
+	if err := i.instantiate(); err != nil {
+		return err
+	}
+	if i.guest.has[exInitialize] && !i.query(exInitialize, 0) {
+		return i.dead
+	}
+	if !i.query(exReceiveBuffer, 1) {
+		return i.dead
+	}
+	if err := i.setReceiveBuffer(i.stack[0]); err != nil {
+		return err
+	}
+	if i.guest.has[exLogPrefix] {
+		if !i.query(exLogPrefix, 1) {
+			return i.dead
+		}
+		ptr, n := abi.Unpack(i.stack[0])
+		if b, ok := i.mem.Read(ptr, min(n, maxPrefix)); ok && n > 0 {
+			i.prefix = Clean(string(b))
+			i.prefixCost = logged(i.prefix)
+		}
+	}
+	if i.guest.has[exStartFactory] {
+		if !i.run(phaseStart, exStartFactory, i.handle(exStartFactory), 0, 1) {
+			return i.dead
+		}
+		if code := api.DecodeI32(i.stack[0]); code != 0 {
+			return i.fault(exStartFactory, CauseRefusedStart, fmt.Errorf("startFactory returned %d", code))
+		}
+	}
+	return nil
+}
+
+// startups is how many times as long as a callback a call of an instance may take
+// that is not a loop's yet: a start, or a rehearsal's restore.
+const startups = 10
+
+// maxPrefix is how much of a log prefix is kept, in bytes.
+const maxPrefix = 64
+
+func (i *Instance) instantiate() error {
+	mem, err := i.guest.reserve()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if i.mod == nil { // wazero does not free what it could not finish
+			i.mem = nil
+			mem.Free()
+		}
+	}()
+	guarded := i.ctx.Context
+	i.ctx.Context = experimental.WithMemoryAllocator(guarded, mem.allocator())
+	i.guard.Arm(i.left)
+	mod, err := i.guest.program.rt.InstantiateModule(&i.ctx, i.guest.program.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	i.ctx.Context = guarded
+	i.spend()
+	if err != nil {
+		return i.fault(exInitialize, causeOf(err), err)
+	}
+	i.mod, i.mem = mod, mod.Memory()
+	i.made, i.data, i.lost = i.handle(exConnectionMade), i.handle(exDataReceived), i.handle(exConnectionLost)
+	return nil
+}
+
+func (i *Instance) setReceiveBuffer(packed uint64) error {
+	ptr, size := abi.Unpack(packed)
+	if size < 1 || size > abi.MaxReceiveBuffer {
+		return i.fault(exReceiveBuffer, CauseReceiveBuffer, fmt.Errorf("found a buffer of %d bytes, wanted 1 to %d", size, abi.MaxReceiveBuffer))
+	}
+	if _, ok := i.mem.Read(ptr, size); !ok {
+		return i.fault(exReceiveBuffer, CauseReceiveBuffer, fmt.Errorf("found a buffer at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size()))
+	}
+	i.recvPtr, i.recvCap = ptr, size
+	return nil
+}
+
+// handle is the function of an export that is known to be there.
+func (i *Instance) handle(e export) api.Function {
+	if i.late[e] == nil {
+		i.late[e] = i.mod.ExportedFunction(exportNames[e])
+	}
+	return i.late[e]
+}
+
+// query calls an export that asks nothing but getters of the host.
+func (i *Instance) query(e export, slots int) bool {
+	return i.run(phaseQuery, e, i.handle(e), 0, slots)
+}
+
+// run calls a guest's function with i.stack, of which slots are its parameters
+// or results, whichever are more. false says that it trapped.
+func (i *Instance) run(p phase, e export, f api.Function, conn int32, slots int) bool {
+	i.phase = p
+	limit := i.guest.limits.CallbackTime
+	switch {
+	case i.left > 0:
+		limit = i.left
+	case i.onLoop() == nil: // none waits
+		limit *= startups
+	}
+	i.guard.Arm(limit)
+	var err error
+	if i.trace == nil {
+		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+	} else if r, on := i.beginTrace(e, conn); on {
+		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+		i.endTrace(r, err)
+	} else {
+		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+	}
+	i.phase = phaseIdle
+	if s := i.onLoop(); s != nil {
+		used := i.guard.Used()
+		s.Took.add(used)
+		s.Share.Spent(used)
+	} else {
+		i.spend()
+	}
+	if err != nil {
+		i.trapped(e, conn, err)
+		return false
+	}
+	return true
+}
+
+// onLoop is the place whose loop waits for the instance's calls, or nil.
+func (i *Instance) onLoop() *Place {
+	if i.place != nil {
+		return i.place
+	}
+	return i.moving
+}
+
+// spend takes what a call of a start has used from what is left to it.
+func (i *Instance) spend() {
+	if i.left > 0 {
+		i.left = max(i.left-i.guard.Used(), time.Millisecond)
+	}
+}
+
+// callback runs a callback of one connection, or timer.
+func (i *Instance) callback(e export, f api.Function, handle int32, slots int) bool {
+	i.stack[0] = api.EncodeI32(handle)
+	return i.run(phaseRun, e, f, handle, slots)
+}
+
+// fault makes the error of a start that failed for another reason than a trap.
+func (i *Instance) fault(e export, cause Cause, err error) *TrapError {
+	return &TrapError{Plugin: i.guest.account.name, Version: i.guest.name, Export: e.String(), Cause: cause, Err: cutError(err)}
+}
+
+// trapped discards the instance: its connections are aborted, and no callback
+// follows. A start's trap is told by Start's error as well.
+func (i *Instance) trapped(e export, conn int32, err error) {
+	trap := i.fault(e, causeOf(err), err)
+	if e != exDelayedCall {
+		trap.Conn = conn
+	}
+	i.dead = trap
+	i.stdout.end(i)
+	i.stderr.end(i)
+	if i.brief && i.left > 0 && trap.Cause == CauseTime {
+		return // it is started again, and longer
+	}
+	i.guest.account.trapped(trap)
+	i.guest.owner.Trapped(trap)
+	if i.place == nil || i.place.stopped {
+		return
+	}
+	i.dropTimers()
+	for _, c := range i.conns {
+		c.t.Abort(reactor.ProtocolFailed, trap)
+	}
+	i.closeSoon()
+}
+
+// Commit gives a started instance to its place, on the loop of that, and lets the
+// timers run that startFactory asked for.
+func (i *Instance) Commit(p *Place) {
+	i.place = p
+	i.trace = i.guest.account.trace.Load() // it may have begun, or ended, since the start
+	if p.all == nil {
+		p.all = map[*Instance]struct{}{}
+	}
+	p.all[i] = struct{}{}
+	for _, t := range i.timers {
+		t.start()
+	}
+}
+
+// retire ends an instance that has no connections left: stopFactory, when its
+// share of the loop's turn has room for it, and nothing else. On its loop.
+func (i *Instance) retire() {
+	if i.dead != nil || i.retiring {
+		return
+	}
+	i.retiring = true
+	i.dropTimers()
+	i.place.Share.Call(i.stop)
+}
+
+// stop is the last call of an instance. On its loop, or after the loops have ended.
+func (i *Instance) stop() {
+	if i.dead != nil || i.closed {
+		return
+	}
+	if i.guest.has[exStopFactory] {
+		i.query(exStopFactory, 0)
+	}
+	if i.dead == nil {
+		i.dead = errRetired
+		i.closeSoon()
+	}
+}
+
+var errRetired = errors.New("host: the instance has ended")
+
+// Dead tells why no callback may follow, or nil.
+func (i *Instance) Dead() error { return i.dead }
+
+// Serving tells whether an instance is neither dead nor about to retire.
+func (i *Instance) Serving() bool { return i.dead == nil && !i.retiring }
+
+// CountConnections counts the instance's connections.
+func (i *Instance) CountConnections() int { return len(i.conns) }
+
+// Memory is the instance's linear memory, in bytes.
+func (i *Instance) Memory() uint64 {
+	if i.closed {
+		return 0
+	}
+	return uint64(i.mem.Size())
+}
+
+// Discard ends an instance and its connections for the sake of others, with cause, and
+// tells how many bytes that frees. On its loop.
+func (i *Instance) Discard(cause error) uint64 {
+	if i.dead != nil {
+		return 0
+	}
+	size := i.Memory()
+	i.dead = cause
+	i.guest.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", len(i.conns))
+	i.dropTimers()
+	for _, c := range i.conns {
+		c.t.Abort(reactor.OverLimit, cause)
+	}
+	i.closeSoon()
+	return size
+}
+
+// closeSoon frees the instance in a later turn of the loop: views of its memory may
+// be in use up the stack. That counts as the plugin's time: to unmap what a guest has
+// touched takes 40 µs for each MiB, and a thousand instances may end in one turn.
+func (i *Instance) closeSoon() {
+	if i.place == nil || i.place.stopped {
+		i.Close()
+		return
+	}
+	share := i.place.Share
+	share.CallLater(0, func() {
+		began := i.guest.clocks.Spent()
+		i.Close()
+		share.Spent(i.guest.clocks.Spent() - began)
+	})
+}
+
+// Close frees an instance, with no callback. Twice is as good as once.
+func (i *Instance) Close() {
+	if i.closed {
+		return
+	}
+	i.closed = true
+	if i.place != nil {
+		delete(i.place.all, i)
+	}
+	defer i.guest.owner.Closed()
+	i.stdout.end(i)
+	i.stderr.end(i)
+	for _, t := range i.timers {
+		i.guest.account.timers.free(t.handle)
+	}
+	i.timers = nil
+	if i.mod == nil {
+		return
+	}
+	if err := i.mod.Close(context.Background()); err != nil {
+		i.guest.account.warn(closeNote, "version", i.guest.name, "err", err)
+	}
+}
+
+// Settle retires an instance that has nothing left to do: at a place that is closing,
+// with its last connection; one that is for a single connection, when its timers are
+// done too. On its loop.
+func (i *Instance) Settle() {
+	if i.dead != nil || i.retiring || len(i.conns) > 0 {
+		return
+	}
+	if i.place.closing || i.guest.single && len(i.timers) == 0 {
+		i.retire()
+	}
+}
+
+// receiveBuffer is where the guest wants its bytes. The view is taken anew each
+// time: linear memory may have grown, and moved where it can't be reserved.
+func (i *Instance) receiveBuffer() []byte {
+	if i.dead != nil {
+		return i.guest.account.scratch
+	}
+	b, _ := i.mem.Read(i.recvPtr, i.recvCap)
+	return b
+}
+
+// conn is the connection of a handle, or nil.
+func (i *Instance) conn(handle int32) *conn {
+	if c := i.cur; c != nil && c.handle == handle {
+		return c
+	}
+	c := i.conns[handle]
+	if c != nil && i.phase != phaseBuild { // there cur alone leads to the new one
+		i.cur = c
+	}
+	return c
+}

@@ -1,0 +1,134 @@
+package guest
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// Place is where instances of a guest run: one event loop, which alone uses it, until
+// StopLoop.
+type Place struct {
+	Guest *Guest
+	Loop  *reactor.Loop
+	Share *reactor.Share // of the loop's turns
+	Took  *Callbacks     // where callbacks are counted
+
+	all     map[*Instance]struct{}
+	closing bool // its instances end with their last connection
+	stopped bool // the loop has ended
+}
+
+// Instances are those that were committed to the place and are not closed, in no order.
+func (p *Place) Instances() iter.Seq[*Instance] {
+	return func(yield func(*Instance) bool) {
+		for i := range p.all {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// Len is how many instances there are.
+func (p *Place) Len() int { return len(p.all) }
+
+// Connections are the connections of all instances, in no order.
+func (p *Place) Connections() iter.Seq[Connection] {
+	return func(yield func(Connection) bool) {
+		for i := range p.all {
+			for _, c := range i.conns {
+				if !yield(Connection{c.handle, c.t, c.stage == stageConnecting}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Connection is a connection as others see it.
+type Connection struct {
+	Handle     int32
+	Transport  reactor.Transport
+	Connecting bool // it is outgoing, and not made yet
+}
+
+// CountConnections counts them.
+func (p *Place) CountConnections() (n int) {
+	for i := range p.all {
+		n += len(i.conns)
+	}
+	return n
+}
+
+// Memory is the linear memory of all instances, in bytes.
+func (p *Place) Memory() (n uint64) {
+	for i := range p.all {
+		n += i.Memory()
+	}
+	return n
+}
+
+// Largest are the instances that may be discarded, those with the largest linear
+// memory first.
+func Largest(places []*Place) []*Instance {
+	var list []*Instance
+	for _, p := range places {
+		for i := range p.all {
+			if i.dead == nil {
+				list = append(list, i)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *Instance) int { return cmp.Compare(b.Memory(), a.Memory()) })
+	return list
+}
+
+// FollowTrace has the instances be traced as their account says now.
+func (p *Place) FollowTrace() {
+	t := p.Guest.account.trace.Load()
+	for i := range p.all {
+		i.trace = t
+	}
+}
+
+// RetireIdle retires the instances that have no connections.
+func (p *Place) RetireIdle() {
+	for i := range p.all {
+		if len(i.conns) == 0 {
+			i.retire()
+		}
+	}
+}
+
+// BeginClosing says that no new connections come: instances without connections
+// retire now, the others with their last one.
+func (p *Place) BeginClosing() {
+	p.closing = true
+	for i := range p.all {
+		i.Settle()
+	}
+}
+
+// Abort ends all connections with a reason.
+func (p *Place) Abort(reason reactor.Reason) {
+	for c := range p.Connections() {
+		c.Transport.Abort(reason, nil)
+	}
+}
+
+// StopLoop says that the loop has ended: what happens from here on happens on one
+// other goroutine. The instances are closed, those without connections after their
+// stopFactory, as long as inTime says so.
+func (p *Place) StopLoop(inTime func() bool) {
+	p.closing, p.stopped = true, true
+	p.Share = nil // the loop has none any more, and others end beside this one
+	for i := range p.all {
+		if len(i.conns) == 0 && inTime() {
+			i.stop()
+		}
+		i.Close() // the turn of the loop in which it was to be never comes
+	}
+}

@@ -1,0 +1,57 @@
+package guest
+
+import (
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// timer is a delayed call of a guest. It belongs to its instance and moves
+// with it, under the same handle.
+type timer struct {
+	in     *Instance
+	handle int32
+	after  time.Duration        // while it is held back
+	call   *reactor.DelayedCall // nil while it is held back
+}
+
+// start lets a timer run that was held back. On the instance's loop.
+func (t *timer) start() {
+	if t.call == nil {
+		t.call = t.in.place.Share.CallLater(t.after, t.due)
+	}
+}
+
+func (t *timer) due() {
+	i := t.in
+	delete(i.timers, t.handle)
+	if i.dead == nil {
+		i.callback(exDelayedCall, i.handle(exDelayedCall), t.handle, 1)
+	}
+	i.guest.account.timers.free(t.handle)
+	i.Settle()
+}
+
+// newTimer makes a timer; in a start or restore it is held back.
+func (i *Instance) newTimer(after time.Duration) *timer {
+	t := &timer{in: i, handle: i.guest.account.timers.take(), after: after}
+	i.timers[t.handle] = t
+	if i.phase == phaseRun || i.phase == phaseBuild {
+		t.start()
+	}
+	return t
+}
+
+func (i *Instance) dropTimer(t *timer) {
+	if t.call != nil {
+		t.call.Cancel()
+	}
+	delete(i.timers, t.handle)
+	i.guest.account.timers.free(t.handle)
+}
+
+func (i *Instance) dropTimers() {
+	for _, t := range i.timers {
+		i.dropTimer(t)
+	}
+}

@@ -1,0 +1,138 @@
+package guest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wirehost/wirehost/abi"
+)
+
+// A trace shows each callback and each host call of an account's guests, or of one of
+// their connections, as a log line, with what lies in the ranges that are named. It is
+// for authors: it is not rate-limited, and it shows what connections carry.
+
+// maxExcerpt is how much of a range a trace shows, in bytes.
+const maxExcerpt = 64
+
+// traced says whom a trace is about.
+type traced struct {
+	conn int32 // 0 = all connections, and what belongs to none
+}
+
+// running is a callback that is being traced.
+type running struct {
+	export export
+	began  time.Duration
+	args   string
+}
+
+// beginTrace notes a callback, if the trace is about it.
+func (i *Instance) beginTrace(e export, handle int32) (r running, on bool) {
+	if i.trace.conn != 0 && (i.trace.conn != handle || e == exDelayedCall) {
+		return r, false
+	}
+	i.tracing = true
+	args := i.params(e)
+	if e == exDataReceived || e == exRestoreState {
+		n := len(args)
+		args[n-1] += i.excerpt(uint32(i.stack[n-2]), uint32(i.stack[n-1]))
+	}
+	return running{e, i.guest.clocks.Now(), strings.Join(args, ", ")}, true
+}
+
+// params are a callback's parameters as text.
+func (i *Instance) params(e export) []string {
+	for _, x := range abi.Exports() {
+		if x.Name == exportNames[e] {
+			return values(x.Params, i.stack[:])
+		}
+	}
+	return nil
+}
+
+func (i *Instance) endTrace(r running, err error) {
+	i.tracing = false
+	took := i.guest.clocks.Now() - r.began
+	result := ""
+	for _, x := range abi.Exports() {
+		if x.Name == exportNames[r.export] && err == nil && len(x.Results) > 0 {
+			result = values(x.Results, i.stack[:])[0]
+		}
+	}
+	if err != nil {
+		result = "trap: " + string(causeOf(err))
+	}
+	i.traceLine("<-", r.export.String()+"("+r.args+")", result, took)
+}
+
+// tracedCall makes a host call and logs it. A call that traps is logged by the
+// callback's line.
+func (i *Instance) tracedCall(im abi.Import, call hostCall, stack []uint64) {
+	args := values(im.Params, stack)
+	if len(im.Params) >= 3 && im.Module == abi.ModuleTransport && im.Name == "write" || im.Module == abi.ModuleLog {
+		args[2] += i.excerpt(uint32(stack[1]), uint32(stack[2]))
+	}
+	if im.Module == abi.ModuleReactor && im.Name == "connect" {
+		args[1] += i.excerpt(uint32(stack[0]), uint32(stack[1]))
+	}
+	i.guard.Check() // the line takes longer than most calls
+	began := i.guest.clocks.Now()
+	call(i, stack)
+	result := ""
+	if len(im.Results) > 0 {
+		result = values(im.Results, stack)[0]
+		if s := abi.Status(int32(stack[0])); im.Results[0] == abi.I32 && s < 0 && im.Module != abi.ModuleWASI {
+			result = s.String()
+		}
+	}
+	i.traceLine("->", im.Key()+"("+strings.Join(args, ", ")+")", result, i.guest.clocks.Now()-began)
+}
+
+// traceLine logs one call: <- into the guest, -> out of it.
+func (i *Instance) traceLine(way, call, result string, took time.Duration) {
+	args := []any{"version", i.guest.name, "way", way, "call", call}
+	if result != "" {
+		args = append(args, "result", result)
+	}
+	i.guest.account.log.Info("abi", append(args, "took", took.String())...)
+}
+
+func values(types []abi.ValueType, stack []uint64) []string {
+	var list []string
+	for n, t := range types {
+		switch t {
+		case abi.I32:
+			list = append(list, fmt.Sprint(api.DecodeI32(stack[n])))
+		case abi.F64:
+			list = append(list, fmt.Sprint(api.DecodeF64(stack[n])))
+		default:
+			ptr, size := abi.Unpack(stack[n])
+			switch {
+			case stack[n] == abi.Declined:
+				list = append(list, "declined")
+			case ptr == 0: // no range that a guest would name, but a number of WASI's
+				list = append(list, fmt.Sprint(size))
+			default:
+				list = append(list, fmt.Sprintf("%#x+%d", ptr, size))
+			}
+		}
+	}
+	return list
+}
+
+// excerpt is the beginning of a range as a quoted text.
+func (i *Instance) excerpt(ptr, size uint32) string {
+	b, ok := i.mem.Read(ptr, min(size, maxExcerpt))
+	if !ok {
+		return " (outside memory)"
+	}
+	more := ""
+	if size > maxExcerpt {
+		more = "…"
+	}
+	return fmt.Sprintf(" %q%s", slices.Clone(b), more)
+}

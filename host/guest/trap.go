@@ -1,0 +1,247 @@
+package guest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wirehost/wirehost/internal/meter"
+)
+
+// Cause says what a trap was.
+type Cause string
+
+const (
+	CauseUnreachable   Cause = "unreachable"
+	CauseOutOfBounds   Cause = "out of bounds memory access"
+	CauseDivision      Cause = "division by zero"
+	CauseOverflow      Cause = "integer overflow"
+	CauseConversion    Cause = "invalid conversion to integer"
+	CauseTable         Cause = "invalid table access"
+	CauseIndirectCall  Cause = "indirect call type mismatch"
+	CauseStack         Cause = "stack depth"
+	CauseTime          Cause = "time"
+	CauseMemory        Cause = "memory"
+	CauseHostCall      Cause = "host call violation"
+	CauseExit          Cause = "exit"
+	CauseRefusedStart  Cause = "refused start"
+	CauseReceiveBuffer Cause = "bad receive buffer"
+	CauseOther         Cause = "other"
+)
+
+// TrapError says that a guest's callback did not return. The instance is
+// discarded with it.
+type TrapError struct {
+	Plugin  string // the account's name
+	Version string // the guest's
+	Export  string // the callback
+	Conn    int32  // 0 where it is about none
+	Cause   Cause
+	Err     error // the runtime's, with the guest's stack by function name, both cut
+}
+
+func (e *TrapError) Error() string {
+	on := ""
+	if e.Conn != 0 {
+		on = fmt.Sprintf(" of connection %d", e.Conn)
+	}
+	text := ""
+	if e.Err != nil {
+		text, _, _ = strings.Cut(e.Err.Error(), "\n")
+		text = ": " + strings.TrimSuffix(text, " (recovered by wazero)")
+	}
+	how := "trapped"
+	if e.Cause == CauseRefusedStart || e.Cause == CauseReceiveBuffer {
+		how = "failed"
+	}
+	return fmt.Sprintf("plugin %s (%s) %s in %s%s: %s%s", e.Plugin, e.Version, how, e.Export, on, e.Cause, text)
+}
+
+func (e *TrapError) Unwrap() error { return e.Err }
+
+// Stack is the guest's stack, a function a line, the innermost first, or "".
+func (e *TrapError) Stack() string {
+	if e.Err == nil {
+		return ""
+	}
+	_, stack, ok := strings.Cut(e.Err.Error(), stackHeading)
+	if !ok {
+		return ""
+	}
+	return strings.ReplaceAll(strings.TrimSpace(stack), "\n\t", "\n")
+}
+
+// What is kept of a trap's text. The names in it, and how long they are, are the
+// guest's.
+const (
+	stackHeading = "wasm stack trace:\n\t" // wazero's, before the frames
+	maxTrapLine  = 512                     // bytes of the first line
+	maxFrames    = 32
+	maxFrame     = 256 // bytes of one of them
+)
+
+// guestError is a runtime's error with its text cut. What it was about is found in
+// it as in the original.
+type guestError struct {
+	text string
+	err  error // the part of the original that has no stack in its text
+}
+
+func (e *guestError) Error() string { return e.text }
+func (e *guestError) Unwrap() error { return e.err }
+
+// cutError cuts the text of what a call into a guest has returned: an error is kept
+// for as long as its connections are, and shown.
+func cutError(err error) error {
+	text := err.Error()
+	if len(text) <= maxTrapLine {
+		return err
+	}
+	line, rest, _ := strings.Cut(text, "\n")
+	var b strings.Builder
+	b.WriteString(shortened(line, maxTrapLine))
+	if _, stack, ok := strings.Cut(rest, stackHeading); ok {
+		b.WriteString("\n" + strings.TrimSuffix(stackHeading, "\n\t"))
+		for n := 0; ok && n < maxFrames; n++ {
+			var frame string
+			frame, stack, ok = strings.Cut(stack, "\n\t")
+			b.WriteString("\n\t" + shortened(frame, maxFrame))
+		}
+	}
+	for inner := errors.Unwrap(err); inner != nil && len(err.Error()) > maxTrapLine; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return &guestError{b.String(), err}
+}
+
+// shortened is text of at most so many bytes, and a mark where it was more.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return text[:most] + "…"
+}
+
+// trapCounts counts traps by cause. Any goroutine.
+type trapCounts struct {
+	mu     sync.Mutex
+	counts map[Cause]uint64
+}
+
+func (t *trapCounts) add(c Cause) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = map[Cause]uint64{}
+	}
+	t.counts[c]++
+}
+
+func (t *trapCounts) all() map[Cause]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.counts)
+}
+
+// violation is what a host call panics with when a guest breaks the contract.
+type violation struct {
+	call, what string
+}
+
+func (v *violation) Error() string { return fmt.Sprintf("%s: %s", v.call, v.what) }
+
+// exit is what proc_exit panics with.
+type exit struct{ code uint32 }
+
+func (e *exit) Error() string { return fmt.Sprintf("the guest called proc_exit(%d)", e.code) }
+
+// causeOf tells the causes apart by the runtime's error values, not by their
+// texts.
+func causeOf(err error) Cause {
+	var v *violation
+	var x *exit
+	switch {
+	case errors.As(err, &v):
+		return CauseHostCall
+	case errors.As(err, &x):
+		return CauseExit
+	case errors.Is(err, meter.ErrTime):
+		return CauseTime
+	case errors.Is(err, meter.ErrStack):
+		return CauseStack
+	}
+	for _, k := range runtimeErrors() {
+		if errors.Is(err, k.err) {
+			return k.cause
+		}
+	}
+	return CauseOther
+}
+
+type knownError struct {
+	cause Cause
+	err   error
+}
+
+// runtimeErrors learns wazero's trap errors, which it does not export, by
+// provoking each once: they are single values, so errors.Is finds them again.
+var runtimeErrors = sync.OnceValue(func() []knownError {
+	ctx := context.Background()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	defer r.Close(ctx)
+	var known []knownError
+	for _, p := range provocations() {
+		mod, err := r.Instantiate(ctx, p.module())
+		if err != nil {
+			continue
+		}
+		_, err = mod.ExportedFunction("f").Call(ctx)
+		mod.Close(ctx)
+		for err != nil {
+			inner := errors.Unwrap(err)
+			if inner == nil {
+				known = append(known, knownError{p.cause, err})
+			}
+			err = inner
+		}
+	}
+	return known
+})
+
+// provocation is the body of a function that traps.
+type provocation struct {
+	cause Cause
+	body  string
+}
+
+func provocations() []provocation {
+	return []provocation{
+		{CauseUnreachable, "\x00"},
+		{CauseOutOfBounds, "\x41\x7f\x28\x02\x00\x1a"},              // i32.load at -1
+		{CauseDivision, "\x41\x01\x41\x00\x6d\x1a"},                 // 1 / 0
+		{CauseOverflow, "\x41\x80\x80\x80\x80\x78\x41\x7f\x6d\x1a"}, // min / -1
+		{CauseConversion, "\x43\x00\x00\xc0\x7f\xa8\x1a"},           // trunc of NaN
+		{CauseTable, "\x41\x7f\x11\x00\x00"},                        // call_indirect at -1
+		{CauseIndirectCall, "\x41\x00\x11\x01\x00\x1a"},             // of the wrong type
+		{CauseStack, "\x10\x00"},                                    // endless recursion
+	}
+}
+
+// module is a module with that body as its function f: types () and () -> i32,
+// a table of one with f in it, a memory of one page.
+func (p provocation) module() []byte {
+	body := "\x00" + p.body + "\x0b"
+	return []byte("\x00asm\x01\x00\x00\x00" +
+		"\x01\x08\x02\x60\x00\x00\x60\x00\x01\x7f" +
+		"\x03\x02\x01\x00" +
+		"\x04\x04\x01\x70\x00\x01" +
+		"\x05\x03\x01\x00\x01" +
+		"\x07\x05\x01\x01f\x00\x00" +
+		"\x09\x07\x01\x00\x41\x00\x0b\x01\x00" +
+		"\x0a" + string(rune(len(body)+2)) + "\x01" + string(rune(len(body))) + body)
+}

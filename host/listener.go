@@ -1,0 +1,78 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// listener is one entry of the configuration's listeners.
+type listener struct {
+	cfg     config.Listener
+	ln      *reactor.Listener
+	plugin  *plugin
+	options reactor.ListenOptions
+	changed bool // by the last reload
+}
+
+// bind makes the listeners' sockets.
+func (h *Host) bind(ctx context.Context) error {
+	var errs []error
+	for n, cfg := range h.cfg.Listeners {
+		l, err := h.listen(ctx, cfg)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			continue
+		}
+		h.listeners = append(h.listeners, l)
+	}
+	return errors.Join(errs...)
+}
+
+func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, error) {
+	p, o, err := h.options(ctx, cfg, h.plugins)
+	if err != nil {
+		return nil, err
+	}
+	return h.listenFor(cfg, p, o)
+}
+
+func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions) (*listener, error) {
+	ep, err := reactor.ParseEndpoint(cfg.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := h.reactor.Listen(ep, p, o)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{cfg: cfg, ln: ln, plugin: p, options: o}, nil
+}
+
+// options are a listener's, read from its configuration and its files.
+func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
+	p := plugins[cfg.Plugin]
+	if p == nil {
+		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
+	}
+	o := reactor.ListenOptions{
+		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
+		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
+	}
+	var err error
+	if o.TLS, err = h.serverTLS(ctx, cfg.TLS); err != nil {
+		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
+	}
+	for _, from := range cfg.ProxyFrom {
+		prefix, err := netip.ParsePrefix(from)
+		if err != nil {
+			return nil, o, fmt.Errorf("listener %s: proxy_from: %w", cfg.Endpoint, err)
+		}
+		o.ProxyFrom = append(o.ProxyFrom, prefix)
+	}
+	return p, o, nil
+}
