@@ -17,8 +17,9 @@ const (
 var arrows = map[string][]string{
 	"abi":                  {},
 	"reactor":              {},
-	"host":                 {"abi", "reactor", "host", "internal/bounded", "internal/meter", "internal/wasmbin", wazero},
+	"host":                 {"host/config", "host/guest", "internal/bounded", "internal/meter", "reactor"},
 	"host/config":          {"reactor"},
+	"host/guest":           {"abi", "host/guest", "internal/meter", "reactor", wazero},
 	"host/guest/compile":   {"abi", "internal/bounded", "internal/wasmbin", "internal/meter", wazero},
 	"host/conformance":     {"host", "internal/memnet", "internal/transcript"},
 	"host/admin":           {"host", "reactor", "internal/lines"},
