@@ -32,13 +32,13 @@ type ConnectOptions struct {
 	Allow func(ep Endpoint, addr netip.Addr) error
 }
 
-// connecting is an outgoing connection that is not made yet.
-type connecting struct {
+// outgoing is what a connection needs that Connect has begun, until it is made.
+type outgoing struct {
 	ep     Endpoint
 	proto  ClientProtocol
 	o      ConnectOptions
 	addrs  []netip.Addr  // still to be tried
-	by     time.Duration // deadline of all; the Conn's setupBy is that of the address being tried
+	by     time.Duration // deadline of all; the connection's setupBy is that of the address being tried
 	cancel context.CancelFunc
 	reason Reason // of the last address that failed
 	err    error
@@ -54,34 +54,34 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 		o.Timeout = connectTimeout
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &connecting{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
+	k := &outgoing{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
 	now := l.sys.Now()
 	k.by = now + o.Timeout
-	c := &Conn{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now, setupBy: k.by}
+	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now, setupBy: k.by}
 	l.count.Add(1)
 	l.r.connections.Add(1)
 	l.addConn(c)
 	if l.stopped {
-		c.tooLate()
+		c.refuseConnect()
 		return c
 	}
-	c.arm()
+	c.armTimer()
 	if ep.Scheme == "unix" {
 		c.flags |= flagUnix
-		if !c.try("unix", ep.Path) {
-			c.fail(k.reason, k.err)
+		if !c.startConnect("unix", ep.Path) {
+			c.endWith(k.reason, k.err)
 		}
 		return c
 	}
 	if a, err := netip.ParseAddr(ep.Host); err == nil {
 		k.addrs = []netip.Addr{a}
-		c.tryNext()
+		c.connectNext()
 		return c
 	}
 	go func() {
 		addrs, err := l.r.lookup(ctx, "ip", ep.Host)
 		// A loop that has ended has told the protocol already.
-		_ = l.CallFromThread(func() { c.resolved(addrs, err) })
+		_ = l.CallFromThread(func() { c.takeAddresses(addrs, err) })
 	}()
 	return c
 }
@@ -90,17 +90,17 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 // answer with another Connect.
 const maxTooLate = 1000
 
-// tooLate fails a connection that a callback of the loop's end has asked for.
-func (c *Conn) tooLate() {
+// refuseConnect fails a connection that a callback of the loop's end has asked for.
+func (c *connection) refuseConnect() {
 	if c.loop.late++; c.loop.late > maxTooLate {
 		c.client.cancel()
-		c.release(false)
+		c.releaseSlot(false)
 		return
 	}
-	c.fail(ShuttingDown, ErrStopped)
+	c.endWith(ShuttingDown, ErrStopped)
 }
 
-func (c *Conn) resolved(addrs []netip.Addr, err error) {
+func (c *connection) takeAddresses(addrs []netip.Addr, err error) {
 	if c.ended() {
 		return
 	}
@@ -110,15 +110,15 @@ func (c *Conn) resolved(addrs []netip.Addr, err error) {
 		if errors.As(err, &dns) && dns.IsTimeout {
 			reason = Timeout
 		}
-		c.fail(reason, err)
+		c.endWith(reason, err)
 		return
 	}
 	c.client.addrs = addrs
-	c.tryNext()
+	c.connectNext()
 }
 
-// tryNext starts on the next address, or fails with the last one's reason.
-func (c *Conn) tryNext() {
+// connectNext starts on the next address, or fails with the last one's reason.
+func (c *connection) connectNext() {
 	k := c.client
 	for len(k.addrs) > 0 {
 		a := k.addrs[0].Unmap()
@@ -131,45 +131,45 @@ func (c *Conn) tryNext() {
 		}
 		ap := netip.AddrPortFrom(a, k.ep.Port)
 		c.peer = ap
-		c.setupBy = k.share(c.loop.sys.Now())
-		if c.try("tcp", ap.String()) {
+		c.setupBy = k.fairShare(c.loop.sys.Now())
+		if c.startConnect("tcp", ap.String()) {
 			return
 		}
 	}
-	c.fail(k.reason, k.err)
+	c.endWith(k.reason, k.err)
 }
 
-// share is when an address must have answered: after an equal part of the time
+// fairShare is when an address must have answered: after an equal part of the time
 // that is left, so that one from which nothing comes does not take all of it.
-func (k *connecting) share(now time.Duration) time.Duration {
+func (k *outgoing) fairShare(now time.Duration) time.Duration {
 	left := k.by - now
 	return now + min(left, max(left/time.Duration(len(k.addrs)+1), leastShare))
 }
 
-// unanswered goes on to the next address when the present one's share is over,
+// skipUnanswered goes on to the next address when the present one's share is over,
 // and reports whether there was one.
-func (c *Conn) unanswered() bool {
+func (c *connection) skipUnanswered() bool {
 	if c.stage != stageConnecting || len(c.client.addrs) == 0 {
 		return false
 	}
-	c.client.note(c.Peer(), syscall.ETIMEDOUT)
+	c.client.noteFailure(c.Peer(), syscall.ETIMEDOUT)
 	c.dropSocket(c.loop.sys.Close)
-	c.tryNext()
+	c.connectNext()
 	return true
 }
 
-func (c *Conn) try(network, address string) bool {
+func (c *connection) startConnect(network, address string) bool {
 	fd, err := c.loop.sys.Connect(network, address)
 	if err != nil {
-		c.client.note(address, err)
+		c.client.noteFailure(address, err)
 		return false
 	}
 	c.fd = fd
-	c.pend() // watch
+	c.settleLater() // so that the poller hears of it
 	return true
 }
 
-func (k *connecting) note(address string, err error) {
+func (k *outgoing) noteFailure(address string, err error) {
 	k.reason, k.err = connectReason(err), fmt.Errorf("connect to %s: %w", address, err)
 }
 
@@ -185,16 +185,16 @@ func connectReason(err error) Reason {
 	return Lost
 }
 
-// connected is the socket's word on how Connect went.
-func (c *Conn) connected() {
+// checkConnect is the socket's word on how Connect went.
+func (c *connection) checkConnect() {
 	l, k := c.loop, c.client
 	if err := l.sys.ConnectResult(c.fd); err != nil {
 		if err == syscall.EINPROGRESS || err == syscall.EAGAIN {
 			return
 		}
-		k.note(c.Peer(), err)
+		k.noteFailure(c.Peer(), err)
 		c.dropSocket(c.loop.sys.Close)
-		c.tryNext()
+		c.connectNext()
 		return
 	}
 	c.enter(stageUnbuilt)
@@ -203,7 +203,7 @@ func (c *Conn) connected() {
 			l.r.log.Debug("TCP_NODELAY", "err", err)
 		}
 	}
-	c.pend()
+	c.settleLater()
 	if k.ep.Scheme == "tls" {
 		c.setupBy = k.by
 		cfg := &tls.Config{}
@@ -213,25 +213,25 @@ func (c *Conn) connected() {
 		if cfg.ServerName == "" {
 			cfg.ServerName, _, _ = strings.Cut(k.ep.Host, "%") // no certificate names a zone
 		}
-		c.beginTLS(func(p *pipe) *tls.Conn { return tls.Client(p, cfg) })
+		c.startHandshake(func(p *pipe) *tls.Conn { return tls.Client(p, cfg) })
 		return
 	}
 	c.setupBy = 0
-	c.established()
+	c.completeConnect()
 }
 
-// established gives an outgoing connection its protocol.
-func (c *Conn) established() {
+// completeConnect gives an outgoing connection its protocol.
+func (c *connection) completeConnect() {
 	k := c.client
 	c.client = nil
 	k.cancel()
 	c.active = c.loop.now
-	c.attach(k.proto)
+	c.attachProtocol(k.proto)
 	k.proto.ConnectionMade(c)
 }
 
-// failed tells the protocol that there is no connection.
-func (k *connecting) failed(c *Conn) {
+// tellFailure tells the protocol that there is no connection.
+func (k *outgoing) tellFailure(c *connection) {
 	k.cancel()
 	k.proto.ConnectionFailed(c.reason, c.err)
 }

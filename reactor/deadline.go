@@ -27,7 +27,7 @@ const looks = 4
 // deadline is the next moment at which the connection ends, and why. One timer
 // serves all of a connection's time limits; it is made late, moved lazily, and
 // the paths of data only note when there was progress.
-func (c *Conn) deadline() (at time.Duration, why error) {
+func (c *connection) deadline() (at time.Duration, why error) {
 	at = math.MaxInt64
 	earlier := func(t time.Duration, err error) {
 		if t < at {
@@ -63,8 +63,8 @@ func (c *Conn) deadline() (at time.Duration, why error) {
 	return at, why
 }
 
-// arm makes the timer fire at the deadline, or earlier.
-func (c *Conn) arm() {
+// armTimer makes the timer fire at the deadline, or earlier.
+func (c *connection) armTimer() {
 	if c.fd == 0 && c.client == nil {
 		return
 	}
@@ -83,35 +83,35 @@ func (c *Conn) arm() {
 	}
 }
 
-func (c *Conn) timeUp() {
+func (c *connection) timeUp() {
 	if c.flags&flagBlocked != 0 {
-		c.look()
+		c.checkUnsent()
 	}
 	if c.pullAt > 0 && c.loop.sys.Now() >= c.pullAt {
 		c.pullAt = 0
-		c.pendNext()
+		c.takeTurnLater()
 	}
 	at, why := c.deadline()
 	switch {
 	case why == nil:
 	case c.loop.sys.Now() < at:
-		c.arm()
+		c.armTimer()
 	case c.stage == stageLingering:
-		c.release(false)
+		c.releaseSlot(false)
 	case c.reached == stageLate:
-		c.refuse(fmt.Errorf("no protocol: %w", why))
+		c.refuseConnection(fmt.Errorf("no protocol: %w", why))
 	case c.unbuilt() && c.listener != nil:
-		c.refuse(fmt.Errorf("no PROXY header: %w", why))
-	case c.client != nil && c.unanswered():
+		c.refuseConnection(fmt.Errorf("no PROXY header: %w", why))
+	case c.client != nil && c.skipUnanswered():
 	default:
-		c.fail(Timeout, why)
+		c.endWith(Timeout, why)
 	}
 }
 
-// look notes what the peer has taken of the output since the last look. A full
+// checkUnsent notes what the peer has taken of the output since the last look. A full
 // socket polls writable only when much of its buffer is free (a third, on
 // Linux), for which a slow reader may take longer than the limits are.
-func (c *Conn) look() {
+func (c *connection) checkUnsent() {
 	c.looked = c.loop.sys.Now()
 	arrived := int64(c.sent) - int64(c.loop.sys.Unsent(c.fd))
 	if arrived > c.arrived {
@@ -121,8 +121,8 @@ func (c *Conn) look() {
 }
 
 // SetTimeout closes the connection after d without a byte read or written.
-func (c *Conn) SetTimeout(d time.Duration) {
+func (c *connection) SetTimeout(d time.Duration) {
 	c.idle = max(0, d)
 	c.idleFrom = c.loop.sys.Now()
-	c.pend()
+	c.settleLater()
 }

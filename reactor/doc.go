@@ -31,5 +31,5 @@
 // All system calls and the clock are behind Sys. There are three: the system's
 // own sockets with epoll, an emulation over package net that works everywhere
 // (portable), and the network in memory of internal/memnet, which is how every
-// promise is tested with faults at every call. The Conn above them is the same.
+// promise is tested with faults at every call. What is above them is the same.
 package reactor

@@ -1,13 +1,13 @@
 package reactor
 
-// end runs what was still posted, so that no caller waits for ever, and closes
+// closeDown runs what was still posted, so that no caller waits for ever, and closes
 // the connections, in rounds in which each owner has its share, until endBy. It
 // reports false when a protocol's panic has cut it short: then it is to be called
 // again.
-func (l *Loop) end() (ended bool) {
+func (l *Loop) closeDown() (ended bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.recovered(p)
+			l.endPanicked(p)
 		}
 	}()
 	for {
@@ -16,7 +16,7 @@ func (l *Loop) end() (ended bool) {
 		l.settle()
 		for l.runInbox() {
 		}
-		found := l.failAll()
+		found := l.endAll()
 		l.settle()
 		l.runLate(late)
 		switch {
@@ -35,7 +35,7 @@ func (l *Loop) dropAll() {
 	for _, c := range l.slots {
 		if c != nil {
 			dropped++
-			c.drop()
+			c.dropSilently()
 		}
 	}
 	if dropped > 0 {
@@ -56,26 +56,12 @@ func (l *Loop) dropAll() {
 	}
 }
 
-// drop closes a connection without a word to its protocol.
-func (c *Conn) drop() {
-	if c.tls != nil {
-		c.tls.stop()
-	}
-	if c.client != nil {
-		c.client.cancel()
-	}
-	reset := c.flags&flagReset != 0 || resets(c.reason) || c.queued() > 0
-	c.out.clear(c.loop)
-	c.proto, c.buffered, c.producer = nil, nil, nil
-	c.release(reset)
-}
-
-// failAll has the protocols of all connections told that the loop ends, and
+// endAll has the protocols of all connections told that the loop ends, and
 // reports whether there were any.
-func (l *Loop) failAll() (found bool) {
+func (l *Loop) endAll() (found bool) {
 	for _, c := range l.slots {
 		if c != nil {
-			c.fail(ShuttingDown, nil)
+			c.endWith(ShuttingDown, nil)
 			found = true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // NewPortableSys lets the suites of reactortest run on the portable Sys.
@@ -14,8 +15,8 @@ func NewPortableSys() Sys { return newPortableSys() }
 
 // EndSys is what Reactor.Close does with a Sys.
 func EndSys(ctx context.Context, s Sys) {
-	if e, ok := s.(interface{ end(context.Context) }); ok {
-		e.end(ctx)
+	if e, ok := s.(interface{ finish(context.Context) }); ok {
+		e.finish(ctx)
 	}
 }
 
@@ -37,7 +38,11 @@ func NoLookup(r *Reactor) {
 }
 
 // Resolved tells what the name of a Connect stands for. Loop only.
-func Resolved(t Transport, addrs ...netip.Addr) { t.(*Conn).resolved(addrs, nil) }
+func Resolved(t Transport, addrs ...netip.Addr) { t.(*connection).takeAddresses(addrs, nil) }
 
 // Postponed is how many things wait for the shares of l's owners. Loop only.
 func Postponed(l *Loop) int { return l.postponed }
+
+// Remaining is the time until a delayed call, 0 when it is due, has come or was
+// cancelled.
+func Remaining(t *DelayedCall) time.Duration { return t.remaining() }

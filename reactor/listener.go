@@ -111,7 +111,7 @@ func (ln *Listener) Start() error {
 	a := ln.r.acceptor
 	return a.CallFromThread(func() {
 		a.listeners[ln.token] = ln
-		ln.poll(true)
+		ln.setAccepting(true)
 	})
 }
 
@@ -130,8 +130,8 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 	return nil
 }
 
-// share is whose time the protocols of connections take that l accepts.
-func (ln *Listener) share(l *Loop) *Share {
+// shareOn is whose time the protocols of connections take that l accepts.
+func (ln *Listener) shareOn(l *Loop) *Share {
 	if f := ln.options.Load().Share; f != nil {
 		return f(l)
 	}
@@ -150,22 +150,22 @@ func (ln *Listener) Stats() ListenerStats {
 // is free again. Any goroutine but the loops'.
 func (ln *Listener) Close() error {
 	done := make(chan struct{})
-	err := ln.r.acceptor.CallFromThread(func() { ln.close(); close(done) })
+	err := ln.r.acceptor.CallFromThread(func() { ln.stopListening(); close(done) })
 	if err != nil { // the reactor has ended, and its listeners with it
 		return nil
 	}
-	ln.r.await(done)
+	ln.r.awaitLoop(done)
 	ln.r.removeListener(ln)
 	return nil
 }
 
-// close is Close on the acceptor.
-func (ln *Listener) close() {
+// stopListening is Close on the acceptor.
+func (ln *Listener) stopListening() {
 	if ln.closed {
 		return
 	}
 	ln.closed = true
-	ln.poll(false)
+	ln.setAccepting(false)
 	if ln.resting != nil {
 		ln.resting.Cancel()
 	}
@@ -175,9 +175,9 @@ func (ln *Listener) close() {
 	}
 }
 
-// poll starts and stops accepting. A poller that does not take the listener, for
+// setAccepting starts and stops accepting. A poller that does not take the listener, for
 // want of memory, is asked again after a rest.
-func (ln *Listener) poll(on bool) {
+func (ln *Listener) setAccepting(on bool) {
 	if ln.polled == on || ln.closed && on {
 		return
 	}
@@ -189,17 +189,17 @@ func (ln *Listener) poll(on bool) {
 		}
 	} else if err := p.Add(ln.fd, ln.token, ReadEvent); err != nil {
 		ln.polled = false
-		ln.sleep(err)
+		ln.startRest(err)
 	}
 }
 
-// accept takes what waits, up to maxAccepts: other listeners get their turn.
-func (ln *Listener) accept() {
+// acceptWaiting takes what waits, up to maxAccepts: other listeners get their turn.
+func (ln *Listener) acceptWaiting() {
 	for range maxAccepts {
 		fd, err := ln.r.sys.Accept(ln.fd)
 		if err == nil {
 			ln.rest = 0
-			ln.place(fd)
+			ln.placeSocket(fd)
 			continue
 		}
 		switch err {
@@ -208,18 +208,18 @@ func (ln *Listener) accept() {
 		case syscall.EINTR, syscall.ECONNABORTED:
 			continue
 		case syscall.EMFILE, syscall.ENFILE:
-			ln.shed(err)
+			ln.closeWaiting(err)
 			return
 		default:
-			ln.sleep(err)
+			ln.startRest(err)
 			return
 		}
 	}
 }
 
-// shed takes connections with the spare descriptor and closes them, so that
+// closeWaiting takes connections with the spare descriptor and closes them, so that
 // their peers are told at once, and rests.
-func (ln *Listener) shed(cause error) {
+func (ln *Listener) closeWaiting(cause error) {
 	for range maxAccepts {
 		if err := ln.r.sys.AcceptAndClose(ln.fd); err != nil {
 			if err != syscall.EAGAIN {
@@ -227,25 +227,25 @@ func (ln *Listener) shed(cause error) {
 			}
 			break
 		}
-		ln.refuse("out of file descriptors")
+		ln.countRefusal("out of file descriptors")
 	}
-	ln.sleep(cause)
+	ln.startRest(cause)
 }
 
-// sleep stops accepting for a while: the socket stays readable, and a loop that
+// startRest stops accepting for a while: the socket stays readable, and a loop that
 // only fails must not spin.
-func (ln *Listener) sleep(cause error) {
+func (ln *Listener) startRest(cause error) {
 	if now := ln.r.sys.Now(); ln.rest == 0 && (ln.restedAt == 0 || now-ln.restedAt >= refusalLog) {
 		ln.r.log.Warn("accept failed; resting", "endpoint", ln.ep.String(), "err", cause)
 		ln.restedAt = now
 	}
 	ln.rest = min(max(2*ln.rest, minRest), maxRest)
-	ln.poll(false)
-	ln.resting = ln.r.acceptor.CallLater(ln.rest, func() { ln.poll(true) })
+	ln.setAccepting(false)
+	ln.resting = ln.r.acceptor.CallLater(ln.rest, func() { ln.setAccepting(true) })
 }
 
-// refuse counts a refused connection and says so, at most once a second.
-func (ln *Listener) refuse(why string) {
+// countRefusal counts a refused connection and says so, at most once a second.
+func (ln *Listener) countRefusal(why string) {
 	ln.refused.Add(1)
 	ln.toLog++
 	now := ln.r.sys.Now()
@@ -256,8 +256,8 @@ func (ln *Listener) refuse(why string) {
 	ln.loggedAt, ln.toLog = now, 0
 }
 
-// place gives a socket to its loop.
-func (ln *Listener) place(fd FD) {
+// placeSocket gives a socket to its loop.
+func (ln *Listener) placeSocket(fd FD) {
 	r, o := ln.r, ln.options.Load()
 	why := ""
 	switch {
@@ -271,7 +271,7 @@ func (ln *Listener) place(fd FD) {
 		why = "the listener's max_connections reached"
 	}
 	if why != "" {
-		ln.refuse(why)
+		ln.countRefusal(why)
 		if err := r.sys.Close(fd); err != nil {
 			r.log.Debug("close", "err", err)
 		}
@@ -280,7 +280,7 @@ func (ln *Listener) place(fd FD) {
 	ln.accepted.Add(1)
 	ln.count.Add(1)
 	r.connections.Add(1)
-	l := r.pick(o.Loop)
+	l := r.pickLoop(o.Loop)
 	l.count.Add(1)
 	c := call{accepted: fd, listener: ln}
 	if err := l.post(c); err != nil {
@@ -298,10 +298,10 @@ func (l *Loop) dropAccepted(c call) {
 	}
 }
 
-// adopt makes a connection of an accepted socket.
-func (l *Loop) adopt(a call) {
+// adoptSocket makes a connection of an accepted socket.
+func (l *Loop) adoptSocket(a call) {
 	ln, o := a.listener, a.listener.options.Load()
-	c := &Conn{loop: l, fd: a.accepted, share: a.share, listener: ln, stage: stageUnbuilt, reached: stageUnbuilt, opened: l.now, active: l.now, idle: o.IdleTimeout}
+	c := &connection{loop: l, fd: a.accepted, share: a.share, listener: ln, stage: stageUnbuilt, reached: stageUnbuilt, opened: l.now, active: l.now, idle: o.IdleTimeout}
 	l.addConn(c)
 	if ln.unix {
 		c.flags |= flagUnix
@@ -309,7 +309,7 @@ func (l *Loop) adopt(a call) {
 		if ta, ok := l.sys.RemoteAddr(c.fd).(*net.TCPAddr); ok {
 			c.peer = unmap(ta.AddrPort())
 		} else { // reset before we looked
-			c.release(false)
+			c.releaseSlot(false)
 			return
 		}
 		if err := l.sys.SetNoDelay(c.fd, true); err != nil {
@@ -320,13 +320,13 @@ func (l *Loop) adopt(a call) {
 		c.awaitProxyHeader()
 		return
 	}
-	c.made()
+	c.buildProtocol()
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// made gives an accepted connection its protocol.
-func (c *Conn) made() {
+// buildProtocol gives an accepted connection its protocol.
+func (c *connection) buildProtocol() {
 	l, ln := c.loop, c.listener
 	l.current = c
 	waited := c.stage == stageLate
@@ -336,28 +336,28 @@ func (c *Conn) made() {
 		l.current = nil
 		return
 	}
-	if c.stage == stageOver { // the factory has no transport to abort, but may have done so
+	if c.stage == stageOver { // a factory must not abort, but may have done so: it has built all the same
 		c.enter(stageUnbuilt)
 	}
-	c.attach(p)
+	c.attachProtocol(p)
 	if waited {
 		c.setupBy, c.active = 0, l.now
 		c.resumed()
 	}
 	if ln.ep.Scheme == "tls" {
-		c.startTLS(ln.tls())
+		c.startServerTLS(ln.tls())
 	}
-	c.watch()
+	c.updatePoller()
 	p.ConnectionMade(c)
 	if c.idle > 0 || c.setupBy > 0 {
-		c.arm()
+		c.armTimer()
 	}
 	l.settle()
 	l.current = nil
 }
 
-// attach sets the protocol.
-func (c *Conn) attach(p Protocol) {
+// attachProtocol sets the protocol.
+func (c *connection) attachProtocol(p Protocol) {
 	c.proto = p
 	c.buffered, _ = p.(BufferedProtocol)
 	c.enter(stageOpen)

@@ -1,12 +1,10 @@
 package reactor
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +35,7 @@ type Loop struct {
 	poller Poller
 	now    time.Duration // of this turn
 
-	slots []*Conn
+	slots []*connection
 	gens  []uint32
 	free  []uint32
 	ready []Ready
@@ -48,23 +46,23 @@ type Loop struct {
 	timersAt  time.Duration // when timers were looked at last
 	timersSeq uint64        // timerSeq then
 
-	gather     []byte // small writes of the callback that runs now
-	gatherMax  int    // bytes that it may hold: gatherSize, or less under a small cap
-	gatherConn *Conn  // to whom they go
-	readBuf    []byte // for protocols without a buffer of their own; made when first needed
-	cipherBuf  []byte // TLS records as read; made when first needed
+	gather     []byte      // small writes of the callback that runs now
+	gatherMax  int         // bytes that it may hold: gatherSize, or less under a small cap
+	gatherConn *connection // to whom they go
+	readBuf    []byte      // for protocols without a buffer of their own; made when first needed
+	cipherBuf  []byte      // TLS records as read; made when first needed
 	iov        [][]byte
 	chunks     [][]byte
-	chunksOut  int     // chunks that connections hold
-	chunksMax  int     // how many they may; 0 = any number
-	pending    []*Conn // something is to be told or done after the running callback
-	dirty      []*Conn // queued output to be tried at the end of the turn
-	next       []*Conn // to be looked at again in the next turn
-	spare      []*Conn // next's other half
-	spareAt    int     // how far it is worked off; short of its end after a panic
-	current    *Conn   // whose event is being told, for the panic report
+	chunksOut  int           // chunks that connections hold
+	chunksMax  int           // how many they may; 0 = any number
+	pending    []*connection // something is to be told or done after the running callback
+	dirty      []*connection // queued output to be tried at the end of the turn
+	next       []*connection // to be looked at again in the next turn
+	spare      []*connection // next's other half
+	spareAt    int           // how far it is worked off; short of its end after a panic
+	current    *connection   // whose event is being told, for the panic report
 
-	later      map[*Conn]Later // whom connections wait for; made when first needed
+	later      map[*connection]Later // whom connections wait for; made when first needed
 	turnSeq    uint64
 	lateShares []*Share        // those that have used up their share of a turn
 	postponed  int             // things in the queues of all shares
@@ -167,15 +165,6 @@ func (l *Loop) post(c call) error {
 	return nil
 }
 
-// Connections yields the loop's connections. Loop only.
-func (l *Loop) Connections(yield func(Transport) bool) {
-	for _, c := range l.slots {
-		if c != nil && !c.unbuilt() && c.stage < stageLost && !yield(c) {
-			return
-		}
-	}
-}
-
 func (l *Loop) run() {
 	defer close(l.done)
 	for !l.stop {
@@ -184,7 +173,7 @@ func (l *Loop) run() {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
-	for !l.end() {
+	for !l.closeDown() {
 	}
 	if err := l.poller.Close(); err != nil {
 		l.r.log.Warn("closing a poller", "loop", l.index, "err", err)
@@ -197,7 +186,7 @@ func (l *Loop) run() {
 func (l *Loop) runTurns() {
 	defer func() {
 		if p := recover(); p != nil {
-			l.recovered(p)
+			l.endPanicked(p)
 		}
 	}()
 	for !l.stop {
@@ -205,11 +194,11 @@ func (l *Loop) runTurns() {
 	}
 }
 
-func (l *Loop) recovered(p any) {
+func (l *Loop) endPanicked(p any) {
 	l.r.log.Error("panic in a protocol or a delayed call", "loop", l.index, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if c := l.current; c != nil {
 		l.current = nil
-		c.fail(ProtocolFailed, fmt.Errorf("panic: %v", p))
+		c.endWith(ProtocolFailed, fmt.Errorf("panic: %v", p))
 	}
 }
 
@@ -227,10 +216,10 @@ func (l *Loop) turn(block bool) (progress bool) {
 		l.settle()
 	}
 	progress = l.runInbox()
-	n := l.poll(block && !progress)
+	n := l.awaitEvents(block && !progress)
 	start := l.sys.Now()
 	l.now = start
-	l.mark(start)
+	l.markTime(start)
 	for i := range n {
 		l.dispatch(l.ready[i])
 	}
@@ -242,13 +231,13 @@ func (l *Loop) turn(block bool) (progress bool) {
 		progress = l.flushDirty() || progress
 	}
 	if progress {
-		l.count1(start)
+		l.publishCounters(start)
 	}
 	return progress || l.postponed > 0
 }
 
-// count1 publishes the turn's counters.
-func (l *Loop) count1(start time.Duration) {
+// publishCounters publishes the turn's counters.
+func (l *Loop) publishCounters(start time.Duration) {
 	l.turns.in.Store(l.turns.bytesIn)
 	l.turns.out.Store(l.turns.bytesOut)
 	if took := int64(l.sys.Now() - start); took > l.turns.lag.Load() {
@@ -256,10 +245,10 @@ func (l *Loop) count1(start time.Duration) {
 	}
 }
 
-// poll looks, yields once, and only then blocks: a peer that answers at once is
+// awaitEvents looks, yields once, and only then blocks: a peer that answers at once is
 // served without a trip through the kernel's sleep (RATIONALE.md).
-func (l *Loop) poll(block bool) int {
-	n := l.wait(0)
+func (l *Loop) awaitEvents(block bool) int {
+	n := l.waitPoller(0)
 	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) || l.postponed > 0 {
 		return n
 	}
@@ -267,16 +256,16 @@ func (l *Loop) poll(block bool) int {
 	l.sleeping.Store(true)
 	defer l.sleeping.Store(false)
 	if l.hasInbox() {
-		return l.wait(0)
+		return l.waitPoller(0)
 	}
 	timeout := time.Duration(-1)
 	if len(l.timers) > 0 {
 		timeout = max(0, l.timers[0].when-l.sys.Now())
 	}
-	return l.wait(timeout)
+	return l.waitPoller(timeout)
 }
 
-func (l *Loop) wait(timeout time.Duration) int {
+func (l *Loop) waitPoller(timeout time.Duration) int {
 	room := l.ready[:readyBatch]
 	for {
 		n, err := l.poller.Wait(room, timeout)
@@ -310,40 +299,40 @@ func (l *Loop) runInbox() bool {
 		return false
 	}
 	l.now = l.sys.Now()
-	l.mark(l.now)
+	l.markTime(l.now)
 	for l.takenAt < len(l.taken) {
 		c := l.taken[l.takenAt]
 		l.taken[l.takenAt] = call{}
 		l.takenAt++
 		if c.listener != nil {
-			c.share = c.listener.share(l)
+			c.share = c.listener.shareOn(l)
 		}
 		if c.share.Late() {
 			c.share.postpone(c)
 			continue
 		}
-		l.take(c)
+		l.takeCall(c)
 		l.settle()
 	}
 	return true
 }
 
-// take does what another goroutine has posted.
-func (l *Loop) take(c call) {
+// takeCall does what another goroutine has posted.
+func (l *Loop) takeCall(c call) {
 	switch {
 	case c.fn != nil:
 		c.fn()
 	case l.stopped:
 		l.dropAccepted(c)
 	default:
-		l.adopt(c)
+		l.adoptSocket(c)
 	}
 }
 
 func (l *Loop) dispatch(r Ready) {
 	if r.Token&listenerToken != 0 {
 		if ln := l.listeners[r.Token]; ln != nil {
-			ln.accept()
+			ln.acceptWaiting()
 		}
 		l.settle()
 		return
@@ -360,7 +349,7 @@ func (l *Loop) dispatch(r Ready) {
 	if c.share.Late() && c.stage != stageLingering {
 		c.postponeEvents(r.Events)
 	} else {
-		c.ready(r.Events)
+		c.takeEvents(r.Events)
 	}
 	l.settle()
 	l.current = nil
@@ -381,7 +370,7 @@ func (l *Loop) settle() {
 		c.flags &^= flagPending
 		was := l.current
 		l.current = c
-		c.tell()
+		c.settle()
 		l.current = was
 		if l.gatherConn != nil {
 			l.flushGather()
@@ -409,7 +398,7 @@ func (l *Loop) runNext() bool {
 			c.flags |= flagAgain
 			c.postpone()
 		} else {
-			c.again()
+			c.takeTurn()
 		}
 		l.settle()
 		l.current = nil
@@ -435,48 +424,4 @@ func (l *Loop) flushDirty() bool {
 	}
 	l.dirty = l.dirty[:0]
 	return true
-}
-
-// addConn gives c a slot. The slot's generation has grown since its last
-// connection, so that no stale event reaches c.
-func (l *Loop) addConn(c *Conn) {
-	if k := len(l.free); k > 0 {
-		c.slot = l.free[k-1]
-		l.free = l.free[:k-1]
-		l.slots[c.slot] = c
-	} else {
-		c.slot = uint32(len(l.slots))
-		l.slots = append(l.slots, c)
-		l.gens = append(l.gens, 0)
-	}
-	c.gen = l.gens[c.slot]
-	l.turns.opened.Add(1)
-}
-
-func (l *Loop) removeConn(c *Conn) {
-	l.slots[c.slot] = nil
-	l.gens[c.slot] = (l.gens[c.slot] + 1) & (1<<31 - 1)
-	l.free = append(l.free, c.slot)
-	l.count.Add(-1)
-	l.r.connections.Add(-1)
-	l.turns.lost.Add(1)
-}
-
-// CloseIdle closes up to n connections that have had no byte for at least idle,
-// those that have waited longest first, with reason OverLimit and err, and tells
-// how many. Loop only.
-func (l *Loop) CloseIdle(n int, idle time.Duration, err error) int {
-	now := l.sys.Now()
-	var list []*Conn
-	for _, c := range l.slots {
-		if c != nil && (c.stage == stageOpen || c.stage == stageClosing) && now-c.active >= idle {
-			list = append(list, c)
-		}
-	}
-	slices.SortFunc(list, func(a, b *Conn) int { return cmp.Compare(a.active, b.active) })
-	list = list[:min(n, len(list))]
-	for _, c := range list {
-		c.fail(OverLimit, err)
-	}
-	return len(list)
 }

@@ -46,8 +46,8 @@ func (o *output) pieces(iov [][]byte) [][]byte {
 	return iov
 }
 
-// drop removes n bytes from the front.
-func (o *output) drop(l *Loop, n int) {
+// dropFront removes n bytes from the front.
+func (o *output) dropFront(l *Loop, n int) {
 	o.n -= n
 	n += o.head
 	gone := 0

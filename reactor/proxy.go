@@ -27,14 +27,14 @@ var (
 // awaitProxyHeader holds a connection back until its PROXY header has come.
 // Only trusted sources may send one, since it is believed; a Unix socket's file
 // mode says whom to trust.
-func (c *Conn) awaitProxyHeader() {
+func (c *connection) awaitProxyHeader() {
 	if c.flags&flagUnix == 0 && !trusted(c.listener.options.Load().ProxyFrom, c.peer.Addr()) {
-		c.refuse(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
+		c.refuseConnection(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
 		return
 	}
 	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
-	c.watch()
-	c.arm()
+	c.updatePoller()
+	c.armTimer()
 }
 
 func trusted(from []netip.Prefix, a netip.Addr) bool {
@@ -47,48 +47,48 @@ func trusted(from []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// refuse ends an embryo, and says why.
-func (c *Conn) refuse(err error) {
+// refuseConnection ends an embryo, and says why.
+func (c *connection) refuseConnection(err error) {
 	ln := c.listener
 	ln.refused.Add(1)
 	c.loop.r.logRefusal(ln, c.Peer(), err)
-	c.release(false)
+	c.releaseSlot(false)
 }
 
 // readProxyHeader takes what has come of the header, in any split.
-func (c *Conn) readProxyHeader() {
+func (c *connection) readProxyHeader() {
 	buf := c.loop.buffer()
 	n, err := c.loop.sys.Read(c.fd, buf)
 	if n == 0 {
-		if err == nil || !again(err) {
-			c.refuse(fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
+		if err == nil || !retryable(err) {
+			c.refuseConnection(fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
 		}
 		return
 	}
-	c.received(n)
+	c.countRead(n)
 	c.proxied = append(c.proxied, buf[:n]...)
 	size, err := proxyHeaderSize(c.proxied)
 	if err != nil {
-		c.refuse(err)
+		c.refuseConnection(err)
 		return
 	}
 	if size == 0 {
 		return
 	}
 	if err := c.takeProxyHeader(c.proxied[:size]); err != nil {
-		c.refuse(err)
+		c.refuseConnection(err)
 		return
 	}
 	c.proxied = c.proxied[size:]
 	c.setupBy = 0
-	c.pendNext()
-	c.made()
+	c.takeTurnLater()
+	c.buildProtocol()
 }
 
 // takeProxyHeader takes the addresses of a complete header. LOCAL, UNKNOWN and
 // UNSPEC keep the socket's own, whatever follows them (sections 2.1 and 2.2 of
 // the PROXY protocol).
-func (c *Conn) takeProxyHeader(b []byte) error {
+func (c *connection) takeProxyHeader(b []byte) error {
 	const local, proxy, unspec = 0x20, 0x21, 0x00
 	if b[0] == proxySigV2[0] && (b[12] == local || b[12] == proxy && b[13] == unspec) {
 		return nil

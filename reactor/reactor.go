@@ -139,7 +139,7 @@ func (r *Reactor) Start() error {
 		return errors.New("reactor: started already, or closed")
 	}
 	r.started = true
-	for _, l := range r.all() {
+	for _, l := range r.allLoops() {
 		go l.run()
 	}
 	return nil
@@ -149,7 +149,7 @@ func (r *Reactor) Start() error {
 // goroutine and without blocking, and reports whether any had something to do.
 // It is for tests with a simulated Sys, on a reactor that was never started.
 func (r *Reactor) Step() (progress bool) {
-	for _, l := range r.all() {
+	for _, l := range r.allLoops() {
 		progress = l.step() || progress
 	}
 	return progress
@@ -158,7 +158,7 @@ func (r *Reactor) Step() (progress bool) {
 func (l *Loop) step() (progress bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.recovered(p)
+			l.endPanicked(p)
 			progress = true
 		}
 	}()
@@ -169,9 +169,9 @@ func (l *Loop) step() (progress bool) {
 // whether there is one. It is for tests, like Step.
 func (r *Reactor) NextTimer() (time.Duration, bool) {
 	best, found := time.Duration(0), false
-	for _, l := range r.all() {
+	for _, l := range r.allLoops() {
 		if len(l.timers) > 0 {
-			if d := l.timers[0].Remaining(); !found || d < best {
+			if d := l.timers[0].remaining(); !found || d < best {
 				best, found = d, true
 			}
 		}
@@ -179,17 +179,17 @@ func (r *Reactor) NextTimer() (time.Duration, bool) {
 	return best, found
 }
 
-// all are the loops, the acceptor first.
-func (r *Reactor) all() []*Loop {
+// allLoops are the loops, the acceptor first.
+func (r *Reactor) allLoops() []*Loop {
 	if r.acceptor == nil {
 		return r.loops
 	}
 	return append([]*Loop{r.acceptor}, r.loops...)
 }
 
-// pick is the loop for a new connection: the pinned one, or the one with the
+// pickLoop is the loop for a new connection: the pinned one, or the one with the
 // fewest.
-func (r *Reactor) pick(pinned int) *Loop {
+func (r *Reactor) pickLoop(pinned int) *Loop {
 	if pinned >= 0 {
 		return r.loops[pinned]
 	}
@@ -232,9 +232,9 @@ func (r *Reactor) removeListener(ln *Listener) {
 	delete(r.listeners, ln)
 }
 
-// await waits for something that a loop will do. A reactor that was not started
+// awaitLoop waits for something that a loop will do. A reactor that was not started
 // is stepped.
-func (r *Reactor) await(done <-chan struct{}) {
+func (r *Reactor) awaitLoop(done <-chan struct{}) {
 	r.mu.Lock()
 	started := r.started
 	r.mu.Unlock()
@@ -270,7 +270,7 @@ func (r *Reactor) Shutdown(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), r.close(ctx))
+			return errors.Join(ctx.Err(), r.closeWithin(ctx))
 		}
 	}
 	patience, cancel := context.WithTimeout(ctx, lingerPatience)
@@ -281,7 +281,7 @@ func (r *Reactor) Shutdown(ctx context.Context) error {
 		case <-patience.Done():
 		}
 	}
-	return r.close(ctx)
+	return r.closeWithin(ctx)
 }
 
 func (r *Reactor) closeListeners() {
@@ -308,14 +308,14 @@ const closePatience = time.Second
 func (r *Reactor) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	return r.close(ctx)
+	return r.closeWithin(ctx)
 }
 
-// ender is a Sys with something to end: bytes to send until ctx is done, a
+// finisher is a Sys with something to finish: bytes to send until ctx is done, a
 // descriptor to give back.
-type ender interface{ end(ctx context.Context) }
+type finisher interface{ finish(ctx context.Context) }
 
-func (r *Reactor) close(ctx context.Context) error {
+func (r *Reactor) closeWithin(ctx context.Context) error {
 	r.draining.Store(true)
 	r.mu.Lock()
 	was, started := r.closed, r.started
@@ -328,8 +328,8 @@ func (r *Reactor) close(ctx context.Context) error {
 		r.closeListeners()
 	}
 	err := r.endLoops(started)
-	if e, ok := r.sys.(ender); ok {
-		e.end(ctx)
+	if e, ok := r.sys.(finisher); ok {
+		e.finish(ctx)
 	}
 	return err
 }
@@ -341,7 +341,7 @@ const endPatience = time.Second
 func (r *Reactor) endLoops(started bool) error {
 	by := r.sys.Now() + endPatience
 	var errs []error
-	for _, l := range r.all() {
+	for _, l := range r.allLoops() {
 		if !started { // one after the other: a simulated Sys is for one goroutine
 			l.stop, l.endBy = true, by
 			go l.run()
@@ -350,7 +350,7 @@ func (r *Reactor) endLoops(started bool) error {
 			errs = append(errs, err)
 		}
 	}
-	for _, l := range r.all() {
+	for _, l := range r.allLoops() {
 		<-l.done
 	}
 	return errors.Join(errs...)
@@ -372,5 +372,5 @@ func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 	r.log.Warn("connection refused", args...)
 }
 
-// again tells the errors after which the same call may go well.
-func again(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+// retryable tells the errors after which the same call may go well.
+func retryable(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }

@@ -13,7 +13,7 @@ func (l *Loop) buffer() []byte {
 }
 
 // receiveBuffer is where the protocol wants its bytes.
-func (c *Conn) receiveBuffer() []byte {
+func (c *connection) receiveBuffer() []byte {
 	if c.buffered == nil {
 		return c.loop.buffer()
 	}
@@ -26,7 +26,7 @@ func (c *Conn) receiveBuffer() []byte {
 
 // read takes one piece from the socket. Readiness is level-triggered, so one
 // piece a turn is enough, and is fair to the other connections.
-func (c *Conn) read(ev Events) {
+func (c *connection) read(ev Events) {
 	if c.tls != nil {
 		c.tls.read(c, ev)
 		return
@@ -42,39 +42,39 @@ func (c *Conn) read(ev Events) {
 	buf := c.receiveBuffer()
 	n, err := c.loop.sys.Read(c.fd, buf)
 	if n > 0 {
-		c.received(n)
+		c.countRead(n)
 		c.proto.DataReceived(buf[:n])
 		return
 	}
-	c.readEnded(err, ev)
+	c.readNothing(err, ev)
 }
 
-func (c *Conn) received(n int) {
+func (c *connection) countRead(n int) {
 	c.in += uint64(n)
 	c.loop.turns.bytesIn += uint64(n)
 	c.active = c.loop.now
 	c.finSum = 0
 }
 
-// readEnded takes a read's result other than bytes.
-func (c *Conn) readEnded(err error, ev Events) {
+// readNothing takes a read's result other than bytes.
+func (c *connection) readNothing(err error, ev Events) {
 	switch {
 	case err == nil:
-		c.eof()
-	case again(err):
+		c.peerEnded()
+	case retryable(err):
 		if ev&ErrorEvent != 0 {
 			if err := c.loop.sys.SocketError(c.fd); err != nil {
-				c.fail(Lost, err)
+				c.endWith(Lost, err)
 			}
 		}
 	default:
-		c.fail(Lost, fmt.Errorf("read: %w", err))
+		c.endWith(Lost, fmt.Errorf("read: %w", err))
 	}
 }
 
 // readAhead delivers bytes that were read from the socket but not delivered:
 // those behind a PROXY header, and those that TLS has decrypted.
-func (c *Conn) readAhead() {
+func (c *connection) readAhead() {
 	if len(c.proxied) > 0 && c.tls == nil {
 		buf := c.receiveBuffer()
 		n := copy(buf, c.proxied)
@@ -83,7 +83,7 @@ func (c *Conn) readAhead() {
 			c.proxied = nil
 		}
 		c.finSum = 0
-		c.pendNext() // the rest, or a look at the socket
+		c.takeTurnLater() // the rest, or a look at the socket
 		c.proto.DataReceived(buf[:n])
 		return
 	}
@@ -92,10 +92,10 @@ func (c *Conn) readAhead() {
 	}
 }
 
-// eof is the peer's orderly end of its writing side.
-func (c *Conn) eof() {
+// peerEnded is the peer's orderly end of its writing side.
+func (c *connection) peerEnded() {
 	c.readSide = sideEnded
-	c.pend()
+	c.settleLater()
 	h, ok := c.proto.(HalfCloseable)
 	if !ok {
 		c.LoseConnection()
@@ -103,22 +103,22 @@ func (c *Conn) eof() {
 	}
 	h.ReadConnectionLost()
 	if c.writeSide == sideEnded {
-		c.fail(Done, nil)
+		c.endWith(Done, nil)
 	}
 }
 
 // PauseProducing stops reading.
-func (c *Conn) PauseProducing() {
+func (c *connection) PauseProducing() {
 	if c.flags&flagPaused == 0 {
 		c.flags |= flagPaused
 		// Of a FIN that is known. To resume is no progress, only bytes are.
 		c.finAt = c.loop.now - c.finSum
-		c.pend()
+		c.settleLater()
 	}
 }
 
 // ResumeProducing starts reading again.
-func (c *Conn) ResumeProducing() {
+func (c *connection) ResumeProducing() {
 	if c.flags&flagPaused != 0 {
 		c.flags &^= flagPaused
 		if c.readSide == sideEnding {
@@ -129,13 +129,13 @@ func (c *Conn) ResumeProducing() {
 }
 
 // resumed lets bytes come again: what TLS or a PROXY header has left first.
-func (c *Conn) resumed() {
-	c.pend()
+func (c *connection) resumed() {
+	c.settleLater()
 	if c.flags&(flagPaused|flagAutoPaused) != 0 {
 		return
 	}
 	c.flags &^= flagHangup
 	if c.tls != nil || len(c.proxied) > 0 {
-		c.pendNext()
+		c.takeTurnLater()
 	}
 }

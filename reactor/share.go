@@ -42,7 +42,7 @@ type Share struct {
 
 // postponed is one thing of the queue: one of the three.
 type postponed struct {
-	conn *Conn // with what its flags and events say
+	conn *connection // with what its flags and events say
 	fn   func()
 	call call // an accepted socket
 
@@ -68,14 +68,14 @@ func (s *Share) Spent(d time.Duration) {
 	l.pieces++
 	if d > 0 {
 		l.known += d
-		s.take(d)
+		s.spend(d)
 	}
 	if l.pieces == sampled {
-		l.sample()
+		l.sampleTime()
 	}
 }
 
-func (s *Share) take(d time.Duration) {
+func (s *Share) spend(d time.Duration) {
 	if l := s.loop; s.turn != l.turnSeq {
 		s.turn, s.used = l.turnSeq, 0
 	}
@@ -89,20 +89,20 @@ func (s *Share) take(d time.Duration) {
 	}
 }
 
-// mark begins a row of callbacks that are measured together.
-func (l *Loop) mark(now time.Duration) {
+// markTime begins a row of callbacks that are measured together.
+func (l *Loop) markTime(now time.Duration) {
 	l.markedAt, l.known, l.pieces = now, 0, 0
 }
 
-// sample divides the time of the last callbacks, as far as it is not known whose
+// sampleTime divides the time of the last callbacks, as far as it is not known whose
 // it was, among those who made them: a callback that is too short for its own
 // clock may take milliseconds, if its code misses every cache.
-func (l *Loop) sample() {
+func (l *Loop) sampleTime() {
 	now := l.sys.Now()
 	each := max(callbackCost, (now-l.markedAt-l.known)/sampled)
-	l.mark(now)
+	l.markTime(now)
 	for _, s := range l.ran {
-		s.take(each)
+		s.spend(each)
 	}
 }
 
@@ -211,7 +211,7 @@ func (l *Loop) runLate(n int) (ran bool) {
 	for _, s := range l.lateShares[:n] {
 		s.turn, s.used, s.late = l.turnSeq, 0, false
 		s.unwait()
-		for last := l.timerSeq; !s.late && s.runNext(last); {
+		for last := l.timerSeq; !s.late && s.runOne(last); {
 			ran = true
 		}
 	}
@@ -222,15 +222,15 @@ func (l *Loop) runLate(n int) (ran bool) {
 	return ran
 }
 
-// runNext runs the next thing that waits, and reports whether there was one.
-func (s *Share) runNext(last uint64) bool {
+// runOne runs the next thing that waits, and reports whether there was one.
+func (s *Share) runOne(last uint64) bool {
 	switch {
 	case len(s.posted) > 0:
 		s.nextPosted().fn()
 	case s.timerNext(last):
 		s.runFirst()
 	case len(s.queue) > 0:
-		s.run(s.pop())
+		s.runPostponed(s.pop())
 	default:
 		return false
 	}
@@ -255,20 +255,20 @@ func (s *Share) postpone(c call) {
 	s.posted = append(s.posted, c)
 }
 
-func (s *Share) run(p postponed) {
+func (s *Share) runPostponed(p postponed) {
 	switch {
 	case p.conn != nil:
-		p.conn.owed()
+		p.conn.takePostponed()
 	case p.fn != nil:
 		p.fn()
 	default:
-		s.loop.take(p.call)
+		s.loop.takeCall(p.call)
 	}
 }
 
 // mayTell reports whether the protocol may be called now. Where its owner is late,
 // the connection is looked at again when that is over.
-func (c *Conn) mayTell() bool {
+func (c *connection) mayTell() bool {
 	if !c.share.Late() {
 		return true
 	}
@@ -276,7 +276,7 @@ func (c *Conn) mayTell() bool {
 	return false
 }
 
-func (c *Conn) postpone() {
+func (c *connection) postpone() {
 	if c.flags&flagPostponed == 0 {
 		c.flags |= flagPostponed
 		c.share.push(postponed{conn: c})
@@ -285,7 +285,7 @@ func (c *Conn) postpone() {
 
 // postponeEvents keeps what the poller has reported. Output goes out meanwhile: it
 // is the peer's time that counts there.
-func (c *Conn) postponeEvents(ev Events) {
+func (c *connection) postponeEvents(ev Events) {
 	if ev&WriteEvent != 0 && c.flags&flagBlocked != 0 {
 		c.flush()
 		ev &^= WriteEvent
@@ -296,27 +296,27 @@ func (c *Conn) postponeEvents(ev Events) {
 	}
 }
 
-// owed does what has waited for the owner's share: what is to be told first, then
+// takePostponed does what has waited for the owner's share: what is to be told first, then
 // what the connection asked for, then what came for it. It is in the queue again
 // meanwhile, in case that a panic cuts this short.
-func (c *Conn) owed() {
+func (c *connection) takePostponed() {
 	l := c.loop
 	c.flags &^= flagPostponed
 	if c.flags&flagAgain != 0 || c.events != 0 {
 		c.postpone()
 	}
-	c.pend()
+	c.settleLater()
 	l.settle()
 	l.current = c
 	if c.flags&flagAgain != 0 && !c.share.late {
 		c.flags &^= flagAgain
-		c.again()
+		c.takeTurn()
 		l.settle()
 	}
 	if c.events != 0 && !c.share.late {
 		ev := c.events
 		c.events = 0
-		c.ready(ev)
+		c.takeEvents(ev)
 		l.settle()
 	}
 	l.current = nil

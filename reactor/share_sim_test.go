@@ -219,7 +219,7 @@ func TestLateTimers(t *testing.T) {
 	cancelled, reset, kept := call("cancelled"), call("reset"), call("kept")
 	h.sys.Advance(1)
 	h.r.Step()
-	if !cancelled.Cancel() || cancelled.Cancel() || !reset.Reset(time.Second) || kept.Remaining() != 0 {
+	if !cancelled.Cancel() || cancelled.Cancel() || !reset.Reset(time.Second) || reactor.Remaining(kept) != 0 {
 		t.Error("they do not wait")
 	}
 	h.steps()

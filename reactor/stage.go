@@ -51,7 +51,7 @@ var follows = [...]uint16{
 	stageLate:       1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
 	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone,
 	stageClosing:    1<<stageOver | 1<<stageGone,
-	stageOver:       1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone, // unbuilt: attachProtocol says why
+	stageOver:       1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone, // unbuilt: buildProtocol says why
 	stageStopping:   1<<stageLost | 1<<stageGone,
 	stageLost:       1<<stageLingering | 1<<stageGone,
 	stageLingering:  1 << stageGone,
@@ -68,7 +68,7 @@ func (s stage) String() string { return stageTexts[s] }
 // enter takes the connection to its next stage. A step that follows does not
 // have is a fault of this package's; it is logged, which the suites and the
 // simulator take for a failure, and taken.
-func (c *Conn) enter(s stage) {
+func (c *connection) enter(s stage) {
 	if follows[c.stage]>>s&1 == 0 {
 		c.loop.r.log.Error("a connection takes a step that its life does not have", "from", c.stage, "to", s)
 	}
@@ -80,13 +80,13 @@ func (c *Conn) enter(s stage) {
 
 // ended tells whether it is over: nothing is read or written any more, though
 // the protocol may still have to be told.
-func (c *Conn) ended() bool { return c.stage >= stageOver }
+func (c *connection) ended() bool { return c.stage >= stageOver }
 
 // unbuilt tells whether it has no protocol, or had none when it was over.
-func (c *Conn) unbuilt() bool { return c.reached < stageOpen }
+func (c *connection) unbuilt() bool { return c.reached < stageOpen }
 
 // closing tells whether LoseConnection was called before it was over.
-func (c *Conn) closing() bool { return c.reached == stageClosing }
+func (c *connection) closing() bool { return c.reached == stageClosing }
 
 // side is how far one direction of a connection has come.
 type side uint8

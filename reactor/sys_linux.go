@@ -42,9 +42,9 @@ func openSpare() int {
 	return fd
 }
 
-// end gives the spare descriptor back. What closed sockets have taken is the
+// finish gives the spare descriptor back. What closed sockets have taken is the
 // system's to send.
-func (s *linuxSys) end(context.Context) {
+func (s *linuxSys) finish(context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.spare >= 0 {

@@ -297,11 +297,11 @@ func (s *portableSys) sent(c *portableStream) {
 	}
 }
 
-// end waits, until ctx is done, for what closed sockets have taken to be with
+// finish waits, until ctx is done, for what closed sockets have taken to be with
 // the system, and gives the rest up. A process that ends without it loses what
 // the system's own sockets would still send. It gives the spare descriptor back
 // as well. Nothing may be called after it.
-func (s *portableSys) end(ctx context.Context) {
+func (s *portableSys) finish(ctx context.Context) {
 	s.spareMu.Lock()
 	if s.spare != nil {
 		s.spare.Close()

@@ -81,7 +81,7 @@ func TestPortableLingerIsBounded(t *testing.T) {
 	if err := s.Close(fd); err != nil {
 		t.Fatal(err)
 	}
-	s.end(context.Background()) // returns when the writer has given up
+	s.finish(context.Background()) // returns when the writer has given up
 	if _, err := io.Copy(io.Discard, peer); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the peer found %v, wanted a reset since bytes were dropped", err)
 	}
@@ -96,7 +96,7 @@ func TestPortableEndGivesUp(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	s.end(ctx)
+	s.finish(ctx)
 	if len(s.closing) != 0 {
 		t.Errorf("%d sockets still send", len(s.closing))
 	}
@@ -114,7 +114,7 @@ func TestPortableEndSends(t *testing.T) {
 		_, err := io.Copy(io.Discard, peer)
 		done <- err
 	}()
-	s.end(context.Background())
+	s.finish(context.Background())
 	if err := <-done; err != nil {
 		t.Errorf("the peer found %v, wanted every byte and the end", err)
 	}
@@ -247,7 +247,7 @@ func TestPortableAcceptAfterFailure(t *testing.T) {
 
 func TestPortableCloseWhileDialing(t *testing.T) {
 	s := newPortableSys().(*portableSys)
-	defer s.end(context.Background())
+	defer s.finish(context.Background())
 	// TEST-NET-1 (RFC 5737): nobody answers, or the system says so at once.
 	fd, err := s.Connect("tcp", "192.0.2.1:9")
 	if err != nil {

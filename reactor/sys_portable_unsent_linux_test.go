@@ -36,5 +36,5 @@ func TestPortableSeesProgress(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	s.end(ctx)
+	s.finish(ctx)
 }

@@ -7,7 +7,7 @@ import (
 // Write queues p. Where nothing is queued before it, small pieces are gathered
 // until the callback returns and go out in one system call, and large ones go
 // straight from p.
-func (c *Conn) Write(p []byte) (int, error) {
+func (c *connection) Write(p []byte) (int, error) {
 	if !c.writable() && !c.producing() {
 		if c.stage == stageOver && c.reached == stageOpen && c.writeSide == sideOpen && len(p) > 0 { // it would have been taken
 			c.flags |= flagReset
@@ -35,7 +35,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // WriteSequence is Write for several pieces.
-func (c *Conn) WriteSequence(pieces [][]byte) (int, error) {
+func (c *connection) WriteSequence(pieces [][]byte) (int, error) {
 	queued := c.queued()
 	for _, p := range pieces {
 		n, err := c.Write(p)
@@ -48,16 +48,16 @@ func (c *Conn) WriteSequence(pieces [][]byte) (int, error) {
 }
 
 // writable tells whether a write is taken, whoever writes.
-func (c *Conn) writable() bool { return c.stage == stageOpen && c.writeSide == sideOpen }
+func (c *connection) writable() bool { return c.stage == stageOpen && c.writeSide == sideOpen }
 
 // producing tells whether a producer may still write: closing waits for it, so
 // what it writes counts.
-func (c *Conn) producing() bool {
+func (c *connection) producing() bool {
 	return c.producer != nil && !c.ended() && c.writeSide != sideEnded && c.flags&flagNotified == 0
 }
 
 // queued is what was taken and not written.
-func (c *Conn) queued() int {
+func (c *connection) queued() int {
 	n := c.out.n
 	if c.loop.gatherConn == c {
 		n += len(c.loop.gather)
@@ -70,14 +70,14 @@ func (c *Conn) queued() int {
 
 // writeThrough writes what is gathered and p, and queues what the socket does
 // not take.
-func (c *Conn) writeThrough(p []byte) (int, error) {
+func (c *connection) writeThrough(p []byte) (int, error) {
 	l := c.loop
 	var n int
 	var err error
 	if l.gatherConn == c {
 		l.iov = append(l.iov[:0], l.gather, p)
 		n, err = l.sys.Writev(c.fd, l.iov)
-		if !c.wrote(n, err) {
+		if !c.countWritten(n, err) {
 			return 0, nil
 		}
 		if n < len(l.gather) {
@@ -89,7 +89,7 @@ func (c *Conn) writeThrough(p []byte) (int, error) {
 		l.gatherConn, l.gather = nil, l.gather[:0]
 	} else {
 		n, err = l.sys.Write(c.fd, p)
-		if !c.wrote(n, err) {
+		if !c.countWritten(n, err) {
 			return 0, nil
 		}
 	}
@@ -97,39 +97,39 @@ func (c *Conn) writeThrough(p []byte) (int, error) {
 		c.emptied()
 		return 0, nil
 	}
-	c.block()
+	c.markBlocked()
 	return c.enqueue(p[n:])
 }
 
-// wrote counts a write's result, and reports whether the connection lives on.
-func (c *Conn) wrote(n int, err error) bool {
+// countWritten counts a write's result, and reports whether the connection lives on.
+func (c *connection) countWritten(n int, err error) bool {
 	if n > 0 {
 		c.sent += uint64(n)
 		c.loop.turns.bytesOut += uint64(n)
 		c.active, c.progress = c.loop.now, c.loop.now
 	}
-	if err != nil && !again(err) {
-		c.fail(Lost, fmt.Errorf("write: %w", err))
+	if err != nil && !retryable(err) {
+		c.endWith(Lost, fmt.Errorf("write: %w", err))
 		return false
 	}
 	return true
 }
 
-// block waits for the socket to take more.
-func (c *Conn) block() {
+// markBlocked waits for the socket to take more.
+func (c *connection) markBlocked() {
 	if c.flags&flagBlocked == 0 {
 		c.flags |= flagBlocked
-		c.look()
+		c.checkUnsent()
 		c.progress = c.loop.now
-		c.pend()
+		c.settleLater()
 	}
 }
 
 // enqueue queues p behind what is queued. Where that is too much, the socket is
 // offered all of it first. Plain text of a TLS connection never comes here.
-func (c *Conn) enqueue(p []byte) (int, error) {
+func (c *connection) enqueue(p []byte) (int, error) {
 	l := c.loop
-	if c.isOver(len(p)) && c.flags&flagBlocked == 0 {
+	if c.exceedsCap(len(p)) && c.flags&flagBlocked == 0 {
 		if c.out.n > 0 {
 			c.flush()
 		}
@@ -137,43 +137,43 @@ func (c *Conn) enqueue(p []byte) (int, error) {
 			return c.writeThrough(p)
 		}
 	}
-	if err := c.limit(len(p)); err != nil || c.ended() {
+	if err := c.enforceCap(len(p)); err != nil || c.ended() {
 		return 0, err
 	}
 	if len(p) > 0 {
 		c.out.push(l, p)
-		c.dirty()
+		c.markDirty()
 	}
 	if c.flags&flagBlocked != 0 {
-		c.water()
+		c.checkWater()
 	}
 	return c.queued(), nil
 }
 
-// isOver tells whether n bytes more would be over the hard cap: its own, or that of
+// exceedsCap tells whether n bytes more would be over the hard cap: its own, or that of
 // all where it is above the high-water mark.
-func (c *Conn) isOver(n int) bool {
+func (c *connection) exceedsCap(n int) bool {
 	cfg := &c.loop.r.cfg
 	n += c.queued()
 	return n > cfg.MaxQueued || n > cfg.HighWater && c.loop.crowded()
 }
 
-// limit ends the connection if n bytes more are over the hard cap.
-func (c *Conn) limit(n int) error {
-	if c.ended() || !c.isOver(n) {
+// enforceCap ends the connection if n bytes more are over the hard cap.
+func (c *connection) enforceCap(n int) error {
+	if c.ended() || !c.exceedsCap(n) {
 		return nil
 	}
 	if most := c.loop.r.cfg.MaxQueued; c.queued()+n > most {
-		c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, most))
+		c.endWith(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, most))
 	} else {
-		c.fail(OverLimit, fmt.Errorf("%d bytes queued and %d more, while all connections of the loop have queued more than %d",
+		c.endWith(OverLimit, fmt.Errorf("%d bytes queued and %d more, while all connections of the loop have queued more than %d",
 			c.queued(), n, c.loop.chunksMax*chunkSize))
 	}
 	return ErrOverLimit
 }
 
-// dirty has flush called at the end of the turn.
-func (c *Conn) dirty() {
+// markDirty has flush called at the end of the turn.
+func (c *connection) markDirty() {
 	if c.flags&(flagDirty|flagBlocked) == 0 {
 		c.flags |= flagDirty
 		c.loop.dirty = append(c.loop.dirty, c)
@@ -198,13 +198,13 @@ func (l *Loop) flushGather() {
 		return
 	}
 	n, err := l.sys.Write(c.fd, p)
-	if !c.wrote(n, err) {
+	if !c.countWritten(n, err) {
 		return
 	}
 	if n < len(p) {
 		c.out.push(l, p[n:])
-		c.block()
-		c.water()
+		c.markBlocked()
+		c.checkWater()
 		return
 	}
 	c.emptied()
@@ -212,43 +212,43 @@ func (l *Loop) flushGather() {
 
 // flush offers the queue's front to the socket, once: what it does not take
 // waits for a WriteEvent, which is fair to the other connections.
-func (c *Conn) flush() {
+func (c *connection) flush() {
 	l := c.loop
 	if c.ended() {
 		return
 	}
 	if c.out.n > 0 {
 		n, err := l.sys.Writev(c.fd, c.out.pieces(l.iov[:0]))
-		if !c.wrote(n, err) {
+		if !c.countWritten(n, err) {
 			return
 		}
-		c.out.drop(l, n)
+		c.out.dropFront(l, n)
 	}
 	if c.out.n > 0 {
-		c.block()
+		c.markBlocked()
 	} else {
 		if c.flags&flagBlocked != 0 {
 			c.flags &^= flagBlocked
-			c.pend()
+			c.settleLater()
 		}
 		c.emptied()
 	}
-	c.water()
+	c.checkWater()
 }
 
 // emptied is when all output is with the system.
-func (c *Conn) emptied() {
+func (c *connection) emptied() {
 	if c.producer != nil && c.flags&flagStreaming == 0 && c.flags&flagPull == 0 && c.queued() == 0 {
 		c.flags |= flagPull
-		c.pendNext()
+		c.takeTurnLater()
 	}
 	if c.closing() || c.writeSide != sideOpen {
-		c.pend()
+		c.settleLater()
 	}
 }
 
-// water pauses and resumes reading and the producer at the watermarks.
-func (c *Conn) water() {
+// checkWater pauses and resumes reading and the producer at the watermarks.
+func (c *connection) checkWater() {
 	cfg := &c.loop.r.cfg
 	n := c.queued()
 	if n > cfg.HighWater && c.flags&flagAutoPaused == 0 {
@@ -260,7 +260,7 @@ func (c *Conn) water() {
 				c.flags |= flagTellPause
 			}
 		}
-		c.pend()
+		c.settleLater()
 	} else if n <= cfg.LowWater && c.flags&flagAutoPaused != 0 {
 		c.flags &^= flagAutoPaused
 		if c.producer != nil && c.flags&flagStreaming != 0 {
@@ -276,7 +276,7 @@ func (c *Conn) water() {
 
 // RegisterProducer has p told of the watermarks (streaming), or of each
 // emptying (not streaming).
-func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
+func (c *connection) RegisterProducer(p Producer, streaming bool) error {
 	switch {
 	case c.unbuilt() || c.stage > stageOver:
 		return ErrNotConnected
@@ -293,57 +293,57 @@ func (c *Conn) RegisterProducer(p Producer, streaming bool) error {
 			c.flags &^= flagPull // at the emptying
 		case c.asked == c.sent+1: // in vain: registered without end, it would be a loop without end
 			c.pullAt = c.loop.sys.Now() + askAgain
-			c.pend()
+			c.settleLater()
 		default:
-			c.pendNext()
+			c.takeTurnLater()
 		}
 	default:
 		c.flags |= flagStreaming
 		if c.flags&flagAutoPaused != 0 {
 			c.flags |= flagTellPause
-			c.pend()
+			c.settleLater()
 		}
 	}
 	return nil
 }
 
 // UnregisterProducer lets closing go on.
-func (c *Conn) UnregisterProducer() {
+func (c *connection) UnregisterProducer() {
 	c.producer = nil
 	c.pullAt = 0
 	c.flags &^= flagStreaming | flagPull | flagTellPause | flagTellResume
-	c.pend()
+	c.settleLater()
 }
 
 // LoseConnection flushes and closes.
-func (c *Conn) LoseConnection() {
+func (c *connection) LoseConnection() {
 	switch {
 	case c.stage >= stageClosing:
 		return
 	case c.unbuilt():
-		c.fail(Aborted, nil)
+		c.endWith(Aborted, nil)
 		return
 	}
 	c.enter(stageClosing)
 	c.progress = c.loop.now
-	c.pend()
+	c.settleLater()
 }
 
 // LoseWriteConnection flushes and closes our writing side.
-func (c *Conn) LoseWriteConnection() {
+func (c *connection) LoseWriteConnection() {
 	if !c.writable() {
 		return
 	}
 	c.writeSide = sideEnding
 	c.progress = c.loop.now
-	c.pend()
+	c.settleLater()
 }
 
 // AbortConnection drops the queued output and resets.
-func (c *Conn) AbortConnection() { c.Abort(Aborted, nil) }
+func (c *connection) AbortConnection() { c.Abort(Aborted, nil) }
 
 // Abort is AbortConnection with the reason to be told.
-func (c *Conn) Abort(reason Reason, err error) {
+func (c *connection) Abort(reason Reason, err error) {
 	if c.stage > stageOver {
 		return
 	}
@@ -351,5 +351,5 @@ func (c *Conn) Abort(reason Reason, err error) {
 	if c.stage == stageOver && c.reason == Done { // not told yet
 		c.reason, c.err = reason, err
 	}
-	c.fail(reason, err)
+	c.endWith(reason, err)
 }
