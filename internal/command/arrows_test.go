@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"sdk/go/sdktest":       {"sdk/go"},
 	"sdk/go/wirenet":       {"sdk/go"},
 	"examples":             {"sdk/go", "examples"},
+	"examples/embed":       {"host"}, // a server, and no guest
 }
 
 // forTests are packages that only tests import.

@@ -25,6 +25,7 @@ import (
 //	file: NAME    is written to a file
 //	output        is what the last run block wrote
 //	ci            is a line of .ci/run
+//	of: FILE      is a part of a file of the repository
 //	talk: COMMAND is a conversation with a program that goes on in later blocks
 //	              of the same command: "> " begins what is typed, the rest is
 //	              what it answers
@@ -231,6 +232,14 @@ func (r *reader) do(b block) {
 		}
 		if !strings.Contains(string(ci), "\n"+b.text) {
 			r.t.Errorf("%s:%d: .ci/run does not call %q", r.page, b.line, b.text)
+		}
+	case "of":
+		file, err := os.ReadFile(filepath.Join("../..", rest))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if !strings.Contains(string(file), b.text) {
+			r.t.Errorf("%s:%d: %s has another text", r.page, b.line, rest)
 		}
 	case "":
 	default:
