@@ -67,6 +67,22 @@ func (h *Host) Renew(name string) error {
 	return nil
 }
 
+// AwaitStarts waits until no instance is being started off the loops, and tells how
+// many had been when it was called. What connections wait for has been given
+// to their loops then. It is for tests over sockets in memory.
+func (h *Host) AwaitStarts() (made uint64) {
+	for _, p := range h.loaded() {
+		made += p.launched.Load()
+		p.mu.Lock()
+		versions := p.listed()
+		p.mu.Unlock()
+		for _, v := range versions {
+			v.launcher.await()
+		}
+	}
+	return made
+}
+
 // Trace begins the trace of a plugin, or of one of its connections, in place of
 // the one before, or ends it. It waits for a turn of each loop.
 func (h *Host) Trace(plugin string, conn int32, on bool) error {

@@ -5,15 +5,24 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
 
+// sources read what the configuration names: modules, certificates, keys. Any
+// goroutine.
+type sources struct {
+	files   bounded.Reader
+	builtin func(string) ([]byte, bool) // the module behind builtin:NAME; nil = there are none
+	wall    func() time.Time
+}
+
 // readPEM reads a file of certificates or of a key.
-func (h *Host) readPEM(ctx context.Context, path string) ([]byte, error) {
-	b, err := h.files.Read(ctx, path, bounded.MaxText)
+func (s *sources) readPEM(ctx context.Context, path string) ([]byte, error) {
+	b, err := s.files.Read(ctx, path, bounded.MaxText)
 	if errors.Is(err, bounded.ErrTooLong) {
 		err = fmt.Errorf("%s: %w, wanted at most that", path, err)
 	}
@@ -21,10 +30,10 @@ func (h *Host) readPEM(ctx context.Context, path string) ([]byte, error) {
 }
 
 // allowList reads where a plugin's outgoing connections may go.
-func (h *Host) allowList(ctx context.Context, cfg config.Allow) (*guest.AllowList, error) {
+func (s *sources) allowList(ctx context.Context, cfg config.Allow) (*guest.AllowList, error) {
 	var roots *x509.CertPool
 	if cfg.CA != "" {
-		pem, err := h.readPEM(ctx, cfg.CA)
+		pem, err := s.readPEM(ctx, cfg.CA)
 		if err != nil {
 			return nil, fmt.Errorf("allow.ca: %w", err)
 		}

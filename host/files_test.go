@@ -22,8 +22,8 @@ func stick(t *testing.T, s *server, quiet time.Duration) (reading <-chan struct{
 	t.Helper()
 	begun, release := make(chan struct{}, 100), make(chan struct{})
 	t.Cleanup(func() { close(release) })
-	s.files.Quiet = quiet
-	s.files.Open = func(path string) (fs.File, error) {
+	s.sources.files.Quiet = quiet
+	s.sources.files.Open = func(path string) (fs.File, error) {
 		f, err := os.Open("testdata/echo.wasm")
 		if strings.HasSuffix(path, stuckName) && err == nil {
 			return stuckFile{f, begun, release}, nil
@@ -75,7 +75,7 @@ func TestStuckFiles(t *testing.T) {
 			if err := last(s.Reload(ctx, cfg)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), stuckName) {
 				t.Errorf("found %v, wanted %v", err, c.want)
 			}
-			s.files.Quiet = 0
+			s.sources.files.Quiet = 0
 			if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
 				t.Errorf("the next change: %v", err)
 			}
@@ -93,8 +93,8 @@ func TestStuckBeforeCompiling(t *testing.T) {
 	opened, release := 0, make(chan struct{})
 	defer close(release)
 	again := make(chan struct{})
-	s.files.Quiet = time.Hour
-	s.files.Open = func(string) (fs.File, error) {
+	s.sources.files.Quiet = time.Hour
+	s.sources.files.Open = func(string) (fs.File, error) {
 		if opened++; opened == 2 {
 			close(again)
 			<-release
@@ -111,7 +111,7 @@ func TestStuckBeforeCompiling(t *testing.T) {
 	if err := last(s.Reload(ctx, cfg)); !errors.Is(err, nobody) {
 		t.Errorf("found %v, wanted %v", err, nobody)
 	}
-	s.files.Open = nil
+	s.sources.files.Open = nil
 	if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
 		t.Errorf("the next change: %v", err)
 	}

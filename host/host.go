@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
-	"github.com/wirehost/wirehost/internal/bounded"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -54,7 +52,7 @@ type Host struct {
 	log     hclog.Logger
 	engine  *guest.Engine
 	reactor *reactor.Reactor
-	files   bounded.Reader // of what the configuration names
+	sources sources
 
 	stopping   chan struct{} // closed when Shutdown begins
 	stopOnce   sync.Once
@@ -82,10 +80,7 @@ type Host struct {
 	plugins   map[string]*plugin
 	listeners []*listener
 
-	announceMu sync.Mutex
-	announced  bool
-	bound      bool     // the listeners are
-	serving    []string // the endpoints that ready names
+	ready readiness
 }
 
 // New prepares a host; it does no I/O. Zero values in cfg stand for the defaults.
@@ -97,7 +92,7 @@ func New(cfg config.Config, o Options) *Host {
 		o.Wall = time.Now
 	}
 	return &Host{
-		o: o, log: o.Logger, cfg: cfg.WithDefaults(), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
+		o: o, log: o.Logger, sources: sources{builtin: o.Builtin, wall: o.Wall}, cfg: cfg.WithDefaults(), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
 		made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory,
 	}
@@ -158,13 +153,15 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	}
 	h.background.Go(h.tellCuts)
 	h.background.Go(h.engine.TrimCache)
-	h.announceListeners(began)
+	h.announceListeners()
+	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
+	h.announceReady()
 	return nil
 }
 
 // watchUse looks at what the process uses, from now on: loading is what takes most.
 func (h *Host) watchUse() {
-	o := &overload{h: h, measure: h.processUse(uint64(h.cfg.Reactor.MaxMemory)), memory: newOwnMemory(h)}
+	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.reactor.Connections), memory: newOwnMemory(h)}
 	o.check()
 	h.background.Go(o.run)
 }
@@ -232,29 +229,21 @@ func (h *Host) startPlugins(ctx context.Context) error {
 	}
 }
 
-// announceListeners says what is listened on, and ready if every plugin runs.
-func (h *Host) announceListeners(began time.Time) {
-	h.announceMu.Lock()
+// announceListeners says what is listened on.
+func (h *Host) announceListeners() {
+	var serving []string
 	for _, l := range h.listeners {
-		h.serving = append(h.serving, l.ln.Endpoint().String())
+		serving = append(serving, l.ln.Endpoint().String())
 		h.log.Info("listening", "endpoint", l.ln.Endpoint().String(), "plugin", l.cfg.Plugin)
 	}
-	h.bound = true
-	h.announceMu.Unlock()
-	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
-	h.announceReady()
+	h.ready.noteBound(serving)
 }
 
-// announceReady logs ready once, when it is so. Any goroutine.
-func (h *Host) announceReady() {
-	h.announceMu.Lock()
-	defer h.announceMu.Unlock()
-	if h.announced || !h.bound || !h.allStarted() {
-		return
-	}
-	h.announced = true
-	h.log.Info("ready", "listening", strings.Join(h.serving, " "))
-}
+// announceReady logs ready once, when every plugin runs. Any goroutine.
+func (h *Host) announceReady() { h.ready.announce(h.allStarted, h.log) }
+
+// Ready tells whether every listener is bound and every plugin active.
+func (h *Host) Ready() bool { return h.ready.told() && h.allStarted() }
 
 // allStarted tells whether no plugin fails to start.
 func (h *Host) allStarted() bool {
@@ -266,13 +255,6 @@ func (h *Host) allStarted() bool {
 		}
 	}
 	return true
-}
-
-// Ready tells whether every listener is bound and every plugin active.
-func (h *Host) Ready() bool {
-	h.announceMu.Lock()
-	defer h.announceMu.Unlock()
-	return h.announced && h.allStarted()
 }
 
 // Listeners are the endpoints listened on, ports resolved, in the
@@ -334,13 +316,6 @@ func (h *Host) freePlugins(ctx context.Context, err error) error {
 // stopFactory when the host ends. The rest are dropped without it.
 const stopPatience = 500 * time.Millisecond
 
-// started tells whether Start has come so far that the loops run.
-func (h *Host) started() bool {
-	h.announceMu.Lock()
-	defer h.announceMu.Unlock()
-	return h.bound
-}
-
 // Validate compiles and validates every plugin that cfg names and starts
 // nothing. The error joins all faults.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
@@ -351,7 +326,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	}
 	var errs []error
 	for n, l := range h.cfg.Listeners {
-		if _, err := h.serverTLS(ctx, l.TLS); err != nil {
+		if _, err := h.sources.serverTLS(ctx, l.TLS); err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
 		}
 	}

@@ -254,7 +254,7 @@ type LoopInfo struct {
 
 // LoopInfos tells how the event loops do. It waits for a turn of each.
 func (h *Host) LoopInfos() ([]LoopInfo, error) {
-	if !h.started() {
+	if !h.ready.started() {
 		return nil, ErrNotRunning
 	}
 	var list []LoopInfo

@@ -154,22 +154,6 @@ func (r *launcher) await() {
 	}
 }
 
-// AwaitStarts waits until no instance is being started off the loops, and tells how
-// many had been when it was called. What connections wait for has been given
-// to their loops then. It is for tests over sockets in memory.
-func (h *Host) AwaitStarts() (made uint64) {
-	for _, p := range h.loaded() {
-		made += p.launched.Load()
-		p.mu.Lock()
-		versions := p.listed()
-		p.mu.Unlock()
-		for _, v := range versions {
-			v.launcher.await()
-		}
-	}
-	return made
-}
-
 // drop gives up a launch that has not begun, and tells whether it was one.
 func (st *launch) drop() bool {
 	if !st.stage.CompareAndSwap(launchQueued, launchDropped) {

@@ -64,7 +64,7 @@ func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[str
 		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
 	}
 	var err error
-	if o.TLS, err = h.serverTLS(ctx, cfg.TLS); err != nil {
+	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
 	}
 	for _, from := range cfg.ProxyFrom {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/host/guest/compile"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
@@ -46,9 +47,9 @@ func (e *LoadError) Unwrap() error { return e.Err }
 
 // readModule finds the module of a plugin's configuration, and adds it up. It
 // keeps none of it: the compiler reads it again.
-func (h *Host) readModule(ctx context.Context, name string, cfg config.Plugin) (*module, error) {
+func (s *sources) readModule(ctx context.Context, name string, cfg config.Plugin) (*module, error) {
 	m := &module{plugin: name, from: cfg.Module}
-	if err := h.addUp(ctx, m, int64(cfg.Limits.Module)); err != nil {
+	if err := s.addUp(ctx, m, int64(cfg.Limits.Module)); err != nil {
 		return nil, m.fault(err)
 	}
 	if want := strings.ToLower(cfg.SHA256); want != "" && want != hex.EncodeToString(m.sum[:]) {
@@ -84,10 +85,10 @@ func configJSON(section any) ([]byte, error) {
 }
 
 // addUp finds out how the module's bytes are read, and their sum.
-func (h *Host) addUp(ctx context.Context, m *module, limit int64) error {
+func (s *sources) addUp(ctx context.Context, m *module, limit int64) error {
 	if name, ok := strings.CutPrefix(m.from, builtinPrefix); ok {
-		if h.o.Builtin != nil {
-			if b, ok := h.o.Builtin(name); ok {
+		if s.builtin != nil {
+			if b, ok := s.builtin(name); ok {
 				m.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 				m.sum = sha256.Sum256(b)
 				return nil
@@ -95,12 +96,12 @@ func (h *Host) addUp(ctx context.Context, m *module, limit int64) error {
 		}
 		return fmt.Errorf("found no built-in module %q", name)
 	}
-	m.open = func(ctx context.Context) (io.ReadCloser, error) { return h.files.File(ctx, m.from) }
+	m.open = func(ctx context.Context) (io.ReadCloser, error) { return s.files.File(ctx, m.from) }
 	var err error
-	m.sum, err = bounded.Use(ctx, &h.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (sum [sha256.Size]byte, err error) {
-		s := sha256.New()
-		_, err = io.Copy(s, r)
-		return [sha256.Size]byte(s.Sum(nil)), err
+	m.sum, err = bounded.Use(ctx, &s.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (sum [sha256.Size]byte, err error) {
+		h := sha256.New()
+		_, err = io.Copy(h, r)
+		return [sha256.Size]byte(h.Sum(nil)), err
 	})
 	if errors.Is(err, bounded.ErrTooLong) {
 		err = fmt.Errorf("%w, wanted at most limits.module", err)
@@ -115,4 +116,12 @@ func (m *module) hash() string {
 	h.Write(m.sum[:])
 	h.Write(m.config)
 	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// load compiles the module, where that was not done before, and loads it.
+func (m *module) load(ctx context.Context, e *guest.Engine, limits config.Limits, unmetered bool) (*guest.Program, error) {
+	return e.Load(ctx,
+		compile.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
+		compile.Limits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack), Table: uint32(limits.Table)},
+		compile.Bounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
 }

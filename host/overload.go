@@ -111,7 +111,7 @@ func (o *overload) check() {
 		o.closeIdle()
 	}
 	if worst.what == useOfMemory && worst.limit > 0 && worst.used >= worst.limit {
-		o.h.endLargest(worst.used-uint64(worst.ends()*float64(worst.limit)), worst.limit)
+		o.endLargest(worst.used-uint64(worst.ends()*float64(worst.limit)), worst.limit)
 	}
 }
 

@@ -20,7 +20,7 @@ const limitEvery = 10
 // processUse looks at the process's resident memory against what it may have,
 // most bytes where that is not 0, and its sockets against its descriptor limit. One
 // goroutine.
-func (h *Host) processUse(most uint64) func() []use {
+func processUse(most uint64, sockets func() int) func() []use {
 	limit := most
 	looks := 0
 	return func() []use {
@@ -28,18 +28,18 @@ func (h *Host) processUse(most uint64) func() []use {
 			limit = availableMemory()
 		}
 		looks++
-		return h.useOf(limit)
+		return useOf(limit, sockets())
 	}
 }
 
-func (h *Host) useOf(memory uint64) []use {
+func useOf(memory uint64, sockets int) []use {
 	var list []use
 	if rss := resident(); rss > 0 {
 		list = append(list, use{useOfMemory, rss, memory, min(memorySpare, memory/3)})
 	}
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil {
-		list = append(list, use{"descriptors", uint64(h.reactor.Connections()), lim.Cur, 0})
+		list = append(list, use{"descriptors", uint64(sockets), lim.Cur, 0})
 	}
 	return list
 }

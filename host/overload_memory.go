@@ -15,8 +15,9 @@ var errShort = errors.New("the process is out of memory, and the instance had th
 // of them. Pages that guests have are touched without a call, so there is no other
 // moment to refuse them. Where linear memories are not what the memory is for (less
 // than half of the limit), none is ended. One goroutine, and not a loop's.
-func (h *Host) endLargest(excess, limit uint64) {
-	if !h.started() {
+func (o *overload) endLargest(excess, limit uint64) {
+	h := o.h
+	if !h.ready.started() {
 		return
 	}
 	loops := h.reactor.Loops()
@@ -24,7 +25,7 @@ func (h *Host) endLargest(excess, limit uint64) {
 	sums := make([]uint64, len(loops))
 	all := uint64(0)
 	for n, l := range loops {
-		places := h.placesOn(l)
+		places := placesOn(h, l)
 		// A loop that has ended has no instances in use.
 		_ = onLoop(l, func() {
 			lists[n] = guest.Largest(places)
@@ -52,7 +53,7 @@ func (h *Host) endLargest(excess, limit uint64) {
 
 // placesOn are the places of all plugins' instances on a loop, those of unloaded ones
 // too.
-func (h *Host) placesOn(l *reactor.Loop) (list []*guest.Place) {
+func placesOn(h *Host, l *reactor.Loop) (list []*guest.Place) {
 	for _, p := range h.all() {
 		for _, s := range p.allSlots() {
 			if s.place.Loop == l {

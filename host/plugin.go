@@ -66,7 +66,7 @@ func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) 
 	began := time.Now()
 	defer p.host.leftovers.load()()
 	defer p.setTrying(nil)
-	m, err := p.host.readModule(ctx, p.name, cfg)
+	m, err := p.host.sources.readModule(ctx, p.name, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*repl
 	old := p.current()
 	loaded := sync.OnceFunc(p.host.leftovers.load())
 	defer loaded()
-	m, err := p.host.readModule(ctx, p.name, cfg)
+	m, err := p.host.sources.readModule(ctx, p.name, cfg)
 	if err != nil {
 		return nil, err
 	}

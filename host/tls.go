@@ -12,14 +12,14 @@ import (
 )
 
 // serverTLS reads a listener's certificate; nil where it has none.
-func (h *Host) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, error) {
+func (s *sources) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, error) {
 	if cfg.Cert == "" && cfg.Key == "" {
 		if cfg.ClientCA != "" || len(cfg.ALPN) > 0 {
 			return nil, errors.New("tls: found client_ca or alpn, wanted cert and key as well")
 		}
 		return nil, nil
 	}
-	cert, err := h.keyPair(ctx, cfg.Cert, cfg.Key)
+	cert, err := s.keyPair(ctx, cfg.Cert, cfg.Key)
 	if err != nil {
 		return nil, fmt.Errorf("tls: cert %s, key %s: %w", cfg.Cert, cfg.Key, err)
 	}
@@ -29,7 +29,7 @@ func (h *Host) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, erro
 			return nil, fmt.Errorf("tls: cert %s: %w", cfg.Cert, err)
 		}
 	}
-	switch now := h.wall(); {
+	switch now := s.wall(); {
 	case now.After(leaf.NotAfter):
 		return nil, fmt.Errorf("tls: cert %s: found one that expired on %s", cfg.Cert, leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
@@ -37,7 +37,7 @@ func (h *Host) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, erro
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: cfg.ALPN}
 	if cfg.ClientCA != "" {
-		pem, err := h.readPEM(ctx, cfg.ClientCA)
+		pem, err := s.readPEM(ctx, cfg.ClientCA)
 		if err != nil {
 			return nil, fmt.Errorf("tls: client_ca: %w", err)
 		}
@@ -50,12 +50,12 @@ func (h *Host) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, erro
 	return c, nil
 }
 
-func (h *Host) keyPair(ctx context.Context, cert, key string) (tls.Certificate, error) {
-	c, err := h.readPEM(ctx, cert)
+func (s *sources) keyPair(ctx context.Context, cert, key string) (tls.Certificate, error) {
+	c, err := s.readPEM(ctx, cert)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	k, err := h.readPEM(ctx, key)
+	k, err := s.readPEM(ctx, key)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

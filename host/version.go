@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
-	"github.com/wirehost/wirehost/host/guest/compile"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -57,12 +55,12 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: h.wall()}
 	v.pace.hurdle.Store(1)
 	v.launcher.idle.L = &v.launcher.mu
-	allow, err := h.allowList(ctx, cfg.Allow)
+	allow, err := h.sources.allowList(ctx, cfg.Allow)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
 	p.setTrying(v)
-	if v.program, err = h.loadProgram(ctx, m, cfg.Limits); err != nil {
+	if v.program, err = m.load(ctx, h.engine, cfg.Limits, h.unmetered); err != nil {
 		return nil, m.fault(err)
 	}
 	m.open = nil // it holds what a builtin is
@@ -79,14 +77,6 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	defer p.mu.Unlock()
 	v.state = StateValidated
 	return v, nil
-}
-
-// loadProgram compiles a module, where that was not done before, and loads it.
-func (h *Host) loadProgram(ctx context.Context, m *module, limits config.Limits) (*guest.Program, error) {
-	return h.engine.Load(ctx,
-		compile.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: h.unmetered},
-		compile.Limits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack), Table: uint32(limits.Table)},
-		compile.Bounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
 }
 
 // errInstances is the cause where a version's instances are all taken.

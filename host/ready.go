@@ -1,0 +1,48 @@
+package host
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// readiness is how far a host has come. Any goroutine.
+type readiness struct {
+	mu        sync.Mutex
+	bound     bool     // the listeners are, and the loops run
+	serving   []string // the endpoints
+	announced bool
+}
+
+// noteBound notes that the listeners are bound, and on what endpoints.
+func (r *readiness) noteBound(serving []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bound, r.serving = true, serving
+}
+
+// started tells whether Start has come so far that the loops run.
+func (r *readiness) started() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bound
+}
+
+// announce logs ready once, when the listeners are bound and all is so.
+func (r *readiness) announce(all func() bool, log hclog.Logger) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.announced || !r.bound || !all() {
+		return
+	}
+	r.announced = true
+	log.Info("ready", "listening", strings.Join(r.serving, " "))
+}
+
+// told tells whether ready was logged.
+func (r *readiness) told() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.announced
+}
