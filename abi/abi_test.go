@@ -73,8 +73,9 @@ func TestPageAndTable(t *testing.T) {
 	for _, e := range Exports() {
 		table["."+e.Name] = e.Signature
 	}
+	names := map[string][]string{} // of an import's parameters
 	for _, i := range Imports() {
-		table[i.Key()] = i.Signature
+		table[i.Key()], names[i.Key()] = i.Signature, i.ParamNames
 	}
 	seen := map[string]bool{}
 	for _, r := range rows() {
@@ -91,6 +92,9 @@ func TestPageAndTable(t *testing.T) {
 		if typeIn.MatchString(strings.Split(r.signature, "->")[0]) {
 			t.Errorf("%s: a parameter that is no i32: this test can't compare it", key)
 		}
+		if want := names[key]; want != nil && !slices.Equal(paramNames(r.signature), want) {
+			t.Errorf("%s: ABI.md says %s, the table has the parameters %q", key, r.signature, want)
+		}
 		wantParams, wantResult := shape(sig)
 		if params, result := shapeOf(r.signature); params != wantParams || result != wantResult {
 			t.Errorf("%s: ABI.md says %s, the table %s", key, r.signature, sig)
@@ -104,17 +108,48 @@ func TestPageAndTable(t *testing.T) {
 }
 
 func TestPageAndCodes(t *testing.T) {
+	flat := strings.ReplaceAll(page, "\n", " ")
 	for _, s := range Statuses() {
-		want := strings.TrimSuffix(s.Status.String(), ")")
-		want = "`" + strings.Replace(want, " (", "` ", 1)
-		if !strings.Contains(strings.ReplaceAll(page, "\n", " "), want) {
+		want := fmt.Sprintf("`%d %s` %s", s.Value, s.Symbol, s.Meaning)
+		if !strings.Contains(flat, want) {
 			t.Errorf("ABI.md has no %q", want)
 		}
 	}
-	flat := strings.ReplaceAll(page, "\n", " ")
-	for n, text := range Reasons() {
-		if want := fmt.Sprintf("%d %s", n, text); !strings.Contains(flat, want) {
-			t.Errorf("ABI.md has no reason %q", want)
+	for _, r := range slices.Concat(Reasons(), Levels(), StateBits()) {
+		if want := fmt.Sprintf("%d %s", r.Value, r.Meaning); !strings.Contains(flat, want) {
+			t.Errorf("ABI.md has no reason, level or bit %q", want)
+		}
+	}
+}
+
+// The tables of codes have all numbers that there are, and those of the constants.
+func TestCodes(t *testing.T) {
+	for _, table := range []struct {
+		name string
+		rows []Code
+		len  int
+		at   func(n int) int
+	}{
+		{"statuses", Statuses(), -int(ENOTNOW), func(n int) int { return -1 - n }},
+		{"reasons", Reasons(), int(ReasonNotAllowed) + 1, func(n int) int { return n }},
+		{"levels", Levels(), LevelError + 1, func(n int) int { return n }},
+		{"bits", StateBits(), 7, func(n int) int { return 1 << n }},
+	} {
+		if len(table.rows) != table.len {
+			t.Errorf("found %d %s, wanted %d", len(table.rows), table.name, table.len)
+		}
+		for n, c := range table.rows {
+			if int(c.Value) != table.at(n) {
+				t.Errorf("%s, %q: found %d, wanted %d", table.name, c.Name, c.Value, table.at(n))
+			}
+		}
+	}
+	for found, wanted := range map[string]string{
+		ENOCONN.String(): "-1 ENOCONN (no such connection)", Status(-99).String(): "-99",
+		ReasonLost.String(): "lost (I/O error)", Reason(99).String(): "reason 99",
+	} {
+		if found != wanted {
+			t.Errorf("found %q, wanted %q", found, wanted)
 		}
 	}
 }
@@ -123,7 +158,7 @@ func TestPageAndCodes(t *testing.T) {
 func good() Module {
 	m := Module{Memory: &MemoryType{Min: 1}}
 	for _, e := range Exports() {
-		if e.Need == Must {
+		if e.need == must {
 			kind := KindFunction
 			if e.Name == ExportMemory {
 				kind = KindMemory
@@ -139,7 +174,7 @@ func without(m Module, name string) Module {
 	return m
 }
 
-func with(m Module, name, signature string) Module {
+func exporting(m Module, name, signature string) Module {
 	m = without(m, name)
 	m.Exports = append(m.Exports, ModuleExport{name, KindFunction, sig(signature)})
 	return m
@@ -153,7 +188,9 @@ func importing(m Module, module, name, signature string) Module {
 func TestValidate(t *testing.T) {
 	memory := good()
 	memory.Imports = []ModuleImport{{"env", "memory", KindMemory, Signature{}}}
-	otherKinds := with(good(), ExportMemory, "")
+	wasi := good()
+	wasi.Imports = []ModuleImport{{ModuleWASI, "path_open", KindFunction, wasiSig("iiiiillii:i")}}
+	otherKinds := exporting(good(), ExportMemory, "()")
 	otherKinds.Exports = append(otherKinds.Exports, ModuleExport{Name: ExportStopFactory, Kind: KindGlobal})
 	for _, c := range []struct {
 		name string
@@ -161,31 +198,51 @@ func TestValidate(t *testing.T) {
 		want []string // parts of the faults, one each
 	}{
 		{"good", good(), nil},
-		{"all of WASI", importing(good(), ModuleWASI, "path_open", "iiiiillii:i"), nil},
-		{"no dataReceived", without(good(), ExportDataReceived), []string{"export dataReceived: found none, wanted (i32, i32, i32)"}},
-		{"two missing", without(without(good(), ExportConnectionMade), ExportConnectionLost), []string{"export connectionMade: found none", "export connectionLost: found none"}},
-		{"wrong signature", with(good(), ExportDataReceived, "ii"), []string{"export dataReceived: found (i32, i32), wanted (i32, i32, i32)"}},
-		{"other kinds", otherKinds, []string{"export memory: found (), wanted memory", "export stopFactory: found global, wanted ()"}},
-		{"other spelling", with(without(good(), ExportDataReceived), "data_received", "iii"), []string{"did you mean the export data_received?"}},
-		{"command", with(without(without(good(), ExportConnectionMade), ExportVersion), "_start", ""), []string{"abi_version_1: found none", "-buildmode=c-shared"}},
-		{"command with all exports", with(good(), "_start", ""), []string{"export _initialize: found _start alone, wanted () (the module is a command"}},
-		{"command and reactor", with(with(good(), "_start", ""), ExportInitialize, ""), nil},
-		{"later version", with(without(good(), ExportVersion), "abi_version_2", ""), []string{"ABI version 2"}},
-		{"unknown import", importing(good(), "transport", "sendfile", "iii:i"), []string{"import transport.sendfile: found (i32, i32, i32) -> i32, wanted a function that the host gives"}},
-		{"import's case", importing(good(), "transport", "lose_connection", "i:i"), []string{"did you mean transport.loseConnection?"}},
-		{"import's module", importing(good(), "env", "write", "iii:i"), []string{`import_module("transport")`}},
-		{"import's signature", importing(good(), "transport", "write", "ii:i"), []string{"import transport.write: found (i32, i32) -> i32, wanted (i32, i32, i32) -> i32"}},
-		{"callLater alone", importing(good(), "reactor", "callLater", "i:i"), []string{"export delayedCall: found none, wanted (i32) (the module imports reactor.callLater)"}},
-		{"producer alone", importing(good(), "transport", "registerProducer", "ii:i"), []string{"pauseProducing", "resumeProducing", "stopProducing"}},
-		{"connect alone", importing(good(), "reactor", "connect", "iii:i"), []string{"clientConnectionFailed"}},
-		{"WASI too new", importing(good(), "wasi:io/streams@0.2.0", "read", "i:i"), []string{"component model", "build for preview 1"}},
-		{"WASI too old", importing(good(), "wasi_unstable", "fd_write", "iiii:i"), []string{"WASI preview 1, as module wasi_snapshot_preview1"}},
-		{"WASI too much", importing(good(), ModuleWASI, "sock_open", "iii:i"), []string{"not a function of WASI preview 1"}},
-		{"Envoy", without(with(good(), "proxy_abi_version_0_2_0", ""), ExportVersion), []string{"a module for Envoy", "abi_version_1"}},
-		{"Extism", importing(good(), "extism:host/env", "input_length", ":l"), []string{"a module for Extism", "extism:host/env.input_length"}},
-		{"browser", importing(good(), "gojs", "runtime.wasmExit", "i"), []string{"GOOS=wasip1"}},
-		{"AssemblyScript", importing(good(), "env", "abort", "iiii"), []string{"--use abort="}},
-		{"memory imported", without(memory, ExportMemory), []string{"--import-memory", "the host gives functions only"}},
+		{"all of WASI", wasi, nil},
+		{"no dataReceived", without(good(), ExportDataReceived),
+			[]string{"export dataReceived: found none, wanted (i32, i32, i32)"}},
+		{"two missing", without(without(good(), ExportConnectionMade), ExportConnectionLost),
+			[]string{"export connectionMade: found none", "export connectionLost: found none"}},
+		{"wrong signature", exporting(good(), ExportDataReceived, "(conn, ptr)"),
+			[]string{"export dataReceived: found (i32, i32), wanted (i32, i32, i32)"}},
+		{"other kinds", otherKinds,
+			[]string{"export memory: found (), wanted memory", "export stopFactory: found global, wanted ()"}},
+		{"other spelling", exporting(without(good(), ExportDataReceived), "data_received", "(conn, ptr, len)"),
+			[]string{"did you mean the export data_received?"}},
+		{"command", exporting(without(without(good(), ExportConnectionMade), ExportVersion), "_start", "()"),
+			[]string{"abi_version_1: found none", "-buildmode=c-shared"}},
+		{"command with all exports", exporting(good(), "_start", "()"),
+			[]string{"export _initialize: found _start alone, wanted () (the module is a command"}},
+		{"command and reactor", exporting(exporting(good(), "_start", "()"), ExportInitialize, "()"), nil},
+		{"later version", exporting(without(good(), ExportVersion), "abi_version_2", "()"), []string{"ABI version 2"}},
+		{"unknown import", importing(good(), "transport", "sendfile", "(conn, ptr, len) -> i32"),
+			[]string{"import transport.sendfile: found (i32, i32, i32) -> i32, wanted a function that the host gives"}},
+		{"import's case", importing(good(), "transport", "lose_connection", "(conn) -> i32"),
+			[]string{"did you mean transport.loseConnection?"}},
+		{"import's module", importing(good(), "env", "write", "(conn, ptr, len) -> i32"),
+			[]string{`import_module("transport")`}},
+		{"import's signature", importing(good(), "transport", "write", "(conn, ptr) -> i32"),
+			[]string{"import transport.write: found (i32, i32) -> i32, wanted (i32, i32, i32) -> i32"}},
+		{"callLater alone", importing(good(), "reactor", "callLater", "(conn) -> i32"),
+			[]string{"export delayedCall: found none, wanted (i32) (the module imports reactor.callLater)"}},
+		{"producer alone", importing(good(), "transport", "registerProducer", "(conn, ptr) -> i32"),
+			[]string{"pauseProducing", "resumeProducing", "stopProducing"}},
+		{"connect alone", importing(good(), "reactor", "connect", "(conn, ptr, len) -> i32"),
+			[]string{"clientConnectionFailed"}},
+		{"WASI too new", importing(good(), "wasi:io/streams@0.2.0", "read", "(conn) -> i32"),
+			[]string{"component model", "build for preview 1"}},
+		{"WASI too old", importing(good(), "wasi_unstable", "fd_write", "(a, b, c, d) -> i32"),
+			[]string{"WASI preview 1, as module wasi_snapshot_preview1"}},
+		{"WASI too much", importing(good(), ModuleWASI, "sock_open", "(conn, ptr, len) -> i32"),
+			[]string{"not a function of WASI preview 1"}},
+		{"Envoy", without(exporting(good(), "proxy_abi_version_0_2_0", "()"), ExportVersion),
+			[]string{"a module for Envoy", "abi_version_1"}},
+		{"Extism", importing(good(), "extism:host/env", "input_length", "() -> i64"),
+			[]string{"a module for Extism", "extism:host/env.input_length"}},
+		{"browser", importing(good(), "gojs", "runtime.wasmExit", "(conn)"), []string{"GOOS=wasip1"}},
+		{"AssemblyScript", importing(good(), "env", "abort", "(a, b, c, d)"), []string{"--use abort="}},
+		{"memory imported", without(memory, ExportMemory),
+			[]string{"--import-memory", "the host gives functions only"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			faults := Validate(c.m)
@@ -205,11 +262,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-func TestPack(t *testing.T) {
-	if ptr, size := Unpack(Pack(0xdeadbeef, 0x12345678)); ptr != 0xdeadbeef || size != 0x12345678 {
+func TestUnpack(t *testing.T) {
+	if ptr, size := Unpack(0xdeadbeef_12345678); ptr != 0xdeadbeef || size != 0x12345678 {
 		t.Errorf("%#x, %#x", ptr, size)
-	}
-	if Pack(1, 2) != 1<<32|2 {
-		t.Errorf("%#x", Pack(1, 2))
 	}
 }

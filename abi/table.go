@@ -1,24 +1,29 @@
 package abi
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // ValueType is a WASM value type, by its code in the binary format.
 type ValueType byte
 
+// The types of the contract's functions. Package wasmbin has the others.
 const (
-	I32 ValueType = 0x7f
-	I64 ValueType = 0x7e
-	F32 ValueType = 0x7d
-	F64 ValueType = 0x7c
+	I32 ValueType = 0x7f // a number, a handle, a length or a pointer
+	I64 ValueType = 0x7e // a packed range
+	F64 ValueType = 0x7c // seconds
 )
 
+// String is the name in the text format, such as i32 or externref.
 func (t ValueType) String() string {
 	switch t {
 	case I32:
 		return "i32"
 	case I64:
 		return "i64"
-	case F32:
+	case 0x7d:
 		return "f32"
 	case F64:
 		return "f64"
@@ -29,10 +34,10 @@ func (t ValueType) String() string {
 	case 0x6f:
 		return "externref"
 	}
-	return "?"
+	return fmt.Sprintf("type %#x", byte(t))
 }
 
-// Signature is a function's type.
+// Signature is a function's type: the values that it takes and returns, in order.
 type Signature struct {
 	Params, Results []ValueType
 }
@@ -55,33 +60,64 @@ func (s Signature) String() string {
 	return "(" + list(s.Params) + ") -> (" + list(s.Results) + ")"
 }
 
-// Equal compares two signatures.
-func (s Signature) Equal(o Signature) bool { return s.String() == o.String() }
+// Equal compares two signatures, in which nil and empty are the same.
+func (s Signature) Equal(o Signature) bool {
+	return slices.Equal(s.Params, o.Params) && slices.Equal(s.Results, o.Results)
+}
 
-// sig reads the short form of a signature: a letter a value (i i32, l i64, d
-// f64), results behind a colon.
-func sig(short string) Signature {
+// sig reads a signature as ABI.md writes it, such as `(conn, ptr, len) -> i32`:
+// parameters are i32, and so is a result that is a pointer.
+func sig(text string) Signature {
+	var s Signature
+	in, out, _ := strings.Cut(text, " -> ")
+	for range paramNames(in) {
+		s.Params = append(s.Params, I32)
+	}
+	switch out {
+	case "i32", "ptr":
+		s.Results = []ValueType{I32}
+	case "i64":
+		s.Results = []ValueType{I64}
+	case "f64":
+		s.Results = []ValueType{F64}
+	}
+	return s
+}
+
+// paramNames are the names in a signature's text.
+func paramNames(text string) []string {
+	in, _, _ := strings.Cut(text, " -> ")
+	if in = strings.Trim(in, "()"); in == "" {
+		return nil
+	}
+	return strings.Split(in, ", ")
+}
+
+// wasiSig reads a signature of WASI's: a letter a value (i i32, l i64), results
+// behind a colon.
+func wasiSig(short string) Signature {
 	params, results, _ := strings.Cut(short, ":")
 	read := func(s string) []ValueType {
 		var types []ValueType
 		for _, r := range s {
-			types = append(types, map[rune]ValueType{'i': I32, 'l': I64, 'd': F64}[r])
+			types = append(types, map[rune]ValueType{'i': I32, 'l': I64}[r])
 		}
 		return types
 	}
 	return Signature{read(params), read(results)}
 }
 
-// Need says whether a guest must have an export.
-type Need int
+// need says whether a guest must have an export.
+type need int
 
 const (
-	May  Need = iota // optional
-	Must             // every guest
-	With             // a guest that has, or imports, what Export.With names
+	may  need = iota // optional
+	must             // every guest
+	with             // a guest that imports what Export.with names
 )
 
-// Names of the exports.
+// Names of the exports: what each is for is in Exports, and when it is called in
+// ABI.md.
 const (
 	ExportMemory                 = "memory"
 	ExportVersion                = "abi_version_1"
@@ -108,45 +144,52 @@ const (
 	ExportRestoreBuffer          = "restoreBuffer"
 )
 
-// Export is something that a guest exports: a function, but for memory.
+// Export is something that a guest exports: a function, but for memory, whose
+// Signature is empty.
 type Export struct {
 	Name string
 	Signature
-	Need    Need
-	With    string // of Need With: the import (module.name) or export that asks for it
+	need    need
+	with    string // the import (module.name) that asks for it
 	Meaning string
 }
 
-// Exports is the table of what a guest exports.
+// Exports is the table of what a guest exports, in ABI.md's order.
 func Exports() []Export {
 	return []Export{
-		{ExportMemory, Signature{}, Must, "", "the linear memory"},
-		{ExportVersion, sig(""), Must, "", "a marker: present, never called"},
-		{ExportInitialize, sig(""), May, "", "run once, right after instantiation"},
-		{ExportReceiveBuffer, sig(":l"), Must, "", "packed (ptr, capacity) of the buffer for incoming bytes"},
-		{ExportStartFactory, sig(":i"), May, "", "once, before the first connection; non-zero refuses to start"},
-		{ExportStopFactory, sig(""), May, "", "once, after the last connection"},
-		{ExportBuildProtocol, sig("i:i"), May, "", "for accepted connections; non-zero refuses"},
-		{ExportConnectionMade, sig("i"), Must, "", "first for each connection, before any byte is read"},
-		{ExportDataReceived, sig("iii"), Must, "", "bytes of the stream, at ptr inside the registered buffer"},
-		{ExportConnectionLost, sig("ii"), Must, "", "exactly once, last"},
-		{ExportReadConnectionLost, sig("i"), May, "", "the peer closed its writing side"},
-		{ExportWriteConnectionLost, sig("i"), May, "", "our writing side is closed"},
-		{ExportHandshakeCompleted, sig("i"), May, "", "TLS is up"},
-		{ExportPauseProducing, sig("i"), With, "transport.registerProducer", "output is above high water"},
-		{ExportResumeProducing, sig("i"), With, "transport.registerProducer", "output is below low water, or has emptied"},
-		{ExportStopProducing, sig("i"), With, "transport.registerProducer", "the connection is gone"},
-		{ExportDelayedCall, sig("i"), With, "reactor.callLater", "a timer is due"},
-		{ExportClientConnectionFailed, sig("ii"), With, "reactor.connect", "the outgoing connection could not be made"},
-		{ExportLogPrefix, sig(":l"), May, "", "packed name for log lines; 0 declines"},
-		{ExportStateVersion, sig(":i"), May, "", "number of the layout that saveState writes"},
-		{ExportSaveState, sig("i:l"), May, "", "packed bytes of one connection's state, conn 0 for the factory's; -1 declines"},
-		{ExportRestoreState, sig("iiii:i"), May, "", "in a new instance, in place of connectionMade; non-zero refuses"},
-		{ExportRestoreBuffer, sig("i:i"), May, "", "room for a state that the receive buffer does not hold; 0 refuses"},
+		{ExportMemory, Signature{}, must, "", "the linear memory"},
+		{ExportVersion, sig("()"), must, "", "a marker: present, never called"},
+		{ExportInitialize, sig("()"), may, "", "run once, right after instantiation"},
+		{ExportReceiveBuffer, sig("() -> i64"), must, "", "packed (ptr, capacity) of the buffer for incoming bytes"},
+		{ExportStartFactory, sig("() -> i32"), may, "", "once, before the first connection; non-zero refuses to start"},
+		{ExportStopFactory, sig("()"), may, "", "once, after the last connection"},
+		{ExportBuildProtocol, sig("(conn) -> i32"), may, "", "for accepted connections; non-zero refuses"},
+		{ExportConnectionMade, sig("(conn)"), must, "", "first for each connection, before any byte is read"},
+		{ExportDataReceived, sig("(conn, ptr, len)"), must, "",
+			"bytes of the stream, at ptr inside the registered buffer"},
+		{ExportConnectionLost, sig("(conn, reason)"), must, "", "exactly once, last"},
+		{ExportReadConnectionLost, sig("(conn)"), may, "", "the peer closed its writing side"},
+		{ExportWriteConnectionLost, sig("(conn)"), may, "", "our writing side is closed"},
+		{ExportHandshakeCompleted, sig("(conn)"), may, "", "TLS is up"},
+		{ExportPauseProducing, sig("(conn)"), with, "transport.registerProducer", "output is above high water"},
+		{ExportResumeProducing, sig("(conn)"), with, "transport.registerProducer",
+			"output is below low water, or has emptied"},
+		{ExportStopProducing, sig("(conn)"), with, "transport.registerProducer", "the connection is gone"},
+		{ExportDelayedCall, sig("(timer)"), with, "reactor.callLater", "a timer is due"},
+		{ExportClientConnectionFailed, sig("(conn, reason)"), with, "reactor.connect",
+			"the outgoing connection could not be made"},
+		{ExportLogPrefix, sig("() -> i64"), may, "", "packed name for log lines; 0 declines"},
+		{ExportStateVersion, sig("() -> i32"), may, "", "number of the layout that saveState writes"},
+		{ExportSaveState, sig("(conn) -> i64"), may, "",
+			"packed bytes of one connection's state, conn 0 for the factory's; -1 declines"},
+		{ExportRestoreState, sig("(conn, version, ptr, len) -> i32"), may, "",
+			"in a new instance, in place of connectionMade; non-zero refuses"},
+		{ExportRestoreBuffer, sig("(len) -> ptr"), may, "",
+			"room for a state that the receive buffer does not hold; 0 refuses"},
 	}
 }
 
-// Names of the modules that the host gives.
+// Names of the modules that the host gives; ModuleWASI is WASI preview 1's.
 const (
 	ModuleTransport = "transport"
 	ModuleReactor   = "reactor"
@@ -155,46 +198,51 @@ const (
 	ModuleWASI      = "wasi_snapshot_preview1"
 )
 
-// Import is a function that the host gives.
+// Import is a function that the host gives. ParamNames are ABI.md's, one for each
+// of Params; WASI's have none.
 type Import struct {
 	Module, Name string
 	Signature
-	Meaning string
+	ParamNames []string
+	Meaning    string
 }
 
-// Key is module.name.
+// Key is how the import is named in one word: module.name.
 func (i Import) Key() string { return i.Module + "." + i.Name }
 
-// Imports is the table of what the host gives, but for WASI's.
+// Imports is the table of what the host gives, but for WASI's, in ABI.md's order.
 func Imports() []Import {
+	in := func(module, name, signature, meaning string) Import {
+		return Import{module, name, sig(signature), paramNames(signature), meaning}
+	}
 	t, r := ModuleTransport, ModuleReactor
 	return []Import{
-		{t, "write", sig("iii:i"), "queue bytes in order; the bytes now queued"},
-		{t, "writeSequence", sig("iii:i"), "write n pairs (ptr, len) of u32"},
-		{t, "loseConnection", sig("i:i"), "stop reading, flush, close"},
-		{t, "loseWriteConnection", sig("i:i"), "flush, then close the writing side"},
-		{t, "abortConnection", sig("i:i"), "drop output, reset"},
-		{t, "pauseProducing", sig("i:i"), "stop reading"},
-		{t, "resumeProducing", sig("i:i"), "start reading"},
-		{t, "registerProducer", sig("ii:i"), "streaming 1 = push, 0 = pull"},
-		{t, "unregisterProducer", sig("i:i"), "let closing go on"},
-		{t, "state", sig("i:i"), "bits"},
-		{t, "setTimeout", sig("ii:i"), "close after ms without a byte; 0 clears"},
-		{t, "getPeer", sig("iii:i"), "the remote endpoint as text; its length"},
-		{t, "getHost", sig("iii:i"), "our endpoint as text; its length"},
-		{t, "reason", sig("iii:i"), "the reason as text, where there is one"},
-		{t, "setTcpNoDelay", sig("ii:i"), "on at the start"},
-		{t, "setTcpKeepAlive", sig("ii:i"), "off at the start"},
-		{t, "startTLS", sig("i:i"), "server side, with the listener's certificate"},
-		{t, "getPeerCertificate", sig("iii:i"), "DER of the leaf; its length"},
-		{t, "negotiatedProtocol", sig("iii:i"), "ALPN; its length"},
-		{r, "callLater", sig("i:i"), "a timer after ms"},
-		{r, "cancel", sig("i:i"), "end a timer"},
-		{r, "reset", sig("ii:i"), "move a timer to ms from now"},
-		{r, "seconds", sig(":d"), "monotonic, from the reactor's clock"},
-		{r, "connect", sig("iii:i"), "a connection to a text endpoint, within ms"},
-		{ModuleFactory, "config", sig("ii:i"), "the plugin's configuration as JSON; its length"},
-		{ModuleLog, "emit", sig("iii:i"), "a log line"},
+		in(t, "write", "(conn, ptr, len) -> i32", "queue bytes in order; the bytes now queued"),
+		in(t, "writeSequence", "(conn, iov, n) -> i32", "write n pairs (ptr, len) of u32"),
+		in(t, "loseConnection", "(conn) -> i32", "stop reading, flush, close"),
+		in(t, "loseWriteConnection", "(conn) -> i32", "flush, then close the writing side"),
+		in(t, "abortConnection", "(conn) -> i32", "drop output, reset"),
+		in(t, "pauseProducing", "(conn) -> i32", "stop reading"),
+		in(t, "resumeProducing", "(conn) -> i32", "start reading"),
+		in(t, "registerProducer", "(conn, streaming) -> i32", "streaming 1 = push, 0 = pull"),
+		in(t, "unregisterProducer", "(conn) -> i32", "let closing go on"),
+		in(t, "state", "(conn) -> i32", "bits"),
+		in(t, "setTimeout", "(conn, ms) -> i32", "close after ms without a byte; 0 clears"),
+		in(t, "getPeer", "(conn, buf, cap) -> i32", "the remote endpoint as text; its length"),
+		in(t, "getHost", "(conn, buf, cap) -> i32", "our endpoint as text; its length"),
+		in(t, "reason", "(conn, buf, cap) -> i32", "the reason as text, where there is one"),
+		in(t, "setTcpNoDelay", "(conn, on) -> i32", "on at the start"),
+		in(t, "setTcpKeepAlive", "(conn, on) -> i32", "off at the start"),
+		in(t, "startTLS", "(conn) -> i32", "server side, with the listener's certificate"),
+		in(t, "getPeerCertificate", "(conn, buf, cap) -> i32", "DER of the leaf; its length"),
+		in(t, "negotiatedProtocol", "(conn, buf, cap) -> i32", "ALPN; its length"),
+		in(r, "callLater", "(ms) -> i32", "a timer after ms"),
+		in(r, "cancel", "(timer) -> i32", "end a timer"),
+		in(r, "reset", "(timer, ms) -> i32", "move a timer to ms from now"),
+		in(r, "seconds", "() -> f64", "monotonic, from the reactor's clock"),
+		in(r, "connect", "(endpoint, len, ms) -> i32", "a connection to a text endpoint, within ms"),
+		in(ModuleFactory, "config", "(buf, cap) -> i32", "the plugin's configuration as JSON; its length"),
+		in(ModuleLog, "emit", "(level, ptr, len) -> i32", "a log line"),
 	}
 }
 
@@ -218,7 +266,7 @@ func WASI() []Import {
 	list := make([]Import, len(short))
 	for i, s := range short {
 		name, signature, _ := strings.Cut(s, " ")
-		list[i] = Import{ModuleWASI, name, sig(signature), ""}
+		list[i] = Import{Module: ModuleWASI, Name: name, Signature: wasiSig(signature)}
 	}
 	return list
 }

@@ -14,6 +14,7 @@ type Fault struct {
 	Cause   string // likely cause and cure, or ""
 }
 
+// String has all of a fault in one line, as logs and errors show it.
 func (f Fault) String() string {
 	s := fmt.Sprintf("%s: found %s, wanted %s", f.Subject, f.Found, f.Wanted)
 	if f.Cause != "" {
@@ -22,24 +23,22 @@ func (f Fault) String() string {
 	return s
 }
 
-// Verdict says how an item of the table, or of a module, stands.
-type Verdict string
-
+// How an item of the table, or of a module, stands.
 const (
-	Satisfied Verdict = "satisfied"
-	Missing   Verdict = "missing"
-	Wrong     Verdict = "wrong"
-	Optional  Verdict = "optional" // not there, and need not be
-	Extra     Verdict = "extra"    // there, and not the contract's
+	satisfied = "satisfied"
+	missing   = "missing"
+	wrong     = "wrong"
+	optional  = "optional" // not there, and need not be
+	extra     = "extra"    // there, and not the contract's
 )
 
 // Item is one line of what inspect shows.
 type Item struct {
-	What      string  `json:"what"` // export or import
-	Name      string  `json:"name"`
-	Signature string  `json:"signature"`
-	Verdict   Verdict `json:"verdict"`
-	Note      string  `json:"note,omitempty"`
+	What      string `json:"what"` // export or import
+	Name      string `json:"name"`
+	Signature string `json:"signature"`
+	Verdict   string `json:"verdict"` // satisfied, missing, wrong, optional (absent) or extra
+	Note      string `json:"note,omitempty"`
 	fault     *Fault
 }
 
@@ -68,7 +67,8 @@ func Check(m Module) []Item {
 	}
 	for _, e := range m.Exports {
 		if !known[e.Name] {
-			items = append(items, Item{What: "export", Name: e.Name, Signature: describe(e.Kind, e.Signature), Verdict: Extra})
+			signature := describe(e.Kind, e.Signature)
+			items = append(items, Item{What: "export", Name: e.Name, Signature: signature, Verdict: extra})
 		}
 	}
 	given := map[string]Import{}
@@ -100,25 +100,25 @@ func checkExport(m Module, want Export) Item {
 	if want.Name == ExportMemory {
 		kind = KindMemory
 	}
-	it := Item{What: "export", Name: want.Name, Signature: describe(kind, want.Signature), Verdict: Satisfied}
+	it := Item{What: "export", Name: want.Name, Signature: describe(kind, want.Signature), Verdict: satisfied}
 	got, ok := m.Export(want.Name)
-	needed := want.Need == Must || want.Need == With && imports(m, want.With)
+	needed := want.need == must || want.need == with && imports(m, want.with)
 	switch {
 	case ok && (got.Kind != kind || kind == KindFunction && !got.Signature.Equal(want.Signature)):
-		it.Verdict = Wrong
+		it.Verdict = wrong
 		it.fault = &Fault{"export " + want.Name, describe(got.Kind, got.Signature), it.Signature, ""}
 		it.Note = "found " + it.fault.Found
 	case ok:
 	case want.Name == ExportInitialize && isCommand(m):
-		it.Verdict = Missing
+		it.Verdict = missing
 		it.fault = &Fault{"export " + want.Name, "_start alone", it.Signature, commandCause}
 		it.Note = it.fault.Cause
 	case needed:
-		it.Verdict = Missing
+		it.Verdict = missing
 		it.fault = &Fault{"export " + want.Name, "none", it.Signature, missingCause(m, want)}
 		it.Note = it.fault.Cause
 	default:
-		it.Verdict = Optional
+		it.Verdict = optional
 	}
 	return it
 }
@@ -128,8 +128,8 @@ func imports(m Module, key string) bool {
 }
 
 // commandCause is how a command came to be, and the cure.
-const commandCause = "the module is a command, which runs once and ends, not a reactor: build Go with -buildmode=c-shared, " +
-	"TinyGo with -buildmode=c-shared, clang with -mexec-model=reactor, Rust with --crate-type cdylib"
+const commandCause = "the module is a command, which runs once and ends, not a reactor: " +
+	"build Go with -buildmode=c-shared, TinyGo with -buildmode=c-shared, clang with -mexec-model=reactor, Rust with --crate-type cdylib"
 
 // isCommand tells whether a module has a main function only. What it exports
 // besides may not be called before that has run, and not after it has ended.
@@ -148,10 +148,11 @@ func missingCause(m Module, want Export) string {
 			}
 		}
 	}
-	if want.Need == With {
-		return "the module imports " + want.With
+	if want.need == with {
+		return "the module imports " + want.with
 	}
-	if want.Name == ExportMemory && slices.ContainsFunc(m.Imports, func(i ModuleImport) bool { return i.Kind == KindMemory }) {
+	isMemory := func(i ModuleImport) bool { return i.Kind == KindMemory }
+	if want.Name == ExportMemory && slices.ContainsFunc(m.Imports, isMemory) {
 		return "the module imports its memory: link it without --import-memory"
 	}
 	for _, e := range m.Exports {
@@ -166,15 +167,15 @@ func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, 
 
 func checkImport(i ModuleImport, given map[string]Import) Item {
 	key := i.Module + "." + i.Name
-	it := Item{What: "import", Name: key, Signature: describe(i.Kind, i.Signature), Verdict: Satisfied}
+	it := Item{What: "import", Name: key, Signature: describe(i.Kind, i.Signature), Verdict: satisfied}
 	want, ok := given[key]
 	switch {
 	case !ok:
-		it.Verdict = Missing
+		it.Verdict = missing
 		it.fault = &Fault{"import " + key, it.Signature, "a function that the host gives", importCause(i, given)}
 		it.Note = it.fault.Cause
 	case i.Kind != KindFunction || !i.Signature.Equal(want.Signature):
-		it.Verdict = Wrong
+		it.Verdict = wrong
 		it.fault = &Fault{"import " + key, it.Signature, want.Signature.String(), ""}
 		it.Note = "wanted " + it.fault.Wanted
 	}
@@ -201,7 +202,8 @@ func importCause(i ModuleImport, given map[string]Import) string {
 	}
 	for _, g := range given {
 		if g.Name == i.Name && g.Module != ModuleWASI {
-			return fmt.Sprintf("it is in module %s: in C use __attribute__((import_module(%q))), in Rust #[link(wasm_import_module = %q)]", g.Module, g.Module, g.Module)
+			return fmt.Sprintf("it is in module %s: in C use __attribute__((import_module(%q))), "+
+				"in Rust #[link(wasm_import_module = %[2]q)]", g.Module, g.Module)
 		}
 	}
 	for _, g := range given {

@@ -162,7 +162,7 @@ func (r *report) print(w io.Writer) error {
 		fmt.Fprintf(t, "\n%sS\n", strings.ToUpper(what))
 		for _, it := range r.Items {
 			if it.What == what {
-				row("  "+string(it.Verdict), it.Name, it.Signature, it.Note)
+				row("  "+it.Verdict, it.Name, it.Signature, it.Note)
 			}
 		}
 	}

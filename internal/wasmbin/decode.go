@@ -180,7 +180,7 @@ func (d *decoder) readValueTypes(r *reader, limit int, wanted string) []ValueTyp
 func readValueType(r *reader) ValueType {
 	start := r.pos
 	t := ValueType(r.byte("a value type"))
-	if !t.valid() {
+	if !isValue(t) {
 		r.fail(start, t.String(), "a value type of WebAssembly 2.0")
 	}
 	return t
@@ -189,7 +189,7 @@ func readValueType(r *reader) ValueType {
 func readReferenceType(r *reader) ValueType {
 	start := r.pos
 	t := ValueType(r.byte("a reference type"))
-	if !t.isReference() {
+	if !isReference(t) {
 		r.fail(start, t.String(), "funcref or externref")
 	}
 	return t

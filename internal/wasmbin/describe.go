@@ -11,14 +11,14 @@ func (m *Module) Describe() abi.Module {
 	signature := func(t uint32) abi.Signature {
 		s, ok := known[t]
 		if !ok && int(t) < len(m.Types) {
-			s = abi.Signature{Params: valueTypes(m.Types[t].Params), Results: valueTypes(m.Types[t].Results)}
+			s = abi.Signature{Params: m.Types[t].Params, Results: m.Types[t].Results}
 			known[t] = s
 		}
 		return s
 	}
 	for i := range m.Imports {
 		in := &m.Imports[i]
-		e := abi.ModuleImport{Module: Cut(in.Module, MaxLabel), Name: Cut(in.Name, MaxLabel), Kind: abi.Kind(in.Kind)}
+		e := abi.ModuleImport{Module: Cut(in.Module, MaxLabel), Name: Cut(in.Name, MaxLabel), Kind: in.Kind}
 		if in.Kind == KindFunction {
 			e.Signature = signature(in.Function)
 		}
@@ -28,7 +28,7 @@ func (m *Module) Describe() abi.Module {
 		d.Imports = append(d.Imports, e)
 	}
 	for _, ex := range m.Exports {
-		e := abi.ModuleExport{Name: Cut(ex.Name, MaxLabel), Kind: abi.Kind(ex.Kind)}
+		e := abi.ModuleExport{Name: Cut(ex.Name, MaxLabel), Kind: ex.Kind}
 		if ex.Kind == KindFunction && int(ex.Index) < len(types) {
 			e.Signature = signature(types[ex.Index])
 		}
@@ -38,14 +38,6 @@ func (m *Module) Describe() abi.Module {
 		d.Memory = memoryType(m.Memories[0])
 	}
 	return d
-}
-
-func valueTypes(list []ValueType) []abi.ValueType {
-	var types []abi.ValueType
-	for _, t := range list {
-		types = append(types, abi.ValueType(t))
-	}
-	return types
 }
 
 func memoryType(l Limits) *abi.MemoryType {

@@ -1,62 +1,37 @@
 package wasmbin
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/wirehost/wirehost/abi"
+)
 
 // ValueType is a value type's code in the binary format.
-type ValueType byte
+type ValueType = abi.ValueType
 
 const (
-	I32       ValueType = 0x7f
-	I64       ValueType = 0x7e
+	I32                 = abi.I32
+	I64                 = abi.I64
 	F32       ValueType = 0x7d
-	F64       ValueType = 0x7c
+	F64                 = abi.F64
 	V128      ValueType = 0x7b
 	Funcref   ValueType = 0x70
 	Externref ValueType = 0x6f
 )
 
-func (t ValueType) String() string {
-	switch t {
-	case I32:
-		return "i32"
-	case I64:
-		return "i64"
-	case F32:
-		return "f32"
-	case F64:
-		return "f64"
-	case V128:
-		return "v128"
-	case Funcref:
-		return "funcref"
-	case Externref:
-		return "externref"
-	}
-	return fmt.Sprintf("type %#x", byte(t))
-}
+func isValue(t ValueType) bool { return isReference(t) || t >= V128 && t <= I32 }
 
-func (t ValueType) valid() bool { return t.isReference() || t >= V128 && t <= I32 }
-
-func (t ValueType) isReference() bool { return t == Funcref || t == Externref }
+func isReference(t ValueType) bool { return t == Funcref || t == Externref }
 
 // Kind is what an import or an export is.
-type Kind byte
+type Kind = abi.Kind
 
 const (
-	KindFunction Kind = iota
-	KindTable
-	KindMemory
-	KindGlobal
+	KindFunction = abi.KindFunction
+	KindTable    = abi.KindTable
+	KindMemory   = abi.KindMemory
+	KindGlobal   = abi.KindGlobal
 )
-
-func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return fmt.Sprintf("kind %#x", byte(k))
-}
-
-var kindNames = [...]string{"function", "table", "memory", "global"}
 
 // SectionID is a section's number in the binary format.
 type SectionID byte

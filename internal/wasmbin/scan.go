@@ -240,7 +240,7 @@ func (s *Scanner) blockType() BlockType {
 			s.r.fail(at, fmt.Sprintf("type %d", t), fmt.Sprintf("one of %d", s.types))
 		}
 	case t == BlockEmpty:
-	case t < BlockEmpty || !ValueType(t&0x7f).valid():
+	case t < BlockEmpty || !isValue(ValueType(t&0x7f)):
 		s.r.fail(at, fmt.Sprintf("block type %d", t), "empty, a value type or a type index")
 	}
 	return t
