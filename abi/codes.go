@@ -154,9 +154,9 @@ func StateBits() []Code {
 // Limits lists the contract's limits that a guest meets.
 func Limits() []Code {
 	return []Code{
-		{64 << 10, "", "max receive", "", "bytes that one {dataReceived} gets at most"},
+		{64 << 10, "", "max receive", "", "bytes of the stream that one callback gets at most"},
 		{MaxReceiveBuffer, "", "max receive buffer", "", "bytes of the registered buffer at most"},
-		{MaxSequence, "", "max sequence", "", "pieces that one {writeSequence} takes at most"},
+		{MaxSequence, "", "max sequence", "", "pieces that one call sends at most"},
 		{MaxLogMessage, "", "max log message", "", "bytes of a log message that are kept"},
 	}
 }

@@ -1,3 +1,5 @@
+//go:generate go run ../internal/sdkgen .
+
 // Package sdk holds the SDKs' sources, each small enough to be copied into a
 // project as it is.
 package sdk

@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"internal/memnet":      {"reactor"},
 	"internal/reactortest": {"reactor"},
 	"internal/simulator":   {"internal/memnet", "reactor"},
+	"internal/sdkgen":      {"abi"},
 	"internal/transcript":  {"host", "internal/memnet"},
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},

@@ -1,10 +1,12 @@
 // What the server calls (abi/ABI.md). A project's entry file has
 //
 //	export * from "./exports";
-import { Level, Protocol, Reason, State, Transport, aim, attach, detach, due, factory, find, leave, log, setSaving } from "./wirehost";
+import {
+  Level, MAX_RECEIVE, Protocol, Reason, State, Transport,
+  aim, attach, detach, due, factory, find, leave, log, setSaving,
+} from "./wirehost";
 
-const RECEIVE = 64 << 10;
-const received = new ArrayBuffer(RECEIVE); // the registered buffer
+const received = new ArrayBuffer(MAX_RECEIVE); // the registered buffer
 const view = new Uint8Array(0); // what dataReceived gets
 let prefix: ArrayBuffer | null = null;
 let saved: Uint8Array | null = null; // read by the server after saveState
@@ -22,7 +24,7 @@ function expect(conn: i32): Transport {
 export function abi_version_1(): void {}
 
 export function receiveBuffer(): u64 {
-  return pack(changetype<usize>(received), RECEIVE);
+  return pack(changetype<usize>(received), MAX_RECEIVE);
 }
 
 export function logPrefix(): u64 {

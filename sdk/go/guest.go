@@ -1,9 +1,5 @@
 package wirehost
 
-// receiveBuffer is the size in bytes of the buffer for incoming bytes: as much
-// as one DataReceived gets at most.
-const receiveBuffer = 64 << 10
-
 // Guest is one instance of a plugin as the server sees it: a method for each
 // export of the ABI. Protocols have no use for it; the exports call it in a
 // guest, and package sdktest natively.
@@ -36,10 +32,11 @@ func newGuest(h host, f Factory) *Guest {
 	return g
 }
 
-// ReceiveBuffer is the buffer that the server puts incoming bytes into.
+// ReceiveBuffer is the buffer that the server puts incoming bytes into: as large as
+// one DataReceived can fill.
 func (g *Guest) ReceiveBuffer() []byte {
 	if g.receive == nil {
-		g.receive = make([]byte, receiveBuffer)
+		g.receive = make([]byte, maxReceive)
 	}
 	return g.receive
 }

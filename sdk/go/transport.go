@@ -7,7 +7,6 @@ const (
 	largeWrite = 4 << 10  // sent at once, from where it lies, instead of copied
 	gatherMost = 64 << 10 // gathered before it is sent even so
 	sparesMost = 16       // empty buffers that are kept
-	sequence   = 1024     // pieces of one host call
 )
 
 // Transport is a connection, as its protocol writes to it and closes it. It
@@ -132,7 +131,7 @@ func (t *Transport) WriteSequence(parts ...[]byte) error {
 		return err
 	}
 	for len(parts) > 0 {
-		n := min(len(parts), sequence)
+		n := min(len(parts), maxSequence)
 		if err := t.sent(t.guest.host.WriteSequence(t.conn, parts[:n])); err != nil {
 			return err
 		}
