@@ -55,7 +55,7 @@ func (i *Instance) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) 
 	c := &conn{in: i, t: t, handle: i.guest.account.conns.take()}
 	if err := c.build(); err != nil {
 		i.guest.account.conns.free(c.handle)
-		i.Settle()
+		i.settle()
 		return nil, err
 	}
 	return c, nil
@@ -66,7 +66,7 @@ func (c *conn) build() error {
 	if i.guest.has[exBuildProtocol] {
 		i.cur = c
 		i.stack[0] = api.EncodeI32(c.handle)
-		ok := i.run(phaseBuild, exBuildProtocol, i.handle(exBuildProtocol), c.handle, 1)
+		ok := i.run(phaseBuild, exBuildProtocol, i.function(exBuildProtocol), c.handle, 1)
 		i.cur = nil
 		if !ok {
 			return i.dead
@@ -120,7 +120,7 @@ func (c *conn) ConnectionFailed(reason reactor.Reason, err error) {
 	i := c.in
 	if i.dead == nil {
 		i.stack[1] = api.EncodeI32(int32(reason))
-		i.callback(exClientConnectionFailed, i.handle(exClientConnectionFailed), c.handle, 2)
+		i.callback(exClientConnectionFailed, i.function(exClientConnectionFailed), c.handle, 2)
 	}
 	c.end()
 }
@@ -137,7 +137,7 @@ func (c *conn) end() {
 	}
 	delete(i.conns, c.handle)
 	i.guest.account.conns.free(c.handle)
-	i.Settle()
+	i.settle()
 }
 
 // ReadConnectionLost tells a guest that is half-closeable. For any other the
@@ -146,7 +146,7 @@ func (c *conn) ReadConnectionLost() {
 	switch i := c.in; {
 	case i.dead != nil:
 	case i.guest.has[exReadConnectionLost]:
-		i.callback(exReadConnectionLost, i.handle(exReadConnectionLost), c.handle, 1)
+		i.callback(exReadConnectionLost, i.function(exReadConnectionLost), c.handle, 1)
 	default:
 		c.t.LoseConnection()
 	}
@@ -172,7 +172,7 @@ func (c *conn) StopProducing() {
 
 func (c *conn) tell(e export) {
 	if i := c.in; i.dead == nil && i.guest.has[e] {
-		i.callback(e, i.handle(e), c.handle, 1)
+		i.callback(e, i.function(e), c.handle, 1)
 	}
 }
 

@@ -17,57 +17,6 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// export numbers the guest's functions, so that their handles lie in an array.
-type export uint8
-
-const (
-	exInitialize export = iota
-	exReceiveBuffer
-	exStartFactory
-	exStopFactory
-	exBuildProtocol
-	exConnectionMade
-	exDataReceived
-	exConnectionLost
-	exReadConnectionLost
-	exWriteConnectionLost
-	exHandshakeCompleted
-	exPauseProducing
-	exResumeProducing
-	exStopProducing
-	exDelayedCall
-	exClientConnectionFailed
-	exLogPrefix
-	exStateVersion
-	exSaveState
-	exRestoreState
-	exRestoreBuffer
-	exports
-)
-
-var exportNames = [exports]string{
-	abi.ExportInitialize, abi.ExportReceiveBuffer, abi.ExportStartFactory, abi.ExportStopFactory,
-	abi.ExportBuildProtocol, abi.ExportConnectionMade, abi.ExportDataReceived, abi.ExportConnectionLost,
-	abi.ExportReadConnectionLost, abi.ExportWriteConnectionLost, abi.ExportHandshakeCompleted,
-	abi.ExportPauseProducing, abi.ExportResumeProducing, abi.ExportStopProducing, abi.ExportDelayedCall,
-	abi.ExportClientConnectionFailed, abi.ExportLogPrefix, abi.ExportStateVersion, abi.ExportSaveState,
-	abi.ExportRestoreState, abi.ExportRestoreBuffer,
-}
-
-func (e export) String() string { return exportNames[e] }
-
-// phase is what an instance is doing, and so what it may ask of the host.
-type phase uint8
-
-const (
-	phaseIdle    phase = iota
-	phaseRun           // a callback in which everything works
-	phaseQuery         // only getters, config and log work
-	phaseBuild         // buildProtocol: those, and timers
-	phaseStart         // startFactory before its commit: write and callLater are held back
-	phaseRestore       // restoreState before its commit: the same
-)
-
 // Instance is one running instance of a guest. It belongs to one goroutine at a time:
 // to whoever starts it, then to the event loop of its place.
 type Instance struct {
@@ -104,13 +53,6 @@ type Instance struct {
 	stderr     lineLog
 }
 
-// callContext is the context of every call into an instance, and leads a host
-// call back to it. It is never done.
-type callContext struct {
-	context.Context // with the guard
-	inst            *Instance
-}
-
 // ErrSlow says that a start on a loop took longer than it may, and was given up.
 var ErrSlow = errors.New("the start takes longer than a loop may wait")
 
@@ -125,7 +67,7 @@ func (g *Guest) Start(within time.Duration) (*Instance, error) {
 	if i.brief {
 		i.left = min(within, g.limits.CallbackTime)
 	}
-	err := i.started()
+	err := i.startSafely()
 	i.left = 0
 	if err == nil {
 		return i, nil
@@ -147,9 +89,9 @@ func (g *Guest) newInstance() *Instance {
 	return i
 }
 
-// started is start, where a panic, which would be a fault of the engine's, is an
+// startSafely is start, where a panic, which would be a fault of the engine's, is an
 // error as well: off the loops nobody else would stop it.
-func (i *Instance) started() (err error) {
+func (i *Instance) startSafely() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			i.guest.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -184,7 +126,7 @@ func (i *Instance) start() error {
 		}
 	}
 	if i.guest.has[exStartFactory] {
-		if !i.run(phaseStart, exStartFactory, i.handle(exStartFactory), 0, 1) {
+		if !i.run(phaseStart, exStartFactory, i.function(exStartFactory), 0, 1) {
 			return i.dead
 		}
 		if code := api.DecodeI32(i.stack[0]); code != 0 {
@@ -222,7 +164,7 @@ func (i *Instance) instantiate() error {
 		return i.fault(exInitialize, causeOf(err), err)
 	}
 	i.mod, i.mem = mod, mod.Memory()
-	i.made, i.data, i.lost = i.handle(exConnectionMade), i.handle(exDataReceived), i.handle(exConnectionLost)
+	i.made, i.data, i.lost = i.function(exConnectionMade), i.function(exDataReceived), i.function(exConnectionLost)
 	return nil
 }
 
@@ -236,106 +178,6 @@ func (i *Instance) setReceiveBuffer(packed uint64) error {
 	}
 	i.recvPtr, i.recvCap = ptr, size
 	return nil
-}
-
-// handle is the function of an export that is known to be there.
-func (i *Instance) handle(e export) api.Function {
-	if i.late[e] == nil {
-		i.late[e] = i.mod.ExportedFunction(exportNames[e])
-	}
-	return i.late[e]
-}
-
-// query calls an export that asks nothing but getters of the host.
-func (i *Instance) query(e export, slots int) bool {
-	return i.run(phaseQuery, e, i.handle(e), 0, slots)
-}
-
-// run calls a guest's function with i.stack, of which slots are its parameters
-// or results, whichever are more. false says that it trapped.
-func (i *Instance) run(p phase, e export, f api.Function, conn int32, slots int) bool {
-	i.phase = p
-	limit := i.guest.limits.CallbackTime
-	switch {
-	case i.left > 0:
-		limit = i.left
-	case i.onLoop() == nil: // none waits
-		limit *= startups
-	}
-	i.guard.Arm(limit)
-	var err error
-	if i.trace == nil {
-		err = f.CallWithStack(&i.ctx, i.stack[:slots])
-	} else if r, on := i.beginTrace(e, conn); on {
-		err = f.CallWithStack(&i.ctx, i.stack[:slots])
-		i.endTrace(r, err)
-	} else {
-		err = f.CallWithStack(&i.ctx, i.stack[:slots])
-	}
-	i.phase = phaseIdle
-	if s := i.onLoop(); s != nil {
-		used := i.guard.Used()
-		s.Took.add(used)
-		s.Share.Spent(used)
-	} else {
-		i.spend()
-	}
-	if err != nil {
-		i.trapped(e, conn, err)
-		return false
-	}
-	return true
-}
-
-// onLoop is the place whose loop waits for the instance's calls, or nil.
-func (i *Instance) onLoop() *Place {
-	if i.place != nil {
-		return i.place
-	}
-	return i.moving
-}
-
-// spend takes what a call of a start has used from what is left to it.
-func (i *Instance) spend() {
-	if i.left > 0 {
-		i.left = max(i.left-i.guard.Used(), time.Millisecond)
-	}
-}
-
-// callback runs a callback of one connection, or timer.
-func (i *Instance) callback(e export, f api.Function, handle int32, slots int) bool {
-	i.stack[0] = api.EncodeI32(handle)
-	return i.run(phaseRun, e, f, handle, slots)
-}
-
-// fault makes the error of a start that failed for another reason than a trap.
-func (i *Instance) fault(e export, cause Cause, err error) *TrapError {
-	return &TrapError{Plugin: i.guest.account.name, Version: i.guest.name, Export: e.String(), Cause: cause, Err: cutError(err)}
-}
-
-// trapped discards the instance: its connections are aborted, and no callback
-// follows. A start's trap is told by Start's error as well.
-func (i *Instance) trapped(e export, conn int32, err error) {
-	trap := i.fault(e, causeOf(err), err)
-	if e != exDelayedCall {
-		trap.Conn = conn
-	}
-	i.dead = trap
-	i.stdout.end(i)
-	i.stderr.end(i)
-	if i.brief && i.left > 0 && trap.Cause == CauseTime {
-		return // it is started again, and longer
-	}
-	i.guest.account.trapped(trap)
-	i.guest.owner.Trapped(trap)
-	if i.place == nil || i.place.stopped {
-		return
-	}
-	i.dropTimers()
-	for _, c := range i.conns {
-		c.t.Abort(reactor.ProtocolFailed, trap)
-	}
-	i.closeSoon()
 }
 
 // Commit gives a started instance to its place, on the loop of that, and lets the
@@ -360,11 +202,11 @@ func (i *Instance) retire() {
 	}
 	i.retiring = true
 	i.dropTimers()
-	i.place.Share.Call(i.stop)
+	i.place.Share.Call(i.callStopFactory)
 }
 
-// stop is the last call of an instance. On its loop, or after the loops have ended.
-func (i *Instance) stop() {
+// callStopFactory is the last call of an instance. On its loop, or after the loops have ended.
+func (i *Instance) callStopFactory() {
 	if i.dead != nil || i.closed {
 		return
 	}
@@ -453,10 +295,10 @@ func (i *Instance) Close() {
 	}
 }
 
-// Settle retires an instance that has nothing left to do: at a place that is closing,
+// settle retires an instance that has nothing left to do: at a place that is closing,
 // with its last connection; one that is for a single connection, when its timers are
 // done too. On its loop.
-func (i *Instance) Settle() {
+func (i *Instance) settle() {
 	if i.dead != nil || i.retiring || len(i.conns) > 0 {
 		return
 	}

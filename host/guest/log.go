@@ -123,13 +123,13 @@ var hclogLevels = [...]hclog.Level{
 
 func logEmit(i *Instance, stack []uint64) {
 	level := uint32(stack[0])
-	text := i.view("log.emit", uint32(stack[1]), uint32(stack[2]))
+	text := view(i, "log.emit", uint32(stack[1]), uint32(stack[2]))
 	if int(level) >= len(hclogLevels) {
 		fail(stack, abi.EINVAL)
 		return
 	}
 	stack[0] = api.EncodeI32(0)
-	if i.say(hclogLevels[level], "", text) {
+	if logText(i, hclogLevels[level], "", text) {
 		i.guard.Check()
 	}
 }
@@ -138,8 +138,8 @@ func logEmit(i *Instance, stack []uint64) {
 // every field: time, level, message, keys.
 const lineOverhead = 160
 
-// overhead is what a line costs before its text, in bytes.
-func (i *Instance) overhead() int {
+// lineCost is what a line costs before its text, in bytes.
+func lineCost(i *Instance) int {
 	return lineOverhead + len(i.guest.account.name) + len(i.guest.name) + i.prefixCost
 }
 
@@ -164,9 +164,9 @@ func logged(text string) int {
 	return n
 }
 
-// say logs a guest's text, and tells whether it did. It goes into a field, never
+// logText logs a guest's text, and tells whether it did. It goes into a field, never
 // into the line itself.
-func (i *Instance) say(level hclog.Level, stream string, text []byte) bool {
+func logText(i *Instance, level hclog.Level, stream string, text []byte) bool {
 	a := i.guest.account
 	if level < a.log.GetLevel() {
 		return false
@@ -175,7 +175,7 @@ func (i *Instance) say(level hclog.Level, stream string, text []byte) bool {
 	if full > abi.MaxLogMessage {
 		text = text[:abi.MaxLogMessage]
 	}
-	ok, before := a.budget.take(a.now(), i.overhead()+len(text))
+	ok, before := a.budget.take(a.now(), lineCost(i)+len(text))
 	if !ok {
 		return false
 	}
@@ -224,7 +224,7 @@ func (l *lineLog) write(i *Instance, p []byte) {
 			l.buf = l.buf[:0]
 		}
 		p = p[n+1:]
-		if !i.say(l.level(), l.stream, bytes.TrimSuffix(line, []byte("\r"))) {
+		if !logText(i, l.level(), l.stream, bytes.TrimSuffix(line, []byte("\r"))) {
 			p = l.skip(i, p)
 			break
 		}
@@ -240,7 +240,7 @@ func (l *lineLog) skip(i *Instance, p []byte) []byte {
 	if lines := bytes.Count(p, []byte("\n")); lines > 0 {
 		size := bytes.LastIndexByte(p, '\n') + 1
 		if l.level() >= i.guest.account.log.GetLevel() {
-			i.guest.account.budget.cutOff(lines, size+lines*i.overhead())
+			i.guest.account.budget.cutOff(lines, size+lines*lineCost(i))
 		}
 		p = p[size:]
 	}
@@ -250,7 +250,7 @@ func (l *lineLog) skip(i *Instance, p []byte) []byte {
 // end logs a last line that has no end.
 func (l *lineLog) end(i *Instance) {
 	if len(l.buf) > 0 {
-		i.say(l.level(), l.stream, l.buf)
+		logText(i, l.level(), l.stream, l.buf)
 		l.buf = nil
 	}
 }

@@ -82,7 +82,7 @@ func (i *Instance) saveState(conn int32) ([]byte, error) {
 		return nil, errDeclined
 	}
 	i.stack[0] = api.EncodeI32(conn)
-	if !i.run(phaseQuery, exSaveState, i.handle(exSaveState), conn, 1) {
+	if !i.run(phaseQuery, exSaveState, i.function(exSaveState), conn, 1) {
 		return nil, i.dead
 	}
 	if i.stack[0] == abi.Declined {
@@ -117,7 +117,7 @@ func (i *Instance) restoreState(conn, version int32, state []byte, k *hold) erro
 	}
 	i.stack[0], i.stack[1] = api.EncodeI32(conn), api.EncodeI32(version)
 	i.stack[2], i.stack[3] = uint64(ptr), uint64(len(state))
-	if !i.run(phaseRestore, exRestoreState, i.handle(exRestoreState), conn, 4) {
+	if !i.run(phaseRestore, exRestoreState, i.function(exRestoreState), conn, 4) {
 		return i.dead
 	}
 	if code := api.DecodeI32(i.stack[0]); code != 0 {
@@ -135,7 +135,7 @@ func (i *Instance) roomFor(state []byte) (ptr uint32, err error) {
 			return 0, fmt.Errorf("found a state of %d bytes, which the receive buffer of %d does not hold, and no restoreBuffer", len(state), i.recvCap)
 		}
 		i.stack[0] = uint64(len(state))
-		if !i.run(phaseQuery, exRestoreBuffer, i.handle(exRestoreBuffer), 0, 1) {
+		if !i.run(phaseQuery, exRestoreBuffer, i.function(exRestoreBuffer), 0, 1) {
 			return 0, i.dead
 		}
 		if ptr = api.DecodeU32(i.stack[0]); ptr == 0 {
@@ -161,7 +161,7 @@ func Move(old, fresh *Instance, to *Place) error {
 	err := moveStates(old, fresh, &k)
 	fresh.moving = nil
 	if err != nil {
-		fresh.forget()
+		fresh.dropMoved()
 		return err
 	}
 	commitMove(old, fresh, to)
@@ -219,8 +219,8 @@ func copyState(old, fresh *Instance, conn, version int32, k *hold) error {
 	return err
 }
 
-// forget drops what restoreState has left in an instance that will not run.
-func (i *Instance) forget() {
+// dropMoved drops what restoreState has left in an instance that will not run.
+func (i *Instance) dropMoved() {
 	for _, c := range i.conns {
 		c.held = nil
 	}

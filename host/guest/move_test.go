@@ -36,7 +36,7 @@ func TestHeldBytesAreOwed(t *testing.T) {
 	c.ConnectionMade(&sink{})
 	k := hold{clocks: &s.clocks, limit: time.Hour, began: s.clocks.Spent()}
 	err = moveStates(old, fresh, &k)
-	fresh.forget()
+	fresh.dropMoved()
 	if err != nil || k.owed != 2000*heldByte {
 		t.Errorf("%v, %v owed for 2000 bytes", err, k.owed)
 	}

@@ -108,7 +108,7 @@ func (p *Place) RetireIdle() {
 func (p *Place) BeginClosing() {
 	p.closing = true
 	for i := range p.all {
-		i.Settle()
+		i.settle()
 	}
 }
 
@@ -127,7 +127,7 @@ func (p *Place) StopLoop(inTime func() bool) {
 	p.Share = nil // the loop has none any more, and others end beside this one
 	for i := range p.all {
 		if len(i.conns) == 0 && inTime() {
-			i.stop()
+			i.callStopFactory()
 		}
 		i.Close() // the turn of the loop in which it was to be never comes
 	}

@@ -55,7 +55,7 @@ func (p *Place) Samples(connections int, to *Guest) ([]*Sample, error) {
 		if !i.Serving() {
 			continue
 		}
-		one, err := i.sample(left, &k)
+		one, err := sampleOf(i, left, &k)
 		if err != nil {
 			continue
 		}
@@ -70,7 +70,7 @@ func (p *Place) Samples(connections int, to *Guest) ([]*Sample, error) {
 	return list, nil
 }
 
-func (i *Instance) sample(most int, k *hold) (*Sample, error) {
+func sampleOf(i *Instance, most int, k *hold) (*Sample, error) {
 	version, err := i.stateVersion()
 	if err != nil {
 		return nil, err

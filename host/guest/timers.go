@@ -26,10 +26,10 @@ func (t *timer) due() {
 	i := t.in
 	delete(i.timers, t.handle)
 	if i.dead == nil {
-		i.callback(exDelayedCall, i.handle(exDelayedCall), t.handle, 1)
+		i.callback(exDelayedCall, i.function(exDelayedCall), t.handle, 1)
 	}
 	i.guest.account.timers.free(t.handle)
-	i.Settle()
+	i.settle()
 }
 
 // newTimer makes a timer; in a start or restore it is held back.

@@ -31,21 +31,21 @@ type running struct {
 }
 
 // beginTrace notes a callback, if the trace is about it.
-func (i *Instance) beginTrace(e export, handle int32) (r running, on bool) {
+func beginTrace(i *Instance, e export, handle int32) (r running, on bool) {
 	if i.trace.conn != 0 && (i.trace.conn != handle || e == exDelayedCall) {
 		return r, false
 	}
 	i.tracing = true
-	args := i.params(e)
+	args := traceParams(i, e)
 	if e == exDataReceived || e == exRestoreState {
 		n := len(args)
-		args[n-1] += i.excerpt(uint32(i.stack[n-2]), uint32(i.stack[n-1]))
+		args[n-1] += excerpt(i, uint32(i.stack[n-2]), uint32(i.stack[n-1]))
 	}
 	return running{e, i.guest.clocks.Now(), strings.Join(args, ", ")}, true
 }
 
-// params are a callback's parameters as text.
-func (i *Instance) params(e export) []string {
+// traceParams are a callback's parameters as text.
+func traceParams(i *Instance, e export) []string {
 	for _, x := range abi.Exports() {
 		if x.Name == exportNames[e] {
 			return values(x.Params, i.stack[:])
@@ -54,7 +54,7 @@ func (i *Instance) params(e export) []string {
 	return nil
 }
 
-func (i *Instance) endTrace(r running, err error) {
+func endTrace(i *Instance, r running, err error) {
 	i.tracing = false
 	took := i.guest.clocks.Now() - r.began
 	result := ""
@@ -66,18 +66,18 @@ func (i *Instance) endTrace(r running, err error) {
 	if err != nil {
 		result = "trap: " + string(causeOf(err))
 	}
-	i.traceLine("<-", r.export.String()+"("+r.args+")", result, took)
+	traceLine(i, "<-", r.export.String()+"("+r.args+")", result, took)
 }
 
 // tracedCall makes a host call and logs it. A call that traps is logged by the
 // callback's line.
-func (i *Instance) tracedCall(im abi.Import, call hostCall, stack []uint64) {
+func tracedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
 	args := values(im.Params, stack)
 	if len(im.Params) >= 3 && im.Module == abi.ModuleTransport && im.Name == "write" || im.Module == abi.ModuleLog {
-		args[2] += i.excerpt(uint32(stack[1]), uint32(stack[2]))
+		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
 	}
 	if im.Module == abi.ModuleReactor && im.Name == "connect" {
-		args[1] += i.excerpt(uint32(stack[0]), uint32(stack[1]))
+		args[1] += excerpt(i, uint32(stack[0]), uint32(stack[1]))
 	}
 	i.guard.Check() // the line takes longer than most calls
 	began := i.guest.clocks.Now()
@@ -89,11 +89,11 @@ func (i *Instance) tracedCall(im abi.Import, call hostCall, stack []uint64) {
 			result = s.String()
 		}
 	}
-	i.traceLine("->", im.Key()+"("+strings.Join(args, ", ")+")", result, i.guest.clocks.Now()-began)
+	traceLine(i, "->", im.Key()+"("+strings.Join(args, ", ")+")", result, i.guest.clocks.Now()-began)
 }
 
 // traceLine logs one call: <- into the guest, -> out of it.
-func (i *Instance) traceLine(way, call, result string, took time.Duration) {
+func traceLine(i *Instance, way, call, result string, took time.Duration) {
 	args := []any{"version", i.guest.name, "way", way, "call", call}
 	if result != "" {
 		args = append(args, "result", result)
@@ -125,7 +125,7 @@ func values(types []abi.ValueType, stack []uint64) []string {
 }
 
 // excerpt is the beginning of a range as a quoted text.
-func (i *Instance) excerpt(ptr, size uint32) string {
+func excerpt(i *Instance, ptr, size uint32) string {
 	b, ok := i.mem.Read(ptr, min(size, maxExcerpt))
 	if !ok {
 		return " (outside memory)"

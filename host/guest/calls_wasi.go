@@ -61,13 +61,13 @@ func addWASI(calls map[string]hostCall) {
 func wasiNothing(_ *Instance, stack []uint64) { stack[0] = wasiSuccess }
 
 func wasiNoSizes(i *Instance, stack []uint64) {
-	clear(i.view("args_sizes_get", uint32(stack[0]), 4))
-	clear(i.view("args_sizes_get", uint32(stack[1]), 4))
+	clear(view(i, "args_sizes_get", uint32(stack[0]), 4))
+	clear(view(i, "args_sizes_get", uint32(stack[1]), 4))
 	stack[0] = wasiSuccess
 }
 
 func wasiClockRes(i *Instance, stack []uint64) {
-	out := i.view("clock_res_get", uint32(stack[1]), 8)
+	out := view(i, "clock_res_get", uint32(stack[1]), 8)
 	if uint32(stack[0]) >= wasiClocks {
 		stack[0] = wasiINVAL
 		return
@@ -77,25 +77,25 @@ func wasiClockRes(i *Instance, stack []uint64) {
 }
 
 func wasiClockTime(i *Instance, stack []uint64) {
-	out := i.view("clock_time_get", uint32(stack[2]), 8)
+	out := view(i, "clock_time_get", uint32(stack[2]), 8)
 	if uint32(stack[0]) >= wasiClocks {
 		stack[0] = wasiINVAL
 		return
 	}
-	binary.LittleEndian.PutUint64(out, i.clock(uint32(stack[0])))
+	binary.LittleEndian.PutUint64(out, wasiClock(i, uint32(stack[0])))
 	stack[0] = wasiSuccess
 }
 
-// clock is the time on a clock, in ns.
-func (i *Instance) clock(id uint32) uint64 {
+// wasiClock is the time on a clock, in ns.
+func wasiClock(i *Instance, id uint32) uint64 {
 	if id == wasiRealtime {
 		return uint64(i.guest.clocks.Wall().UnixNano())
 	}
 	return uint64(i.guest.clocks.Now())
 }
 
-// stream is the guest's stdout or stderr.
-func (i *Instance) stream(fd uint64) *lineLog {
+// wasiStream is the guest's stdout or stderr.
+func wasiStream(i *Instance, fd uint64) *lineLog {
 	switch uint32(fd) {
 	case 1:
 		return &i.stdout
@@ -107,7 +107,7 @@ func (i *Instance) stream(fd uint64) *lineLog {
 
 func wasiOnStream(errno uint64) hostCall {
 	return func(i *Instance, stack []uint64) {
-		if i.stream(stack[0]) == nil {
+		if wasiStream(i, stack[0]) == nil {
 			stack[0] = wasiBADF
 			return
 		}
@@ -118,8 +118,8 @@ func wasiOnStream(errno uint64) hostCall {
 // wasiFdstat says that stdout and stderr are character devices that may be
 // written to.
 func wasiFdstat(i *Instance, stack []uint64) {
-	out := i.view("fd_fdstat_get", uint32(stack[1]), 24)
-	if i.stream(stack[0]) == nil {
+	out := view(i, "fd_fdstat_get", uint32(stack[1]), 24)
+	if wasiStream(i, stack[0]) == nil {
 		stack[0] = wasiBADF
 		return
 	}
@@ -135,10 +135,10 @@ const maxStream = 64 << 10
 
 func wasiWrite(i *Instance, stack []uint64) {
 	const call = "fd_write"
-	l := i.stream(stack[0])
+	l := wasiStream(i, stack[0])
 	n := uint32(stack[2])
 	i.guard.Check()
-	written := i.view(call, uint32(stack[3]), 4)
+	written := view(i, call, uint32(stack[3]), 4)
 	if l == nil {
 		stack[0] = wasiBADF
 		return
@@ -148,8 +148,8 @@ func wasiWrite(i *Instance, stack []uint64) {
 		return
 	}
 	total := 0
-	for iov := i.view(call, uint32(stack[1]), 8*n); len(iov) > 0; iov = iov[8:] {
-		p := i.view(call, le32(iov), le32(iov[4:]))
+	for iov := view(i, call, uint32(stack[1]), 8*n); len(iov) > 0; iov = iov[8:] {
+		p := view(i, call, le32(iov), le32(iov[4:]))
 		p = p[:min(len(p), maxStream-total)] // a short write: the rest comes in another call, which is paid for
 		l.write(i, p)
 		total += len(p)
@@ -164,7 +164,7 @@ func wasiRandom(i *Instance, stack []uint64) {
 		return
 	}
 	i.guard.Check()
-	rand.Read(i.view("random_get", uint32(stack[0]), uint32(stack[1]))) // never fails
+	rand.Read(view(i, "random_get", uint32(stack[0]), uint32(stack[1]))) // never fails
 	stack[0] = wasiSuccess
 }
 
@@ -188,9 +188,9 @@ func wasiPoll(i *Instance, stack []uint64) {
 		return
 	}
 	i.guard.Check()
-	in := i.view(call, uint32(stack[0]), n*subscription)
-	out := i.view(call, uint32(stack[1]), n*event)
-	count := i.view(call, uint32(stack[3]), 4)
+	in := view(i, call, uint32(stack[0]), n*subscription)
+	out := view(i, call, uint32(stack[1]), n*event)
+	count := view(i, call, uint32(stack[3]), 4)
 	events := uint32(0)
 	for ; len(in) > 0; in = in[subscription:] {
 		e := out[events*event : (events+1)*event]
@@ -198,7 +198,7 @@ func wasiPoll(i *Instance, stack []uint64) {
 		if kind == 0 {
 			wait := binary.LittleEndian.Uint64(in[24:])
 			if binary.LittleEndian.Uint16(in[40:])&absolute != 0 {
-				wait -= min(wait, i.clock(binary.LittleEndian.Uint32(in[16:])))
+				wait -= min(wait, wasiClock(i, binary.LittleEndian.Uint32(in[16:])))
 			}
 			if wait > shortWait {
 				continue

@@ -31,8 +31,8 @@ func reactorCallLater(i *Instance, stack []uint64) {
 	}
 }
 
-// timer finds the timer that a call is about, or leaves its status.
-func (i *Instance) timer(stack []uint64) *timer {
+// timerOf finds the timer that a call is about, or leaves its status.
+func timerOf(i *Instance, stack []uint64) *timer {
 	if i.phase != phaseRun && i.phase != phaseBuild {
 		fail(stack, abi.ENOTNOW)
 		return nil
@@ -45,7 +45,7 @@ func (i *Instance) timer(stack []uint64) *timer {
 }
 
 func reactorCancel(i *Instance, stack []uint64) {
-	if t := i.timer(stack); t != nil {
+	if t := timerOf(i, stack); t != nil {
 		i.dropTimer(t)
 		stack[0] = 0
 	}
@@ -53,7 +53,7 @@ func reactorCancel(i *Instance, stack []uint64) {
 
 func reactorReset(i *Instance, stack []uint64) {
 	after, ok := duration(stack[1])
-	if t := i.timer(stack); t != nil {
+	if t := timerOf(i, stack); t != nil {
 		if !ok {
 			fail(stack, abi.EINVAL)
 			return
@@ -68,7 +68,7 @@ func reactorSeconds(i *Instance, stack []uint64) {
 }
 
 func reactorConnect(i *Instance, stack []uint64) {
-	text := i.view("reactor.connect", uint32(stack[0]), uint32(stack[1]))
+	text := view(i, "reactor.connect", uint32(stack[0]), uint32(stack[1]))
 	i.guard.Check()
 	timeout, ok := duration(stack[2])
 	limit := i.guest.limits.ConnectionsOut

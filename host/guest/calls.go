@@ -85,7 +85,7 @@ func goFunction(im abi.Import, call hostCall) api.GoModuleFunc {
 			i.mem = mod.Memory()
 		}
 		if i.tracing {
-			i.tracedCall(im, call, stack)
+			tracedCall(i, im, call, stack)
 			return
 		}
 		call(i, stack)
@@ -103,7 +103,7 @@ func valueTypes(list []abi.ValueType) []api.ValueType {
 // view is a range of linear memory, for the time of this call. One outside it is
 // a trap. An empty range may lie anywhere: some languages have no other pointer
 // for nothing.
-func (i *Instance) view(call string, ptr, size uint32) []byte {
+func view(i *Instance, call string, ptr, size uint32) []byte {
 	if size == 0 {
 		return nil
 	}
@@ -115,8 +115,8 @@ func (i *Instance) view(call string, ptr, size uint32) []byte {
 }
 
 // give copies b into the guest's buffer where it fits, and returns its length.
-func (i *Instance) give(call string, ptr, size uint32, b []byte) uint64 {
-	to := i.view(call, ptr, size)
+func give(i *Instance, call string, ptr, size uint32, b []byte) uint64 {
+	to := view(i, call, ptr, size)
 	if len(b) > longRange {
 		i.guard.Check()
 	}
@@ -146,7 +146,7 @@ func statusOf(err error) abi.Status {
 }
 
 // writable finds the connection that a write is for, or leaves its status.
-func (i *Instance) writable(stack []uint64) *conn {
+func writable(i *Instance, stack []uint64) *conn {
 	c := i.conn(int32(stack[0]))
 	switch {
 	case c == nil || c.stage == stageConnecting:
@@ -173,17 +173,17 @@ const (
 )
 
 func transportWrite(i *Instance, stack []uint64) {
-	p := i.view("transport.write", uint32(stack[1]), uint32(stack[2]))
+	p := view(i, "transport.write", uint32(stack[1]), uint32(stack[2]))
 	if len(p) > longRange {
 		i.guard.Check()
 	}
-	c := i.writable(stack)
+	c := writable(i, stack)
 	switch {
 	case c == nil:
 	case i.phase == phaseRestore:
-		i.hold(c, stack, p)
+		holdBack(i, c, stack, p)
 	case len(p) > writePart:
-		queued, err := i.writeParts(c, p)
+		queued, err := writeParts(i, c, p)
 		wrote(stack, queued, err)
 	default:
 		queued, err := c.t.Write(p)
@@ -192,7 +192,7 @@ func transportWrite(i *Instance, stack []uint64) {
 }
 
 // writeParts is a write in parts, with looks at the clock in between.
-func (i *Instance) writeParts(c *conn, p []byte) (queued int, err error) {
+func writeParts(i *Instance, c *conn, p []byte) (queued int, err error) {
 	for len(p) > writePart {
 		if queued, err = c.t.Write(p[:writePart]); err != nil {
 			return queued, err
@@ -204,7 +204,7 @@ func (i *Instance) writeParts(c *conn, p []byte) (queued int, err error) {
 }
 
 // writeSequence is a writeSequence, likewise.
-func (i *Instance) writeSequence(c *conn) (queued int, err error) {
+func writeSequence(i *Instance, c *conn) (queued int, err error) {
 	first, size := 0, 0
 	for n, p := range i.pieces {
 		if size += len(p); size <= writePart {
@@ -216,7 +216,7 @@ func (i *Instance) writeSequence(c *conn) (queued int, err error) {
 		i.guard.Check()
 		first, size = n, len(p)
 		if size > writePart {
-			if queued, err = i.writeParts(c, p); err != nil {
+			if queued, err = writeParts(i, c, p); err != nil {
 				return queued, err
 			}
 			i.guard.Check()
@@ -242,18 +242,18 @@ func transportWriteSequence(i *Instance, stack []uint64) {
 		return
 	}
 	i.guard.Check()
-	iov := i.view(call, uint32(stack[1]), 8*n)
+	iov := view(i, call, uint32(stack[1]), 8*n)
 	i.pieces = i.pieces[:0]
 	for ; len(iov) > 0; iov = iov[8:] {
-		i.pieces = append(i.pieces, i.view(call, le32(iov), le32(iov[4:])))
+		i.pieces = append(i.pieces, view(i, call, le32(iov), le32(iov[4:])))
 	}
-	c := i.writable(stack)
+	c := writable(i, stack)
 	switch {
 	case c == nil:
 	case i.phase == phaseRestore:
-		i.hold(c, stack, i.pieces...)
+		holdBack(i, c, stack, i.pieces...)
 	default:
-		queued, err := i.writeSequence(c)
+		queued, err := writeSequence(i, c)
 		wrote(stack, queued, err)
 	}
 	clear(i.pieces)
@@ -263,9 +263,9 @@ func le32(b []byte) uint32 {
 	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
 
-// hold keeps what restoreState, in this new instance, writes until the commit, up
+// holdBack keeps what restoreState, in this new instance, writes until the commit, up
 // to its version's limits.state.
-func (i *Instance) hold(c *conn, stack []uint64, pieces ...[]byte) {
+func holdBack(i *Instance, c *conn, stack []uint64, pieces ...[]byte) {
 	state := c.t.State()
 	if state&(reactor.StateClosing|reactor.StateWriteClosed) != 0 && state&reactor.StateProducer == 0 {
 		fail(stack, abi.StatusOK) // it would be dropped
@@ -365,7 +365,7 @@ func setTimeout(c *conn, stack []uint64) abi.Status {
 }
 
 // known finds the connection that a getter is about, or leaves its status.
-func (i *Instance) known(stack []uint64) *conn {
+func known(i *Instance, stack []uint64) *conn {
 	c := i.conn(int32(stack[0]))
 	if c == nil || c.stage == stageConnecting {
 		fail(stack, abi.ENOCONN)
@@ -375,33 +375,33 @@ func (i *Instance) known(stack []uint64) *conn {
 }
 
 func transportState(i *Instance, stack []uint64) {
-	if c := i.known(stack); c != nil {
+	if c := known(i, stack); c != nil {
 		stack[0] = uint64(c.t.State())
 	}
 }
 
 func getter(name string, get func(*conn) []byte) hostCall {
 	return func(i *Instance, stack []uint64) {
-		i.view(name, uint32(stack[1]), uint32(stack[2]))
-		if c := i.known(stack); c != nil {
-			stack[0] = i.give(name, uint32(stack[1]), uint32(stack[2]), get(c))
+		view(i, name, uint32(stack[1]), uint32(stack[2]))
+		if c := known(i, stack); c != nil {
+			stack[0] = give(i, name, uint32(stack[1]), uint32(stack[2]), get(c))
 		}
 	}
 }
 
 func transportReason(i *Instance, stack []uint64) {
 	const call = "transport.reason"
-	i.view(call, uint32(stack[1]), uint32(stack[2]))
-	c := i.known(stack)
+	view(i, call, uint32(stack[1]), uint32(stack[2]))
+	c := known(i, stack)
 	switch {
 	case c == nil:
 	case c.stage != stageEnding:
 		fail(stack, abi.EINVAL)
 	default:
-		stack[0] = i.give(call, uint32(stack[1]), uint32(stack[2]), []byte(c.reasonText()))
+		stack[0] = give(i, call, uint32(stack[1]), uint32(stack[2]), []byte(c.reasonText()))
 	}
 }
 
 func factoryConfig(i *Instance, stack []uint64) {
-	stack[0] = i.give("factory.config", uint32(stack[0]), uint32(stack[1]), i.guest.config)
+	stack[0] = give(i, "factory.config", uint32(stack[0]), uint32(stack[1]), i.guest.config)
 }

@@ -166,11 +166,11 @@ func TestHeldIsOnePiece(t *testing.T) {
 			if got := int(stack[0]); got != len(want)+int(size) {
 				t.Fatalf("write %d of %d bytes was answered with %d", n, size, got)
 			}
-			want += string(i.view("", 0, size))
+			want += string(view(i, "", 0, size))
 		}
 	}
 	if got := i.conns[1].held; string(got) != want || cap(got) > 2*len(want) {
 		t.Errorf("%d bytes are held, in room for %d, wanted %d", len(got), cap(got), len(want))
 	}
-	i.forget()
+	i.dropMoved()
 }

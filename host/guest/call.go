@@ -1,0 +1,129 @@
+package guest
+
+import (
+	"context"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// phase is what an instance is doing, and so what it may ask of the host.
+type phase uint8
+
+const (
+	phaseIdle    phase = iota
+	phaseRun           // a callback in which everything works
+	phaseQuery         // only getters, config and log work
+	phaseBuild         // buildProtocol: those, and timers
+	phaseStart         // startFactory before its commit: write and callLater are held back
+	phaseRestore       // restoreState before its commit: the same
+)
+
+// callContext is the context of every call into an instance, and leads a host
+// call back to it. It is never done.
+type callContext struct {
+	context.Context // with the guard
+	inst            *Instance
+}
+
+// function is that of an export that is known to be there.
+func (i *Instance) function(e export) api.Function {
+	if i.late[e] == nil {
+		i.late[e] = i.mod.ExportedFunction(exportNames[e])
+	}
+	return i.late[e]
+}
+
+// query calls an export that asks nothing but getters of the host.
+func (i *Instance) query(e export, slots int) bool {
+	return i.run(phaseQuery, e, i.function(e), 0, slots)
+}
+
+// run calls a guest's function with i.stack, of which slots are its parameters
+// or results, whichever are more. false says that it trapped.
+func (i *Instance) run(p phase, e export, f api.Function, conn int32, slots int) bool {
+	i.phase = p
+	limit := i.guest.limits.CallbackTime
+	switch {
+	case i.left > 0:
+		limit = i.left
+	case i.onLoop() == nil: // none waits
+		limit *= startups
+	}
+	i.guard.Arm(limit)
+	var err error
+	if i.trace == nil {
+		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+	} else if r, on := beginTrace(i, e, conn); on {
+		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+		endTrace(i, r, err)
+	} else {
+		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+	}
+	i.phase = phaseIdle
+	if s := i.onLoop(); s != nil {
+		used := i.guard.Used()
+		s.Took.add(used)
+		s.Share.Spent(used)
+	} else {
+		i.spend()
+	}
+	if err != nil {
+		i.trapped(e, conn, err)
+		return false
+	}
+	return true
+}
+
+// onLoop is the place whose loop waits for the instance's calls, or nil.
+func (i *Instance) onLoop() *Place {
+	if i.place != nil {
+		return i.place
+	}
+	return i.moving
+}
+
+// spend takes what a call of a start has used from what is left to it.
+func (i *Instance) spend() {
+	if i.left > 0 {
+		i.left = max(i.left-i.guard.Used(), time.Millisecond)
+	}
+}
+
+// callback runs a callback of one connection, or timer.
+func (i *Instance) callback(e export, f api.Function, handle int32, slots int) bool {
+	i.stack[0] = api.EncodeI32(handle)
+	return i.run(phaseRun, e, f, handle, slots)
+}
+
+// fault makes the error of a start that failed for another reason than a trap.
+func (i *Instance) fault(e export, cause Cause, err error) *TrapError {
+	return &TrapError{Plugin: i.guest.account.name, Version: i.guest.name, Export: e.String(), Cause: cause, Err: cutError(err)}
+}
+
+// trapped discards the instance: its connections are aborted, and no callback
+// follows. A start's trap is told by Start's error as well.
+func (i *Instance) trapped(e export, conn int32, err error) {
+	trap := i.fault(e, causeOf(err), err)
+	if e != exDelayedCall {
+		trap.Conn = conn
+	}
+	i.dead = trap
+	i.stdout.end(i)
+	i.stderr.end(i)
+	if i.brief && i.left > 0 && trap.Cause == CauseTime {
+		return // it is started again, and longer
+	}
+	i.guest.account.trapped(trap)
+	i.guest.owner.Trapped(trap)
+	if i.place == nil || i.place.stopped {
+		return
+	}
+	i.dropTimers()
+	for _, c := range i.conns {
+		c.t.Abort(reactor.ProtocolFailed, trap)
+	}
+	i.closeSoon()
+}
