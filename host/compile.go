@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // compileWord is the argument that a program starts itself with, to compile a
@@ -19,7 +19,7 @@ const compileWord = "compile-module"
 // Linux that is the program that runs, whatever lies where it was started from.
 func CompileIfAsked() (compiler []string) {
 	if len(os.Args) == 3 && os.Args[1] == compileWord {
-		if err := compile.Run(os.Args[2], os.Stdin, os.Stdout); err != nil {
+		if err := guest.RunCompiler(os.Args[2], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 			os.Exit(1)
 		}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
-	"github.com/wirehost/wirehost/host/guest/compile"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
 
@@ -66,7 +65,7 @@ func (s *sources) readModule(ctx context.Context, name string, cfg config.Plugin
 func (m *module) fault(err error) error {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	bad := &LoadError{Plugin: m.plugin, Module: m.from, Faults: []string{first}, Err: err}
-	if r := (*compile.Refusal)(nil); errors.As(err, &r) {
+	if r := (*guest.Refusal)(nil); errors.As(err, &r) {
 		bad.Faults = r.Faults
 	}
 	return bad
@@ -121,7 +120,7 @@ func (m *module) hash() string {
 // load compiles the module, where that was not done before, and loads it.
 func (m *module) load(ctx context.Context, e *guest.Engine, limits config.Limits, unmetered bool) (*guest.Program, error) {
 	return e.Load(ctx,
-		compile.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
-		compile.Limits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack), Table: uint32(limits.Table)},
-		compile.Bounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
+		guest.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
+		guest.LoadLimits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack), Table: uint32(limits.Table)},
+		guest.LoadBounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/tetratelabs/wazero"
 
-	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
 // wasmPage is the unit of linear memory.
@@ -28,7 +29,7 @@ type Engine struct {
 
 // EngineOptions are what an Engine is given.
 type EngineOptions struct {
-	Compiler []string // the command line of a program that calls compile.Run; nil = none
+	Compiler []string // the command line of a program that calls RunCompiler; nil = none
 	Dir      string   // of the cache; "" = none
 	Size     int64    // bytes of the cache; 0 = any number
 	Logger   hclog.Logger
@@ -82,6 +83,22 @@ func tryCompiler(ctx context.Context) (err error) {
 	return err
 }
 
+// What an Engine loads, and how. Of a module that is at fault, the error is a *Refusal.
+type (
+	Module     = compile.Module
+	LoadLimits = compile.Limits // what a module is held to, and compiled for
+	LoadBounds = compile.Bounds // what its compilation may take
+	Refusal    = compile.Refusal
+)
+
+// RunCompiler is the whole of a process that compiles one module: request is the one
+// argument after those of EngineOptions.Compiler, module its standard input, and out its
+// standard output. It changes the limits and the priority of this process. The error is
+// one of its use, or of writing the answer; what is wrong with the module is in that.
+func RunCompiler(request string, module io.Reader, out io.Writer) error {
+	return compile.Run(request, module, out)
+}
+
 // Program is a module that is compiled and loaded, in a Runtime of its own: guests that
 // do not trust each other share none. It is immutable until Close. Any goroutine.
 type Program struct {
@@ -94,8 +111,8 @@ type Program struct {
 }
 
 // Load compiles a module, where that was not done before, and loads it. ctx ends
-// the compilation. An error that is a *compile.Refusal is the module's fault.
-func (e *Engine) Load(ctx context.Context, m compile.Module, limits compile.Limits, bounds compile.Bounds) (*Program, error) {
+// the compilation. An error that is a *Refusal is the module's fault.
+func (e *Engine) Load(ctx context.Context, m Module, limits LoadLimits, bounds LoadBounds) (*Program, error) {
 	for tries := 1; ; tries++ {
 		entry, release, err := e.compiler.Entry(ctx, m, limits, bounds)
 		if err != nil {

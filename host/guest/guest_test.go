@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.uber.org/goleak"
 
-	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
 // image is what linear memory holds when an instance of a module starts: a file in

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
 // TestImage: each memory begins with its image, and sees no other's writes; a range

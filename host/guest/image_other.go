@@ -5,7 +5,7 @@ package guest
 import (
 	"errors"
 
-	"github.com/wirehost/wirehost/host/guest/compile"
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
 // image is not used here: wazero copies the data.

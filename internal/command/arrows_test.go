@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"host":                 {"host/config", "host/guest", "internal/bounded", "internal/meter", "reactor"},
 	"host/config":          {"reactor"},
 	"host/guest":           {"abi", "host/guest", "internal/meter", "reactor", wazero},
-	"host/guest/compile":   {"abi", "internal/bounded", "internal/wasmbin", "internal/meter", wazero},
+	"host/guest/internal/compile":   {"abi", "internal/bounded", "internal/wasmbin", "internal/meter", wazero},
 	"host/conformance":     {"host", "internal/memnet", "internal/transcript"},
 	"host/admin":           {"host", "reactor", "internal/lines"},
 	"host/operate":         {"host", "internal/bounded", "internal/changes", "internal/lines", "internal/logqueue", "internal/watch"},

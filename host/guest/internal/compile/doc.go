@@ -5,10 +5,11 @@
 //
 // A [Compiler] is what the server has. Its Entry has a compiler process compile a
 // module, or compiles in this one where none is configured. [Run] is what that
-// process does: a program that embeds package host calls it from its main. What is made is an entry: a folder with the machine code in
-// wazero's own format, and a stub, the module without its code, which is all
-// that wazero needs to decode where the machine code is there already. So the
-// server never sees a body that an enemy wrote, and keeps none (RATIONALE.md).
+// process does: a program that embeds package host calls it by host.CompileIfAsked.
+// What is made is an entry: a folder with the machine code in wazero's own format, and
+// a stub, the module without its code, which is all that wazero needs to decode where
+// the machine code is there already. So the server never sees a body that an enemy
+// wrote, and keeps none (RATIONALE.md).
 //
 // All functions may be called from any goroutine.
 package compile

@@ -19,7 +19,7 @@ const (
 	maxSaid = 1 << 20
 	// processWait is how long the pipes of a compiler that was killed may stay open.
 	processWait = time.Second
-	// asked is set in a compiler's environment: a program that has no compile.Run
+	// asked is set in a compiler's environment: a program that has no host.CompileIfAsked
 	// would start a server there, which starts a compiler, and so on without end.
 	asked = "COMPILING_FOR_WIREHOST"
 )
@@ -108,7 +108,7 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 	if err != nil {
 		end = err.Error()
 	}
-	return fmt.Errorf("the compiler %s gave no answer: found %s, %.200q, wanted a program that calls compile.Run",
+	return fmt.Errorf("the compiler %s gave no answer: found %s, %.200q, wanted a program that calls host.CompileIfAsked",
 		c.o.Command[0], end, firstLine(string(said)))
 }
 

@@ -73,7 +73,7 @@ func of(b []byte) Module {
 
 func echo(t *testing.T) []byte {
 	t.Helper()
-	b, err := os.ReadFile("../../testdata/echo.wasm")
+	b, err := os.ReadFile("../../../testdata/echo.wasm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestCompilerStartsServer(t *testing.T) {
 	t.Setenv(asked, "1")
 	for _, command := range [][]string{nil, self(t)} {
 		_, err := New(Options{Command: command, Logger: hclog.NewNullLogger()})
-		if err == nil || !strings.Contains(err.Error(), "wanted a call of compile.Run") {
+		if err == nil || !strings.Contains(err.Error(), "wanted a call of host.CompileIfAsked") {
 			t.Errorf("found %v", err)
 		}
 	}
@@ -302,10 +302,10 @@ func TestBadCompilers(t *testing.T) {
 		text, want string
 		remembered bool
 	}{
-		"says nothing":      {"exit 0", `gave no answer: found exit status 0, "", wanted a program that calls compile.Run`, false},
+		"says nothing":      {"exit 0", `gave no answer: found exit status 0, "", wanted a program that calls host.CompileIfAsked`, false},
 		"says it elsewhere": {"echo usage; exit 2", `exit status 2, "usage", wanted`, false},
 		"knows its place":   {`echo "asked: $COMPILING_FOR_WIREHOST"`, `"asked: 1"`, false},
-		"fails":             {"echo broken >&2; exit 3", `exit status 3, "broken", wanted a program that calls compile.Run`, false},
+		"fails":             {"echo broken >&2; exit 3", `exit status 3, "broken", wanted a program that calls host.CompileIfAsked`, false},
 		"another version":   {answers(`{"format":9,"wirehost":"v7","wazero":"v8"}`), "found wirehost v7 with wazero v8 (format 9), wanted this server's", false},
 		"ended by a signal": {"kill -SEGV $$", "the compiler was ended by a signal: segmentation fault", true},
 		"killed by another": {"kill -KILL $$", "the compiler was ended by a signal: killed", false},
