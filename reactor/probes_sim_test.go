@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wirehost/wirehost/internal/reactortest"
+	"github.com/wirehost/wirehost/internal/script"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -86,7 +86,7 @@ func newEcho(reactor.Transport) reactor.Protocol { return &echo{} }
 // TestProbeHalfClose sends 32 MiB and closes its writing side while another
 // goroutine reads the echo: every byte comes back, then the end.
 func TestProbeHalfClose(t *testing.T) {
-	want := reactortest.Pattern(0, 32<<20)
+	want := script.Pattern(0, 32<<20)
 	probe(t, newEcho, func(t *testing.T, dial func() net.Conn) {
 		c := dial()
 		sent := make(chan error, 1)
@@ -109,7 +109,7 @@ type flood struct{ echo }
 
 func (f *flood) ConnectionMade(t reactor.Transport) {
 	for at := 0; at < 8<<20; at += 64 << 10 {
-		_, _ = t.Write(reactortest.Pattern(at, 64<<10)) // the test sees what is missing
+		_, _ = t.Write(script.Pattern(at, 64<<10)) // the test sees what is missing
 	}
 	t.LoseConnection()
 }
@@ -117,7 +117,7 @@ func (f *flood) ConnectionMade(t reactor.Transport) {
 // TestProbeSlowReader has the server write 8 MiB and close; the client takes it
 // in small pieces through a small window: every byte arrives.
 func TestProbeSlowReader(t *testing.T) {
-	want := reactortest.Pattern(0, 8<<20)
+	want := script.Pattern(0, 8<<20)
 	probe(t, func(reactor.Transport) reactor.Protocol { return &flood{} }, func(t *testing.T, dial func() net.Conn) {
 		c := dial()
 		raw := c

@@ -1,18 +1,9 @@
 package reactortest
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
-	"hash/crc32"
-	"io"
 	"net"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -64,315 +55,90 @@ type Server struct {
 	LimitFDs func(int)
 }
 
-// rig is a row's server, its control connection and what came over it.
-type rig struct {
-	t       *testing.T
-	b       Backend
-	s       *Server
-	control *client
-	ended   chan struct{} // closed when the control connection is
-	mu      sync.Mutex
-	events  map[string]chan string // by connection number; pong
-	dialled int
-	pings   int
+// short is a limit of time for rows that wait until it has passed.
+const short = 200 * time.Millisecond
+
+// much is more than the system buffers of a connection take, and less than the
+// default hard cap.
+const much = 12 << 20
+
+// row is one thing that a connection promises.
+type row struct {
+	name     string
+	settings Settings
+	run      func(*rig)
 }
 
-// client is the test's end of a connection.
-type client struct {
-	net.Conn          // TLS where the backend is
-	raw      net.Conn // under it
-	t        *testing.T
-	number   int
+var rows = []row{
+	{"connectionMade/before any read", Settings{}, rowMade},
+	{"connectionMade/a fault in it aborts", Settings{alone: true}, rowMadeFault},
+	{"dataReceived/chunks", Settings{}, rowData},
+	{"connectionLost/once, last, not nested", Settings{}, rowLostOnce},
+	{"write/high water pauses reading and the producer", Settings{}, rowWater},
+	{"write/the producer's and the protocol's pause are separate", Settings{}, rowSeparatePauses},
+	{"write/over the hard cap", Settings{MaxQueued: 1 << 20}, rowCap},
+	{"write/without progress for write_timeout", Settings{WriteTimeout: short}, rowWriteTimeout},
+	{"write/writeSequence", Settings{}, rowSequence},
+	{"write after loseConnection", Settings{}, rowWriteAfterLose},
+	{"loseConnection/flushes", Settings{}, rowLoseFlushes},
+	{"loseConnection/stops reading", Settings{}, rowLoseStopsReading},
+	{"loseConnection/a slow reader gets everything", Settings{CloseTimeout: short}, rowSlowReader},
+	{"loseConnection/close_timeout", Settings{CloseTimeout: short}, rowCloseTimeout},
+	{"loseConnection with a producer/waits", Settings{}, rowLoseProducer},
+	{"loseConnection with a producer/within close_timeout", Settings{CloseTimeout: short}, rowLoseProducerTimeout},
+	{"loseConnection with a producer/within close_timeout, half-closed", Settings{CloseTimeout: short}, rowLoseProducerHalfClosed},
+	{"abortConnection", Settings{}, rowAbort},
+	{"abortConnection/inside connectionLost does nothing", Settings{}, rowAbortInLost},
+	{"peer closes its writing side/not half-closeable", Settings{}, rowFin},
+	{"peer closes its writing side/half-closeable", Settings{}, rowHalfClose},
+	{"FIN together with data", Settings{}, rowFinWithData},
+	{"FIN or reset while reading is paused/FIN", Settings{}, rowFinPaused},
+	{"FIN or reset while reading is paused/reset", Settings{}, rowResetPaused},
+	{"FIN or reset while reading is paused/closed_timeout", Settings{ClosedTimeout: short}, rowClosedTimeout},
+	{"loseWriteConnection/flushes", Settings{}, rowLoseWrite},
+	{"loseWriteConnection/waits for a producer", Settings{}, rowLoseWriteProducer},
+	{"loseWriteConnection/both sides closed", Settings{}, rowBothClosed},
+	{"loseWriteConnection/waits for the handshake", Settings{}, rowLoseWriteAtOnce},
+	{"pause and resume reading", Settings{}, rowPause},
+	{"pause and resume reading/resume after loseConnection", Settings{}, rowResumeAfterLose},
+	{"producers/one at a time", Settings{}, rowOneProducer},
+	{"producers/pull", Settings{}, rowPull},
+	{"producers/pull, with bytes to be delivered", Settings{}, rowPullAndRead},
+	{"producers/push before TLS is up", Settings{}, rowProducerInHandshake},
+	{"producers/stopped on loss", Settings{}, rowStopProducing},
+	{"protocol that is late/what came before it", Settings{}, rowHeld},
+	{"protocol that is late/half-closed before it", Settings{}, rowHeldFin},
+	{"protocol that is late/refused", Settings{}, rowHeldRefused},
+	{"protocol that is late/reset before it", Settings{}, rowHeldReset},
+	{"protocol that is late/handshake_timeout", Settings{HandshakeTimeout: short}, rowHeldTimeout},
+	{"timers", Settings{}, rowTimers},
+	{"timers and closing", Settings{}, rowTimerAfterLoss},
+	{"idle timeout", Settings{}, rowIdle},
+	{"listening stops", Settings{alone: true}, rowStopListening},
+	{"shutdown/lets connections finish", Settings{alone: true}, rowShutdownDrains},
+	{"shutdown/ends the rest", Settings{alone: true}, rowShutdownEnds},
+	{"out of file descriptors", Settings{alone: true}, rowDescriptors},
+	{"handler fault", Settings{alone: true}, rowFault},
 }
 
-func newRig(t *testing.T, b Backend, s *Server, shared bool) *rig {
-	t.Helper()
-	r := &rig{t: t, b: b, s: s, ended: make(chan struct{}), events: map[string]chan string{}}
-	r.control = r.connect()
-	r.control.SetDeadline(time.Time{})
-	if shared {
-		t.Cleanup(r.part)
-	}
-	go func() {
-		defer close(r.ended)
-		lines := bufio.NewScanner(r.control)
-		for lines.Scan() {
-			number, event, _ := strings.Cut(lines.Text(), " ")
-			r.queue(number) <- event
-		}
-	}()
-	r.sync()
-	return r
-}
-
-// part ends the control connection, and with it the script, when the row's other
-// clients have closed.
-func (r *rig) part() {
-	r.control.finish()
-	select {
-	case <-r.ended:
-	case <-time.After(patience):
-		r.t.Error("the control connection does not end")
-	}
-}
-
-func (r *rig) queue(number string) chan string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.events[number] == nil {
-		r.events[number] = make(chan string, 1<<16)
-	}
-	return r.events[number]
-}
-
-func (r *rig) must(err error) {
-	r.t.Helper()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-func (r *rig) connect() *client {
-	r.t.Helper()
-	raw, err := r.s.Dial()
-	if errors.Is(err, syscall.ECONNRESET) { // aborted before we heard that we are connected
-		raw, err = deadConn{}, nil
-	}
-	r.must(err)
-	c := &client{Conn: raw, raw: raw, t: r.t}
-	r.t.Cleanup(func() { c.raw.Close() })
-	r.must(c.SetDeadline(time.Now().Add(patience)))
-	if r.s.Client != nil {
-		c.secure(r.s.Client)
-	}
-	return c
-}
-
-// deadConn is a connection that was reset.
-type deadConn struct{ net.Conn }
-
-func (deadConn) Read([]byte) (int, error)      { return 0, syscall.ECONNRESET }
-func (deadConn) Write([]byte) (int, error)     { return 0, syscall.ECONNRESET }
-func (deadConn) Close() error                  { return nil }
-func (deadConn) SetDeadline(t time.Time) error { return nil }
-
-// secure begins TLS on c.
-func (c *client) secure(cfg *tls.Config) {
-	tc := tls.Client(c.raw, cfg)
-	c.Conn = tc
-	go tc.Handshake() // its error is that of the next call
-}
-
-// dial makes a connection. Its protocol may not be made yet.
-func (r *rig) dial() *client {
-	r.t.Helper()
-	r.sync() // what was sent holds for it
-	c := r.connect()
-	r.dialled++
-	c.number = r.dialled
-	return c
-}
-
-// made is dial, and waits until the protocol is made, and TLS is up.
-func (r *rig) made() *client {
-	r.t.Helper()
-	c := r.dial()
-	r.want(c, "made")
-	if r.b.TLS {
-		r.want(c, "handshake")
-	}
-	return c
-}
-
-// send gives the script its lines.
-func (r *rig) send(format string, args ...any) {
-	r.t.Helper()
-	_, err := fmt.Fprintf(r.control, format+"\n", args...)
-	r.must(err)
-}
-
-// do has the protocol of c do a command now.
-func (r *rig) do(c *client, command string) {
-	r.t.Helper()
-	r.send("%d %s", c.number, command)
-}
-
-// sync waits until the loop has gone through a whole turn: what was due before
-// has happened.
-func (r *rig) sync() {
-	r.t.Helper()
-	for range 2 {
-		r.pings++
-		r.send("ping %d", r.pings)
-		select {
-		case <-r.queue("pong"):
-		case <-time.After(patience):
-			r.t.Fatal("the control connection does not answer")
-		}
-	}
-}
-
-// pass lets d go by, where a test can turn the clock.
-func (r *rig) pass(d time.Duration) {
-	if r.s.Advance != nil {
-		r.sync()
-		r.s.Advance(d)
-		r.sync()
-	}
-}
-
-// next is the next event of c.
-func (r *rig) next(c *client) string {
-	r.t.Helper()
-	select {
-	case e := <-r.queue(fmt.Sprint(c.number)):
-		return e
-	case <-time.After(patience):
-		r.t.Fatalf("connection %d: nothing was told", c.number)
-		return ""
-	}
-}
-
-// want wants c's next events.
-func (r *rig) want(c *client, events ...string) {
-	r.t.Helper()
-	for _, want := range events {
-		if e := r.next(c); e != want {
-			r.t.Fatalf("connection %d: found %q, wanted %q", c.number, e, want)
-		}
-	}
-}
-
-// wantWrote wants a write to have been taken, and returns what it left queued.
-func (r *rig) wantWrote(c *client) (queued int) {
-	r.t.Helper()
-	e := r.next(c)
-	if n, err := fmt.Sscanf(e, "wrote %d", &queued); n != 1 || err != nil {
-		r.t.Fatalf("connection %d: found %q, wanted wrote", c.number, e)
-	}
-	return queued
-}
-
-// wantData wants exactly the bytes p, in pieces of at most 64 KiB.
-func (r *rig) wantData(c *client, p []byte) {
-	r.t.Helper()
-	for total := 0; total < len(p); {
-		var n int
-		var sum uint32
-		e := r.next(c)
-		if k, err := fmt.Sscanf(e, "data %d %d %d", &n, &total, &sum); k != 3 || err != nil || n < 1 || n > 64<<10 {
-			r.t.Fatalf("connection %d: found %q, wanted data, after %d of %d bytes", c.number, e, total, len(p))
-		}
-		if strings.HasSuffix(e, "nested") || total > len(p) || sum != crc32.ChecksumIEEE(p[:total]) {
-			r.t.Fatalf("connection %d: found %q: other bytes than were sent", c.number, e)
-		}
-	}
-}
-
-// wantQuiet wants nothing to have been told of c.
-func (r *rig) wantQuiet(c *client) {
-	r.t.Helper()
-	r.sync()
-	select {
-	case e := <-r.queue(fmt.Sprint(c.number)):
-		r.t.Fatalf("connection %d: found %q, wanted nothing", c.number, e)
-	default:
-	}
-}
-
-// wantLost wants c's loss, and nothing after it.
-func (r *rig) wantLost(c *client, reason int) {
-	r.t.Helper()
-	r.want(c, fmt.Sprintf("lost %d", reason))
-	r.wantQuiet(c)
-}
-
-// start is send, and finish where fin is set, while the test goes on; it waits
-// for what is returned.
-func (c *client) start(fin bool, pieces ...[]byte) (wait func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, p := range pieces {
-			if _, err := c.Write(p); err != nil {
-				c.t.Errorf("connection %d: sending: %v", c.number, err)
+// Suite runs every row of what a connection promises, each as a subtest with the
+// row's name. Rows with limits of time wait for them on real sockets, and turn
+// the clock where there is one; no row sleeps.
+func Suite(t *testing.T, b Backend) {
+	servers := map[Settings]*Server{}
+	for _, row := range rows {
+		passed := t.Run(row.name, func(one *testing.T) {
+			if !b.Share || row.settings.alone {
+				row.run(newRig(one, b, b.Serve(one, row.settings), false))
 				return
 			}
-		}
-		if fin {
-			c.finish()
-		}
-	}()
-	return func() { <-done }
-}
-
-func (c *client) send(p []byte) {
-	c.t.Helper()
-	if _, err := c.Write(p); err != nil {
-		c.t.Fatalf("connection %d: sending: %v", c.number, err)
-	}
-}
-
-// finish closes the client's writing side: with close_notify, and FIN.
-func (c *client) finish() {
-	c.t.Helper()
-	type closer interface{ CloseWrite() error }
-	if tc, ok := c.Conn.(*tls.Conn); ok {
-		if err := errors.Join(tc.Handshake(), tc.CloseWrite()); err != nil {
-			c.t.Errorf("connection %d: close_notify: %v", c.number, err)
+			if servers[row.settings] == nil {
+				servers[row.settings] = b.Serve(t, row.settings)
+			}
+			row.run(newRig(one, b, servers[row.settings], true))
+		})
+		if !passed { // nobody knows what it has left behind
+			delete(servers, row.settings)
 		}
 	}
-	err := c.raw.(closer).CloseWrite()
-	if err != nil && !errors.Is(err, syscall.ENOTCONN) { // reset since, for the close_notify
-		c.t.Errorf("connection %d: closing the writing side: %v", c.number, err)
-	}
-}
-
-// reset ends the client's side with RST.
-func (c *client) reset() {
-	switch raw := c.raw.(type) {
-	case interface{ Reset() }:
-		raw.Reset()
-	case interface{ SetLinger(int) error }:
-		if err := raw.SetLinger(0); err != nil {
-			c.t.Error(err)
-		}
-	}
-	c.raw.Close()
-}
-
-// wantAll wants n bytes of the pattern, and then an orderly end.
-func (c *client) wantAll(n int) {
-	c.t.Helper()
-	got, err := io.ReadAll(c)
-	if err != nil || !bytes.Equal(got, patternPart(0, n)) {
-		c.t.Fatalf("connection %d: got %d bytes of %d, first difference at %d, %v", c.number, len(got), n, firstDifference(got, patternPart(0, n)), err)
-	}
-}
-
-// wantSome wants the n bytes of the pattern at offset.
-func (c *client) wantSome(offset, n int) {
-	c.t.Helper()
-	got := make([]byte, n)
-	k, err := io.ReadFull(c, got)
-	if err != nil || !bytes.Equal(got, patternPart(offset, n)) {
-		c.t.Fatalf("connection %d: got %d bytes of %d, %v", c.number, k, n, err)
-	}
-}
-
-// wantReset wants an end that is not orderly, or, on Unix sockets, any end.
-func (r *rig) wantReset(c *client) {
-	r.t.Helper()
-	_, err := io.Copy(io.Discard, c)
-	switch {
-	case r.b.Unix && !errors.Is(err, syscall.ETIMEDOUT) && !isTimeout(err):
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-	default:
-		r.t.Errorf("connection %d: found %v, wanted a reset", c.number, err)
-	}
-}
-
-func isTimeout(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
 }

@@ -1,6 +1,11 @@
 package reactortest
 
-import "io"
+import (
+	"io"
+
+	"github.com/wirehost/wirehost/internal/script"
+	"github.com/wirehost/wirehost/reactor"
+)
 
 // held makes a connection whose protocol is late.
 func (r *rig) held() *client {
@@ -21,9 +26,7 @@ func (r *rig) built(c *client) {
 	r.wantQuiet(c)
 	r.do(c, "build")
 	r.want(c, "made")
-	if r.b.TLS {
-		r.want(c, "handshake")
-	}
+	r.wantHandshake(c)
 }
 
 // Bytes that came before the protocol are its first, on TLS the handshake's, and
@@ -31,22 +34,21 @@ func (r *rig) built(c *client) {
 func rowHeld(r *rig) {
 	c := r.held()
 	if !r.b.TLS { // there the handshake is what came
-		c.send(Pattern(0, 1000))
+		c.send(script.Pattern(0, 1000))
 	}
 	r.built(c)
 	if r.b.TLS {
-		c.send(Pattern(0, 1000))
+		c.send(script.Pattern(0, 1000))
 	}
-	r.wantData(c, Pattern(0, 1000))
+	r.wantData(c, script.Pattern(0, 1000))
 	r.do(c, "build")
 	r.wantQuiet(c)
-	r.do(c, "write 5000")
-	r.wantWrote(c)
+	r.write(c, 5000)
 	c.wantSome(0, 5000)
 	c.finish()
 	r.want(c, "readlost")
 	r.do(c, "lose")
-	r.wantLost(c, 0)
+	r.wantLost(c, reactor.Done)
 }
 
 // A FIN does not end the wait: who half-closes wants an answer.
@@ -55,16 +57,15 @@ func rowHeldFin(r *rig) {
 		r.t.Skip("the handshake comes first")
 	}
 	c := r.held()
-	c.send(Pattern(0, 1000))
+	c.send(script.Pattern(0, 1000))
 	c.finish()
 	r.built(c)
-	r.wantData(c, Pattern(0, 1000))
+	r.wantData(c, script.Pattern(0, 1000))
 	r.want(c, "readlost")
-	r.do(c, "write 5000")
-	r.wantWrote(c)
+	r.write(c, 5000)
 	r.do(c, "lose")
 	c.wantAll(5000)
-	r.wantLost(c, 0)
+	r.wantLost(c, reactor.Done)
 }
 
 // One that is refused after its wait ends, and nothing is told.
@@ -85,7 +86,7 @@ func rowHeldReset(r *rig) {
 		c.reset()
 		r.do(c, "build")
 		if e := r.next(c); e != "gone" { // it may have been noticed
-			r.wantLost(c, 1)
+			r.wantLost(c, reactor.Lost)
 		}
 	default:
 		c.reset()

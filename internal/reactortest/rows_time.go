@@ -1,0 +1,43 @@
+package reactortest
+
+import (
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+func rowTimers(r *rig) {
+	c := r.made()
+	r.do(c, "later 30")
+	r.do(c, "later 0")
+	r.want(c, "timer")
+	r.pass(30 * time.Millisecond)
+	r.want(c, "timer")
+	r.wantQuiet(c)
+}
+
+func rowTimerAfterLoss(r *rig) {
+	c := r.made()
+	r.do(c, "later 50")
+	r.do(c, "abort")
+	r.want(c, lost(reactor.Aborted))
+	r.pass(50 * time.Millisecond)
+	r.want(c, "timer") // a delayed call may outlive its connection
+	r.wantQuiet(c)
+}
+
+func rowIdle(r *rig) {
+	c := r.made()
+	r.do(c, "timeout 100")
+	r.sync()
+	r.pass(99 * time.Millisecond)
+	c.send([]byte("x"))
+	r.wantData(c, []byte("x"))
+	r.pass(99 * time.Millisecond)
+	if r.s.Advance != nil {
+		r.wantQuiet(c)
+	}
+	r.pass(time.Millisecond)
+	r.wantLost(c, reactor.Timeout)
+	r.wantReset(c)
+}
