@@ -142,10 +142,13 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 		l.Endpoint = "tls://127.0.0.1:0"
 		l.TLS.Cert, l.TLS.Key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	}
-	h := host.New(config.Config{
+	h, err := host.New(config.Config{
 		Reactor: config.Reactor{Loops: 1}, Cache: config.Cache{Dir: o.cache},
 		Plugins: map[string]config.Plugin{"echo": p}, Listeners: []config.Listener{l},
 	}, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn})})
+	if err != nil {
+		return err
+	}
 	if err := h.Start(context.Background()); err != nil {
 		return err
 	}

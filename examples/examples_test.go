@@ -152,7 +152,10 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 		edit(&cfg)
 	}
 	s := &server{cfg: cfg, addr: map[string]string{}, log: &lines{t: t}}
-	s.Host = host.New(cfg, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug})})
+	s.Host, err = host.New(cfg, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug})})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Start(context.Background()); err != nil {
 		t.Fatalf("%v\n%s", err, s.log)
 	}

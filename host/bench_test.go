@@ -32,11 +32,13 @@ func (s *sink) BuildAgain()                 { s.again = true }
 // unserved loads one plugin on a reactor whose loops do not run.
 func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	t.Helper()
-	h := New(config.Config{Plugins: map[string]config.Plugin{"guest": cfg}, Cache: config.Cache{Dir: "off"}}, Options{})
+	h, err := New(config.Config{Plugins: map[string]config.Plugin{"guest": cfg}, Cache: config.Cache{Dir: "off"}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range more {
 		f(h)
 	}
-	var err error
 	if h.reactor, err = reactor.New(reactor.Config{Loops: 1}); err != nil {
 		t.Fatal(err)
 	}

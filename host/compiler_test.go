@@ -16,7 +16,7 @@ import (
 func TestCompilerProcess(t *testing.T) {
 	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
 	cfg.Cache.Dir = t.TempDir()
-	s := newServer(cfg)
+	s := newServer(t, cfg)
 	s.o.Compiler = CompileIfAsked()
 	s.start(t)
 	echoes(t, s.addrs[0])

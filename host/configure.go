@@ -60,7 +60,10 @@ type reconfiguration struct {
 // again. Everything that can fail is done first: on an error what ran before
 // runs on. Settings that can't change at run time are named in the Change.
 func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
-	return h.reconfigure(ctx, func(config.Config) (config.Config, map[string]bool, error) { return cfg.WithDefaults(), nil, nil })
+	return h.reconfigure(ctx, func(config.Config) (config.Config, map[string]bool, error) {
+		cfg, err := complete(cfg)
+		return cfg, nil, err
+	})
 }
 
 // LoadPlugin adds a plugin at run time, with listeners where there are any.
@@ -75,7 +78,8 @@ func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin, l
 			l.Plugin = name
 			c.Listeners = append(slices.Clip(c.Listeners), l)
 		}
-		return c.WithDefaults(), map[string]bool{name: true}, nil
+		c, err := complete(c)
+		return c, map[string]bool{name: true}, err
 	})
 }
 

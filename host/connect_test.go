@@ -95,7 +95,7 @@ func TestLoadLimits(t *testing.T) {
 	} {
 		cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Limits: c.limits})
 		cfg.Cache.Dir = "off" // what is there is not compiled
-		s := newServer(cfg)
+		s := newServer(t, cfg)
 		if err := s.Start(context.Background()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, wanted %q in it", err, c.want)
 		}

@@ -12,11 +12,15 @@ import (
 
 // A host of one plugin that echoes, and a client.
 func Example() {
-	h := host.New(config.Config{
+	h, err := host.New(config.Config{
 		Cache:     config.Cache{Dir: "off"},
 		Plugins:   map[string]config.Plugin{"echo": {Module: "testdata/echo.wasm"}},
 		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}},
 	}, host.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	ctx := context.Background()
 	if err := h.Start(ctx); err != nil {
 		fmt.Println(err)

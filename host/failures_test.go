@@ -163,7 +163,7 @@ func TestNoRoom(t *testing.T) {
 func TestNoRoomAtStart(t *testing.T) {
 	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationLoop})
 	cfg.Reactor.Loops = 1
-	s := newServer(cfg)
+	s := newServer(t, cfg)
 	real := s.memory.Map
 	s.memory.Map = noMemory
 	s.start(t)

@@ -103,7 +103,7 @@ func TestStuckBeforeCompiling(t *testing.T) {
 	}
 	cfg := configuration(numbered("changed.wasm", config.IsolationLoop, 0))
 	p := cfg.Plugins["guest"]
-	p.Limits.Stack++ // it is compiled anew
+	p.Limits.Stack = config.DefaultPlugin().Limits.Stack + 1 // it is compiled anew
 	cfg.Plugins["guest"] = p
 	nobody := errors.New("nobody waits any more")
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -72,7 +72,7 @@ func TestFootprint(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := config.Plugin{Module: changed(t, "echo", c.change), Limits: config.Limits{Memory: 128 << 10}}
-			s := newServer(configuration(p))
+			s := newServer(t, configuration(p))
 			if c.want == "" {
 				s.start(t)
 				conn := dial(t, s.addrs[0])

@@ -83,8 +83,13 @@ type Host struct {
 	ready readiness
 }
 
-// New prepares a host; it does no I/O. Zero values in cfg stand for the defaults.
-func New(cfg config.Config, o Options) *Host {
+// New prepares a host; it does no I/O. Where a setting may not be zero, zero stands
+// for the default. The error is a config.Faults with all that is wrong with cfg.
+func New(cfg config.Config, o Options) (*Host, error) {
+	cfg, err := complete(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
@@ -92,10 +97,17 @@ func New(cfg config.Config, o Options) *Host {
 		o.Wall = time.Now
 	}
 	return &Host{
-		o: o, log: o.Logger, sources: sources{builtin: o.Builtin, wall: o.Wall}, cfg: cfg.WithDefaults(), plugins: map[string]*plugin{}, stopping: make(chan struct{}),
+		o: o, log: o.Logger, sources: sources{builtin: o.Builtin, wall: o.Wall}, cfg: cfg,
+		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
 		made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory,
-	}
+	}, nil
+}
+
+// complete is cfg with defaults, and an error where it is not valid.
+func complete(cfg config.Config) (config.Config, error) {
+	cfg = cfg.WithDefaults()
+	return cfg, cfg.Validate()
 }
 
 // now is the reactor's clock.
@@ -316,11 +328,13 @@ func (h *Host) freePlugins(ctx context.Context, err error) error {
 // stopFactory when the host ends. The rest are dropped without it.
 const stopPatience = 500 * time.Millisecond
 
-// Validate compiles and validates every plugin that cfg names and starts
+// Validate checks cfg, compiles and checks every plugin that it names, and starts
 // nothing. The error joins all faults.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
-	h := New(cfg, o)
-	var err error
+	h, err := New(cfg, o)
+	if err != nil {
+		return err
+	}
 	if h.engine, err = h.newEngine(ctx); err != nil {
 		return err
 	}

@@ -107,16 +107,20 @@ func configuration(p config.Plugin) config.Config {
 	return cfg
 }
 
-func newServer(cfg config.Config) *server {
+func newServer(t testing.TB, cfg config.Config) *server {
+	t.Helper()
 	s := &server{logs: &logs{more: make(chan struct{})}}
 	log := hclog.New(&hclog.LoggerOptions{Output: s.logs, Level: hclog.Trace, JSONFormat: true})
-	s.Host = New(cfg, Options{Logger: log})
+	var err error
+	if s.Host, err = New(cfg, Options{Logger: log}); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }
 
 func serve(t testing.TB, cfg config.Config) *server {
 	t.Helper()
-	s := newServer(cfg)
+	s := newServer(t, cfg)
 	s.start(t)
 	return s
 }

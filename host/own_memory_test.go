@@ -192,7 +192,7 @@ func TestReadGoMemory(t *testing.T) {
 // TestGivenBackAfterLoads: after the start, and after a change that was refused,
 // the host gives back what they needed.
 func TestGivenBackAfterLoads(t *testing.T) {
-	s := newServer(configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0)))
+	s := newServer(t, configuration(numbered("testdata/echo.wasm", config.IsolationLoop, 0)))
 	given := make(chan struct{}, 100)
 	s.giveBack = func() { given <- struct{}{} }
 	limits := make(chan int64, 100)

@@ -125,11 +125,13 @@ func TestPromises(t *testing.T) {
 // promising serves the guest for the suite.
 func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest.Server {
 	t.Helper()
-	s := newServer(cfg)
 	var mem *memnet.Sys
 	if cfg.Reactor.Backend == "memory" {
-		mem = memnet.New(memnet.Options{})
-		s.o.Sys, s.cfg.Reactor.Backend = mem, ""
+		mem, cfg.Reactor.Backend = memnet.New(memnet.Options{}), ""
+	}
+	s := newServer(t, cfg)
+	if mem != nil {
+		s.o.Sys = mem
 	}
 	if err := s.Start(context.Background()); err != nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ func TestEndOfHogs(t *testing.T) {
 	const n = 400
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
-			s := newServer(slowGuest(isolation))
+			s := newServer(t, slowGuest(isolation))
 			s.start(t)
 			for range n {
 				dial(t, s.addrs[0])

@@ -93,7 +93,10 @@ func TestSlogLevels(t *testing.T) {
 // TestSlogOfAHost: a host's own entries come with their fields.
 func TestSlogOfAHost(t *testing.T) {
 	log, entries := slogged(slog.LevelInfo)
-	h := New(configuration(config.Plugin{Module: "testdata/echo.wasm"}), Options{Logger: log})
+	h, err := New(configuration(config.Plugin{Module: "testdata/echo.wasm"}), Options{Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := h.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}

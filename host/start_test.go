@@ -84,7 +84,7 @@ func serveGated(t *testing.T, isolation config.Isolation, more ...func(*config.P
 	}
 	cfg := withEcho(configuration(p))
 	cfg.Reactor.Loops = 1
-	g := &gated{server: newServer(cfg), gate: newGate()}
+	g := &gated{server: newServer(t, cfg), gate: newGate()}
 	g.o.Wall, g.launchesAtOnce = g.wall, startsTested
 	t.Cleanup(func() { g.open(0) }) // after the server's end, but for a test that failed
 	g.start(t)

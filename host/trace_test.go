@@ -23,7 +23,7 @@ func (l *logs) calls() []string {
 }
 
 func TestTrace(t *testing.T) {
-	s := newServer(configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationShared}))
+	s := newServer(t, configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationShared}))
 	s.o.Trace = []string{"guest"}
 	s.start(t)
 	c := dial(t, s.addrs[0])

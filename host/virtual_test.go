@@ -23,7 +23,7 @@ func serveVirtual(t *testing.T, cfg config.Config) *virtual {
 	t.Helper()
 	cfg.Reactor.Loops = 1
 	v := &virtual{sys: memnet.New(memnet.Options{})}
-	v.server = newServer(cfg)
+	v.server = newServer(t, cfg)
 	v.o.Sys = v.sys
 	if err := v.Start(context.Background()); err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestBackoff(t *testing.T) {
 // TestBackoffForgets: after 10 s of health it begins anew.
 func TestBackoffForgets(t *testing.T) {
 	sys := memnet.New(memnet.Options{})
-	h := newServer(configuration(hostile("unreachable")))
+	h := newServer(t, configuration(hostile("unreachable")))
 	h.o.Sys = sys
 	r, err := reactor.New(reactor.Config{Loops: 1, Sys: sys})
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 // TestWASI: what ABI.md says of WASI preview 1. What waits longer, and
 // proc_exit, are traps (TestTraps).
 func TestWASI(t *testing.T) {
-	s := newServer(configuration(config.Plugin{Module: "testdata/asks_wasi.wasm"}))
+	s := newServer(t, configuration(config.Plugin{Module: "testdata/asks_wasi.wasm"}))
 	s.o.Wall = func() time.Time { return time.Unix(2, 43) }
 	s.start(t)
 	c := dial(t, s.addrs[0])

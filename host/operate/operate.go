@@ -92,7 +92,11 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		}
 	}
 	s.log = s.o.Host.Logger
-	s.Host = host.New(cfg, s.o.Host)
+	var err error
+	if s.Host, err = host.New(cfg, s.o.Host); err != nil {
+		s.closeLog()
+		return nil, err
+	}
 	s.metrics = admin.NewMetrics(s.o.LogLost)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -168,9 +172,7 @@ func (s *Server) Close() {
 		if err := s.administration.end(); err != nil {
 			s.log.Warn("closing the administration", "err", err)
 		}
-		if s.queue != nil {
-			s.queue.Close(logWait)
-		}
+		s.closeLog()
 	})
 }
 
@@ -192,6 +194,12 @@ func (s *Server) endChanges() {
 
 // logWait is how long the end waits for what is queued to be written.
 const logWait = time.Second
+
+func (s *Server) closeLog() {
+	if s.queue != nil {
+		s.queue.Close(logWait)
+	}
+}
 
 // openLog makes the logger that o.Log is written by.
 func (s *Server) openLog(cfg config.Log) {

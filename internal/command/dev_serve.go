@@ -56,7 +56,10 @@ func (d *dev) start(ctx context.Context, cfg config.Config) error {
 	if d.trace {
 		o.Trace = moduleNames(cfg)
 	}
-	h := host.New(cfg, o)
+	h, err := host.New(cfg, o)
+	if err != nil {
+		return err
+	}
 	if err := h.Start(ctx); err != nil {
 		return err
 	}

@@ -124,11 +124,15 @@ func Open(ctx context.Context, p Plugin) (*Session, error) { return open(ctx, p,
 
 func open(ctx context.Context, p Plugin, loops int) (*Session, error) {
 	s := &Session{sys: memnet.New(memnet.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
-	s.h = host.New(config.Config{
+	var err error
+	s.h, err = host.New(config.Config{
 		Plugins:   map[string]config.Plugin{Name: p.Config},
 		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
 		Reactor:   config.Reactor{Loops: loops},
 	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Compiler: p.Compiler})
+	if err != nil {
+		return nil, err
+	}
 	if err := s.h.Start(ctx); err != nil {
 		return nil, err
 	}

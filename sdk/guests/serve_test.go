@@ -39,7 +39,11 @@ func serveTLS(t testing.TB, p config.Plugin, tls config.TLS) *server {
 	}
 	cfg.Reactor.Loops = 1
 	log := hclog.New(&hclog.LoggerOptions{Output: testLog{t}, Level: hclog.Warn})
-	s := &server{Host: host.New(cfg, host.Options{Logger: log, Builtin: plugins.Builtin}), cfg: cfg}
+	h, err := host.New(cfg, host.Options{Logger: log, Builtin: plugins.Builtin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Host: h, cfg: cfg}
 	if err := s.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
