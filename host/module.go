@@ -38,10 +38,12 @@ type LoadError struct {
 	Err    error // the first fault as an error, where it is one
 }
 
+// Error names the plugin, the module and all faults, one a line.
 func (e *LoadError) Error() string {
 	return fmt.Sprintf("plugin %s: module %s: %s", e.Plugin, e.Module, strings.Join(e.Faults, "\n  "))
 }
 
+// Unwrap is Err.
 func (e *LoadError) Unwrap() error { return e.Err }
 
 // readModule finds the module of a plugin's configuration, and adds it up. It

@@ -16,22 +16,22 @@ import (
 // Cause says what a trap was.
 type Cause string
 
+// The causes. Where the WebAssembly specification has a name for a trap, it is that one.
 const (
-	CauseUnreachable   Cause = "unreachable"
-	CauseOutOfBounds   Cause = "out of bounds memory access"
-	CauseDivision      Cause = "division by zero"
-	CauseOverflow      Cause = "integer overflow"
-	CauseConversion    Cause = "invalid conversion to integer"
-	CauseTable         Cause = "invalid table access"
-	CauseIndirectCall  Cause = "indirect call type mismatch"
-	CauseStack         Cause = "stack depth"
-	CauseTime          Cause = "time"
-	CauseMemory        Cause = "memory"
-	CauseHostCall      Cause = "host call violation"
-	CauseExit          Cause = "exit"
-	CauseRefusedStart  Cause = "refused start"
-	CauseReceiveBuffer Cause = "bad receive buffer"
-	CauseOther         Cause = "other"
+	CauseUnreachable   Cause = "unreachable"                   // the instruction: a panic, an assertion
+	CauseOutOfBounds   Cause = "out of bounds memory access"   // a load or store past the linear memory's end
+	CauseDivision      Cause = "division by zero"              // of an integer
+	CauseOverflow      Cause = "integer overflow"              // a quotient, or a conversion, that no integer holds
+	CauseConversion    Cause = "invalid conversion to integer" // of a float that is no number
+	CauseTable         Cause = "invalid table access"          // past a table's end, or where it has no element
+	CauseIndirectCall  Cause = "indirect call type mismatch"   // the function has another signature
+	CauseStack         Cause = "stack depth"                   // calls within calls took more than limits.stack
+	CauseTime          Cause = "time"                          // the callback took longer than limits.callback_time
+	CauseHostCall      Cause = "host call violation"           // a pointer outside memory, or a wait for a clock
+	CauseExit          Cause = "exit"                          // proc_exit was called
+	CauseRefusedStart  Cause = "refused start"                 // startFactory returned another value than 0
+	CauseReceiveBuffer Cause = "bad receive buffer"            // of no size, too large, or outside memory
+	CauseOther         Cause = "other"                         // anything else that the runtime reports
 )
 
 // TrapError says that a guest's callback did not return. The instance is
@@ -45,6 +45,7 @@ type TrapError struct {
 	Err     error // the runtime's, with the guest's stack by function name, both cut
 }
 
+// Error names the guest, the callback, the connection and the cause, in one line.
 func (e *TrapError) Error() string {
 	on := ""
 	if e.Conn != 0 {
@@ -62,6 +63,7 @@ func (e *TrapError) Error() string {
 	return fmt.Sprintf("plugin %s (%s) %s in %s%s: %s%s", e.Plugin, e.Version, how, e.Export, on, e.Cause, text)
 }
 
+// Unwrap is the runtime's error, cut.
 func (e *TrapError) Unwrap() error { return e.Err }
 
 // Stack is the guest's stack, a function a line, the innermost first, or "".
