@@ -157,7 +157,8 @@ func TestFaults(t *testing.T) {
 	for _, c := range []struct{ yaml, want string }{
 		{"plugins: {p: {module: gone.wasm}}\n", "gone.wasm: no such file or directory"},
 		{"plugins: {p: {modul: p.wasm}}\n", `wirehost.yaml:1: plugins.p.modul: found an unknown key`},
-		{"plugins: {p: {module: \"builtin:echo\", isolation: proces}}\n", `wirehost.yaml:1: plugins.p.isolation: found "proces", wanted`},
+		{"plugins: {p: {module: \"builtin:echo\", isolation: proces}}\n",
+			`wirehost.yaml:1: plugins.p.isolation: found "proces", wanted`},
 		{"plugins: {p: {module: \"builtin:echo\"}}\n", `builtin:echo: `},
 	} {
 		dir := t.TempDir()

@@ -29,7 +29,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	// ResponseWriter has deadlines: those of tests don't.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if len(text) > 0 && !isJSON(r) {
-		return nil, kindMediaType.problem("found Content-Type %q, wanted application/json", r.Header.Get("Content-Type"))
+		return nil, kindMediaType.problem("found Content-Type %q, wanted application/json",
+			r.Header.Get("Content-Type"))
 	}
 	return text, nil
 }
@@ -73,7 +74,8 @@ func parse(text []byte, v any) error {
 		if wrong.Field != "" {
 			what = wrong.Field
 		}
-		return kindBadRequest.problem("%s: %s: found %s, wanted %s", place(text, wrong.Offset-1), what, wrong.Value, wanted(wrong))
+		return kindBadRequest.problem("%s: %s: found %s, wanted %s", place(text, wrong.Offset-1), what, wrong.Value,
+			wanted(wrong))
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return kindBadRequest.problem("%s: found what is not JSON: it ends too early", place(text, int64(len(text))))
 	}

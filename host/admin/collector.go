@@ -41,7 +41,8 @@ func metrics() []metric {
 		{"wirehost_received_bytes_total", "Bytes that sockets have received.", counter, loop},
 		{"wirehost_sent_bytes_total", "Bytes that sockets have sent.", counter, loop},
 		{"wirehost_queued_bytes", "Bytes that connections have to send.", gauge, loop},
-		{"wirehost_loop_lag_seconds", "The loop's longest turn since the last scrape: how long a ready connection may have waited.", gauge, loop},
+		{"wirehost_loop_lag_seconds",
+			"The loop's longest turn since the last scrape: how long a ready connection may have waited.", gauge, loop},
 		{"wirehost_listener_connections", "Open connections of a listener.", gauge, listener},
 		{"wirehost_listener_accepted_total", "Connections that a listener has accepted.", counter, listener},
 		{"wirehost_listener_refused_total", "Connections that a listener has refused.", counter, listener},
@@ -51,16 +52,19 @@ func metrics() []metric {
 		{"wirehost_plugin_timers", "Delayed calls of a plugin.", gauge, plugin},
 		{"wirehost_plugin_versions", "Versions that are loaded, by state.", gauge, []string{"plugin", "state"}},
 		{"wirehost_plugin_memory_bytes", "Linear memory of a plugin's instances.", gauge, plugin},
-		{"wirehost_plugin_memory_growths_refused_total", "Growths of a linear memory over limits.memory.", counter, plugin},
+		{"wirehost_plugin_memory_growths_refused_total", "Growths of a linear memory over limits.memory.", counter,
+			plugin},
 		{"wirehost_plugin_traps_total", "Traps, by cause.", counter, []string{"plugin", "cause"}},
 		{"wirehost_plugin_slow_callbacks_total", "Callbacks that took over 10 ms.", counter, plugin},
-		{"wirehost_plugin_log_cut_bytes_total", "Bytes of a plugin's log that were cut: over limits.log_bytes.", counter, plugin},
+		{"wirehost_plugin_log_cut_bytes_total", "Bytes of a plugin's log that were cut: over limits.log_bytes.",
+			counter, plugin},
 	}
 }
 
 func newCollector(h Host) *collector {
 	c := &collector{h: h, descs: map[string]*prometheus.Desc{}}
-	c.descs[callbackName] = prometheus.NewDesc(callbackName, "How long callbacks of a plugin take.", []string{"plugin"}, nil)
+	c.descs[callbackName] = prometheus.NewDesc(callbackName, "How long callbacks of a plugin take.", []string{"plugin"},
+		nil)
 	for _, m := range metrics() {
 		c.descs[m.name] = prometheus.NewDesc(m.name, m.help, m.labels, nil)
 	}
@@ -161,7 +165,8 @@ func pluginSamples(p host.PluginInfo) []sample {
 		{"wirehost_plugin_slow_callbacks_total", float64(p.Callbacks.Slow), labels},
 		{"wirehost_plugin_log_cut_bytes_total", float64(p.Cut), labels},
 	}
-	versions := map[host.State]int{host.StateLoading: 0, host.StateValidated: 0, host.StateActive: 0, host.StateDraining: 0, host.StateStandby: 0}
+	versions := map[host.State]int{host.StateLoading: 0, host.StateValidated: 0, host.StateActive: 0,
+		host.StateDraining: 0, host.StateStandby: 0}
 	for _, v := range p.Versions {
 		versions[v.State]++
 	}

@@ -116,7 +116,9 @@ func isSecret(key string) bool {
 		}
 		return unicode.ToLower(r)
 	}, key)
-	for _, part := range []string{"password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey"} {
+	for _, part := range []string{
+		"password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey",
+	} {
 		if strings.Contains(flat, part) {
 			return true
 		}

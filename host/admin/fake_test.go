@@ -64,15 +64,18 @@ func (f *fake) Plugin(name string) (host.PluginInfo, error) {
 	at := time.Unix(1, 0)
 	return host.PluginInfo{
 		Name: "echo", State: "active", Active: f.active, Module: "builtin:echo", Isolation: "loop", Reload: "migrate",
-		Versions:    []host.VersionInfo{{Name: f.active, State: host.StateActive, Since: at, SHA256: "aa", Instances: 2, Connections: 3}, {Name: "echo@000000000000", State: host.StateStandby}},
-		Connections: 3, Instances: 2, Timers: 1, Memory: 1 << 17, Traps: map[string]uint64{"unreachable": 4}, Growths: 5, Cut: 6,
+		Versions: []host.VersionInfo{{Name: f.active, State: host.StateActive, Since: at, SHA256: "aa", Instances: 2,
+			Connections: 3}, {Name: "echo@000000000000", State: host.StateStandby}},
+		Connections: 3, Instances: 2, Timers: 1, Memory: 1 << 17, Traps: map[string]uint64{"unreachable": 4},
+		Growths: 5, Cut: 6,
 		Callbacks: host.CallbackStats{Counts: [7]uint64{100, 10, 1, 0, 0, 0, 2}, Sum: 2.5, Slow: 2},
 		Failure:   "it was bad", FailedAt: &at,
 	}, nil
 }
 
 func (f *fake) Connections() ([]host.ConnInfo, error) {
-	return []host.ConnInfo{{ID: "echo/1", Plugin: "echo", Version: f.active, Peer: "1.2.3.4:5", State: "open"}, {ID: "line/1", Plugin: "line"}}, f.fault()
+	return []host.ConnInfo{{ID: "echo/1", Plugin: "echo", Version: f.active, Peer: "1.2.3.4:5", State: "open"},
+		{ID: "line/1", Plugin: "line"}}, f.fault()
 }
 
 func (f *fake) ListenerInfos() []host.ListenerInfo {
@@ -80,14 +83,16 @@ func (f *fake) ListenerInfos() []host.ListenerInfo {
 }
 
 func (f *fake) LoopInfos() ([]host.LoopInfo, error) {
-	return []host.LoopInfo{{LoopStats: reactor.LoopStats{Connections: 3, Opened: 7, Lost: 4, BytesIn: 10, BytesOut: 11}, Lag: 20 * time.Millisecond, Queued: 12}}, f.fault()
+	return []host.LoopInfo{{LoopStats: reactor.LoopStats{Connections: 3, Opened: 7, Lost: 4, BytesIn: 10, BytesOut: 11},
+		Lag: 20 * time.Millisecond, Queued: 12}}, f.fault()
 }
 
 func (f *fake) Overload() (bool, uint64) { return true, 8 }
 
 func (f *fake) Config() config.Config { return f.cfg }
 
-func (f *fake) LoadPlugin(_ context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (host.Change, error) {
+func (f *fake) LoadPlugin(_ context.Context, name string, cfg config.Plugin,
+	listeners ...config.Listener) (host.Change, error) {
 	if err := f.fault(); err != nil {
 		return host.Change{}, err
 	}
@@ -125,7 +130,8 @@ func (f *fake) ReloadPlugin(ctx context.Context, name string, force bool) (host.
 	f.forced = force
 	was := f.active
 	f.active = "echo@bbbbbbbbbbbb"
-	return host.Outcome{Plugin: name, Version: f.active, Previous: was, Policy: "migrate", Migrated: 398, Kept: map[string]int{"restoreState refused (7)": 2}}, nil
+	return host.Outcome{Plugin: name, Version: f.active, Previous: was, Policy: "migrate", Migrated: 398,
+		Kept: map[string]int{"restoreState refused (7)": 2}}, nil
 }
 
 func (f *fake) UsePlugin(_ context.Context, version string) (host.Outcome, error) {
@@ -147,7 +153,8 @@ func (f *fake) Trace(plugin string, conn int32, on bool) error {
 }
 
 func (f *fake) ReloadConfig(context.Context) (host.Change, error) {
-	return host.Change{Plugins: []host.Outcome{{Plugin: "echo", Version: f.active, Unchanged: true}}, NeedsBoot: []string{"reactor"}}, f.fault()
+	return host.Change{Plugins: []host.Outcome{{Plugin: "echo", Version: f.active, Unchanged: true}},
+		NeedsBoot: []string{"reactor"}}, f.fault()
 }
 
 // reply is what a request got.
@@ -158,7 +165,7 @@ type reply struct {
 }
 
 // ask sends one request: "METHOD PATH", a body, and headers "Name: value".
-func ask(t testing.TB, s http.Handler, what, body string, headers ...string) reply {
+func ask(t testing.TB, s *Server, what, body string, headers ...string) reply {
 	t.Helper()
 	method, path, _ := strings.Cut(what, " ")
 	var text io.Reader
@@ -181,6 +188,6 @@ func ask(t testing.TB, s http.Handler, what, body string, headers ...string) rep
 		}
 	}
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
+	s.http.Handler.ServeHTTP(w, r)
 	return reply{w.Code, w.Result().Header, w.Body.String()}
 }

@@ -61,7 +61,8 @@ func (s *Server) intruder(r *http.Request) *Problem {
 		}
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete && !isJSON(r) {
-		return kindMediaType.problem("found Content-Type %q, wanted application/json, even without a body", r.Header.Get("Content-Type"))
+		return kindMediaType.problem("found Content-Type %q, wanted application/json, even without a body",
+			r.Header.Get("Content-Type"))
 	}
 	return nil
 }

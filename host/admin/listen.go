@@ -73,7 +73,8 @@ func listenTCP(e reactor.Endpoint) (net.Listener, error) {
 		return nil, err
 	}
 	if a, ok := ln.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() { // a name may resolve to anything
-		return nil, errors.Join(fmt.Errorf("found the address %s, which others can reach, wanted one of loopback", ln.Addr()), ln.Close())
+		return nil, errors.Join(fmt.Errorf("found the address %s, which others can reach, wanted one of loopback",
+			ln.Addr()), ln.Close())
 	}
 	return ln, nil
 }
@@ -92,7 +93,8 @@ func ownFolder(dir string) error {
 		return fmt.Errorf("%s: found %s, wanted a folder", dir, info.Mode().Type())
 	}
 	if owner, known := ownerOf(info); known && (owner != os.Getuid() || info.Mode().Perm()&0o022 != 0) {
-		return fmt.Errorf("%s: found a folder of user %d with mode %o, wanted one that nobody else can write to", dir, owner, info.Mode().Perm())
+		return fmt.Errorf("%s: found a folder of user %d with mode %o, wanted one that nobody else can write to", dir,
+			owner, info.Mode().Perm())
 	}
 	return nil
 }

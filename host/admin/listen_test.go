@@ -20,6 +20,9 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
 
+// jsonHead ends the first line of a request, and begins its header.
+const jsonHead = " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
 // spot is a path in a folder whose name is short enough for sockets.
 func spot(t *testing.T, name string) string {
 	t.Helper()
@@ -206,11 +209,13 @@ func TestListenFaults(t *testing.T) {
 
 func TestDefaultEndpoint(t *testing.T) {
 	env := func(list map[string]string) func(string) string { return func(key string) string { return list[key] } }
-	if got := DefaultEndpoint(env(map[string]string{"XDG_RUNTIME_DIR": "/run/user/7", "TMPDIR": "/t"})); got != "unix:///run/user/7/wirehost/admin.sock" {
+	both := map[string]string{"XDG_RUNTIME_DIR": "/run/user/7", "TMPDIR": "/t"}
+	if got := DefaultEndpoint(env(both)); got != "unix:///run/user/7/wirehost/admin.sock" {
 		t.Errorf("found %s", got)
 	}
 	for _, list := range []map[string]string{{"TMPDIR": "/t"}, {"XDG_RUNTIME_DIR": "relative", "TMPDIR": "/t"}} {
-		if got, want := DefaultEndpoint(env(list)), fmt.Sprintf("unix:///t/wirehost-%d/admin.sock", os.Getuid()); got != want {
+		want := fmt.Sprintf("unix:///t/wirehost-%d/admin.sock", os.Getuid())
+		if got := DefaultEndpoint(env(list)); got != want {
 			t.Errorf("found %s, wanted %s", got, want)
 		}
 	}
@@ -233,7 +238,8 @@ func TestDefaultFolder(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Listen("unix://"+path, true); err == nil || !strings.Contains(err.Error(), "that nobody else can write to") {
+	_, _, err = Listen("unix://"+path, true)
+	if err == nil || !strings.Contains(err.Error(), "that nobody else can write to") {
 		t.Errorf("found %v, wanted an error of a folder that all can write to", err)
 	}
 	if err := os.Remove(dir); err != nil {
@@ -296,22 +302,30 @@ func raw(t *testing.T, path, text string, end bool) string {
 func TestGarbage(t *testing.T) {
 	_, path := served(t, newFake())
 	for name, tc := range map[string]struct{ text, want string }{
-		"no HTTP":          {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 Bad Request"},
-		"no request":       {"hello\r\n\r\n", "400 Bad Request"},
-		"a huge header":    {"GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 10<<20) + "\r\n\r\n", "431 Request Header"},
-		"a huge body":      {"POST /v1/plugins/new HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10485760\r\n\r\n" + strings.Repeat("[", 10<<20), "413 Request Entity Too Large"},
-		"a huge chunk":     {"POST /v1/plugins/new HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\na00000\r\n" + strings.Repeat("[", 10<<20) + "\r\n0\r\n\r\n", "413 Request Entity Too Large"},
-		"half a body":      {"POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", "400 Bad Request"},
-		"a negative body":  {"POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n{", "400 Bad Request"},
-		"a path with dots": {"GET /v1/../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 30"},
-		"a bad escape":     {"GET /v1/plugins/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"},
-		"deep nesting":     {"POST /v1/plugins/new HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("[", 1000000), "400 Bad Request"},
+		"no HTTP":    {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "400 Bad Request"},
+		"no request": {"hello\r\n\r\n", "400 Bad Request"},
+		"a huge header": {"GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 10<<20) + "\r\n\r\n",
+			"431 Request Header"},
+		"a huge body": {"POST /v1/plugins/new" + jsonHead + "Content-Length: 10485760\r\n\r\n" + strings.Repeat("[",
+			10<<20), "413 Request Entity Too Large"},
+		"a huge chunk": {"POST /v1/plugins/new" + jsonHead + "Transfer-Encoding: chunked\r\n\r\na00000\r\n" +
+			strings.Repeat("[", 10<<20) + "\r\n0\r\n\r\n", "413 Request Entity Too Large"},
+		"half a body": {"POST /v1/plugins/echo/reload" + jsonHead + "Content-Length: 100\r\n\r\n{", "400 Bad Request"},
+		"a negative body": {"POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n{",
+			"400 Bad Request"},
+		"a path with dots": {"GET /v1/../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+			"HTTP/1.1 30"},
+		"a bad escape": {"GET /v1/plugins/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400 Bad Request"},
+		"deep nesting": {"POST /v1/plugins/new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" +
+			"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("[", 1000000),
+			"400 Bad Request"},
 	} {
 		if got := raw(t, path, tc.text, true); !strings.Contains(got, tc.want) {
 			t.Errorf("%s: found %.300q, wanted %q", name, got, tc.want)
 		}
 	}
-	if got := raw(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", false); !strings.Contains(got, "200 OK") {
+	got := raw(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", false)
+	if !strings.Contains(got, "200 OK") {
 		t.Errorf("found %q, wanted that the server goes on", got)
 	}
 }
@@ -326,7 +340,8 @@ func TestClientGoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(c, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nIf-Match: *\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+	conditional := "POST /v1/plugins/echo/reload" + jsonHead + "If-Match: *\r\nContent-Length: 2\r\n\r\n{}"
+	if _, err := io.WriteString(c, conditional); err != nil {
 		t.Fatal(err)
 	}
 	<-f.entered
@@ -335,7 +350,8 @@ func TestClientGoes(t *testing.T) {
 	again := make(chan string, 1)
 	go func() {
 		for {
-			got := raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nIf-Match: *\r\nConnection: close\r\n\r\n", false)
+			got := raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\n"+
+				"If-Match: *\r\nConnection: close\r\n\r\n", false)
 			if !strings.Contains(got, "409 Conflict") {
 				again <- got
 				return
@@ -456,14 +472,15 @@ func TestTimes(t *testing.T) {
 	s.ioTime = 500 * time.Millisecond
 	got := make(chan string, 1)
 	go func() {
-		got <- raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", false)
+		got <- raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+
+			"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", false)
 	}()
 	<-f.entered
 	unread := make(chan string, 1) // a body that no route reads: the connection ends, with or without an answer
 	go func() {
 		unread <- raw(t, path, "GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{", false)
 	}()
-	text := raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{", false)
+	text := raw(t, path, "POST /v1/plugins/echo/reload"+jsonHead+"Content-Length: 2\r\n\r\n{", false)
 	if !strings.Contains(text, "400 Bad Request") || !strings.Contains(text, "the body did not arrive") {
 		t.Errorf("found %q, wanted 400", text)
 	}
@@ -498,13 +515,15 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 // connection may be over. A body that has arrived has none.
 func TestDeadlines(t *testing.T) {
 	s := New(Options{Host: newFake()})
-	for _, path := range []string{"GET /v1/plugins", "GET /metrics", "GET /v1/openapi.json", "GET /none", "POST /v1/plugins/echo/reload"} {
+	for _, path := range []string{
+		"GET /v1/plugins", "GET /metrics", "GET /v1/openapi.json", "GET /none", "POST /v1/plugins/echo/reload",
+	} {
 		method, path, _ := strings.Cut(path, " ")
 		r := httptest.NewRequest(method, path, strings.NewReader("{}"))
 		r.Header.Set("Content-Type", "application/json")
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		began := time.Now()
-		s.ServeHTTP(w, r)
+		s.http.Handler.ServeHTTP(w, r)
 		if len(w.write) != 1 || w.write[0].Before(began.Add(ioTime)) {
 			t.Errorf("%s: found the deadlines %v for the answer, wanted one", path, w.write)
 		}

@@ -35,16 +35,26 @@ func NewMetrics(logLost func() uint64) *Metrics {
 	}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
-		changes:  counter("wirehost_plugin_changes_total", "Reloads and uses of plugins, by trigger (admin, file, signal) and result (active, unchanged, refused, busy).", "plugin", "trigger", "result"),
-		moved:    counter("wirehost_plugin_moved_connections_total", "Connections of replaced versions, by result (migrated, kept, dropped).", "plugin", "result"),
-		loads:    counter("wirehost_plugin_loads_total", "Plugins loaded and unloaded at run time, by change (load, unload) and result (done, refused, busy).", "change", "result"),
-		configs:  counter("wirehost_config_reloads_total", "Reloads of the configuration, by trigger (admin, signal) and result (done, refused, busy).", "trigger", "result"),
+		changes: counter("wirehost_plugin_changes_total",
+			"Reloads and uses of plugins, by trigger (admin, file, signal) "+
+				"and result (active, unchanged, refused, busy).",
+			"plugin", "trigger", "result"),
+		moved: counter("wirehost_plugin_moved_connections_total",
+			"Connections of replaced versions, by result (migrated, kept, dropped).",
+			"plugin", "result"),
+		loads: counter("wirehost_plugin_loads_total",
+			"Plugins loaded and unloaded at run time, by change (load, unload) and result (done, refused, busy).",
+			"change", "result"),
+		configs: counter("wirehost_config_reloads_total",
+			"Reloads of the configuration, by trigger (admin, signal) and result (done, refused, busy).",
+			"trigger", "result"),
 	}
 	m.registry.MustRegister(m.changes, m.moved, m.loads, m.configs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if logLost != nil {
 		m.registry.MustRegister(prometheus.NewCounterFunc(
-			prometheus.CounterOpts{Name: "wirehost_log_lost_lines_total", Help: "Lines of the log that were lost: nobody read them."},
+			prometheus.CounterOpts{Name: "wirehost_log_lost_lines_total",
+				Help: "Lines of the log that were lost: nobody read them."},
 			func() float64 { return float64(logLost()) }))
 	}
 	return m

@@ -35,7 +35,9 @@ func TestMetrics(t *testing.T) {
 	m.Changed("file", "echo", host.Outcome{}, errors.New("bad"))
 	m.Changed("file", "echo", host.Outcome{}, fmt.Errorf("x: %w", host.ErrChanging))
 	m.Changed("file", "echo", host.Outcome{Unchanged: true}, nil)
-	m.Configured("signal", host.Change{Plugins: []host.Outcome{{Plugin: "echo", Migrated: 1, Dropped: 3}, {Plugin: "line", Unchanged: true}}}, nil)
+	m.Configured("signal",
+		host.Change{Plugins: []host.Outcome{{Plugin: "echo", Migrated: 1, Dropped: 3},
+			{Plugin: "line", Unchanged: true}}}, nil)
 	text := scrape(t, s)
 	for _, want := range []string{
 		`wirehost_ready 1`,

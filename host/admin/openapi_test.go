@@ -68,10 +68,14 @@ func TestRoutesAreDescribed(t *testing.T) {
 func TestTypesAreDescribed(t *testing.T) {
 	schemas := description(t).Components.Schemas
 	for name, v := range map[string]any{
-		"Problem": Problem{}, "Status": status{}, "PluginList": pluginList{}, "PluginInfo": host.PluginInfo{}, "CallbackStats": host.CallbackStats{}, "VersionInfo": host.VersionInfo{},
-		"ConnectionList": connectionList{}, "ConnInfo": host.ConnInfo{}, "ListenerList": listenerList{}, "ListenerInfo": host.ListenerInfo{},
-		"Outcome": host.Outcome{}, "Change": host.Change{}, "UseRequest": useRequest{}, "TraceRequest": traceRequest{}, "ReloadRequest": reloadRequest{},
-		"LoadRequest": config.Plugin{}, "Listener": config.Listener{}, "TLS": config.TLS{}, "Limits": config.Limits{}, "Allow": config.Allow{},
+		"Problem": Problem{}, "Status": status{}, "PluginList": pluginList{}, "PluginInfo": host.PluginInfo{},
+		"CallbackStats": host.CallbackStats{}, "VersionInfo": host.VersionInfo{},
+		"ConnectionList": connectionList{}, "ConnInfo": host.ConnInfo{}, "ListenerList": listenerList{},
+		"ListenerInfo": host.ListenerInfo{},
+		"Outcome":      host.Outcome{}, "Change": host.Change{}, "UseRequest": useRequest{}, "TraceRequest": traceRequest{},
+		"ReloadRequest": reloadRequest{},
+		"LoadRequest":   config.Plugin{}, "Listener": config.Listener{}, "TLS": config.TLS{}, "Limits": config.Limits{},
+		"Allow":  config.Allow{},
 		"Canary": config.Canary{}, "Config": config.Config{},
 	} {
 		schema := schemas[name]

@@ -139,7 +139,8 @@ func (s *Server) usePlugin(w http.ResponseWriter, r *http.Request) (*answer, err
 	}
 	name := r.PathValue("name")
 	if !strings.HasPrefix(req.Version, name+"@") {
-		return nil, kindBadRequest.problem("version: found %q, wanted a version of this plugin, such as %s@0123456789ab", req.Version, name)
+		return nil, kindBadRequest.problem(
+			"version: found %q, wanted a version of this plugin, such as %s@0123456789ab", req.Version, name)
 	}
 	return s.conditional(r, name, func() (*answer, error) {
 		if _, err := s.o.Host.Plugin(name); err != nil {
@@ -161,7 +162,8 @@ func (s *Server) tracePlugin(w http.ResponseWriter, r *http.Request) (*answer, e
 		plugin, text, _ := strings.Cut(req.Connection, "/")
 		n, err := strconv.ParseInt(text, 10, 32)
 		if plugin != name || err != nil || n < 1 {
-			return nil, kindBadRequest.problem("connection: found %q, wanted a connection of this plugin, such as %s/1", req.Connection, name)
+			return nil, kindBadRequest.problem("connection: found %q, wanted a connection of this plugin, such as %s/1",
+				req.Connection, name)
 		}
 		conn = int32(n)
 	}
@@ -237,7 +239,8 @@ func (s *Server) conditional(r *http.Request, name string, change func() (*answe
 	case err != nil:
 		return nil, err
 	case !matches(values, info.Active):
-		p := kindOtherActive.problem("plugin %s: found %s active, wanted one of If-Match: %s", name, etag(info.Active), cut(strings.Join(values, ", ")))
+		p := kindOtherActive.problem("plugin %s: found %s active, wanted one of If-Match: %s", name, etag(info.Active),
+			cut(strings.Join(values, ", ")))
 		p.Running = info.Active
 		return nil, p
 	}

@@ -18,9 +18,10 @@ var openapi []byte
 // route is what is done for one method on one path.
 type route struct {
 	method string
-	path   string                                                    // as net/http's patterns have it
-	do     func(http.ResponseWriter, *http.Request) (*answer, error) // it does not write the answer; where it is nil, raw is set
-	raw    http.Handler
+	path   string // as net/http's patterns have it
+	// it does not write the answer; where it is nil, raw is set
+	do  func(http.ResponseWriter, *http.Request) (*answer, error)
+	raw http.Handler
 }
 
 // answer is what a request gets when nothing is wrong.
@@ -183,5 +184,6 @@ func (s *Server) ready(http.ResponseWriter, *http.Request) (*answer, error) {
 	if s.o.Host.Ready() {
 		return &answer{body: status{"ready"}}, nil
 	}
-	return nil, kindNotReady.problem("some listener is not bound, some plugin does not run, or the host is ending; /v1/plugins tells")
+	return nil, kindNotReady.problem("some listener is not bound, some plugin does not run, or the host is ending; " +
+		"/v1/plugins tells")
 }

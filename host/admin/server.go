@@ -100,9 +100,6 @@ func New(o Options) *Server {
 	return s
 }
 
-// ServeHTTP answers one request. Serve does so for all of a listener.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
-
 // Serve answers what comes in on ln, until Close. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
 	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {

@@ -28,16 +28,20 @@ type exchange struct {
 }
 
 func TestExchanges(t *testing.T) {
-	bad := &host.LoadError{Plugin: "echo", Module: "/x.wasm", Faults: []string{"found no memory", "found no dataReceived"}}
+	bad := &host.LoadError{Plugin: "echo", Module: "/x.wasm",
+		Faults: []string{"found no memory", "found no dataReceived"}}
 	busy := fmt.Errorf("plugin echo: %w", host.ErrChanging)
 	cases := []exchange{
 		{name: "plugins", what: "GET /v1/plugins", code: 200, want: `{"plugins":[{"name":"echo"`},
-		{name: "plugins of a host that ends", what: "GET /v1/plugins", err: host.ErrNotRunning, code: 503, want: "#not-running"},
-		{name: "a plugin", what: "GET /v1/plugins/echo", code: 200, want: `"active":"echo@aaaaaaaaaaaa"`, header: `ETag: "echo@aaaaaaaaaaaa"`},
+		{name: "plugins of a host that ends", what: "GET /v1/plugins", err: host.ErrNotRunning, code: 503,
+			want: "#not-running"},
+		{name: "a plugin", what: "GET /v1/plugins/echo", code: 200, want: `"active":"echo@aaaaaaaaaaaa"`,
+			header: `ETag: "echo@aaaaaaaaaaaa"`},
 		{name: "no plugin", what: "GET /v1/plugins/ecoh", code: 404, want: `"detail":"plugin ecoh: not loaded"`},
 		{name: "head", what: "HEAD /v1/plugins/echo", code: 200, header: `ETag: "echo@aaaaaaaaaaaa"`},
 		{name: "connections", what: "GET /v1/connections", code: 200, want: `"id":"line/1"`},
-		{name: "connections of a plugin", what: "GET /v1/connections?plugin=none", code: 200, want: `{"connections":[]}`},
+		{name: "connections of a plugin", what: "GET /v1/connections?plugin=none", code: 200,
+			want: `{"connections":[]}`},
 		{name: "listeners", what: "GET /v1/listeners", code: 200, want: `"accepted":7`},
 		{name: "config", what: "GET /v1/config", code: 200, want: `"drain":"10m0s"`},
 		{name: "health", what: "GET /healthz", code: 200, want: `"ok"`},
@@ -45,43 +49,71 @@ func TestExchanges(t *testing.T) {
 		{name: "metrics", what: "GET /metrics", code: 200, want: "\nwirehost_ready 1\n"},
 		{name: "description", what: "GET /v1/openapi.json", code: 200, want: `"openapi": "3.1.0"`},
 
-		{name: "load", what: "POST /v1/plugins/new", body: `{"module":"builtin:echo"}`, code: 201, want: `{"added":["plugin new"]}`, header: "Location: /v1/plugins/new"},
-		{name: "load with a listener", what: "POST /v1/plugins/new", body: `{"module":"/x.wasm","listener":{"endpoint":"tcp://127.0.0.1:0"}}`, code: 201},
-		{name: "load what is loaded", what: "POST /v1/plugins/echo", body: `{"module":"builtin:echo"}`, code: 409, want: "#loaded"},
-		{name: "load during a change", what: "POST /v1/plugins/new", body: `{"module":"builtin:echo"}`, err: busy, code: 409, want: "#changing"},
-		{name: "load a bad module", what: "POST /v1/plugins/new", body: `{"module":"/x.wasm"}`, err: bad, code: 422, want: `"faults":["plugin echo: module /x.wasm: found no memory","plugin echo: module /x.wasm: found no dataReceived"]`},
-		{name: "load an unknown key", what: "POST /v1/plugins/new", body: "{\"module\":\"builtin:echo\",\n\"limitz\":{}}", code: 400, want: `body:2: limitz: found an unknown key`},
-		{name: "load a relative path", what: "POST /v1/plugins/new", body: `{"module":"x.wasm"}`, code: 400, want: `wanted an absolute path`},
+		{name: "load", what: "POST /v1/plugins/new", body: `{"module":"builtin:echo"}`, code: 201,
+			want: `{"added":["plugin new"]}`, header: "Location: /v1/plugins/new"},
+		{name: "load with a listener", what: "POST /v1/plugins/new",
+			body: `{"module":"/x.wasm","listener":{"endpoint":"tcp://127.0.0.1:0"}}`, code: 201},
+		{name: "load what is loaded", what: "POST /v1/plugins/echo", body: `{"module":"builtin:echo"}`, code: 409,
+			want: "#loaded"},
+		{name: "load during a change", what: "POST /v1/plugins/new", body: `{"module":"builtin:echo"}`, err: busy,
+			code: 409, want: "#changing"},
+		{name: "load a bad module", what: "POST /v1/plugins/new", body: `{"module":"/x.wasm"}`, err: bad, code: 422,
+			want: `"faults":["plugin echo: module /x.wasm: found no memory",` +
+				`"plugin echo: module /x.wasm: found no dataReceived"]`},
+		{name: "load an unknown key", what: "POST /v1/plugins/new",
+			body: "{\"module\":\"builtin:echo\",\n\"limitz\":{}}", code: 400,
+			want: `body:2: limitz: found an unknown key`},
+		{name: "load a relative path", what: "POST /v1/plugins/new", body: `{"module":"x.wasm"}`, code: 400,
+			want: `wanted an absolute path`},
 		{name: "load nothing", what: "POST /v1/plugins/new", code: 400, want: "it ends too early"},
-		{name: "load under a bad name", what: "POST /v1/plugins/A%20b", body: `{"module":"builtin:echo"}`, code: 400, want: "wanted 1 to 64 of the letters"},
+		{name: "load under a bad name", what: "POST /v1/plugins/A%20b", body: `{"module":"builtin:echo"}`, code: 400,
+			want: "wanted 1 to 64 of the letters"},
 
-		{name: "reload", what: "POST /v1/plugins/echo/reload", code: 200, want: `"migrated":398,"kept":{"restoreState refused (7)":2}`, header: `ETag: "echo@bbbbbbbbbbbb"`},
+		{name: "reload", what: "POST /v1/plugins/echo/reload", code: 200,
+			want: `"migrated":398,"kept":{"restoreState refused (7)":2}`, header: `ETag: "echo@bbbbbbbbbbbb"`},
 		{name: "reload forced", what: "POST /v1/plugins/echo/reload", body: `{"force":true}`, code: 200},
 		{name: "reload, empty", what: "POST /v1/plugins/echo/reload", body: ` {} `, code: 200},
 		{name: "reload none", what: "POST /v1/plugins/none/reload", code: 404, want: "#unknown-plugin"},
-		{name: "reload, matching", what: "POST /v1/plugins/echo/reload", headers: []string{`If-Match: "x", "echo@aaaaaaaaaaaa"`}, code: 200},
+		{name: "reload, matching", what: "POST /v1/plugins/echo/reload",
+			headers: []string{`If-Match: "x", "echo@aaaaaaaaaaaa"`}, code: 200},
 		{name: "reload, any", what: "POST /v1/plugins/echo/reload", headers: []string{`If-Match: *`}, code: 200},
-		{name: "reload, another active", what: "POST /v1/plugins/echo/reload", headers: []string{`If-Match: "echo@cccccccccccc"`}, code: 412, want: `"running":"echo@aaaaaaaaaaaa"`},
-		{name: "reload, a weak tag", what: "POST /v1/plugins/echo/reload", headers: []string{`If-Match: W/"echo@aaaaaaaaaaaa"`}, code: 412},
+		{name: "reload, another active", what: "POST /v1/plugins/echo/reload",
+			headers: []string{`If-Match: "echo@cccccccccccc"`}, code: 412, want: `"running":"echo@aaaaaaaaaaaa"`},
+		{name: "reload, a weak tag", what: "POST /v1/plugins/echo/reload",
+			headers: []string{`If-Match: W/"echo@aaaaaaaaaaaa"`}, code: 412},
 		{name: "reload none, any", what: "POST /v1/plugins/none/reload", headers: []string{`If-Match: *`}, code: 412},
-		{name: "reload a bad module", what: "POST /v1/plugins/echo/reload", err: bad, code: 422, want: `"running":"echo@aaaaaaaaaaaa"`},
-		{name: "reload a version that traps", what: "POST /v1/plugins/echo/reload", err: fmt.Errorf("version echo@b failed: %w", &guest.TrapError{Cause: guest.CauseTime}), code: 422, want: "#refused"},
-		{name: "reload during a change", what: "POST /v1/plugins/echo/reload", err: busy, code: 409, want: `"running":"echo@aaaaaaaaaaaa"`},
+		{name: "reload a bad module", what: "POST /v1/plugins/echo/reload", err: bad, code: 422,
+			want: `"running":"echo@aaaaaaaaaaaa"`},
+		{name: "reload a version that traps", what: "POST /v1/plugins/echo/reload",
+			err: fmt.Errorf("version echo@b failed: %w", &guest.TrapError{Cause: guest.CauseTime}), code: 422,
+			want: "#refused"},
+		{name: "reload during a change", what: "POST /v1/plugins/echo/reload", err: busy, code: 409,
+			want: `"running":"echo@aaaaaaaaaaaa"`},
 		{name: "reload at the end", what: "POST /v1/plugins/echo/reload", err: host.ErrNotRunning, code: 503},
-		{name: "reload, joined", what: "POST /v1/plugins/echo/reload", err: errors.Join(errors.New("one"), errors.New("two")), code: 422, want: `"detail":"one; two"`},
+		{name: "reload, joined", what: "POST /v1/plugins/echo/reload",
+			err: errors.Join(errors.New("one"), errors.New("two")), code: 422, want: `"detail":"one; two"`},
 
-		{name: "use", what: "POST /v1/plugins/echo/use", body: `{"version":"echo@000000000000"}`, code: 200, want: `"version":"echo@000000000000"`},
-		{name: "use a version that is gone", what: "POST /v1/plugins/echo/use", body: `{"version":"echo@111111111111"}`, code: 422, want: "version echo@111111111111: not loaded"},
-		{name: "use of none", what: "POST /v1/plugins/none/use", body: `{"version":"none@111111111111"}`, code: 404, want: "#unknown-plugin"},
-		{name: "use another's", what: "POST /v1/plugins/echo/use", body: `{"version":"line@000000000000"}`, code: 400, want: "wanted a version of this plugin"},
+		{name: "use", what: "POST /v1/plugins/echo/use", body: `{"version":"echo@000000000000"}`, code: 200,
+			want: `"version":"echo@000000000000"`},
+		{name: "use a version that is gone", what: "POST /v1/plugins/echo/use", body: `{"version":"echo@111111111111"}`,
+			code: 422, want: "version echo@111111111111: not loaded"},
+		{name: "use of none", what: "POST /v1/plugins/none/use", body: `{"version":"none@111111111111"}`, code: 404,
+			want: "#unknown-plugin"},
+		{name: "use another's", what: "POST /v1/plugins/echo/use", body: `{"version":"line@000000000000"}`, code: 400,
+			want: "wanted a version of this plugin"},
 		{name: "use nothing", what: "POST /v1/plugins/echo/use", code: 400},
 
-		{name: "trace", what: "PUT /v1/plugins/echo/trace", code: 200, want: `"name":"echo"`, header: `ETag: "echo@aaaaaaaaaaaa"`},
+		{name: "trace", what: "PUT /v1/plugins/echo/trace", code: 200, want: `"name":"echo"`,
+			header: `ETag: "echo@aaaaaaaaaaaa"`},
 		{name: "trace a connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/3"}`, code: 200},
-		{name: "trace no connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/4"}`, code: 404, want: "connection echo/4: no such connection"},
-		{name: "trace another's connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"line/1"}`, code: 400, want: "wanted a connection of this plugin, such as echo/1"},
-		{name: "trace what is no connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/0"}`, code: 400},
-		{name: "trace a number", what: "PUT /v1/plugins/echo/trace", body: `{"connection":3}`, code: 400, want: "connection: found number, wanted a string"},
+		{name: "trace no connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/4"}`, code: 404,
+			want: "connection echo/4: no such connection"},
+		{name: "trace another's connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"line/1"}`,
+			code: 400, want: "wanted a connection of this plugin, such as echo/1"},
+		{name: "trace what is no connection", what: "PUT /v1/plugins/echo/trace", body: `{"connection":"echo/0"}`,
+			code: 400},
+		{name: "trace a number", what: "PUT /v1/plugins/echo/trace", body: `{"connection":3}`, code: 400,
+			want: "connection: found number, wanted a string"},
 		{name: "trace none", what: "PUT /v1/plugins/none/trace", code: 404, want: "#unknown-plugin"},
 		{name: "trace at the end", what: "PUT /v1/plugins/echo/trace", err: host.ErrNotRunning, code: 503},
 		{name: "no trace", what: "DELETE /v1/plugins/echo/trace", code: 200},
@@ -89,29 +121,44 @@ func TestExchanges(t *testing.T) {
 
 		{name: "unload", what: "DELETE /v1/plugins/echo", code: 200, want: `{"removed":["plugin echo"]}`},
 		{name: "unload none", what: "DELETE /v1/plugins/none", code: 404},
-		{name: "unload another", what: "DELETE /v1/plugins/echo", headers: []string{`If-Match: "echo@cccccccccccc"`}, code: 412},
+		{name: "unload another", what: "DELETE /v1/plugins/echo", headers: []string{`If-Match: "echo@cccccccccccc"`},
+			code: 412},
 
 		{name: "config reload", what: "POST /v1/config/reload", code: 200, want: `"needs_boot":["reactor"]`},
-		{name: "config with faults", what: "POST /v1/config/reload", err: config.Faults{{Key: "a", Found: "x"}, {Key: "b", Found: "y"}}, code: 422, want: `"faults":["a: found x","b: found y"]`},
-		{name: "config reload with a body", what: "POST /v1/config/reload", body: `{"x":1}`, code: 400, want: "unknown field"},
+		{name: "config with faults", what: "POST /v1/config/reload",
+			err: config.Faults{{Key: "a", Found: "x"}, {Key: "b", Found: "y"}}, code: 422,
+			want: `"faults":["a: found x","b: found y"]`},
+		{name: "config reload with a body", what: "POST /v1/config/reload", body: `{"x":1}`, code: 400,
+			want: "unknown field"},
 
-		{name: "syntax", what: "POST /v1/plugins/echo/reload", body: "{\n  \"force\": tru }", code: 400, want: "body:2:15: found what is not JSON"},
-		{name: "truncated", what: "POST /v1/plugins/echo/reload", body: `{"force":`, code: 400, want: "body:1:10: found what is not JSON: it ends too early"},
-		{name: "wrong type", what: "POST /v1/plugins/echo/reload", body: `{"force":"yes"}`, code: 400, want: "force: found string, wanted true or false"},
-		{name: "unknown field", what: "POST /v1/plugins/echo/reload", body: `{"forse":true}`, code: 400, want: `unknown field \"forse\"`},
-		{name: "more", what: "POST /v1/plugins/echo/reload", body: `{} {}`, code: 400, want: "body:1:4: found more after the end"},
-		{name: "null", what: "POST /v1/plugins/echo/reload", body: `null`, code: 400, want: "found null, wanted an object"},
-		{name: "a list", what: "POST /v1/plugins/echo/reload", body: `[]`, code: 400, want: "found array, wanted an object"},
-		{name: "no JSON type", what: "POST /v1/plugins/echo/reload", body: `{}`, headers: []string{"Content-Type: text/plain"}, code: 415, want: `found Content-Type \"text/plain\"`},
-		{name: "JSON with a charset", what: "POST /v1/plugins/echo/reload", body: `{}`, headers: []string{"Content-Type: application/json; charset=utf-8"}, code: 200},
-		{name: "one too many bytes", what: "POST /v1/plugins/echo/reload", body: strings.Repeat(" ", maxBody+1), code: 413, want: "#too-large"},
+		{name: "syntax", what: "POST /v1/plugins/echo/reload", body: "{\n  \"force\": tru }", code: 400,
+			want: "body:2:15: found what is not JSON"},
+		{name: "truncated", what: "POST /v1/plugins/echo/reload", body: `{"force":`, code: 400,
+			want: "body:1:10: found what is not JSON: it ends too early"},
+		{name: "wrong type", what: "POST /v1/plugins/echo/reload", body: `{"force":"yes"}`, code: 400,
+			want: "force: found string, wanted true or false"},
+		{name: "unknown field", what: "POST /v1/plugins/echo/reload", body: `{"forse":true}`, code: 400,
+			want: `unknown field \"forse\"`},
+		{name: "more", what: "POST /v1/plugins/echo/reload", body: `{} {}`, code: 400,
+			want: "body:1:4: found more after the end"},
+		{name: "null", what: "POST /v1/plugins/echo/reload", body: `null`, code: 400,
+			want: "found null, wanted an object"},
+		{name: "a list", what: "POST /v1/plugins/echo/reload", body: `[]`, code: 400,
+			want: "found array, wanted an object"},
+		{name: "no JSON type", what: "POST /v1/plugins/echo/reload", body: `{}`,
+			headers: []string{"Content-Type: text/plain"}, code: 415, want: `found Content-Type \"text/plain\"`},
+		{name: "JSON with a charset", what: "POST /v1/plugins/echo/reload", body: `{}`,
+			headers: []string{"Content-Type: application/json; charset=utf-8"}, code: 200},
+		{name: "one too many bytes", what: "POST /v1/plugins/echo/reload", body: strings.Repeat(" ", maxBody+1),
+			code: 413, want: "#too-large"},
 		{name: "just so many", what: "POST /v1/plugins/echo/reload", body: strings.Repeat(" ", maxBody), code: 200},
 		{name: "ten megabytes", what: "POST /v1/plugins/new", body: strings.Repeat("[", 10<<20), code: 413},
 
 		{name: "no such path", what: "GET /v1/plugin", code: 404, want: "#not-found"},
 		{name: "root", what: "GET /", code: 404, want: "#not-found"},
 		{name: "deeper", what: "GET /v1/plugins/echo/reload/x", code: 404, want: "#not-found"},
-		{name: "method", what: "PUT /v1/plugins/echo", code: 405, want: "#method-not-allowed", header: "Allow: DELETE, GET, HEAD, POST"},
+		{name: "method", what: "PUT /v1/plugins/echo", code: 405, want: "#method-not-allowed",
+			header: "Allow: DELETE, GET, HEAD, POST"},
 		{name: "method of a list", what: "POST /v1/plugins", body: "{}", code: 405, header: "Allow: GET, HEAD"},
 		{name: "get of a change", what: "GET /v1/plugins/echo/reload", code: 405, header: "Allow: POST"},
 		{name: "trace", what: "TRACE /healthz", code: 405},
@@ -144,7 +191,8 @@ func (tc exchange) check(t *testing.T, r reply) {
 	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
 		t.Errorf("found no problem: %v in %s", err, r.body)
 	}
-	if p.Status != r.code || !strings.HasPrefix(p.Type, problemBase) || p.Title == "" || p.Detail == "" || r.header.Get("Content-Type") != "application/problem+json" {
+	if p.Status != r.code || !strings.HasPrefix(p.Type, problemBase) || p.Title == "" || p.Detail == "" ||
+		r.header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("found the problem %+v as %s", p, r.header.Get("Content-Type"))
 	}
 }
@@ -164,11 +212,14 @@ func TestNotReady(t *testing.T) {
 func TestLoadGivesTheSection(t *testing.T) {
 	f := newFake()
 	s := New(Options{Host: f})
-	r := ask(t, s, "POST /v1/plugins/new", `{"module":"/x.wasm","isolation":"shared","limits":{"memory":"1MiB"},"config":{"a":[1]},"listener":{"endpoint":"tcp://127.0.0.1:0"}}`)
+	r := ask(t, s, "POST /v1/plugins/new",
+		`{"module":"/x.wasm","isolation":"shared","limits":{"memory":"1MiB"},`+
+			`"config":{"a":[1]},"listener":{"endpoint":"tcp://127.0.0.1:0"}}`)
 	if r.code != 201 {
 		t.Fatalf("found %d %s", r.code, r.body)
 	}
-	if f.loaded.Module != "/x.wasm" || f.loaded.Isolation != "shared" || f.loaded.Limits.Memory != 1<<20 || !f.loaded.Watch || fmt.Sprint(f.loaded.Config) != "map[a:[1]]" {
+	if f.loaded.Module != "/x.wasm" || f.loaded.Isolation != "shared" || f.loaded.Limits.Memory != 1<<20 ||
+		!f.loaded.Watch || fmt.Sprint(f.loaded.Config) != "map[a:[1]]" {
 		t.Errorf("found %+v", f.loaded)
 	}
 	if len(f.listens) != 1 || f.listens[0].Endpoint != "tcp://127.0.0.1:0" || f.listens[0].Plugin != "new" {
@@ -235,14 +286,17 @@ func TestGuard(t *testing.T) {
 		{"no host", "GET /healthz", []string{"Host: "}, 403},
 		{"own origin", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: http://127.0.0.1:7070"}, 200},
 		{"another origin", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: http://evil.example"}, 403},
-		{"an origin on another port", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: http://127.0.0.1:8080"}, 403},
+		{"an origin on another port", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: http://127.0.0.1:8080"},
+			403},
 		{"a secure origin", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: https://127.0.0.1:7070"}, 403},
 		{"null origin", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: null"}, 403},
-		{"preflight", "OPTIONS /v1/plugins/echo", []string{"Host: 127.0.0.1:7070", "Origin: http://evil.example", "Access-Control-Request-Method: DELETE"}, 403},
+		{"preflight", "OPTIONS /v1/plugins/echo", []string{"Host: 127.0.0.1:7070", "Origin: http://evil.example",
+			"Access-Control-Request-Method: DELETE"}, 403},
 		{"change", change, []string{"Host: 127.0.0.1:7070", "Content-Type: application/json"}, 200},
 		{"form", change, []string{"Host: 127.0.0.1:7070", "Content-Type: application/x-www-form-urlencoded"}, 415},
 		{"no type", change, []string{"Host: 127.0.0.1:7070"}, 415},
-		{"a type that hides", change, []string{"Host: 127.0.0.1:7070", "Content-Type: text/plain; application/json"}, 415},
+		{"a type that hides", change, []string{"Host: 127.0.0.1:7070", "Content-Type: text/plain; application/json"},
+			415},
 		{"delete", "DELETE /v1/plugins/echo", []string{"Host: 127.0.0.1:7070"}, 200},
 	}
 	for _, tc := range cases {
@@ -262,14 +316,16 @@ func TestGuard(t *testing.T) {
 // what a module has of faults some lines.
 func TestRefusedSeldom(t *testing.T) {
 	var log bytes.Buffer
-	s := New(Options{Host: newFake(), Authority: "127.0.0.1:7070", Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	s := New(Options{Host: newFake(), Authority: "127.0.0.1:7070",
+		Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
 	for n := range 6 {
 		if n == 5 {
 			s.refusedAt.Store(0) // a second later
 		}
 		ask(t, s, "GET /healthz", "", "Host: evil.example")
 	}
-	if n := strings.Count(log.String(), "a request was refused"); n != 2 || !strings.Contains(log.String(), `"more before"=4`) && !strings.Contains(log.String(), "more before=4") {
+	if n := strings.Count(log.String(), "a request was refused"); n != 2 ||
+		!strings.Contains(log.String(), `"more before"=4`) && !strings.Contains(log.String(), "more before=4") {
 		t.Errorf("found %d lines, wanted 2 that tell of 6 requests:\n%s", n, log.String())
 	}
 	list := loggedFaults(&host.LoadError{Plugin: "p", Module: "m", Faults: make([]string, 100)})

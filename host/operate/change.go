@@ -49,7 +49,8 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 }
 
 // LoadPlugin is the host's, and has the module's file watched.
-func (s *Server) LoadPlugin(ctx context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (host.Change, error) {
+func (s *Server) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
+	listeners ...config.Listener) (host.Change, error) {
 	change, err := s.Host.LoadPlugin(ctx, name, cfg, listeners...)
 	s.rewatch()
 	return change, err
@@ -88,7 +89,7 @@ func (s *Server) rewatch() {
 			continue
 		}
 		f := watch.File{Path: p.Module}
-		if info, err := s.Plugin(name); err == nil && len(info.Versions) > 0 { // without, what is there now is taken for it
+		if info, err := s.Plugin(name); err == nil && len(info.Versions) > 0 { // else what is there now is taken for it
 			f.SHA256 = info.Versions[0].SHA256 // the active one's
 		}
 		files[name] = f
@@ -111,7 +112,8 @@ func (s *Server) changed(name string) (done bool) {
 	}
 	s.metrics.Changed("file", name, out, err)
 	switch {
-	case err == nil, s.ctx.Err() != nil, errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNotRunning): // the host has logged what it did
+	case err == nil: // the host has logged what it did
+	case s.ctx.Err() != nil, errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNotRunning): // it has ended
 	default:
 		lines.Log(s.log.With("plugin", name), "the changed module is refused; what ran before runs on", err)
 	}

@@ -192,9 +192,11 @@ func TestRunFails(t *testing.T) {
 		want string
 	}{
 		{context.Background(), "plugins: {p: {modul: p.wasm}}\n", file + ":1: plugins.p.modul: found an unknown key"},
-		{context.Background(), settings("gone.wasm", ""), "plugin p: module " + filepath.Join(dir, "gone.wasm") + ": stat "},
+		{context.Background(), settings("gone.wasm", ""),
+			"plugin p: module " + filepath.Join(dir, "gone.wasm") + ": stat "},
 		{
-			context.Background(), strings.Replace(settings(`"builtin:echo"`, ""), "listen: off", "listen: \"unix://"+filepath.Join(dir, "s")+"\"", 1),
+			context.Background(), strings.Replace(settings(`"builtin:echo"`, ""), "listen: off",
+				"listen: \"unix://"+filepath.Join(dir, "s")+"\"", 1),
 			"found a file there",
 		},
 		{ended, settings(`"builtin:echo"`, ""), "context canceled"},

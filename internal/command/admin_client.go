@@ -30,7 +30,8 @@ const (
 
 // adminFlag adds --admin, for commands that talk to a running host.
 func adminFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("admin", "", "administration `ENDPOINT` of the host, unix://PATH or tcp://HOST:PORT (default: the configured one)")
+	return cmd.Flags().String("admin", "",
+		"administration `ENDPOINT` of the host, unix://PATH or tcp://HOST:PORT (default: the configured one)")
 }
 
 // client talks to the administration of a running host.
@@ -121,7 +122,9 @@ func (c *client) ask(ctx context.Context, method, path string, in, out any) erro
 func (c *client) unreachable(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
-		return fmt.Errorf("no host answers at %s (%w): start one with 'wirehost serve', or name its endpoint with --admin", c.endpoint, op.Err)
+		return fmt.Errorf("no host answers at %s (%w): start one with 'wirehost serve', "+
+			"or name its endpoint with --admin",
+			c.endpoint, op.Err)
 	}
 	return fmt.Errorf("the host at %s went away: %w", c.endpoint, err)
 }
@@ -152,7 +155,8 @@ func (c *client) drained(ctx context.Context, plugin string, versions ...string)
 	defer tick.Stop()
 	for {
 		var list struct{ Connections []host.ConnInfo }
-		if err := c.ask(ctx, http.MethodGet, "/v1/connections?plugin="+url.QueryEscape(plugin), nil, &list); err != nil {
+		path := "/v1/connections?plugin=" + url.QueryEscape(plugin)
+		if err := c.ask(ctx, http.MethodGet, path, nil, &list); err != nil {
 			return err
 		}
 		left := 0

@@ -54,7 +54,8 @@ func newDev(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&build, "build", "make -s", "`COMMAND` that builds in DIR: words, without a shell")
 	cmd.Flags().DurationVar(&d.build.time, "build-timeout", buildTime, "end a build that takes longer than `TIME`")
 	cmd.Flags().BoolVar(&d.trace, "trace-abi", false, "log every callback and host call, with what connections carry")
-	cmd.Flags().StringVar(&d.listen, "listen", "tcp://"+projectAddress, "where DIR has no "+projectConfig+", listen on `ENDPOINT`")
+	cmd.Flags().StringVar(&d.listen, "listen", "tcp://"+projectAddress,
+		"where DIR has no "+projectConfig+", listen on `ENDPOINT`")
 	return cmd
 }
 
@@ -249,7 +250,8 @@ func (d *dev) fail(format string, args ...any) {
 
 // say prints a line.
 func (a *app) say(format string, args ...any) {
-	fmt.Fprintln(a.stdout, lines.Visible(fmt.Sprintf(format, args...))) // to a terminal that has gone, there is nothing to say
+	// to a terminal that has gone, there is nothing to say
+	fmt.Fprintln(a.stdout, lines.Visible(fmt.Sprintf(format, args...)))
 }
 
 // show prints what a build has printed.

@@ -49,7 +49,8 @@ var sources = []string{ // never changed
 }
 
 // products are endings of files that a build or an editor makes; they never count.
-var products = []string{".wasm", ".o", ".a", ".so", ".d", ".tmp", ".swp", ".swx", "~", "package-lock.json"} // never changed
+// never changed
+var products = []string{".wasm", ".o", ".a", ".so", ".d", ".tmp", ".swp", ".swx", "~", "package-lock.json"}
 
 // productFolders are names of folders that builds and package tools fill.
 var productFolders = []string{"node_modules", "target", "build", "dist", "zig-out"} // never changed
@@ -176,10 +177,11 @@ func (t *tree) mark(path string) (m mark, ok bool) {
 	if old, there := t.known[path]; there && old.size == m.size && old.written.Equal(m.written) {
 		return old, true
 	}
-	m.sum, err = bounded.Use(context.Background(), &t.reader, path, math.MaxInt64, func(_ fs.FileInfo, text io.Reader) (sum [sha256.Size]byte, err error) {
-		h := sha256.New()
-		_, err = io.Copy(h, text)
-		return [sha256.Size]byte(h.Sum(nil)), err
-	})
+	m.sum, err = bounded.Use(context.Background(), &t.reader, path, math.MaxInt64,
+		func(_ fs.FileInfo, text io.Reader) (sum [sha256.Size]byte, err error) {
+			h := sha256.New()
+			_, err = io.Copy(h, text)
+			return [sha256.Size]byte(h.Sum(nil)), err
+		})
 	return m, err == nil
 }

@@ -148,7 +148,8 @@ func (d *dev) generate(cfg *config.Config) error {
 		return fmt.Errorf("%s: %s ended well, but there is no .wasm in the folder", d.build.dir, d.build)
 	case 1:
 	default:
-		return fmt.Errorf("%s: found %s, wanted one .wasm, or a %s that says which to serve", d.build.dir, strings.Join(modules, " and "), projectConfig)
+		return fmt.Errorf("%s: found %s, wanted one .wasm, or a %s that says which to serve", d.build.dir,
+			strings.Join(modules, " and "), projectConfig)
 	}
 	name := strings.TrimSuffix(filepath.Base(modules[0]), ".wasm")
 	if !projectName.MatchString(name) {

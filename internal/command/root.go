@@ -44,7 +44,8 @@ func newRoot(a *app) *cobra.Command {
 	a.flags.StringVarP(&a.file, "config", "c", "", "configuration `FILE`: YAML, or by its extension TOML or JSON")
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
-	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a), newDev(a), newVersion(a))
+	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a),
+		newDev(a), newVersion(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -76,7 +77,8 @@ func arguments(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return fmt.Errorf("found no %s", names[len(args)])
 		case len(args) > len(names):
-			return fmt.Errorf("found the argument %q, wanted none after %s", args[len(names)], orElse(strings.Join(names, " "), "the command"))
+			return fmt.Errorf("found the argument %q, wanted none after %s", args[len(names)],
+				orElse(strings.Join(names, " "), "the command"))
 		}
 		return nil
 	}
@@ -125,7 +127,9 @@ func (a *app) logger(c config.Log) hclog.Logger { return lines.Logger(a.stderr, 
 func outputFlag(cmd *cobra.Command) *output {
 	o := output("text")
 	cmd.Flags().VarP(&o, "output", "o", "print `FORMAT`: text or json")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)) // fails without the flag alone
+	// fails without the flag alone
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"},
+		cobra.ShellCompDirectiveNoFileComp))
 	return &o
 }
 

@@ -35,7 +35,8 @@ func newServe(a *app) *cobra.Command {
 			return a.serve(signals, trace)
 		},
 	}
-	cmd.Flags().StringArrayVar(&trace, "trace-abi", nil, "log every callback and host call of `PLUGIN`, with what its connections carry")
+	cmd.Flags().StringArrayVar(&trace, "trace-abi", nil,
+		"log every callback and host call of `PLUGIN`, with what its connections carry")
 	return cmd
 }
 

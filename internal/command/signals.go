@@ -33,7 +33,8 @@ func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
 
 // relay passes on signals until done is closed, and calls exit some time, wait,
 // after the second one that ends. to has room for four.
-func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, reload bool, wait time.Duration, exit func()) {
+func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, reload bool, wait time.Duration,
+	exit func()) {
 	endings := 0
 	var late <-chan time.Time
 	for {

@@ -96,11 +96,12 @@ func TestStuckWhenAdded(t *testing.T) {
 func TestSlow(t *testing.T) {
 	release := make(chan struct{})
 	entered := make(chan struct{}, 1)
-	w, err := New(Options{Changed: func(string) bool { return true }, AfterFunc: func(time.Duration, func()) func() bool {
-		entered <- struct{}{}
-		<-release
-		return func() bool { return true }
-	}})
+	w, err := New(Options{Changed: func(string) bool { return true },
+		AfterFunc: func(time.Duration, func()) func() bool {
+			entered <- struct{}{}
+			<-release
+			return func() bool { return true }
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

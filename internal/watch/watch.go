@@ -123,8 +123,9 @@ func New(o Options) (*Watcher, error) {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
 	w := &Watcher{
-		o: o.withDefaults(), fs: fs, set: make(chan setting), fired: make(chan alarm), done: make(chan result), looked: make(chan seen),
-		ending: make(chan struct{}), ended: make(chan struct{}), slow: slow, files: map[string]*file{}, folders: map[string]os.FileInfo{},
+		o: o.withDefaults(), fs: fs, slow: slow, files: map[string]*file{}, folders: map[string]os.FileInfo{},
+		set: make(chan setting), fired: make(chan alarm), done: make(chan result), looked: make(chan seen),
+		ending: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	go w.run()

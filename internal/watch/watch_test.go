@@ -175,8 +175,10 @@ func TestChanges(t *testing.T) {
 	}{
 		{name: "written in place", change: func(b *bench) { b.write("f", "new") }},
 		{name: "the same length", change: func(b *bench) { b.write("f", "old2") }},
-		{name: "renamed over", change: func(b *bench) { b.write("t", "new"); b.must(os.Rename(b.path("t"), b.path("f"))) }},
-		{name: "renamed over from another folder", change: func(b *bench) { b.write("x/t", "new"); b.must(os.Rename(b.path("x/t"), b.path("f"))) }},
+		{name: "renamed over",
+			change: func(b *bench) { b.write("t", "new"); b.must(os.Rename(b.path("t"), b.path("f"))) }},
+		{name: "renamed over from another folder",
+			change: func(b *bench) { b.write("x/t", "new"); b.must(os.Rename(b.path("x/t"), b.path("f"))) }},
 		{name: "linked over", change: func(b *bench) {
 			b.write("t", "new")
 			b.must(os.Remove(b.path("f")))
@@ -279,7 +281,11 @@ func TestNoChange(t *testing.T) {
 			b.write("f", "new")
 			b.write("f", "old1")
 		},
-		"a folder in its place": func(b *bench) { b.must(os.Remove(b.path("f"))); b.must(os.Mkdir(b.path("f"), 0o777)) },
+		"a folder in its place": func(b *bench) {
+			b.must(os.Remove(b.path("f")))
+			b.must(os.Mkdir(b.path("f"),
+				0o777))
+		},
 	}
 	for name, change := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -331,7 +337,8 @@ func lookNow(w *Watcher, f *file) {
 // A file that changes between two looks is looked at again, even where no event
 // comes: the two looks must agree.
 func TestLooksMustAgree(t *testing.T) {
-	w := &Watcher{o: Options{Changed: func(string) bool { return true }}.withDefaults(), ended: make(chan struct{}), done: make(chan result, 1)}
+	w := &Watcher{o: Options{Changed: func(string) bool { return true }}.withDefaults(), ended: make(chan struct{}),
+		done: make(chan result, 1)}
 	armed := 0
 	w.o.AfterFunc = func(time.Duration, func()) func() bool { armed++; return func() bool { return true } }
 	f := &file{name: "p", path: filepath.Join(t.TempDir(), "f")}
@@ -390,7 +397,8 @@ func TestCalledAgain(t *testing.T) {
 // What changes during a call is told of after it.
 func TestChangedDuringCall(t *testing.T) {
 	release := make(chan bool)
-	w := &Watcher{o: Options{Changed: func(string) bool { return <-release }}.withDefaults(), ended: make(chan struct{}), done: make(chan result)}
+	w := &Watcher{o: Options{Changed: func(string) bool { return <-release }}.withDefaults(),
+		ended: make(chan struct{}), done: make(chan result)}
 	armed := 0
 	w.o.AfterFunc = func(time.Duration, func()) func() bool { armed++; return func() bool { return true } }
 	f := &file{name: "p", path: filepath.Join(t.TempDir(), "f")}
@@ -456,12 +464,14 @@ func TestSet(t *testing.T) {
 	b.write("f", "old1")
 	b.write("d/g", "old1")
 	old := sha256.Sum256([]byte("old1"))
-	b.must(b.Set(map[string]File{"f": {Path: b.path("f")}, "g": {Path: b.path("d/g"), SHA256: hex.EncodeToString(old[:])}}))
+	b.must(b.Set(map[string]File{"f": {Path: b.path("f")}, "g": {Path: b.path("d/g"),
+		SHA256: hex.EncodeToString(old[:])}}))
 	b.write("d/g", "new")
 	b.want("g")
 
 	// What stays goes on as it was: g's content is known, whatever the host runs.
-	b.must(b.Set(map[string]File{"g": {Path: b.path("d/g"), SHA256: hex.EncodeToString(old[:])}, "last": {Path: b.path("last")}}))
+	b.must(b.Set(map[string]File{"g": {Path: b.path("d/g"), SHA256: hex.EncodeToString(old[:])},
+		"last": {Path: b.path("last")}}))
 	if got, want := slices.Collect(maps.Keys(b.folders)), []string{b.dir, b.path("d")}; len(got) != len(want) {
 		t.Errorf("found %q watched, wanted %q", got, want)
 	}
