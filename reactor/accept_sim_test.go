@@ -17,7 +17,8 @@ import (
 // a hundred times a second.
 func TestRestingIsLoggedSeldom(t *testing.T) {
 	var log bytes.Buffer
-	h := newHand(t, "tcp", memnet.Options{MaxFDs: 2}, reactor.Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	h := newHand(t, "tcp", memnet.Options{MaxFDs: 2},
+		reactor.Config{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
 	peer, _ := h.dial()
 	for range 100 {
 		peer.Reset()

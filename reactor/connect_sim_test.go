@@ -31,11 +31,16 @@ func TestConnectShares(t *testing.T) {
 		after   []time.Duration
 		want    string
 	}{
-		"the second answers":        {30 * time.Second, false, []time.Duration{15*time.Second - 1, 1}, "made: tcp://127.0.0.1:7"},
-		"the least share":           {3 * time.Second, false, []time.Duration{2*time.Second - 1, 1}, "made: tcp://127.0.0.1:7"},
-		"less time than that":       {time.Second, true, []time.Duration{time.Second - 1, 1}, "timed out: not set up in time"},
-		"neither answers":           {30 * time.Second, true, []time.Duration{15 * time.Second, 15*time.Second - 1, 1}, "timed out: not set up in time"},
-		"neither answers for a bit": {3 * time.Second, true, []time.Duration{2 * time.Second, time.Second - 1, 1}, "timed out: not set up in time"},
+		"the second answers": {30 * time.Second, false, []time.Duration{15*time.Second - 1, 1},
+			"made: tcp://127.0.0.1:7"},
+		"the least share": {3 * time.Second, false, []time.Duration{2*time.Second - 1, 1},
+			"made: tcp://127.0.0.1:7"},
+		"less time than that": {time.Second, true, []time.Duration{time.Second - 1, 1},
+			"timed out: not set up in time"},
+		"neither answers": {30 * time.Second, true, []time.Duration{15 * time.Second, 15*time.Second - 1, 1},
+			"timed out: not set up in time"},
+		"neither answers for a bit": {3 * time.Second, true, []time.Duration{2 * time.Second, time.Second - 1, 1},
+			"timed out: not set up in time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sys := memnet.New(memnet.Options{})
@@ -45,7 +50,8 @@ func TestConnectShares(t *testing.T) {
 			}
 			defer r.Close()
 			reactor.NoLookup(r)
-			ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 7}, losses{new([]reactor.Reason)}, reactor.ListenOptions{Loop: -1})
+			ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 7}, losses{new([]reactor.Reason)},
+				reactor.ListenOptions{Loop: -1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +65,8 @@ func TestConnectShares(t *testing.T) {
 			p := &caller{losses: losses{new([]reactor.Reason)}}
 			l := r.Loops()[0]
 			if err := l.CallFromThread(func() {
-				c := l.Connect(reactor.Endpoint{Scheme: "tcp", Host: "a.example", Port: 7}, p, reactor.ConnectOptions{Timeout: tt.timeout})
+				c := l.Connect(reactor.Endpoint{Scheme: "tcp", Host: "a.example", Port: 7}, p,
+					reactor.ConnectOptions{Timeout: tt.timeout})
 				reactor.Resolved(c, first, second)
 			}); err != nil {
 				t.Fatal(err)

@@ -16,7 +16,8 @@ import (
 // TestFinWhileClosing: the peer's FIN lies behind bytes that a protocol which
 // paused and then closed will never read. A slow reader gets everything.
 func TestFinWhileClosing(t *testing.T) {
-	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, CloseTimeout: 3 * time.Second})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second,
+		CloseTimeout: 3 * time.Second})
 	peer, p := h.dial()
 	h.do(p.t.PauseProducing)
 	h.send(peer, []byte("request"))
@@ -44,7 +45,8 @@ func TestFinWhileClosing(t *testing.T) {
 // TestPauseAfterFin: closed_timeout counts from when the protocol has paused,
 // not from a FIN that an automatic pause has kept from it.
 func TestPauseAfterFin(t *testing.T) {
-	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second,
+		HighWater: 4 << 10})
 	peer, p := h.dial()
 	h.do(func() { p.t.Write(make([]byte, 64<<10)) })
 	h.send(peer, []byte("x"))
@@ -61,7 +63,8 @@ func TestPauseAfterFin(t *testing.T) {
 // TestFinOutlivesAutomaticPause: the end of an automatic pause does not begin the
 // time of a FIN anew for a protocol that has paused too.
 func TestFinOutlivesAutomaticPause(t *testing.T) {
-	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second, HighWater: 4 << 10})
+	h := newHand(t, "tcp", memnet.Options{Buffer: 4 << 10}, reactor.Config{ClosedTimeout: 4 * time.Second,
+		HighWater: 4 << 10})
 	peer, p := h.dial()
 	h.do(func() { p.t.Write(make([]byte, 16<<10)); p.t.PauseProducing() })
 	h.send(peer, []byte("x"))
@@ -274,7 +277,8 @@ func TestCapBesideGather(t *testing.T) {
 func TestAllThatIsQueued(t *testing.T) {
 	const all = 1 << 20
 	for _, scheme := range []string{"tcp", "unix"} {
-		h := newHand(t, scheme, memnet.Options{Buffer: 4 << 10}, reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10, MaxQueuedAll: all})
+		h := newHand(t, scheme, memnet.Options{Buffer: 4 << 10}, reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10,
+			MaxQueuedAll: all})
 		var list []*told
 		queued := func() (n int) {
 			for _, p := range list {
@@ -320,7 +324,8 @@ func TestAllThatIsQueued(t *testing.T) {
 // timeout still gets everything, and one that stops is not waited for.
 func TestSlowerThanTheBuffer(t *testing.T) {
 	for _, lose := range []bool{true, false} {
-		h := newHand(t, "tcp", memnet.Options{Buffer: 60 << 10}, reactor.Config{CloseTimeout: 3 * time.Second, WriteTimeout: 3 * time.Second})
+		h := newHand(t, "tcp", memnet.Options{Buffer: 60 << 10}, reactor.Config{CloseTimeout: 3 * time.Second,
+			WriteTimeout: 3 * time.Second})
 		peer, p := h.dial()
 		p.t.SetTimeout(3 * time.Second)
 		h.do(func() {
@@ -384,7 +389,8 @@ func TestNextAfterPanic(t *testing.T) {
 	_, b := h.dial()
 	resumed := make(chan struct{})
 	h.check(h.r.Loops()[0].CallFromThread(func() {
-		h.check(errors.Join(a.t.RegisterProducer(&stumbler{}, false), b.t.RegisterProducer(&resumer{resumed: resumed}, false)))
+		h.check(errors.Join(a.t.RegisterProducer(&stumbler{}, false),
+			b.t.RegisterProducer(&resumer{resumed: resumed}, false)))
 	}))
 	h.check(h.r.Start())
 	select {

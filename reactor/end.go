@@ -39,7 +39,8 @@ func (l *Loop) dropAll() {
 		}
 	}
 	if dropped > 0 {
-		l.r.log.Warn("the end of the loop took too long: connections were closed without a word to their protocols", "loop", l.index, "connections", dropped)
+		l.r.log.Warn("the end of the loop took too long: connections were closed without a word to their protocols",
+			"loop", l.index, "connections", dropped)
 	}
 	for l.postponed > 0 {
 		for _, s := range l.lateShares {

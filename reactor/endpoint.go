@@ -28,7 +28,8 @@ const maxUnixPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 func ParseEndpoint(text string) (Endpoint, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
-		return Endpoint{}, fmt.Errorf("endpoint %q: found no scheme, wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH", text)
+		return Endpoint{}, fmt.Errorf("endpoint %q: found no scheme,"+
+			" wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH", text)
 	}
 	switch scheme {
 	case "unix":
@@ -40,7 +41,8 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		}
 		path := filepath.Clean(rest)
 		if len(path) > maxUnixPath {
-			return Endpoint{}, fmt.Errorf("endpoint %q: found a path of %d bytes, wanted at most %d", text, len(path), maxUnixPath)
+			return Endpoint{}, fmt.Errorf("endpoint %q: found a path of %d bytes, wanted at most %d",
+				text, len(path), maxUnixPath)
 		}
 		return Endpoint{Scheme: scheme, Path: path}, nil
 	case "tcp", "tls":

@@ -47,7 +47,8 @@ func (p *epoll) control(op int, fd FD, token uint64, want Events) error {
 	if want&FinEvent != 0 {
 		ev.Events |= unix.EPOLLRDHUP
 	}
-	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(p.fd), uintptr(op), uintptr(fd),
+		uintptr(unsafe.Pointer(&ev)), 0, 0)
 	if errno != 0 {
 		return errno
 	}
@@ -71,7 +72,8 @@ func (p *epoll) Wait(ready []Ready, timeout time.Duration) (int, error) {
 	}
 	var n int
 	if timeout == 0 {
-		r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(room), 0, 0, 8)
+		r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])),
+			uintptr(room), 0, 0, 8)
 		if errno != 0 && errno != unix.EINTR {
 			return 0, errno
 		}

@@ -78,7 +78,8 @@ func newHand(t *testing.T, scheme string, o memnet.Options, cfg reactor.Config) 
 			t.Errorf("%d descriptors are left; misuse: %q", n, misuse)
 		}
 	})
-	if h.ln, err = h.r.Listen(reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: "/hand"}, h, reactor.ListenOptions{Loop: -1}); err != nil {
+	if h.ln, err = h.r.Listen(reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: "/hand"}, h,
+		reactor.ListenOptions{Loop: -1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.ln.Start(); err != nil {

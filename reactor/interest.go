@@ -6,7 +6,8 @@ import (
 
 // reading tells whether the protocol is to get bytes now.
 func (c *connection) reading() bool {
-	return (c.stage == stageOpen || c.stage == stageUnbuilt) && c.flags&(flagPaused|flagAutoPaused) == 0 && c.readSide != sideEnded
+	return (c.stage == stageOpen || c.stage == stageUnbuilt) && c.flags&(flagPaused|flagAutoPaused) == 0 &&
+		c.readSide != sideEnded
 }
 
 // wantsRead tells whether the socket is to be read now: TLS needs it for its

@@ -301,7 +301,8 @@ func (l *Loop) dropAccepted(c call) {
 // adoptSocket makes a connection of an accepted socket.
 func (l *Loop) adoptSocket(a call) {
 	ln, o := a.listener, a.listener.options.Load()
-	c := &connection{loop: l, fd: a.accepted, share: a.share, listener: ln, stage: stageUnbuilt, reached: stageUnbuilt, opened: l.now, active: l.now, idle: o.IdleTimeout}
+	c := &connection{loop: l, fd: a.accepted, share: a.share, listener: ln, stage: stageUnbuilt, reached: stageUnbuilt,
+		opened: l.now, active: l.now, idle: o.IdleTimeout}
 	l.addConn(c)
 	if ln.unix {
 		c.flags |= flagUnix

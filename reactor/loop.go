@@ -195,7 +195,8 @@ func (l *Loop) runTurns() {
 }
 
 func (l *Loop) endPanicked(p any) {
-	l.r.log.Error("panic in a protocol or a delayed call", "loop", l.index, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	l.r.log.Error("panic in a protocol or a delayed call",
+		"loop", l.index, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	if c := l.current; c != nil {
 		l.current = nil
 		c.endWith(ProtocolFailed, fmt.Errorf("panic: %v", p))

@@ -214,6 +214,7 @@ var reasonTexts = [...]string{
 	Refused: "connection refused", NoSuchHost: "no such host", NotAllowed: "address not allowed",
 }
 
+// String is what a log calls the reason, such as "connection done".
 func (r Reason) String() string {
 	if r < 0 || int(r) >= len(reasonTexts) {
 		return fmt.Sprintf("reason %d", int32(r))

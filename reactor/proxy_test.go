@@ -91,7 +91,8 @@ func TestProxyUntrusted(t *testing.T) {
 
 func TestTrusted(t *testing.T) {
 	from := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")}
-	for addr, want := range map[string]bool{"10.1.2.3": true, "11.1.2.3": false, "fe80::1%eth0": true, "fd00::1%eth0": false} {
+	for addr, want := range map[string]bool{"10.1.2.3": true, "11.1.2.3": false, "fe80::1%eth0": true,
+		"fd00::1%eth0": false} {
 		if got := trusted(from, netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: %v", addr, got)
 		}

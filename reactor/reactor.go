@@ -99,9 +99,11 @@ type Reactor struct {
 func New(cfg Config) (*Reactor, error) {
 	cfg = cfg.withDefaults()
 	if cfg.LowWater > cfg.HighWater || cfg.HighWater > cfg.MaxQueued {
-		return nil, fmt.Errorf("reactor: found watermarks %d, %d and cap %d, wanted low <= high <= cap", cfg.LowWater, cfg.HighWater, cfg.MaxQueued)
+		return nil, fmt.Errorf("reactor: found watermarks %d, %d and cap %d, wanted low <= high <= cap",
+			cfg.LowWater, cfg.HighWater, cfg.MaxQueued)
 	}
-	r := &Reactor{cfg: cfg, log: cfg.Logger, sys: cfg.Sys, backend: "given", lookup: net.DefaultResolver.LookupNetIP, listeners: map[*Listener]struct{}{}}
+	r := &Reactor{cfg: cfg, log: cfg.Logger, sys: cfg.Sys, backend: "given", lookup: net.DefaultResolver.LookupNetIP,
+		listeners: map[*Listener]struct{}{}}
 	if r.sys == nil {
 		var err error
 		if r.sys, r.backend, err = openSys(cfg.Backend); err != nil {
@@ -259,8 +261,8 @@ const drainPoll = 10 * time.Millisecond
 
 // Shutdown ends the reactor in stages: it stops accepting, lets the connections
 // finish until ctx is done, closes the rest with reason ShuttingDown, for which
-// their protocols have a second, and stops the loops. It returns ctx's error if some had to be closed. Any goroutine but
-// the loops'; once.
+// their protocols have a second, and stops the loops. It returns ctx's error if
+// some had to be closed. Any goroutine but the loops'; once.
 func (r *Reactor) Shutdown(ctx context.Context) error {
 	r.draining.Store(true)
 	r.closeListeners()

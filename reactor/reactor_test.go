@@ -115,7 +115,8 @@ func TestEchoHalfClose(t *testing.T) {
 func TestShutdownDrains(t *testing.T) {
 	lost := make(chan Reason, 1)
 	f := factoryFunc(func(Transport) (Protocol, error) {
-		return &protocolFuncs{data: func(t Transport, b []byte) { t.Write(b) }, lost: func(r Reason, _ error) { lost <- r }}, nil
+		return &protocolFuncs{data: func(t Transport, b []byte) { t.Write(b) },
+			lost: func(r Reason, _ error) { lost <- r }}, nil
 	})
 	r, ln := serve(t, Config{Loops: 1}, "tcp://127.0.0.1:0", f, ListenOptions{Loop: -1})
 	c := dial(t, ln)

@@ -205,7 +205,8 @@ func TestProbeChild(t *testing.T) {
 	if backend == "" {
 		t.Skip("it is for TestProbeDescriptors")
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: fewDescriptors, Max: fewDescriptors}); err != nil {
+	few := &syscall.Rlimit{Cur: fewDescriptors, Max: fewDescriptors}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, few); err != nil {
 		t.Fatal(err)
 	}
 	r, err := reactor.New(reactor.Config{Loops: 1, Backend: backend})
@@ -213,7 +214,8 @@ func TestProbeChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, buildFunc(newEcho), reactor.ListenOptions{Loop: -1})
+	ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, buildFunc(newEcho),
+		reactor.ListenOptions{Loop: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

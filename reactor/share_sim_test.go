@@ -50,7 +50,8 @@ func newHog(t *testing.T, cfg reactor.Config) *hog {
 
 func (h *hog) configure(s *reactor.Share) {
 	h.t.Helper()
-	if err := h.ln.Configure(h.hand, reactor.ListenOptions{Loop: -1, Share: func(*reactor.Loop) *reactor.Share { return s }}); err != nil {
+	if err := h.ln.Configure(h.hand, reactor.ListenOptions{Loop: -1,
+		Share: func(*reactor.Loop) *reactor.Share { return s }}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -298,7 +299,8 @@ func TestShortCallbacksEndATurn(t *testing.T) {
 	connect = func() {
 		h.calls++
 		h.share.Spent(0)
-		h.r.Loops()[0].Connect(reactor.Endpoint{Scheme: "unix", Path: "/nobody"}, &unmade{told{h: h.hand}, connect}, reactor.ConnectOptions{Share: h.share})
+		h.r.Loops()[0].Connect(reactor.Endpoint{Scheme: "unix", Path: "/nobody"}, &unmade{told{h: h.hand}, connect},
+			reactor.ConnectOptions{Share: h.share})
 	}
 	h.share.CallLater(0, connect)
 	h.sys.Advance(1)

@@ -46,7 +46,9 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-func scriptedServer(t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, server, client *tls.Config) *reactortest.Server {
+func scriptedServer(
+	t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, server, client *tls.Config,
+) *reactortest.Server {
 	t.Helper()
 	r, err := reactor.New(cfg)
 	if err != nil {

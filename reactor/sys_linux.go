@@ -169,7 +169,8 @@ func (s *linuxSys) SocketError(fd FD) error {
 }
 
 func (s *linuxSys) Read(fd FD, p []byte) (int, error) {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+		uintptr(len(p)))
 	if errno != 0 {
 		return 0, errno
 	}
@@ -179,7 +180,8 @@ func (s *linuxSys) Read(fd FD, p []byte) (int, error) {
 // Write is a send with MSG_NOSIGNAL: a peer that has gone is EPIPE, not a
 // signal.
 func (s *linuxSys) Write(fd FD, p []byte) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+		uintptr(len(p)), unix.MSG_NOSIGNAL, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -103,7 +103,8 @@ func TestTLSGatheredToTheCap(t *testing.T) {
 	})
 	for _, scheme := range []string{"tcp", "tls"} {
 		t.Run(scheme, func(t *testing.T) {
-			_, ln := serve(t, cfg, scheme+"://127.0.0.1:0", f, ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+			_, ln := serve(t, cfg, scheme+"://127.0.0.1:0", f, ListenOptions{Loop: -1,
+				TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 			c := dial(t, ln)
 			if scheme == "tls" {
 				c = tls.Client(c, &tls.Config{RootCAs: pool, ServerName: "localhost"})
@@ -125,7 +126,8 @@ func TestWriteAboveTheCap(t *testing.T) {
 	want := bytes.Repeat([]byte("0123456789abcdef"), 4<<10)
 	for _, scheme := range []string{"tcp", "tls"} {
 		t.Run(scheme, func(t *testing.T) {
-			_, ln := pair(t, cfg, scheme+"://127.0.0.1:0", ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}},
+			_, ln := pair(t, cfg, scheme+"://127.0.0.1:0", ListenOptions{Loop: -1,
+				TLS: &tls.Config{Certificates: []tls.Certificate{cert}}},
 				func(a, b Transport) {
 					a.Write([]byte("x"))
 					for _, p := range [][]byte{want[:10<<10], want[10<<10:]} {

@@ -64,7 +64,8 @@ func TestTLSKeepsNoTemporaryError(t *testing.T) {
 			defer c1.Close()
 			defer c2.Close()
 			cut := &cutConn{Conn: c2}
-			server := tls.Server(cut, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version})
+			server := tls.Server(cut, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: version,
+				MaxVersion: version})
 			client := tls.Client(c1, &tls.Config{RootCAs: pool, ServerName: "localhost"})
 			hs := make(chan error, 1)
 			go func() { hs <- server.Handshake() }()
@@ -127,7 +128,8 @@ func TestTLSEcho(t *testing.T) {
 					}, nil
 				})
 				_, ln := serve(t, Config{Loops: 1, Backend: backend}, "tls://127.0.0.1:0", f, ListenOptions{Loop: -1,
-					TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version, NextProtos: []string{"x"}}})
+					TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version,
+						NextProtos: []string{"x"}}})
 				c := tls.Client(dial(t, ln), &tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: []string{"x"}})
 				want := bytes.Repeat([]byte("0123456789"), 300_000)
 				go func() {
@@ -174,8 +176,9 @@ func TestTLSFailures(t *testing.T) {
 			f := factoryFunc(func(Transport) (Protocol, error) {
 				return &protocolFuncs{lost: func(r Reason, err error) { lost <- r }}, nil
 			})
-			_, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f, ListenOptions{Loop: -1, HandshakeTimeout: 300 * time.Millisecond,
-				TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+			_, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f,
+				ListenOptions{Loop: -1, HandshakeTimeout: 300 * time.Millisecond,
+					TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 			c := dial(t, ln)
 			tt.talk(c)
 			if got := <-lost; got != tt.want {
@@ -209,7 +212,8 @@ func TestStartTLS(t *testing.T) {
 			tr.LoseConnection()
 		}}, nil
 	})
-	_, ln := serve(t, Config{Loops: 1}, "tcp://127.0.0.1:0", f, ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	_, ln := serve(t, Config{Loops: 1}, "tcp://127.0.0.1:0", f,
+		ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	c := dial(t, ln)
 	c.Write([]byte("STARTTLS"))
 	plain := make([]byte, 2)
@@ -326,7 +330,8 @@ func TestConnectZone(t *testing.T) {
 	}
 	cert, pool := testCertificate(t)
 	for _, backend := range []string{"auto", "portable"} {
-		r, ln := serve(t, Config{Loops: 1, Backend: backend}, "tls://[::1]:0", factoryFunc(echo), ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+		r, ln := serve(t, Config{Loops: 1, Backend: backend}, "tls://[::1]:0", factoryFunc(echo),
+			ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 		for _, zone := range zones {
 			t.Run(backend+"/"+zone, func(t *testing.T) {
 				ended := make(chan string, 1)
@@ -335,7 +340,10 @@ func TestConnectZone(t *testing.T) {
 				ep := ln.Endpoint()
 				ep.Host += "%" + zone
 				l := r.Loops()[0]
-				if err := l.CallFromThread(func() { l.Connect(ep, p, ConnectOptions{TLS: &tls.Config{RootCAs: pool}}) }); err != nil {
+				if err := l.CallFromThread(func() {
+					l.Connect(ep, p,
+						ConnectOptions{TLS: &tls.Config{RootCAs: pool}})
+				}); err != nil {
 					t.Fatal(err)
 				}
 				if got := <-ended; got != "made" {
@@ -376,7 +384,8 @@ func TestShutdownDuringHandshake(t *testing.T) {
 	f := factoryFunc(func(Transport) (Protocol, error) {
 		return &protocolFuncs{made: func(Transport) { close(made) }}, nil
 	})
-	r, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f, ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	r, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f,
+		ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	dial(t, ln)
 	<-made
 	ctx, cancel := context.WithCancel(context.Background())

@@ -9,7 +9,8 @@ import (
 // straight from p.
 func (c *connection) Write(p []byte) (int, error) {
 	if !c.writable() && !c.producing() {
-		if c.stage == stageOver && c.reached == stageOpen && c.writeSide == sideOpen && len(p) > 0 { // it would have been taken
+		was := c.stage == stageOver && c.reached == stageOpen && c.writeSide == sideOpen
+		if was && len(p) > 0 { // it would have been taken
 			c.flags |= flagReset
 		}
 		return 0, nil
@@ -166,8 +167,8 @@ func (c *connection) enforceCap(n int) error {
 	if most := c.loop.r.cfg.MaxQueued; c.queued()+n > most {
 		c.endWith(OverLimit, fmt.Errorf("%d bytes queued and %d more, at most %d", c.queued(), n, most))
 	} else {
-		c.endWith(OverLimit, fmt.Errorf("%d bytes queued and %d more, while all connections of the loop have queued more than %d",
-			c.queued(), n, c.loop.chunksMax*chunkSize))
+		c.endWith(OverLimit, fmt.Errorf("%d bytes queued and %d more, while all connections of the loop"+
+			" have queued more than %d", c.queued(), n, c.loop.chunksMax*chunkSize))
 	}
 	return ErrOverLimit
 }

@@ -56,7 +56,8 @@ func New(o Options) *Sys {
 	if o.Backlog <= 0 {
 		o.Backlog = 128
 	}
-	s := &Sys{o: o, now: time.Hour, fds: make([]*socket, 1, 16), bound: map[string]*socket{}, silent: map[string]bool{}, port: 20000}
+	s := &Sys{o: o, now: time.Hour, fds: make([]*socket, 1, 16), bound: map[string]*socket{}, silent: map[string]bool{},
+		port: 20000}
 	s.changed.L, s.idle.L = &s.mu, &s.mu
 	return s
 }

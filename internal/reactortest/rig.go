@@ -321,7 +321,8 @@ func (c *client) wantAll(n int) {
 	c.t.Helper()
 	got, err := io.ReadAll(c)
 	if err != nil || !bytes.Equal(got, script.Pattern(0, n)) {
-		c.t.Fatalf("connection %d: got %d bytes of %d, first difference at %d, %v", c.number, len(got), n, firstDifference(got, script.Pattern(0, n)), err)
+		c.t.Fatalf("connection %d: got %d bytes of %d, first difference at %d, %v", c.number, len(got), n,
+			firstDifference(got, script.Pattern(0, n)), err)
 	}
 }
 

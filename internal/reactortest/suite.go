@@ -47,8 +47,9 @@ type Server struct {
 	StopListening func() error
 	// Shutdown is Reactor.Shutdown.
 	Shutdown func(context.Context) error
-	// Advance turns the clock, and returns when every loop is at rest. It is nil where time passes by itself: then limits
-	// of time are short, and rows wait for what is to happen.
+	// Advance turns the clock, and returns when every loop is at rest. It is nil where
+	// time passes by itself: then limits of time are short, and rows wait for what is
+	// to happen.
 	Advance func(time.Duration)
 	// LimitFDs has the system run out of descriptors at so many; 0 ends that.
 	// Nil where that can't be done.
@@ -86,7 +87,8 @@ var rows = []row{
 	{"loseConnection/close_timeout", Settings{CloseTimeout: short}, rowCloseTimeout},
 	{"loseConnection with a producer/waits", Settings{}, rowLoseProducer},
 	{"loseConnection with a producer/within close_timeout", Settings{CloseTimeout: short}, rowLoseProducerTimeout},
-	{"loseConnection with a producer/within close_timeout, half-closed", Settings{CloseTimeout: short}, rowLoseProducerHalfClosed},
+	{"loseConnection with a producer/within close_timeout, half-closed", Settings{CloseTimeout: short},
+		rowLoseProducerHalfClosed},
 	{"abortConnection", Settings{}, rowAbort},
 	{"abortConnection/inside connectionLost does nothing", Settings{}, rowAbortInLost},
 	{"peer closes its writing side/not half-closeable", Settings{}, rowFin},

@@ -28,7 +28,8 @@ type sysRig struct {
 
 func newSysRig(t *testing.T, b SysBackend, network string) *sysRig {
 	t.Helper()
-	r := &sysRig{t: t, sys: b.New(t), network: network, address: "127.0.0.1:0", open: map[reactor.FD]bool{}, seen: map[reactor.FD]reactor.Events{}}
+	r := &sysRig{t: t, sys: b.New(t), network: network, address: "127.0.0.1:0", open: map[reactor.FD]bool{},
+		seen: map[reactor.FD]reactor.Events{}}
 	if network == "unix" {
 		r.address = "/sim/socket"
 		if b.Files {

@@ -8,7 +8,7 @@ import (
 )
 
 // actions does up to n random things.
-func (p *simProto) actions(n int) {
+func (p *protocol) actions(n int) {
 	for range p.w.c.n(n + 1) {
 		if p.w.budget--; p.w.budget < 0 || len(p.w.broken) > 0 {
 			return
@@ -18,7 +18,7 @@ func (p *simProto) actions(n int) {
 	p.maybePanic()
 }
 
-func (p *simProto) maybePanic() {
+func (p *protocol) maybePanic() {
 	if p.w.c.oneIn(p.w.style.panics) && !p.w.ending {
 		p.w.tracef("%v: panics", p)
 		p.panicked = true
@@ -26,7 +26,7 @@ func (p *simProto) maybePanic() {
 	}
 }
 
-func (p *simProto) action() {
+func (p *protocol) action() {
 	w := p.w
 	switch {
 	case w.c.oneIn(w.style.lose):
@@ -61,7 +61,7 @@ func (p *simProto) action() {
 }
 
 // getters must answer at any time.
-func (p *simProto) getters() {
+func (p *protocol) getters() {
 	p.transport(func() {
 		s := p.t.State()
 		if got := s&reactor.StateProducer != 0; got != (p.producer != nil && !p.producer.stopped) {
@@ -82,7 +82,7 @@ func (p *simProto) getters() {
 
 // dropsWrites is when the transport drops output: closing waits for a producer,
 // so what it writes counts.
-func (p *simProto) dropsWrites() bool {
+func (p *protocol) dropsWrites() bool {
 	if p.lost || p.ended || p.overLimit || p.writeLost {
 		return true
 	}
@@ -91,7 +91,7 @@ func (p *simProto) dropsWrites() bool {
 }
 
 // write writes n bytes of the stream, in one piece or several.
-func (p *simProto) write(n int) {
+func (p *protocol) write(n int) {
 	w := p.w
 	n = min(n, p.limit-p.taken)
 	buf := make([]byte, n)
@@ -100,48 +100,22 @@ func (p *simProto) write(n int) {
 	before := p.t.Stats()
 	var queued int
 	var err error
-	p.transport(func() {
-		if pieces == 1 {
-			queued, err = p.t.Write(buf)
-			return
-		}
-		var seq [][]byte
-		for rest := buf; pieces > 0; pieces-- {
-			k := w.c.n(len(rest) + 1)
-			if pieces == 1 {
-				k = len(rest)
-			}
-			seq = append(seq, rest[:k:k])
-			rest = rest[k:]
-		}
-		queued, err = p.t.WriteSequence(seq)
-	})
+	p.transport(func() { queued, err = p.writePieces(buf, pieces) })
 	for i := range buf { // the caller's again
 		buf[i] = 0xee
 	}
 	after := p.t.Stats()
 	w.tracef("%v: write %d at %d: queued %d, %v; %d written", p, n, p.taken, queued, err, after.Out)
-	switch {
-	case drops:
+	if drops {
 		if queued != 0 || err != nil || !p.lost && after != before && !p.ended && !p.overLimit {
 			w.violated("%v: a write that is to be dropped: %d, %v, %+v, then %+v", p, queued, err, before, after)
 		}
 		return
-	case p.late && queued == 0 && err == nil && after == before: // it was over already
-		return
-	case err != nil:
-		p.overLimit = errors.Is(err, reactor.ErrOverLimit) // a part may have been sent
-		if !p.overLimit {
-			w.violated("%v: write: %v", p, err)
-		}
-		if before.Queued+n <= w.cfg.MaxQueued {
-			w.violated("%v: write: over the limit with %d queued and %d more", p, before.Queued, n)
-		}
-	case queued > w.cfg.MaxQueued:
-		w.violated("%v: write: %d queued, and the cap is %d", p, queued, w.cfg.MaxQueued)
-	case queued != after.Queued && queued != 0:
-		w.violated("%v: write: found %d queued, and Stats say %d", p, queued, after.Queued)
 	}
+	if p.late && queued == 0 && err == nil && after == before { // it was over already
+		return
+	}
+	p.checkWrite(n, queued, err, before.Queued, after.Queued)
 	p.taken += n
 	if before.Queued == 0 && n > 0 && !p.closing && !p.losingWrite {
 		p.moved = w.sys.Now()
@@ -149,7 +123,43 @@ func (p *simProto) write(n int) {
 	p.progress, p.idleAt = w.sys.Now(), w.sys.Now()
 }
 
-func (p *simProto) loseConnection() {
+// writePieces gives the transport buf in so many pieces, cut anywhere.
+func (p *protocol) writePieces(buf []byte, pieces int) (int, error) {
+	if pieces == 1 {
+		return p.t.Write(buf)
+	}
+	var list [][]byte
+	for rest := buf; pieces > 0; pieces-- {
+		k := p.w.c.n(len(rest) + 1)
+		if pieces == 1 {
+			k = len(rest)
+		}
+		list = append(list, rest[:k:k])
+		rest = rest[k:]
+	}
+	return p.t.WriteSequence(list)
+}
+
+// checkWrite holds a write's outcome against the cap and the counters.
+func (p *protocol) checkWrite(n, queued int, err error, before, after int) {
+	w := p.w
+	switch {
+	case err != nil:
+		p.overLimit = errors.Is(err, reactor.ErrOverLimit) // a part may have been sent
+		if !p.overLimit {
+			w.violated("%v: write: %v", p, err)
+		}
+		if before+n <= w.cfg.MaxQueued {
+			w.violated("%v: write: over the limit with %d queued and %d more", p, before, n)
+		}
+	case queued > w.cfg.MaxQueued:
+		w.violated("%v: write: %d queued, and the cap is %d", p, queued, w.cfg.MaxQueued)
+	case queued != after && queued != 0:
+		w.violated("%v: write: found %d queued, and Stats say %d", p, queued, after)
+	}
+}
+
+func (p *protocol) loseConnection() {
 	p.w.tracef("%v: lose connection", p)
 	p.transport(p.t.LoseConnection)
 	if !p.losing && !p.closing {
@@ -158,7 +168,7 @@ func (p *simProto) loseConnection() {
 	p.losing = true
 }
 
-func (p *simProto) loseWriteConnection() {
+func (p *protocol) loseWriteConnection() {
 	p.w.tracef("%v: lose write connection", p)
 	p.transport(p.t.LoseWriteConnection)
 	if !p.losingWrite && !p.closing {
@@ -167,10 +177,11 @@ func (p *simProto) loseWriteConnection() {
 	p.losingWrite = true
 }
 
-func (p *simProto) abort() {
+func (p *protocol) abort() {
 	reason := reactor.Aborted
 	if p.w.c.oneIn(3) {
-		reasons := []reactor.Reason{reactor.ProtocolFailed, reactor.Replaced, reactor.OverLimit, reactor.Lost, reactor.ShuttingDown}
+		reasons := []reactor.Reason{reactor.ProtocolFailed, reactor.Replaced, reactor.OverLimit, reactor.Lost,
+			reactor.ShuttingDown}
 		reason = reasons[p.w.c.n(len(reasons))]
 	}
 	p.w.tracef("%v: abort, %v", p, reason)
@@ -184,7 +195,7 @@ func (p *simProto) abort() {
 	p.ended = true
 }
 
-func (p *simProto) pauseOrResume() {
+func (p *protocol) pauseOrResume() {
 	if p.w.c.oneIn(2) {
 		p.w.tracef("%v: pause", p)
 		p.transport(p.t.PauseProducing)
@@ -197,7 +208,7 @@ func (p *simProto) pauseOrResume() {
 	p.resume()
 }
 
-func (p *simProto) resume() {
+func (p *protocol) resume() {
 	p.w.tracef("%v: resume", p)
 	p.transport(p.t.ResumeProducing)
 	if p.paused {
@@ -207,7 +218,7 @@ func (p *simProto) resume() {
 }
 
 // callLater makes a timer that acts on the connection, if it is still there.
-func (p *simProto) callLater() {
+func (p *protocol) callLater() {
 	w := p.w
 	d := time.Duration(w.c.n(1500)) * time.Millisecond
 	if w.c.oneIn(3) {
@@ -235,7 +246,7 @@ func (p *simProto) callLater() {
 	}
 }
 
-func (p *simProto) connect() {
+func (p *protocol) connect() {
 	w := p.w
 	if w.serial > 60 || w.ending {
 		return

@@ -67,7 +67,7 @@ func (w *world) quiesce() {
 }
 
 // checkQuiet is for a live connection whose loop has nothing to do.
-func (p *simProto) checkQuiet() {
+func (p *protocol) checkQuiet() {
 	w, now, st, state := p.w, p.w.sys.Now(), p.t.Stats(), p.t.State()
 	if p.ended || p.overLimit {
 		w.violated("%v: aborted, and not lost", p)
@@ -96,7 +96,7 @@ func (p *simProto) checkQuiet() {
 
 // lastMoved is at, or when the loop, which is quiet, may last have seen that the
 // peer has read.
-func (p *simProto) lastMoved(at time.Duration) time.Duration {
+func (p *protocol) lastMoved(at time.Duration) time.Duration {
 	if now := p.w.sys.Now(); p.lookBy > 0 {
 		if p.looked = now; now > p.lookBy {
 			p.lookBy = 0
@@ -105,7 +105,7 @@ func (p *simProto) lastMoved(at time.Duration) time.Duration {
 	return max(at, p.looked)
 }
 
-func (p *simProto) checkProducer(queued int) {
+func (p *protocol) checkProducer(queued int) {
 	r := p.producer
 	switch {
 	case r == nil:
@@ -121,7 +121,7 @@ func (p *simProto) checkProducer(queued int) {
 }
 
 // checkSocket looks whether the socket has something that the loop missed.
-func (p *simProto) checkSocket(k memnet.SocketState, queued int, closing bool) {
+func (p *protocol) checkSocket(k memnet.SocketState, queued int, closing bool) {
 	w := p.w
 	state := p.t.State()
 	if k.Closed {
@@ -155,7 +155,7 @@ func (p *simProto) checkSocket(k memnet.SocketState, queued int, closing bool) {
 const slack = time.Second
 
 // checkReason wants a loss to have its cause.
-func (p *simProto) checkReason(reason reactor.Reason, err error) {
+func (p *protocol) checkReason(reason reactor.Reason, err error) {
 	w := p.w
 	moved := p.moved
 	if p.peer != nil && p.t.Stats().Queued > 0 {

@@ -35,7 +35,8 @@ func newRates(c *choices) rates {
 		}
 		return 30 + c.n(500)
 	}
-	return rates{again: pick(), intr: pick(), short: pick(), reset: rare(), accept: pick(), connect: pick(), poll: 4 * rare(),
+	return rates{again: pick(), intr: pick(), short: pick(), reset: rare(), accept: pick(), connect: pick(),
+		poll:     4 * rare(),
 		spurious: pick(), stale: pick(), skip: pick(), tick: pick()}
 }
 
@@ -160,7 +161,8 @@ func (f *faultySys) forget(fd reactor.FD) {
 	}
 }
 
-var acceptErrors = []error{syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
+var acceptErrors = []error{syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE,
+	syscall.ENOBUFS, syscall.ENOMEM}
 
 func (f *faultySys) Accept(l reactor.FD) (reactor.FD, error) {
 	f.called()

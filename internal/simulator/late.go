@@ -6,17 +6,17 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// simLater is a protocol that is late: it is built some time later, again and
+// latecomer is a protocol that is late: it is built some time later, again and
 // again, or never.
-type simLater struct {
-	f     simFactory
-	p     *simProto
+type latecomer struct {
+	f     factory
+	p     *protocol
 	asked bool // to build again
 	over  bool // it was built, or is gone
 }
 
-func newSimLater(f simFactory, p *simProto) *simLater {
-	s := &simLater{f: f, p: p}
+func newLatecomer(f factory, p *protocol) *latecomer {
+	s := &latecomer{f: f, p: p}
 	w := f.w
 	w.tracef("%v: its protocol is late", p)
 	again := func() {
@@ -35,9 +35,9 @@ func newSimLater(f simFactory, p *simProto) *simLater {
 	return s
 }
 
-func (s *simLater) Error() string { return "simulated lateness" }
+func (s *latecomer) Error() string { return "simulated lateness" }
 
-func (s *simLater) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
+func (s *latecomer) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	s.end("built again")
 	if !s.asked || t != s.p.t {
 		s.f.w.violated("%v: BuildProtocol again: asked for %v, transport %v", s.p, s.asked, t)
@@ -45,14 +45,14 @@ func (s *simLater) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) 
 	return s.f.BuildProtocol(t)
 }
 
-func (s *simLater) Gone() {
+func (s *latecomer) Gone() {
 	s.end("gone")
 	if s.f.w.current != nil || s.f.w.inTransport > 0 {
 		s.f.w.violated("%v: Gone inside another call", s.p)
 	}
 }
 
-func (s *simLater) end(how string) {
+func (s *latecomer) end(how string) {
 	s.f.w.tracef("%v: %s", s.p, how)
 	if s.over {
 		s.f.w.violated("%v: %s, twice or late", s.p, how)

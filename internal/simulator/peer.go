@@ -13,12 +13,12 @@ import (
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-// simPeer is the other end of a simulated connection.
-type simPeer struct {
+// peer is the other end of a simulated connection.
+type peer struct {
 	w      *world
 	id     int
 	peer   *memnet.Peer
-	proto  *simProto // nil until the reactor has made it
+	proto  *protocol // nil until the reactor has made it
 	header []byte    // PROXY header that is still to be sent
 
 	sent, received    int
@@ -28,7 +28,7 @@ type simPeer struct {
 	readAt            time.Duration
 }
 
-func (p *simPeer) String() string { return fmt.Sprintf("peer %d", p.id) }
+func (p *peer) String() string { return fmt.Sprintf("peer %d", p.id) }
 
 // in and out are the streams of connection id, as the protocol sees them.
 func in(id int) stream  { return stream(2*id + 1) }
@@ -62,8 +62,8 @@ func (w *world) id(name string) int {
 	return w.ids[name]
 }
 
-func (w *world) newPeer(conn *memnet.Peer, name string) *simPeer {
-	p := &simPeer{w: w, id: w.id(name), peer: conn, limit: w.c.size(w.style.total)}
+func (w *world) newPeer(conn *memnet.Peer, name string) *peer {
+	p := &peer{w: w, id: w.id(name), peer: conn, limit: w.c.size(w.style.total)}
 	w.peers = append(w.peers, p)
 	w.byID[p.id] = p
 	w.tracef("%v: %s, to send %d bytes", p, name, p.limit)
@@ -85,7 +85,7 @@ func (w *world) acceptOut() bool {
 	return true
 }
 
-func (p *simPeer) act() {
+func (p *peer) act() {
 	w := p.w
 	if p.closed {
 		p.forget()
@@ -103,7 +103,7 @@ func (p *simPeer) act() {
 	}
 }
 
-func (p *simPeer) write(n int) {
+func (p *peer) write(n int) {
 	n = min(n, p.limit-p.sent)
 	if p.fin || p.over && !p.clean {
 		return
@@ -125,7 +125,7 @@ func (p *simPeer) write(n int) {
 }
 
 // read takes up to n bytes, and reports whether there may be more.
-func (p *simPeer) read(n int) bool {
+func (p *peer) read(n int) bool {
 	if p.over || p.closed {
 		return false
 	}
@@ -158,7 +158,7 @@ func (p *simPeer) read(n int) bool {
 
 // checkEnd wants every byte before an orderly end. A Unix socket can't tell an
 // abort from an end.
-func (p *simPeer) checkEnd() {
+func (p *peer) checkEnd() {
 	q := p.proto
 	if q == nil || p.received == q.taken || q.unix && q.aborted() {
 		return
@@ -168,7 +168,7 @@ func (p *simPeer) checkEnd() {
 
 // checkReset wants a reason for a reset. Without one a peer may have lost bytes
 // that we promised to deliver.
-func (p *simPeer) checkReset(err error) {
+func (p *peer) checkReset(err error) {
 	q := p.proto
 	if q == nil || p.peer.Broken() || !q.lost || q.reason != reactor.Done || q.panicked {
 		return
@@ -180,7 +180,7 @@ func (p *simPeer) checkReset(err error) {
 	p.w.violated("%v: %v at %d of %d bytes, on a connection that was closed in order", p, err, p.received, q.taken)
 }
 
-func (p *simPeer) finish() {
+func (p *peer) finish() {
 	if p.fin {
 		return
 	}
@@ -189,7 +189,7 @@ func (p *simPeer) finish() {
 	p.fin = true
 }
 
-func (p *simPeer) close(reset bool) {
+func (p *peer) close(reset bool) {
 	p.closed = true
 	p.w.tracef("%v: close, reset %v, %d bytes unread", p, reset, p.peer.Unread())
 	if reset {
@@ -200,7 +200,7 @@ func (p *simPeer) close(reset bool) {
 }
 
 // forget leaves room for another peer.
-func (p *simPeer) forget() {
+func (p *peer) forget() {
 	for i, q := range p.w.peers {
 		if q == p && (p.proto == nil || p.proto.lost) {
 			p.w.peers = append(p.w.peers[:i], p.w.peers[i+1:]...)
@@ -210,7 +210,7 @@ func (p *simPeer) forget() {
 }
 
 // drain reads what there is.
-func (p *simPeer) drain() {
+func (p *peer) drain() {
 	for p.read(8 << 10) {
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// simProducer is a push or a pull producer of a simulated protocol.
-type simProducer struct {
-	p         *simProto
+// producer is a push or a pull producer of a simulated protocol.
+type producer struct {
+	p         *protocol
 	streaming bool
 	paused    bool
 	stopped   bool
@@ -21,7 +21,7 @@ type simProducer struct {
 const patienceOfPull = 10 * time.Millisecond
 
 // produce registers a producer, or lets it write or end.
-func (p *simProto) produce() {
+func (p *protocol) produce() {
 	w := p.w
 	if p.stopped {
 		return
@@ -37,7 +37,7 @@ func (p *simProto) produce() {
 	if p.losingWrite && !p.writeLost { // it may be closed, and not every protocol is told
 		return
 	}
-	r := &simProducer{p: p, streaming: w.c.oneIn(2), left: w.c.size(w.style.total), registered: w.sys.Now()}
+	r := &producer{p: p, streaming: w.c.oneIn(2), left: w.c.size(w.style.total), registered: w.sys.Now()}
 	if p.writeLost { // what a pull producer writes is dropped, and so there is no emptying
 		r.streaming = true
 	}
@@ -58,14 +58,14 @@ func (p *simProto) produce() {
 	}
 }
 
-func (p *simProto) unregister() {
+func (p *protocol) unregister() {
 	p.w.tracef("%v: unregister producer", p)
 	p.producer = nil
 	p.transport(p.t.UnregisterProducer)
 }
 
 // write writes a piece, and ends with the last.
-func (r *simProducer) write() {
+func (r *producer) write() {
 	n := min(r.left, 1+r.p.w.c.size(r.p.w.style.maxWrite))
 	r.left -= n
 	r.p.write(n)
@@ -79,7 +79,7 @@ func (r *simProducer) write() {
 	}
 }
 
-func (r *simProducer) told(what string, f func()) {
+func (r *producer) told(what string, f func()) {
 	p := r.p
 	if p.producer != r || r.stopped {
 		p.w.violated("%v: %s, for a producer that is not registered", p, what)
@@ -88,7 +88,7 @@ func (r *simProducer) told(what string, f func()) {
 	p.told(what, f)
 }
 
-func (r *simProducer) PauseProducing() {
+func (r *producer) PauseProducing() {
 	if !r.streaming || r.paused {
 		r.p.w.violated("%v: PauseProducing, push %v, paused %v", r.p, r.streaming, r.paused)
 	}
@@ -96,7 +96,7 @@ func (r *simProducer) PauseProducing() {
 	r.told("pause producing", func() { r.p.actions(1) })
 }
 
-func (r *simProducer) ResumeProducing() {
+func (r *producer) ResumeProducing() {
 	if r.streaming != r.paused {
 		r.p.w.violated("%v: ResumeProducing, push %v, paused %v", r.p, r.streaming, r.paused)
 	}
@@ -114,7 +114,7 @@ func (r *simProducer) ResumeProducing() {
 	})
 }
 
-func (r *simProducer) StopProducing() {
+func (r *producer) StopProducing() {
 	p := r.p
 	p.w.tracef("%v: stop producing", p)
 	if p.producer != r || r.stopped {

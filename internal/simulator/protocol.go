@@ -8,16 +8,16 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// simProto is a protocol that does random things and notices whatever is not as
+// protocol is a protocol that does random things and notices whatever is not as
 // promised. Its embedders add the optional interfaces.
-type simProto struct {
+type protocol struct {
 	w        *world
 	id       int // of the connection; 0 before it is made
 	serial   int
 	t        reactor.Transport
 	loop     *reactor.Loop
 	owner    *owner // whose time it takes; nil = nobody's
-	peer     *simPeer
+	peer     *peer
 	outgoing bool
 	half     bool
 	unix     bool
@@ -37,7 +37,7 @@ type simProto struct {
 	overLimit, panicked         bool
 	stopped                     bool // its producer was, which is right before the loss
 	readLost, writeLost         bool
-	producer                    *simProducer
+	producer                    *producer
 	buf                         []byte
 
 	outSeen   uint64        // Stats().Out when last looked at
@@ -55,7 +55,7 @@ type simProto struct {
 	finQuiet  time.Duration // when a FIN was first seen behind unread bytes, paused
 }
 
-func (p *simProto) String() string {
+func (p *protocol) String() string {
 	s := fmt.Sprintf("proto %d", p.serial)
 	if p.id != 0 {
 		s += fmt.Sprintf(" (connection %d)", p.id)
@@ -66,16 +66,16 @@ func (p *simProto) String() string {
 	return s
 }
 
-func (p *simProto) live() bool { return p.made && !p.lost }
+func (p *protocol) live() bool { return p.made && !p.lost }
 
 // aborted tells whether its output may have been dropped.
-func (p *simProto) aborted() bool { return p.ended || p.lost && p.reason != reactor.Done }
+func (p *protocol) aborted() bool { return p.ended || p.lost && p.reason != reactor.Done }
 
-type simFactory struct{ w *world }
+type factory struct{ w *world }
 
-var errSimRefused = errors.New("simulated refusal")
+var errRefused = errors.New("simulated refusal")
 
-func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
+func (f factory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	w := f.w
 	p := w.newProto()
 	p.t, p.loop, p.owner = t, t.Loop(), w.ownerOf(t)
@@ -85,13 +85,13 @@ func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error)
 		w.violated("%v: BuildProtocol inside another call", p)
 	}
 	if w.c.oneIn(w.style.late) {
-		return nil, newSimLater(f, p)
+		return nil, newLatecomer(f, p)
 	}
 	if w.c.oneIn(w.style.refuse) {
 		if w.c.oneIn(4) {
 			panic(simulatedPanic)
 		}
-		return nil, errSimRefused
+		return nil, errRefused
 	}
 	p.id = w.id(name)
 	p.idle, p.idleAt = w.idle, w.sys.Now()
@@ -104,13 +104,13 @@ func (f simFactory) BuildProtocol(t reactor.Transport) (reactor.Protocol, error)
 	return p.dressed(), nil
 }
 
-func (w *world) newProto() *simProto {
+func (w *world) newProto() *protocol {
 	w.serial++
-	return &simProto{w: w, serial: w.serial, unix: w.ep.Scheme == "unix", limit: w.c.size(w.style.total)}
+	return &protocol{w: w, serial: w.serial, unix: w.ep.Scheme == "unix", limit: w.c.size(w.style.total)}
 }
 
 // dressed is p with the optional interfaces of its kind.
-func (p *simProto) dressed() reactor.ClientProtocol {
+func (p *protocol) dressed() reactor.ClientProtocol {
 	kind := p.w.style.kind
 	if kind == 4 {
 		kind = p.w.c.n(4)
@@ -118,34 +118,34 @@ func (p *simProto) dressed() reactor.ClientProtocol {
 	switch kind {
 	case 1:
 		p.half = true
-		return simHalf{p}
+		return half{p}
 	case 2:
-		return simBuffered{p}
+		return buffered{p}
 	case 3:
 		p.half = true
-		return simBoth{p}
+		return halfBuffered{p}
 	}
 	return p
 }
 
-type simHalf struct{ *simProto }
+type half struct{ *protocol }
 
-func (p simHalf) ReadConnectionLost()  { p.readConnectionLost() }
-func (p simHalf) WriteConnectionLost() { p.writeConnectionLost() }
+func (p half) ReadConnectionLost()  { p.readConnectionLost() }
+func (p half) WriteConnectionLost() { p.writeConnectionLost() }
 
-type simBuffered struct{ *simProto }
+type buffered struct{ *protocol }
 
-func (p simBuffered) ReceiveBuffer() []byte { return p.receiveBuffer() }
+func (p buffered) ReceiveBuffer() []byte { return p.receiveBuffer() }
 
-type simBoth struct{ *simProto }
+type halfBuffered struct{ *protocol }
 
-func (p simBoth) ReadConnectionLost()   { p.readConnectionLost() }
-func (p simBoth) WriteConnectionLost()  { p.writeConnectionLost() }
-func (p simBoth) ReceiveBuffer() []byte { return p.receiveBuffer() }
+func (p halfBuffered) ReadConnectionLost()   { p.readConnectionLost() }
+func (p halfBuffered) WriteConnectionLost()  { p.writeConnectionLost() }
+func (p halfBuffered) ReceiveBuffer() []byte { return p.receiveBuffer() }
 
 // callback runs f as a callback of p: none may come inside another, nor inside a
 // call to the reactor.
-func (p *simProto) callback(f func()) {
+func (p *protocol) callback(f func()) {
 	w := p.w
 	if w.current != nil || w.inTransport > 0 {
 		w.violated("%v: a callback inside one of %v (%d calls to the reactor run)", p, w.current, w.inTransport)
@@ -160,7 +160,7 @@ func (p *simProto) callback(f func()) {
 }
 
 // told is a callback after ConnectionMade and before ConnectionLost.
-func (p *simProto) told(what string, f func()) {
+func (p *protocol) told(what string, f func()) {
 	p.w.tracef("%v: %s", p, what)
 	if !p.live() {
 		p.w.violated("%v: %s, on a connection that is not there", p, what)
@@ -170,14 +170,14 @@ func (p *simProto) told(what string, f func()) {
 }
 
 // transport runs f, a call to the reactor.
-func (p *simProto) transport(f func()) {
+func (p *protocol) transport(f func()) {
 	p.w.inTransport++
 	defer func() { p.w.inTransport-- }()
 	f()
 }
 
 // look notes progress, and holds the counters against the cap.
-func (p *simProto) look() {
+func (p *protocol) look() {
 	if p.t == nil || p.lost {
 		return
 	}
@@ -197,7 +197,7 @@ func (p *simProto) look() {
 	}
 }
 
-func (p *simProto) ConnectionMade(t reactor.Transport) {
+func (p *protocol) ConnectionMade(t reactor.Transport) {
 	w := p.w
 	w.tracef("%v: made", p)
 	if p.made || p.lost || p.failed {
@@ -214,28 +214,29 @@ func (p *simProto) ConnectionMade(t reactor.Transport) {
 	p.callback(func() { p.actions(4) })
 }
 
-func (p *simPeer) join(q *simProto) {
+func (p *peer) join(q *protocol) {
 	if p.proto != nil && p.proto != q {
 		p.w.violated("%v has two protocols, %v and %v", p, p.proto, q)
 	}
 	p.proto, q.peer = q, p
 }
 
-func (p *simProto) receiveBuffer() []byte {
+func (p *protocol) receiveBuffer() []byte {
 	if len(p.buf) == 0 {
 		p.buf = make([]byte, 1+p.w.c.size(3000))
 	}
 	return p.buf
 }
 
-func (p *simProto) DataReceived(b []byte) {
+func (p *protocol) DataReceived(b []byte) {
 	w := p.w
 	p.idleAt, p.active, p.pausedSum = w.sys.Now(), w.sys.Now(), 0
 	if len(b) == 0 || len(b) > 64<<10 {
 		w.violated("%v: DataReceived with %d bytes", p, len(b))
 	}
 	if p.losing || p.ended || p.paused || p.readLost {
-		w.violated("%v: DataReceived, and lose %v, abort %v, paused %v, end of file %v", p, p.losing, p.ended, p.paused, p.readLost)
+		w.violated("%v: DataReceived, and lose %v, abort %v, paused %v, end of file %v", p, p.losing, p.ended, p.paused,
+			p.readLost)
 	}
 	if p.peer == nil || !in(p.id).matches(b, p.received) {
 		w.violated("%v: %d bytes at %d are not its peer's", p, len(b), p.received)
@@ -252,7 +253,7 @@ func (p *simProto) DataReceived(b []byte) {
 	})
 }
 
-func (p *simProto) readConnectionLost() {
+func (p *protocol) readConnectionLost() {
 	if p.readLost || p.losing {
 		p.w.violated("%v: ReadConnectionLost twice or after LoseConnection", p)
 	}
@@ -260,7 +261,7 @@ func (p *simProto) readConnectionLost() {
 	p.told("read connection lost", func() { p.actions(3) })
 }
 
-func (p *simProto) writeConnectionLost() {
+func (p *protocol) writeConnectionLost() {
 	if p.writeLost || !p.losingWrite {
 		p.w.violated("%v: WriteConnectionLost twice or unasked", p)
 	}
@@ -271,7 +272,7 @@ func (p *simProto) writeConnectionLost() {
 	p.told("write connection lost", func() { p.actions(2) })
 }
 
-func (p *simProto) ConnectionLost(reason reactor.Reason, err error) {
+func (p *protocol) ConnectionLost(reason reactor.Reason, err error) {
 	w := p.w
 	w.tracef("%v: lost, %v, %v", p, reason, err)
 	if !p.live() {
@@ -303,7 +304,7 @@ func (p *simProto) ConnectionLost(reason reactor.Reason, err error) {
 	})
 }
 
-func (p *simProto) ConnectionFailed(reason reactor.Reason, err error) {
+func (p *protocol) ConnectionFailed(reason reactor.Reason, err error) {
 	p.w.tracef("%v: connection failed, %v, %v", p, reason, err)
 	if p.made || p.failed || !p.outgoing {
 		p.w.violated("%v: ConnectionFailed after ConnectionMade, or twice", p)

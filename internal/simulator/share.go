@@ -62,14 +62,14 @@ func (w *world) newTurn() {
 }
 
 // begins is a callback's begin. What the schedule itself calls asks nobody.
-func (o *owner) begins(p *simProto) {
+func (o *owner) begins(p *protocol) {
 	if o != nil && o.used >= reactor.TurnShare && !p.w.closing && !p.w.unasked {
 		p.w.violated("%v: a callback in a turn of which its owner has used %v", p, o.used)
 	}
 }
 
 // ends is a callback's end: most take no time that is known.
-func (o *owner) ends(p *simProto) {
+func (o *owner) ends(p *protocol) {
 	if o == nil {
 		return
 	}
@@ -85,7 +85,7 @@ func (o *owner) ends(p *simProto) {
 }
 
 // delay calls fn later, for p's owner, where it has one.
-func (p *simProto) delay(d time.Duration, fn func()) *reactor.DelayedCall {
+func (p *protocol) delay(d time.Duration, fn func()) *reactor.DelayedCall {
 	if p.owner != nil {
 		return p.owner.share.CallLater(d, fn)
 	}

@@ -56,9 +56,9 @@ type world struct {
 	proxy   bool
 	idle    time.Duration // of accepted connections
 
-	protos []*simProto
-	peers  []*simPeer // those that still act
-	byID   map[int]*simPeer
+	protos []*protocol
+	peers  []*peer // those that still act
+	byID   map[int]*peer
 	ids    map[string]int
 	serial int // of protocols
 	posted int // calls given to loops and not yet made
@@ -66,7 +66,7 @@ type world struct {
 	owners  [][]*owner // by loop
 	unasked bool       // the schedule itself calls protocols
 
-	current     *simProto // whose callback runs
+	current     *protocol // whose callback runs
 	inTransport int       // calls to the reactor that run now
 	budget      int       // of a callback's actions, so that all of it ends
 	style       style
@@ -90,7 +90,7 @@ type style struct {
 }
 
 func newWorld(c *choices, o Options) *world {
-	w := &world{c: c, trace: o.Trace, actions: o.Actions, ids: map[string]int{}, byID: map[int]*simPeer{}}
+	w := &world{c: c, trace: o.Trace, actions: o.Actions, ids: map[string]int{}, byID: map[int]*peer{}}
 	if w.actions == 0 {
 		w.actions = 40 + c.n(260)
 	}
@@ -100,7 +100,8 @@ func newWorld(c *choices, o Options) *world {
 		panics: rare(40), refuse: rare(8), pause: rare(3), produce: rare(3), peerEnd: rare(20), peerFin: rare(8),
 		connect: rare(20), timer: rare(8), peerRead: 1 + c.n(4), kind: c.n(5), late: rare(4), slow: rare(3),
 	}
-	w.sys = &faultySys{Sys: memnet.New(memnet.Options{Buffer: 50 << c.n(9), Backlog: 4 + c.n(8), MaxFDs: []int{0, 0, 4, 12}[c.n(4)]}), c: c, rates: newRates(c)}
+	w.sys = &faultySys{Sys: memnet.New(memnet.Options{Buffer: 50 << c.n(9), Backlog: 4 + c.n(8),
+		MaxFDs: []int{0, 0, 4, 12}[c.n(4)]}), c: c, rates: newRates(c)}
 	if w.trace != nil {
 		w.sys.trace = w.tracef
 	}
@@ -109,7 +110,7 @@ func newWorld(c *choices, o Options) *world {
 		Loops: 1 + c.n(2), Sys: w.sys, HighWater: high, LowWater: high / (1 + c.n(4)), MaxQueued: high * (1 + c.n(12)),
 		CloseTimeout: 3 * time.Second, WriteTimeout: 5 * time.Second, ClosedTimeout: 4 * time.Second,
 		MaxConnections: []int{0, 0, 6}[c.n(3)],
-		Logger:         hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: simLog{w}, DisableTime: true}),
+		Logger:         hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: warnings{w}, DisableTime: true}),
 	}
 	return w
 }
@@ -129,13 +130,13 @@ func (w *world) tracef(format string, args ...any) {
 	}
 }
 
-// simLog reads what the reactor warns of: some of it must not happen, whatever
+// warnings reads what the reactor warns of: some of it must not happen, whatever
 // the faults.
-type simLog struct{ w *world }
+type warnings struct{ w *world }
 
 const simulatedPanic = "simulated panic"
 
-func (l simLog) Write(p []byte) (int, error) {
+func (l warnings) Write(p []byte) (int, error) {
 	text := string(p)
 	switch {
 	case strings.Contains(text, "accept failed"), strings.Contains(text, "refused"):
@@ -160,7 +161,8 @@ func (w *world) start() error {
 		w.ep = reactor.Endpoint{Scheme: "unix", Path: "/sim/in"}
 		w.outEP = reactor.Endpoint{Scheme: "unix", Path: "/sim/out"}
 	}
-	lo := reactor.ListenOptions{Loop: -1, Share: w.share, HandshakeTimeout: 2 * time.Second, MaxConnections: []int{0, 0, 3}[w.c.n(3)]}
+	lo := reactor.ListenOptions{Loop: -1, Share: w.share, HandshakeTimeout: 2 * time.Second,
+		MaxConnections: []int{0, 0, 3}[w.c.n(3)]}
 	if w.c.oneIn(8) {
 		lo.IdleTimeout = time.Second
 		w.idle = lo.IdleTimeout
@@ -168,7 +170,7 @@ func (w *world) start() error {
 	if network == "tcp" && w.c.oneIn(8) {
 		w.proxy, lo.ProxyProtocol, lo.ProxyFrom = true, true, loopback
 	}
-	if w.ln, err = w.r.Listen(w.ep, simFactory{w}, lo); err != nil {
+	if w.ln, err = w.r.Listen(w.ep, factory{w}, lo); err != nil {
 		return err
 	}
 	if w.out, err = w.sys.ListenPeer(network, address(w.outEP)); err != nil {
@@ -286,7 +288,7 @@ func (w *world) postCall() {
 }
 
 // anyOn is a live protocol of l, or nil.
-func (w *world) anyOn(l *reactor.Loop) *simProto {
+func (w *world) anyOn(l *reactor.Loop) *protocol {
 	if len(w.protos) == 0 {
 		return nil
 	}
