@@ -341,8 +341,7 @@ func TestConnectZone(t *testing.T) {
 				ep.Host += "%" + zone
 				l := r.Loops()[0]
 				if err := l.CallFromThread(func() {
-					l.Connect(ep, p,
-						ConnectOptions{TLS: &tls.Config{RootCAs: pool}})
+					l.Connect(ep, p, ConnectOptions{TLS: &tls.Config{RootCAs: pool}})
 				}); err != nil {
 					t.Fatal(err)
 				}
