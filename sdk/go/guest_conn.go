@@ -77,9 +77,9 @@ func (g *Guest) HandshakeCompleted(conn int32) {
 	g.leave()
 }
 
-// PauseProducing, ResumeProducing and StopProducing go to the producer of a
-// connection. A call that crossed with its UnregisterProducer is no news.
+// A call to a producer that crossed with its UnregisterProducer is no news.
 
+// PauseProducing asks the connection's producer to wait.
 func (g *Guest) PauseProducing(conn int32) {
 	if p := g.find(conn).producer; p != nil {
 		p.PauseProducing()

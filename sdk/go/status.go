@@ -6,6 +6,7 @@ import "strconv"
 // constants: compare with == or errors.Is.
 type Status int32
 
+// Error is the status in words, such as "over a limit".
 func (s Status) Error() string {
 	if text := statusText(s); text != "" {
 		return text
@@ -24,6 +25,7 @@ func statusError(n int32) error {
 // Reason says why a connection ended or could not be made.
 type Reason int32
 
+// String is the reason in words, such as "timeout".
 func (r Reason) String() string {
 	if text := reasonText(r); text != "" {
 		return text

@@ -92,6 +92,7 @@ func ReloadLaw(tb testing.TB, start func() (*Server, error), next func() wirehos
 	return whole
 }
 
+// String is the result for a failed test; of a long output it has the beginning.
 func (r Result) String() string {
 	return fmt.Sprintf("output (%d bytes) %.200q, disconnecting %t, ended %t (%v), %d lines logged",
 		len(r.Output), r.Output, r.Disconnecting, r.Ended, r.Reason, r.Logged)

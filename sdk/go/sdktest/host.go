@@ -6,8 +6,8 @@ import (
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
-// The methods here are wirehost.Host: what the plugin calls. Tests have no use
-// for them.
+// imports are a server's methods of wirehost.Host: what the plugin calls.
+type imports struct{ *Server }
 
 const ok = 0
 
@@ -27,9 +27,9 @@ func (s *Server) find(conn int32) (*Conn, int32) {
 	return c, ok
 }
 
-func (s *Server) Write(conn int32, p []byte) int32 { return s.write(conn, [][]byte{p}) }
+func (s imports) Write(conn int32, p []byte) int32 { return s.write(conn, [][]byte{p}) }
 
-func (s *Server) WriteSequence(conn int32, parts [][]byte) int32 {
+func (s imports) WriteSequence(conn int32, parts [][]byte) int32 {
 	if len(parts) > 1024 {
 		return status(wirehost.ErrInvalid)
 	}
@@ -108,7 +108,7 @@ func (c *Conn) abort(reason wirehost.Reason) {
 	c.server.later(func() { c.lose(reason) })
 }
 
-func (s *Server) LoseConnection(conn int32) int32 {
+func (s imports) LoseConnection(conn int32) int32 {
 	if c := s.conns[conn]; c != nil && c.pending && s.phase == running {
 		s.Calls++
 		s.later(func() { c.fail(wirehost.Aborted) })
@@ -123,7 +123,7 @@ func (s *Server) LoseConnection(conn int32) int32 {
 	return code
 }
 
-func (s *Server) LoseWriteConnection(conn int32) int32 {
+func (s imports) LoseWriteConnection(conn int32) int32 {
 	c, code := s.find(conn)
 	if c != nil && c.bits&wirehost.StateWriteClosed == 0 {
 		if c.half = true; !c.push && !c.pull {
@@ -134,7 +134,7 @@ func (s *Server) LoseWriteConnection(conn int32) int32 {
 	return code
 }
 
-func (s *Server) AbortConnection(conn int32) int32 {
+func (s imports) AbortConnection(conn int32) int32 {
 	if c := s.conns[conn]; c != nil && c.pending {
 		return s.LoseConnection(conn)
 	}
@@ -145,7 +145,7 @@ func (s *Server) AbortConnection(conn int32) int32 {
 	return code
 }
 
-func (s *Server) PauseProducing(conn int32) int32 {
+func (s imports) PauseProducing(conn int32) int32 {
 	c, code := s.find(conn)
 	if c != nil {
 		c.bits |= wirehost.StatePaused
@@ -153,7 +153,7 @@ func (s *Server) PauseProducing(conn int32) int32 {
 	return code
 }
 
-func (s *Server) ResumeProducing(conn int32) int32 {
+func (s imports) ResumeProducing(conn int32) int32 {
 	c, code := s.find(conn)
 	if c != nil {
 		c.bits &^= wirehost.StatePaused
@@ -162,7 +162,7 @@ func (s *Server) ResumeProducing(conn int32) int32 {
 	return code
 }
 
-func (s *Server) RegisterProducer(conn int32, streaming bool) int32 {
+func (s imports) RegisterProducer(conn int32, streaming bool) int32 {
 	c, code := s.find(conn)
 	switch {
 	case c == nil:
@@ -192,7 +192,7 @@ func (c *Conn) ask() {
 	}
 }
 
-func (s *Server) UnregisterProducer(conn int32) int32 {
+func (s imports) UnregisterProducer(conn int32) int32 {
 	c, code := s.find(conn)
 	if c != nil {
 		c.push, c.pull = false, false
@@ -202,7 +202,7 @@ func (s *Server) UnregisterProducer(conn int32) int32 {
 	return code
 }
 
-func (s *Server) SetTimeout(conn, ms int32) int32 {
+func (s imports) SetTimeout(conn, ms int32) int32 {
 	c, code := s.find(conn)
 	if c == nil {
 		return code
@@ -220,10 +220,10 @@ func (s *Server) option(conn int32) int32 {
 	return code
 }
 
-func (s *Server) SetTCPNoDelay(conn int32, on bool) int32   { return s.option(conn) }
-func (s *Server) SetTCPKeepAlive(conn int32, on bool) int32 { return s.option(conn) }
+func (s imports) SetTCPNoDelay(conn int32, on bool) int32   { return s.option(conn) }
+func (s imports) SetTCPKeepAlive(conn int32, on bool) int32 { return s.option(conn) }
 
-func (s *Server) StartTLS(conn int32) int32 {
+func (s imports) StartTLS(conn int32) int32 {
 	c, code := s.find(conn)
 	switch {
 	case c == nil:
@@ -241,7 +241,7 @@ func (s *Server) StartTLS(conn int32) int32 {
 
 // CallLater, Cancel and Reset are the plugin's timers.
 
-func (s *Server) CallLater(ms int32) int32 {
+func (s imports) CallLater(ms int32) int32 {
 	s.Calls++
 	switch {
 	case s.phase == saving:
@@ -261,7 +261,7 @@ func (s *Server) CallLater(ms int32) int32 {
 	return handle
 }
 
-func (s *Server) Cancel(handle int32) int32 {
+func (s imports) Cancel(handle int32) int32 {
 	s.Calls++
 	if s.phase != running {
 		return status(wirehost.ErrNotNow)
@@ -272,7 +272,7 @@ func (s *Server) Cancel(handle int32) int32 {
 	return ok
 }
 
-func (s *Server) Reset(handle, ms int32) int32 {
+func (s imports) Reset(handle, ms int32) int32 {
 	s.Calls++
 	if s.phase != running {
 		return status(wirehost.ErrNotNow)
@@ -288,9 +288,7 @@ func (s *Server) Reset(handle, ms int32) int32 {
 	return ok
 }
 
-func (s *Server) Seconds() float64 { return s.now.Seconds() }
-
-func (s *Server) Connect(endpoint string, ms int32) int32 {
+func (s imports) Connect(endpoint string, ms int32) int32 {
 	s.Calls++
 	switch {
 	case s.phase != running:
@@ -317,7 +315,7 @@ func (s *Server) getter(conn int32) *Conn {
 	return nil
 }
 
-func (s *Server) State(conn int32) int32 {
+func (s imports) State(conn int32) int32 {
 	c := s.getter(conn)
 	if c == nil {
 		return status(wirehost.ErrNoConnection)
@@ -341,23 +339,23 @@ func fill(buf []byte, text string) int32 {
 	return int32(len(text))
 }
 
-func (s *Server) GetPeer(conn int32, buf []byte) int32 {
+func (s imports) GetPeer(conn int32, buf []byte) int32 {
 	return s.text(conn, buf, func(c *Conn) string { return c.peer })
 }
 
-func (s *Server) GetHost(conn int32, buf []byte) int32 {
+func (s imports) GetHost(conn int32, buf []byte) int32 {
 	return s.text(conn, buf, func(c *Conn) string { return c.host })
 }
 
-func (s *Server) GetPeerCertificate(conn int32, buf []byte) int32 {
+func (s imports) GetPeerCertificate(conn int32, buf []byte) int32 {
 	return s.text(conn, buf, func(c *Conn) string { return string(c.cert) })
 }
 
-func (s *Server) NegotiatedProtocol(conn int32, buf []byte) int32 {
+func (s imports) NegotiatedProtocol(conn int32, buf []byte) int32 {
 	return s.text(conn, buf, func(c *Conn) string { return c.alpn })
 }
 
-func (s *Server) Reason(conn int32, buf []byte) int32 {
+func (s imports) Reason(conn int32, buf []byte) int32 {
 	if c := s.getter(conn); c == nil {
 		return status(wirehost.ErrNoConnection)
 	} else if c != s.inside {
@@ -367,12 +365,12 @@ func (s *Server) Reason(conn int32, buf []byte) int32 {
 	}
 }
 
-func (s *Server) Config(buf []byte) int32 {
+func (s imports) Config(buf []byte) int32 {
 	s.Calls++
 	return fill(buf, s.options.Config)
 }
 
-func (s *Server) Emit(level int32, text string) int32 {
+func (s imports) Emit(level int32, text string) int32 {
 	s.Calls++
 	if level < 0 || level > int32(wirehost.LevelError) {
 		return status(wirehost.ErrInvalid)

@@ -96,7 +96,7 @@ type timer struct {
 // said.
 func Start(f wirehost.Factory, o Options) (*Server, error) {
 	s := &Server{options: o.withDefaults(), conns: map[int32]*Conn{}}
-	s.guest = wirehost.NewGuest(s, f)
+	s.guest = wirehost.NewGuest(imports{s}, f)
 	s.guest.LogPrefix()
 	ok := true
 	s.callback(func() { ok = s.guest.StartFactory() == 0 })
@@ -184,6 +184,10 @@ func (s *Server) Advance(d time.Duration) {
 	s.now = end
 }
 
+// Seconds is the clock as the plugin reads it: seconds that Advance has turned it
+// on, from 0.
+func (s *Server) Seconds() float64 { return s.now.Seconds() }
+
 // Timers is the number of the plugin's delayed calls to come.
 func (s *Server) Timers() int {
 	n := 0
@@ -234,7 +238,7 @@ func (s *Server) Reload(f wirehost.Factory) error {
 		return err
 	}
 	old := s.guest
-	next := wirehost.NewGuest(s, f)
+	next := wirehost.NewGuest(imports{s}, f)
 	s.guest, s.phase = next, restoring
 	defer func() { s.phase, s.held = running, nil }()
 	if err := s.restore(states, old.StateVersion()); err != nil {

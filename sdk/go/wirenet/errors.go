@@ -17,6 +17,7 @@ type LostError struct {
 	Text   string // the server's words
 }
 
+// Error has the reason, and the server's words where they say more.
 func (e *LostError) Error() string {
 	if e.Text == "" || e.Text == e.Reason.String() {
 		return "connection: " + e.Reason.String()
