@@ -129,7 +129,8 @@ func imports(m Module, key string) bool {
 
 // commandCause is how a command came to be, and the cure.
 const commandCause = "the module is a command, which runs once and ends, not a reactor: " +
-	"build Go with -buildmode=c-shared, TinyGo with -buildmode=c-shared, clang with -mexec-model=reactor, Rust with --crate-type cdylib"
+	"build Go with -buildmode=c-shared, TinyGo with -buildmode=c-shared, " +
+	"clang with -mexec-model=reactor, Rust with --crate-type cdylib"
 
 // isCommand tells whether a module has a main function only. What it exports
 // besides may not be called before that has run, and not after it has ended.

@@ -46,7 +46,8 @@ func TestChat(t *testing.T) {
 
 	late := s.dial(t, "chat")
 	late.send("late\n")
-	late.expect("* your name?\n* m0 came in\n* m1 came in\n* m2 came in\n* m3 came in\n<m0> hello\n<m0> half\n* welcome, late; 5 here\n")
+	late.expect("* your name?\n* m0 came in\n* m1 came in\n* m2 came in\n* m3 came in\n" +
+		"<m0> hello\n<m0> half\n* welcome, late; 5 here\n")
 	late.send("/quit\n")
 	if rest := late.rest(); rest != "" {
 		t.Errorf("found %q after /quit", rest)

@@ -12,7 +12,8 @@ import (
 // TestCounter takes an open connection from version 1 to version 2, and fails to
 // take it back.
 func TestCounter(t *testing.T) {
-	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared} {
+	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
+		config.IsolationShared} {
 		t.Run(string(isolation), func(t *testing.T) {
 			first, second := build(t, "counter/v1"), build(t, "counter/v2")
 			s := serve(t, "counter", func(cfg *config.Config) { setCounter(cfg, first, isolation) })

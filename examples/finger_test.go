@@ -25,7 +25,9 @@ func TestFinger(t *testing.T) {
 	}
 	serve(t, "finger", func(cfg *config.Config) { cfg.Listeners[0].Endpoint = "tcp://" + addr + ":79" })
 	for _, c := range []struct{ args, want string }{
-		{"@" + addr, "Login            Name                     Office\nann              Ann Example              2.07\nbob              Bob Example\n"},
+		{"@" + addr,
+			"Login            Name                     Office\n" +
+				"ann              Ann Example              2.07\nbob              Bob Example\n"},
 		{"bob@" + addr, "Login: bob\nName: Bob Example\n"},
 		{"-l ann@" + addr, "Login: ann\nName: Ann Example\nOffice: 2.07\nPlan:\nRead RFC 1288.\nWrite it down.\n"},
 		{"nobody@" + addr, "finger: nobody: no such user.\n"},

@@ -193,7 +193,8 @@ func TestHTTPUnreadBody(t *testing.T) {
 			t.Errorf("%d bytes were taken", n)
 		}
 	})
-	s.untilConnection(t, sender.LocalAddr().String(), "paused", func(c host.ConnInfo) bool { return c.State == "paused" })
+	s.untilConnection(t, sender.LocalAddr().String(), "paused",
+		func(c host.ConnInfo) bool { return c.State == "paused" })
 	if sys := s.httpState(t, c)["sys"]; sys > 40<<20 {
 		t.Errorf("the guest holds %d bytes", sys)
 	}
@@ -421,7 +422,8 @@ func TestCurl(t *testing.T) {
 	s := serve(t, "http", goServer(2, nil))
 	url := "http://" + s.addr["http"]
 	out := run(t, "", curl, "-sS", "--max-time", "20", url+"/", url+"/")
-	if first, second, _ := strings.Cut(out, "\n"); !strings.HasPrefix(out, "hello 127.0.0.1:") || strings.TrimSpace(second) != first {
+	if first, second, _ := strings.Cut(out, "\n"); !strings.HasPrefix(out, "hello 127.0.0.1:") ||
+		strings.TrimSpace(second) != first {
 		t.Errorf("found %q, wanted the same twice: one connection", out)
 	}
 	body := strings.Repeat("upload ", 100_000)
@@ -435,14 +437,17 @@ func TestCurl(t *testing.T) {
 		{"--data-binary", "@" + file, "-H", "Expect: 100-continue"},
 	} {
 		args = append([]string{"-sS", "--max-time", "20", url + "/hash"}, args...)
-		if out, want := run(t, "", curl, args...), fmt.Sprintf("%d %x\n", len(body), sha256.Sum256([]byte(body))); out != want {
+		if out, want := run(t, "", curl, args...), fmt.Sprintf("%d %x\n", len(body),
+			sha256.Sum256([]byte(body))); out != want {
 			t.Errorf("%q: found %q, wanted %q", args, out, want)
 		}
 	}
-	if out := run(t, "", curl, "-sSI", "--max-time", "20", url+"/bytes/5000"); !strings.Contains(out, "Content-Length: 5000") {
+	if out := run(t, "", curl, "-sSI", "--max-time", "20", url+"/bytes/5000"); !strings.Contains(out,
+		"Content-Length: 5000") {
 		t.Errorf("found %q", out)
 	}
-	if out := run(t, "", curl, "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{size_download}", url+"/bytes/20000000"); out != "20000000" {
+	if out := run(t, "", curl, "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{size_download}",
+		url+"/bytes/20000000"); out != "20000000" {
 		t.Errorf("found %q bytes", out)
 	}
 }
@@ -452,7 +457,8 @@ func mailBy(t *testing.T, curl, addr, to, text string, more ...string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	args := append([]string{"-sS", "--max-time", "20", "smtp://" + addr, "--mail-from", "a@example.com", "--mail-rcpt", to, "-T", "-"}, more...)
+	args := append([]string{"-sS", "--max-time", "20", "smtp://" + addr, "--mail-from", "a@example.com", "--mail-rcpt",
+		to, "-T", "-"}, more...)
 	return runIn(ctx, text, curl, args...)
 }
 
@@ -472,7 +478,8 @@ func TestSMTP(t *testing.T) {
 	if err := mailBy(t, curl, addr, "b@elsewhere.net", "x\r\n"); err == nil || !strings.Contains(err.Error(), "550") {
 		t.Errorf("found %v, wanted 550: no relaying", err)
 	}
-	if err := mailBy(t, curl, addr, "b@example.org", strings.Repeat("too much\r\n", 200_000), "-v"); err == nil || !strings.Contains(err.Error(), "552") {
+	if err := mailBy(t, curl, addr, "b@example.org", strings.Repeat("too much\r\n", 200_000), "-v"); err == nil ||
+		!strings.Contains(err.Error(), "552") {
 		t.Errorf("found %v, wanted 552: too much", err)
 	}
 	var wg sync.WaitGroup

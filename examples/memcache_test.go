@@ -12,7 +12,8 @@ func TestMemccapable(t *testing.T) {
 	capable := tool(t, "memccapable", "libmemcached-tools")
 	s := serve(t, "memcache", nil)
 	out := run(t, "", capable, "-h", "127.0.0.1", "-p", s.port("memcache"), "-a")
-	if passed := strings.Count(out, "[pass]"); passed < 20 || strings.Contains(out, "[FAIL]") || !strings.Contains(out, "All tests passed") {
+	if passed := strings.Count(out, "[pass]"); passed < 20 || strings.Contains(out, "[FAIL]") ||
+		!strings.Contains(out, "All tests passed") {
 		t.Errorf("found %d tests passed in\n%s", passed, out)
 	}
 	t.Logf("%s", out)

@@ -77,7 +77,8 @@ func TestPortforwardNetcat(t *testing.T) {
 // the middle of 24 MiB, more than sockets hold, that the client does not read yet.
 func TestPortforwardReload(t *testing.T) {
 	answer := bytes.Repeat([]byte("0123456789abcde\n"), 3<<19)
-	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared} {
+	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
+		config.IsolationShared} {
 		t.Run(string(isolation), func(t *testing.T) {
 			read, reloaded := make(chan string), make(chan struct{})
 			s := forwardTo(t, listen(t, func(c *net.TCPConn) {

@@ -10,7 +10,8 @@ import (
 func TestRedisCLI(t *testing.T) {
 	cli := tool(t, "redis-cli", "redis-tools")
 	s := serve(t, "resp", nil)
-	const script = "set k 1 ex 100\nincr k\nget k\nttl k\nmset a 1 b 2\nmget a b c\nset k x nx\ndel a k\nexists a b\nget\n"
+	const script = "set k 1 ex 100\nincr k\nget k\nttl k\nmset a 1 b 2\n" +
+		"mget a b c\nset k x nx\ndel a k\nexists a b\nget\n"
 	const want = "OK\n2\n2\n100\nOK\n1\n2\n\n\n2\n1\nERR wrong number of arguments for 'get' command\n\n"
 	if got := run(t, script, cli, "-p", s.port("resp")); got != want {
 		t.Errorf("found %q\nwanted %q", got, want)
@@ -30,7 +31,8 @@ func TestRedisBenchmark(t *testing.T) {
 			}
 		}
 	}()
-	out := run(t, "", benchmark, "-p", s.port("resp"), "-t", "ping,set,get,incr,mset", "-n", "20000", "-c", "20", "-P", "16", "-r", "1000", "-q")
+	out := run(t, "", benchmark, "-p", s.port("resp"), "-t", "ping,set,get,incr,mset", "-n", "20000", "-c", "20", "-P",
+		"16", "-r", "1000", "-q")
 	<-done
 	for _, test := range []string{"PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET"} {
 		if !strings.Contains(out, test) {

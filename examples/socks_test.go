@@ -67,7 +67,8 @@ func TestSocksCurl(t *testing.T) {
 				addr = "::1"
 			}
 			url := "http://" + c.host + ":" + web(t, addr) + "/"
-			out := run(t, string(text), curl, "--silent", "--show-error", "--noproxy", "", c.option, s.addr["socks"], "--data-binary", "@-", url)
+			out := run(t, string(text), curl, "--silent", "--show-error", "--noproxy", "", c.option, s.addr["socks"],
+				"--data-binary", "@-", url)
 			if want := "you sent " + string(text); out != want {
 				t.Errorf("found %d bytes, %.80q, wanted %d", len(out), out, len(want))
 			}
@@ -88,7 +89,8 @@ func TestSocksRefused(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, curl, append([]string{"--silent", "--show-error", "--noproxy", ""}, args...)...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, curl,
+			append([]string{"--silent", "--show-error", "--noproxy", ""}, args...)...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), want) {
 			t.Errorf("%v: found %v, %s wanted %q", args, err, out, want)
 		}
@@ -97,7 +99,8 @@ func TestSocksRefused(t *testing.T) {
 	fails(open, "(5)", "--socks5", open.addr["socks"], "http://"+closed)
 	fails(open, "(91)", "--socks4", open.addr["socks"], "http://"+closed)
 	fails(open, "(4)", "--socks5-hostname", open.addr["socks"], "http://nowhere.invalid")
-	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "169.254.169.254", "10.0.0.1"} {
+	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "169.254.169.254",
+		"10.0.0.1"} {
 		fails(public, "(2)", "--socks5-hostname", public.addr["socks"], "http://"+host+":7")
 	}
 }

@@ -52,8 +52,10 @@ func (b *sshBox) command(t *testing.T, key, stdin string, args ...string) (strin
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.ssh, append([]string{
-		"-F", "none", "-i", filepath.Join(b.dir, key), "-p", b.port, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
-		"-o", "BatchMode=yes", "-o", "UserKnownHostsFile=" + filepath.Join(b.dir, "known"), "-o", "StrictHostKeyChecking=yes",
+		"-F", "none", "-i", filepath.Join(b.dir,
+			key), "-p", b.port, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+		"-o", "BatchMode=yes", "-o", "UserKnownHostsFile=" + filepath.Join(b.dir,
+			"known"), "-o", "StrictHostKeyChecking=yes",
 		"tester@127.0.0.1",
 	}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -102,7 +104,8 @@ func TestSSH(t *testing.T) {
 		{"its status", "ed25519", "", []string{"nonsense"}, "nonsense: no such command; help lists them\n", 127},
 		{"lines", "ed25519", "echo one\necho two\nexit\necho three\n", nil, "one\ntwo\n", 0},
 		{"much, both ways", "ed25519", big, []string{"cat"}, big, 0},
-		{"a terminal", "ed25519", "echo hi\rexit\r", []string{"-tt"}, "wirehost> echo hi\r\nhi\r\nwirehost> exit\r\n", 0},
+		{"a terminal", "ed25519", "echo hi\rexit\r", []string{"-tt"}, "wirehost> echo hi\r\nhi\r\nwirehost> exit\r\n",
+			0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, status := b.command(t, c.key, c.stdin, c.args...)

@@ -53,7 +53,8 @@ func TestModulesAreWhatSourcesBuild(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			read(t, "../sdk/go/*.go", name+"/*.go")
 			out := filepath.Join(t.TempDir(), name+".wasm")
-			cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, "./"+name)
+			cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out,
+				"./"+name)
 			cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "GOFLAGS=", "GOEXPERIMENT=")
 			if text, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v\n%s", cmd, err, text)
@@ -63,7 +64,8 @@ func TestModulesAreWhatSourcesBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 			if b, _ := Builtin(name); !bytes.Equal(b, built) {
-				t.Errorf("plugins/%s/%s.wasm (%d bytes) is not what its source builds (%d bytes): run the command in its README",
+				t.Errorf("plugins/%s/%s.wasm (%d bytes) is not what its source builds (%d bytes): "+
+					"run the command in its README",
 					name, name, len(b), len(built))
 			}
 		})

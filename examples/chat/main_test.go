@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
@@ -130,22 +131,12 @@ func TestReload(t *testing.T) {
 }
 
 func TestRestoreRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		of      wirehost.StateSaver
-		version int32
-		state   string
-		want    string
-	}{
-		"room's version":   {&room{}, 2, "[]", "found state version 2, wanted 1"},
-		"room's bytes":     {&room{}, 1, "{", "history"},
-		"member's version": {&member{room: &room{}}, 2, "\x00\x00", "found state version 2, wanted 1"},
-		"member's line":    {&member{room: &room{}}, 1, "\x00\x09", "cut short"},
-		"member's name":    {&member{room: &room{}}, 1, "\x00\x00a b", "letters"},
-	} {
-		if err := c.of.RestoreState(c.version, []byte(c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: found error %v, wanted %q", name, err, c.want)
-		}
-	}
+	exampletest.RestoreRefused(t, "room's version", &room{}, 2, "[]", "found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "room's bytes", &room{}, 1, "{", "history")
+	exampletest.RestoreRefused(t, "member's version", &member{room: &room{}}, 2, "\x00\x00",
+		"found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "member's line", &member{room: &room{}}, 1, "\x00\x09", "cut short")
+	exampletest.RestoreRefused(t, "member's name", &member{room: &room{}}, 1, "\x00\x00a b", "letters")
 }
 
 // FuzzMember sends anything, cut anywhere.
@@ -154,10 +145,6 @@ func FuzzMember(f *testing.F) {
 	f.Add([]byte("\r\n\n"+strings.Repeat("a", 700)), uint16(600))
 	f.Fuzz(func(t *testing.T, input []byte, cut uint16) {
 		startRoom := func() (*sdktest.Server, error) { return sdktest.Start(&room{}, sdktest.Options{}) }
-		whole := sdktest.Feed(t, startRoom, input)
-		at := min(int(cut), len(input))
-		if parts := sdktest.Feed(t, startRoom, input[:at], input[at:]); parts != whole {
-			t.Fatalf("cut at %d: found %s\nwanted %s", at, parts, whole)
-		}
+		exampletest.Cut(t, startRoom, input, int(cut))
 	})
 }

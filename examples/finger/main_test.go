@@ -86,7 +86,8 @@ func TestConfigRefused(t *testing.T) {
 		`{"users": [{"login": "a b"}]}`:               `found "a b"`,
 		`{"users": [{"login": "a"}, {"login": "A"}]}`: `config.users.1.login: found "A", which is there already`,
 	} {
-		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: found error %v, wanted %q", config, err, want)
 		}
 	}
@@ -102,7 +103,9 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		text := s.answer(parse(line))
 		body, ok := strings.CutSuffix(text, "\r\n")
-		if !ok || strings.ContainsFunc(strings.ReplaceAll(body, "\r\n", ""), func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+		if !ok ||
+			strings.ContainsFunc(strings.ReplaceAll(body, "\r\n", ""),
+				func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
 			t.Errorf("%q: found %q", line, text)
 		}
 		if q := parse(line); s.find(q.name) == nil && q.name != "" && strings.Contains(body, "\r\n") {

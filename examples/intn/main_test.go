@@ -38,7 +38,8 @@ func TestReverse(t *testing.T) {
 		next := func() wirehost.Factory { return &factory{} }
 		input := []byte(frame(bits, "hello", "", "x", long, "\x00\x01") + frame(bits, "half")[:bits/8+2])
 		want := frame(bits, "olleh", "", "x", strings.Repeat("ba", 100), "\x01\x00")
-		for _, r := range []sdktest.Result{sdktest.ChunkLaw(t, starter(bits), input), sdktest.ReloadLaw(t, starter(bits), next, input)} {
+		for _, r := range []sdktest.Result{sdktest.ChunkLaw(t, starter(bits), input),
+			sdktest.ReloadLaw(t, starter(bits), next, input)} {
 			if r.Output != want || r.Disconnecting {
 				t.Errorf("%d bits: found %s, wanted %q", bits, r, want)
 			}
@@ -109,7 +110,8 @@ func TestConfigRefused(t *testing.T) {
 		`{"max_length": 0}`:       "config.max_length: found 0",
 		`{"max_length": 9999999}`: "config.max_length: found 9999999, wanted 1 to 4194304",
 	} {
-		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: found error %v, wanted %q", config, err, want)
 		}
 	}

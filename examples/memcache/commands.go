@@ -215,7 +215,8 @@ func (c *conn) report([][]byte) {
 		name  string
 		value any
 	}{
-		{"pid", 1}, {"uptime", max(0, now-f.started)}, {"time", now}, {"version", version}, {"pointer_size", strconv.IntSize},
+		{"pid", 1}, {"uptime", max(0, now-f.started)}, {"time", now}, {"version", version}, {"pointer_size",
+			strconv.IntSize},
 		{"curr_connections", f.stats.Connections}, {"total_connections", f.stats.Total},
 		{"cmd_get", f.stats.Get}, {"cmd_set", f.stats.Set}, {"cmd_flush", f.stats.Flush}, {"cmd_touch", f.stats.Touch},
 		{"get_hits", f.stats.Hits}, {"get_misses", f.stats.Misses},

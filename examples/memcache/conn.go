@@ -35,7 +35,6 @@ type conn struct {
 
 	words [][]byte // of the line: scratch
 	quiet bool     // noreply: the command's answer is dropped
-	wrote int      // bytes of it
 }
 
 func (c *conn) ConnectionMade() {
@@ -51,12 +50,12 @@ func (c *conn) ConnectionLost(wirehost.Reason) {
 func (c *conn) LineReceived(line []byte) {
 	c.factory.due()
 	c.words = appendWords(c.words[:0], bytes.TrimSuffix(line, []byte("\r")))
-	c.quiet, c.wrote = false, 0
+	c.quiet = false
 	c.call(c.words)
 	if clear(c.words); cap(c.words) > keptWords {
 		c.words = nil
 	}
-	c.pace.Wrote(c.wrote)
+	c.pace.Answered()
 }
 
 // appendWords splits at spaces alone: what else a key may have is its own
@@ -124,14 +123,14 @@ func (c *conn) RawDataReceived(data []byte) {
 		return
 	}
 	c.factory.due()
-	c.quiet, c.wrote = c.storing.quiet, 0
+	c.quiet = c.storing.quiet
 	if value, ok := bytes.CutSuffix(c.value, []byte("\r\n")); ok {
 		c.store(value)
 	} else {
 		c.answer("CLIENT_ERROR bad data chunk\r\n")
 	}
 	c.release()
-	c.pace.Wrote(c.wrote)
+	c.pace.Answered()
 }
 
 // release gives back what was reserved.
@@ -146,17 +145,15 @@ func (c *conn) release() {
 // close closes. Where that fails the connection is lost already.
 func (c *conn) close() { _ = c.Transport.LoseConnection() }
 
-// answer writes a part of an answer. Why it could not be, ConnectionLost tells.
+// answer writes a part of an answer.
 func (c *conn) answer(text string) {
 	if !c.quiet {
-		c.wrote += len(text)
-		_, _ = c.Transport.WriteString(text)
+		c.pace.WriteString(text)
 	}
 }
 
 func (c *conn) answerBytes(b []byte) {
 	if !c.quiet {
-		c.wrote += len(b)
-		_, _ = c.Transport.Write(b)
+		c.pace.Write(b)
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/examples/internal/bounded"
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
-	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
 
 const oom = "SERVER_ERROR out of memory storing object"
 
 func TestMemory(t *testing.T) {
-	f := fresh(&clock{dawn})
+	f := fresh(&exampletest.Clock{At: dawn})
 	_, c := open(t, f, `{"max_memory": 1000}`)
 	x := strings.Repeat("x", 500-bounded.Overhead-1)
 	set := func(key, value, want string) {
@@ -37,7 +37,7 @@ func TestMemory(t *testing.T) {
 // A value that can't be taken is read and dropped, and the next command is
 // understood.
 func TestSkipped(t *testing.T) {
-	_, c := open(t, fresh(&clock{dawn}), `{"max_pending": 1000}`)
+	_, c := open(t, fresh(&exampletest.Clock{At: dawn}), `{"max_pending": 1000}`)
 	ask(t, c, "set k 0 0 1\nx", "STORED")
 	ask(t, c, "set k 0 0 2000\n"+strings.Repeat("y", 2000), oom)
 	ask(t, c, "get k", "END")
@@ -49,7 +49,7 @@ func TestSkipped(t *testing.T) {
 
 // What is announced is reserved, and given back whatever ends the request.
 func TestPending(t *testing.T) {
-	f := fresh(&clock{dawn})
+	f := fresh(&exampletest.Clock{At: dawn})
 	s, first := open(t, f, `{"max_pending": 5000}`)
 	first.Send("set k 0 0 3000\r\nxx")
 	second := s.Accept()
@@ -63,7 +63,7 @@ func TestPending(t *testing.T) {
 }
 
 func TestLargeAnswers(t *testing.T) {
-	_, c := open(t, fresh(&clock{dawn}), "")
+	_, c := open(t, fresh(&exampletest.Clock{At: dawn}), "")
 	mega := strings.Repeat("x", longestValue)
 	ask(t, c, fmt.Sprintf("set k 0 0 %d\n%s", len(mega), mega), "STORED")
 	ask(t, c, "append k 0 0 1\nx", "SERVER_ERROR object too large for cache")
@@ -82,19 +82,16 @@ func TestLargeAnswers(t *testing.T) {
 }
 
 func TestConfigRefused(t *testing.T) {
-	for config, want := range map[string]string{
+	factory := func() wirehost.Factory { return newFactory() }
+	exampletest.ConfigRefused(t, factory, map[string]string{
 		`{"max_memory": 0}`:   "found max_memory 0",
 		`{"max_pending": -1}`: "max_pending -1",
 		`{"maxmemory": 1}`:    "unknown field",
-	} {
-		if _, err := start(config)(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: found error %v, wanted %q", config, err, want)
-		}
-	}
+	})
 }
 
 func TestStateMoves(t *testing.T) {
-	clock := &clock{dawn}
+	clock := &exampletest.Clock{At: dawn}
 	s, c := open(t, fresh(clock), "")
 	ask(t, c, "set a 7 100 3\nabc", "STORED")
 	ask(t, c, "set b 0 0 1\nx", "STORED")
@@ -111,26 +108,20 @@ func TestStateMoves(t *testing.T) {
 }
 
 func TestRestoreRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		of      wirehost.StateSaver
-		version int32
-		state   string
-		want    string
-	}{
-		"data's version":       {newFactory(), 2, "", "found state version 2, wanted 1"},
-		"data cut short":       {newFactory(), 1, "\x02{}\x00\x00\x00\x03ab", "cut short"},
-		"stats":                {newFactory(), 1, "\x02{x\x00\x00\x00", "stats"},
-		"connection's version": {&conn{factory: newFactory()}, 2, "", "found state version 2, wanted 1"},
-		"no command":           {&conn{factory: newFactory()}, 1, "\x00\x00", "cut short"},
-		"no numbers":           {&conn{factory: newFactory()}, 1, "\x00\x00\x00\x00\x00\x05", "cut short"},
-		"bulk, not raw":        {&conn{factory: newFactory()}, 1, "\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00", "do not go together"},
-		"no such command":      {&conn{factory: newFactory()}, 1, "\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00", "do not go together"},
-		"too large":            {&conn{factory: newFactory()}, 1, "\x02\x00\x00\x00\x00\x80\x80\x80\x01\x00\x00\x00\x00\x00", "do not go together"},
-	} {
-		if err := c.of.RestoreState(c.version, []byte(c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: found error %v, wanted %q", name, err, c.want)
-		}
-	}
+	exampletest.RestoreRefused(t, "data's version", newFactory(), 2, "", "found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "data cut short", newFactory(), 1, "\x02{}\x00\x00\x00\x03ab", "cut short")
+	exampletest.RestoreRefused(t, "stats", newFactory(), 1, "\x02{x\x00\x00\x00", "stats")
+	exampletest.RestoreRefused(t, "connection's version", &conn{factory: newFactory()}, 2, "",
+		"found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "no command", &conn{factory: newFactory()}, 1, "\x00\x00", "cut short")
+	exampletest.RestoreRefused(t, "no numbers", &conn{factory: newFactory()}, 1, "\x00\x00\x00\x00\x00\x05",
+		"cut short")
+	exampletest.RestoreRefused(t, "bulk, not raw", &conn{factory: newFactory()}, 1,
+		"\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00", "do not go together")
+	exampletest.RestoreRefused(t, "no such command", &conn{factory: newFactory()}, 1,
+		"\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00", "do not go together")
+	exampletest.RestoreRefused(t, "too large", &conn{factory: newFactory()}, 1,
+		"\x02\x00\x00\x00\x00\x80\x80\x80\x01\x00\x00\x00\x00\x00", "do not go together")
 }
 
 // FuzzRequests sends anything, cut anywhere.
@@ -138,11 +129,6 @@ func FuzzRequests(f *testing.F) {
 	f.Add([]byte("set k 1 2 3\r\nabc\r\ngets k\r\ncas k 0 0 1 1\r\nx\r\nincr k 1\r\nstats\r\n"), uint16(20))
 	f.Add([]byte("set k 0 0 99999\r\nabc\r\ntouch k 0 noreply\nflush_all 5\nquit"), uint16(20))
 	f.Fuzz(func(t *testing.T, input []byte, cut uint16) {
-		config := `{"max_memory": 2000, "max_pending": 4000}`
-		whole := sdktest.Feed(t, start(config), input)
-		at := min(int(cut), len(input))
-		if parts := sdktest.Feed(t, start(config), input[:at], input[at:]); parts != whole {
-			t.Fatalf("cut at %d: found %s\nwanted %s", at, parts, whole)
-		}
+		exampletest.Cut(t, start(`{"max_memory": 2000, "max_pending": 4000}`), input, int(cut))
 	})
 }

@@ -4,18 +4,11 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/wirehost/wirehost/examples/internal/bounded"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
-
-// config is the plugin's config section, in bytes.
-type config struct {
-	MaxMemory  int `json:"max_memory"`  // of all keys and values, with what keeping them takes
-	MaxPending int `json:"max_pending"` // of all values that have not arrived whole
-}
 
 // item is a value. It is never changed, but replaced.
 type item struct {
@@ -38,7 +31,7 @@ type stats struct {
 
 // factory is the server: what all connections share.
 type factory struct {
-	config
+	bounded.Config
 	items    bounded.Map[item]
 	commands map[string]command
 	pending  int    // bytes reserved for values that have not arrived whole
@@ -59,15 +52,9 @@ func (f *factory) seconds() int64 { return f.now().Unix() }
 
 // StartFactory reads the configuration.
 func (f *factory) StartFactory(r *wirehost.Reactor) error {
-	f.config = config{MaxMemory: 16 << 20, MaxPending: 8 << 20}
-	if err := r.Config(&f.config); err != nil {
-		return err
-	}
-	if f.MaxMemory < 1 || f.MaxPending < 1 {
-		return fmt.Errorf("config: found max_memory %d and max_pending %d, wanted 1 or more", f.MaxMemory, f.MaxPending)
-	}
+	err := f.Config.Read(r)
 	f.items.Limit, f.started = f.MaxMemory, f.seconds()
-	return nil
+	return err
 }
 
 func (f *factory) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {

@@ -6,18 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
 
-// clock is a wall clock that is turned by hand.
-type clock struct{ at time.Time }
-
-func (c *clock) now() time.Time { return c.at }
-
-func fresh(c *clock) *factory {
+func fresh(c *exampletest.Clock) *factory {
 	f := newFactory()
-	f.now = c.now
+	f.now = c.Now
 	return f
 }
 
@@ -25,7 +21,7 @@ var dawn = time.Unix(1e9, 0) // never changed
 
 func start(config string) func() (*sdktest.Server, error) {
 	return func() (*sdktest.Server, error) {
-		return sdktest.Start(fresh(&clock{dawn}), sdktest.Options{Config: config})
+		return sdktest.Start(fresh(&exampletest.Clock{At: dawn}), sdktest.Options{Config: config})
 	}
 }
 
@@ -51,7 +47,7 @@ func ask(t *testing.T, c *sdktest.Conn, request, want string) {
 }
 
 func TestCommands(t *testing.T) {
-	_, c := open(t, fresh(&clock{dawn}), "")
+	_, c := open(t, fresh(&exampletest.Clock{At: dawn}), "")
 	for _, one := range [][2]string{
 		{"get k", "END"},
 		{"set k 7 0 3\nabc", "STORED"},
@@ -133,15 +129,16 @@ func TestCommands(t *testing.T) {
 	ask(t, c, "set "+strings.Repeat("k", longestKey+1)+" 0 0 3\nget", "CLIENT_ERROR bad command line format")
 	ask(t, c, "set "+strings.Repeat("k", longestKey)+" 0 0 3\nget", "STORED")
 	c.Send("stats\r\n")
-	if got := c.Take(); !strings.Contains(got, "STAT cmd_get 14\r\n") || !strings.HasSuffix(got, "STAT evictions 0\r\nEND\r\n") {
+	if got := c.Take(); !strings.Contains(got, "STAT cmd_get 14\r\n") ||
+		!strings.HasSuffix(got, "STAT evictions 0\r\nEND\r\n") {
 		t.Errorf("found %q", got)
 	}
 }
 
 func TestExpiry(t *testing.T) {
-	clock := &clock{dawn}
+	clock := &exampletest.Clock{At: dawn}
 	_, c := open(t, fresh(clock), "")
-	pass := func(seconds int) { clock.at = clock.at.Add(time.Duration(seconds) * time.Second) }
+	pass := func(seconds int) { clock.At = clock.At.Add(time.Duration(seconds) * time.Second) }
 	ask(t, c, "set a 0 10 1\nx", "STORED")
 	ask(t, c, fmt.Sprintf("set b 0 %d 1\nx", 1_000_000_010), "STORED")
 	ask(t, c, "set c 0 -1 1\nx", "STORED")
@@ -169,14 +166,15 @@ func TestFraming(t *testing.T) {
 		closes            bool
 	}{
 		{"pipelined", "set k 0 0 4\r\n\r\n\r\n\r\nget k\nget", "STORED\r\nVALUE k 0 4\r\n\r\n\r\n\r\nEND\r\n", false},
-		{"value too long", "set k 0 0 3\r\nabcdef\r\nversion\r\n", "CLIENT_ERROR bad data chunk\r\nERROR\r\nVERSION " + version + "\r\n", false},
+		{"value too long", "set k 0 0 3\r\nabcdef\r\nversion\r\n",
+			"CLIENT_ERROR bad data chunk\r\nERROR\r\nVERSION " + version + "\r\n", false},
 		{"too large", "set k 0 0 1048577\r\nxx", "SERVER_ERROR object too large for cache\r\n", false},
 		{"spaces", "  set   k 0 0 1 \r\nx\r\n", "STORED\r\n", false},
 		{"quit", "quit\r\nversion\r\n", "", true},
 		{"long line", "get " + strings.Repeat("x", longestLine), "CLIENT_ERROR line too long\r\n", true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			next := func() wirehost.Factory { return fresh(&clock{dawn}) }
+			next := func() wirehost.Factory { return fresh(&exampletest.Clock{At: dawn}) }
 			for _, r := range []sdktest.Result{
 				sdktest.ChunkLaw(t, start(""), []byte(one.input)),
 				sdktest.ReloadLaw(t, start(""), next, []byte(one.input)),

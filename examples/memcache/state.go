@@ -101,7 +101,8 @@ func (c *conn) RestoreState(version int32, saved []byte) error {
 	}
 	if c.storing.verb > verbCas || len(c.storing.key) > longestKey || c.RawMode() != (bulk > 0) ||
 		bulk > 1<<31 || !c.skip && uint64(len(c.value))+bulk > longestValue+2 {
-		return fmt.Errorf("found command %d with a key of %d bytes and a value of %d, %d to come, raw mode %t, which do not go together",
+		return fmt.Errorf("found command %d with a key of %d bytes and a value of %d, %d to come, raw mode %t, "+
+			"which do not go together",
 			c.storing.verb, len(c.storing.key), len(c.value), bulk, c.RawMode())
 	}
 	if c.bulk = int(bulk); !c.skip {

@@ -37,7 +37,8 @@ func TestDigests(t *testing.T) {
 		"100000:":                   {Disconnecting: true},
 		"GET / HTTP/1.0\r\n":        {Disconnecting: true},
 	} {
-		for _, r := range []sdktest.Result{sdktest.ChunkLaw(t, start, []byte(input)), sdktest.ReloadLaw(t, start, next, []byte(input))} {
+		for _, r := range []sdktest.Result{sdktest.ChunkLaw(t, start, []byte(input)),
+			sdktest.ReloadLaw(t, start, next, []byte(input))} {
 			if r.Output != want.Output || r.Disconnecting != want.Disconnecting {
 				t.Errorf("%q: found %s, wanted %s", input, r, want)
 			}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
@@ -192,24 +193,12 @@ func TestConfigRefused(t *testing.T) {
 		`{}`:                                     `config.target: found "", wanted an endpoint`,
 		`{"target": "tcp://h:1", "timeout": -1}`: "config.timeout: found less than 0",
 	} {
-		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: found error %v, wanted %q", config, err, want)
 		}
 	}
 }
-
-// saved is a version whose connections have saved whatever a test says.
-type saved struct{ state []byte }
-
-func (f *saved) BuildProtocol(*wirehost.Transport) wirehost.Protocol { return &savedConn{factory: f} }
-
-type savedConn struct {
-	wirehost.Base
-	factory *saved
-}
-
-func (p *savedConn) SaveState() ([]byte, bool)        { return p.factory.state, true }
-func (p *savedConn) RestoreState(int32, []byte) error { return nil }
 
 // FuzzRestore restores two connections from what need not be a state.
 func FuzzRestore(f *testing.F) {
@@ -219,7 +208,7 @@ func FuzzRestore(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0x7f})
 	f.Fuzz(func(t *testing.T, state []byte) {
-		s, err := sdktest.Start(&saved{state}, sdktest.Options{Config: target})
+		s, err := sdktest.Start(&exampletest.Saved{State: state}, sdktest.Options{Config: target})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,8 +36,7 @@ type conn struct {
 	ends     []int  // of each in buf
 	reserved int    // of factory.pending
 
-	args  [][]byte // of the request that runs: scratch
-	wrote int      // bytes of its answer
+	args [][]byte // of the request that runs: scratch
 }
 
 func (c *conn) ConnectionLost(wirehost.Reason) { c.release() }
@@ -156,12 +155,11 @@ func (c *conn) run(args [][]byte) {
 	if len(args) == 0 {
 		return
 	}
-	c.wrote = 0
 	c.call(args)
 	if clear(c.args); cap(c.args) > keptArgs {
 		c.args = nil
 	}
-	c.pace.Wrote(c.wrote)
+	c.pace.Answered()
 }
 
 // fault answers what is not RESP, and closes.
@@ -173,16 +171,10 @@ func (c *conn) fault(what string) {
 // close closes. Where that fails the connection is lost already.
 func (c *conn) close() { _ = c.Transport.LoseConnection() }
 
-// answer writes a part of an answer. Why it could not be, ConnectionLost tells.
-func (c *conn) answer(text string) {
-	c.wrote += len(text)
-	_, _ = c.Transport.WriteString(text)
-}
+// answer writes a part of an answer.
+func (c *conn) answer(text string) { c.pace.WriteString(text) }
 
-func (c *conn) answerBytes(b []byte) {
-	c.wrote += len(b)
-	_, _ = c.Transport.Write(b)
-}
+func (c *conn) answerBytes(b []byte) { c.pace.Write(b) }
 
 func (c *conn) answerInt(n int64) { c.header(':', n) }
 

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/examples/internal/bounded"
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
 
 func TestMemory(t *testing.T) {
-	clock := &clock{time.Unix(1e9, 0)}
+	clock := &exampletest.Clock{At: time.Unix(1e9, 0)}
 	f := fresh(clock)
 	s, err := sdktest.Start(f, sdktest.Options{Config: `{"max_memory": 1000}`})
 	if err != nil {
@@ -23,11 +24,12 @@ func TestMemory(t *testing.T) {
 	oom := strings.TrimSpace(errMemory)
 	ask(t, c, "+OK", "SET", "a", x)
 	ask(t, c, "+OK", "SET", "b", x, "EX", "5")
-	for _, more := range [][]string{{"SET", "c", ""}, {"INCR", "c"}, {"MSET", "c", "", "d", ""}, {"SET", "a", x + "x"}} {
+	for _, more := range [][]string{{"SET", "c", ""}, {"INCR", "c"}, {"MSET", "c", "", "d", ""},
+		{"SET", "a", x + "x"}} {
 		ask(t, c, oom, more...)
 	}
 	ask(t, c, "+OK", "SET", "a", x) // in its own place
-	clock.at = clock.at.Add(5 * time.Second)
+	clock.At = clock.At.Add(5 * time.Second)
 	ask(t, c, ":1", "INCR", "c") // in the place of b, which has expired
 	ask(t, c, ":2", "DEL", "a", "c")
 	if f.db.Bytes() != 0 || f.db.Len() != 0 {
@@ -37,7 +39,7 @@ func TestMemory(t *testing.T) {
 
 // What is announced is reserved, and given back whatever ends the request.
 func TestPending(t *testing.T) {
-	f := fresh(&clock{})
+	f := fresh(&exampletest.Clock{})
 	s, err := sdktest.Start(f, sdktest.Options{Config: `{"max_pending": 5000}`})
 	if err != nil {
 		t.Fatal(err)
@@ -77,15 +79,12 @@ func TestLargeAnswers(t *testing.T) {
 }
 
 func TestConfigRefused(t *testing.T) {
-	for config, want := range map[string]string{
+	factory := func() wirehost.Factory { return newFactory() }
+	exampletest.ConfigRefused(t, factory, map[string]string{
 		`{"max_memory": 0}`:   "found max_memory 0",
 		`{"max_pending": -1}`: "max_pending -1",
 		`{"maxmemory": 1}`:    "unknown field",
-	} {
-		if _, err := start(config)(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: found error %v, wanted %q", config, err, want)
-		}
-	}
+	})
 }
 
 func TestStateMoves(t *testing.T) {
@@ -94,7 +93,7 @@ func TestStateMoves(t *testing.T) {
 	ask(t, c, "+OK", "MSET", "a", "1", "", "empty key")
 	ask(t, c, "+OK", "SET", "b", "2", "EX", "100")
 	other.Send("*2\r\n$3\r\nGET\r\n$1")
-	next := fresh(&clock{time.Unix(1e9+10, 0)})
+	next := fresh(&exampletest.Clock{At: time.Unix(1e9+10, 0)})
 	if err := s.Reload(next); err != nil {
 		t.Fatal(err)
 	}
@@ -110,38 +109,28 @@ func TestStateMoves(t *testing.T) {
 }
 
 func TestRestoreRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		of      wirehost.StateSaver
-		version int32
-		state   string
-		want    string
-	}{
-		"data's version":       {newFactory(), 2, "", "found state version 2, wanted 1"},
-		"data cut short":       {newFactory(), 1, "\x00\x03ab", "cut short"},
-		"value cut short":      {newFactory(), 1, "\x00\x01a\x05b", "cut short"},
-		"connection's version": {&conn{factory: newFactory()}, 2, "", "found state version 2, wanted 1"},
-		"no numbers":           {&conn{factory: newFactory()}, 1, "\x00\x00", "cut short"},
-		"bulk, not raw":        {&conn{factory: newFactory()}, 1, "\x00\x00\x01\x05\x00\x00", "do not go together"},
-		"too many":             {&conn{factory: newFactory()}, 1, "\x00\x00\x81\x08\x00\x00\x00", "found the number 1025"},
-		"ends go back":         {&conn{factory: newFactory()}, 1, "\x00\x00\x01\x00\x02\x05\x03\x05abcde", "end at 3 behind 5"},
-		"ends too far":         {&conn{factory: newFactory()}, 1, "\x00\x00\x01\x00\x01\x05\x02ab", "end at 5"},
-	} {
-		if err := c.of.RestoreState(c.version, []byte(c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: found error %v, wanted %q", name, err, c.want)
-		}
-	}
+	exampletest.RestoreRefused(t, "data's version", newFactory(), 2, "", "found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "data cut short", newFactory(), 1, "\x00\x03ab", "cut short")
+	exampletest.RestoreRefused(t, "value cut short", newFactory(), 1, "\x00\x01a\x05b", "cut short")
+	exampletest.RestoreRefused(t, "connection's version", &conn{factory: newFactory()}, 2, "",
+		"found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "no numbers", &conn{factory: newFactory()}, 1, "\x00\x00", "cut short")
+	exampletest.RestoreRefused(t, "bulk, not raw", &conn{factory: newFactory()}, 1, "\x00\x00\x01\x05\x00\x00",
+		"do not go together")
+	exampletest.RestoreRefused(t, "too many", &conn{factory: newFactory()}, 1, "\x00\x00\x81\x08\x00\x00\x00",
+		"found the number 1025")
+	exampletest.RestoreRefused(t, "ends go back", &conn{factory: newFactory()}, 1,
+		"\x00\x00\x01\x00\x02\x05\x03\x05abcde", "end at 3 behind 5")
+	exampletest.RestoreRefused(t, "ends too far", &conn{factory: newFactory()}, 1, "\x00\x00\x01\x00\x01\x05\x02ab",
+		"end at 5")
 }
 
 // FuzzRequests sends anything, cut anywhere.
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(request("SET", "k", "v")+request("GET", "k")+"PING\r\n*1\r\n$-"), uint16(9))
-	f.Add([]byte(request("MSET", "a", "1")+request("INCR", "a")+request("EXPIRE", "a", "1")+request("TTL", "a")+request("QUIT")), uint16(20))
+	f.Add([]byte(request("MSET", "a", "1")+request("INCR", "a")+request("EXPIRE", "a", "1")+request("TTL", "a")+
+		request("QUIT")), uint16(20))
 	f.Fuzz(func(t *testing.T, input []byte, cut uint16) {
-		config := `{"max_memory": 2000, "max_pending": 4000}`
-		whole := sdktest.Feed(t, start(config), input)
-		at := min(int(cut), len(input))
-		if parts := sdktest.Feed(t, start(config), input[:at], input[at:]); parts != whole {
-			t.Fatalf("cut at %d: found %s\nwanted %s", at, parts, whole)
-		}
+		exampletest.Cut(t, start(`{"max_memory": 2000, "max_pending": 4000}`), input, int(cut))
 	})
 }

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/wirehost/wirehost/examples/internal/bounded"
@@ -23,15 +22,9 @@ func (e entry) Size() int { return len(e.value) }
 // End is when it expires.
 func (e entry) End() int64 { return e.expires }
 
-// config is the plugin's config section, in bytes.
-type config struct {
-	MaxMemory  int `json:"max_memory"`  // of all keys and values, with what keeping them takes
-	MaxPending int `json:"max_pending"` // of all requests that have not arrived whole
-}
-
 // factory is the server: what all connections share.
 type factory struct {
-	config
+	bounded.Config
 	db       bounded.Map[entry]
 	commands map[string]command
 	pending  int              // bytes reserved for requests that have not arrived whole
@@ -46,15 +39,9 @@ func newFactory() *factory {
 
 // StartFactory reads the configuration.
 func (f *factory) StartFactory(r *wirehost.Reactor) error {
-	f.config = config{MaxMemory: 16 << 20, MaxPending: 8 << 20}
-	if err := r.Config(&f.config); err != nil {
-		return err
-	}
-	if f.MaxMemory < 1 || f.MaxPending < 1 {
-		return fmt.Errorf("config: found max_memory %d and max_pending %d, wanted 1 or more", f.MaxMemory, f.MaxPending)
-	}
+	err := f.Config.Read(r)
 	f.db.Limit = f.MaxMemory
-	return nil
+	return err
 }
 
 func (f *factory) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {

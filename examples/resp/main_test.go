@@ -6,24 +6,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
 
-// clock is a wall clock that is turned by hand.
-type clock struct{ at time.Time }
-
-func (c *clock) now() time.Time { return c.at }
-
-func fresh(c *clock) *factory {
+func fresh(c *exampletest.Clock) *factory {
 	f := newFactory()
-	f.now = c.now
+	f.now = c.Now
 	return f
 }
 
 func start(config string) func() (*sdktest.Server, error) {
 	return func() (*sdktest.Server, error) {
-		return sdktest.Start(fresh(&clock{time.Unix(1e9, 0)}), sdktest.Options{Config: config})
+		return sdktest.Start(fresh(&exampletest.Clock{At: time.Unix(1e9, 0)}), sdktest.Options{Config: config})
 	}
 }
 
@@ -126,7 +122,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
-	clock := &clock{time.Unix(1e9, 0)}
+	clock := &exampletest.Clock{At: time.Unix(1e9, 0)}
 	s, err := sdktest.Start(fresh(clock), sdktest.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -135,10 +131,10 @@ func TestExpiry(t *testing.T) {
 	ask(t, c, "+OK", "SET", "k", "v", "PX", "1500")
 	ask(t, c, ":1", "INCR", "n")
 	ask(t, c, ":1", "EXPIRE", "n", "10")
-	clock.at = clock.at.Add(1499 * time.Millisecond)
+	clock.At = clock.At.Add(1499 * time.Millisecond)
 	ask(t, c, "$1\r\nv", "GET", "k")
 	ask(t, c, ":2", "INCR", "n") // and its time goes on
-	clock.at = clock.at.Add(time.Millisecond)
+	clock.At = clock.At.Add(time.Millisecond)
 	ask(t, c, "$-1", "GET", "k")
 	ask(t, c, ":9", "TTL", "n") // 8.5 s, rounded as Redis does
 }
@@ -149,21 +145,27 @@ func TestFraming(t *testing.T) {
 		name, input, want string
 		closes            bool
 	}{
-		{"pipelined", request("SET", "k", "a\r\nb") + request("GET", "k") + "*2\r\n$3\r\nGET", "+OK\r\n$4\r\na\r\nb\r\n", false},
+		{"pipelined", request("SET", "k", "a\r\nb") + request("GET", "k") + "*2\r\n$3\r\nGET",
+			"+OK\r\n$4\r\na\r\nb\r\n", false},
 		{"inline", "SET k v\r\n\r\nGET  k \nPING\r\n", "+OK\r\n$1\r\nv\r\n+PONG\r\n", false},
-		{"quotes", `PING "a b"` + "\n" + `PI"NG"` + "\r\n" + `ping "a\"\x41\n\q\\" ` + "\n" + `PING 'a\'"\n'` + "\n" + `PING a"b"` + "\nPING \"\"\n\"\"\nPING \u00a0\n",
+		{"quotes",
+			`PING "a b"` + "\n" + `PI"NG"` + "\r\n" + `ping "a\"\x41\n\q\\" ` + "\n" + `PING 'a\'"\n'` + "\n" +
+				`PING a"b"` + "\nPING \"\"\n\"\"\nPING \u00a0\n",
 			"$3\r\na b\r\n+PONG\r\n$6\r\na\"A\nq\\\r\n$5\r\na'\"\\n\r\n$2\r\nab\r\n$0\r\n\r\n" +
 				"-ERR unknown command '', with args beginning with: \r\n$2\r\n\u00a0\r\n", false},
 		{"hex", `PING "\x4\xzz\x"` + "\n", "$6\r\nx4xzzx\r\n", false},
 		{"open quote", "PING 'a\r\nPING\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n", true},
 		{"backslash at the end", `PING "a\` + "\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n", true},
 		{"behind a quote", `PING "a"b` + "\r\n", "-ERR Protocol error: unbalanced quotes in request\r\n", true},
-		{"browser", "GET / HTTP/1.1\r\nHost: x\r\nPING\r\n", "-ERR wrong number of arguments for 'get' command\r\n", true},
+		{"browser", "GET / HTTP/1.1\r\nHost: x\r\nPING\r\n", "-ERR wrong number of arguments for 'get' command\r\n",
+			true},
 		{"browser's post", "POST / HTTP/1.1\r\nPING\r\n", "", true},
 		{"signed count", "*+1\r\n", "-ERR Protocol error: invalid multibulk length\r\n", true},
 		{"zero in front", "*1\r\n$04\r\n", "-ERR Protocol error: invalid bulk length\r\n", true},
-		{"long count", "*" + strings.Repeat("1", longestLine+10), "-ERR Protocol error: too big mbulk count string\r\n", true},
-		{"long length", "*1\r\n$" + strings.Repeat("1", longestLine+10), "-ERR Protocol error: too big bulk count string\r\n", true},
+		{"long count", "*" + strings.Repeat("1", longestLine+10), "-ERR Protocol error: too big mbulk count string\r\n",
+			true},
+		{"long length", "*1\r\n$" + strings.Repeat("1", longestLine+10),
+			"-ERR Protocol error: too big bulk count string\r\n", true},
 		{"no request", "*0\r\n*-1\r\nPING\r\n", "+PONG\r\n", false},
 		{"empty argument", request("ECHO", ""), "$0\r\n\r\n", false},
 		{"quit", request("QUIT") + request("PING"), "+OK\r\n", true},
@@ -175,10 +177,11 @@ func TestFraming(t *testing.T) {
 		{"too long", "*1\r\n$1048577\r\n", "-ERR Protocol error: invalid bulk length\r\n", true},
 		{"overflow", "*1\r\n$99999999999999999999\r\n", "-ERR Protocol error: invalid bulk length\r\n", true},
 		{"no CRLF", "*1\r\n$4\r\nPINGxx", "-ERR Protocol error: expected CRLF behind a bulk string\r\n", true},
-		{"long line", "PING " + strings.Repeat("y", longestLine), "-ERR Protocol error: too big inline request\r\n", true},
+		{"long line", "PING " + strings.Repeat("y", longestLine), "-ERR Protocol error: too big inline request\r\n",
+			true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			next := func() wirehost.Factory { return fresh(&clock{time.Unix(1e9, 0)}) }
+			next := func() wirehost.Factory { return fresh(&exampletest.Clock{At: time.Unix(1e9, 0)}) }
 			for _, r := range []sdktest.Result{
 				sdktest.ChunkLaw(t, start(""), []byte(one.input)),
 				sdktest.ReloadLaw(t, start(""), next, []byte(one.input)),

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
@@ -196,26 +197,12 @@ func TestClientGoes(t *testing.T) {
 
 func TestConfigRefused(t *testing.T) {
 	for _, config := range []string{`{"timeout": 0}`, `{"timeout": 3601}`} {
-		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil || !strings.Contains(err.Error(), "config.timeout: found") {
+		if _, err := sdktest.Start(&factory{}, sdktest.Options{Config: config}); err == nil ||
+			!strings.Contains(err.Error(), "config.timeout: found") {
 			t.Errorf("%s: found error %v", config, err)
 		}
 	}
 }
-
-// saved is a version whose connections have saved whatever a test says.
-type saved struct{ state []byte }
-
-func (f *saved) StateVersion() int32 { return stateVersion }
-
-func (f *saved) BuildProtocol(*wirehost.Transport) wirehost.Protocol { return &savedConn{factory: f} }
-
-type savedConn struct {
-	wirehost.Base
-	factory *saved
-}
-
-func (p *savedConn) SaveState() ([]byte, bool)        { return p.factory.state, true }
-func (p *savedConn) RestoreState(int32, []byte) error { return nil }
 
 // FuzzRestore restores connections from what need not be a state.
 func FuzzRestore(f *testing.F) {
@@ -224,7 +211,7 @@ func FuzzRestore(f *testing.F) {
 	f.Add([]byte("\x01\x03\x04\x00\x00"))
 	f.Add([]byte("\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, state []byte) {
-		s, err := sdktest.Start(&saved{state}, sdktest.Options{})
+		s, err := sdktest.Start(&exampletest.Saved{State: state, Version: stateVersion}, sdktest.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +255,7 @@ func TestRestoreRefused(t *testing.T) {
 		"\x00\x00\x05\x00\x02a":  "cut short",
 		"\x00\x00\x05\x00\x01ab": "found more behind the end",
 	} {
-		s, err := sdktest.Start(&saved{[]byte(state)}, sdktest.Options{})
+		s, err := sdktest.Start(&exampletest.Saved{State: []byte(state), Version: stateVersion}, sdktest.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

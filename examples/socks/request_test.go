@@ -29,7 +29,8 @@ func TestParse(t *testing.T) {
 		{"\x05\x01\x00\x03\x00\x00\x50", "", granted},
 		{"\x05\x01\x00\x03\xff" + name + "\x00\x50", "tcp://" + name + ":80", granted},
 		{"\x05\x01\x00\x04" + strings.Repeat("\x00", 15) + "\x01\x00\x50", "tcp://[::1]:80", granted},
-		{"\x05\x01\x00\x04" + strings.Repeat("\x00", 10) + "\xff\xff\x01\x02\x03\x04\x00\x50", "tcp://1.2.3.4:80", granted},
+		{"\x05\x01\x00\x04" + strings.Repeat("\x00", 10) + "\xff\xff\x01\x02\x03\x04\x00\x50", "tcp://1.2.3.4:80",
+			granted},
 		{"\x05\x01\x00\x01\x01\x02\x03\x04\x00\x00", "", granted},
 		{"\x05\x01\x00\x02\x01", "", noAddress},
 		{"\x06", "", failed},
@@ -40,7 +41,8 @@ func TestParse(t *testing.T) {
 		}
 		r, n, why := parse([]byte(c.bytes + "GET /"))
 		if why != c.why || why == granted && n != len(c.bytes) || r.endpoint() != c.endpoint {
-			t.Errorf("%q: found %q, %d bytes, %d, wanted %q, %d, %d", c.bytes, r.endpoint(), n, why, c.endpoint, len(c.bytes), c.why)
+			t.Errorf("%q: found %q, %d bytes, %d, wanted %q, %d, %d", c.bytes, r.endpoint(), n, why, c.endpoint,
+				len(c.bytes), c.why)
 		}
 		if c.why != granted {
 			continue
@@ -55,11 +57,13 @@ func TestParse(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	for want, found := range map[string][]byte{
-		"\x00\x5a\x00\x00\x00\x00\x00\x00":                               answer4(granted),
-		"\x00\x5b\x00\x00\x00\x00\x00\x00":                               answer4(refused),
-		"\x05\x00\x00\x01\x01\x02\x03\x04\x12\x34":                       answer5(granted, netip.MustParseAddrPort("1.2.3.4:4660")),
-		"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00":                       answer5(refused, netip.AddrPort{}),
-		"\x05\x00\x00\x04" + strings.Repeat("\x00", 15) + "\x01\x12\x34": answer5(granted, netip.MustParseAddrPort("[::1]:4660")),
+		"\x00\x5a\x00\x00\x00\x00\x00\x00": answer4(granted),
+		"\x00\x5b\x00\x00\x00\x00\x00\x00": answer4(refused),
+		"\x05\x00\x00\x01\x01\x02\x03\x04\x12\x34": answer5(granted,
+			netip.MustParseAddrPort("1.2.3.4:4660")),
+		"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00": answer5(refused, netip.AddrPort{}),
+		"\x05\x00\x00\x04" + strings.Repeat("\x00", 15) + "\x01\x12\x34": answer5(granted,
+			netip.MustParseAddrPort("[::1]:4660")),
 	} {
 		if string(found) != want {
 			t.Errorf("found %q, wanted %q", found, want)

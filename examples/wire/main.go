@@ -53,7 +53,8 @@ func (f *factory) StartFactory(r *wirehost.Reactor) error {
 	all := f.protocols()
 	build, ok := all[f.Protocol]
 	if !ok {
-		return fmt.Errorf("config.protocol: found %q, wanted one of %s", f.Protocol, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		return fmt.Errorf("config.protocol: found %q, wanted one of %s", f.Protocol,
+			strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	}
 	if len(f.Quote) > longestQuote {
 		return fmt.Errorf("config.quote: found %d bytes, wanted at most %d (RFC 865)", len(f.Quote), longestQuote)

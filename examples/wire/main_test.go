@@ -110,7 +110,8 @@ func TestConfigRefused(t *testing.T) {
 		`{"protocol": "gopher"}`: `found "gopher"`,
 		`{"protocol": "qotd", "quote": "` + strings.Repeat("x", 511) + `"}`: "found 511 bytes, wanted at most 510",
 	} {
-		if _, err := sdktest.Start(fresh(), sdktest.Options{Config: config}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := sdktest.Start(fresh(), sdktest.Options{Config: config}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s: found error %v, wanted %q", config, err, want)
 		}
 	}

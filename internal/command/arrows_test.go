@@ -51,7 +51,10 @@ var arrows = map[string][]string{
 }
 
 // forTests are packages that only tests import, and one another.
-var forTests = []string{"host/conformance", "internal/reactortest", "internal/script", "internal/simulator", "sdk/go/sdktest"}
+var forTests = []string{
+	"examples/internal/exampletest", "host/conformance", "internal/reactortest", "internal/script", "internal/simulator",
+	"sdk/go/sdktest",
+}
 
 // TestArrows holds the imports of everything but tests against the house's plan.
 func TestArrows(t *testing.T) {

@@ -34,7 +34,8 @@ func TestReplace(t *testing.T) {
 	end := "// End of the generated code: x.\n"
 	for _, c := range []struct{ name, text, want, err string }{
 		{"first time", "a\n" + begin + end + "b\n", "a\n" + begin + "new {\n\n}\n" + end + "b\n", ""},
-		{"deeper", "a {\n  " + begin + "old\n  " + end + "}\n", "a {\n  " + begin + "  new {\n\n  }\n  " + end + "}\n", ""},
+		{"deeper", "a {\n  " + begin + "old\n  " + end + "}\n", "a {\n  " + begin + "  new {\n\n  }\n  " + end + "}\n",
+			""},
 		{"no beginning", "a\n" + end, "", "found no line \"// Code generated"},
 		{"no end", "a\n" + end + begin, "", "found no line \"// End of the generated code: x.\""},
 	} {
@@ -50,7 +51,8 @@ func TestReplace(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for _, c := range [][4]string{
-		{"no such host", "NoSuchHost", "no_such_host", "NO_SUCH_HOST"}, {"TLS failure", "TLSFailure", "tls_failure", "TLS_FAILURE"},
+		{"no such host", "NoSuchHost", "no_such_host", "NO_SUCH_HOST"}, {"TLS failure", "TLSFailure", "tls_failure",
+			"TLS_FAILURE"},
 		{"setTcpNoDelay", "SetTCPNoDelay", "set_tcp_no_delay", ""}, {"startTLS", "StartTLS", "start_tls", ""},
 		{"getPeerCertificate", "GetPeerCertificate", "get_peer_certificate", ""},
 	} {

@@ -22,7 +22,8 @@ func (w words) functions() template.FuncMap {
 		"pascal": pascal, "upper": upper, "snake": snake, "quote": quoted, "types": withTypes, "modules": byModule,
 		"pointers": pointers, "float": float, "short": short,
 		"comment": func(c abi.Code) string {
-			return functionIn.ReplaceAllStringFunc(c.Comment, func(s string) string { return w.function(strings.Trim(s, "{}")) })
+			return functionIn.ReplaceAllStringFunc(c.Comment,
+				func(s string) string { return w.function(strings.Trim(s, "{}")) })
 		},
 	}
 }
@@ -109,7 +110,8 @@ func kindOf(param string) kind {
 
 // pointers tells whether a function gets any.
 func pointers(i abi.Import) bool {
-	return slices.ContainsFunc(i.ParamNames, func(name string) bool { return kindOf(name) != number && kindOf(name) != size })
+	return slices.ContainsFunc(i.ParamNames,
+		func(name string) bool { return kindOf(name) != number && kindOf(name) != size })
 }
 
 // float tells whether a function returns an f64; the others return an i32.

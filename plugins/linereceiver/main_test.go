@@ -29,7 +29,8 @@ func TestLines(t *testing.T) {
 		{"delimiter", `{"delimiter": "--"}`, "a-b--c--", "a-b--c--", false},
 		{"one byte", `{"delimiter": "\n"}`, "a\r\nb\n", "a\r\nb\n", false},
 		{"raw is off", ``, "raw 2\r\nab\r\n", "raw 2\r\nab\r\n", false},
-		{"raw", `{"raw": true}`, "a\r\nraw 4\r\n\r\n\r\nb\r\nraw 0\r\nraw 1\r\nzc\r\n", "a\r\n\r\n\r\nb\r\nzc\r\n", false},
+		{"raw", `{"raw": true}`, "a\r\nraw 4\r\n\r\n\r\nb\r\nraw 0\r\nraw 1\r\nzc\r\n", "a\r\n\r\n\r\nb\r\nzc\r\n",
+			false},
 		{"raw is no count", `{"raw": true}`, "raw x\r\nraw -1\r\nraw\r\n", "raw x\r\nraw -1\r\nraw\r\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -76,7 +77,8 @@ func TestRestoreRefused(t *testing.T) {
 		"length of 2^63 - 1": {1, "\x00\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "cut short"},
 	} {
 		var p lines
-		if err := p.RestoreState(state.version, []byte(state.bytes)); err == nil || !strings.Contains(err.Error(), state.want) {
+		if err := p.RestoreState(state.version, []byte(state.bytes)); err == nil ||
+			!strings.Contains(err.Error(), state.want) {
 			t.Errorf("%s: found error %v, wanted %q", name, err, state.want)
 		}
 	}

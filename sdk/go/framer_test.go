@@ -118,7 +118,8 @@ func TestLineReceiver(t *testing.T) {
 		{"long delimiter", newLines("----", 3), "a---b----", "", true},
 		{"long delimiter, found", newLines("----", 4), "a--b----c----", "line<a--b>line<c>", false},
 		{"delimiter within itself", newLines("aab", 9), "aaab-aab", "line<a>line<->", false},
-		{"another delimiter from a line on", newLines("", 0), "comma\r\na\r\n,b,", "line<comma>line<a\r\n>line<b>", false},
+		{"another delimiter from a line on", newLines("", 0), "comma\r\na\r\n,b,", "line<comma>line<a\r\n>line<b>",
+			false},
 		{"nothing after loseConnection", newLines("", 0), "a\r\nclose\r\nb\r\n", "line<a>line<close>", true},
 		{"nothing after abortConnection", newLines("", 0), "abort\r\nb\r\n", "", true},
 		{"raw", newLines("", 0), "raw\r\n1\r\n45a\r\n", "line<raw>1\r\n45line<a>", false},
@@ -170,7 +171,8 @@ func FuzzLineReceiver(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte, cut, most, kind uint8) {
 		delimiter := []string{"\r\n", "\n", "aa", "aab"}[kind>>2&3]
 		longest := int(most)%16 + 1
-		if bytes.Contains(input, []byte("raw")) || bytes.Contains(input, []byte("comma")) || bytes.Contains(input, []byte("abort")) {
+		if bytes.Contains(input, []byte("raw")) || bytes.Contains(input, []byte("comma")) ||
+			bytes.Contains(input, []byte("abort")) {
 			t.Skip("changes the mode")
 		}
 		build := []func(string, int) func() wirehost.Protocol{newLines, newTolerant, newLinesOnly}[kind%3]

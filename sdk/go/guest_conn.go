@@ -109,7 +109,8 @@ func (g *Guest) StopProducing(conn int32) {
 func (g *Guest) DelayedCall(timer int32) {
 	c := g.timers[timer]
 	if c == nil {
-		g.report(LevelWarn, "timer "+itoa(timer)+" is due and has no call: RestoreState did not claim it with RestoreCall")
+		g.report(LevelWarn,
+			"timer "+itoa(timer)+" is due and has no call: RestoreState did not claim it with RestoreCall")
 		return
 	}
 	delete(g.timers, timer)

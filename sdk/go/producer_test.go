@@ -50,7 +50,8 @@ func TestFileSender(t *testing.T) {
 		{"data and EOF at once", iotest.DataErrReader(strings.NewReader("abc")), 0, nil, "abc", nil},
 		{"broken", io.MultiReader(strings.NewReader("ab"), iotest.ErrReader(broken)), 0, nil, "ab", broken},
 		{"transform", strings.NewReader("abc"), 1, bytes.ToUpper, "ABC", nil},
-		{"transform to nothing", strings.NewReader("a.b"), 1, func(b []byte) []byte { return bytes.Trim(b, ".") }, "ab", nil},
+		{"transform to nothing", strings.NewReader("a.b"), 1, func(b []byte) []byte { return bytes.Trim(b, ".") }, "ab",
+			nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &transfer{from: c.from}

@@ -46,7 +46,8 @@ func TestCallLater(t *testing.T) {
 		t.Errorf("found %q, wanted %q", got, want)
 	}
 	for _, call := range []*wirehost.DelayedCall{moved, gone} {
-		if err := errors.Join(call.Cancel(), call.Reset(time.Second)); !errors.Is(err, wirehost.ErrNoTimer) || call.Active() {
+		if err := errors.Join(call.Cancel(), call.Reset(time.Second)); !errors.Is(err, wirehost.ErrNoTimer) ||
+			call.Active() {
 			t.Errorf("after the call: found %v, active %t", err, call.Active())
 		}
 	}
@@ -69,13 +70,15 @@ func (p *client) ClientConnectionFailed(reason wirehost.Reason) {
 }
 
 // connect lets a protocol connect from a timer's callback.
-func connect(t *testing.T, o sdktest.Options, timeout time.Duration, p *client) (*sdktest.Server, *wirehost.Transport, error) {
+func connect(t *testing.T, o sdktest.Options, timeout time.Duration, p *client) (*sdktest.Server, *wirehost.Transport,
+	error) {
 	t.Helper()
 	accepted := &probe{}
 	s, _ := open(t, accepted, o)
 	var tr *wirehost.Transport
 	var err error
-	_, lerr := accepted.Reactor().CallLater(0, func() { tr, err = accepted.Reactor().Connect("tcp://db:1", timeout, p) })
+	_, lerr := accepted.Reactor().CallLater(0,
+		func() { tr, err = accepted.Reactor().Connect("tcp://db:1", timeout, p) })
 	must(t, lerr)
 	s.Advance(0)
 	return s, tr, err
@@ -105,7 +108,8 @@ func TestConnectFails(t *testing.T) {
 		fail func(*sdktest.Server, *wirehost.Transport)
 		want wirehost.Reason
 	}{
-		"refused":  {func(s *sdktest.Server, _ *wirehost.Transport) { s.Outgoing()[0].Fail(wirehost.Refused) }, wirehost.Refused},
+		"refused": {func(s *sdktest.Server, _ *wirehost.Transport) { s.Outgoing()[0].Fail(wirehost.Refused) },
+			wirehost.Refused},
 		"time-out": {func(s *sdktest.Server, _ *wirehost.Transport) { s.Advance(2 * time.Second) }, wirehost.Timeout},
 		"cancelled": {func(s *sdktest.Server, t *wirehost.Transport) {
 			_, _ = t.Reactor().CallLater(0, func() { _ = t.LoseConnection() })
@@ -128,7 +132,8 @@ func TestConnectFails(t *testing.T) {
 		}
 	}
 	p := &client{}
-	if _, tr, err := connect(t, sdktest.Options{Deny: true}, 0, p); err != wirehost.ErrNotAllowed || tr != nil || len(p.failed) != 0 {
+	if _, tr, err := connect(t, sdktest.Options{Deny: true}, 0, p); err != wirehost.ErrNotAllowed || tr != nil ||
+		len(p.failed) != 0 {
 		t.Errorf("denied: found %v", err)
 	}
 }
@@ -197,7 +202,8 @@ func TestFactory(t *testing.T) {
 		t.Error("StopFactory was not called")
 	}
 	if err := (&starting{start: func(r *wirehost.Reactor) error { return r.Log(99, "") }}).start; err != nil {
-		if _, err := sdktest.Start(&starting{start: err}, sdktest.Options{}); err == nil || !strings.Contains(err.Error(), "bad argument") {
+		if _, err := sdktest.Start(&starting{start: err}, sdktest.Options{}); err == nil ||
+			!strings.Contains(err.Error(), "bad argument") {
 			t.Errorf("log level 99: found %v", err)
 		}
 	}

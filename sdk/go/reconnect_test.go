@@ -56,12 +56,16 @@ func TestReconnectDelays(t *testing.T) {
 		f    wirehost.ReconnectingClientFactory
 		want []int
 	}{
-		"Twisted's":     {wirehost.ReconnectingClientFactory{}, []int{2719, 7390, 20086, 54599}},
-		"cap":           {wirehost.ReconnectingClientFactory{Factor: 2, MaxDelay: 5 * time.Second}, []int{2000, 4000, 5000, 5000}},
-		"cap of jitter": {wirehost.ReconnectingClientFactory{Factor: 2, MaxDelay: 5 * time.Second, Jitter: 0.5, Random: high}, []int{3000, 5000, 5000, 5000}},
-		"low jitter":    {wirehost.ReconnectingClientFactory{Factor: 2, MaxDelay: 5 * time.Second, Jitter: 0.5, Random: low}, []int{0, 0, 0, 0}},
-		"initial":       {wirehost.ReconnectingClientFactory{InitialDelay: 10 * time.Millisecond, Factor: 1}, []int{10, 10, 10}},
-		"few retries":   {wirehost.ReconnectingClientFactory{Factor: 2, MaxRetries: 2}, []int{2000, 4000, 0}},
+		"Twisted's": {wirehost.ReconnectingClientFactory{}, []int{2719, 7390, 20086, 54599}},
+		"cap": {wirehost.ReconnectingClientFactory{Factor: 2, MaxDelay: 5 * time.Second},
+			[]int{2000, 4000, 5000, 5000}},
+		"cap of jitter": {wirehost.ReconnectingClientFactory{Factor: 2, MaxDelay: 5 * time.Second, Jitter: 0.5,
+			Random: high}, []int{3000, 5000, 5000, 5000}},
+		"low jitter": {wirehost.ReconnectingClientFactory{Factor: 2, MaxDelay: 5 * time.Second, Jitter: 0.5,
+			Random: low}, []int{0, 0, 0, 0}},
+		"initial": {wirehost.ReconnectingClientFactory{InitialDelay: 10 * time.Millisecond, Factor: 1},
+			[]int{10, 10, 10}},
+		"few retries": {wirehost.ReconnectingClientFactory{Factor: 2, MaxRetries: 2}, []int{2000, 4000, 0}},
 	} {
 		s := reconnecting(t, &c.f)
 		got := waits(s, len(c.want))
@@ -137,7 +141,8 @@ func TestReconnectGivesUp(t *testing.T) {
 		t.Errorf("found %d timers, %d attempts", s.Timers(), len(s.Outgoing()))
 	}
 	started := &starting{start: func(r *wirehost.Reactor) error {
-		return (&wirehost.ReconnectingClientFactory{Endpoint: "x", Build: func() wirehost.Protocol { return &probe{} }}).Start(r)
+		return (&wirehost.ReconnectingClientFactory{Endpoint: "x",
+			Build: func() wirehost.Protocol { return &probe{} }}).Start(r)
 	}}
 	if _, err := sdktest.Start(started, sdktest.Options{Deny: true}); err == nil {
 		t.Error("denied: found no error")

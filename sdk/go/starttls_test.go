@@ -111,19 +111,26 @@ func TestNothingPlainAfterStartTLS(t *testing.T) {
 		secure string
 		want   string
 	}{
-		{"lines", lines, "tls\r\n", []string{"EVIL\r\n", "EV", "EVIL\r", "EVIL\r\nEVIL\r\nEV"}, "ok\r\n", "got<tls>got<ok>"},
+		{"lines", lines, "tls\r\n", []string{"EVIL\r\n", "EV", "EVIL\r", "EVIL\r\nEVIL\r\nEV"}, "ok\r\n",
+			"got<tls>got<ok>"},
 		{"line buffer", lines, "a\r\ntls\r\n", []string{"EVIL\r\n"}, "ok\r\n", "got<a>got<tls>got<ok>"},
 		{"raw", lines, "raw\r\ntls", []string{"EVIL\r\n", "EV"}, "ok\r\n", "got<tls>got<ok>"},
 		{"raw, given back before", linesBefore, "raw\r\ntls", []string{"EVIL\r\n", "EV"}, "ok\r\n", "got<tls>got<ok>"},
 		{"paused", lines, "pause\r\n", []string{"EVIL\r\n", "EV"}, "ok\r\n", "got<tls>got<ok>"},
 		{"called again", lines, "again\r\n", []string{"EVIL\r\n", ""}, "ok\r\n", "got<tls>got<ok>"},
 		{"resumed", lines, "tls\r\n", []string{"resume\r\nEVIL\r\n"}, "ok\r\n", "got<tls>got<ok>"},
-		{"lines only", func() wirehost.Protocol { return &tlsLinesOnly{} }, "tls\r\n", []string{"EVIL\r\n", "EV"}, "ok\r\n", "got<tls>got<ok>"},
-		{"netstrings", func() wirehost.Protocol { return &tlsNetstrings{} }, "3:tls,", []string{"4:EVIL,", "4:EV", "9"}, "2:ok,", "got<tls>got<ok>"},
-		{"int8", func() wirehost.Protocol { return &tlsInt8{} }, intN(1, "tls"), []string{intN(1, "EVIL"), "\x09EV"}, intN(1, "ok"), "got<tls>got<ok>"},
-		{"int16", func() wirehost.Protocol { return &tlsInt16{} }, intN(2, "tls"), []string{intN(2, "EVIL"), "\x00"}, intN(2, "ok"), "got<tls>got<ok>"},
-		{"int32", func() wirehost.Protocol { return &tlsInt32{} }, intN(4, "tls"), []string{intN(4, "EVIL"), "\x00\x00"}, intN(4, "ok"), "got<tls>got<ok>"},
-		{"stateful", func() wirehost.Protocol { return &tlsStateful{} }, "tls", []string{"EVIL!!", "EV"}, "yes", "got<tls>got<yes>"},
+		{"lines only", func() wirehost.Protocol { return &tlsLinesOnly{} }, "tls\r\n", []string{"EVIL\r\n", "EV"},
+			"ok\r\n", "got<tls>got<ok>"},
+		{"netstrings", func() wirehost.Protocol { return &tlsNetstrings{} }, "3:tls,", []string{"4:EVIL,", "4:EV", "9"},
+			"2:ok,", "got<tls>got<ok>"},
+		{"int8", func() wirehost.Protocol { return &tlsInt8{} }, intN(1, "tls"), []string{intN(1, "EVIL"), "\x09EV"},
+			intN(1, "ok"), "got<tls>got<ok>"},
+		{"int16", func() wirehost.Protocol { return &tlsInt16{} }, intN(2, "tls"), []string{intN(2, "EVIL"), "\x00"},
+			intN(2, "ok"), "got<tls>got<ok>"},
+		{"int32", func() wirehost.Protocol { return &tlsInt32{} }, intN(4, "tls"),
+			[]string{intN(4, "EVIL"), "\x00\x00"}, intN(4, "ok"), "got<tls>got<ok>"},
+		{"stateful", func() wirehost.Protocol { return &tlsStateful{} }, "tls", []string{"EVIL!!", "EV"}, "yes",
+			"got<tls>got<yes>"},
 	} {
 		for _, evil := range c.evil {
 			t.Run(c.name+"/"+evil, func(t *testing.T) {
@@ -204,7 +211,8 @@ func TestUndeliveredAtStartTLS(t *testing.T) {
 		"before the handshake":   "tls\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := sdktest.Start(factoryOf(func() wirehost.Protocol { return &tlsLines{} }), sdktest.Options{TLS: true})
+			s, err := sdktest.Start(factoryOf(func() wirehost.Protocol { return &tlsLines{} }),
+				sdktest.Options{TLS: true})
 			if err != nil {
 				t.Fatal(err)
 			}

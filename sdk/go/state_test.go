@@ -122,11 +122,15 @@ func TestReloadFails(t *testing.T) {
 		next    wirehost.Factory
 		want    string
 	}{
-		"refused":      {func(*tickers) {}, &tickers{mark: 'b', refuse: errors.New("too new")}, "restore of connection 1, state version 1: too new"},
-		"declined":     {func(f *tickers) { f.declines = true }, &tickers{mark: 'b'}, sdktest.ErrDeclined.Error()},
-		"no state":     {func(*tickers) {}, factoryOf(func() wirehost.Protocol { return &probe{} }), "wirehost.FactoryFunc has no RestoreState"},
-		"no protocol":  {func(*tickers) {}, &nothing{}, "restore of connection 1: *wirehost_test.nothing built no protocol"},
-		"not restorer": {func(*tickers) {}, &forgetful{}, "restore of connection 1: *wirehost_test.probe has no RestoreState"},
+		"refused": {func(*tickers) {}, &tickers{mark: 'b', refuse: errors.New("too new")},
+			"restore of connection 1, state version 1: too new"},
+		"declined": {func(f *tickers) { f.declines = true }, &tickers{mark: 'b'}, sdktest.ErrDeclined.Error()},
+		"no state": {func(*tickers) {}, factoryOf(func() wirehost.Protocol { return &probe{} }),
+			"wirehost.FactoryFunc has no RestoreState"},
+		"no protocol": {func(*tickers) {}, &nothing{},
+			"restore of connection 1: *wirehost_test.nothing built no protocol"},
+		"not restorer": {func(*tickers) {}, &forgetful{},
+			"restore of connection 1: *wirehost_test.probe has no RestoreState"},
 	} {
 		old := &tickers{mark: 'a'}
 		s, err := sdktest.Start(old, sdktest.Options{})

@@ -21,7 +21,8 @@ func (s *StatefulProtocol) wire(outermost Protocol) {
 		InitialState() (first StateFunc, want int)
 	})
 	if !ok {
-		panic("wirehost: " + typeName(outermost) + " embeds StatefulProtocol and has no InitialState() (StateFunc, int)")
+		panic("wirehost: " + typeName(outermost) +
+			" embeds StatefulProtocol and has no InitialState() (StateFunc, int)")
 	}
 	s.stepper, s.initial = s, initial
 }

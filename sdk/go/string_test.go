@@ -59,7 +59,8 @@ func TestNetstringReceiver(t *testing.T) {
 		{"length past every integer", 0, x("9", 40), "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if r := sdktest.ChunkLaw(t, starter(newNetstrings(c.most)), []byte(c.input)); r.Output != c.want || r.Disconnecting != c.closes {
+			if r := sdktest.ChunkLaw(t, starter(newNetstrings(c.most)), []byte(c.input)); r.Output != c.want ||
+				r.Disconnecting != c.closes {
 				t.Errorf("found %.300s\nwanted %.200q, closes %t", r, c.want, c.closes)
 			}
 		})
@@ -252,7 +253,8 @@ func TestSendString(t *testing.T) {
 		}
 		got := sdktest.Feed(t, starter(build), []byte(wire.Output()))
 		if !errors.Is(sent, c.err) || got.Output != want {
-			t.Errorf("prefix of %d, %d bytes: found error %v and %.40q on the wire, read as %.40q", c.size, c.len, sent, wire.Output(), got.Output)
+			t.Errorf("prefix of %d, %d bytes: found error %v and %.40q on the wire, read as %.40q", c.size, c.len, sent,
+				wire.Output(), got.Output)
 		}
 	}
 }

@@ -62,7 +62,8 @@ func TestTimeoutMixin(t *testing.T) {
 		early := conn.Disconnecting()
 		s.Advance(time.Millisecond)
 		if early || !conn.Disconnecting() || conn.Output() != c.output {
-			t.Errorf("%s: found closed early %t, in time %t, output %q", name, early, conn.Disconnecting(), conn.Output())
+			t.Errorf("%s: found closed early %t, in time %t, output %q", name, early, conn.Disconnecting(),
+				conn.Output())
 		}
 	}
 }
@@ -113,7 +114,8 @@ func TestTimeoutMixinMoves(t *testing.T) {
 		early := c.Disconnecting()
 		s.Advance(time.Millisecond)
 		if early || c.Disconnecting() != (line != "off") || s.Timers() != 0 || len(s.Lines) != 0 {
-			t.Errorf("%q: found closed early %t, in time %t, %d timers, log %v", line, early, c.Disconnecting(), s.Timers(), s.Lines)
+			t.Errorf("%q: found closed early %t, in time %t, %d timers, log %v", line, early, c.Disconnecting(),
+				s.Timers(), s.Lines)
 		}
 	}
 	var p lasting

@@ -81,7 +81,8 @@ func (t *Transport) Write(p []byte) (int, error) {
 // writeTwo writes a and b.
 func (t *Transport) writeTwo(a, b []byte) error {
 	size := len(a) + len(b)
-	if t.ended || t.pending || t.guest.saving || t.err != nil || t.drops() || size >= largeWrite || len(t.out)+size > gatherMost {
+	if t.ended || t.pending || t.guest.saving || t.err != nil || t.drops() || size >= largeWrite ||
+		len(t.out)+size > gatherMost {
 		if _, err := t.Write(a); err != nil {
 			return err
 		}

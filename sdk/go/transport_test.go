@@ -96,13 +96,21 @@ func TestWritesAreGathered(t *testing.T) {
 				_, _ = t.WriteString(big[:1000])
 			}
 		}, strings.Repeat("B", 70000), 2},
-		{"string over all bounds", func(t *wirehost.Transport) { _, _ = t.WriteString(strings.Repeat("s", 70000)) }, strings.Repeat("s", 70000), 1},
-		{"flush", func(t *wirehost.Transport) { _, _ = t.WriteString("a"); _, _ = t.Flush(); _, _ = t.WriteString("b") }, "ab", 2},
+		{"string over all bounds", func(t *wirehost.Transport) { _, _ = t.WriteString(strings.Repeat("s", 70000)) },
+			strings.Repeat("s", 70000), 1},
+		{"flush",
+			func(t *wirehost.Transport) {
+				_, _ = t.WriteString("a")
+				_, _ = t.Flush()
+				_,
+					_ = t.WriteString("b")
+			}, "ab", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, conn := open(t, &probe{made: func(p *probe) { c.write(p.Transport) }}, sdktest.Options{})
 			if conn.Output() != c.want || s.Writes != c.calls {
-				t.Errorf("found %d bytes %.40q in %d calls\nwanted %d bytes %.40q in %d", len(conn.Output()), conn.Output(), s.Writes,
+				t.Errorf("found %d bytes %.40q in %d calls\nwanted %d bytes %.40q in %d", len(conn.Output()),
+					conn.Output(), s.Writes,
 					len(c.want), c.want, c.calls)
 			}
 		})
@@ -193,8 +201,10 @@ func TestLastCallback(t *testing.T) {
 	_, sterr := tr.State()
 	_, perr := tr.Peer()
 	for i, err := range []error{
-		werr, serr, ferr, sterr, perr, tr.WriteSequence(nil), tr.LoseConnection(), tr.LoseWriteConnection(), tr.AbortConnection(),
-		tr.PauseProducing(), tr.ResumeProducing(), tr.RegisterProducer(&wirehost.FileSender{}, false), tr.UnregisterProducer(),
+		werr, serr, ferr, sterr, perr, tr.WriteSequence(nil), tr.LoseConnection(), tr.LoseWriteConnection(),
+		tr.AbortConnection(),
+		tr.PauseProducing(), tr.ResumeProducing(), tr.RegisterProducer(&wirehost.FileSender{},
+			false), tr.UnregisterProducer(),
 		tr.SetTimeout(time.Second), tr.SetTCPNoDelay(true), tr.SetTCPKeepAlive(true), tr.StartTLS(),
 	} {
 		if err != wirehost.ErrNoConnection {
@@ -221,7 +231,8 @@ func TestHardLimit(t *testing.T) {
 	if reason, _ := c.Ended(); !errors.Is(next, wirehost.ErrTooBig) || reason != wirehost.OverLimit {
 		t.Errorf("gathered: found error %v, reason %v", next, reason)
 	}
-	if len(s.Lines) != 1 || s.Lines[0].Level != wirehost.LevelWarn || !strings.Contains(s.Lines[0].Text, "over a limit") {
+	if len(s.Lines) != 1 || s.Lines[0].Level != wirehost.LevelWarn ||
+		!strings.Contains(s.Lines[0].Text, "over a limit") {
 		t.Errorf("gathered: found log %v", s.Lines)
 	}
 }
@@ -272,7 +283,8 @@ func TestGetters(t *testing.T) {
 	_, c := open(t, p, sdktest.Options{TLS: true})
 	cert := []byte(strings.Repeat("certificate", 100)) // more than the first try's buffer
 	c.Handshake("h2", cert)
-	if p.alpn != "h2" || string(p.cert) != string(cert) || p.state&wirehost.StateTLS == 0 || p.host != "tcp://127.0.0.1:7007" {
+	if p.alpn != "h2" || string(p.cert) != string(cert) || p.state&wirehost.StateTLS == 0 ||
+		p.host != "tcp://127.0.0.1:7007" {
 		t.Errorf("found %q, %d bytes of certificate, state %b, host %q", p.alpn, len(p.cert), p.state, p.host)
 	}
 }
@@ -319,7 +331,8 @@ func TestStatusesComeBack(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	s, c := open(t, &probe{made: func(p *probe) { must(t, p.Transport.SetTimeout(1500*time.Millisecond)) }}, sdktest.Options{})
+	s, c := open(t, &probe{made: func(p *probe) { must(t, p.Transport.SetTimeout(1500*time.Millisecond)) }},
+		sdktest.Options{})
 	s.Advance(time.Second)
 	c.Send("x")
 	s.Advance(1499 * time.Millisecond)

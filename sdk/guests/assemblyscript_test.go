@@ -34,7 +34,8 @@ func TestAssemblyScriptFramers(t *testing.T) {
 		{map[string]any{"kind": "int8"}, "\x00\x02ab\x04echo\x03x", "<><ab><echo>\x04echo", false},
 		{map[string]any{"kind": "int16"}, "\x00\x00\x00\x04echo\x00\x01", "<><echo>\x00\x04echo", false},
 		{map[string]any{"kind": "int16", "max_length": 300}, "\x00\x01a\x01\x2d", "<a>[over 301]", true},
-		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x04echo\x00\x00\x00\x01b\x00\x00", "<echo>\x00\x00\x00\x04echo<b>", false},
+		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x04echo\x00\x00\x00\x01b\x00\x00",
+			"<echo>\x00\x00\x00\x04echo<b>", false},
 		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x01a\xff\xff\xff\xff", "<a>", true},
 	}
 	module := build(t, languageNamed("AssemblyScript"), framers)
@@ -98,7 +99,8 @@ func TestAssemblyScriptCalls(t *testing.T) {
 			p.Module = build(t, l, lineReceiver)
 			s.cfg.Plugins["guest"] = p
 			say(t, c, "1:a,4:ha", "<a>")
-			if _, err := s.Reload(context.Background(), s.cfg); err == nil || !strings.Contains(err.Error(), "restoreState") {
+			if _, err := s.Reload(context.Background(), s.cfg); err == nil ||
+				!strings.Contains(err.Error(), "restoreState") {
 				t.Fatalf("found %v, wanted a refused state", err)
 			}
 			say(t, c, "lf,", "<half>")

@@ -6,6 +6,7 @@ package sdk_test
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +48,8 @@ func languages() []language {
 	usual := []string{bareEcho, echo, lineReceiver, counter, everything}
 	return []language{
 		{
-			name: "AssemblyScript", dir: "../assemblyscript", guests: usual, most: map[string]int{bareEcho: 2 << 10, echo: 10 << 10},
+			name: "AssemblyScript", dir: "../assemblyscript", guests: usual,
+			most: map[string]int{bareEcho: 2 << 10, echo: 10 << 10},
 			version: func() (string, error) {
 				version, err := output(installASC, asc(), "--version")
 				return "asc " + strings.TrimPrefix(version, "Version "), err
@@ -60,7 +62,8 @@ func languages() []language {
 			build:   buildC, native: nativeC,
 		},
 		{
-			name: "C++", dir: "../c", guests: []string{echo, lineReceiver, counter, everything}, most: map[string]int{echo: 8 << 10},
+			name: "C++", dir: "../c", guests: []string{echo, lineReceiver, counter, everything},
+			most:    map[string]int{echo: 8 << 10},
 			version: versionC, build: buildCPP, native: nativeCPP,
 		},
 		{
@@ -107,7 +110,8 @@ func asc() string {
 }
 
 func buildAssemblyScript(guest, out string) *exec.Cmd {
-	return exec.Command(asc(), "guests/"+guest+".ts", "-o", out, "-O3", "--shrinkLevel", "2", "--noAssert", "--use", "abort=")
+	return exec.Command(asc(), "guests/"+guest+".ts", "-o", out, "-O3", "--shrinkLevel", "2", "--noAssert",
+		"--use", "abort=")
 }
 
 func versionC() (string, error) {
@@ -135,8 +139,9 @@ func nativeC(dir string) []*exec.Cmd {
 }
 
 func buildCPP(guest, out string) *exec.Cmd {
-	return exec.Command("clang-19", "--target=wasm32", "-Os", "-nostdlib", "-mbulk-memory", "-fno-exceptions", "-fno-rtti",
-		"-fno-threadsafe-statics", "-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, "guests/"+guest+".cpp", "wirehost.c")
+	return exec.Command("clang-19", "--target=wasm32", "-Os", "-nostdlib", "-mbulk-memory", "-fno-exceptions",
+		"-fno-rtti", "-fno-threadsafe-statics", "-Wall", "-Wextra", "-Werror",
+		"-Wl,--no-entry", "-Wl,--stack-first", "-Wl,--strip-all", "-o", out, "guests/"+guest+".cpp", "wirehost.c")
 }
 
 func nativeCPP(dir string) []*exec.Cmd {
@@ -161,7 +166,8 @@ func guestsOfGo() []string {
 func buildGo(guest, out string) *exec.Cmd {
 	source := map[string]string{
 		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
-		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls", everything: "./testdata/everything",
+		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls",
+		everything: "./testdata/everything",
 	}[guest]
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOWASM=", "GOFLAGS=", "GOEXPERIMENT=")
@@ -182,7 +188,8 @@ func versionRust() (string, error) {
 }
 
 func buildRust(guest, out string) *exec.Cmd {
-	return exec.Command("rustc", "--edition", "2021", "-D", "warnings", "--crate-type", "cdylib", "--target", "wasm32-unknown-unknown",
+	return exec.Command("rustc", "--edition", "2021", "-D", "warnings", "--crate-type", "cdylib",
+		"--target", "wasm32-unknown-unknown",
 		"-C", "opt-level=s", "-C", "lto", "-C", "panic=abort", "-C", "strip=symbols", "-o", out, "guests/"+guest+".rs")
 }
 
@@ -201,8 +208,8 @@ func zig(args ...string) *exec.Cmd {
 }
 
 func buildZig(guest, out string) *exec.Cmd {
-	return zig("build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fno-entry", "-rdynamic", "-fstrip",
-		"-femit-bin="+out, "--dep", "wirehost", "-Mroot=guests/"+guest+".zig", "-Mwirehost=wirehost.zig")
+	return zig("build-exe", "-target", "wasm32-freestanding", "-O", "ReleaseSmall", "-fno-entry", "-rdynamic",
+		"-fstrip", "-femit-bin="+out, "--dep", "wirehost", "-Mroot=guests/"+guest+".zig", "-Mwirehost=wirehost.zig")
 }
 
 // oldestRust is the version that the SDK is held to, Debian 12's.
@@ -217,7 +224,8 @@ func oldestRustc() ([]string, error) {
 			return command, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no rustc %s: rustup toolchain install %[1]s --profile minimal --target wasm32-unknown-unknown", oldestRust)
+	return nil, fmt.Errorf("there is no rustc %s: "+
+		"rustup toolchain install %[1]s --profile minimal --target wasm32-unknown-unknown", oldestRust)
 }
 
 func nativeZig(string) []*exec.Cmd { return []*exec.Cmd{zig("test", "selftest.zig")} }
@@ -320,6 +328,7 @@ func build(t testing.TB, l language, guest string) string {
 	if built.all[out] {
 		return out
 	}
+	readSources(t, l.dir)
 	cmd := l.build(guest, out)
 	cmd.Dir = l.dir
 	if text, err := cmd.CombinedOutput(); err != nil {
@@ -327,6 +336,22 @@ func build(t testing.TB, l language, guest string) string {
 	}
 	built.all[out] = true
 	return out
+}
+
+// readSources reads an SDK, so that go test takes no cached result when it has
+// changed.
+func readSources(t testing.TB, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		_, err = os.ReadFile(name)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // available lists the languages that have a guest and can be built here.

@@ -18,8 +18,9 @@ func TestWithCLibrary(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "plugin.wasm")
-			answers(t, out, zig(append([]string{"cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Os", "-s", "-I.",
-				"-Wall", "-Wextra", "-Werror", "-o", out}, sources...)...), "hello\r\n", "5 bytes: hello\r\n")
+			answers(t, out,
+				zig(append([]string{"cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Os", "-s", "-I.",
+					"-Wall", "-Wextra", "-Werror", "-o", out}, sources...)...), "hello\r\n", "5 bytes: hello\r\n")
 		})
 	}
 }
@@ -30,8 +31,10 @@ func TestOwnAllocator(t *testing.T) {
 	for name, flag := range map[string]string{"wh_alloc": "-DWH_ALLOC", "malloc": "-DMALLOC"} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "own.wasm")
-			answers(t, out, exec.Command("clang-19", "--target=wasm32", "-Os", "-nostdlib", "-fno-builtin", "-mbulk-memory", "-I.",
-				"-Wall", "-Wextra", "-Werror", "-Wl,--no-entry", flag, "-o", out, "../guests/testdata/libc/own.c", "wirehost.c"),
+			answers(t, out,
+				exec.Command("clang-19", "--target=wasm32", "-Os", "-nostdlib", "-fno-builtin", "-mbulk-memory", "-I.",
+					"-Wall", "-Wextra", "-Werror", "-Wl,--no-entry",
+					flag, "-o", out, "../guests/testdata/libc/own.c", "wirehost.c"),
 				"hello\r\n", "own: hello\r\n")
 		})
 	}

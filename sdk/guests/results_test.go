@@ -56,7 +56,8 @@ Bytes of each .wasm, and how it did. ` + "`go test ./sdk/guests -table TABLE.md`
 - bare echo is on the bare ABI, without an SDK; the others use it.
 - conformance: guests that pass [host/conformance](../../host/conformance) in each isolation.
 - line cases: those of linereceiver, each whole, cut at every offset and byte by byte.
-- moves: reloads of a running counter to and from another language; its connections, its count and its half line come along.
+- moves: reloads of a running counter to and from another language; its connections, its count and its
+  half line come along.
 
 `
 
@@ -66,7 +67,8 @@ func writeTable(file string) error {
 	b.WriteString(tableHead)
 	guests := []string{bareEcho, echo, lineReceiver, counter}
 	columns := []string{columnConformance, columnLines, columnMoves}
-	fmt.Fprintf(&b, "| language | bare echo | %s | %s | built with |\n", strings.Join(guests[1:], " | "), strings.Join(columns, " | "))
+	fmt.Fprintf(&b, "| language | bare echo | %s | %s | built with |\n", strings.Join(guests[1:], " | "),
+		strings.Join(columns, " | "))
 	fmt.Fprintf(&b, "|---|%s---|\n", strings.Repeat("---:|", len(guests)+len(columns)))
 	for _, l := range languages() {
 		fmt.Fprintf(&b, "| %s ", l.name)

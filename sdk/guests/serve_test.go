@@ -191,8 +191,10 @@ func TestConfigRefused(t *testing.T) {
 			p := config.Plugin{Module: build(t, l, lineReceiver)}
 			s := serve(t, p)
 			for name, section := range map[string]map[string]any{
-				"no delimiter": {"delimiter": ""}, "no length": {"max_length": 0}, "text for a number": {"max_length": "nine"},
-				"unknown key": {"delimeter": "\n"}, "number for a text": {"delimiter": 1}, "list": {"raw": []int{1}},
+				"no delimiter": {"delimiter": ""}, "no length": {"max_length": 0},
+				"text for a number": {"max_length": "nine"},
+				"unknown key":       {"delimeter": "\n"}, "number for a text": {"delimiter": 1},
+				"list": {"raw": []int{1}},
 			} {
 				p.Config = section
 				s.cfg.Plugins["guest"] = p
@@ -211,7 +213,8 @@ func TestCounter(t *testing.T) {
 			s := serve(t, config.Plugin{Module: build(t, l, counter)})
 			const input = "a\r\n\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\nhalf"
 			for _, pieces := range cuts(input) {
-				if found, want := exchange(t, s.addr, false, pieces...), "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n10\r\n"; found != want {
+				if found, want := exchange(t, s.addr, false,
+					pieces...), "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n10\r\n"; found != want {
 					t.Fatalf("%q: found %q, wanted %q", pieces, found, want)
 				}
 			}

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
@@ -22,17 +22,8 @@ func TestCount(t *testing.T) {
 }
 
 func TestRestoreRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		version int32
-		state   string
-		want    string
-	}{
-		"later version": {2, "\x03\x05\x00\x00", "found state version 2, wanted 1"},
-		"empty":         {1, "", "found no number"},
-		"no half line":  {1, "\x03", "cut short"},
-	} {
-		if err := new(counter).RestoreState(c.version, []byte(c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: found error %v, wanted %q", name, err, c.want)
-		}
-	}
+	exampletest.RestoreRefused(t, "later version", new(counter), 2, "\x03\x05\x00\x00",
+		"found state version 2, wanted 1")
+	exampletest.RestoreRefused(t, "empty", new(counter), 1, "", "found no number")
+	exampletest.RestoreRefused(t, "no half line", new(counter), 1, "\x03", "cut short")
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/examples/internal/exampletest"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
@@ -22,20 +22,11 @@ func TestCount(t *testing.T) {
 }
 
 func TestRestoreRefused(t *testing.T) {
-	for name, c := range map[string]struct {
-		version int32
-		state   string
-		want    string
-	}{
-		"later version": {3, "\x03\x05\x00\x00", "found state version 3, wanted 1 or 2"},
-		"empty":         {2, "", "found no number"},
-		"one number":    {2, "\x03", "found no number"},
-		"no half line":  {2, "\x03\x05", "cut short"},
-	} {
-		if err := new(counter).RestoreState(c.version, []byte(c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: found error %v, wanted %q", name, err, c.want)
-		}
-	}
+	exampletest.RestoreRefused(t, "later version", new(counter), 3, "\x03\x05\x00\x00",
+		"found state version 3, wanted 1 or 2")
+	exampletest.RestoreRefused(t, "empty", new(counter), 2, "", "found no number")
+	exampletest.RestoreRefused(t, "one number", new(counter), 2, "\x03", "found no number")
+	exampletest.RestoreRefused(t, "no half line", new(counter), 2, "\x03\x05", "cut short")
 }
 
 // A connection of version 1 that had sent three lines and a half one goes on.

@@ -21,12 +21,14 @@ type Framer interface {
 	ResumeProducing() error
 }
 
-// Pace belongs to one connection. Init it in BuildProtocol; call Wrote after
-// each answer; Restore in RestoreState.
+// Pace belongs to one connection. Init it in BuildProtocol; call Wrote after each
+// answer, or write it with Pace's own methods and call Answered; Restore in
+// RestoreState.
 type Pace struct {
 	framer Framer
 	t      *wirehost.Transport
 
+	answer   int  // bytes of the answer that is being written
 	wrote    int  // bytes since the last look
 	stopped  bool // the framer is
 	producer bool // registered: the connection's output asks for more when it is gone
@@ -34,6 +36,25 @@ type Pace struct {
 
 // Init gives p the protocol's framer and transport.
 func (p *Pace) Init(f Framer, t *wirehost.Transport) { p.framer, p.t = f, t }
+
+// Write writes a part of an answer. Why it could not be, ConnectionLost tells.
+func (p *Pace) Write(b []byte) {
+	p.answer += len(b)
+	_, _ = p.t.Write(b)
+}
+
+// WriteString is Write of a text.
+func (p *Pace) WriteString(text string) {
+	p.answer += len(text)
+	_, _ = p.t.WriteString(text)
+}
+
+// Answered ends an answer: see Wrote.
+func (p *Pace) Answered() {
+	n := p.answer
+	p.answer = 0
+	p.Wrote(n)
+}
 
 // Wrote counts an answer of n bytes, and stops the framer where the output has
 // become long. Errors are the transport's own end, of which ConnectionLost

@@ -243,6 +243,7 @@ func (c *Conn) active() {
 	s := c.server
 	s.drop(-c.handle)
 	if c.idle > 0 && !c.ended {
-		s.at(&timer{handle: -c.handle, call: func() { c.lose(wirehost.Timeout) }}, time.Duration(c.idle)*time.Millisecond)
+		s.at(&timer{handle: -c.handle, call: func() { c.lose(wirehost.Timeout) }},
+			time.Duration(c.idle)*time.Millisecond)
 	}
 }

@@ -213,7 +213,8 @@ func (s *Server) Due() (time.Duration, bool) {
 // at puts a timer in its place.
 func (s *Server) at(t *timer, d time.Duration) {
 	t.due = s.now + d
-	i, _ := slices.BinarySearchFunc(s.timers, t.due+1, func(a *timer, due time.Duration) int { return int(a.due - due) })
+	i, _ := slices.BinarySearchFunc(s.timers, t.due+1,
+		func(a *timer, due time.Duration) int { return int(a.due - due) })
 	s.timers = slices.Insert(s.timers, i, t)
 }
 

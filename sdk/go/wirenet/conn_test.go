@@ -251,7 +251,8 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("before a connection: %s", got)
 	}
 	_, c := r.accept()
-	if l, a, p := r.listener.Addr().String(), c.LocalAddr().String(), c.RemoteAddr().String(); l != "127.0.0.1:7007" || a != l || p != "127.0.0.1:50000" {
+	if l, a, p := r.listener.Addr().String(), c.LocalAddr().String(), c.RemoteAddr().String(); l != "127.0.0.1:7007" ||
+		a != l || p != "127.0.0.1:50000" {
 		t.Errorf("listener %s, local %s, remote %s", l, a, p)
 	}
 }

@@ -151,5 +151,7 @@ func (s *Server) logEnd() {
 		return
 	}
 	s.logged = true
-	_ = s.reactor.Log(wirehost.LevelError, "wirenet: the server ended, connections are refused: "+orClosed(s.fault).Error()) // as in told
+	// as in told
+	_ = s.reactor.Log(wirehost.LevelError,
+		"wirenet: the server ended, connections are refused: "+orClosed(s.fault).Error())
 }

@@ -192,7 +192,8 @@ func (s *Server) stir() {
 // ended is no news.
 func (s *Server) told(what string, err error) {
 	if err != nil && !errors.Is(err, wirehost.ErrNoConnection) {
-		_ = s.reactor.Log(wirehost.LevelWarn, "wirenet: "+what+": "+err.Error()) // where even that fails nobody is left to tell
+		// where even that fails nobody is left to tell
+		_ = s.reactor.Log(wirehost.LevelWarn, "wirenet: "+what+": "+err.Error())
 	}
 }
 

@@ -130,7 +130,8 @@ func TestDial(t *testing.T) {
 		}
 		peer.Send("hi")
 		b := make([]byte, 2)
-		if _, err := io.ReadFull(got.conn, b); err != nil || string(b) != "hi" || got.conn.RemoteAddr().String() != "10.0.0.1:5432" {
+		if _, err := io.ReadFull(got.conn, b); err != nil || string(b) != "hi" ||
+			got.conn.RemoteAddr().String() != "10.0.0.1:5432" {
 			t.Errorf("%q, %v, from %v", b, err, got.conn.RemoteAddr())
 		}
 		got.conn.Close()
