@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +25,7 @@ import (
 //	run           runs, and must end well
 //	file: NAME    is written to a file
 //	output        is what the last run block wrote
-//	ci            is a line of .ci/run
+//	ci            is a line of .ci/run, which may add flags
 //	of: FILE      is a part of a file of the repository
 //	talk: COMMAND is a conversation with a program that goes on in later blocks
 //	              of the same command: "> " begins what is typed, the rest is
@@ -36,6 +37,9 @@ type block struct {
 	line       int
 	what, text string
 }
+
+// ciFlag is a flag of a command in .ci/run.
+var ciFlag = regexp.MustCompile(` -[a-z]+(=[^\s]+)?`)
 
 func blocks(t *testing.T, page string) []block {
 	t.Helper()
@@ -230,7 +234,7 @@ func (r *reader) do(b block) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if !strings.Contains(string(ci), "\n"+b.text) {
+		if !strings.Contains(ciFlag.ReplaceAllString(string(ci), ""), "\n"+b.text) {
 			r.t.Errorf("%s:%d: .ci/run does not call %q", r.page, b.line, b.text)
 		}
 	case "of":
