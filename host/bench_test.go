@@ -66,7 +66,7 @@ func BenchmarkAccept(b *testing.B) {
 	for _, isolation := range isolations {
 		b.Run(string(isolation), func(b *testing.B) {
 			p := unserved(b, config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
-			to := &sink{loop: p.host.reactor.Loops()[0]}
+			to := &sink{loop: p.loops[0]}
 			b.ReportAllocs()
 			for b.Loop() {
 				c := p.accept(b, to)

@@ -84,7 +84,7 @@ func counted(p *plugin) counts {
 // attempt accepts a connection on a slot of its own, loses it, before its start
 // is over where it leaves, and ends the slot.
 func attempt(p *plugin, leaves bool) error {
-	l := p.host.reactor.Loops()[0]
+	l := p.loops[0]
 	s := newSlot(p.active, l)
 	p.slots[0] = s
 	to := &sink{loop: l}

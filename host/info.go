@@ -162,7 +162,7 @@ func (p *plugin) info() (PluginInfo, error) {
 		}
 		info.Connections += info.Versions[n].Connections
 	}
-	for n, l := range p.host.reactor.Loops() {
+	for n, l := range p.loops {
 		if err := onLoop(l, func() { info.Callbacks.add(&p.took[n]) }); err != nil {
 			return info, ErrNotRunning
 		}

@@ -244,7 +244,7 @@ func (s *slot) beginLaunch(st *launch) error {
 	}
 	s.launches = append(s.launches, st)
 	s.plugin.launched.Add(1)
-	s.ver.launcher.add(st, s.plugin.host.launchesAtOnce)
+	s.ver.launcher.add(st, s.host.launchesAtOnce)
 	return nil
 }
 

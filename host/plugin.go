@@ -23,6 +23,7 @@ type plugin struct {
 	log     hclog.Logger
 	account *guest.Account
 
+	loops  []*reactor.Loop   // the host's; none where it only validates
 	slots  []*slot           // by loop, of the active version; each loop uses its own. nil where it does not run
 	took   []guest.Callbacks // by loop; each loop counts in its own
 	shares []*reactor.Share  // by loop
@@ -53,8 +54,9 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 		p.account.SetTrace(0, true)
 	}
 	if h.reactor != nil {
-		p.took = make([]guest.Callbacks, len(h.reactor.Loops()))
-		for _, l := range h.reactor.Loops() {
+		p.loops = h.reactor.Loops()
+		p.took = make([]guest.Callbacks, len(p.loops))
+		for _, l := range p.loops {
 			p.shares = append(p.shares, l.NewShare())
 		}
 	}
@@ -83,8 +85,8 @@ func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) 
 func (p *plugin) startOnLoops(wg *sync.WaitGroup) error {
 	v := p.active
 	v.state, v.since = StateActive, p.host.wall()
-	p.slots = make([]*slot, len(p.host.reactor.Loops()))
-	for n, l := range p.host.reactor.Loops() {
+	p.slots = make([]*slot, len(p.loops))
+	for n, l := range p.loops {
 		if !v.runsOn(n) {
 			continue
 		}

@@ -111,6 +111,7 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 // everything that can fail; then commit makes the change loop by loop, each between
 // two callbacks, or abandon leaves all as it was. It owns the new version until then.
 type replacement struct {
+	host     *Host
 	p        *plugin
 	loops    []*reactor.Loop
 	old, new *version
@@ -126,7 +127,7 @@ func (p *plugin) unchanged() *replacement {
 }
 
 func (p *plugin) replacing(v *version) *replacement {
-	r := &replacement{p: p, loops: p.host.reactor.Loops(), old: p.current(), new: v}
+	r := &replacement{host: p.host, p: p, loops: p.loops, old: p.current(), new: v}
 	r.fresh = make([]*guest.Instance, len(r.loops))
 	r.out = Outcome{Plugin: p.name, Version: v.name, Previous: r.old.name}
 	r.out.Policy, r.out.Why = r.policy()
@@ -270,14 +271,14 @@ func (r *replacement) commit() (Outcome, error) {
 	if r.out.Unchanged {
 		return r.out, nil
 	}
-	r.moveBy = r.p.host.now() + r.new.cfg.MoveTime
+	r.moveBy = r.host.now() + r.new.cfg.MoveTime
 	for n, l := range r.loops {
 		if err := r.changeLoop(n, l); err != nil {
 			return Outcome{}, err
 		}
 	}
 	r.p.replaceActive(r.new)
-	r.p.host.announceReady() // what failed may be gone
+	r.host.announceReady() // what failed may be gone
 	return r.out, nil
 }
 

@@ -85,7 +85,7 @@ func (p *plugin) giveUp(v *version) {
 func (p *plugin) limitDrain(v *version) {
 	v.replaced++
 	nth := v.replaced
-	l := p.host.reactor.Loops()[0]
+	l := p.loops[0]
 	// A loop that has ended has no connections.
 	_ = l.CallFromThread(func() {
 		if v.drain != nil {
@@ -139,7 +139,7 @@ func (p *plugin) putBack(v *version) {
 // or its drain time is over. p.changing is held.
 func (p *plugin) unload() {
 	p.over = true
-	for n, l := range p.host.reactor.Loops() {
+	for n, l := range p.loops {
 		// A loop that has ended has no slots in use.
 		_ = onLoop(l, func() {
 			if s := p.slots[n]; s != nil {
@@ -179,7 +179,7 @@ func (p *plugin) freeVersions(ctx context.Context, by time.Duration) error {
 func (p *plugin) retire(v *version) {
 	v.state = StateRetired
 	// The call would keep the version for as long as it was to come.
-	_ = p.host.reactor.Loops()[0].CallFromThread(func() { v.drain.Cancel() })
+	_ = p.loops[0].CallFromThread(func() { v.drain.Cancel() })
 	p.freeing.Go(func() {
 		if err := v.freeProgram(context.Background()); err != nil {
 			p.log.Warn("freeing a version", "version", v.name, "err", err)

@@ -31,6 +31,7 @@ const (
 
 // slot is one version on one event loop. Only that loop uses it.
 type slot struct {
+	host   *Host
 	plugin *plugin
 	ver    *version
 	place  *guest.Place
@@ -49,7 +50,7 @@ type slot struct {
 
 func newSlot(v *version, l *reactor.Loop) *slot {
 	p := v.plugin
-	return &slot{plugin: p, ver: v, place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
+	return &slot{host: p.host, plugin: p, ver: v, place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
 }
 
 // running tells whether the instance for new connections, of isolation loop and shared,
@@ -69,7 +70,7 @@ func (s *slot) instance() (*guest.Instance, error) {
 	if len(s.launches) > 0 || !s.ver.pace.quick() {
 		return nil, errLate
 	}
-	spent := s.plugin.host.spent
+	spent := s.host.spent
 	began := spent()
 	i, err := s.ver.quickInstance()
 	s.place.Share.Spent(spent() - began)
@@ -102,7 +103,7 @@ func (s *slot) noteStart() {
 	if s.err != nil {
 		s.clearFailure()
 		s.plugin.account.Note(hclog.Info, againNote, "version", s.ver.name, "loop", s.place.Loop.Index())
-		s.plugin.host.announceReady()
+		s.host.announceReady()
 	}
 }
 

@@ -13,11 +13,11 @@ import (
 // late says why connections that have not moved are to stay; "" where there is time.
 func (r *replacement) late() string {
 	select {
-	case <-r.p.host.stopping:
+	case <-r.host.stopping:
 		return "the host is shutting down"
 	default:
 	}
-	if r.p.host.now() >= r.moveBy {
+	if r.host.now() >= r.moveBy {
 		return fmt.Sprintf("move_time, %v, was over", r.new.cfg.MoveTime)
 	}
 	return ""

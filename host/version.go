@@ -27,6 +27,7 @@ const (
 // version is one version of a plugin: a module and its configuration, compiled. It is
 // its guest's owner.
 type version struct {
+	host    *Host
 	plugin  *plugin
 	name    string // NAME@HASH, with -2, -3 for copies of the same
 	cfg     config.Plugin
@@ -52,7 +53,7 @@ var _ guest.Owner = (*version)(nil)
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
 	h := p.host
-	v := &version{plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: h.wall()}
+	v := &version{host: h, plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: h.wall()}
 	v.pace.hurdle.Store(1)
 	v.launcher.idle.L = &v.launcher.mu
 	allow, err := h.sources.allowList(ctx, cfg.Allow)
@@ -109,7 +110,7 @@ func (v *version) quickInstance() (*guest.Instance, error) {
 // 0 = off the loops. The place is given back when the instance is closed, as it is
 // where the start fails.
 func (v *version) startInstance(within time.Duration) (*guest.Instance, error) {
-	spent := v.plugin.host.spent
+	spent := v.host.spent
 	began := spent()
 	i, err := v.guest.Start(within)
 	v.pace.note(spent() - began)

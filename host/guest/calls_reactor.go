@@ -92,7 +92,7 @@ func reactorConnect(i *Instance, stack []uint64) {
 		fail(stack, abi.EPERM)
 		return
 	}
-	c := &conn{in: i, handle: i.guest.account.conns.take(), stage: stageConnecting}
+	c := &conn{in: i, handle: i.account.conns.take(), stage: stageConnecting}
 	i.conns[c.handle] = c
 	i.out++
 	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share, TLS: i.guest.allow.tls, Allow: i.guest.allow.address})

@@ -52,9 +52,9 @@ var errRefused = errors.New("the guest refused the connection")
 // BuildProtocol asks the guest whether it takes a connection, and makes its Protocol.
 // On the instance's loop. The error is a *TrapError, or says that the guest refused.
 func (i *Instance) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
-	c := &conn{in: i, t: t, handle: i.guest.account.conns.take()}
+	c := &conn{in: i, t: t, handle: i.account.conns.take()}
 	if err := c.build(); err != nil {
-		i.guest.account.conns.free(c.handle)
+		i.account.conns.free(c.handle)
 		i.settle()
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (c *conn) end() {
 		i.cur = nil
 	}
 	delete(i.conns, c.handle)
-	i.guest.account.conns.free(c.handle)
+	i.account.conns.free(c.handle)
 	i.settle()
 }
 

@@ -24,8 +24,10 @@ type Instance struct {
 	guard *meter.Guard
 	guest *Guest
 	place *Place // nil until it is committed
-	mod   api.Module
-	mem   api.Memory
+
+	account *Account // the guest's
+	mod     api.Module
+	mem     api.Memory
 
 	made, data, lost api.Function          // the hot handles
 	late             [exports]api.Function // the others, made when first called
@@ -81,7 +83,7 @@ func (g *Guest) Start(within time.Duration) (*Instance, error) {
 
 // newInstance is an instance without a module.
 func (g *Guest) newInstance() *Instance {
-	i := &Instance{guest: g, conns: map[int32]*conn{}, timers: map[int32]*timer{}}
+	i := &Instance{guest: g, account: g.account, conns: map[int32]*conn{}, timers: map[int32]*timer{}}
 	i.trace = g.account.trace.Load()
 	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
 	i.guard = meter.NewGuard(g.clocks.Spent, g.clocks.CPU)
@@ -94,7 +96,7 @@ func (g *Guest) newInstance() *Instance {
 func (i *Instance) startSafely() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			i.guest.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			i.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
 		}
 	}()
@@ -184,7 +186,7 @@ func (i *Instance) setReceiveBuffer(packed uint64) error {
 // timers run that startFactory asked for.
 func (i *Instance) Commit(p *Place) {
 	i.place = p
-	i.trace = i.guest.account.trace.Load() // it may have begun, or ended, since the start
+	i.trace = i.account.trace.Load() // it may have begun, or ended, since the start
 	if p.all == nil {
 		p.all = map[*Instance]struct{}{}
 	}
@@ -246,7 +248,7 @@ func (i *Instance) Discard(cause error) uint64 {
 	}
 	size := i.Memory()
 	i.dead = cause
-	i.guest.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", len(i.conns))
+	i.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", len(i.conns))
 	i.dropTimers()
 	for _, c := range i.conns {
 		c.t.Abort(reactor.OverLimit, cause)
@@ -284,14 +286,14 @@ func (i *Instance) Close() {
 	i.stdout.end(i)
 	i.stderr.end(i)
 	for _, t := range i.timers {
-		i.guest.account.timers.free(t.handle)
+		i.account.timers.free(t.handle)
 	}
 	i.timers = nil
 	if i.mod == nil {
 		return
 	}
 	if err := i.mod.Close(context.Background()); err != nil {
-		i.guest.account.warn(closeNote, "version", i.guest.name, "err", err)
+		i.account.warn(closeNote, "version", i.guest.name, "err", err)
 	}
 }
 
@@ -311,7 +313,7 @@ func (i *Instance) settle() {
 // time: linear memory may have grown, and moved where it can't be reserved.
 func (i *Instance) receiveBuffer() []byte {
 	if i.dead != nil {
-		return i.guest.account.scratch
+		return i.account.scratch
 	}
 	b, _ := i.mem.Read(i.recvPtr, i.recvCap)
 	return b

@@ -140,7 +140,7 @@ const lineOverhead = 160
 
 // lineCost is what a line costs before its text, in bytes.
 func lineCost(i *Instance) int {
-	return lineOverhead + len(i.guest.account.name) + len(i.guest.name) + i.prefixCost
+	return lineOverhead + len(i.account.name) + len(i.guest.name) + i.prefixCost
 }
 
 // logged is how many bytes text takes at most in a line, as hclog writes it: quoted,
@@ -167,7 +167,7 @@ func logged(text string) int {
 // logText logs a guest's text, and tells whether it did. It goes into a field, never
 // into the line itself.
 func logText(i *Instance, level hclog.Level, stream string, text []byte) bool {
-	a := i.guest.account
+	a := i.account
 	if level < a.log.GetLevel() {
 		return false
 	}
@@ -239,8 +239,8 @@ func (l *lineLog) write(i *Instance, p []byte) {
 func (l *lineLog) skip(i *Instance, p []byte) []byte {
 	if lines := bytes.Count(p, []byte("\n")); lines > 0 {
 		size := bytes.LastIndexByte(p, '\n') + 1
-		if l.level() >= i.guest.account.log.GetLevel() {
-			i.guest.account.budget.cutOff(lines, size+lines*lineCost(i))
+		if l.level() >= i.account.log.GetLevel() {
+			i.account.budget.cutOff(lines, size+lines*lineCost(i))
 		}
 		p = p[size:]
 	}

@@ -28,13 +28,13 @@ func (t *timer) due() {
 	if i.dead == nil {
 		i.callback(exDelayedCall, i.function(exDelayedCall), t.handle, 1)
 	}
-	i.guest.account.timers.free(t.handle)
+	i.account.timers.free(t.handle)
 	i.settle()
 }
 
 // newTimer makes a timer; in a start or restore it is held back.
 func (i *Instance) newTimer(after time.Duration) *timer {
-	t := &timer{in: i, handle: i.guest.account.timers.take(), after: after}
+	t := &timer{in: i, handle: i.account.timers.take(), after: after}
 	i.timers[t.handle] = t
 	if i.phase == phaseRun || i.phase == phaseBuild {
 		t.start()
@@ -47,7 +47,7 @@ func (i *Instance) dropTimer(t *timer) {
 		t.call.Cancel()
 	}
 	delete(i.timers, t.handle)
-	i.guest.account.timers.free(t.handle)
+	i.account.timers.free(t.handle)
 }
 
 func (i *Instance) dropTimers() {

@@ -98,7 +98,7 @@ func traceLine(i *Instance, way, call, result string, took time.Duration) {
 	if result != "" {
 		args = append(args, "result", result)
 	}
-	i.guest.account.log.Info("abi", append(args, "took", took.String())...)
+	i.account.log.Info("abi", append(args, "took", took.String())...)
 }
 
 func values(types []abi.ValueType, stack []uint64) []string {
