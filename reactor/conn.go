@@ -32,7 +32,7 @@ const (
 	// TLS.
 	flagTellUp   // HandshakeCompleted is to be told
 	flagNotified // close_notify was sent
-	// In stageLate.
+	// In stageAwaiting.
 	flagBuild // BuildAgain was called
 )
 

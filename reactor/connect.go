@@ -92,7 +92,7 @@ const maxTooLate = 1000
 
 // refuseConnect fails a connection that a callback of the loop's end has asked for.
 func (c *connection) refuseConnect() {
-	if c.loop.late++; c.loop.late > maxTooLate {
+	if c.loop.tooLate++; c.loop.tooLate > maxTooLate {
 		c.client.cancel()
 		c.releaseSlot(false)
 		return

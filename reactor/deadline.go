@@ -57,7 +57,7 @@ func (c *connection) deadline() (at time.Duration, why error) {
 	if c.readSide == sideEnding && c.flags&flagPaused != 0 && !c.closing() {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
 	}
-	if c.idle > 0 && c.reached != stageLate {
+	if c.idle > 0 && c.reached != stageAwaiting {
 		earlier(max(c.active, c.idleFrom)+c.idle, errIdle)
 	}
 	return at, why
@@ -98,7 +98,7 @@ func (c *connection) timeUp() {
 		c.armTimer()
 	case c.stage == stageLingering:
 		c.releaseSlot(false)
-	case c.reached == stageLate:
+	case c.reached == stageAwaiting:
 		c.refuseConnection(fmt.Errorf("no protocol: %w", why))
 	case c.unbuilt() && c.listener != nil:
 		c.refuseConnection(fmt.Errorf("no PROXY header: %w", why))

@@ -26,6 +26,9 @@ func Address(e Endpoint) (network, address string) { return e.network(), e.addre
 // CertificateForTest is testCertificate for the external tests.
 func CertificateForTest(t testing.TB) (tls.Certificate, *x509.CertPool) { return testCertificate(t) }
 
+// NotAStep is what is logged of a connection whose stages come in another order.
+const NotAStep = notAStep
+
 // HasEpoll tells whether the backend is there.
 const HasEpoll = runtime.GOOS == "linux"
 

@@ -3,7 +3,7 @@ package reactor
 // factory is whom to ask for the protocol of an accepted connection: its
 // listener's, or, where that was late, what it has left in its place.
 func (c *connection) factory() Factory {
-	if c.stage == stageLate {
+	if c.stage == stageAwaiting {
 		c.enter(stageUnbuilt)
 		return c.endWait()
 	}
@@ -12,8 +12,8 @@ func (c *connection) factory() Factory {
 
 // endWait takes a connection from those that wait for their protocol.
 func (c *connection) endWait() Later {
-	w := c.loop.later[c]
-	delete(c.loop.later, c)
+	w := c.loop.awaiting[c]
+	delete(c.loop.awaiting, c)
 	c.flags &^= flagBuild
 	return w
 }
@@ -30,11 +30,11 @@ func (c *connection) buildFailed(err error) {
 		return
 	}
 	l := c.loop
-	if l.later == nil {
-		l.later = map[*connection]Later{}
+	if l.awaiting == nil {
+		l.awaiting = map[*connection]Later{}
 	}
-	l.later[c] = w
-	c.enter(stageLate)
+	l.awaiting[c] = w
+	c.enter(stageAwaiting)
 	if c.setupBy == 0 { // else it has waited before
 		c.setupBy = l.sys.Now() + c.listener.options.Load().HandshakeTimeout
 	}
@@ -44,7 +44,7 @@ func (c *connection) buildFailed(err error) {
 
 // BuildAgain has the protocol built in the next turn.
 func (c *connection) BuildAgain() {
-	if c.stage == stageLate {
+	if c.stage == stageAwaiting {
 		c.flags |= flagBuild
 		c.takeTurnLater()
 	}

@@ -330,7 +330,7 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 func (c *connection) buildProtocol() {
 	l, ln := c.loop, c.listener
 	l.current = c
-	waited := c.stage == stageLate
+	waited := c.stage == stageAwaiting
 	p, err := c.factory().BuildProtocol(c)
 	if err != nil {
 		c.buildFailed(err)

@@ -62,7 +62,7 @@ type Loop struct {
 	spareAt    int           // how far it is worked off; short of its end after a panic
 	current    *connection   // whose event is being told, for the panic report
 
-	later      map[*connection]Later // whom connections wait for; made when first needed
+	awaiting   map[*connection]Later // whom connections wait for; made when first needed
 	turnSeq    uint64
 	lateShares []*Share        // those that have used up their share of a turn
 	postponed  int             // things in the queues of all shares
@@ -83,9 +83,9 @@ type Loop struct {
 	stopped bool
 	taken   []call        // the inbox's other half
 	takenAt int           // how far it is worked off; short of its end after a panic
-	stop    bool          // told to end; loop only
-	endBy   time.Duration // when what is left is not told any more; loop only, once stop is set
-	late    int           // Connects after the end
+	ending  bool          // told to end; loop only
+	endBy   time.Duration // when what is left is not told any more; loop only, once ending is set
+	tooLate int           // Connects after the end
 	done    chan struct{}
 }
 
@@ -167,7 +167,7 @@ func (l *Loop) post(c call) error {
 
 func (l *Loop) run() {
 	defer close(l.done)
-	for !l.stop {
+	for !l.ending {
 		l.runTurns()
 	}
 	l.mu.Lock()
@@ -189,7 +189,7 @@ func (l *Loop) runTurns() {
 			l.endPanicked(p)
 		}
 	}()
-	for !l.stop {
+	for !l.ending {
 		l.turn(true)
 	}
 }

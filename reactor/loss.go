@@ -108,9 +108,9 @@ func (c *connection) letGo(linger bool) {
 	c.flags &^= flagBlocked
 	c.proto, c.buffered, c.proxied = nil, nil, nil
 	switch {
-	case linger && !l.stop:
+	case linger && !l.ending:
 		c.startLinger()
-	case l.stop && !reset:
+	case l.ending && !reset:
 		c.closeDrained()
 	default:
 		c.releaseSlot(reset)
@@ -191,7 +191,7 @@ func (c *connection) releaseSlot(reset bool) {
 	}
 	c.tls = nil
 	l.removeConn(c)
-	if c.reached == stageLate {
+	if c.reached == stageAwaiting {
 		c.endWait().Gone()
 	}
 }

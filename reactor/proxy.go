@@ -47,7 +47,7 @@ func trusted(from []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// refuseConnection ends an embryo, and says why.
+// refuseConnection closes a connection that has no protocol yet, and logs why.
 func (c *connection) refuseConnection(err error) {
 	ln := c.listener
 	ln.refused.Add(1)

@@ -345,10 +345,10 @@ func (r *Reactor) endLoops(started bool) error {
 	var errs []error
 	for _, l := range r.allLoops() {
 		if !started { // one after the other: a simulated Sys is for one goroutine
-			l.stop, l.endBy = true, by
+			l.ending, l.endBy = true, by
 			go l.run()
 			<-l.done
-		} else if err := l.CallFromThread(func() { l.stop, l.endBy = true, by }); err != nil {
+		} else if err := l.CallFromThread(func() { l.ending, l.endBy = true, by }); err != nil {
 			errs = append(errs, err)
 		}
 	}

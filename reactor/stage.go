@@ -1,40 +1,39 @@
 package reactor
 
 // stage is how far a connection's life has come. enter is the only one that
-// changes it, and follows says what may come after what:
+// changes it, and follows is the table of its steps:
 //
-//	Connect                       Accept
-//	   |                             |
-//	connecting --- socket made --> unbuilt <-- BuildAgain --+
-//	   |                             |  \                   |
-//	   |                             |   `-- a Later ---> late
-//	   |                        ConnectionMade              |
-//	   |                             |                      |
-//	   |                            open --+                |
-//	   |                             |     |                |
-//	   |                       LoseConnection               |
-//	   |                             |     |                |
-//	   |                          closing  |                |
-//	   |                             |     |                |
-//	   +-------- endWith ------->   over <-+----------------+
-//	                                 |  \
-//	                                 |   `-- StopProducing --> stopping
-//	                          ConnectionLost                      |
-//	                                 |                            |
-//	                                lost <------------------------+
-//	                                 |  \
-//	                           Close |   `-- closed in order --> lingering
-//	                                 |                            |
-//	                                gone <-- the peer closes -----+
+//	  Connect         accepted
+//	     |                |            a Later
+//	     v                v         ------------>
+//	connecting -----> unbuilt                     awaiting
+//	     |                |         <------------    |
+//	     |                |            BuildAgain    |
+//	     |                v ConnectionMade           |
+//	     |              open                         |
+//	     |                v LoseConnection           |
+//	     |             closing                       |
+//	     v                v                          v
+//	------------------- over ---------------------------   endWith, from any of these
+//	                      v StopProducing, of a producer
+//	                  stopping
+//	                      v ConnectionLost
+//	                    lost
+//	                      v where we have closed in order
+//	                 lingering
+//	                      v the peer has closed too
+//	                    gone
 //
-// Everything may go to gone at once: a connection that is refused before it has
-// a protocol, and what is left when the end of a loop has taken too long.
+// Without a producer over is followed by lost, and after a loss that is not an
+// orderly close by us lost by gone. Any stage but the last may be followed by
+// gone: a connection that is refused before it has a protocol, and what is left
+// when the end of a loop has taken too long.
 type stage uint8
 
 const (
 	stageConnecting stage = iota // Connect has no socket that is made: a name is resolved, addresses are tried
 	stageUnbuilt                 // no protocol yet: its PROXY header, its factory or, of Connect, TLS is awaited
-	stageLate                    // its factory had no protocol yet; it is in Loop.later
+	stageAwaiting                // its factory had no protocol yet; it is in Loop.awaiting
 	stageOpen                    // it has its protocol
 	stageClosing                 // LoseConnection was called: output is flushed, a producer waited for
 	stageOver                    // it has its reason, and the protocol is to be told
@@ -47,8 +46,8 @@ const (
 // follows are the stages that may come after each.
 var follows = [...]uint16{
 	stageConnecting: 1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
-	stageUnbuilt:    1<<stageLate | 1<<stageOpen | 1<<stageOver | 1<<stageGone,
-	stageLate:       1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
+	stageUnbuilt:    1<<stageAwaiting | 1<<stageOpen | 1<<stageOver | 1<<stageGone,
+	stageAwaiting:   1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
 	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone,
 	stageClosing:    1<<stageOver | 1<<stageGone,
 	stageOver:       1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone, // unbuilt: buildProtocol says why
@@ -59,18 +58,20 @@ var follows = [...]uint16{
 }
 
 var stageTexts = [...]string{
-	stageConnecting: "connecting", stageUnbuilt: "unbuilt", stageLate: "late", stageOpen: "open", stageClosing: "closing",
-	stageOver: "over", stageStopping: "stopping", stageLost: "lost", stageLingering: "lingering", stageGone: "gone",
+	stageConnecting: "connecting", stageUnbuilt: "unbuilt", stageAwaiting: "awaiting", stageOpen: "open",
+	stageClosing: "closing", stageOver: "over", stageStopping: "stopping", stageLost: "lost", stageLingering: "lingering", stageGone: "gone",
 }
 
 func (s stage) String() string { return stageTexts[s] }
 
+const notAStep = "a connection takes a step that its life does not have"
+
 // enter takes the connection to its next stage. A step that follows does not
-// have is a fault of this package's; it is logged, which the suites and the
-// simulator take for a failure, and taken.
+// have is a fault of this package's: it is logged, which the suite and the
+// simulator take for a failure, and taken all the same.
 func (c *connection) enter(s stage) {
 	if follows[c.stage]>>s&1 == 0 {
-		c.loop.r.log.Error("a connection takes a step that its life does not have", "from", c.stage, "to", s)
+		c.loop.r.log.Error(notAStep, "from", c.stage, "to", s)
 	}
 	c.stage = s
 	if s < stageOver {

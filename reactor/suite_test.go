@@ -1,6 +1,7 @@
 package reactor_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/internal/reactortest"
@@ -50,6 +53,7 @@ func scriptedServer(
 	t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, server, client *tls.Config,
 ) *reactortest.Server {
 	t.Helper()
+	cfg.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: &stepLog{t}})
 	r, err := reactor.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +101,16 @@ func scriptedServer(
 		}
 	}
 	return s
+}
+
+// stepLog fails a test whose connections' stages come in another order than they may.
+type stepLog struct{ t *testing.T }
+
+func (l *stepLog) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(reactor.NotAStep)) {
+		l.t.Errorf("logged: %s", p)
+	}
+	return len(p), nil
 }
 
 // socketPath is a short one: those of sockets are limited.
