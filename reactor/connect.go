@@ -189,7 +189,7 @@ func connectReason(err error) Reason {
 func (c *connection) checkConnect() {
 	l, k := c.loop, c.client
 	if err := l.sys.ConnectResult(c.fd); err != nil {
-		if err == syscall.EINPROGRESS || err == syscall.EAGAIN {
+		if errors.Is(err, syscall.EINPROGRESS) || errors.Is(err, syscall.EAGAIN) {
 			return
 		}
 		k.noteFailure(c.Peer(), err)

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -68,8 +69,9 @@ func ParseEndpoint(text string) (Endpoint, error) {
 }
 
 func reasonOf(err error) string {
-	if ae, ok := err.(*net.AddrError); ok {
-		return ae.Err
+	var bad *net.AddrError
+	if errors.As(err, &bad) {
+		return bad.Err
 	}
 	return err.Error()
 }

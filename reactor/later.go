@@ -1,5 +1,7 @@
 package reactor
 
+import "errors"
+
 // factory is whom to ask for the protocol of an accepted connection: its
 // listener's, or, where that was late, what it has left in its place.
 func (c *connection) factory() Factory {
@@ -20,9 +22,9 @@ func (c *connection) endWait() Later {
 
 // buildFailed takes BuildProtocol's error.
 func (c *connection) buildFailed(err error) {
-	w, ok := err.(Later)
+	var w Later
 	switch {
-	case !ok:
+	case !errors.As(err, &w):
 		c.refuseConnection(err)
 		return
 	case c.ended(): // it was aborted in BuildProtocol: nobody is asked again

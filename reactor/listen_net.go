@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -41,7 +42,7 @@ func clearPath(path string) error {
 		c.Close()
 		return nil
 	}
-	if portableErrno(err) == syscall.ECONNREFUSED {
+	if errors.Is(portableErrno(err), syscall.ECONNREFUSED) {
 		os.Remove(path)
 	}
 	return nil

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -202,12 +203,12 @@ func (ln *Listener) acceptWaiting() {
 			ln.placeSocket(fd)
 			continue
 		}
-		switch err {
-		case syscall.EAGAIN:
+		switch {
+		case errors.Is(err, syscall.EAGAIN):
 			return
-		case syscall.EINTR, syscall.ECONNABORTED:
+		case errors.Is(err, syscall.EINTR), errors.Is(err, syscall.ECONNABORTED):
 			continue
-		case syscall.EMFILE, syscall.ENFILE:
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 			ln.closeWaiting(err)
 			return
 		default:
@@ -222,7 +223,7 @@ func (ln *Listener) acceptWaiting() {
 func (ln *Listener) closeWaiting(cause error) {
 	for range maxAccepts {
 		if err := ln.r.sys.AcceptAndClose(ln.fd); err != nil {
-			if err != syscall.EAGAIN {
+			if !errors.Is(err, syscall.EAGAIN) {
 				cause = err
 			}
 			break

@@ -179,6 +179,7 @@ type ConnStats struct {
 // State is a set of bits that describe a connection.
 type State uint32
 
+// The bits of a State.
 const (
 	StatePaused      State = 1 << iota // reading is paused by the protocol
 	StatePeerClosed                    // the peer has closed its writing side, and we have read to its end
@@ -192,6 +193,7 @@ const (
 // Reason says why a connection ended or could not be made.
 type Reason int32
 
+// The reasons. The last three are those of connections that could not be made.
 const (
 	Done           Reason = iota // clean close by either side
 	Lost                         // I/O error

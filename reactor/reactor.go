@@ -375,4 +375,6 @@ func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 }
 
 // retryable tells the errors after which the same call may go well.
-func retryable(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
+func retryable(err error) bool {
+	return err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // what a Sys returns is no wrapper, and this is asked at each read
+}

@@ -70,6 +70,7 @@ type Sys interface {
 // Events is a set of readiness events, asked for or reported.
 type Events uint8
 
+// The events. A poller reports the last two whether they were asked for or not.
 const (
 	ReadEvent   Events = 1 << iota // readable, or a connection can be accepted, or end of file
 	WriteEvent                     // writable, or a Connect has ended

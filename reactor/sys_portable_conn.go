@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -233,7 +234,7 @@ func (c *portableStream) readIn() {
 			c.readDeadline(0)
 		}
 		c.mu.Lock()
-		timedOut := large && err != nil && portableErrno(err) == syscall.ETIMEDOUT && !c.closed
+		timedOut := large && err != nil && errors.Is(portableErrno(err), syscall.ETIMEDOUT) && !c.closed
 		large = n == len(b.b)
 		more := c.arrived(b, n)
 		if err != nil && !timedOut {
@@ -290,7 +291,7 @@ func (c *portableStream) arrived(b *portableBuf, n int) (more bool) {
 func (c *portableStream) ended(err error) {
 	c.eof = true
 	errno := portableErrno(err)
-	if err == io.EOF || c.closed && errno == syscall.ETIMEDOUT { // the latter is Close's doing: the writer goes on
+	if errors.Is(err, io.EOF) || c.closed && errors.Is(errno, syscall.ETIMEDOUT) { // the latter is Close's doing: the writer goes on
 		return
 	}
 	c.dead = true

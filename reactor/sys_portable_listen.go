@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -109,7 +110,7 @@ func (l *portableListener) accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	conn, err := l.take()
-	if err == nil || err == syscall.EAGAIN {
+	if err == nil || errors.Is(err, syscall.EAGAIN) {
 		l.startAccept()
 	}
 	return conn, err
@@ -135,7 +136,7 @@ func (l *portableListener) acceptNow(wait time.Duration) (net.Conn, error) {
 	if err := d.SetDeadline(time.Time{}); err != nil {
 		return conn, portableErrno(err)
 	}
-	if err = portableErrno(err); err == syscall.ETIMEDOUT {
+	if err = portableErrno(err); errors.Is(err, syscall.ETIMEDOUT) {
 		err = syscall.EAGAIN
 	}
 	return conn, err

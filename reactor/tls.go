@@ -170,7 +170,7 @@ func (t *tlsConn) deliver(c *connection) {
 		case err == nil:
 		case errors.Is(err, errAgain{}):
 			return
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			c.peerEnded()
 			return
 		case errors.Is(err, errTruncated):

@@ -66,7 +66,7 @@ func (c *Connection) DataReceived(p []byte) {
 // HandshakeCompleted is when TLS is up.
 func (c *Connection) HandshakeCompleted() { c.event("handshake", "", nil) }
 
-// PauseProducing, ResumeProducing and StopProducing are those of a producer.
+// PauseProducing is when output is above high water.
 func (c *Connection) PauseProducing() { c.event("pause", "", nil) }
 
 // ResumeProducing has a pull producer write its next piece.
