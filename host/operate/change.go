@@ -32,7 +32,7 @@ func (s *Server) Reload(ctx context.Context) (host.Change, error) {
 }
 
 func (s *Server) reload(ctx context.Context) (host.Change, error) {
-	cfg, err := s.o.Load(ctx)
+	cfg, err := s.o.load(ctx)
 	if err != nil {
 		return host.Change{}, err
 	}

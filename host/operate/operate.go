@@ -26,8 +26,8 @@ import (
 	"github.com/wirehost/wirehost/internal/watch"
 )
 
-// Options are what a Server is given from outside. Load is needed; the zero value
-// of all else is safe.
+// Options are what a Server is given from outside. Load is needed, by Run and to
+// reload; the zero value of all else is safe.
 type Options struct {
 	// Load reads the configuration: Run does so at the start, and a reload again.
 	// File makes one. One goroutine at a time; it should give up when ctx is done.
@@ -50,12 +50,22 @@ type Options struct {
 	Getenv func(string) string
 }
 
+func (o Options) load(ctx context.Context) (config.Config, error) {
+	if o.Load == nil {
+		return config.Config{}, errors.New("operate: found no Options.Load, wanted one, such as File gives")
+	}
+	return o.Load(ctx)
+}
+
 // File reads the configuration from a file, for Options.Load: YAML, or by its
 // extension TOML or JSON. Relative paths within it start at its folder. It waits
 // for no file for ever.
 func File(path string) func(context.Context) (config.Config, error) {
 	files := &bounded.Reader{}
 	return func(ctx context.Context) (config.Config, error) {
+		if path == "" {
+			return config.Config{}, errors.New("configuration: found no name of a file, wanted one")
+		}
 		read := func(path string) ([]byte, error) { return files.Read(ctx, path, bounded.MaxText) }
 		return config.Load(config.Options{File: path, ReadFile: read})
 	}
@@ -106,7 +116,7 @@ func New(cfg config.Config, o Options) (*Server, error) {
 // finish for reactor.drain_timeout, and the rest are closed; that is no error. An
 // error is one of the start, the context's where it ended that, or of the end.
 func Run(ctx context.Context, o Options) error {
-	cfg, err := o.Load(ctx)
+	cfg, err := o.load(ctx)
 	if err != nil {
 		return err
 	}

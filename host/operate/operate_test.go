@@ -210,6 +210,29 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// TestNothingToLoad: where there is nothing to read the configuration from, that is
+// an error, at the start and at a reload.
+func TestNothingToLoad(t *testing.T) {
+	ctx := context.Background()
+	if err := Run(ctx, Options{}); err == nil || !strings.Contains(err.Error(), "found no Options.Load") {
+		t.Errorf("found %v", err)
+	}
+	if err := Run(ctx, Options{Load: File("")}); err == nil || !strings.Contains(err.Error(), "found no name") {
+		t.Errorf("found %v", err)
+	}
+	s, err := New(config.Config{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Reload(ctx); err == nil || !strings.Contains(err.Error(), "found no Options.Load") {
+		t.Errorf("found %v", err)
+	}
+	if _, err := New(config.Config{Log: config.Log{Level: "loud"}}, Options{}); err == nil {
+		t.Error("found a server of a bad configuration")
+	}
+}
+
 // TestCloseBeforeStart: what is closed begins nothing around its host any more.
 func TestCloseBeforeStart(t *testing.T) {
 	s, err := New(config.Config{
