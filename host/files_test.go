@@ -11,6 +11,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/boundedtest"
 )
 
 // stuckName is a file that says it is a regular one, and whose reads wait until it
@@ -20,28 +21,11 @@ const stuckName = "stuck"
 // stick makes the host's file stuckName one that gives nothing.
 func stick(t *testing.T, s *server, quiet time.Duration) (reading <-chan struct{}) {
 	t.Helper()
-	begun, release := make(chan struct{}, 100), make(chan struct{})
-	t.Cleanup(func() { close(release) })
 	s.sources.files.Quiet = quiet
-	s.sources.files.Open = func(path string) (fs.File, error) {
-		f, err := os.Open("testdata/echo.wasm")
-		if strings.HasSuffix(path, stuckName) && err == nil {
-			return stuckFile{f, begun, release}, nil
-		}
-		return f, err
-	}
+	open := func(string) (fs.File, error) { return os.Open("testdata/echo.wasm") }
+	begun, _ := boundedtest.Stick(t, &s.sources.files, open,
+		func(path string) bool { return strings.HasSuffix(path, stuckName) })
 	return begun
-}
-
-type stuckFile struct {
-	fs.File
-	begun, release chan struct{}
-}
-
-func (f stuckFile) Read([]byte) (int, error) {
-	f.begun <- struct{}{}
-	<-f.release
-	return 0, errors.New("released")
 }
 
 // TestStuckFiles: a file whose read does not return is given up with the change,
@@ -55,10 +39,14 @@ func TestStuckFiles(t *testing.T) {
 		quiet  time.Duration
 		want   error
 	}{
-		"module":            {func(p *config.Plugin, _ *config.Listener) { p.Module = stuckName }, time.Millisecond, bounded.ErrGivenUp},
+		"module": {func(p *config.Plugin, _ *config.Listener) { p.Module = stuckName }, time.Millisecond,
+			bounded.ErrGivenUp},
 		"module, cancelled": {func(p *config.Plugin, _ *config.Listener) { p.Module = stuckName }, time.Hour, nobody},
 		"allow.ca":          {func(p *config.Plugin, _ *config.Listener) { p.Allow.CA = stuckName }, time.Hour, nobody},
-		"cert":              {func(_ *config.Plugin, l *config.Listener) { l.TLS.Cert, l.TLS.Key = stuckName, stuckName }, time.Hour, nobody},
+		"cert": {func(_ *config.Plugin, l *config.Listener) {
+			l.TLS.Cert, l.TLS.Key = stuckName,
+				stuckName
+		}, time.Hour, nobody},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, good)

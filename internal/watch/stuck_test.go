@@ -1,45 +1,19 @@
 package watch
 
 import (
-	"errors"
-	"io/fs"
 	"os"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/boundedtest"
 )
 
-// stuckFile's reads wait until it is released.
-type stuckFile struct {
-	fs.File
-	begun, release chan struct{}
-}
-
-func (f stuckFile) Read([]byte) (int, error) {
-	f.begun <- struct{}{}
-	<-f.release
-	return 0, errors.New("released")
-}
-
-// stick lets reads of the file name wait while stuck is set.
+// stick lets reads of the file name wait, until free is called for those of one that
+// is opened later.
 func (b *bench) stick(name string) (begun <-chan struct{}, free func()) {
-	reading, release := make(chan struct{}, 100), make(chan struct{})
 	path := b.path(name)
-	var mu sync.Mutex
-	stuck := true
-	b.reader.Open = func(p string) (fs.File, error) {
-		f, err := bounded.OpenRegular(p)
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil && stuck && p == path {
-			return stuckFile{f, reading, release}, nil
-		}
-		return f, err
-	}
-	b.Cleanup(func() { close(release) })
-	return reading, func() { mu.Lock(); defer mu.Unlock(); stuck = false }
+	return boundedtest.Stick(b.T, &b.reader, bounded.OpenRegular, func(p string) bool { return p == path })
 }
 
 // await turns the clock until begun gets something.
