@@ -1,5 +1,11 @@
 // Package config reads wirehost's configuration: defaults, file, environment
-// and flags, in that order, with errors that say where and what.
+// and flags, in that order, with errors that say where and what. A program that
+// needs no file puts a Config together, and calls WithDefaults and Validate.
+//
+// Load is for the command. It goes like this: a source becomes a document (a tree
+// of values, and the lines they stand in); the document is held against the types
+// of Config and the rules, and koanf lays it over those before it; the whole is
+// decoded into a Config, and what concerns several settings is checked.
 package config
 
 import "time"
@@ -8,7 +14,8 @@ import "time"
 // plain number.
 type Size int64
 
-// Config is the whole configuration, complete with defaults.
+// Config is the whole configuration. The fields' tags are the settings' names; a
+// dotted name such as plugins.echo.limits.memory says where one is in the whole.
 type Config struct {
 	Log       Log               `koanf:"log"`
 	Reactor   Reactor           `koanf:"reactor"`
@@ -34,7 +41,7 @@ type Reactor struct {
 	ClosedTimeout  time.Duration `koanf:"closed_timeout"`
 	WriteBuffer    WriteBuffer   `koanf:"write_buffer"`
 	MaxConnections int           `koanf:"max_connections"` // 0 = what the descriptor limit allows
-	MaxMemory      Size          `koanf:"max_memory"`      // resident memory of the process; 0 = what the control group or the machine has
+	MaxMemory      Size          `koanf:"max_memory"`      // resident; 0 = the control group's, or the machine's
 }
 
 // WriteBuffer holds a connection's output watermarks.
@@ -84,7 +91,7 @@ type Limits struct {
 	Memory         Size          `koanf:"memory"`          // of an instance: linear memory, and at its start all else
 	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
 	Table          int           `koanf:"table"`           // elements of all tables of an instance
-	CallbackTime   time.Duration `koanf:"callback_time"`   // one callback, on a processor; a start, which has no loop waiting, ten times as long
+	CallbackTime   time.Duration `koanf:"callback_time"`   // of a processor, a callback; a start has ten times as long
 	Instances      int           `koanf:"instances"`       // at one time
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance

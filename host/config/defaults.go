@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -10,14 +12,22 @@ import (
 // plugins on loopback.
 func Defaults() Config {
 	c := base()
-	echo, line := DefaultPlugin(), DefaultPlugin()
-	echo.Module, line.Module = "builtin:echo", "builtin:linereceiver"
-	c.Plugins = map[string]Plugin{"echo": echo, "linereceiver": line}
-	first, second := DefaultListener(), DefaultListener()
-	first.Endpoint, first.Plugin = "tcp://127.0.0.1:7007", "echo"
-	second.Endpoint, second.Plugin = "tcp://127.0.0.1:7008", "linereceiver"
-	c.Listeners = []Listener{first, second}
+	newDocument("").decode(builtin(), &c, nil, "", decoder{whole: true})
 	return c
+}
+
+// builtin is what runs where no file says what to run.
+func builtin() map[string]any {
+	return map[string]any{
+		"plugins": map[string]any{
+			"echo":         map[string]any{"module": "builtin:echo"},
+			"linereceiver": map[string]any{"module": "builtin:linereceiver"},
+		},
+		"listeners": listOf(
+			map[string]any{"endpoint": "tcp://127.0.0.1:7007", "plugin": "echo"},
+			map[string]any{"endpoint": "tcp://127.0.0.1:7008", "plugin": "linereceiver"},
+		),
+	}
 }
 
 // base is Defaults without plugins and listeners.
@@ -76,30 +86,55 @@ func DefaultListener() Listener {
 // a Config together; Load does not need it.
 func (c Config) WithDefaults() Config {
 	rules := rules()
-	fill(&c, base(), "", rules)
-	plugins := make(map[string]Plugin, len(c.Plugins))
-	for name, p := range c.Plugins {
-		fill(&p, DefaultPlugin(), "plugins.*", rules)
-		plugins[name] = p
-	}
-	c.Plugins, c.Listeners = plugins, slices.Clone(c.Listeners)
-	for i := range c.Listeners {
-		fill(&c.Listeners[i], DefaultListener(), "listeners.*", rules)
-	}
-	return c
+	all := walk(reflect.ValueOf(c), base(), nil, "", func(x, def reflect.Value, _ path, pattern string) reflect.Value {
+		if r := rules[pattern]; r != nil && x.IsZero() && r(x) != nil {
+			return def
+		}
+		return x
+	})
+	return all.Interface().(Config)
 }
 
-// fill gives what is zero in *to, against the rule for it, the value in def.
-func fill[T any](to *T, def T, pattern string, rules map[string]rule) {
-	var values func(to, def reflect.Value, pattern string)
-	values = func(to, def reflect.Value, pattern string) {
-		if to.Kind() == reflect.Struct {
-			for i, key := range keysOf(to.Type()) {
-				values(to.Field(i), def.Field(i), join(pattern, key))
-			}
-		} else if r := rules[pattern]; r != nil && to.IsZero() && r(to) != nil {
-			to.Set(def)
+// visitor is called with a value that holds no others, its default, and its name.
+type visitor func(x, def reflect.Value, p path, pattern string) reflect.Value
+
+// walk is a copy of x with what visit makes of the values that hold no others. def
+// is a value of x's type that has the defaults.
+func walk(x reflect.Value, def any, p path, pattern string, visit visitor) reflect.Value {
+	out := reflect.New(x.Type()).Elem()
+	switch x.Kind() {
+	case reflect.Struct:
+		for i, key := range keysOf(x.Type()) {
+			below := reflect.ValueOf(def).Field(i).Interface()
+			out.Field(i).Set(walk(x.Field(i), below, p.with(key), join(pattern, key), visit))
 		}
+	case reflect.Map:
+		out.Set(reflect.MakeMap(x.Type()))
+		for _, key := range slices.SortedFunc(slices.Values(x.MapKeys()), byName) {
+			below := fresh(x.Type().Elem()).Interface()
+			out.SetMapIndex(key, walk(x.MapIndex(key), below, p.with(key.String()), join(pattern, "*"), visit))
+		}
+	case reflect.Slice:
+		for i := range x.Len() {
+			below := fresh(x.Type().Elem()).Interface()
+			out = reflect.Append(out, walk(x.Index(i), below, p.with(strconv.Itoa(i)), join(pattern, "*"), visit))
+		}
+	default:
+		return visit(x, reflect.ValueOf(def), p, pattern)
 	}
-	values(reflect.ValueOf(to).Elem(), reflect.ValueOf(def), pattern)
+	return out
+}
+
+func byName(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) }
+
+// fresh is a value of type t, with the defaults that the type has.
+func fresh(t reflect.Type) reflect.Value {
+	x := reflect.New(t).Elem()
+	switch v := x.Addr().Interface().(type) {
+	case *Plugin:
+		*v = DefaultPlugin()
+	case *Listener:
+		*v = DefaultListener()
+	}
+	return x
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -39,12 +40,28 @@ func (p path) with(part string) path {
 	return append(append(make(path, 0, len(p)+1), p...), part)
 }
 
+// listMark is a key that every list has, and no source can say: it is not UTF-8.
+// Lists are mappings from indices to items, so that koanf can lay one item over
+// another.
+const listMark = "\xff"
+
+func listOf(items ...any) map[string]any {
+	m := map[string]any{listMark: true}
+	for i, v := range items {
+		m[strconv.Itoa(i)] = v
+	}
+	return m
+}
+
+func isList(m map[string]any) bool { return m[listMark] != nil }
+
 // document is one source's values, and where they stand. Values are nil, bool,
-// int64, uint64 (above int64's range), float64, string, []any and
-// map[string]any.
+// int64, uint64 (above int64's range), float64, string and map[string]any, which
+// is a list too.
 type document struct {
 	origin  string
 	dir     string         // what relative paths are relative to; "" = the working directory
+	flat    bool           // one line: its number says nothing
 	root    map[string]any // never nil
 	lines   map[string]int // by path.key()
 	faults  Faults
@@ -58,7 +75,10 @@ func newDocument(origin string) *document {
 
 // fault notes a fault at p.
 func (d *document) fault(line int, p path, found, wanted string) {
-	d.faults = append(d.faults, &Fault{Origin: d.origin, Line: line, Key: p.String(), Found: found, Wanted: wanted})
+	if d.flat {
+		line = 0
+	}
+	d.faults = append(d.faults, origin{d.origin, line}.fault(p, found, wanted, ""))
 }
 
 // at notes a value's line. False: there is too much of them, or they are
@@ -75,8 +95,16 @@ func (d *document) at(line int, p path) bool {
 		d.fault(line, p[:3], fmt.Sprintf("more than %d levels of nesting", maxDepth), "fewer")
 		return false
 	}
-	d.lines[p.key()] = line
+	d.note(line, p)
 	return true
+}
+
+// note says where p stands.
+func (d *document) note(line int, p path) {
+	if d.flat {
+		line = 0
+	}
+	d.lines[p.key()] = line
 }
 
 // line is where p, or what is around it, stands; 0 = unknown.

@@ -97,9 +97,10 @@ func show(v any) string {
 	case bool:
 		return strconv.FormatBool(v)
 	case map[string]any:
+		if isList(v) {
+			return "a list"
+		}
 		return "a mapping"
-	case []any:
-		return "a list"
 	default:
 		return fmt.Sprintf("the number %v", v)
 	}

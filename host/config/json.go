@@ -7,55 +7,56 @@ import (
 	"io"
 	"strconv"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// jsonReader reads a file token by token: encoding/json's maps would lose the
-// lines, the duplicate keys, and the precision of large numbers.
+// jsonReader makes YAML's nodes of JSON's tokens, so that both are read in one
+// way. YAML's own parser takes no \ud83d\ude00 and no key above 1024 characters;
+// encoding/json's maps would lose the lines, the duplicate keys, and the precision
+// of large numbers.
 type jsonReader struct {
-	*document
 	dec  *json.Decoder
 	text []byte
 	done int // bytes of text whose lines are counted
 	row  int // lines ended in them
 }
 
+// jsonNumber is the tag of JSON's numbers, whose range is not that of YAML's. No
+// tag of YAML's has spaces.
+const jsonNumber = "a number of JSON"
+
+// errTooDeep ends the reading of a document that yamlValue will report.
+var errTooDeep = errors.New("too deep")
+
 func parseJSON(origin string, text []byte) *document {
-	r := &jsonReader{document: newDocument(origin), dec: json.NewDecoder(bytes.NewReader(text)), text: text}
-	r.dec.UseNumber()
+	d := newDocument(origin)
 	if !utf8.Valid(text) { // encoding/json would change it
-		r.fault(oddLine(text), nil, "what is not JSON: bytes that are not UTF-8", "")
-		return r.document
+		d.fault(oddLine(text), nil, "what is not JSON: bytes that are not UTF-8", "")
+		return d
 	}
-	v, err := r.value(nil)
+	r := &jsonReader{dec: json.NewDecoder(bytes.NewReader(text)), text: text}
+	r.dec.UseNumber()
+	n, err := r.node(0)
+	if errors.Is(err, errTooDeep) {
+		d.yamlValue(n, nil)
+		return d
+	}
 	if err == nil {
-		_, err = r.dec.Token()
-		if err == nil {
+		if _, err = r.dec.Token(); err == nil {
 			err = errors.New("more after the end")
 		} else if errors.Is(err, io.EOF) {
-			err = nil
+			d.setRoot(1, d.yamlValue(n, nil))
+			return d
 		}
 	}
-	if err != nil {
-		r.syntax(err)
-		return r.document
-	}
-	r.setRoot(1, v)
-	return r.document
-}
-
-// errTooMuch ends the reading of a document that at has reported.
-var errTooMuch = errors.New("too much")
-
-func (r *jsonReader) syntax(err error) {
-	if errors.Is(err, errTooMuch) {
-		return
-	}
-	line := r.here() // not SyntaxError.Offset: that leaves out what Token has taken
 	reason := err.Error()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		reason = "it ends too early"
 	}
-	r.fault(line, nil, "what is not JSON: "+plain(reason), "")
+	// Not SyntaxError.Offset: that leaves out what Token has taken.
+	d.fault(r.here(), nil, "what is not JSON: "+plain(reason), "")
+	return d
 }
 
 // here is the line that the decoder has come to.
@@ -66,75 +67,55 @@ func (r *jsonReader) here() int {
 	return r.row + 1
 }
 
-func (r *jsonReader) value(p path) (any, error) {
+// node reads one value, or one key. With errTooDeep the node has what came before.
+func (r *jsonReader) node(depth int) (*yaml.Node, error) {
 	t, err := r.dec.Token()
 	if err != nil {
 		return nil, err
 	}
-	line := r.here()
-	if !r.at(line, p) {
-		return nil, errTooMuch
-	}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Line: r.here()}
 	switch t := t.(type) {
+	case nil:
+		n.Tag = "!!null"
+	case bool:
+		n.Tag, n.Value = "!!bool", strconv.FormatBool(t)
+	case string:
+		n.Tag, n.Value = "!!str", t
 	case json.Number:
-		return r.number(t, line, p), nil
+		n.Tag, n.Value = jsonNumber, t.String()
 	case json.Delim:
-		if t == '[' {
-			return r.list(p)
+		n.Kind = yaml.SequenceNode
+		if t == '{' {
+			n.Kind = yaml.MappingNode
 		}
-		return r.object(p)
+		if depth > maxDepth {
+			return n, errTooDeep
+		}
+		for r.dec.More() {
+			child, err := r.node(depth + 1)
+			if child != nil {
+				n.Content = append(n.Content, child)
+			}
+			if err != nil {
+				return n, err
+			}
+		}
+		_, err = r.dec.Token()
 	}
-	return t, nil
+	return n, err
 }
 
-func (r *jsonReader) number(t json.Number, line int, p path) any {
-	if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
-		return n
+// jsonNumber makes the narrowest number that holds what the text says.
+func (d *document) jsonNumber(n *yaml.Node, p path) any {
+	if v, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
+		return v
 	}
-	if n, err := strconv.ParseUint(t.String(), 10, 64); err == nil {
-		return n
+	if v, err := strconv.ParseUint(n.Value, 10, 64); err == nil {
+		return v
 	}
-	f, err := t.Float64()
+	f, err := strconv.ParseFloat(n.Value, 64)
 	if err != nil {
-		r.fault(line, p, "the number "+quote(t.String()), "one that fits in 64 bits")
+		d.fault(n.Line, p, "the number "+quote(n.Value), "one that fits in 64 bits")
 	}
 	return f
-}
-
-func (r *jsonReader) list(p path) (any, error) {
-	list := []any{}
-	for r.dec.More() {
-		v, err := r.value(p.with(strconv.Itoa(len(list))))
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	_, err := r.dec.Token()
-	return list, err
-}
-
-func (r *jsonReader) object(p path) (any, error) {
-	m := map[string]any{}
-	for r.dec.More() {
-		t, err := r.dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		key, line := t.(string), r.here() // the decoder takes nothing else as a key
-		at := p.with(key)
-		before, twice := r.lines[at.key()]
-		v, err := r.value(at)
-		if err != nil {
-			return nil, err
-		}
-		r.lines[at.key()] = line
-		if twice {
-			r.twice(line, at, before)
-			continue
-		}
-		m[key] = v
-	}
-	_, err := r.dec.Token()
-	return m, err
 }

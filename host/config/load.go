@@ -47,9 +47,7 @@ func Load(o Options) (Config, error) {
 		l.file(o.File, text)
 	}
 	l.assign(environment(o.Env))
-	if err := l.flags(o.Flags); err != nil {
-		return Config{}, err
-	}
+	l.flags(o.Flags)
 	l.assign(settings("--set", o.Set))
 	return l.finish()
 }
@@ -78,10 +76,14 @@ func parse(name string, text []byte) *document {
 	return d
 }
 
-// origin is where a value was said.
+// origin is where a value was said. The zero value: nowhere.
 type origin struct {
 	name string
 	line int
+}
+
+func (o origin) fault(p path, found, wanted, hint string) *Fault {
+	return &Fault{Origin: o.name, Line: o.line, Key: p.String(), Found: found, Wanted: wanted, Hint: hint}
 }
 
 // loader lays one source over the other.
@@ -98,28 +100,10 @@ func newLoader() *loader {
 	return l
 }
 
-// builtin is what runs where no file says what to run.
-func builtin() map[string]any {
-	c := Defaults()
-	plugins, listeners := map[string]any{}, []any{}
-	for name, p := range c.Plugins {
-		plugins[name] = map[string]any{"module": p.Module}
-	}
-	for _, ls := range c.Listeners {
-		listeners = append(listeners, map[string]any{"endpoint": ls.Endpoint, "plugin": ls.Plugin})
-	}
-	return map[string]any{"plugins": plugins, "listeners": listeners}
-}
-
-// load lays m, which name said, over what is there.
+// load lays m, which name said, over what is there: mappings mix, everything else
+// replaces.
 func (l *loader) load(m map[string]any, name string) {
-	err := l.k.Load(confmap.Provider(m, ""), nil, koanf.WithMergeFunc(func(src, dest map[string]any) error {
-		merge(src, dest, nil, func(p path, found, wanted string) {
-			l.faults = append(l.faults, &Fault{Origin: name, Key: p.String(), Found: found, Wanted: wanted})
-		})
-		return nil
-	}))
-	if err != nil { // neither the provider nor merge has one
+	if err := l.k.Load(confmap.Provider(m, ""), nil); err != nil { // the provider has none
 		l.faults = append(l.faults, &Fault{Origin: name, Found: err.Error()})
 	}
 }
@@ -128,24 +112,59 @@ func (l *loader) load(m map[string]any, name string) {
 // is built in.
 func (l *loader) file(name string, text []byte) {
 	d := parse(name, text)
-	m := d.check(false)
-	if m["plugins"] != nil || m["listeners"] != nil {
+	_, plugins := d.root["plugins"]
+	_, listeners := d.root["listeners"]
+	if plugins || listeners {
 		l.k.Delete("plugins")
 		l.k.Delete("listeners")
 	}
-	l.take(d, m)
+	l.take(d, false)
 }
 
-// take lays a checked document over what is there.
-func (l *loader) take(d *document, m map[string]any) {
+// take checks a document by the types and the rules, and lays it over what is
+// there. So a bad value is told even where another source hides it.
+func (l *loader) take(d *document, overlay bool) {
+	d.decode(d.root, &Config{}, nil, "", decoder{overlay: overlay})
+	l.note(d)
+	l.faults = append(l.faults, d.faults...)
+	l.replace(d.root, nil)
+	l.load(d.root, d.origin)
+}
+
+// replace drops what koanf would lay m over, although m is to stand in its place: a
+// list says all its items, and a mapping that does not say items says no list.
+func (l *loader) replace(m map[string]any, p path) {
+	for key, v := range m {
+		below, ok := v.(map[string]any)
+		at := p.with(key)
+		switch {
+		case !ok || !l.k.Exists(at.key()):
+		case isList(below) || l.k.Exists(at.with(listMark).key()) && !saysItems(below):
+			l.k.Delete(at.key())
+		default:
+			l.replace(below, at)
+		}
+	}
+}
+
+// saysItems tells whether m's keys are indices.
+func saysItems(m map[string]any) bool {
+	for key := range m {
+		if _, ok := index(key); !ok {
+			return false
+		}
+	}
+	return len(m) > 0
+}
+
+// note takes over where a document's values stand.
+func (l *loader) note(d *document) {
 	if _, known := l.ranks[d.origin]; !known {
 		l.ranks[d.origin] = len(l.ranks)
 	}
-	l.faults = append(l.faults, d.faults...)
 	for key, line := range d.lines {
 		l.where[key] = origin{d.origin, line}
 	}
-	l.load(m, d.origin)
 }
 
 // origin is where the value at p, or what is around it, was said.
@@ -156,6 +175,24 @@ func (l *loader) origin(p path) origin {
 		}
 	}
 	return origin{}
+}
+
+// finish makes the Config of all sources, and checks what concerns several
+// values. What concerns one has been told already.
+func (l *loader) finish() (Config, error) {
+	c := base()
+	c.Plugins, c.Listeners = map[string]Plugin{}, []Listener{}
+	d := newDocument("")
+	d.decode(l.k.Raw(), &c, nil, "", decoder{overlay: true, whole: true, place: l.origin})
+	v := newValidator(l)
+	for _, f := range d.faults {
+		v.add(f)
+	}
+	v.config(c)
+	if len(l.faults) > 0 {
+		return Config{}, l.sorted()
+	}
+	return c, nil
 }
 
 // sorted gives the faults in the order of sources and lines; those that nobody

@@ -1,14 +1,12 @@
 package config
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/knadh/koanf/providers/posflag"
+	koanfmaps "github.com/knadh/koanf/maps"
 	"github.com/spf13/pflag"
 )
 
@@ -27,24 +25,18 @@ func AddFlags(f *pflag.FlagSet) {
 }
 
 // flags lays the flags that were given over what is there.
-func (l *loader) flags(f *pflag.FlagSet) error {
+func (l *loader) flags(f *pflag.FlagSet) {
 	if f == nil {
-		return nil
-	}
-	given, err := posflag.ProviderWithFlag(f, delim, nil, func(one *pflag.Flag) (string, any) {
-		return one.Name, posflag.FlagVal(f, one)
-	}).Read()
-	if err != nil {
-		return fmt.Errorf("flags: %w", err)
+		return
 	}
 	for _, s := range shortcuts {
-		if text, ok := given[s.flag].(string); ok {
-			l.assign([]assignment{{origin: "--" + s.flag, path: strings.Split(s.key, "."), text: text}})
+		if one := f.Lookup(s.flag); one != nil && one.Changed {
+			l.assign([]assignment{{origin: "--" + s.flag, path: strings.Split(s.key, "."), text: one.Value.String()}})
 		}
 	}
-	texts, _ := given["set"].([]string)
-	l.assign(settings("--set", texts))
-	return nil
+	if texts, err := f.GetStringArray("set"); err == nil { // else the flag is not defined
+		l.assign(settings("--set", texts))
+	}
 }
 
 const envPrefix = "WIREHOST_"
@@ -53,9 +45,8 @@ const envPrefix = "WIREHOST_"
 // key.
 type assignment struct {
 	origin string
-	path   path
+	path   path // nil = text is no assignment at all
 	text   string
-	fault  *Fault // it is no assignment at all
 }
 
 // environment picks wirehost's variables, in the order of their names.
@@ -69,7 +60,8 @@ func environment(env []string) []assignment {
 			list = append(list, assignment{origin: name, path: strings.Split(strings.ToLower(key), "__"), text: text})
 		}
 	}
-	return ordered(list)
+	slices.SortStableFunc(list, func(a, b assignment) int { return slices.Compare(a.path, b.path) }) // sections first
+	return list
 }
 
 // foreign tells variables that begin like ours and are not: those that
@@ -83,28 +75,12 @@ func foreign(key string) bool {
 func settings(origin string, texts []string) []assignment {
 	var list []assignment
 	for _, s := range texts {
-		key, text, ok := strings.Cut(s, "=")
-		a := assignment{origin: origin, path: strings.Split(key, "."), text: text}
-		if !ok || key == "" {
-			a.fault = &Fault{Origin: origin, Found: quote(s), Wanted: "KEY=VALUE, such as log.level=debug"}
+		if key, text, ok := strings.Cut(s, "="); ok && key != "" {
+			list = append(list, assignment{origin, strings.Split(key, "."), text})
+		} else {
+			list = append(list, assignment{origin, nil, s})
 		}
-		list = append(list, a)
 	}
-	return list
-}
-
-// ordered sorts by path, a list's items by index, and what holds others first.
-func ordered(list []assignment) []assignment {
-	slices.SortStableFunc(list, func(a, b assignment) int {
-		return slices.CompareFunc(a.path, b.path, func(x, y string) int {
-			i, isIndex := index(x)
-			j, also := index(y)
-			if isIndex && also {
-				return i - j
-			}
-			return strings.Compare(x, y)
-		})
-	})
 	return list
 }
 
@@ -112,32 +88,24 @@ func ordered(list []assignment) []assignment {
 func (l *loader) assign(list []assignment) {
 	for _, a := range list {
 		d := newDocument(a.origin)
+		d.flat = !strings.Contains(a.text, "\n")
 		switch {
-		case a.fault != nil:
-			d.faults = append(d.faults, a.fault)
+		case a.path == nil:
+			d.fault(0, nil, quote(a.text), "KEY=VALUE, such as log.level=debug")
 		case slices.Contains(a.path, "") || len(a.path) > maxDepth:
 			d.fault(0, nil, "the key "+quote(strings.Join(a.path, ".")), "one such as log.level")
 		default:
 			v := d.parseYAMLValue(a.text, a.path)
 			if len(d.faults) == 0 {
-				d.root = nest(a.path, v)
+				d.root = koanfmaps.Unflatten(map[string]any{a.path.key(): v}, delim)
 			}
-			if _, more := v.(map[string]any); !more {
+			if m, _ := v.(map[string]any); v != nil && (m == nil || isList(m)) {
 				l.forget(a.path)
 			}
 			l.within(a)
 		}
-		m := d.check(true)
+		l.take(d, true)
 		underscores(a, d.faults)
-		if !strings.Contains(a.text, "\n") { // then lines say nothing
-			for k := range d.lines {
-				d.lines[k] = 0
-			}
-			for _, f := range d.faults {
-				f.Line = 0
-			}
-		}
-		l.take(d, m)
 	}
 }
 
@@ -152,88 +120,18 @@ func underscores(a assignment, faults Faults) {
 	}
 }
 
-// nest makes the mappings around v.
-func nest(p path, v any) map[string]any {
-	for i := len(p) - 1; i > 0; i-- {
-		v = map[string]any{p[i]: v}
-	}
-	return map[string]any{p[0]: v}
-}
-
 // forget drops what is known of values below p: they are replaced.
 func (l *loader) forget(p path) {
 	below := p.key() + delim
 	maps.DeleteFunc(l.where, func(key string, _ origin) bool { return strings.HasPrefix(key, below) })
 }
 
-// within notes that a made what is around its value, where that is new.
+// within notes that a made its value and what is around it, where that is new.
 func (l *loader) within(a assignment) {
-	for n := 2; n < len(a.path); n++ {
+	for n := 2; n <= len(a.path); n++ {
 		key := a.path[:n].key()
 		if _, known := l.where[key]; !known {
 			l.where[key] = origin{name: a.origin}
 		}
 	}
-}
-
-// merge lays src over dest: mappings mix, everything else replaces, items given
-// by index go into the list that is there. report gets faults.
-func merge(src, dest map[string]any, p path, report func(p path, found, wanted string)) {
-	for _, key := range slices.Sorted(maps.Keys(src)) {
-		dest[key] = lay(src[key], dest[key], p.with(key), report)
-	}
-}
-
-// lay lays v over old and returns what they make.
-func lay(v, old any, p path, report func(p path, found, wanted string)) any {
-	list, isList := old.([]any)
-	switch v := v.(type) {
-	case indexed:
-		return layItems(v, list, p, report)
-	case map[string]any:
-		if items := asItems(v); isList && items != nil {
-			return layItems(items, list, p, report)
-		}
-		m, ok := old.(map[string]any)
-		if !ok {
-			m = map[string]any{}
-		}
-		merge(v, m, p, report)
-		return m
-	}
-	return v
-}
-
-// asItems is m, where all its keys are indices: a plugin's own configuration
-// has no types that would tell.
-func asItems(m map[string]any) indexed {
-	items := indexed{}
-	for key, v := range m {
-		i, ok := index(key)
-		if !ok {
-			return nil
-		}
-		items[i] = v
-	}
-	if len(items) == 0 {
-		return nil
-	}
-	return items
-}
-
-// layItems changes items of list, or adds one behind the last.
-func layItems(items indexed, list []any, p path, report func(p path, found, wanted string)) any {
-	list = slices.Clone(list)
-	for _, i := range slices.Sorted(maps.Keys(items)) {
-		at := p.with(strconv.Itoa(i))
-		switch {
-		case i < len(list):
-			list[i] = lay(items[i], list[i], at, report)
-		case i == len(list):
-			list = append(list, lay(items[i], nil, at, report))
-		default:
-			report(at, fmt.Sprintf("the index %d", i), fmt.Sprintf("at most %d, which adds an item", len(list)))
-		}
-	}
-	return list
 }

@@ -209,7 +209,8 @@ func allowed(v reflect.Value) *Fault {
 		rest = host + ":0"
 	}
 	if strings.Contains(rest, "*") || endpointFault(scheme+"://"+rest) != nil {
-		return &Fault{Found: quote(s), Wanted: "an endpoint; * stands for the whole host or the whole port, *.DOMAIN for the names in it"}
+		const wanted = "an endpoint; * stands for the whole host or the whole port, *.DOMAIN for the names in it"
+		return &Fault{Found: quote(s), Wanted: wanted}
 	}
 	return nil
 }

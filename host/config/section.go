@@ -2,7 +2,6 @@ package config
 
 import (
 	"path/filepath"
-	"reflect"
 	"strings"
 )
 
@@ -12,8 +11,8 @@ import (
 // are named absolutely, since the one who asks need not share the host's
 // working directory. origin begins the messages. The error is Faults, with all
 // that is wrong.
-func ParsePlugin(origin, name string, text []byte) (Plugin, []Listener, error) {
-	d := parseJSON(origin, text)
+func ParsePlugin(from, name string, text []byte) (Plugin, []Listener, error) {
+	d := parseJSON(from, text)
 	if len(d.faults) > 0 {
 		for _, f := range d.faults {
 			if f.Key == "" && f.Wanted != "" { // setRoot speaks of a configuration file
@@ -22,59 +21,37 @@ func ParsePlugin(origin, name string, text []byte) (Plugin, []Listener, error) {
 		}
 		return Plugin{}, nil, d.faults
 	}
-	l := newLoader()
 	if !validName(name) {
 		d.fault(0, nil, "the name "+quote(name), nameWanted)
 	}
+	p, ls := DefaultPlugin(), DefaultListener()
+	d.decode(d.root, &p, nil, "plugins.*", decoder{whole: true, beside: "listener"})
 	listener, listens := d.root["listener"]
-	delete(d.root, "listener")
-	c := d.checker(false)
-	section, _ := c.value(d.root, reflect.TypeFor[Plugin](), nil, "plugins.*")
-	l.take(d, nil)
-	p := l.plugin(nil, section)
+	if listens {
+		d.decode(listener, &ls, path{"listener"}, "listeners.*", decoder{whole: true})
+	}
+	l := &loader{where: map[string]origin{}, ranks: map[string]int{}, faults: d.faults}
+	l.note(d)
+	v := newValidator(l)
 	var list []Listener
 	if listens {
-		list = append(list, c.sectionListener(l, name, listener))
-		l.faults = d.faults
+		m, _ := listener.(map[string]any)
+		if plugin, given := m["plugin"]; given && plugin != name {
+			v.report(path{"listener", "plugin"}, show(plugin), quote(name)+", or nothing", "")
+		}
+		ls.Plugin = name
+		list = []Listener{ls}
 	}
-	l.validateSection(name, p, list)
-	for _, f := range l.faults {
-		f.hintListener()
-	}
+	v.section(name, p, list)
 	if len(l.faults) > 0 {
 		return Plugin{}, nil, l.sorted()
 	}
 	return p, list, nil
 }
 
-// hintListener completes what an unknown key might have been.
-func (f *Fault) hintListener() {
-	if f.Found == "an unknown key" && !strings.Contains(f.Key, ".") {
-		f.Wanted += ", listener"
-		if f.Hint == "" {
-			f.Hint = suggest(f.Key, []string{"listener"})
-		}
-	}
-}
-
-func (c *checker) sectionListener(l *loader, name string, v any) Listener {
-	at := path{"listener"}
-	ls := DefaultListener()
-	good, ok := c.value(v, reflect.TypeFor[Listener](), at, "listeners.*")
-	if m, isMap := good.(map[string]any); ok && isMap {
-		if plugin, given := m["plugin"]; given && plugin != name {
-			c.fault(c.line(at.with("plugin")), at.with("plugin"), show(plugin), quote(name)+", or nothing")
-		}
-		l.decode(at, m, &ls)
-	}
-	ls.Plugin = name
-	return ls
-}
-
-// validateSection checks what concerns several values, and that files are named
+// section checks what concerns several values, and that files are named
 // absolutely.
-func (l *loader) validateSection(name string, p Plugin, list []Listener) {
-	v := newValidator(l)
+func (v *validator) section(name string, p Plugin, list []Listener) {
 	if p.Module == "" {
 		v.report(path{"module"}, "no module", "builtin:NAME or the path of a .wasm file", "")
 	}

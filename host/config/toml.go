@@ -14,12 +14,11 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// parseTOML reads a file: the values by toml.Unmarshal, which knows what may be
-// defined twice, and the lines by its parser.
+// parseTOML reads a file. toml.Unmarshal knows what may be defined twice, and its
+// parser has the lines.
 func parseTOML(origin string, text []byte) *document {
 	d := newDocument(origin)
-	root := map[string]any{}
-	if err := toml.Unmarshal(text, &root); err != nil {
+	if err := toml.Unmarshal(text, &map[string]any{}); err != nil {
 		line := 0
 		var de *toml.DecodeError
 		if errors.As(err, &de) {
@@ -30,9 +29,20 @@ func parseTOML(origin string, text []byte) *document {
 		d.fault(line, nil, "what is not TOML: "+plain(strings.TrimPrefix(err.Error(), "toml: ")), "")
 		return d
 	}
-	d.tomlLines(text)
-	if v, ok := d.tomlValue(root, nil).(map[string]any); ok {
-		d.root = v
+	r := tomlReader{document: d, text: text}
+	r.parser.Reset(text)
+	table, at := d.root, path(nil) // that the next keys belong to
+	for !r.tooMuch && r.parser.NextExpression() {
+		e := r.parser.Expression()
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table, at = r.keys(d.root, nil, e)
+		case unstable.KeyValue:
+			r.keys(table, at, e)
+		}
+	}
+	if r.tooMuch {
+		d.root = map[string]any{}
 	}
 	return d
 }
@@ -41,134 +51,109 @@ func parseTOML(origin string, text []byte) *document {
 // up to there has the same error.
 func tomlLine(text []byte, err error) int {
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	end := 0
-	ends := make([]int, len(lines))
-	for n, line := range lines {
-		end += len(line)
-		ends[n] = end
-	}
-	return 1 + sort.Search(len(ends)-1, func(n int) bool {
-		again := toml.Unmarshal(text[:ends[n]], &map[string]any{})
+	return 1 + sort.Search(len(lines)-1, func(n int) bool {
+		again := toml.Unmarshal(bytes.Join(lines[:n+1], nil), &map[string]any{})
 		return again != nil && again.Error() == err.Error()
 	})
 }
 
-// tomlValue makes values that JSON can say; times become their text.
-func (d *document) tomlValue(v any, p path) any {
-	if d.nodes++; d.nodes > maxNodes || len(p) > maxDepth {
-		d.fault(d.line(p), p[:min(3, len(p))], "too many values, or too many levels of nesting", "fewer")
-		return nil
+type tomlReader struct {
+	*document
+	parser  unstable.Parser
+	text    []byte
+	done    int // bytes of text whose lines are counted
+	row     int // lines ended in them
+	tooMuch bool
+}
+
+// keys follows e's dotted key from m on, which stands at p, and into the last item
+// of each array of tables. It makes what is not there yet, and returns where it
+// has come to; under the last key stands e's value, a table, or one more item.
+func (r *tomlReader) keys(m map[string]any, p path, e *unstable.Node) (map[string]any, path) {
+	for it := e.Key(); it.Next(); {
+		key, last := string(it.Node().Data), it.IsLast()
+		if end := int(it.Node().Raw.Offset); end > r.done {
+			r.row += bytes.Count(r.text[r.done:end], []byte("\n"))
+			r.done = end
+		}
+		if p = p.with(key); !r.first(p) {
+			return nil, nil
+		}
+		if last && e.Kind == unstable.KeyValue {
+			m[key] = r.value(e.Value(), p)
+			return m, p
+		}
+		next, _ := m[key].(map[string]any)
+		if next == nil && last && e.Kind == unstable.ArrayTable {
+			next = listOf()
+		} else if next == nil {
+			next = map[string]any{}
+		}
+		m[key], m = next, next
+		if isList(m) {
+			if last {
+				m[strconv.Itoa(len(m)-1)] = map[string]any{}
+			}
+			key = strconv.Itoa(len(m) - 2)
+			p = p.with(key)
+			r.first(p)
+			m, _ = m[key].(map[string]any)
+		}
 	}
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			v[k] = d.tomlValue(e, p.with(k))
+	return m, p
+}
+
+// first notes p's line, unless it stands further up too. False: there is too much.
+func (r *tomlReader) first(p path) bool {
+	if r.nodes++; r.nodes > maxNodes || len(p) > maxDepth {
+		if !r.tooMuch {
+			r.fault(r.line(p), p[:min(3, len(p))], "too many values, or too many levels of nesting", "fewer")
 		}
-		return v
-	case []any:
-		for i, e := range v {
-			v[i] = d.tomlValue(e, p.with(strconv.Itoa(i)))
+		r.tooMuch = true
+		return false
+	}
+	if _, known := r.lines[p.key()]; !known {
+		r.note(r.row+1, p)
+	}
+	return true
+}
+
+// value makes a value that JSON can say; times become their text.
+func (r *tomlReader) value(n *unstable.Node, p path) any {
+	it := n.Children()
+	switch n.Kind {
+	case unstable.InlineTable:
+		m := map[string]any{}
+		for it.Next() && !r.tooMuch {
+			r.keys(m, p, it.Node())
 		}
-		return v
+		return m
+	case unstable.Array:
+		list := listOf()
+		for i := 0; it.Next() && !r.tooMuch; i++ {
+			key := strconv.Itoa(i)
+			if at := p.with(key); r.first(at) {
+				list[key] = r.value(it.Node(), at)
+			}
+		}
+		return list
+	case unstable.String:
+		return string(n.Data)
+	}
+	var one struct{ V any } // numbers, flags and times, which Data has as they are written
+	if err := toml.Unmarshal(append([]byte("V="), n.Data...), &one); err != nil {
+		r.fault(r.line(p), p, plain(err.Error()), "")
+	}
+	switch v := one.V.(type) {
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			d.fault(d.line(p), p, fmt.Sprint(v), "a number that JSON can say")
+			r.fault(r.line(p), p, fmt.Sprint(v), "a number that JSON can say")
 			return nil
 		}
-		return v
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
 	case fmt.Stringer: // dates and times without a zone
 		return v.String()
 	}
-	return v
-}
-
-// tomlLines notes where the keys stand.
-func (d *document) tomlLines(text []byte) {
-	w := tomlWalk{document: d, text: text, items: map[string]int{}}
-	w.parser.Reset(text)
-	for w.parser.NextExpression() {
-		e := w.parser.Expression()
-		switch e.Kind {
-		case unstable.Table:
-			w.table = w.keys(nil, e.Key())
-		case unstable.ArrayTable:
-			at := w.keys(nil, e.Key())
-			if n := len(at); n > 0 && w.opened == at[:n-1].key() {
-				at = at[:n-1] // keys led into the last item; this is a new one
-			}
-			key := at.key()
-			i := w.items[key]
-			w.items[key] = i + 1
-			w.table = at.with(strconv.Itoa(i))
-			w.lines[w.table.key()] = w.row + 1
-		case unstable.KeyValue:
-			w.keyValue(w.table, e)
-		}
-	}
-}
-
-// tomlWalk is what tomlLines knows on its way.
-type tomlWalk struct {
-	*document
-	parser unstable.Parser
-	text   []byte
-	table  path           // that the next keys belong to
-	items  map[string]int // how many items an array of tables has, by path.key()
-	opened string         // the array of tables, if any, that keys ended in
-	done   int            // bytes of text whose lines are counted
-	row    int            // lines ended in them
-}
-
-// keys follows a dotted key from p on, into the last item of each array of
-// tables, and notes the lines.
-func (w *tomlWalk) keys(p path, it unstable.Iterator) path {
-	w.opened = "\x00"
-	for it.Next() {
-		n := it.Node()
-		if len(p) > maxDepth { // tomlValue reports it
-			return p
-		}
-		p = p.with(string(n.Data))
-		if end := int(n.Raw.Offset); end > w.done {
-			w.row += bytes.Count(w.text[w.done:end], []byte("\n"))
-			w.done = end
-		}
-		key := p.key()
-		w.opened = "\x00"
-		if _, known := w.lines[key]; !known {
-			w.lines[key] = w.row + 1
-		}
-		if count := w.items[key]; count > 0 {
-			p, w.opened = p.with(strconv.Itoa(count-1)), key
-		}
-	}
-	return p
-}
-
-func (w *tomlWalk) keyValue(p path, e *unstable.Node) {
-	if len(p) > maxDepth {
-		return
-	}
-	w.value(w.keys(p, e.Key()), e.Value())
-}
-
-func (w *tomlWalk) value(p path, n *unstable.Node) {
-	if len(p) > maxDepth {
-		return
-	}
-	it := n.Children()
-	switch n.Kind {
-	case unstable.InlineTable:
-		for it.Next() {
-			w.keyValue(p, it.Node())
-		}
-	case unstable.Array:
-		for i := 0; it.Next(); i++ {
-			if it.Node().Kind != unstable.Comment {
-				w.value(p.with(strconv.Itoa(i)), it.Node())
-			}
-		}
-	}
+	return one.V
 }

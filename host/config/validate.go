@@ -18,65 +18,37 @@ import (
 // setting's dotted name. It does no I/O.
 func (c Config) Validate() error {
 	v := newValidator(&loader{})
-	v.each(reflect.ValueOf(c), nil, "", rules())
-	v.whole(c)
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		if !validName(name) {
+			v.report(path{"plugins", name}, "the name "+quote(name), nameWanted, "")
+		}
+	}
+	rules := rules()
+	walk(reflect.ValueOf(c), c, nil, "", func(x, _ reflect.Value, p path, pattern string) reflect.Value {
+		v.value(x, p, pattern, rules[pattern])
+		return x
+	})
+	v.config(c)
 	if len(v.faults) > 0 {
 		return v.faults
 	}
 	return nil
 }
 
-// each holds every value below x against the types' rules.
-func (v *validator) each(x reflect.Value, p path, pattern string, rules map[string]rule) {
-	switch x.Kind() {
-	case reflect.Struct:
-		for i, key := range keysOf(x.Type()) {
-			v.each(x.Field(i), p.with(key), join(pattern, key), rules)
-		}
-	case reflect.Map:
-		for _, key := range slices.Sorted(maps.Keys(x.Interface().(map[string]Plugin))) {
-			if !validName(key) {
-				v.report(p.with(key), "the name "+quote(key), nameWanted, "")
-				continue
-			}
-			v.each(x.MapIndex(reflect.ValueOf(key)), p.with(key), join(pattern, "*"), rules)
-		}
-	case reflect.Slice:
-		for i := range x.Len() {
-			v.each(x.Index(i), p.with(strconv.Itoa(i)), join(pattern, "*"), rules)
-		}
-	default:
-		v.leaf(x, p, pattern, rules)
-	}
-}
-
-// leaf checks one value. An endpoint or a module that is empty has not been
-// given: that is told in whole.
-func (v *validator) leaf(x reflect.Value, p path, pattern string, rules map[string]rule) {
+// value checks one value. An endpoint or a module that is empty has not been given:
+// that is told in config.
+func (v *validator) value(x reflect.Value, p path, pattern string, r rule) {
 	if x.Kind() == reflect.String {
 		if wanted := textFault(x.String()); wanted != "" {
 			v.report(p, quote(x.String()), wanted, "")
 		}
 	}
-	r := rules[pattern]
-	if r == nil || x.IsZero() && needed(pattern) {
+	if r == nil || x.IsZero() && (pattern == "plugins.*.module" || pattern == "listeners.*.endpoint") {
 		return
 	}
 	if f := r(x); f != nil {
 		v.report(p, f.Found, f.Wanted, f.Hint)
 	}
-}
-
-// needed tells the settings that have no default and must be given.
-func needed(pattern string) bool {
-	return pattern == "plugins.*.module" || pattern == "listeners.*.endpoint"
-}
-
-// validate checks what concerns several values. A value that has a fault
-// already is not reported again.
-func (l *loader) validate(c Config) {
-	v := newValidator(l)
-	v.whole(c)
 }
 
 func newValidator(l *loader) *validator {
@@ -90,8 +62,8 @@ func newValidator(l *loader) *validator {
 	return v
 }
 
-// whole checks what concerns several values.
-func (v *validator) whole(c Config) {
+// config checks what concerns several values.
+func (v *validator) config(c Config) {
 	v.watermarks(c.Reactor.WriteBuffer)
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		if p := (path{"plugins", name, "module"}); c.Plugins[name].Module == "" {
@@ -112,16 +84,21 @@ type validator struct {
 	bad map[string]bool // keys with faults
 }
 
-// report adds a fault, unless p or what is around it has one.
+// report adds a fault of what stands at p.
 func (v *validator) report(p path, found, wanted, hint string) {
-	for n := len(p); n > 0; n-- {
-		if v.bad[p[:n].String()] {
+	v.add(v.origin(p).fault(p, found, wanted, hint))
+}
+
+// add adds a fault, unless its value or what is around it has one: what follows from
+// a fault is not told.
+func (v *validator) add(f *Fault) {
+	for key := f.Key; key != ""; key = key[:max(0, strings.LastIndexByte(key, '.'))] {
+		if v.bad[key] {
 			return
 		}
 	}
-	v.bad[p.String()] = true
-	o := v.origin(p)
-	v.faults = append(v.faults, &Fault{Origin: o.name, Line: o.line, Key: p.String(), Found: found, Wanted: wanted, Hint: hint})
+	v.bad[f.Key] = true
+	v.faults = append(v.faults, f)
 }
 
 func (v *validator) watermarks(w WriteBuffer) {

@@ -50,11 +50,12 @@ func (d *document) parseYAMLValue(text string, p path) any {
 
 // setRoot takes the whole of a file.
 func (d *document) setRoot(line int, v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		d.root = v
-	case nil:
-	default:
+	if d.nodes > maxNodes { // the rest is missing
+		return
+	}
+	if m, ok := v.(map[string]any); ok && !isList(m) {
+		d.root = m
+	} else if v != nil {
 		d.fault(line, nil, show(v), "a mapping with keys such as plugins and listeners")
 	}
 }
@@ -97,16 +98,17 @@ func (d *document) yamlValue(n *yaml.Node, p path) any {
 		}
 		v := d.yamlValue(n.Alias, p)
 		delete(d.aliases, n.Alias)
-		d.lines[p.key()] = n.Line
+		d.note(n.Line, p)
 		return v
 	case yaml.MappingNode:
 		m := map[string]any{}
 		d.yamlMapping(n, m, p)
 		return m
 	case yaml.SequenceNode:
-		list := make([]any, 0, len(n.Content))
+		list := listOf()
 		for i, c := range n.Content {
-			list = append(list, d.yamlValue(c, p.with(strconv.Itoa(i))))
+			key := strconv.Itoa(i)
+			list[key] = d.yamlValue(c, p.with(key))
 		}
 		return list
 	}
@@ -153,7 +155,7 @@ func (d *document) yamlMapping(n *yaml.Node, m map[string]any, p path) {
 			continue
 		}
 		m[k.Value] = d.yamlValue(v, at)
-		d.lines[at.key()] = line
+		d.note(line, at)
 	}
 	for _, v := range merged {
 		d.yamlMerge(v, m, p)
@@ -193,6 +195,8 @@ func (d *document) yamlScalar(n *yaml.Node, p path) any {
 	case "!!bool", "!!int", "!!float":
 	case "!!str", "!!timestamp":
 		return n.Value
+	case jsonNumber:
+		return d.jsonNumber(n, p)
 	default:
 		d.fault(n.Line, p, "the tag "+quote(n.Tag), "text, a number, true or false")
 		return nil
