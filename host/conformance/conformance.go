@@ -53,8 +53,8 @@ func Run(t *testing.T, g Guest) {
 		}
 		list = append(list, tr)
 	}
-	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
-		config.IsolationShared} {
+	isolations := []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared}
+	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
 			p := transcript.Plugin{Config: g.Config}
 			p.Config.Isolation = isolation

@@ -9,8 +9,10 @@ import (
 func TestEcho(t *testing.T) {
 	for name, module := range map[string]string{"wat": "../testdata/echo.wasm", "go": "../../plugins/echo/echo.wasm"} {
 		t.Run(name, func(t *testing.T) {
-			Run(t,
-				Guest{Config: config.Plugin{Module: module}, Transcripts: []string{"testdata/echo.txt"}, Garbage: true})
+			Run(t, Guest{
+				Config:      config.Plugin{Module: module},
+				Transcripts: []string{"testdata/echo.txt"}, Garbage: true,
+			})
 		})
 	}
 }

@@ -149,7 +149,9 @@ func (p *parser) into(t *Transcript) error {
 	}
 	s := step{line: p.line}
 	if name, ok := strings.CutSuffix(word, ":"); ok {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
+		if name == "" ||
+			strings.ContainsFunc(name,
+				func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
 			return p.fail(at, strconv.Quote(word), "a name of letters, digits, _ and -, and a colon")
 		}
 		s.conn = name

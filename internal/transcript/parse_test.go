@@ -24,7 +24,8 @@ bob: reset
 	if string(tr.Config) != `{"a": [1, "x"]}` || len(tr.steps) != 8 {
 		t.Fatalf("%+v", tr)
 	}
-	if string(tr.steps[0].data) != "hello\r\n" || string(tr.steps[1].data) != "\x00\xff\x10" || tr.steps[2].conn != "bob" || tr.steps[0].line != 4 {
+	if string(tr.steps[0].data) != "hello\r\n" || string(tr.steps[1].data) != "\x00\xff\x10" ||
+		tr.steps[2].conn != "bob" || tr.steps[0].line != 4 {
 		t.Errorf("%+v", tr.steps)
 	}
 }

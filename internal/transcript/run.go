@@ -280,7 +280,8 @@ func (s *Session) send(c *conn, st step) error {
 			wrote, err := c.peer.Write(piece)
 			switch {
 			case errors.Is(err, syscall.EAGAIN):
-				return s.fail(st.line, fmt.Sprintf("the guest does not read: %d bytes are left to send", len(piece)), "")
+				return s.fail(st.line, fmt.Sprintf("the guest does not read: %d bytes are left to send", len(piece)),
+					"")
 			case err != nil:
 				return s.fail(st.line, fmt.Sprintf("send: %v, after %d bytes", err, s.sent), "")
 			}
@@ -410,5 +411,6 @@ func (c *conn) both(want []byte, at int) string {
 	}
 	same := slices.Concat(c.matched, c.got)[from:at]
 	mark := utf8.RuneCountInString(more+strconv.Quote(string(same))) - 1
-	return "  wanted " + show(want) + "\n  found  " + show(c.got) + "\n  " + strings.Repeat(" ", len("wanted ")+mark) + "^"
+	return "  wanted " + show(want) + "\n  found  " + show(c.got) + "\n  " + strings.Repeat(" ", len("wanted ")+mark) +
+		"^"
 }

@@ -9,59 +9,122 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 )
 
+// runText runs a transcript, whose first line begins behind the text's first line end.
 func runText(t *testing.T, module, text string) (int, error) {
 	t.Helper()
-	tr, err := Parse("t", text)
+	tr, err := Parse("t", strings.TrimPrefix(text, "\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Run(context.Background(), Plugin{Config: config.Plugin{Module: module}}, tr)
 }
 
-const lines = "../../plugins/linereceiver/linereceiver.wasm"
+// Guests, named after what they do with what they are sent.
+const (
+	guests    = "../../host/testdata/"
+	echoes    = guests + "echo.wasm"
+	traps     = guests + "hostile/unreachable.wasm"
+	loops     = guests + "hostile/loop_forever.wasm"
+	countsAll = guests + "counts_all.wasm" // answers each piece with how many connections there were
+	lines     = "../../plugins/linereceiver/linereceiver.wasm"
+)
 
 func TestRun(t *testing.T) {
 	for _, c := range []struct {
-		module, text string
-		runs         int
+		name, module, text string
+		runs               int
 	}{
-		{"../../host/testdata/echo.wasm", "send \"hello\"\nexpect \"hello\"\nclose\nexpect close", 6},
-		{"../../host/testdata/echo.wasm", "bob: send \"b\"\namy: send \"a\"\nbob: expect \"b\"\namy: expect \"a\"\nbob: reset", 4},
-		{"../../host/testdata/echo.wasm", "connect\nexpect nothing", 1},
-		{"../../host/testdata/hostile/unreachable.wasm", "send \"x\"\nexpect reset\nconnect\nsend \"x\"\nexpect reset", 4},
-		{lines, "config {\"delimiter\": \"\\n\"}\nsend \"one\\ntwo\\nthr\"\nexpect \"one\\ntwo\\n\"\nsend \"ee\\n\"\nexpect \"three\\n\"\nclose\nexpect close", 15},
+		{"one connection", echoes, `
+send "hello"
+expect "hello"
+close
+expect close`, 6},
+		{"two", echoes, `
+bob: send "b"
+amy: send "a"
+bob: expect "b"
+amy: expect "a"
+bob: reset`, 4},
+		{"nothing sent", echoes, `
+connect
+expect nothing`, 1},
+		{"traps", traps, `
+send "x"
+expect reset
+connect
+send "x"
+expect reset`, 4},
+		{"configured", lines, `
+config {"delimiter": "\n"}
+send "one\ntwo\nthr"
+expect "one\ntwo\n"
+send "ee\n"
+expect "three\n"
+close
+expect close`, 15},
 	} {
 		if runs, err := runText(t, c.module, c.text); err != nil || runs != c.runs {
-			t.Errorf("%q: %d runs, %v, wanted %d", c.text, runs, err, c.runs)
+			t.Errorf("%s: %d runs, %v, wanted %d", c.name, runs, err, c.runs)
 		}
 	}
 }
 
 func TestRunFails(t *testing.T) {
 	for _, c := range []struct {
-		module, text string
-		line         int
-		want         string
+		name, module, text string
+		line               int
+		want               string
 	}{
-		{"../../host/testdata/echo.wasm", "send \"hello\"\nexpect \"help!\"", 2, "the streams part after 3 bytes\n  wanted \"help!\"\n  found  \"hello\"\n             ^"},
-		{"../../host/testdata/echo.wasm", "send \"helloworld\"\nexpect \"hello\"\nexpect \"word\"", 3, "the streams part after 8 bytes\n  wanted \"helloword\"\n  found  \"helloworld\"\n                  ^"},
-		{"../../host/testdata/echo.wasm", "send \"" + strings.Repeat("é", 20) + "ab\"\nexpect \"" + strings.Repeat("é", 20) + "\"\nexpect \"b\"", 3, "part after 40 bytes\n  wanted … \"" + strings.Repeat("é", 15) + "b\"\n  found  … \"" + strings.Repeat("é", 15) + "ab\"\n                           ^"},
-		{"../../host/testdata/echo.wasm", "send \"hel\"\nexpect \"hello\"", 2, "the guest sent 3 of 5 bytes\n  wanted \"hello\"\n  found  \"hel\"\n             ^"},
-		{"../../host/testdata/echo.wasm", "expect \"x\"", 1, "does not answer"},
-		{"../../host/testdata/echo.wasm", "send \"x\"", 1, "what is not expected"},
-		{"../../host/testdata/echo.wasm", "send \"x\"\nexpect \"x\"\nexpect close", 3, "still open"},
-		{"../../host/testdata/echo.wasm", "close\nexpect reset", 2, "found an orderly close, wanted a reset"},
-		{"../../host/testdata/hostile/loop_forever.wasm", "send \"x\"\nexpect \"x\"", 2, "a reset"},
+		{"other bytes", echoes, `
+send "hello"
+expect "help!"`, 2, `the streams part after 3 bytes
+  wanted "help!"
+  found  "hello"
+             ^`},
+		{"other bytes of the second", echoes, `
+send "helloworld"
+expect "hello"
+expect "word"`, 3, `the streams part after 8 bytes
+  wanted "helloword"
+  found  "helloworld"
+                  ^`},
+		{"behind a long beginning", echoes, `
+send "éééééééééééééééééééé` + `ab"
+expect "éééééééééééééééééééé"
+expect "b"`, 3, `part after 40 bytes
+  wanted … "éééééééééééééééb"
+  found  … "éééééééééééééééab"
+                           ^`},
+		{"fewer bytes", echoes, `
+send "hel"
+expect "hello"`, 2, `the guest sent 3 of 5 bytes
+  wanted "hello"
+  found  "hel"
+             ^`},
+		{"no bytes", echoes, `
+expect "x"`, 1, "does not answer"},
+		{"more bytes", echoes, `
+send "x"`, 1, "what is not expected"},
+		{"no close", echoes, `
+send "x"
+expect "x"
+expect close`, 3, "still open"},
+		{"no reset", echoes, `
+close
+expect reset`, 2, "found an orderly close, wanted a reset"},
+		{"a loop", loops, `
+send "x"
+expect "x"`, 2, "a reset"},
 	} {
 		_, err := runText(t, c.module, c.text)
 		var f *Failure
 		if !errors.As(err, &f) || f.Line != c.line || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q: %v, wanted line %d and %q", c.text, err, c.line, c.want)
+			t.Errorf("%s: %v, wanted line %d and %q", c.name, err, c.line, c.want)
 		}
 	}
 	for module, want := range map[string]string{
-		"../../host/testdata/hostile/refuses_start.wasm": "startFactory returned 7",
-		"missing.wasm": "no such file",
+		guests + "hostile/refuses_start.wasm": "startFactory returned 7",
+		"missing.wasm":                        "no such file",
 	} {
 		if _, err := runText(t, module, "connect"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, wanted %q", module, err, want)
@@ -73,26 +136,37 @@ func TestRunFails(t *testing.T) {
 // said to share one.
 func TestRunOnTwoLoops(t *testing.T) {
 	for name, text := range map[string]string{
-		"both open":         "amy: send \"?\"\namy: expect \"1\"\nbob: send \"?\"\nbob: expect \"2\"",
-		"one after another": "send \"?\"\nexpect \"1\"\nconnect\nsend \"?\"\nexpect \"2\"",
+		"both open": `
+amy: send "?"
+amy: expect "1"
+bob: send "?"
+bob: expect "2"`,
+		"one after another": `
+send "?"
+expect "1"
+connect
+send "?"
+expect "2"`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr, err := Parse("t", text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := Plugin{Config: config.Plugin{Module: "../../host/testdata/counts_all.wasm", Isolation: config.IsolationShared}}
+			p := Plugin{Config: config.Plugin{Module: countsAll, Isolation: config.IsolationShared}}
 			if runs, err := Run(context.Background(), p, tr); err != nil || runs != 4 {
 				t.Errorf("shared: %d runs, %v, wanted 4", runs, err)
 			}
 			p.Config.Isolation = config.IsolationLoop
 			_, err = Run(context.Background(), p, tr)
 			var f *Failure
-			if !errors.As(err, &f) || f.Cut != "whole, on two event loops" || !strings.Contains(f.More, "found  \"1\"") || !strings.Contains(f.More, "isolation shared") {
+			if !errors.As(err, &f) || f.Cut != "whole, on two event loops" ||
+				!strings.Contains(f.More, "found  \"1\"") || !strings.Contains(f.More, "isolation shared") {
 				t.Errorf("loop: %v", err)
 			}
 			p.Config.Isolation = config.IsolationConnection // has no state for all even on one loop
-			if _, err = Run(context.Background(), p, tr); !errors.As(err, &f) || f.Cut != "whole" || strings.Contains(f.More, "isolation") {
+			if _, err = Run(context.Background(), p, tr); !errors.As(err, &f) || f.Cut != "whole" ||
+				strings.Contains(f.More, "isolation") {
 				t.Errorf("connection: %v", err)
 			}
 		})

@@ -11,36 +11,43 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 )
 
+// framers is a guest that answers each string with <string>, and does what some of
+// them say: echo sends the string as one of its own kind; pause receives nothing for
+// a moment and then says [due]; close closes; later says [later] in a moment; call
+// ENDPOINT connects there, and tells in brackets what it heard, how it ended or why
+// there was no call; tls asks for TLS.
 const framers = "framers"
 
 // AssemblyScript runs nowhere but in a host, so its SDK's receivers of strings,
 // timers, client connections and states are tested in one.
 func TestAssemblyScriptFramers(t *testing.T) {
+	of := func(kind string) map[string]any { return map[string]any{"kind": kind} }
 	tests := []struct {
+		name   string
 		config map[string]any
 		input  string
 		want   string
 		closes bool // at the end of input
 	}{
-		{nil, "0:,3:a:b,12:hello world!,1:", "<><a:b><hello world!>", false},
-		{nil, "4:echo,1:x,", "<echo>4:echo,<x>", false},
-		{nil, "1:a,x", "<a>", true},
-		{nil, ":", "", true},
-		{nil, "1:a,01", "<a>", true},
-		{nil, "1:ab", "", true},
-		{map[string]any{"max_length": 5}, "5:12345,6", "<12345>", true},
-		{nil, "5:close,", "<close>", true},
-		{nil, "5:pause,1:a,5:close,", "<pause>[due]<a><close>", true},
-		{map[string]any{"kind": "int8"}, "\x00\x02ab\x04echo\x03x", "<><ab><echo>\x04echo", false},
-		{map[string]any{"kind": "int16"}, "\x00\x00\x00\x04echo\x00\x01", "<><echo>\x00\x04echo", false},
-		{map[string]any{"kind": "int16", "max_length": 300}, "\x00\x01a\x01\x2d", "<a>[over 301]", true},
-		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x04echo\x00\x00\x00\x01b\x00\x00",
-			"<echo>\x00\x00\x00\x04echo<b>", false},
-		{map[string]any{"kind": "int32"}, "\x00\x00\x00\x01a\xff\xff\xff\xff", "<a>", true},
+		{"netstrings", nil, "0:,3:a:b,12:hello world!,1:", "<><a:b><hello world!>", false},
+		{"netstring sent", nil, "4:echo,1:x,", "<echo>4:echo,<x>", false},
+		{"no comma", nil, "1:a,x", "<a>", true},
+		{"no length", nil, ":", "", true},
+		{"needless 0", nil, "1:a,01", "<a>", true},
+		{"longer than its length", nil, "1:ab", "", true},
+		{"longer than max_length", map[string]any{"max_length": 5}, "5:12345,6", "<12345>", true},
+		{"closed by the guest", nil, "5:close,", "<close>", true},
+		{"paused until a timer is due", nil, "5:pause,1:a,5:close,", "<pause>[due]<a><close>", true},
+		{"int8", of("int8"), "\x00\x02ab\x04echo\x03x", "<><ab><echo>\x04echo", false},
+		{"int16", of("int16"), "\x00\x00\x00\x04echo\x00\x01", "<><echo>\x00\x04echo", false},
+		{"int16 over max_length", map[string]any{"kind": "int16", "max_length": 300}, "\x00\x01a\x01\x2d",
+			"<a>[over 301]", true},
+		{"int32", of("int32"), "\x00\x00\x00\x04echo\x00\x00\x00\x01b\x00\x00", "<echo>\x00\x00\x00\x04echo<b>", false},
+		{"int32 over all bounds", of("int32"), "\x00\x00\x00\x01a\xff\xff\xff\xff", "<a>", true},
 	}
 	module := build(t, languageNamed("AssemblyScript"), framers)
-	for n, c := range tests {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
 			s := serve(t, config.Plugin{Module: module, Config: c.config})
 			for _, pieces := range cuts(c.input) {
 				if found := exchange(t, s.addr, c.closes, pieces...); found != c.want {

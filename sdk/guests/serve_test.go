@@ -191,10 +191,12 @@ func TestConfigRefused(t *testing.T) {
 			p := config.Plugin{Module: build(t, l, lineReceiver)}
 			s := serve(t, p)
 			for name, section := range map[string]map[string]any{
-				"no delimiter": {"delimiter": ""}, "no length": {"max_length": 0},
+				"no delimiter":      {"delimiter": ""},
+				"no length":         {"max_length": 0},
 				"text for a number": {"max_length": "nine"},
-				"unknown key":       {"delimeter": "\n"}, "number for a text": {"delimiter": 1},
-				"list": {"raw": []int{1}},
+				"unknown key":       {"delimeter": "\n"},
+				"number for a text": {"delimiter": 1},
+				"list":              {"raw": []int{1}},
 			} {
 				p.Config = section
 				s.cfg.Plugins["guest"] = p
@@ -207,14 +209,15 @@ func TestConfigRefused(t *testing.T) {
 	}
 }
 
+// A counter answers each line with its number.
 func TestCounter(t *testing.T) {
 	for _, l := range with(counter) {
 		t.Run(l.name, func(t *testing.T) {
 			s := serve(t, config.Plugin{Module: build(t, l, counter)})
 			const input = "a\r\n\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nj\r\nhalf"
+			const want = "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n10\r\n"
 			for _, pieces := range cuts(input) {
-				if found, want := exchange(t, s.addr, false,
-					pieces...), "1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n8\r\n9\r\n10\r\n"; found != want {
+				if found := exchange(t, s.addr, false, pieces...); found != want {
 					t.Fatalf("%q: found %q, wanted %q", pieces, found, want)
 				}
 			}

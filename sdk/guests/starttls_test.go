@@ -77,6 +77,7 @@ func TestNothingPlainAfterStartTLS(t *testing.T) {
 		}
 		t.Run(l.name, func(t *testing.T) {
 			s := serveTLS(t, config.Plugin{Module: build(t, l, starttls)}, files)
+			// The guest answers each with "go" and asks for TLS: in a line, in raw mode, and while it is paused.
 			for _, command := range []string{"tls\r\n", "raw\r\ntls", "pause\r\n"} {
 				for _, evil := range []string{"", "EVIL\r\n", "EV", "EVIL\r", "EVIL\r\ntls\r\nEV"} {
 					c := upgrade(t, s.addr, command+evil, "go\r\n")
