@@ -62,26 +62,11 @@ func (s Status) String() string {
 }
 
 // Reason says why a connection ended, in connectionLost and
-// clientConnectionFailed.
+// clientConnectionFailed: a Value of Reasons.
 type Reason int32
 
-// The reasons; the last three are of connect alone.
-const (
-	ReasonDone         Reason = iota // clean close by either side
-	ReasonLost                       // I/O error
-	ReasonAborted                    // by us
-	ReasonTimeout                    // idle, connect, handshake or flush took too long
-	ReasonTLSFailure                 // handshake or record error
-	ReasonShuttingDown               // the host shuts down
-	ReasonReplaced                   // by a reload
-	ReasonOverLimit                  // over a limit
-	ReasonTrapped                    // the guest trapped
-	ReasonRefused                    // refused or unreachable
-	ReasonNoSuchHost                 // the name does not resolve
-	ReasonNotAllowed                 // the address is not allowed
-)
-
-// Reasons lists the reasons, from 0 up.
+// Reasons lists the reasons, from 0 up. Package reactor has the same numbers; the
+// last three are of connect alone.
 func Reasons() []Code {
 	return []Code{
 		{0, "", "done", "done (clean close by either side)", "clean close by either side"},
@@ -127,27 +112,17 @@ func Levels() []Code {
 	}
 }
 
-// Bits of transport.state.
-const (
-	StatePaused      = 1 << iota // paused by the guest
-	StatePeerClosed              // the peer has closed its writing side
-	StateWriteClosed             // our writing side is closed, or will be
-	StateClosing                 // loseConnection was called
-	StateProducer                // a producer is registered
-	StateTLS                     // TLS is on
-	StateOutgoing                // made by connect
-)
-
-// StateBits lists the bits, from the lowest up.
+// StateBits lists the bits of transport.state, from the lowest up. Package reactor
+// has the same.
 func StateBits() []Code {
 	return []Code{
-		{StatePaused, "", "paused", "paused by the guest", "reading is paused by us"},
-		{StatePeerClosed, "", "peer closed", "peer closed writing", "the peer has closed its writing side"},
-		{StateWriteClosed, "", "write closed", "our writing closed", "our writing side is closed, or will be"},
-		{StateClosing, "", "closing", "closing", "{loseConnection} was called"},
-		{StateProducer, "", "producer", "producer registered", "a producer is registered"},
-		{StateTLS, "", "TLS", "TLS", "TLS is on"},
-		{StateOutgoing, "", "outgoing", "outgoing", "made by {connect}"},
+		{1, "", "paused", "paused by the guest", "reading is paused by us"},
+		{2, "", "peer closed", "peer closed writing", "the peer has closed its writing side"},
+		{4, "", "write closed", "our writing closed", "our writing side is closed, or will be"},
+		{8, "", "closing", "closing", "{loseConnection} was called"},
+		{16, "", "producer", "producer registered", "a producer is registered"},
+		{32, "", "TLS", "TLS", "TLS is on"},
+		{64, "", "outgoing", "outgoing", "made by {connect}"},
 	}
 }
 

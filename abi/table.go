@@ -116,32 +116,11 @@ const (
 	with             // a guest that imports what Export.with names
 )
 
-// Names of the exports: what each is for is in Exports, and when it is called in
-// ABI.md.
+// Names of the exports that are no callbacks.
 const (
-	ExportMemory                 = "memory"
-	ExportVersion                = "abi_version_1"
-	ExportInitialize             = "_initialize"
-	ExportReceiveBuffer          = "receiveBuffer"
-	ExportStartFactory           = "startFactory"
-	ExportStopFactory            = "stopFactory"
-	ExportBuildProtocol          = "buildProtocol"
-	ExportConnectionMade         = "connectionMade"
-	ExportDataReceived           = "dataReceived"
-	ExportConnectionLost         = "connectionLost"
-	ExportReadConnectionLost     = "readConnectionLost"
-	ExportWriteConnectionLost    = "writeConnectionLost"
-	ExportHandshakeCompleted     = "handshakeCompleted"
-	ExportPauseProducing         = "pauseProducing"
-	ExportResumeProducing        = "resumeProducing"
-	ExportStopProducing          = "stopProducing"
-	ExportDelayedCall            = "delayedCall"
-	ExportClientConnectionFailed = "clientConnectionFailed"
-	ExportLogPrefix              = "logPrefix"
-	ExportStateVersion           = "stateVersion"
-	ExportSaveState              = "saveState"
-	ExportRestoreState           = "restoreState"
-	ExportRestoreBuffer          = "restoreBuffer"
+	ExportMemory     = "memory"
+	ExportVersion    = "abi_version_1" // the marker
+	ExportInitialize = "_initialize"   // WASI's, of reactors
 )
 
 // Export is something that a guest exports: a function, but for memory, whose
@@ -160,43 +139,37 @@ func Exports() []Export {
 		{ExportMemory, Signature{}, must, "", "the linear memory"},
 		{ExportVersion, sig("()"), must, "", "a marker: present, never called"},
 		{ExportInitialize, sig("()"), may, "", "run once, right after instantiation"},
-		{ExportReceiveBuffer, sig("() -> i64"), must, "", "packed (ptr, capacity) of the buffer for incoming bytes"},
-		{ExportStartFactory, sig("() -> i32"), may, "", "once, before the first connection; non-zero refuses to start"},
-		{ExportStopFactory, sig("()"), may, "", "once, after the last connection"},
-		{ExportBuildProtocol, sig("(conn) -> i32"), may, "", "for accepted connections; non-zero refuses"},
-		{ExportConnectionMade, sig("(conn)"), must, "", "first for each connection, before any byte is read"},
-		{ExportDataReceived, sig("(conn, ptr, len)"), must, "",
+		{"receiveBuffer", sig("() -> i64"), must, "", "packed (ptr, capacity) of the buffer for incoming bytes"},
+		{"startFactory", sig("() -> i32"), may, "", "once, before the first connection; non-zero refuses to start"},
+		{"stopFactory", sig("()"), may, "", "once, after the last connection"},
+		{"buildProtocol", sig("(conn) -> i32"), may, "", "for accepted connections; non-zero refuses"},
+		{"connectionMade", sig("(conn)"), must, "", "first for each connection, before any byte is read"},
+		{"dataReceived", sig("(conn, ptr, len)"), must, "",
 			"bytes of the stream, at ptr inside the registered buffer"},
-		{ExportConnectionLost, sig("(conn, reason)"), must, "", "exactly once, last"},
-		{ExportReadConnectionLost, sig("(conn)"), may, "", "the peer closed its writing side"},
-		{ExportWriteConnectionLost, sig("(conn)"), may, "", "our writing side is closed"},
-		{ExportHandshakeCompleted, sig("(conn)"), may, "", "TLS is up"},
-		{ExportPauseProducing, sig("(conn)"), with, "transport.registerProducer", "output is above high water"},
-		{ExportResumeProducing, sig("(conn)"), with, "transport.registerProducer",
+		{"connectionLost", sig("(conn, reason)"), must, "", "exactly once, last"},
+		{"readConnectionLost", sig("(conn)"), may, "", "the peer closed its writing side"},
+		{"writeConnectionLost", sig("(conn)"), may, "", "our writing side is closed"},
+		{"handshakeCompleted", sig("(conn)"), may, "", "TLS is up"},
+		{"pauseProducing", sig("(conn)"), with, "transport.registerProducer", "output is above high water"},
+		{"resumeProducing", sig("(conn)"), with, "transport.registerProducer",
 			"output is below low water, or has emptied"},
-		{ExportStopProducing, sig("(conn)"), with, "transport.registerProducer", "the connection is gone"},
-		{ExportDelayedCall, sig("(timer)"), with, "reactor.callLater", "a timer is due"},
-		{ExportClientConnectionFailed, sig("(conn, reason)"), with, "reactor.connect",
+		{"stopProducing", sig("(conn)"), with, "transport.registerProducer", "the connection is gone"},
+		{"delayedCall", sig("(timer)"), with, "reactor.callLater", "a timer is due"},
+		{"clientConnectionFailed", sig("(conn, reason)"), with, "reactor.connect",
 			"the outgoing connection could not be made"},
-		{ExportLogPrefix, sig("() -> i64"), may, "", "packed name for log lines; 0 declines"},
-		{ExportStateVersion, sig("() -> i32"), may, "", "number of the layout that saveState writes"},
-		{ExportSaveState, sig("(conn) -> i64"), may, "",
+		{"logPrefix", sig("() -> i64"), may, "", "packed name for log lines; 0 declines"},
+		{"stateVersion", sig("() -> i32"), may, "", "number of the layout that saveState writes"},
+		{"saveState", sig("(conn) -> i64"), may, "",
 			"packed bytes of one connection's state, conn 0 for the factory's; -1 declines"},
-		{ExportRestoreState, sig("(conn, version, ptr, len) -> i32"), may, "",
+		{"restoreState", sig("(conn, version, ptr, len) -> i32"), may, "",
 			"in a new instance, in place of connectionMade; non-zero refuses"},
-		{ExportRestoreBuffer, sig("(len) -> ptr"), may, "",
+		{"restoreBuffer", sig("(len) -> ptr"), may, "",
 			"room for a state that the receive buffer does not hold; 0 refuses"},
 	}
 }
 
-// Names of the modules that the host gives; ModuleWASI is WASI preview 1's.
-const (
-	ModuleTransport = "transport"
-	ModuleReactor   = "reactor"
-	ModuleFactory   = "factory"
-	ModuleLog       = "log"
-	ModuleWASI      = "wasi_snapshot_preview1"
-)
+// ModuleWASI is the name of the module that has WASI preview 1.
+const ModuleWASI = "wasi_snapshot_preview1"
 
 // Import is a function that the host gives. ParamNames are ABI.md's, one for each
 // of Params; WASI's have none.
@@ -215,7 +188,7 @@ func Imports() []Import {
 	in := func(module, name, signature, meaning string) Import {
 		return Import{module, name, sig(signature), paramNames(signature), meaning}
 	}
-	t, r := ModuleTransport, ModuleReactor
+	const t, r = "transport", "reactor"
 	return []Import{
 		in(t, "write", "(conn, ptr, len) -> i32", "queue bytes in order; the bytes now queued"),
 		in(t, "writeSequence", "(conn, iov, n) -> i32", "write n pairs (ptr, len) of u32"),
@@ -241,8 +214,8 @@ func Imports() []Import {
 		in(r, "reset", "(timer, ms) -> i32", "move a timer to ms from now"),
 		in(r, "seconds", "() -> f64", "monotonic, from the reactor's clock"),
 		in(r, "connect", "(endpoint, len, ms) -> i32", "a connection to a text endpoint, within ms"),
-		in(ModuleFactory, "config", "(buf, cap) -> i32", "the plugin's configuration as JSON; its length"),
-		in(ModuleLog, "emit", "(level, ptr, len) -> i32", "a log line"),
+		in("factory", "config", "(buf, cap) -> i32", "the plugin's configuration as JSON; its length"),
+		in("log", "emit", "(level, ptr, len) -> i32", "a log line"),
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // obeying serves the guest of testdata/obeys.wat on a clock that the test turns.
@@ -123,7 +123,7 @@ func TestMoves(t *testing.T) {
 		}},
 		{"producer, and queued output", 1, func(t *testing.T, v *virtual, c net.Conn) {
 			send(t, c, "p")
-			if got := bits(t, c); got != abi.StateProducer {
+			if got := bits(t, c); got != byte(reactor.StateProducer) {
 				t.Fatalf("state %d", got)
 			}
 			send(t, c, "f")

@@ -45,34 +45,31 @@ func TestExports(t *testing.T) {
 // TestNumbers: package abi and package reactor, which do not know each other,
 // number reasons and states alike.
 func TestNumbers(t *testing.T) {
-	for r := reactor.Done; r <= reactor.NotAllowed; r++ {
-		t.Logf("%d: %q, %q", r, r, abi.Reason(r))
-	}
-	for _, c := range []struct {
+	for n, reason := range []struct {
 		reactor reactor.Reason
-		abi     abi.Reason
+		abi     string
 	}{
-		{reactor.Done, abi.ReasonDone}, {reactor.Lost, abi.ReasonLost}, {reactor.Aborted, abi.ReasonAborted},
-		{reactor.Timeout, abi.ReasonTimeout}, {reactor.TLSFailure, abi.ReasonTLSFailure},
-		{reactor.ShuttingDown, abi.ReasonShuttingDown}, {reactor.Replaced, abi.ReasonReplaced},
-		{reactor.OverLimit, abi.ReasonOverLimit}, {reactor.ProtocolFailed, abi.ReasonTrapped},
-		{reactor.Refused, abi.ReasonRefused}, {reactor.NoSuchHost, abi.ReasonNoSuchHost},
-		{reactor.NotAllowed, abi.ReasonNotAllowed},
+		{reactor.Done, "done"}, {reactor.Lost, "lost"}, {reactor.Aborted, "aborted"}, {reactor.Timeout, "timeout"},
+		{reactor.TLSFailure, "TLS failure"}, {reactor.ShuttingDown, "shutting down"}, {reactor.Replaced, "replaced"},
+		{reactor.OverLimit, "over limit"}, {reactor.ProtocolFailed, "trapped"}, {reactor.Refused, "refused"},
+		{reactor.NoSuchHost, "no such host"}, {reactor.NotAllowed, "not allowed"},
 	} {
-		if int32(c.reactor) != int32(c.abi) {
-			t.Errorf("%v is %d, %v is %d", c.reactor, c.reactor, c.abi, c.abi)
+		c := abi.Reasons()[n]
+		if c.Name != reason.abi || int32(reason.reactor) != c.Value {
+			t.Errorf("%v is %d, %s is %d, wanted %s", reason.reactor, reason.reactor, c.Name, c.Value, reason.abi)
 		}
 	}
-	for _, c := range []struct {
+	for n, state := range []struct {
 		reactor reactor.State
-		abi     uint32
+		abi     string
 	}{
-		{reactor.StatePaused, abi.StatePaused}, {reactor.StatePeerClosed, abi.StatePeerClosed},
-		{reactor.StateWriteClosed, abi.StateWriteClosed}, {reactor.StateClosing, abi.StateClosing},
-		{reactor.StateProducer, abi.StateProducer}, {reactor.StateTLS, abi.StateTLS}, {reactor.StateOutgoing, abi.StateOutgoing},
+		{reactor.StatePaused, "paused"}, {reactor.StatePeerClosed, "peer closed"},
+		{reactor.StateWriteClosed, "write closed"}, {reactor.StateClosing, "closing"},
+		{reactor.StateProducer, "producer"}, {reactor.StateTLS, "TLS"}, {reactor.StateOutgoing, "outgoing"},
 	} {
-		if uint32(c.reactor) != c.abi {
-			t.Errorf("reactor's state bit %d, abi's %d", c.reactor, c.abi)
+		c := abi.StateBits()[n]
+		if c.Name != state.abi || int32(state.reactor) != c.Value {
+			t.Errorf("reactor's state bit %d, abi's %s %d, wanted %s", state.reactor, c.Name, c.Value, state.abi)
 		}
 	}
 }

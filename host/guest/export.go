@@ -1,7 +1,5 @@
 package guest
 
-import "github.com/wirehost/wirehost/abi"
-
 // export numbers the guest's functions, so that their handles lie in an array.
 type export uint8
 
@@ -30,13 +28,29 @@ const (
 	exports
 )
 
+// exportNames are the names in the contract: a test holds them to abi.Exports.
 var exportNames = [exports]string{
-	abi.ExportInitialize, abi.ExportReceiveBuffer, abi.ExportStartFactory, abi.ExportStopFactory,
-	abi.ExportBuildProtocol, abi.ExportConnectionMade, abi.ExportDataReceived, abi.ExportConnectionLost,
-	abi.ExportReadConnectionLost, abi.ExportWriteConnectionLost, abi.ExportHandshakeCompleted,
-	abi.ExportPauseProducing, abi.ExportResumeProducing, abi.ExportStopProducing, abi.ExportDelayedCall,
-	abi.ExportClientConnectionFailed, abi.ExportLogPrefix, abi.ExportStateVersion, abi.ExportSaveState,
-	abi.ExportRestoreState, abi.ExportRestoreBuffer,
+	exInitialize:             "_initialize",
+	exReceiveBuffer:          "receiveBuffer",
+	exStartFactory:           "startFactory",
+	exStopFactory:            "stopFactory",
+	exBuildProtocol:          "buildProtocol",
+	exConnectionMade:         "connectionMade",
+	exDataReceived:           "dataReceived",
+	exConnectionLost:         "connectionLost",
+	exReadConnectionLost:     "readConnectionLost",
+	exWriteConnectionLost:    "writeConnectionLost",
+	exHandshakeCompleted:     "handshakeCompleted",
+	exPauseProducing:         "pauseProducing",
+	exResumeProducing:        "resumeProducing",
+	exStopProducing:          "stopProducing",
+	exDelayedCall:            "delayedCall",
+	exClientConnectionFailed: "clientConnectionFailed",
+	exLogPrefix:              "logPrefix",
+	exStateVersion:           "stateVersion",
+	exSaveState:              "saveState",
+	exRestoreState:           "restoreState",
+	exRestoreBuffer:          "restoreBuffer",
 }
 
 func (e export) String() string { return exportNames[e] }

@@ -73,10 +73,10 @@ func endTrace(i *Instance, r running, err error) {
 // callback's line.
 func tracedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
 	args := values(im.Params, stack)
-	if len(im.Params) >= 3 && im.Module == abi.ModuleTransport && im.Name == "write" || im.Module == abi.ModuleLog {
+	switch im.Key() {
+	case "transport.write", "log.emit":
 		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
-	}
-	if im.Module == abi.ModuleReactor && im.Name == "connect" {
+	case "reactor.connect":
 		args[1] += excerpt(i, uint32(stack[0]), uint32(stack[1]))
 	}
 	i.guard.Check() // the line takes longer than most calls
