@@ -109,8 +109,9 @@ func replace(t *testing.T, file string, b []byte) {
 
 func TestWatchedFile(t *testing.T) {
 	skipWithoutSignals(t)
-	file := write(t, "m.wasm", string(versioned(1)))
-	conf := write(t, "c.yaml", "plugins:\n  m: {module: "+file+"}\n  e: {module: \"builtin:echo\"}\nlisteners:\n- {endpoint: \"tcp://127.0.0.1:0\", plugin: m}\n- {endpoint: \"tcp://127.0.0.1:0\", plugin: e}\n")
+	file := write(t, "watched.wasm", string(versioned(1)))
+	conf := write(t, "c.yaml", "plugins:\n  watched: {module: "+file+"}\n  echo: {module: \"builtin:echo\"}\nlisteners:\n"+
+		"- {endpoint: \"tcp://127.0.0.1:0\", plugin: watched}\n- {endpoint: \"tcp://127.0.0.1:0\", plugin: echo}\n")
 	o := operator{t, socketAt(t)}
 	p := start(t, "serve", "--config="+conf, "--set=admin.listen="+o.endpoint)
 	at := p.ready()
@@ -120,8 +121,8 @@ func TestWatchedFile(t *testing.T) {
 	changed := func(message string) entry {
 		t.Helper()
 		e := p.await(message)
-		if e.text("plugin") != "m" {
-			t.Errorf("found %v, wanted plugin m", e)
+		if e.text("plugin") != "watched" {
+			t.Errorf("found %v, wanted plugin watched", e)
 		}
 		return e
 	}
@@ -149,17 +150,17 @@ func TestWatchedFile(t *testing.T) {
 		t.Errorf("found %v, wanted previous %s", e, first)
 	}
 	exchange(t, c, "after")
-	o.awaitMetric(`wirehost_plugin_changes_total{plugin="m",result="refused",trigger="file"} 2`)
-	o.awaitMetric(`wirehost_plugin_changes_total{plugin="m",result="active",trigger="file"} 2`)
+	o.awaitMetric(`wirehost_plugin_changes_total{plugin="watched",result="refused",trigger="file"} 2`)
+	o.awaitMetric(`wirehost_plugin_changes_total{plugin="watched",result="active",trigger="file"} 2`)
 
 	// A plugin that is loaded and unloaded at run time is watched as long.
-	second := write(t, "n.wasm", string(versioned(1)))
-	o.fine("plugin", "load", "n", second)
+	second := write(t, "second.wasm", string(versioned(1)))
+	o.fine("plugin", "load", "second", second)
 	replace(t, second, versioned(2))
-	if e := p.await("version is active"); e.text("plugin") != "n" {
-		t.Errorf("found %v, wanted plugin n", e)
+	if e := p.await("version is active"); e.text("plugin") != "second" {
+		t.Errorf("found %v, wanted plugin second", e)
 	}
-	o.fine("plugin", "unload", "n", "--wait")
+	o.fine("plugin", "unload", "second", "--wait")
 	replace(t, second, versioned(3))
 	replace(t, file, versioned(4))
 	changed("version is active")
@@ -172,17 +173,18 @@ func TestWatchedFile(t *testing.T) {
 
 func TestWatchOff(t *testing.T) {
 	skipWithoutSignals(t)
-	first, second := write(t, "m.wasm", string(versioned(1))), write(t, "n.wasm", string(versioned(1)))
-	conf := write(t, "c.yaml", "plugins:\n  m: {module: "+first+", watch: false}\n  n: {module: "+second+"}\nlisteners: []\n")
+	unwatched, watched := write(t, "unwatched.wasm", string(versioned(1))), write(t, "watched.wasm", string(versioned(1)))
+	conf := write(t, "c.yaml", "plugins:\n  unwatched: {module: "+unwatched+", watch: false}\n  watched: {module: "+watched+"}\nlisteners: []\n")
 	o := operator{t, socketAt(t)}
 	p := start(t, "serve", "--config="+conf, "--set=admin.listen="+o.endpoint)
 	p.await("administration")
-	replace(t, first, versioned(2))
-	replace(t, second, versioned(2))
-	if e := p.await("version is active"); e.text("plugin") != "n" {
-		t.Errorf("found %v, wanted plugin n alone", e)
+	replace(t, unwatched, versioned(2))
+	replace(t, watched, versioned(2))
+	if e := p.await("version is active"); e.text("plugin") != "watched" {
+		t.Errorf("found %v, wanted plugin watched alone", e)
 	}
-	if out := o.fine("plugin", "reload", "m"); !strings.HasPrefix(out, "m@") || !strings.Contains(out, " is active, before it m@") {
+	out := o.fine("plugin", "reload", "unwatched")
+	if !strings.HasPrefix(out, "unwatched@") || !strings.Contains(out, " is active, before it unwatched@") {
 		t.Errorf("found %q", out)
 	}
 }

@@ -98,9 +98,9 @@ func TestUnloadWaits(t *testing.T) {
 func TestPluginFaults(t *testing.T) {
 	skipWithoutSignals(t)
 	o := operator{t, socketAt(t)}
-	good := write(t, "m.wasm", string(versioned(1)))
+	good := write(t, "served.wasm", string(versioned(1)))
 	bad := write(t, "bad.wasm", string(guest(without("dataReceived"))))
-	conf := write(t, "c.yaml", "plugins: {m: {module: "+good+", watch: false}}\nlisteners: []\n")
+	conf := write(t, "c.yaml", "plugins: {served: {module: "+good+", watch: false}}\nlisteners: []\n")
 	p := start(t, "serve", "--config="+conf, "--set=admin.listen="+o.endpoint)
 	p.await("administration")
 	active := strings.Fields(strings.Split(o.fine("plugin", "list"), "\n")[1])[2]
@@ -111,29 +111,29 @@ func TestPluginFaults(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"plugin", "reload", "m"}, exitFailed, "wirehost: plugin m: module " + good + ": export dataReceived: found none, wanted (i32, i32, i32)\n" + running},
-		{[]string{"plugin", "use", "m@000000000000"}, exitFailed, "wirehost: version m@000000000000: not loaded\n" + running},
+		{[]string{"plugin", "reload", "served"}, exitFailed, "wirehost: plugin served: module " + good + ": export dataReceived: found none, wanted (i32, i32, i32)\n" + running},
+		{[]string{"plugin", "use", "served@000000000000"}, exitFailed, "wirehost: version served@000000000000: not loaded\n" + running},
 		{[]string{"plugin", "reload", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "unload", "none", "--wait"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "reload", "../config"}, exitFailed, "wirehost: plugin ../config: not loaded\n"},
 		{[]string{"plugin", "reload", "a\x1b[2J"}, exitFailed, "wirehost: plugin a\\x1b[2J: not loaded\n"},
 		{[]string{"plugin", "trace", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
-		{[]string{"plugin", "trace", "m/7"}, exitFailed, "wirehost: connection m/7: no such connection\n"},
-		{[]string{"plugin", "trace", "m/x"}, exitFailed, "wirehost: connection: found \"m/x\", wanted a connection of this plugin, such as m/1\n"},
+		{[]string{"plugin", "trace", "served/7"}, exitFailed, "wirehost: connection served/7: no such connection\n"},
+		{[]string{"plugin", "trace", "served/x"}, exitFailed, "wirehost: connection: found \"served/x\", wanted a connection of this plugin, such as served/1\n"},
 		{[]string{"plugin", "trace"}, exitUsage, "wirehost: found no NAME or ID; see 'wirehost plugin trace --help'\n"},
-		{[]string{"plugin", "load", "m", good}, exitFailed, "wirehost: plugin m: loaded already\n" + running},
-		{[]string{"plugin", "load", "n", bad}, exitFailed, "wirehost: plugin n: module " + bad + ": export dataReceived: found none, wanted (i32, i32, i32)\n"},
-		{[]string{"plugin", "load", "n", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed, `wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, move_time, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
-		{[]string{"plugin", "load", "n", "builtin:echo", "--with=limits"}, exitUsage, "wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin load --help'\n"},
-		{[]string{"plugin", "load", "n"}, exitUsage, "wirehost: found no MODULE; see 'wirehost plugin load --help'\n"},
-		{[]string{"plugin", "use", "m"}, exitUsage, "wirehost: found \"m\", wanted NAME@VERSION, as 'wirehost plugin list' has it; see 'wirehost plugin use --help'\n"},
+		{[]string{"plugin", "load", "served", good}, exitFailed, "wirehost: plugin served: loaded already\n" + running},
+		{[]string{"plugin", "load", "added", bad}, exitFailed, "wirehost: plugin added: module " + bad + ": export dataReceived: found none, wanted (i32, i32, i32)\n"},
+		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed, `wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, move_time, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
+		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limits"}, exitUsage, "wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin load --help'\n"},
+		{[]string{"plugin", "load", "added"}, exitUsage, "wirehost: found no MODULE; see 'wirehost plugin load --help'\n"},
+		{[]string{"plugin", "use", "served"}, exitUsage, "wirehost: found \"served\", wanted NAME@VERSION, as 'wirehost plugin list' has it; see 'wirehost plugin use --help'\n"},
 		{[]string{"plugin", "reload", "."}, exitUsage, "wirehost: found the name \".\", wanted a plugin's; see 'wirehost plugin reload --help'\n"},
 		{[]string{"plugin", "load", "..", good}, exitUsage, "wirehost: found the name \"..\", wanted a plugin's; see 'wirehost plugin load --help'\n"},
 		{[]string{"plugin", "unload", ""}, exitUsage, "wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin unload --help'\n"},
 		{[]string{"plugin", "use", "@x"}, exitUsage, "wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin use --help'\n"},
 		{[]string{"plugin", "trace", "/m", "--off"}, exitUsage, "wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin trace --help'\n"},
 		{[]string{"plugin", "reload"}, exitUsage, "wirehost: found no NAME; see 'wirehost plugin reload --help'\n"},
-		{[]string{"plugin", "reload", "m", "--what"}, exitUsage, "wirehost: unknown flag: --what; see 'wirehost plugin reload --help'\n"},
+		{[]string{"plugin", "reload", "served", "--what"}, exitUsage, "wirehost: unknown flag: --what; see 'wirehost plugin reload --help'\n"},
 		{[]string{"conns", "-o", "xml"}, exitUsage, "wirehost: invalid argument \"xml\" for \"-o, --output\" flag: found \"xml\", wanted text or json; see 'wirehost conns --help'\n"},
 	}
 	for _, tc := range cases {

@@ -21,27 +21,27 @@ func TestTestCommand(t *testing.T) {
 	good := file("good.txt", "send \"abc\"\nexpect \"abc\"\n")
 	bad := file("bad.txt", "send \"abc\"\nexpect \"abd\"\n")
 	wrong := file("wrong.txt", "send abc\n")
-	both := file("both.txt", "amy: send \"?\"\namy: expect \"1\"\nbob: send \"?\"\nbob: expect \"2\"\n")
-	const all = "../../host/testdata/counts_all.wasm"
+	two := file("two.txt", "amy: send \"?\"\namy: expect \"1\"\nbob: send \"?\"\nbob: expect \"2\"\n")
+	const counts = "../../host/testdata/counts_all.wasm" // answers with how many connections its instance has had
 	const echo = "../../plugins/echo/echo.wasm"
 	for _, c := range []struct {
 		args           []string
 		code           int
 		stdout, stderr string
 	}{
-		{[]string{"test", echo, good}, 0, "ok " + good + ": 4 runs\n", ""},
-		{[]string{"test", echo, good, bad}, 1, "FAIL " + bad + ":2: whole: the streams part after 2 bytes\n  wanted \"abd\"\n  found  \"abc\"\n            ^\n", ""},
-		{[]string{"test", all, both}, 1, "FAIL " + both + ":4: whole, on two event loops: the streams part after 0 bytes\n", ""},
-		{[]string{"test", all, both}, 1, "serve and test the plugin with isolation shared\n", ""},
-		{[]string{"test", "--isolation", "shared", all, both}, 0, "ok " + both + ": 4 runs\n", ""},
-		{[]string{"test", "../../host/testdata/hostile/loop_forever.wasm", bad}, 1, "FAIL " + bad + ":2: whole: the connection ended: a reset\n", "cause=time"},
-		{[]string{"test", "../../host/testdata/hostile/loop_in_start_factory.wasm", bad}, 1, "", "over its time limit"},
-		{[]string{"test", echo, wrong}, 1, "", wrong + `:1:6: found "abc", wanted text in double quotes`},
-		{[]string{"test", filepath.Join(dir, "none.wasm"), good}, 1, "", "no such file"},
-		{[]string{"test", echo, filepath.Join(dir, "none.txt")}, 1, "", "no such file"},
-		{[]string{"test", echo, wrong, filepath.Join(dir, "none.txt"), good}, 1, "ok " + good, wrong + `:1:6: found "abc", wanted text in double quotes, or hex and pairs of digits` + "\nwirehost: open " + filepath.Join(dir, "none.txt")},
-		{[]string{"test", echo}, 2, "", "found no TRANSCRIPT"},
-		{[]string{"test"}, 2, "", "found no FILE.wasm"},
+		{[]string{"test", echo, good}, exitFine, "ok " + good + ": 4 runs\n", ""},
+		{[]string{"test", echo, good, bad}, exitFailed, "FAIL " + bad + ":2: whole: the streams part after 2 bytes\n  wanted \"abd\"\n  found  \"abc\"\n            ^\n", ""},
+		{[]string{"test", counts, two}, exitFailed, "FAIL " + two + ":4: whole, on two event loops: the streams part after 0 bytes\n", ""},
+		{[]string{"test", counts, two}, exitFailed, "serve and test the plugin with isolation shared\n", ""},
+		{[]string{"test", "--isolation", "shared", counts, two}, exitFine, "ok " + two + ": 4 runs\n", ""},
+		{[]string{"test", "../../host/testdata/hostile/loop_forever.wasm", bad}, exitFailed, "FAIL " + bad + ":2: whole: the connection ended: a reset\n", "cause=time"},
+		{[]string{"test", "../../host/testdata/hostile/loop_in_start_factory.wasm", bad}, exitFailed, "", "over its time limit"},
+		{[]string{"test", echo, wrong}, exitFailed, "", wrong + `:1:6: found "abc", wanted text in double quotes`},
+		{[]string{"test", filepath.Join(dir, "none.wasm"), good}, exitFailed, "", "no such file"},
+		{[]string{"test", echo, filepath.Join(dir, "none.txt")}, exitFailed, "", "no such file"},
+		{[]string{"test", echo, wrong, filepath.Join(dir, "none.txt"), good}, exitFailed, "ok " + good, wrong + `:1:6: found "abc", wanted text in double quotes, or hex and pairs of digits` + "\nwirehost: open " + filepath.Join(dir, "none.txt")},
+		{[]string{"test", echo}, exitUsage, "", "found no TRANSCRIPT"},
+		{[]string{"test"}, exitUsage, "", "found no FILE.wasm"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := Run(c.args, os.Environ(), &stdout, &stderr)
