@@ -165,7 +165,7 @@ func (s *portableSys) Connect(network, address string) (FD, error) {
 		defer cancel()
 		d := net.Dialer{KeepAlive: -1}
 		conn, err := d.DialContext(ctx, network, address)
-		c.dialed(conn, err)
+		c.takeDialed(conn, err)
 	}()
 	return fd, nil
 }
@@ -253,7 +253,7 @@ func (s *portableSys) RemoteAddr(fd FD) net.Addr {
 	if err != nil {
 		return nil
 	}
-	if conn := c.connected(); conn != nil {
+	if conn := c.netConn(); conn != nil {
 		return conn.RemoteAddr()
 	}
 	return nil
@@ -272,7 +272,7 @@ func (s *portableSys) setTCP(fd FD, set func(*net.TCPConn) error) error {
 	if err != nil {
 		return err
 	}
-	tcp, ok := c.connected().(*net.TCPConn)
+	tcp, ok := c.netConn().(*net.TCPConn)
 	if !ok {
 		return syscall.EOPNOTSUPP
 	}

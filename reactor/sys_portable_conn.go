@@ -120,8 +120,8 @@ func (c *portableStream) events() Events {
 	return ev
 }
 
-// dialed takes Connect's outcome.
-func (c *portableStream) dialed(conn net.Conn, err error) {
+// takeDialed takes Connect's outcome.
+func (c *portableStream) takeDialed(conn net.Conn, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dialing = false
@@ -149,12 +149,12 @@ func (c *portableStream) connectResult() error {
 		return syscall.EINPROGRESS
 	}
 	if c.conn == nil {
-		return c.takeErr()
+		return c.takeErrorLocked()
 	}
 	return nil
 }
 
-func (c *portableStream) takeErr() error {
+func (c *portableStream) takeErrorLocked() error {
 	err := c.err
 	c.err = nil
 	return err
@@ -163,17 +163,17 @@ func (c *portableStream) takeErr() error {
 func (c *portableStream) takeError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.takeErr()
+	return c.takeErrorLocked()
 }
 
-func (c *portableStream) connected() net.Conn {
+func (c *portableStream) netConn() net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.conn
 }
 
 func (c *portableStream) addr() net.Addr {
-	if conn := c.connected(); conn != nil {
+	if conn := c.netConn(); conn != nil {
 		return conn.LocalAddr()
 	}
 	return nil
@@ -205,7 +205,7 @@ func (c *portableStream) read(p []byte) (int, error) {
 	case n > 0:
 		return n, nil
 	case c.err != nil && !c.reading:
-		return 0, c.takeErr()
+		return 0, c.takeErrorLocked()
 	case c.eof:
 		return 0, nil
 	}
@@ -236,10 +236,10 @@ func (c *portableStream) readIn() {
 		c.mu.Lock()
 		timedOut := large && err != nil && errors.Is(portableErrno(err), syscall.ETIMEDOUT) && !c.closed
 		large = n == len(b.b)
-		more := c.arrived(b, n)
+		more := c.queueRead(b, n)
 		if err != nil && !timedOut {
 			more = false
-			c.ended(err)
+			c.noteReadEnd(err)
 		}
 		if !more {
 			c.reading = false
@@ -268,9 +268,9 @@ func (c *portableStream) readDeadline(d time.Duration) {
 	c.conn.SetReadDeadline(t) // fails on a closed socket only, which the read tells
 }
 
-// arrived queues n bytes that were read into b, and reports whether there is
+// queueRead queues n bytes that were read into b, and reports whether there is
 // room for more. Small pieces share a buffer. mu is held.
-func (c *portableStream) arrived(b *portableBuf, n int) (more bool) {
+func (c *portableStream) queueRead(b *portableBuf, n int) (more bool) {
 	if c.closed || n == 0 {
 		c.sys.bufs.put(b)
 		return !c.closed
@@ -287,8 +287,8 @@ func (c *portableStream) arrived(b *portableBuf, n int) (more bool) {
 	return c.ahead < portableAhead
 }
 
-// ended takes the reader's end of file or failure. mu is held.
-func (c *portableStream) ended(err error) {
+// noteReadEnd takes the reader's end of file or failure. mu is held.
+func (c *portableStream) noteReadEnd(err error) {
 	c.eof = true
 	errno := portableErrno(err)
 	if errors.Is(err, io.EOF) || c.closed && errors.Is(errno, syscall.ETIMEDOUT) { // the latter is Close's doing: the writer goes on

@@ -180,8 +180,8 @@ func TestPortableErrorBehindBytes(t *testing.T) {
 	}
 	b := s.bufs.get(false)
 	b.b[0] = 'x'
-	c.arrived(b, 1)
-	c.ended(io.EOF)
+	c.queueRead(b, 1)
+	c.noteReadEnd(io.EOF)
 	c.reading = false
 	if ev := c.events(); ev&ErrorEvent == 0 {
 		t.Errorf("found events %b", ev)

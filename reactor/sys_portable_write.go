@@ -13,7 +13,7 @@ func (c *portableStream) write(pieces ...[]byte) (int, error) {
 	case c.conn == nil && c.err == nil:
 		return 0, syscall.ENOTCONN
 	case c.err != nil:
-		return 0, c.takeErr()
+		return 0, c.takeErrorLocked()
 	case c.dead || c.shut:
 		return 0, syscall.EPIPE
 	}

@@ -27,7 +27,7 @@ func (s *Sys) Dial(network, address string) (*Peer, error) {
 	case sock.err != 0:
 		return nil, sock.err
 	case sock.connecting:
-		s.end(sock, true)
+		s.closeSocket(sock, true)
 		return nil, syscall.EAGAIN
 	}
 	return &Peer{s, sock}, nil
@@ -82,18 +82,18 @@ func (p *Peer) CloseWrite() error {
 // Close closes both sides, with RST if bytes are unread. A second one does
 // nothing.
 func (p *Peer) Close() error {
-	p.end(false)
+	p.closeEnd(false)
 	return nil
 }
 
 // Reset sends RST.
-func (p *Peer) Reset() { p.end(true) }
+func (p *Peer) Reset() { p.closeEnd(true) }
 
-func (p *Peer) end(reset bool) {
+func (p *Peer) closeEnd(reset bool) {
 	p.sys.mu.Lock()
 	defer p.sys.mu.Unlock()
 	if !p.sock.closed {
-		p.sys.end(p.sock, reset)
+		p.sys.closeSocket(p.sock, reset)
 	}
 }
 
@@ -132,7 +132,7 @@ func (l *PeerListener) Close() {
 	l.sys.mu.Lock()
 	defer l.sys.mu.Unlock()
 	if !l.sock.closed {
-		l.sys.end(l.sock, true)
+		l.sys.closeSocket(l.sock, true)
 	}
 }
 

@@ -144,8 +144,8 @@ func (k *socket) breakOff(err syscall.Errno) {
 	k.in, k.head = nil, 0
 }
 
-// end closes sock. A close with unread bytes resets (RFC 9293, 3.10.4).
-func (s *Sys) end(sock *socket, reset bool) {
+// closeSocket closes sock. A close with unread bytes resets (RFC 9293, 3.10.4).
+func (s *Sys) closeSocket(sock *socket, reset bool) {
 	if sock.poller != nil {
 		s.misused("close of FD %d, which is polled", sock.fd)
 		sock.poller.remove(sock)
@@ -159,7 +159,7 @@ func (s *Sys) end(sock *socket, reset bool) {
 	if sock.listening {
 		delete(s.bound, sock.key)
 		for _, q := range sock.queue {
-			s.end(q, true)
+			s.closeSocket(q, true)
 		}
 		return
 	}
@@ -286,7 +286,7 @@ func (s *Sys) closeFD(fd reactor.FD, reset bool) error {
 	if sock == nil {
 		return syscall.EBADF
 	}
-	s.end(sock, reset)
+	s.closeSocket(sock, reset)
 	return nil
 }
 

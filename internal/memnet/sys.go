@@ -132,8 +132,8 @@ func tcpAddr(port uint16) net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port))
 }
 
-// give makes sock a descriptor: the lowest that is free, as a kernel does.
-func (s *Sys) give(sock *socket) reactor.FD {
+// giveFD makes sock a descriptor: the lowest that is free, as a kernel does.
+func (s *Sys) giveFD(sock *socket) reactor.FD {
 	fd := len(s.fds)
 	for i := 1; i < len(s.fds); i++ {
 		if s.fds[i] == nil {
@@ -167,7 +167,7 @@ func (s *Sys) Listen(network, address string) (reactor.FD, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.give(l), nil
+	return s.giveFD(l), nil
 }
 
 func (s *Sys) listen(network, address string) (*socket, error) {
@@ -209,7 +209,7 @@ func (s *Sys) Accept(l reactor.FD) (reactor.FD, error) {
 	case s.o.MaxFDs > 0 && s.open >= s.o.MaxFDs:
 		return 0, syscall.EMFILE
 	}
-	return s.give(s.dequeue(ln)), nil
+	return s.giveFD(s.dequeue(ln)), nil
 }
 
 // AcceptAndClose takes a connection and closes it.
@@ -223,7 +223,7 @@ func (s *Sys) AcceptAndClose(l reactor.FD) error {
 	case len(ln.queue) == 0:
 		return syscall.EAGAIN
 	}
-	s.end(s.dequeue(ln), false)
+	s.closeSocket(s.dequeue(ln), false)
 	return nil
 }
 
@@ -252,7 +252,7 @@ func (s *Sys) Connect(network, address string) (reactor.FD, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.give(sock), nil
+	return s.giveFD(sock), nil
 }
 
 // connect makes a socket that is connected, connecting or has failed, and queues
