@@ -23,20 +23,21 @@ import (
 // writes go out with the move, or not at all.
 func TestFaultsAfterRehearsal(t *testing.T) {
 	for _, tc := range []struct {
-		sent int // bytes before the move: see particular.wat
-		why  string
+		fault string
+		sent  int // bytes before the move, by which testdata/particular.wat knows what to do
+		why   string
 	}{
-		{10, "saveState declined"},
-		{11, "saveState: found a range at 0x7fffffff of 2 bytes, outside the memory of 524288 bytes"},
-		{12, "saveState: found 65536 bytes, wanted at most limits.state, 1000"},
-		{13, ""},
-		{14, ""},
-		{20, "restoreState refused (7)"},
-		{21, "trap"},
-		{22, "trap"},
+		{"saveState declines", 10, "saveState declined"},
+		{"saveState is outside memory", 11, "saveState: found a range at 0x7fffffff of 2 bytes, outside the memory of 524288 bytes"},
+		{"saveState is too large", 12, "saveState: found 65536 bytes, wanted at most limits.state, 1000"},
+		{"saveState traps", 13, ""},
+		{"saveState loops", 14, ""},
+		{"restoreState refuses", 20, "restoreState refused (7)"},
+		{"restoreState traps", 21, "trap"},
+		{"restoreState loops", 22, "trap"},
 	} {
 		for _, isolation := range isolations {
-			t.Run(fmt.Sprint(tc.sent, isolation), func(t *testing.T) {
+			t.Run(tc.fault+"/"+string(isolation), func(t *testing.T) {
 				p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolation, Canary: config.Canary{Connections: 1, For: time.Minute}}
 				p.Limits.State, p.Limits.CallbackTime = 1000, 2*time.Millisecond
 				v := serveVirtual(t, configuration(p))

@@ -13,6 +13,29 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
+// What each byte of its first connection has the guest of testdata/obeys.wat do.
+const (
+	doStartTimer     = "t" // of a second
+	doCancelTimer    = "x" // answers with the status, a digit of what it is below 0
+	doPush           = "p" // registers a push producer
+	doUnregister     = "u"
+	doConnect        = "c" // to where nobody answers
+	doConnectStatus  = "C" // the same, and answers with the status
+	doLoseWrite      = "h"
+	doLoseConnection = "l"
+	doPause          = "z"
+	doFlood          = "f" // writes 200 KiB
+	doTellState      = "s"
+)
+
+// What it says by itself.
+const (
+	saysTimerDue      = "T"
+	saysConnectFailed = "F"
+	saysPeerClosed    = "E"
+	saysResume        = "R" // to the producer
+)
+
 // obeying serves the guest of testdata/obeys.wat on a clock that the test turns.
 func obeying(t *testing.T, isolation config.Isolation) (*virtual, config.Config) {
 	t.Helper()
@@ -28,7 +51,7 @@ func obeying(t *testing.T, isolation config.Isolation) (*virtual, config.Config)
 // bits asks the guest for the connection's state.
 func bits(t *testing.T, c net.Conn) byte {
 	t.Helper()
-	send(t, c, "s")
+	send(t, c, doTellState)
 	b := []byte{0}
 	if _, err := io.ReadFull(c, b); err != nil {
 		t.Fatal(err)
@@ -46,7 +69,7 @@ func TestMoves(t *testing.T) {
 		after  func(t *testing.T, v *virtual, c net.Conn)
 	}{
 		{"timer", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "t")
+			send(t, c, doStartTimer)
 			bits(t, c)
 			v.turn(t, 999*time.Millisecond)
 		}, func(t *testing.T, v *virtual, c net.Conn) {
@@ -54,13 +77,13 @@ func TestMoves(t *testing.T) {
 				t.Error("the timer was due before its time")
 			}
 			v.turn(t, time.Millisecond)
-			expect(t, c, "T")
+			expect(t, c, saysTimerDue)
 		}},
 		{"cancelled timer", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "t")
+			send(t, c, doStartTimer)
 			bits(t, c)
 		}, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "xx")
+			send(t, c, doCancelTimer+doCancelTimer)
 			expect(t, c, "06")
 			v.turn(t, time.Second)
 			if got := bits(t, c); got != 0 {
@@ -68,50 +91,50 @@ func TestMoves(t *testing.T) {
 			}
 		}},
 		{"connecting", 2, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "c")
+			send(t, c, doConnect)
 			bits(t, c)
 		}, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "C") // it counts still
+			send(t, c, doConnectStatus) // it counts still
 			expect(t, c, "3")
 			v.turn(t, 5*time.Second)
-			expect(t, c, "F")
-			send(t, c, "C")
+			expect(t, c, saysConnectFailed)
+			send(t, c, doConnectStatus)
 			expect(t, c, "0")
 		}},
 		{"paused", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "tsz")
+			send(t, c, doStartTimer+doTellState+doPause)
 			expect(t, c, "\x00")
-			send(t, c, "s")
+			send(t, c, doTellState)
 		}, func(t *testing.T, v *virtual, c net.Conn) {
 			v.turn(t, time.Second)
-			expect(t, c, "T\x00")
+			expect(t, c, saysTimerDue+"\x00")
 		}},
 		{"half-closed by the peer", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "t")
+			send(t, c, doStartTimer)
 			bits(t, c)
 			if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			expect(t, c, "E")
+			expect(t, c, saysPeerClosed)
 		}, func(t *testing.T, v *virtual, c net.Conn) {
 			v.turn(t, time.Second)
-			expect(t, c, "T")
+			expect(t, c, saysTimerDue)
 		}},
 		{"half-closed by us", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "sh")
+			send(t, c, doTellState+doLoseWrite)
 			expect(t, c, "\x00")
 			if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
 				t.Fatalf("%q, %v", b, err)
 			}
 		}, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "t") // it reads still
+			send(t, c, doStartTimer) // it reads still
 			if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
 			v.server.await(t, 0)
 		}},
 		{"closing", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "fl")
+			send(t, c, doFlood+doLoseConnection)
 			b := make([]byte, 1) // it has been done
 			if _, err := io.ReadFull(c, b); err != nil {
 				t.Fatal(err)
@@ -122,21 +145,21 @@ func TestMoves(t *testing.T) {
 			}
 		}},
 		{"producer, and queued output", 1, func(t *testing.T, v *virtual, c net.Conn) {
-			send(t, c, "p")
+			send(t, c, doPush)
 			if got := bits(t, c); got != byte(reactor.StateProducer) {
 				t.Fatalf("state %d", got)
 			}
-			send(t, c, "f")
+			send(t, c, doFlood)
 			b := make([]byte, 1)
 			if _, err := io.ReadFull(c, b); err != nil {
 				t.Fatal(err)
 			}
 		}, func(t *testing.T, v *virtual, c net.Conn) {
 			b := make([]byte, len(flood))
-			if _, err := io.ReadFull(c, b); err != nil || !bytes.Equal(b, append([]byte(flood[1:]), 'R')) {
-				t.Fatalf("%v, last %q, wanted all of it, and R from the new version", err, b[len(b)-1])
+			if _, err := io.ReadFull(c, b); err != nil || !bytes.Equal(b, []byte(flood[1:]+saysResume)) {
+				t.Fatalf("%v, last %q, wanted all of it, and to be resumed by the new version", err, b[len(b)-1])
 			}
-			send(t, c, "u")
+			send(t, c, doUnregister)
 			if got := bits(t, c); got != 0 {
 				t.Errorf("state %d", got)
 			}
@@ -164,9 +187,9 @@ func TestMoves(t *testing.T) {
 // version, which is refused else.
 func TestAliveWithoutCallbacks(t *testing.T) {
 	for _, tc := range []struct{ send, want string }{
-		{"t", "timers are alive, and the new version has no delayedCall"},
-		{"c", "a connection is being made, and the new version has no clientConnectionFailed"},
-		{"p", "a producer is registered, and the new version has no callbacks for it"},
+		{doStartTimer, "timers are alive, and the new version has no delayedCall"},
+		{doConnect, "a connection is being made, and the new version has no clientConnectionFailed"},
+		{doPush, "a producer is registered, and the new version has no callbacks for it"},
 	} {
 		for _, isolation := range isolations {
 			t.Run(tc.send+"/"+string(isolation), func(t *testing.T) {
@@ -185,10 +208,10 @@ func TestAliveWithoutCallbacks(t *testing.T) {
 				if v.plugins["guest"].current() != active || bits(t, c) != before {
 					t.Error("the version that was active is not")
 				}
-				if tc.send != "p" {
+				if tc.send != doPush {
 					return
 				}
-				send(t, c, "u") // then there is nothing against it
+				send(t, c, doUnregister) // then there is nothing against it
 				bits(t, c)
 				change, err = v.Reload(context.Background(), cfg)
 				if err != nil || change.Plugins[0].Migrated != 1 {
@@ -209,8 +232,8 @@ func TestWritesWhenRestored(t *testing.T) {
 			cfg := configuration(p)
 			v := serveVirtual(t, cfg)
 			open, closing := v.dial(t), v.dial(t)
-			send(t, closing, "l")
-			b := make([]byte, 1) // it has been done
+			send(t, closing, "x") // a byte makes it write 200 KiB, and close
+			b := make([]byte, 1)  // it has been done
 			if _, err := io.ReadFull(closing, b); err != nil {
 				t.Fatal(err)
 			}
@@ -267,7 +290,7 @@ func TestTimerOutlivesConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(t, p.Conn(), "t")
+	send(t, p.Conn(), doStartTimer)
 	bits(t, p.Conn())
 	p.Reset()
 	v.server.await(t, 0)
