@@ -56,9 +56,6 @@ type Admin struct {
 	Listen string `koanf:"listen"` // "" = the default, "off", unix://…, tcp://loopback
 }
 
-// DefaultCacheSize is room for some forty Go guests.
-const DefaultCacheSize Size = 1 << 30
-
 // Cache says where compiled modules are kept.
 type Cache struct {
 	Dir  string `koanf:"dir"`  // "" = the user's cache directory, "off" = none

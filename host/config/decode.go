@@ -100,7 +100,7 @@ func (d *decoder) leaf(v any, to reflect.Value, p path, pattern string) (any, bo
 	case Size:
 		switch v.(type) {
 		case string, int64:
-			if s, err := ParseSize(fmt.Sprint(v)); err == nil {
+			if s, err := parseSize(fmt.Sprint(v)); err == nil {
 				return s, true
 			}
 		}

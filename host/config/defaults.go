@@ -42,7 +42,7 @@ func base() Config {
 			ClosedTimeout: 60 * time.Second,
 			WriteBuffer:   WriteBuffer{High: 64 << 10, Low: 32 << 10, Max: 16 << 20},
 		},
-		Cache: Cache{Size: DefaultCacheSize},
+		Cache: Cache{Size: 1 << 30}, // room for some forty Go guests
 	}
 }
 
@@ -73,9 +73,9 @@ func DefaultPlugin() Plugin {
 	}
 }
 
-// DefaultListener is what holds for a listener that says nothing of it. It has
+// defaultListener is what holds for a listener that says nothing of it. It has
 // no endpoint and no plugin.
-func DefaultListener() Listener {
+func defaultListener() Listener {
 	return Listener{TLS: TLS{HandshakeTimeout: 10 * time.Second}}
 }
 
@@ -134,7 +134,7 @@ func fresh(t reflect.Type) reflect.Value {
 	case *Plugin:
 		*v = DefaultPlugin()
 	case *Listener:
-		*v = DefaultListener()
+		*v = defaultListener()
 	}
 	return x
 }

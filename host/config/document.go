@@ -117,6 +117,23 @@ func (d *document) line(p path) int {
 	return 0
 }
 
+// lineCount counts the lines of a text, on the way through it.
+type lineCount struct {
+	text []byte
+	done int // bytes of text whose lines are counted
+	row  int // lines ended in them
+}
+
+// at is the line that the text's byte at offset stands in, or where it has come to
+// where that is further down.
+func (c *lineCount) at(offset int) int {
+	if end := min(offset, len(c.text)); end > c.done {
+		c.row += bytes.Count(c.text[c.done:end], []byte("\n"))
+		c.done = end
+	}
+	return c.row + 1
+}
+
 // oddLine is the first line with bytes that are not UTF-8, or with control
 // characters; 0 = there is none.
 func oddLine(text []byte) int {

@@ -113,7 +113,7 @@ func suggest(s string, words []string) string {
 		return ""
 	}
 	for _, w := range words {
-		if d := edits(strings.ToLower(s), w); d < distance && d < len(w) {
+		if d := edits(strings.ToLower(s), w, distance-1); d < distance && d < len(w) {
 			best, distance = w, d
 		}
 	}
@@ -121,26 +121,18 @@ func suggest(s string, words []string) string {
 }
 
 // edits counts the insertions, deletions, changes and swaps of neighbours that
-// make b of a (Damerau-Levenshtein, optimal string alignment).
-func edits(a, b string) int {
-	older, old := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range old {
-		old[j] = j
+// make b of a (Damerau-Levenshtein, optimal string alignment). Above most it is
+// some number above most.
+func edits(a, b string, most int) int {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
 	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := old[j-1]
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			row[j] = min(old[j]+1, row[j-1]+1, change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], older[j-2]+1)
-			}
-		}
-		older, old = old, row
+	if a == "" || b == "" || most <= 0 {
+		return len(a) + len(b)
 	}
-	return old[len(b)]
+	n := min(edits(a[1:], b, most-1), edits(a, b[1:], most-1), edits(a[1:], b[1:], most-1))
+	if len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] {
+		n = min(n, edits(a[2:], b[2:], most-1))
+	}
+	return n + 1
 }

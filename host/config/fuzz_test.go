@@ -9,8 +9,8 @@ import (
 )
 
 // FuzzLoad: whatever a file, a variable and a flag say, Load returns a
-// configuration that is within the rules, or faults of one line each. What
-// check lets through, the types take: no fault comes from mapstructure.
+// configuration that is within the rules, as Validate has it, or faults of one line
+// each.
 func FuzzLoad(f *testing.F) {
 	for name, text := range formats {
 		f.Add(name, text, "debug", "listeners.0.endpoint=tcp://:9")
@@ -38,6 +38,9 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := c.Validate(); err != nil {
+			t.Error(err)
+		}
 		for name, p := range c.Plugins {
 			if _, err := json.Marshal(p.Config); err != nil || !validName(name) || p.Module == "" || p.Limits.Instances < 1 {
 				t.Errorf("plugin %q: %+v: %v", name, p, err)
@@ -63,7 +66,7 @@ func TestSize(t *testing.T) {
 		{"", -1, ""}, {"KiB", -1, ""}, {"-1", -1, ""}, {"+1", -1, ""}, {"1.5MiB", -1, ""}, {"1KB", -1, ""}, {"1 KiB", -1, ""}, {"1kib", -1, ""}, {"0x10", -1, ""}, {"1_0", -1, ""},
 	}
 	for _, tc := range cases {
-		got, err := ParseSize(tc.text)
+		got, err := parseSize(tc.text)
 		if (err != nil) != (tc.want < 0) || err == nil && got != tc.want {
 			t.Errorf("%q: found %d, %v, wanted %d", tc.text, got, err, tc.want)
 		}

@@ -16,10 +16,8 @@ import (
 // encoding/json's maps would lose the lines, the duplicate keys, and the precision
 // of large numbers.
 type jsonReader struct {
-	dec  *json.Decoder
-	text []byte
-	done int // bytes of text whose lines are counted
-	row  int // lines ended in them
+	lineCount
+	dec *json.Decoder
 }
 
 // jsonNumber is the tag of JSON's numbers, whose range is not that of YAML's. No
@@ -35,7 +33,7 @@ func parseJSON(origin string, text []byte) *document {
 		d.fault(oddLine(text), nil, "what is not JSON: bytes that are not UTF-8", "")
 		return d
 	}
-	r := &jsonReader{dec: json.NewDecoder(bytes.NewReader(text)), text: text}
+	r := &jsonReader{lineCount{text: text}, json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()
 	n, err := r.node(0)
 	if errors.Is(err, errTooDeep) {
@@ -60,12 +58,7 @@ func parseJSON(origin string, text []byte) *document {
 }
 
 // here is the line that the decoder has come to.
-func (r *jsonReader) here() int {
-	end := min(int(r.dec.InputOffset()), len(r.text))
-	r.row += bytes.Count(r.text[r.done:end], []byte("\n"))
-	r.done = end
-	return r.row + 1
-}
+func (r *jsonReader) here() int { return r.at(int(r.dec.InputOffset())) }
 
 // node reads one value, or one key. With errTooDeep the node has what came before.
 func (r *jsonReader) node(depth int) (*yaml.Node, error) {

@@ -124,7 +124,7 @@ func TestFormats(t *testing.T) {
 			p.Limits.Memory, p.Limits.CallbackTime, p.Limits.Timers = 1<<30, 20*time.Millisecond, 7
 			p.Allow = Allow{Connect: []string{"tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"}, CA: "/etc/ca.pem"}
 			want.Plugins = map[string]Plugin{"my-echo_2": p}
-			l := DefaultListener()
+			l := defaultListener()
 			l.Endpoint, l.Plugin, l.ProxyProtocol, l.ProxyFrom = "tls://[::1]:0", "my-echo_2", true, []string{"10.0.0.0/8"}
 			l.TLS.Cert, l.TLS.Key = filepath.Join(dir, "tls/cert.pem"), filepath.Join(dir, "tls/key.pem")
 			want.Listeners = []Listener{l}

@@ -9,7 +9,7 @@ import (
 // that runs: an object with the keys of Plugin, and at most one more, listener,
 // with those of Listener but plugin. What is not given has its default. Files
 // are named absolutely, since the one who asks need not share the host's
-// working directory. origin begins the messages. The error is Faults, with all
+// working directory. from begins the messages. The error is Faults, with all
 // that is wrong.
 func ParsePlugin(from, name string, text []byte) (Plugin, []Listener, error) {
 	d := parseJSON(from, text)
@@ -24,7 +24,7 @@ func ParsePlugin(from, name string, text []byte) (Plugin, []Listener, error) {
 	if !validName(name) {
 		d.fault(0, nil, "the name "+quote(name), nameWanted)
 	}
-	p, ls := DefaultPlugin(), DefaultListener()
+	p, ls := DefaultPlugin(), defaultListener()
 	d.decode(d.root, &p, nil, "plugins.*", decoder{whole: true, beside: "listener"})
 	listener, listens := d.root["listener"]
 	if listens {

@@ -16,7 +16,7 @@ func TestParsePlugin(t *testing.T) {
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("found %+v, wanted %+v", p, want)
 	}
-	ls := DefaultListener()
+	ls := defaultListener()
 	ls.Endpoint, ls.Plugin = "tcp://127.0.0.1:0", "a"
 	if !reflect.DeepEqual(list, []Listener{ls}) {
 		t.Errorf("found %+v, wanted %+v", list, ls)

@@ -17,9 +17,9 @@ var units = [...]struct {
 	shift  uint
 }{{"TiB", 40}, {"GiB", 30}, {"MiB", 20}, {"KiB", 10}, {"B", 0}, {"", 0}}
 
-// ParseSize reads a size: a whole number, with or without one of B, KiB, MiB,
+// parseSize reads a size: a whole number, with or without one of B, KiB, MiB,
 // GiB and TiB behind it.
-func ParseSize(text string) (Size, error) {
+func parseSize(text string) (Size, error) {
 	for _, u := range units {
 		digits, ok := strings.CutSuffix(text, u.suffix)
 		if !ok {
@@ -34,7 +34,7 @@ func ParseSize(text string) (Size, error) {
 	return 0, fmt.Errorf("found %s, wanted %s", quote(text), sizeWanted)
 }
 
-// String is the shortest exact form; ParseSize reads it back.
+// String is the shortest exact form; parseSize reads it back.
 func (s Size) String() string {
 	for _, u := range units {
 		if u.shift > 0 && s != 0 && s%(1<<u.shift) == 0 {

@@ -29,7 +29,7 @@ func parseTOML(origin string, text []byte) *document {
 		d.fault(line, nil, "what is not TOML: "+plain(strings.TrimPrefix(err.Error(), "toml: ")), "")
 		return d
 	}
-	r := tomlReader{document: d, text: text}
+	r := tomlReader{document: d, count: lineCount{text: text}}
 	r.parser.Reset(text)
 	table, at := d.root, path(nil) // that the next keys belong to
 	for !r.tooMuch && r.parser.NextExpression() {
@@ -59,10 +59,8 @@ func tomlLine(text []byte, err error) int {
 
 type tomlReader struct {
 	*document
+	count   lineCount
 	parser  unstable.Parser
-	text    []byte
-	done    int // bytes of text whose lines are counted
-	row     int // lines ended in them
 	tooMuch bool
 }
 
@@ -72,11 +70,8 @@ type tomlReader struct {
 func (r *tomlReader) keys(m map[string]any, p path, e *unstable.Node) (map[string]any, path) {
 	for it := e.Key(); it.Next(); {
 		key, last := string(it.Node().Data), it.IsLast()
-		if end := int(it.Node().Raw.Offset); end > r.done {
-			r.row += bytes.Count(r.text[r.done:end], []byte("\n"))
-			r.done = end
-		}
-		if p = p.with(key); !r.first(p) {
+		line := r.count.at(int(it.Node().Raw.Offset))
+		if p = p.with(key); !r.first(line, p) {
 			return nil, nil
 		}
 		if last && e.Kind == unstable.KeyValue {
@@ -96,7 +91,7 @@ func (r *tomlReader) keys(m map[string]any, p path, e *unstable.Node) (map[strin
 			}
 			key = strconv.Itoa(len(m) - 2)
 			p = p.with(key)
-			r.first(p)
+			r.first(line, p)
 			m, _ = m[key].(map[string]any)
 		}
 	}
@@ -104,7 +99,7 @@ func (r *tomlReader) keys(m map[string]any, p path, e *unstable.Node) (map[strin
 }
 
 // first notes p's line, unless it stands further up too. False: there is too much.
-func (r *tomlReader) first(p path) bool {
+func (r *tomlReader) first(line int, p path) bool {
 	if r.nodes++; r.nodes > maxNodes || len(p) > maxDepth {
 		if !r.tooMuch {
 			r.fault(r.line(p), p[:min(3, len(p))], "too many values, or too many levels of nesting", "fewer")
@@ -113,7 +108,7 @@ func (r *tomlReader) first(p path) bool {
 		return false
 	}
 	if _, known := r.lines[p.key()]; !known {
-		r.note(r.row+1, p)
+		r.note(line, p)
 	}
 	return true
 }
@@ -132,7 +127,7 @@ func (r *tomlReader) value(n *unstable.Node, p path) any {
 		list := listOf()
 		for i := 0; it.Next() && !r.tooMuch; i++ {
 			key := strconv.Itoa(i)
-			if at := p.with(key); r.first(at) {
+			if at := p.with(key); r.first(r.count.at(0), at) {
 				list[key] = r.value(it.Node(), at)
 			}
 		}
