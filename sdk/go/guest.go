@@ -1,9 +1,7 @@
 package wirehost
 
-// Guest is one instance of a plugin as the server sees it: a method for each
-// export of the ABI. Protocols have no use for it; the exports call it in a
-// guest, and package sdktest natively.
-type Guest struct {
+// guest is the Guest: the exports call it in a guest, and package sdktest natively.
+type guest struct {
 	host    host
 	factory Factory
 	reactor Reactor
@@ -23,8 +21,8 @@ type Guest struct {
 	prefix  []byte
 }
 
-func newGuest(h host, f Factory) *Guest {
-	g := &Guest{
+func newGuest(h host, f Factory) *guest {
+	g := &guest{
 		host: h, factory: f,
 		conns: map[int32]*Transport{}, timers: map[int32]*DelayedCall{},
 	}
@@ -34,7 +32,7 @@ func newGuest(h host, f Factory) *Guest {
 
 // ReceiveBuffer is the buffer that the server puts incoming bytes into: as large as
 // one DataReceived can fill.
-func (g *Guest) ReceiveBuffer() []byte {
+func (g *guest) ReceiveBuffer() []byte {
 	if g.receive == nil {
 		g.receive = make([]byte, maxReceive)
 	}
@@ -42,7 +40,7 @@ func (g *Guest) ReceiveBuffer() []byte {
 }
 
 // LogPrefix is the factory's name for log lines; nil declines.
-func (g *Guest) LogPrefix() []byte {
+func (g *guest) LogPrefix() []byte {
 	if f, ok := g.factory.(LogPrefixer); ok {
 		g.prefix = []byte(f.LogPrefix())
 	}
@@ -50,7 +48,7 @@ func (g *Guest) LogPrefix() []byte {
 }
 
 // StartFactory starts the factory: 0, or 1 if it refuses.
-func (g *Guest) StartFactory() int32 {
+func (g *guest) StartFactory() int32 {
 	if g.factory == nil {
 		g.report(LevelError, "the plugin registered no factory: call wirehost.Register in init")
 		return 1
@@ -66,7 +64,7 @@ func (g *Guest) StartFactory() int32 {
 }
 
 // StopFactory stops the factory.
-func (g *Guest) StopFactory() {
+func (g *guest) StopFactory() {
 	if f, ok := g.factory.(Stopper); ok {
 		f.StopFactory()
 	}
@@ -75,7 +73,7 @@ func (g *Guest) StopFactory() {
 
 // BuildProtocol makes the protocol of an accepted connection: 0, or 1 if the
 // factory refuses.
-func (g *Guest) BuildProtocol(conn int32) int32 {
+func (g *guest) BuildProtocol(conn int32) int32 {
 	t := &Transport{guest: g, conn: conn}
 	p := g.factory.BuildProtocol(t)
 	if p == nil {
@@ -87,7 +85,7 @@ func (g *Guest) BuildProtocol(conn int32) int32 {
 }
 
 // attach joins a transport and its protocol.
-func (g *Guest) attach(t *Transport, p Protocol) {
+func (g *guest) attach(t *Transport, p Protocol) {
 	t.protocol = p
 	b := p.base()
 	b.Transport, b.Factory, b.self = t, g.factory, p
@@ -101,7 +99,7 @@ func (g *Guest) attach(t *Transport, p Protocol) {
 }
 
 // detach forgets an ended connection.
-func (g *Guest) detach(t *Transport) {
+func (g *guest) detach(t *Transport) {
 	t.ended = true
 	t.release()
 	delete(g.conns, t.conn)
@@ -111,7 +109,7 @@ func (g *Guest) detach(t *Transport) {
 }
 
 // find looks up a connection that the server named.
-func (g *Guest) find(conn int32) *Transport {
+func (g *guest) find(conn int32) *Transport {
 	if t := g.recent; t != nil && t.conn == conn {
 		return t
 	}
@@ -124,7 +122,7 @@ func (g *Guest) find(conn int32) *Transport {
 }
 
 // leave ends a callback: it hands over what the callback wrote.
-func (g *Guest) leave() {
+func (g *guest) leave() {
 	for i := 0; i < len(g.dirty); i++ {
 		t := g.dirty[i]
 		g.dirty[i] = nil
@@ -138,4 +136,4 @@ func (g *Guest) leave() {
 
 // report logs a line of the SDK's own. Where even that fails there is nobody
 // left to tell.
-func (g *Guest) report(level Level, text string) { _ = g.host.Emit(int32(level), text) }
+func (g *guest) report(level Level, text string) { _ = g.host.Emit(int32(level), text) }

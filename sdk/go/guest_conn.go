@@ -1,7 +1,7 @@
 package wirehost
 
 // ConnectionMade is the first callback of a connection.
-func (g *Guest) ConnectionMade(conn int32) {
+func (g *guest) ConnectionMade(conn int32) {
 	t := g.find(conn)
 	t.pending = false
 	t.protocol.base().Connected = true
@@ -10,13 +10,13 @@ func (g *Guest) ConnectionMade(conn int32) {
 }
 
 // DataReceived delivers bytes; data is the server's again when it returns.
-func (g *Guest) DataReceived(conn int32, data []byte) {
+func (g *guest) DataReceived(conn int32, data []byte) {
 	g.find(conn).protocol.DataReceived(data)
 	g.leave()
 }
 
 // ConnectionLost is the last callback of a connection.
-func (g *Guest) ConnectionLost(conn int32, reason Reason) {
+func (g *guest) ConnectionLost(conn int32, reason Reason) {
 	t := g.find(conn)
 	t.lost = true
 	t.protocol.ConnectionLost(reason)
@@ -26,7 +26,7 @@ func (g *Guest) ConnectionLost(conn int32, reason Reason) {
 
 // ClientConnectionFailed is the only callback of a connection that could not
 // be made.
-func (g *Guest) ClientConnectionFailed(conn int32, reason Reason) {
+func (g *guest) ClientConnectionFailed(conn int32, reason Reason) {
 	t := g.find(conn)
 	t.lost = true
 	if p, ok := t.protocol.(ClientProtocol); ok {
@@ -35,7 +35,7 @@ func (g *Guest) ClientConnectionFailed(conn int32, reason Reason) {
 	g.end(t)
 }
 
-func (g *Guest) end(t *Transport) {
+func (g *guest) end(t *Transport) {
 	if m, ok := t.protocol.(timeoutMixin); ok {
 		m.stopTimeout()
 	}
@@ -49,7 +49,7 @@ func (g *Guest) end(t *Transport) {
 
 // ReadConnectionLost tells that the peer closed its writing side. A protocol
 // that is not HalfCloseable flushes and closes.
-func (g *Guest) ReadConnectionLost(conn int32) {
+func (g *guest) ReadConnectionLost(conn int32) {
 	t := g.find(conn)
 	if p, ok := t.protocol.(HalfCloseable); ok {
 		p.ReadConnectionLost()
@@ -60,7 +60,7 @@ func (g *Guest) ReadConnectionLost(conn int32) {
 }
 
 // WriteConnectionLost tells that our writing side is closed.
-func (g *Guest) WriteConnectionLost(conn int32) {
+func (g *guest) WriteConnectionLost(conn int32) {
 	if p, ok := g.find(conn).protocol.(HalfCloseable); ok {
 		p.WriteConnectionLost()
 	}
@@ -68,7 +68,7 @@ func (g *Guest) WriteConnectionLost(conn int32) {
 }
 
 // HandshakeCompleted tells that TLS is up.
-func (g *Guest) HandshakeCompleted(conn int32) {
+func (g *guest) HandshakeCompleted(conn int32) {
 	t := g.find(conn)
 	t.shaking = false
 	if p, ok := t.protocol.(HandshakeListener); ok {
@@ -80,7 +80,7 @@ func (g *Guest) HandshakeCompleted(conn int32) {
 // A call to a producer that crossed with its UnregisterProducer is no news.
 
 // PauseProducing asks the connection's producer to wait.
-func (g *Guest) PauseProducing(conn int32) {
+func (g *guest) PauseProducing(conn int32) {
 	if p := g.find(conn).producer; p != nil {
 		p.PauseProducing()
 	}
@@ -88,7 +88,7 @@ func (g *Guest) PauseProducing(conn int32) {
 }
 
 // ResumeProducing asks the connection's producer for more.
-func (g *Guest) ResumeProducing(conn int32) {
+func (g *guest) ResumeProducing(conn int32) {
 	if p := g.find(conn).producer; p != nil {
 		p.ResumeProducing()
 	}
@@ -96,7 +96,7 @@ func (g *Guest) ResumeProducing(conn int32) {
 }
 
 // StopProducing tells the connection's producer to end.
-func (g *Guest) StopProducing(conn int32) {
+func (g *guest) StopProducing(conn int32) {
 	t := g.find(conn)
 	if p := t.producer; p != nil {
 		t.producer = nil
@@ -106,7 +106,7 @@ func (g *Guest) StopProducing(conn int32) {
 }
 
 // DelayedCall runs the call whose timer is due.
-func (g *Guest) DelayedCall(timer int32) {
+func (g *guest) DelayedCall(timer int32) {
 	c := g.timers[timer]
 	if c == nil {
 		g.report(LevelWarn,

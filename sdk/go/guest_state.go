@@ -3,7 +3,7 @@ package wirehost
 import "errors"
 
 // StateVersion numbers the layout that SaveState writes.
-func (g *Guest) StateVersion() int32 {
+func (g *guest) StateVersion() int32 {
 	if f, ok := g.factory.(StateVersioner); ok {
 		return f.StateVersion()
 	}
@@ -12,7 +12,7 @@ func (g *Guest) StateVersion() int32 {
 
 // SaveState encodes a connection's state, or with conn 0 the factory's. The
 // server reads the bytes before the next call. false declines.
-func (g *Guest) SaveState(conn int32) ([]byte, bool) {
+func (g *guest) SaveState(conn int32) ([]byte, bool) {
 	var owner any = g.factory
 	if conn != 0 {
 		owner = g.find(conn).protocol
@@ -28,7 +28,7 @@ func (g *Guest) SaveState(conn int32) ([]byte, bool) {
 }
 
 // RestoreBuffer gives room for a state of n bytes; nil refuses.
-func (g *Guest) RestoreBuffer(n uint32) []byte {
+func (g *guest) RestoreBuffer(n uint32) []byte {
 	g.restore = nil
 	if n > 0 && n <= 1<<30 {
 		g.restore = make([]byte, n)
@@ -38,7 +38,7 @@ func (g *Guest) RestoreBuffer(n uint32) []byte {
 
 // RestoreState takes what SaveState of the version that is replaced gave: 0, or
 // 1 if it is refused, with the reason in the log.
-func (g *Guest) RestoreState(conn, version int32, state []byte) int32 {
+func (g *guest) RestoreState(conn, version int32, state []byte) int32 {
 	err := g.restoreOne(conn, version, state)
 	g.restore = nil
 	g.leave()
@@ -52,7 +52,7 @@ func (g *Guest) RestoreState(conn, version int32, state []byte) int32 {
 	return 1
 }
 
-func (g *Guest) restoreOne(conn, version int32, state []byte) error {
+func (g *guest) restoreOne(conn, version int32, state []byte) error {
 	if conn == 0 {
 		s, ok := g.factory.(StateSaver)
 		if !ok {
@@ -82,7 +82,7 @@ func (g *Guest) restoreOne(conn, version int32, state []byte) error {
 
 // rebuild makes the protocol of a connection that was made earlier. One that is
 // still connecting answers ErrNoConnection to getters: then made is false.
-func (g *Guest) rebuild(t *Transport) (made bool, p Protocol, err error) {
+func (g *guest) rebuild(t *Transport) (made bool, p Protocol, err error) {
 	s, err := t.State()
 	if made = err == nil; !made && err != ErrNoConnection {
 		return made, nil, &fault{"its state", err}

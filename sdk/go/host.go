@@ -33,3 +33,29 @@ type Host interface {
 	Config(buf []byte) int32
 	Emit(level int32, text string) int32
 }
+
+// Guest is one instance of a plugin as the server sees it: every export of the ABI,
+// with slices for ranges of memory. Protocols have no use for it, and tests have
+// package sdktest, which drives one that NewGuest makes.
+type Guest interface {
+	ReceiveBuffer() []byte // as large as one DataReceived can fill
+	LogPrefix() []byte     // nil declines
+	StartFactory() int32   // 0, or 1 if it refuses
+	StopFactory()
+	BuildProtocol(conn int32) int32 // 0, or 1 if the factory refuses
+	ConnectionMade(conn int32)
+	DataReceived(conn int32, data []byte) // data is the server's again when it returns
+	ConnectionLost(conn int32, reason Reason)
+	ClientConnectionFailed(conn int32, reason Reason)
+	ReadConnectionLost(conn int32)
+	WriteConnectionLost(conn int32)
+	HandshakeCompleted(conn int32)
+	PauseProducing(conn int32)
+	ResumeProducing(conn int32)
+	StopProducing(conn int32)
+	DelayedCall(timer int32)
+	StateVersion() int32
+	SaveState(conn int32) (state []byte, ok bool)         // read before the next call; false declines
+	RestoreBuffer(n uint32) []byte                        // nil refuses
+	RestoreState(conn, version int32, state []byte) int32 // 0, or 1 if it is refused, with the reason in the log
+}

@@ -9,11 +9,11 @@ import (
 
 // Reactor gives an instance timers, a clock, outgoing connections, its
 // configuration and its log.
-type Reactor struct{ guest *Guest }
+type Reactor struct{ guest *guest }
 
 // DelayedCall is a call to come (Twisted's IDelayedCall).
 type DelayedCall struct {
-	guest  *Guest
+	guest  *guest
 	handle int32
 	call   func()
 	done   bool // called or cancelled

@@ -16,7 +16,7 @@ const (
 //
 // Methods return a Status as error where the server refuses. Nothing blocks.
 type Transport struct {
-	guest    *Guest
+	guest    *guest
 	conn     int32
 	protocol Protocol
 	producer Producer

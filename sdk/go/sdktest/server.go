@@ -63,7 +63,7 @@ type Server struct {
 	Writes int    // of these, Write and WriteSequence
 
 	options Options
-	guest   *wirehost.Guest
+	guest   wirehost.Guest
 	conns   map[int32]*Conn
 	last    int32 // handle of a connection
 	now     time.Duration
