@@ -99,6 +99,7 @@ func TestFaults(t *testing.T) {
 		{name: "variable's YAML", env: []string{"WIREHOST_LOG=[1"}, want: `WIREHOST_LOG: log: found "[1" (did not find expected ',' or ']'), wanted a YAML value`},
 		{name: "variable's lines", env: []string{"WIREHOST_LOG=level: info\nfromat: json\n"}, want: `WIREHOST_LOG:2: log.fromat: found an unknown key, wanted one of level, format; did you mean "format"?`},
 		{name: "index too large", set: []string{"listeners.5.endpoint=tcp://:1"}, want: `--set: listeners.5: found the index 5, wanted at most 2, which adds an item`},
+		{name: "index too large for a guest's list", file: "plugins: {a: {module: x, config: {l: [1]}}}\n", set: []string{"plugins.a.config.l.2=1"}, want: `--set: plugins.a.config.l.2: found the index 2, wanted at most 1, which adds an item`},
 		{name: "index that is none", set: []string{"listeners.x.endpoint=tcp://:1"}, want: `--set: listeners.x: found "x", wanted the index of an item of the list`},
 		{name: "a variable's list in place of a file's", file: ls("{endpoint: \"tcp://:1\",\n  plugin: a}"), env: []string{"WIREHOST_LISTENERS=[{endpoint: \"tcp://:1\"}]"}, want: `WIREHOST_LISTENERS: listeners.0.plugin: found no plugin, wanted the name of one under plugins (a)`},
 		{name: "a variable's item behind a file's", file: ls("{endpoint: \"tcp://:1\", plugin: a}"), env: []string{"WIREHOST_LISTENERS__1__ENDPOINT=tcp://:2"}, want: `WIREHOST_LISTENERS__1__ENDPOINT: listeners.1.plugin: found no plugin, wanted the name of one under plugins (a)`},

@@ -166,6 +166,11 @@ func TestOrder(t *testing.T) {
 			"WIREHOST_LISTENERS=[" + strings.Repeat("{plugin: echo, endpoint: tcp://:0},", 9) + "]"}, see: func(c Config) any { return len(c.Listeners) }, want: 11},
 		{name: "a guest's list", file: file, set: []string{"plugins.a.config.x.1=5"}, see: guest("a"), want: map[string]any{"x": []any{int64(1), int64(5)}, "y": int64(1)}},
 		{name: "a guest's map with digits", file: file, set: []string{"plugins.a.config.z.0=5"}, see: guest("a"), want: map[string]any{"x": []any{int64(1), int64(2)}, "y": int64(1), "z": map[string]any{"0": int64(5)}}},
+		{name: "a guest's list in place of a list", file: file, set: []string{"plugins.a.config.x=[7]"}, see: guest("a"), want: map[string]any{"x": []any{int64(7)}, "y": int64(1)}},
+		{name: "a guest's map in place of a list", file: file, set: []string{"plugins.a.config.x={b: 1}"}, see: guest("a"), want: map[string]any{"x": map[string]any{"b": int64(1)}, "y": int64(1)}},
+		{name: "a section as nothing replaces nothing", file: file, set: []string{"plugins.a=~", "listeners.1="}, see: func(c Config) any {
+			return []any{filepath.IsAbs(c.Plugins["a"].Module), c.Listeners[1].Endpoint}
+		}, want: []any{true, "tcp://:2"}},
 		{name: "a guest's config as text", file: file, set: []string{"plugins.a.config=hello"}, see: guest("a"), want: "hello"},
 		{name: "a guest's config as nothing", file: file, set: []string{"plugins.a.config=null"}, see: guest("a"), want: nil},
 		{name: "a guest's config as a list", set: []string{"plugins.echo.config=[1]"}, see: guest("echo"), want: []any{int64(1)}},
