@@ -152,7 +152,8 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 		edit(&cfg)
 	}
 	s := &server{cfg: cfg, addr: map[string]string{}, log: &lines{t: t}}
-	s.Host, err = host.New(cfg, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug})})
+	log := hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug})
+	s.Host, err = host.New(cfg, host.Options{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

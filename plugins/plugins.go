@@ -7,8 +7,9 @@ import _ "embed"
 // go generate ./plugins builds both again; without -ldflags=-s, so that the
 // trace of a trap has function names (they are 2 % of the file).
 //
-//go:generate env GOOS=wasip1 GOARCH=wasm GOFLAGS= go build -buildmode=c-shared -trimpath -buildvcs=false -o echo/echo.wasm ./echo
-//go:generate env GOOS=wasip1 GOARCH=wasm GOFLAGS= go build -buildmode=c-shared -trimpath -buildvcs=false -o linereceiver/linereceiver.wasm ./linereceiver
+//go:generate -command build env GOOS=wasip1 GOARCH=wasm GOFLAGS= go build -buildmode=c-shared -trimpath -buildvcs=false
+//go:generate build -o echo/echo.wasm ./echo
+//go:generate build -o linereceiver/linereceiver.wasm ./linereceiver
 
 //go:embed echo/echo.wasm
 var echo []byte

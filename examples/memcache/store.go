@@ -106,9 +106,17 @@ func (c *conn) store(value []byte) {
 	case verbSet:
 		there = true
 	}
-	switch {
-	case !there:
+	if !there {
 		c.answer("NOT_STORED\r\n")
+		return
+	}
+	c.keep(next)
+}
+
+// keep keeps an item, or answers why it can't.
+func (c *conn) keep(next item) {
+	f, s := c.factory, &c.storing
+	switch {
 	case len(next.value) > longestValue:
 		c.answer("SERVER_ERROR object too large for cache\r\n")
 	case !f.items.Fits(s.key, len(next.value)):
@@ -118,7 +126,7 @@ func (c *conn) store(value []byte) {
 		}
 	default:
 		if s.verb != verbAppend && s.verb != verbPrepend {
-			next.value = slices.Clone(value)
+			next.value = slices.Clone(next.value) // it lies in the connection's buffer
 		}
 		f.put(s.key, next)
 		f.stats.Stored++

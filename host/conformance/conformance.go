@@ -78,7 +78,7 @@ func chunks(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) {
 }
 
 // open starts a guest for a transcript's configuration.
-func open(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) *transcript.Session {
+func open(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) *transcript.Server {
 	t.Helper()
 	if tr != nil && tr.Config != nil {
 		p.Config.Config = tr.Config
@@ -164,7 +164,7 @@ func garbage(t *testing.T, p transcript.Plugin) {
 	}
 }
 
-func dial(t *testing.T, s *transcript.Session) *memnet.Peer {
+func dial(t *testing.T, s *transcript.Server) *memnet.Peer {
 	t.Helper()
 	c, err := s.Sys().Dial("tcp", transcript.Address)
 	if err != nil {

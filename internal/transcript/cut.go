@@ -56,7 +56,7 @@ func offsets(total int) []int {
 }
 
 // place says which loop gets the next connection.
-func (s *Session) place(loops int) int {
+func (s *Server) place(loops int) int {
 	if !s.spread.Load() {
 		return 0
 	}

@@ -41,6 +41,7 @@ type Error struct {
 	Wanted       string
 }
 
+// Error has place, what was found and what was wanted.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: found %s, wanted %s", e.File, e.Line, e.Column, e.Found, e.Wanted)
 }

@@ -28,6 +28,7 @@ type Failure struct {
 	More string // both streams, where there are some
 }
 
+// Error has place and cut, what went wrong, and more of it in lines below.
 func (f *Failure) Error() string {
 	s := fmt.Sprintf("%s:%d: %s: %s", f.File, f.Line, f.Cut, f.What)
 	if f.More != "" {
@@ -78,17 +79,17 @@ func Run(ctx context.Context, p Plugin, t *Transcript) (runs int, err error) {
 	return runs, errors.Join(err, s.Close())
 }
 
-// RunWhole runs a transcript once, uncut, against a Session's guest. between,
+// RunWhole runs a transcript once, uncut, against a Server's guest. between,
 // where it is not nil, is called before each command.
-func (s *Session) RunWhole(t *Transcript, between func() error) error {
+func (s *Server) RunWhole(t *Transcript, between func() error) error {
 	s.between = between
 	defer func() { s.between = nil }()
 	return s.run(t, cut{name: "whole", before: never})
 }
 
-// Session is a guest that transcripts run against, over sockets in memory. One
+// Server is a guest that transcripts run against, over sockets in memory. One
 // goroutine at a time.
-type Session struct {
+type Server struct {
 	t     *Transcript
 	sys   *memnet.Sys
 	h     *host.Host
@@ -120,10 +121,10 @@ const (
 )
 
 // Open starts a guest on one event loop. It is to be closed.
-func Open(ctx context.Context, p Plugin) (*Session, error) { return open(ctx, p, 1) }
+func Open(ctx context.Context, p Plugin) (*Server, error) { return open(ctx, p, 1) }
 
-func open(ctx context.Context, p Plugin, loops int) (*Session, error) {
-	s := &Session{sys: memnet.New(memnet.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
+func open(ctx context.Context, p Plugin, loops int) (*Server, error) {
+	s := &Server{sys: memnet.New(memnet.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
 	var err error
 	s.h, err = host.New(config.Config{
 		Plugins:   map[string]config.Plugin{Name: p.Config},
@@ -147,7 +148,7 @@ func open(ctx context.Context, p Plugin, loops int) (*Session, error) {
 }
 
 // Close ends the guest.
-func (s *Session) Close() error {
+func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // at once
 	if err := s.h.Shutdown(ctx); !errors.Is(err, context.Canceled) {
@@ -158,7 +159,7 @@ func (s *Session) Close() error {
 
 // Settle returns when there is nothing to do until a peer acts or the clock is
 // turned.
-func (s *Session) Settle() {
+func (s *Server) Settle() {
 	for made := s.h.AwaitStarts(); ; {
 		s.sys.Settle()
 		again := s.h.AwaitStarts()
@@ -170,14 +171,14 @@ func (s *Session) Settle() {
 }
 
 // Host runs the guest, under Name.
-func (s *Session) Host() *host.Host { return s.h }
+func (s *Server) Host() *host.Host { return s.h }
 
 // Sys is where its sockets are. It listens at Address. Its Settle does not wait for
-// an instance that is being started, the Session's does.
-func (s *Session) Sys() *memnet.Sys { return s.sys }
+// an instance that is being started, the Server's does.
+func (s *Server) Sys() *memnet.Sys { return s.sys }
 
 // run runs the transcript once, with an instance that has seen nothing.
-func (s *Session) run(t *Transcript, c cut) (err error) {
+func (s *Server) run(t *Transcript, c cut) (err error) {
 	s.t = t
 	s.cut, s.sent, s.conns = c, 0, map[string]*conn{}
 	s.spread.Store(c.spread)
@@ -200,7 +201,7 @@ func (s *Session) run(t *Transcript, c cut) (err error) {
 	return errors.Join(err, s.h.Renew(Name))
 }
 
-func (s *Session) fail(line int, what, more string) error {
+func (s *Server) fail(line int, what, more string) error {
 	if s.cut.spread && (s.isolation == "" || s.isolation == config.IsolationLoop) {
 		if more != "" {
 			more += "\n"
@@ -212,7 +213,7 @@ func (s *Session) fail(line int, what, more string) error {
 }
 
 // conn is a step's connection, opened where it is new.
-func (s *Session) conn(name string, line int) (*conn, error) {
+func (s *Server) conn(name string, line int) (*conn, error) {
 	if c := s.conns[name]; c != nil {
 		return c, nil
 	}
@@ -226,7 +227,7 @@ func (s *Session) conn(name string, line int) (*conn, error) {
 	return c, nil
 }
 
-func (s *Session) do(st step) error {
+func (s *Server) do(st step) error {
 	if st.verb == verbWait {
 		s.sys.AdvanceSettled(st.wait)
 		s.Settle()
@@ -270,7 +271,7 @@ func (s *Session) do(st step) error {
 }
 
 // send sends the step's bytes, cut where this run cuts.
-func (s *Session) send(c *conn, st step) error {
+func (s *Server) send(c *conn, st step) error {
 	for data := st.data; len(data) > 0; {
 		n := 1
 		for n < len(data) && !s.cut.before(s.sent+n) {
@@ -312,7 +313,7 @@ func (c *conn) read() {
 }
 
 // pull reads until nothing more comes.
-func (s *Session) pull(c *conn) {
+func (s *Server) pull(c *conn) {
 	for {
 		before := len(c.got)
 		s.Settle()
@@ -323,7 +324,7 @@ func (s *Session) pull(c *conn) {
 	}
 }
 
-func (s *Session) expect(c *conn, st step) error {
+func (s *Server) expect(c *conn, st step) error {
 	s.pull(c)
 	if bytes.HasPrefix(c.got, st.data) {
 		c.matched = append(c.matched, st.data...)
@@ -346,7 +347,7 @@ func (s *Session) expect(c *conn, st step) error {
 	return s.fail(st.line, what, c.both(st.data, at))
 }
 
-func (s *Session) nothing(c *conn, line int) error {
+func (s *Server) nothing(c *conn, line int) error {
 	s.pull(c)
 	if len(c.got) > 0 {
 		return s.fail(line, "the guest sent what is not expected", c.both(nil, 0))
@@ -354,7 +355,7 @@ func (s *Session) nothing(c *conn, line int) error {
 	return nil
 }
 
-func (s *Session) ended(c *conn, line int, want error) error {
+func (s *Server) ended(c *conn, line int, want error) error {
 	if err := s.nothing(c, line); err != nil {
 		return err
 	}
@@ -368,7 +369,7 @@ func (s *Session) ended(c *conn, line int, want error) error {
 }
 
 // over looks for what nobody expected.
-func (s *Session) over() error {
+func (s *Server) over() error {
 	line := s.t.steps[len(s.t.steps)-1].line
 	for _, c := range s.conns {
 		if c.resetOut {
