@@ -374,7 +374,8 @@ func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 	r.log.Warn("connection refused", args...)
 }
 
-// retryable tells the errors after which the same call may go well.
+// retryable tells the errors after which the same call may go well. It is asked
+// at each read, and what a Sys returns is no wrapper.
 func retryable(err error) bool {
-	return err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // what a Sys returns is no wrapper, and this is asked at each read
+	return err == syscall.EAGAIN || err == syscall.EINTR //nolint:errorlint // see above
 }

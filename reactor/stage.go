@@ -59,7 +59,8 @@ var follows = [...]uint16{
 
 var stageTexts = [...]string{
 	stageConnecting: "connecting", stageUnbuilt: "unbuilt", stageAwaiting: "awaiting", stageOpen: "open",
-	stageClosing: "closing", stageOver: "over", stageStopping: "stopping", stageLost: "lost", stageLingering: "lingering", stageGone: "gone",
+	stageClosing: "closing", stageOver: "over", stageStopping: "stopping", stageLost: "lost",
+	stageLingering: "lingering", stageGone: "gone",
 }
 
 func (s stage) String() string { return stageTexts[s] }

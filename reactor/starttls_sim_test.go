@@ -106,9 +106,9 @@ func TestNothingPlainAfterStartTLS(t *testing.T) {
 }
 
 // upgradeAtOnce sends head and a ClientHello, as one, and wants an echo over TLS.
-func upgradeAtOnce(t *testing.T, c net.Conn, client *tls.Config, head string) {
+func upgradeAtOnce(t *testing.T, c net.Conn, clientTLS *tls.Config, head string) {
 	t.Helper()
-	tc := tls.Client(&headConn{Conn: c, head: head, skip: 2}, client)
+	tc := tls.Client(&headConn{Conn: c, head: head, skip: 2}, clientTLS)
 	if _, err := tc.Write([]byte("!")); err != nil {
 		t.Fatal(err)
 	}

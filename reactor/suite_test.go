@@ -50,7 +50,7 @@ func TestPromises(t *testing.T) {
 }
 
 func scriptedServer(
-	t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, server, client *tls.Config,
+	t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, serverTLS, clientTLS *tls.Config,
 ) *reactortest.Server {
 	t.Helper()
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: &stepLog{t}})
@@ -73,9 +73,9 @@ func scriptedServer(
 	ep := reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: socketPath(t)}
 	o := reactor.ListenOptions{Loop: -1, HandshakeTimeout: handshake}
 	if scheme == "tls" {
-		o.TLS = server
+		o.TLS = serverTLS
 	} else {
-		client = nil
+		clientTLS = nil
 	}
 	ln, err := r.Listen(ep, reactortest.NewScript(), o)
 	if err != nil {
@@ -86,7 +86,7 @@ func scriptedServer(
 	}
 	network, address := reactor.Address(ln.Endpoint())
 	s := &reactortest.Server{
-		Client: client, StopListening: ln.Close,
+		Client: clientTLS, StopListening: ln.Close,
 		Shutdown: func(ctx context.Context) error { return r.Shutdown(ctx) },
 		Dial:     func() (net.Conn, error) { return net.DialTimeout(network, address, 10*time.Second) },
 	}

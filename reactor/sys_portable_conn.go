@@ -291,7 +291,8 @@ func (c *portableStream) queueRead(b *portableBuf, n int) (more bool) {
 func (c *portableStream) noteReadEnd(err error) {
 	c.eof = true
 	errno := portableErrno(err)
-	if errors.Is(err, io.EOF) || c.closed && errors.Is(errno, syscall.ETIMEDOUT) { // the latter is Close's doing: the writer goes on
+	if errors.Is(err, io.EOF) || c.closed && errors.Is(errno, syscall.ETIMEDOUT) {
+		// The latter is Close's doing: the writer goes on.
 		return
 	}
 	c.dead = true
