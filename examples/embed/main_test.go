@@ -20,15 +20,25 @@ import (
 // patience is how long the test waits for what must come.
 const patience = 60 * time.Second
 
-// asProgram has the test's own binary be the program.
-const asProgram = "EMBED_IS_THE_PROGRAM"
+// binary is the program. TestMain builds it, without the race detector: wazero takes a
+// minute under that for what it compiles in a second.
+var binary string
 
-func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
-		return
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "embed")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	os.Exit(m.Run())
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "embed")
+	if text, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, text)
+		return 1
+	}
+	return m.Run()
 }
 
 // program is the program, running in a folder of its own.
@@ -41,10 +51,6 @@ type program struct {
 
 func start(t *testing.T, dir string) *program {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +59,8 @@ func start(t *testing.T, dir string) *program {
 	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	p := &program{T: t, cmd: exec.Command(exe), lines: bufio.NewScanner(r)}
+	p := &program{T: t, cmd: exec.Command(binary), lines: bufio.NewScanner(r)}
 	p.cmd.Dir, p.cmd.Stderr = dir, w
-	p.cmd.Env = append(os.Environ(), asProgram+"=1")
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

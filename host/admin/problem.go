@@ -24,6 +24,7 @@ type Problem struct {
 	Running string `json:"running,omitempty"`
 }
 
+// Error is Detail: what was found and what was wanted.
 func (p *Problem) Error() string { return p.Detail }
 
 // problemBase is where the problems are described: README.md has a heading for
