@@ -228,15 +228,6 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 	return list
 }
 
-// LoopStats reads the event loops' counters.
-func (h *Host) LoopStats() []reactor.LoopStats {
-	var list []reactor.LoopStats
-	for _, l := range h.reactor.Loops() {
-		list = append(list, l.Stats())
-	}
-	return list
-}
-
 // Config is the configuration that runs, with what was loaded and unloaded
 // since. Its maps and slices must not be changed. Any goroutine.
 func (h *Host) Config() config.Config {
