@@ -138,13 +138,15 @@ func (b *bench) one(round int, c *benchCase, s server) error {
 	for _, name := range c.metrics {
 		fmt.Fprintf(&text, "  %s %.4g", name, m[name])
 	}
-	fmt.Fprintf(b.log, "round %d of %d  %-8s %-18s%s  (%.1f s)\n", round+1, b.o.rounds, c.name, s.name, &text, time.Since(began).Seconds())
+	fmt.Fprintf(b.log, "round %d of %d  %-8s %-18s%s  (%.1f s)\n", round+1, b.o.rounds, c.name, s.name, &text,
+		time.Since(began).Seconds())
 	return nil
 }
 
 // expected tells the skips that need no word.
 func expected(s skipped) bool {
-	return errors.Is(s, errNoTLS) || errors.Is(s, errOnlyReady) || errors.Is(s, errOnlyLines) || errors.Is(s, errNoLines) || errors.Is(s, errNothing)
+	return errors.Is(s, errNoTLS) || errors.Is(s, errOnlyReady) || errors.Is(s, errOnlyLines) ||
+		errors.Is(s, errNoLines) || errors.Is(s, errNothing)
 }
 
 // chosen are the servers of the flags, and package net, with which they are

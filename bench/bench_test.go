@@ -24,12 +24,14 @@ func TestValueSizeMakesWholeMessages(t *testing.T) {
 }
 
 func TestParseRedis(t *testing.T) {
-	const head = `"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"` + "\n"
+	const head = `"test","rps","avg_latency_ms","min_latency_ms",` +
+		`"p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"` + "\n"
 	for _, c := range []struct {
 		name, out string
 		want      sample
 	}{
-		{"after a warning", "WARN: could not fetch server CONFIG\n" + head + `"SET","90000.00","0.5","0.1","0.28","0.3","0.40","2"` + "\n", sample{rps: 90000, p50: 0.28, p99: 0.4}},
+		{"after a warning", "WARN: could not fetch server CONFIG\n" + head +
+			`"SET","90000.00","0.5","0.1","0.28","0.3","0.40","2"` + "\n", sample{rps: 90000, p50: 0.28, p99: 0.4}},
 		{"nothing", "", nil},
 		{"no values", head, nil},
 		{"no number", head + `"SET","many","0.5","0.1","0.28","0.3","0.40","2"` + "\n", nil},
@@ -65,7 +67,8 @@ func TestVerdicts(t *testing.T) {
 	for _, v := range verdicts(r) {
 		got = append(got, fmt.Sprint(v.Name, " ", v.Met))
 	}
-	want := []string{"CPU to net, 1 connection true", "CPU to net, 50 connections false", "connections a second, each new false"}
+	want := []string{"CPU to net, 1 connection true", "CPU to net, 50 connections false",
+		"connections a second, each new false"}
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {
 		t.Fatalf("found %q, wanted %q", got, want)
 	}
@@ -185,7 +188,8 @@ func TestAssembled(t *testing.T) {
 	}
 	for _, wasm := range []string{extismGuest, envoyGuest} {
 		out := filepath.Join(t.TempDir(), "out.wasm")
-		if text, err := exec.Command(wat2wasm, strings.TrimSuffix(wasm, ".wasm")+".wat", "-o", out).CombinedOutput(); err != nil {
+		if text, err := exec.Command(wat2wasm, strings.TrimSuffix(wasm, ".wasm")+".wat", "-o", out).
+			CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, text)
 		}
 		want, err := os.ReadFile(out)

@@ -50,13 +50,18 @@ func cases() []*benchCase {
 	return []*benchCase{
 		{"c1", "1 connection, 64 B", 1, 64, 1, false, 0, 20000, loadMetrics, (*bench).redis},
 		{"c50", "50 connections, 64 B", 50, 64, 1, false, 0, 90000, loadMetrics, (*bench).redis},
-		{"c50p16", "50 connections, 64 B, 16 in flight on each", 50, 64, 16, false, 0, 1000000, loadMetrics, (*bench).redis},
+		{"c50p16", "50 connections, 64 B, 16 in flight on each", 50, 64, 16, false, 0, 1000000, loadMetrics,
+			(*bench).redis},
 		{"c50x16k", "50 connections, 16 KiB", 50, 16 << 10, 1, false, 0, 60000, loadMetrics, (*bench).redis},
-		{"accept", "A new connection for each message of 1 B, 64 at a time", 64, 1, 1, false, 0, 8000, loadMetrics, (*bench).own},
-		{"lines", "Lines of 64 B with CRLF, answered one by one, 32 in flight on each of 50 connections", 50, 32 * 64, 1, false, 32, 1000000, loadMetrics, (*bench).own},
-		{"idle", "Idle connections after one message of 64 B", idleConnections, 64, 1, false, 0, 0, idleMetrics, (*bench).idle},
+		{"accept", "A new connection for each message of 1 B, 64 at a time", 64, 1, 1, false, 0, 8000, loadMetrics,
+			(*bench).own},
+		{"lines", "Lines of 64 B with CRLF, answered one by one, 32 in flight on each of 50 connections", 50, 32 * 64,
+			1, false, 32, 1000000, loadMetrics, (*bench).own},
+		{"idle", "Idle connections after one message of 64 B", idleConnections, 64, 1, false, 0, 0, idleMetrics,
+			(*bench).idle},
 		{"tls", "TLS 1.3, 50 connections, 1 KiB", 50, 1 << 10, 1, true, 0, 100000, loadMetrics, (*bench).own},
-		{"tlsidle", "Idle TLS connections after one message of 64 B", 1000, 64, 1, true, 0, 0, idleMetrics, (*bench).idle},
+		{"tlsidle", "Idle TLS connections after one message of 64 B", 1000, 64, 1, true, 0, 0, idleMetrics,
+			(*bench).idle},
 		{"ready", "From exec to ready, on all processors", 0, 0, 0, false, 0, 0, []string{warm, empty}, (*bench).ready},
 	}
 }
@@ -91,8 +96,10 @@ func (b *bench) redis(c *benchCase, s server) (sample, error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), "redis-benchmark", "-h", "127.0.0.1", "-p", port, "--csv",
-			"-t", "set", "-d", strconv.Itoa(valueSize(c.size)), "-c", strconv.Itoa(c.conns), "-P", strconv.Itoa(c.inFlight), "-n", strconv.Itoa(requests))
+		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), "redis-benchmark", "-h", "127.0.0.1", "-p", port,
+			"--csv",
+			"-t", "set", "-d", strconv.Itoa(valueSize(c.size)), "-c", strconv.Itoa(c.conns), "-P",
+			strconv.Itoa(c.inFlight), "-n", strconv.Itoa(requests))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -132,7 +139,8 @@ func parseRedis(out string) (sample, error) {
 		}
 	}
 	if len(m) != len(names) {
-		return nil, fmt.Errorf("redis-benchmark: found columns %q, wanted rps, p50_latency_ms and p99_latency_ms", rows[0])
+		return nil, fmt.Errorf("redis-benchmark: found columns %q, wanted rps, p50_latency_ms and p99_latency_ms",
+			rows[0])
 	}
 	return m, nil
 }
@@ -140,8 +148,10 @@ func parseRedis(out string) (sample, error) {
 // own drives a server with this program's own client, "bench load".
 func (b *bench) own(c *benchCase, s server) (sample, error) {
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
-		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr, fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"),
-			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines), "--requests", strconv.Itoa(requests/max(c.lines, 1)))
+		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr,
+			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"),
+			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines),
+			"--requests", strconv.Itoa(requests/max(c.lines, 1)))
 		if err != nil {
 			return nil, 0, err
 		}

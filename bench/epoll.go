@@ -30,13 +30,15 @@ func serveEpoll(_ serveOptions, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, lfd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(lfd)}); err != nil {
+	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, lfd,
+		&unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(lfd)}); err != nil {
 		return err
 	}
 	var events [256]unix.EpollEvent
 	buf := make([]byte, 64<<10)
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), ^uintptr(0), 0, 8)
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(&events[0])),
+			uintptr(len(events)), ^uintptr(0), 0, 8)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -61,7 +63,8 @@ func epollAccept(ep, lfd int) {
 			return
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+		if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd,
+			&unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
 			unix.Close(fd)
 		}
 	}
@@ -76,6 +79,7 @@ func epollEcho(fd int, buf []byte) bool {
 	if errno != 0 || n == 0 {
 		return false
 	}
-	w, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), n, unix.MSG_NOSIGNAL, 0, 0)
+	w, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), n,
+		unix.MSG_NOSIGNAL, 0, 0)
 	return errno == 0 && w == n
 }

@@ -110,7 +110,8 @@ func serveEnvoy(o serveOptions, stdout io.Writer) error {
 	if err := knock.Start(); err != nil {
 		return err
 	}
-	return syscall.Exec(program, []string{program, "--config-yaml", conf, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"}, os.Environ())
+	return syscall.Exec(program, []string{program, "--config-yaml", conf, "--concurrency", "1", "--disable-hot-restart",
+		"--log-level", "error"}, os.Environ())
 }
 
 func envoyConfig(addr, module string) (string, error) {

@@ -61,7 +61,8 @@ func load(args []string, stdout io.Writer) error {
 	}
 	slices.Sort(lat)
 	at := func(q float64) float64 { return float64(lat[int(q*float64(len(lat)-1))]) / 1e6 }
-	return json.NewEncoder(stdout).Encode(loadResult{Requests: len(lat), Seconds: took.Seconds(), P50: at(0.5), P99: at(0.99)})
+	return json.NewEncoder(stdout).Encode(
+		loadResult{Requests: len(lat), Seconds: took.Seconds(), P50: at(0.5), P99: at(0.99)})
 }
 
 // worker sends one message at a time.

@@ -64,9 +64,11 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.SetOutput(stderr)
 	fs.IntVar(&o.rounds, "rounds", 5, "`number` of interleaved rounds; the medians are printed")
 	fs.Float64Var(&o.seconds, "duration", 2, "rough length of each run, in `seconds`")
-	fs.DurationVar(&o.patience, "patience", 20*time.Second, "how long to wait, for each run, until other programs leave the processors alone")
+	fs.DurationVar(&o.patience, "patience", 20*time.Second,
+		"how long to wait, for each run, until other programs leave the processors alone")
 	cases := fs.String("cases", "", "comma separated `names`; empty = all: "+strings.Join(caseNames(), " "))
-	servers := fs.String("servers", "", "comma separated `names` or prefixes of names; empty = all: "+strings.Join(serverNames(), " "))
+	servers := fs.String("servers", "", "comma separated `names` or prefixes of names; empty = all: "+
+		strings.Join(serverNames(), " "))
 	format := fs.String("o", "table", "table or json")
 	fs.IntVar(&o.serverCPU, "server-cpu", 0, "processor `number` of the servers")
 	fs.IntVar(&o.clientCPU, "client-cpu", 1, "processor `number` of the clients")
@@ -93,7 +95,9 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		}
 	}
 	if o.rounds < 1 || o.seconds <= 0 || o.serverCPU == o.clientCPU {
-		return o, fmt.Errorf("found %d rounds of %g s on processors %d and %d, wanted 1 or more, above 0, two processors", o.rounds, o.seconds, o.serverCPU, o.clientCPU)
+		return o,
+			fmt.Errorf("found %d rounds of %g s on processors %d and %d, wanted 1 or more, above 0, two processors",
+				o.rounds, o.seconds, o.serverCPU, o.clientCPU)
 	}
 	return o, nil
 }

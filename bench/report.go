@@ -42,7 +42,8 @@ type skip struct {
 }
 
 func (b *bench) report(began time.Time) report {
-	r := report{Date: began.Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Rounds: b.rounds, Took: time.Since(began).Seconds()}
+	r := report{Date: began.Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Rounds: b.rounds,
+		Took: time.Since(began).Seconds()}
 	if b.ran > 0 {
 		r.Others = b.disturbed.Seconds() / b.ran.Seconds() / float64(runtime.NumCPU())
 	}
@@ -170,7 +171,8 @@ func (r report) writeTable(w io.Writer) error {
 	}
 	fmt.Fprintln(&b)
 	if n, of := r.disturbed(); n > 0 {
-		fmt.Fprintf(&b, "\n%d of %d runs were disturbed by other programs: their CPU ratios are nearer to 1 than they should be.\n", n, of)
+		fmt.Fprintf(&b, "\n%d of %d runs were disturbed by other programs: their CPU ratios are nearer to 1 than "+
+			"they should be.\n", n, of)
 	}
 	last := ""
 	for _, res := range r.Results {
@@ -183,7 +185,8 @@ func (r report) writeTable(w io.Writer) error {
 	if len(r.Verdict) > 0 {
 		fmt.Fprint(&b, "\n| measure | wanted | found | |\n|---|--:|--:|---|\n")
 		for _, v := range r.Verdict {
-			fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", v.Name, map[bool]string{true: "≥", false: "≤"}[v.Least], number(v.Wanted), number(v.Found), map[bool]string{true: "met", false: "NOT met"}[v.Met])
+			fmt.Fprintf(&b, "| %s | %s %s | %s | %s |\n", v.Name, map[bool]string{true: "≥", false: "≤"}[v.Least],
+				number(v.Wanted), number(v.Found), map[bool]string{true: "met", false: "NOT met"}[v.Met])
 		}
 	}
 	if len(r.Skipped) > 0 {

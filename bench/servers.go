@@ -69,7 +69,8 @@ func servers() []server {
 		}},
 		{"extism", func(b *bench, c *benchCase) ([]string, error) {
 			argv, err := plainOnly("extism")(b, c)
-			return append(argv, "--module", filepath.Join(b.dir, extismGuest), "--buffer", strconv.Itoa(max(4<<10, c.size))), err
+			return append(argv, "--module", filepath.Join(b.dir, extismGuest), "--buffer",
+				strconv.Itoa(max(4<<10, c.size))), err
 		}},
 		{"envoy", envoyServer("")},
 		{"envoy-wasm", envoyServer(envoyGuest)},

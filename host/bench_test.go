@@ -32,7 +32,8 @@ func (s *sink) BuildAgain()                 { s.again = true }
 // unserved loads one plugin on a reactor whose loops do not run.
 func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	t.Helper()
-	h, err := New(config.Config{Plugins: map[string]config.Plugin{"guest": cfg}, Cache: config.Cache{Dir: "off"}}, Options{})
+	h, err := New(config.Config{Plugins: map[string]config.Plugin{"guest": cfg}, Cache: config.Cache{Dir: "off"}},
+		Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

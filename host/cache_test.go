@@ -50,9 +50,13 @@ func TestBadCache(t *testing.T) {
 		return err
 	}
 	for name, damage := range map[string]func(string) error{
-		"empty":                func(file string) error { return os.Truncate(file, 0) },
-		"truncated":            func(file string) error { return os.Truncate(file, 200) },
-		"one byte short":       func(file string) error { info, _ := os.Stat(file); return os.Truncate(file, info.Size()-1) },
+		"empty":     func(file string) error { return os.Truncate(file, 0) },
+		"truncated": func(file string) error { return os.Truncate(file, 200) },
+		"one byte short": func(file string) error {
+			info,
+				_ := os.Stat(file)
+			return os.Truncate(file, info.Size()-1)
+		},
 		"longer":               func(file string) error { return os.Truncate(file, 1<<30) },
 		"another byte":         func(file string) error { return flip(file, -20, io.SeekEnd) },
 		"another wazero's":     func(file string) error { return flip(file, 9, io.SeekStart) },
@@ -77,8 +81,11 @@ func TestBadCache(t *testing.T) {
 		})
 	}
 	for name, remove := range map[string]func(string) error{
-		"gone":                os.RemoveAll,
-		"a file in its place": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) },
+		"gone": os.RemoveAll,
+		"a file in its place": func(dir string) error {
+			return errors.Join(os.RemoveAll(dir),
+				os.WriteFile(dir, nil, 0o600))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
@@ -87,7 +94,8 @@ func TestBadCache(t *testing.T) {
 			if err := remove(cfg.Cache.Dir); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.LoadPlugin(context.Background(), "more", config.Plugin{Module: "testdata/counter.wasm"}); err != nil {
+			if _, err := s.LoadPlugin(context.Background(), "more",
+				config.Plugin{Module: "testdata/counter.wasm"}); err != nil {
 				t.Fatal(err)
 			}
 			if name != "gone" {

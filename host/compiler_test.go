@@ -25,8 +25,10 @@ func TestCompilerProcess(t *testing.T) {
 	if err := os.WriteFile(wide, wideFunction(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.LoadPlugin(context.Background(), "wide", config.Plugin{Module: wide, Limits: config.Limits{CompileMemory: 64 << 20}})
-	want := "plugin wide: module " + wide + ": the compiler ran out of memory: found a module that takes more than limits.compile_memory"
+	_, err := s.LoadPlugin(context.Background(), "wide",
+		config.Plugin{Module: wide, Limits: config.Limits{CompileMemory: 64 << 20}})
+	want := "plugin wide: module " + wide +
+		": the compiler ran out of memory: found a module that takes more than limits.compile_memory"
 	if raceDetector { // it ends the process in its own words
 		want = "the compiler "
 	}
@@ -40,7 +42,8 @@ func TestCompilerProcess(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the compiler did not start") {
 		t.Fatalf("found %v", err)
 	}
-	if _, err := s.LoadPlugin(context.Background(), "same", config.Plugin{Module: "testdata/echo.wasm"}); err != nil { // compiled already
+	// compiled already
+	if _, err := s.LoadPlugin(context.Background(), "same", config.Plugin{Module: "testdata/echo.wasm"}); err != nil {
 		t.Fatal(err)
 	}
 	echoes(t, s.addrs[0])

@@ -33,7 +33,8 @@ func (c Change) Lines() []string {
 	for _, part := range []struct {
 		what string
 		list []string
-	}{{"added ", c.Added}, {"removed ", c.Removed}, {"changed ", c.Changed}, {"takes effect at the next start: ", c.NeedsBoot}} {
+	}{{"added ", c.Added}, {"removed ", c.Removed}, {"changed ", c.Changed},
+		{"takes effect at the next start: ", c.NeedsBoot}} {
 		for _, name := range part.list {
 			lines = append(lines, part.what+name)
 		}
@@ -67,7 +68,8 @@ func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
 }
 
 // LoadPlugin adds a plugin at run time, with listeners where there are any.
-func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin, listeners ...config.Listener) (Change, error) {
+func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
+	listeners ...config.Listener) (Change, error) {
 	return h.reconfigure(ctx, func(c config.Config) (config.Config, map[string]bool, error) {
 		if _, there := c.Plugins[name]; there {
 			return c, nil, fmt.Errorf("plugin %s: %w", name, ErrLoaded)
@@ -92,14 +94,17 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 		}
 		c.Plugins = maps.Clone(c.Plugins)
 		delete(c.Plugins, name)
-		c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool { return l.Plugin == name })
+		c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool {
+			return l.Plugin == name
+		})
 		return c, map[string]bool{}, nil
 	})
 }
 
 // reconfigure goes over to the configuration that edit makes of the present one.
 // It is logged when the next change may come.
-func (h *Host) reconfigure(ctx context.Context, edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
+func (h *Host) reconfigure(ctx context.Context,
+	edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
 	out, err := h.reconfigureAlone(ctx, edit)
 	if err != nil {
 		return out, err
@@ -111,7 +116,8 @@ func (h *Host) reconfigure(ctx context.Context, edit func(config.Config) (config
 	return out, nil
 }
 
-func (h *Host) reconfigureAlone(ctx context.Context, edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
+func (h *Host) reconfigureAlone(ctx context.Context,
+	edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
 	if !h.shape.TryLock() {
 		return Change{}, fmt.Errorf("host: %w", ErrChanging)
 	}
@@ -129,7 +135,8 @@ func (h *Host) reconfigureAlone(ctx context.Context, edit func(config.Config) (c
 	}
 	r := &reconfiguration{h: h, cfg: cfg, only: only, plugins: map[string]*plugin{}}
 	r.out.NeedsBoot = needsBoot(h.cfg, cfg)
-	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.Log.Format = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache, h.cfg.Log.Format
+	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.Log.Format = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache,
+		h.cfg.Log.Format
 	defer r.unlock()
 	if err := r.prepare(ctx); err != nil {
 		return Change{}, errors.Join(err, r.abandon())
@@ -143,7 +150,8 @@ func needsBoot(old, new config.Config) []string {
 	for _, s := range []struct {
 		name     string
 		old, new any
-	}{{"reactor", old.Reactor, new.Reactor}, {"admin", old.Admin, new.Admin}, {"cache", old.Cache, new.Cache}, {"log.format", old.Log.Format, new.Log.Format}} {
+	}{{"reactor", old.Reactor, new.Reactor}, {"admin", old.Admin, new.Admin}, {"cache", old.Cache, new.Cache},
+		{"log.format", old.Log.Format, new.Log.Format}} {
 		if !reflect.DeepEqual(s.old, s.new) {
 			names = append(names, s.name)
 		}
@@ -209,7 +217,9 @@ func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	var errs []error
 	for n, cfg := range r.cfg.Listeners {
 		var have *listener
-		if at := slices.IndexFunc(r.closing, func(l *listener) bool { return l.cfg.Endpoint == cfg.Endpoint }); at >= 0 {
+		if at := slices.IndexFunc(r.closing, func(l *listener) bool {
+			return l.cfg.Endpoint == cfg.Endpoint
+		}); at >= 0 {
 			have = r.closing[at]
 			r.closing = slices.Delete(r.closing, at, at+1)
 		}
@@ -249,7 +259,8 @@ func (r *reconfiguration) ownInUse(cfg config.Listener, err error) error {
 	for _, l := range r.h.listeners {
 		have := l.ln.Endpoint()
 		if have.Port == ep.Port && have.Path == ep.Path {
-			return fmt.Errorf("%w (%s listens here; if it is in the way, remove it by a change of its own first)", err, have)
+			return fmt.Errorf("%w (%s listens here; if it is in the way, remove it by a change of its own first)", err,
+				have)
 		}
 	}
 	return err

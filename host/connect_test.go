@@ -23,7 +23,8 @@ func TestConnect(t *testing.T) {
 	}
 	closed.Close()
 	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}
-	p.Allow.Connect = []string{"tcp://127.0.0.1:*", "tcp://localhost:*", "tcp://no-such-host.invalid:*", "unix:///nowhere"}
+	p.Allow.Connect = []string{"tcp://127.0.0.1:*", "tcp://localhost:*", "tcp://no-such-host.invalid:*",
+		"unix:///nowhere"}
 	for _, c := range []struct {
 		endpoint string
 		first    int32 // 1 = a handle
@@ -91,7 +92,8 @@ func TestLoadLimits(t *testing.T) {
 	}{
 		{config.Limits{Module: 100}, "found a file of more than 100 bytes, wanted at most limits.module"},
 		{config.Limits{CompileTime: 1}, "compiling took more than limits.compile_time, 1ns"},
-		{config.Limits{Memory: 64 << 10}, "memory: found 131344 bytes at the start (memory 131072 + globals 192 + imports 80), wanted at most limits.memory, 65536, and"},
+		{config.Limits{Memory: 64 << 10}, "memory: found 131344 bytes at the start (memory 131072 + globals 192 + " +
+			"imports 80), wanted at most limits.memory, 65536, and"},
 	} {
 		cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Limits: c.limits})
 		cfg.Cache.Dir = "off" // what is there is not compiled

@@ -137,10 +137,12 @@ func TestNoRoom(t *testing.T) {
 				}
 				most := 1 + int(time.Since(began)/time.Second)
 				lines := g.logs.all("connection refused")
-				if text, _ := lines[0]["err"].(string); len(lines) > most || !strings.Contains(text, errNoMemory.Error()) {
+				if text, _ := lines[0]["err"].(string); len(lines) > most ||
+					!strings.Contains(text, errNoMemory.Error()) {
 					t.Errorf("found %d lines: %v, wanted at most %d with %v", len(lines), lines, most, errNoMemory)
 				}
-				for _, message := range []string{"plugin does not start", "panic in a start", "panic in a protocol or a delayed call"} {
+				for _, message := range []string{"plugin does not start", "panic in a start",
+					"panic in a protocol or a delayed call"} {
 					if lines := g.logs.all(message); len(lines) > 0 {
 						t.Error(lines)
 					}

@@ -38,11 +38,14 @@ func TestWhileChanging(t *testing.T) {
 	if err != nil || len(info.Versions) != 2 || info.Connections != 2 {
 		t.Fatalf("%+v, %v", info, err)
 	}
-	if k := info.Versions[1]; info.Versions[0].Name != info.Active || k.Name != version || k.State != StateValidated || k.Connections != 1 || k.Instances != 1 {
+	if k := info.Versions[1]; info.Versions[0].Name != info.Active || k.Name != version || k.State != StateValidated ||
+		k.Connections != 1 || k.Instances != 1 {
 		t.Errorf("%+v", info.Versions)
 	}
 	conns, err := v.Connections()
-	if err != nil || len(conns) != 2 || !slices.ContainsFunc(conns, func(c ConnInfo) bool { return c.Version == version }) {
+	if err != nil || len(conns) != 2 || !slices.ContainsFunc(conns, func(c ConnInfo) bool {
+		return c.Version == version
+	}) {
 		t.Errorf("%+v, %v", conns, err)
 	}
 	for name, change := range map[string]func() error{
@@ -74,7 +77,8 @@ func TestUnloadDuringReload(t *testing.T) {
 	v := serveVirtual(t, cfg)
 	guest := v.plugins["guest"]
 	guest.changing.Lock()
-	without := config.Config{Plugins: map[string]config.Plugin{"echo": cfg.Plugins["echo"]}, Listeners: cfg.Listeners[1:]}
+	without := config.Config{Plugins: map[string]config.Plugin{"echo": cfg.Plugins["echo"]},
+		Listeners: cfg.Listeners[1:]}
 	for name, err := range map[string]error{
 		"unload": last(v.UnloadPlugin(ctx, "guest")),
 		"config": last(v.Reload(ctx, without)),
@@ -150,11 +154,13 @@ func TestNeedsBoot(t *testing.T) {
 		if err != nil || fmt.Sprint(change.NeedsBoot) != "[reactor admin cache log.format]" {
 			t.Errorf("%+v, %v", change, err)
 		}
-		if text := strings.Join(change.Lines(), "\n"); !strings.Contains(text, "takes effect at the next start: reactor\n") {
+		if text := strings.Join(change.Lines(), "\n"); !strings.Contains(text,
+			"takes effect at the next start: reactor\n") {
 			t.Errorf("got\n%s", text)
 		}
 		now := v.Config()
-		if now.Reactor != was.Reactor || now.Admin != was.Admin || now.Cache != was.Cache || now.Log != (config.Log{Level: "debug", Format: "text"}) {
+		if now.Reactor != was.Reactor || now.Admin != was.Admin || now.Cache != was.Cache ||
+			now.Log != (config.Log{Level: "debug", Format: "text"}) {
 			t.Errorf("%+v", now)
 		}
 	}
@@ -253,7 +259,8 @@ func TestIsolationChanges(t *testing.T) {
 				}
 				cfg.Plugins = map[string]config.Plugin{"guest": numbered("testdata/counter.wasm", to, 0)}
 				change, err := s.Reload(context.Background(), cfg)
-				if err != nil || change.Plugins[0].Policy != config.ReloadDrain || change.Plugins[0].Why != "the isolation changes" || change.Plugins[0].Kept["draining"] != 1 {
+				if err != nil || change.Plugins[0].Policy != config.ReloadDrain ||
+					change.Plugins[0].Why != "the isolation changes" || change.Plugins[0].Kept["draining"] != 1 {
 					t.Fatalf("%+v, %v", change, err)
 				}
 				for range 4 {

@@ -28,7 +28,8 @@ func TestFaultsAfterRehearsal(t *testing.T) {
 		why   string
 	}{
 		{"saveState declines", 10, "saveState declined"},
-		{"saveState is outside memory", 11, "saveState: found a range at 0x7fffffff of 2 bytes, outside the memory of 524288 bytes"},
+		{"saveState is outside memory", 11,
+			"saveState: found a range at 0x7fffffff of 2 bytes, outside the memory of 524288 bytes"},
 		{"saveState is too large", 12, "saveState: found 65536 bytes, wanted at most limits.state, 1000"},
 		{"saveState traps", 13, ""},
 		{"saveState loops", 14, ""},
@@ -38,7 +39,8 @@ func TestFaultsAfterRehearsal(t *testing.T) {
 	} {
 		for _, isolation := range isolations {
 			t.Run(tc.fault+"/"+string(isolation), func(t *testing.T) {
-				p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolation, Canary: config.Canary{Connections: 1, For: time.Minute}}
+				p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolation,
+					Canary: config.Canary{Connections: 1, For: time.Minute}}
 				p.Limits.State, p.Limits.CallbackTime = 1000, 2*time.Millisecond
 				v := serveVirtual(t, configuration(p))
 				bad, good := &counting{Conn: v.dial(t)}, &counting{Conn: v.dial(t)}
@@ -238,8 +240,9 @@ func TestUnfitModules(t *testing.T) {
 		module []byte
 		want   string
 	}{
-		"another ABI":        {replaced("abi_version_1", "abi_version_9"), "ABI version 9"},
-		"no export":          {replaced("dataReceived", "dataReceivex"), "export dataReceived: found none, wanted (i32, i32, i32)"},
+		"another ABI": {replaced("abi_version_1", "abi_version_9"), "ABI version 9"},
+		"no export": {replaced("dataReceived", "dataReceivex"),
+			"export dataReceived: found none, wanted (i32, i32, i32)"},
 		"no import":          {replaced("\x05write", "\x05wrong"), "transport.wrong"},
 		"too much memory":    {replaced("\x05\x03\x01\x00\x08", "\x05\x03\x01\x00\x11"), "limits.memory"},
 		"empty":              {nil, "found"},

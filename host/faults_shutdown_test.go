@@ -53,7 +53,8 @@ func TestShutdownEndsChange(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
-			if _, err := s.ReloadPlugin(context.Background(), "guest", true); !errors.Is(err, ErrNotRunning) && !errors.Is(err, ErrUnknown) {
+			if _, err := s.ReloadPlugin(context.Background(), "guest", true); !errors.Is(err, ErrNotRunning) &&
+				!errors.Is(err, ErrUnknown) {
 				t.Errorf("got %v, wanted ErrNotRunning", err)
 			}
 		})

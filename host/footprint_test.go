@@ -46,12 +46,15 @@ func TestFootprint(t *testing.T) {
 		want   string // "" where it loads
 	}{
 		{"linear memory alone", func(*wasmbin.Module) {}, ""},
-		{"a page more", func(m *wasmbin.Module) { m.Memories[0].Min++ }, "found 196880 bytes at the start (memory 196608 + globals 192 + imports 80)"},
+		{"a page more", func(m *wasmbin.Module) {
+			m.Memories[0].Min++
+		}, "found 196880 bytes at the start (memory 196608 + globals 192 + imports 80)"},
 		{"a small table", table(1000), ""},
 		{"a table", table(20_000), "(memory 131072 + tables 160176 + globals 192 + imports 80)"},
 		{"globals", func(m *wasmbin.Module) {
 			for range 1000 {
-				m.Globals = append(m.Globals, wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32}, Init: zero})
+				m.Globals = append(m.Globals,
+					wasmbin.Global{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32}, Init: zero})
 			}
 		}, "globals 96192"},
 		{"a passive segment of elements", func(m *wasmbin.Module) {
@@ -81,7 +84,8 @@ func TestFootprint(t *testing.T) {
 				return
 			}
 			err := s.Start(context.Background())
-			for _, want := range []string{c.want, "wanted at most limits.memory, 131072, and 65536 beside linear memory"} {
+			for _, want := range []string{c.want,
+				"wanted at most limits.memory, 131072, and 65536 beside linear memory"} {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("got %v, wanted %q in it", err, want)
 				}
@@ -96,7 +100,8 @@ func TestLongNames(t *testing.T) {
 	names := wasmbin.Names{Module: strings.Repeat("m", 1<<20)}
 	module := changed(t, "hostile/unreachable", func(m *wasmbin.Module) {
 		for i := range m.ImportedFunctions() + len(m.Functions) {
-			names.Functions = append(names.Functions, wasmbin.FunctionName{Index: uint32(i), Name: strings.Repeat("é", 1<<20)})
+			names.Functions = append(names.Functions,
+				wasmbin.FunctionName{Index: uint32(i), Name: strings.Repeat("é", 1<<20)})
 		}
 		m.Custom = []wasmbin.Custom{{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, names)}}
 	})
@@ -114,7 +119,8 @@ func TestLongNames(t *testing.T) {
 func TestOddCustomSections(t *testing.T) {
 	module := changed(t, "echo", func(m *wasmbin.Module) {
 		m.Custom = append(m.Custom, wasmbin.Custom{}, wasmbin.Custom{Name: "x"}, wasmbin.Custom{Name: "x"},
-			wasmbin.Custom{Name: wasmbin.NameSection, After: wasmbin.SectionData}, wasmbin.Custom{After: wasmbin.SectionData})
+			wasmbin.Custom{Name: wasmbin.NameSection, After: wasmbin.SectionData},
+			wasmbin.Custom{After: wasmbin.SectionData})
 	})
 	s := serve(t, configuration(config.Plugin{Module: module}))
 	c := dial(t, s.addrs[0])

@@ -46,7 +46,8 @@ func TestLinesCost(t *testing.T) {
 			v.turn(t, time.Second)
 			v.plugins["guest"].account.TellCut(false)
 			line := v.logs.await(t, cut, 1)
-			if lines, size := line["lines"].(float64), line["bytes"].(float64); lines < 100 || size < lines*lineOverhead {
+			if lines, size := line["lines"].(float64), line["bytes"].(float64); lines < 100 ||
+				size < lines*lineOverhead {
 				t.Errorf("%v lines of %v bytes were cut", lines, size)
 			}
 		})
@@ -107,7 +108,8 @@ func TestNoteAtTheEnd(t *testing.T) {
 	if err := v.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if line := v.logs.await(t, "lines of a kind were cut: too many a second", 1); line["kind"] != moveNote || line["lines"] != 1.0 {
+	if line := v.logs.await(t, "lines of a kind were cut: too many a second", 1); line["kind"] != moveNote ||
+		line["lines"] != 1.0 {
 		t.Errorf("found %v", line)
 	}
 }

@@ -24,7 +24,8 @@ import (
 
 // Options are what a Host is given from outside.
 type Options struct {
-	Logger  hclog.Logger                // nil = none; SlogLogger makes one. Loops log with it: what it writes to must not block
+	// nil = none; SlogLogger makes one. Loops log with it: what it writes to must not block
+	Logger  hclog.Logger
 	Builtin func(string) ([]byte, bool) // the module behind builtin:NAME
 	Sys     reactor.Sys                 // in place of the configured backend's, for tests
 	Place   func(loops int) int         // reactor.Config.Place, for tests
@@ -173,7 +174,8 @@ func (h *Host) Start(ctx context.Context) (err error) {
 
 // watchUse looks at what the process uses, from now on: loading is what takes most.
 func (h *Host) watchUse() {
-	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.reactor.Connections), memory: newOwnMemory(h)}
+	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.reactor.Connections),
+		memory: newOwnMemory(h)}
 	o.check()
 	h.background.Go(o.run)
 }
@@ -358,7 +360,8 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 // newEngine finds out what runs guests here, and opens the cache of what was compiled.
 func (h *Host) newEngine(ctx context.Context) (*guest.Engine, error) {
 	cache := h.cfg.Cache
-	return guest.NewEngine(ctx, guest.EngineOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log), Size: int64(cache.Size), Logger: h.log})
+	return guest.NewEngine(ctx, guest.EngineOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log),
+		Size: int64(cache.Size), Logger: h.log})
 }
 
 // cacheDir is the folder of the cache on disk; "" where there is none.
@@ -369,7 +372,8 @@ func cacheDir(dir string, log hclog.Logger) string {
 	case "":
 		base, err := os.UserCacheDir()
 		if err != nil {
-			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written",
+			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be "+
+				"written",
 				"err", err)
 			return ""
 		}

@@ -16,7 +16,8 @@ import (
 
 func hostile(name string) config.Plugin {
 	// The limit is short so that tests are: what loops is ended as soon.
-	return config.Plugin{Module: "testdata/hostile/" + name + ".wasm", Limits: config.Limits{CallbackTime: 20 * time.Millisecond}}
+	return config.Plugin{Module: "testdata/hostile/" + name + ".wasm",
+		Limits: config.Limits{CallbackTime: 20 * time.Millisecond}}
 }
 
 // withEcho adds an innocent plugin behind a second listener.
@@ -85,7 +86,8 @@ func TestTraps(t *testing.T) {
 					}
 					line := s.logs.await(t, "guest trapped; its instance is discarded", n)
 					if line["cause"] != string(c.cause) || line["export"] != c.export {
-						t.Fatalf("trapped in %v by %v, wanted %s by %s: %v", line["export"], line["cause"], c.export, c.cause, line)
+						t.Fatalf("trapped in %v by %v, wanted %s by %s: %v", line["export"], line["cause"], c.export,
+							c.cause, line)
 					}
 					if stack, _ := line["stack"].(string); !strings.Contains(stack, c.stack) {
 						t.Errorf("stack %q, wanted %q in it", stack, c.stack)
@@ -220,7 +222,8 @@ func TestForgedHandles(t *testing.T) {
 			other, c := dial(t, s.addrs[0]), dial(t, s.addrs[0])
 			send(t, c, "x")
 			// The two connections of one instance may reach each other.
-			if got, want := answer(t, c), map[bool]int32{true: 0, false: 3}[isolation == config.IsolationConnection]; got != want {
+			if got, want := answer(t, c),
+				map[bool]int32{true: 0, false: 3}[isolation == config.IsolationConnection]; got != want {
 				t.Errorf("%d calls with others' handles were taken, wanted %d", got, want)
 			}
 			if isolation == config.IsolationConnection {

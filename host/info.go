@@ -128,8 +128,10 @@ func (p *plugin) info() (PluginInfo, error) {
 		return PluginInfo{}, ErrNotRunning
 	}
 	info := PluginInfo{
-		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
-		Instances: int(p.instances.Load()), Growths: counts.GrowthsRefused, Timers: counts.Timers, Cut: counts.LogBytesCut,
+		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation,
+		Reload:    v.cfg.Reload,
+		Instances: int(p.instances.Load()), Growths: counts.GrowthsRefused, Timers: counts.Timers,
+		Cut:   counts.LogBytesCut,
 		Trace: p.account.Traced(), Traps: map[string]uint64{},
 	}
 	for cause, n := range counts.Traps {
@@ -143,7 +145,8 @@ func (p *plugin) info() (PluginInfo, error) {
 	for n, v := range versions {
 		slots[n] = slices.Clone(v.slots)
 		info.Versions = append(info.Versions, VersionInfo{
-			Name: v.name, State: v.state, Since: v.since, SHA256: hex.EncodeToString(v.mod.sum[:]), Instances: int(v.live.Load()),
+			Name: v.name, State: v.state, Since: v.since, SHA256: hex.EncodeToString(v.mod.sum[:]),
+			Instances: int(v.live.Load()),
 		})
 	}
 	p.mu.Unlock()
@@ -193,8 +196,9 @@ func (s *slot) conns() []ConnInfo {
 		stats, state := t.Stats(), t.State()
 		list = append(list, ConnInfo{
 			ID: fmt.Sprintf("%s/%d", s.plugin.name, c.Handle), Plugin: s.plugin.name, Version: s.ver.name,
-			Peer: t.Peer(), Host: t.Host(), Loop: s.place.Loop.Index(), Age: (s.place.Loop.Now() - stats.Opened).Seconds(),
-			In: stats.In, Out: stats.Out, Queued: stats.Queued, State: stateText(c.Connecting, state),
+			Peer: t.Peer(), Host: t.Host(), Loop: s.place.Loop.Index(),
+			Age: (s.place.Loop.Now() - stats.Opened).Seconds(),
+			In:  stats.In, Out: stats.Out, Queued: stats.Queued, State: stateText(c.Connecting, state),
 			Outgoing: state&reactor.StateOutgoing != 0, Encrypted: state&reactor.StateTLS != 0,
 		})
 	}

@@ -18,7 +18,8 @@ func TestC(t *testing.T) {
 	clang := tool(t, "clang-19")
 	tool(t, "wasm-ld-19")
 	wasm := filepath.Join(t.TempDir(), "upper.wasm")
-	if text, err := exec.Command(clang, "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", wasm, "testdata/upper.c").CombinedOutput(); err != nil {
+	if text, err := exec.Command(clang, "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", wasm,
+		"testdata/upper.c").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
 	for _, isolation := range isolations {

@@ -54,7 +54,8 @@ func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions
 }
 
 // options are a listener's, read from its configuration and its files.
-func (h *Host) options(ctx context.Context, cfg config.Listener, plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
+func (h *Host) options(ctx context.Context, cfg config.Listener,
+	plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
 	p := plugins[cfg.Plugin]
 	if p == nil {
 		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)

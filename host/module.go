@@ -99,11 +99,12 @@ func (s *sources) addUp(ctx context.Context, m *module, limit int64) error {
 	}
 	m.open = func(ctx context.Context) (io.ReadCloser, error) { return s.files.File(ctx, m.from) }
 	var err error
-	m.sum, err = bounded.Use(ctx, &s.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (sum [sha256.Size]byte, err error) {
-		h := sha256.New()
-		_, err = io.Copy(h, r)
-		return [sha256.Size]byte(h.Sum(nil)), err
-	})
+	m.sum, err = bounded.Use(ctx, &s.files, m.from, limit,
+		func(_ fs.FileInfo, r io.Reader) (sum [sha256.Size]byte, err error) {
+			h := sha256.New()
+			_, err = io.Copy(h, r)
+			return [sha256.Size]byte(h.Sum(nil)), err
+		})
 	if errors.Is(err, bounded.ErrTooLong) {
 		err = fmt.Errorf("%w, wanted at most limits.module", err)
 	}
@@ -120,9 +121,11 @@ func (m *module) hash() string {
 }
 
 // load compiles the module, where that was not done before, and loads it.
-func (m *module) load(ctx context.Context, e *guest.Engine, limits config.Limits, unmetered bool) (*guest.Program, error) {
+func (m *module) load(ctx context.Context, e *guest.Engine, limits config.Limits,
+	unmetered bool) (*guest.Program, error) {
 	return e.Load(ctx,
 		guest.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
-		guest.LoadLimits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack), Table: uint32(limits.Table)},
+		guest.LoadLimits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack),
+			Table: uint32(limits.Table)},
 		guest.LoadBounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
 }

@@ -302,7 +302,8 @@ func TestTimerOutlivesConnection(t *testing.T) {
 		v.sys.Settle()
 		info, err := v.Plugin("guest")
 		if err != nil || info.Instances != want.instances || info.Timers != want.instances {
-			t.Errorf("after %v: %d instances, %d timers, %v, wanted %d", want.turn, info.Instances, info.Timers, err, want.instances)
+			t.Errorf("after %v: %d instances, %d timers, %v, wanted %d", want.turn, info.Instances, info.Timers, err,
+				want.instances)
 		}
 	}
 }

@@ -18,7 +18,8 @@ func TestOutcomeLogged(t *testing.T) {
 		`kept="2: move_time, 1s, was over; 1: saveState failed"`: {"saveState failed": 1, "move_time, 1s, was over": 2},
 	} {
 		var out bytes.Buffer
-		Outcome{Version: "echo@1", Policy: config.ReloadMigrate, Kept: kept}.log(hclog.New(&hclog.LoggerOptions{Output: &out}))
+		Outcome{Version: "echo@1", Policy: config.ReloadMigrate,
+			Kept: kept}.log(hclog.New(&hclog.LoggerOptions{Output: &out}))
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("found %q, wanted %q", out.String(), want)
 		}

@@ -99,10 +99,12 @@ func (o *overload) check() {
 	switch over := worst.part() >= worst.least(o.on); {
 	case !o.on && over:
 		o.on = true
-		o.h.log.Warn("overload: no connections are accepted, idle ones are closed", "what", worst.what, "used", worst.used, "limit", worst.limit)
+		o.h.log.Warn("overload: no connections are accepted, idle ones are closed", "what", worst.what, "used",
+			worst.used, "limit", worst.limit)
 	case o.on && !over:
 		o.on = false
-		o.h.log.Info("overload is over: connections are accepted", "what", worst.what, "used", worst.used, "limit", worst.limit)
+		o.h.log.Info("overload is over: connections are accepted", "what", worst.what, "used", worst.used, "limit",
+			worst.limit)
 	}
 	o.h.overloaded.Store(o.on)
 	o.h.memory.SetShort(o.on && worst.what == useOfMemory)

@@ -12,7 +12,9 @@ import (
 func TestOverload(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
 	used := uint64(0)
-	o := &overload{h: s.Host, measure: func() []use { return []use{{"memory", used, 100, 0}, {"descriptors", 10, 0, 0}} }}
+	o := &overload{h: s.Host, measure: func() []use {
+		return []use{{"memory", used, 100, 0}, {"descriptors", 10, 0, 0}}
+	}}
 	for _, c := range []struct {
 		used uint64
 		on   bool
@@ -47,7 +49,9 @@ func TestProcessUse(t *testing.T) {
 func TestNoMoreWhileShort(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection}))
 	used := uint64(100)
-	o := &overload{h: s.Host, memory: newOwnMemory(s.Host), measure: func() []use { return []use{{useOfMemory, used, 100, 0}} }}
+	o := &overload{h: s.Host, memory: newOwnMemory(s.Host), measure: func() []use {
+		return []use{{useOfMemory, used, 100, 0}}
+	}}
 	o.check()
 	s.reactor.Shed(false) // accepting is another matter
 	expectEnd(t, dial(t, s.addrs[0]))
@@ -71,7 +75,9 @@ func TestLargestEnd(t *testing.T) {
 		conns = append(conns, c)
 	}
 	used, limit := uint64(10<<20), uint64(10<<20)
-	o := &overload{h: s.Host, memory: newOwnMemory(s.Host), measure: func() []use { return []use{{useOfMemory, used, limit, 0}} }}
+	o := &overload{h: s.Host, memory: newOwnMemory(s.Host), measure: func() []use {
+		return []use{{useOfMemory, used, limit, 0}}
+	}}
 	o.check()
 	for _, c := range conns {
 		send(t, c, "x")

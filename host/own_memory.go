@@ -78,7 +78,8 @@ type goMemory struct {
 }
 
 func newOwnMemory(h *Host) *ownMemory {
-	return &ownMemory{left: &h.leftovers, now: h.spent, read: readGoMemory, giveBack: h.giveBack, limit: h.o.SetMemoryLimit}
+	return &ownMemory{left: &h.leftovers, now: h.spent, read: readGoMemory, giveBack: h.giveBack,
+		limit: h.o.SetMemoryLimit}
 }
 
 // tend gives memory back where something has left some, or before it is short. It
@@ -144,8 +145,10 @@ func heapLimit(u use, now goMemory) int64 {
 // readGoMemory asks the runtime, which stops nothing for it.
 func readGoMemory() goMemory {
 	s := []metrics.Sample{
-		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
 	}
 	metrics.Read(s)
 	at := func(n int) uint64 {

@@ -98,7 +98,9 @@ func TestOverloadOfGarbage(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
 	used := uint64(99)
 	h := &heap{freed: func() { used = 50 }}
-	o := &overload{h: s.Host, memory: h.memory(&leftovers{}), measure: func() []use { return []use{{useOfMemory, used, 100, 0}} }}
+	o := &overload{h: s.Host, memory: h.memory(&leftovers{}), measure: func() []use {
+		return []use{{useOfMemory, used, 100, 0}}
+	}}
 	o.check()
 	if on, _ := s.Overload(); on || h.gave != 1 {
 		t.Errorf("with garbage alone: overload %v, gave back %d times", on, h.gave)
@@ -149,10 +151,14 @@ func TestHeapLimit(t *testing.T) {
 		want        int64
 	}{
 		{"all is Go's", 400 * mb, 1000 * mb, goMemory{mapped: 400 * mb, heap: 390 * mb, live: 100 * mb}, 800 * mb},
-		{"others have a part", 700 * mb, 1000 * mb, goMemory{mapped: 400 * mb, heap: 390 * mb, live: 100 * mb}, 500 * mb},
-		{"Go's is not all resident", 300 * mb, 1000 * mb, goMemory{mapped: 400 * mb, heap: 390 * mb, live: 100 * mb}, 800 * mb},
-		{"others have nearly all", 950 * mb, 1000 * mb, goMemory{mapped: 150 * mb, heap: 140 * mb, live: 100 * mb}, 135 * mb},
-		{"more than all lives", 1500 * mb, 1000 * mb, goMemory{mapped: 1400 * mb, heap: 1380 * mb, live: 1200 * mb}, 1520 * mb},
+		{"others have a part", 700 * mb, 1000 * mb, goMemory{mapped: 400 * mb, heap: 390 * mb, live: 100 * mb},
+			500 * mb},
+		{"Go's is not all resident", 300 * mb, 1000 * mb, goMemory{mapped: 400 * mb, heap: 390 * mb, live: 100 * mb},
+			800 * mb},
+		{"others have nearly all", 950 * mb, 1000 * mb, goMemory{mapped: 150 * mb, heap: 140 * mb, live: 100 * mb},
+			135 * mb},
+		{"more than all lives", 1500 * mb, 1000 * mb, goMemory{mapped: 1400 * mb, heap: 1380 * mb, live: 1200 * mb},
+			1520 * mb},
 	} {
 		got := heapLimit(use{useOfMemory, c.used, c.limit, 0}, c.now)
 		if d := got - c.want; max(d, -d) > 1 {
@@ -211,7 +217,8 @@ func TestGivenBackAfterLoads(t *testing.T) {
 	s.start(t)
 	awaitGiven()
 	litter()
-	if err := last(s.Reload(context.Background(), configuration(numbered("testdata/none.wasm", config.IsolationLoop, 0)))); err == nil {
+	if err := last(s.Reload(context.Background(),
+		configuration(numbered("testdata/none.wasm", config.IsolationLoop, 0)))); err == nil {
 		t.Error("found no error of a module that is not there")
 	}
 	awaitGiven()

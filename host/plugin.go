@@ -49,7 +49,8 @@ type plugin struct {
 
 func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	log := h.log.With("plugin", name)
-	p := &plugin{host: h, name: name, log: log, pinned: pinned, account: guest.NewAccount(name, log, int(cfg.Limits.LogBytes), h.now)}
+	p := &plugin{host: h, name: name, log: log, pinned: pinned,
+		account: guest.NewAccount(name, log, int(cfg.Limits.LogBytes), h.now)}
 	if slices.Contains(h.o.Trace, name) {
 		p.account.SetTrace(0, true)
 	}
@@ -76,7 +77,8 @@ func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) 
 	if err != nil {
 		return nil, err
 	}
-	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", v.program.Size(), "isolation", cfg.Isolation, "took", time.Since(began).Round(time.Millisecond))
+	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", v.program.Size(), "isolation", cfg.Isolation,
+		"took", time.Since(began).Round(time.Millisecond))
 	return v, nil
 }
 

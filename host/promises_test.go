@@ -35,7 +35,8 @@ func built(t testing.TB, name string) string {
 		return path
 	}
 	path := filepath.Join(guests.dir, name+".wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", path, "./testdata/"+name)
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", path,
+		"./testdata/"+name)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -97,13 +98,15 @@ func TestPromises(t *testing.T) {
 				cert, key, pool := certificate(t, time.Now().Add(time.Hour))
 				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 				reactortest.Suite(t, reactortest.Backend{
-					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true, Share: true,
+					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true,
+					Share: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := configuration(config.Plugin{Module: wasm, Isolation: config.IsolationLoop})
 						p := cfg.Plugins["guest"]
 						p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
 						cfg.Plugins["guest"] = p
-						cfg.Reactor = config.Reactor{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout, WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout}
+						cfg.Reactor = config.Reactor{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
+							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout}
 						cfg.Reactor.WriteBuffer.Max = config.Size(s.MaxQueued)
 						ln := &cfg.Listeners[0]
 						ln.Endpoint = scheme + "://127.0.0.1:0"

@@ -20,7 +20,9 @@ func BenchmarkReload(b *testing.B) {
 			if guest != "testdata/counter.wasm" && isolation == config.IsolationConnection {
 				continue // a thousand instances of a Go guest are over any limit of memory
 			}
-			b.Run(guest[len(guest)-11:]+"/"+string(isolation), func(b *testing.B) { benchmarkReload(b, guest, isolation) })
+			b.Run(guest[len(guest)-11:]+"/"+string(isolation), func(b *testing.B) {
+				benchmarkReload(b, guest, isolation)
+			})
 		}
 	}
 }
@@ -55,7 +57,8 @@ func benchmarkReload(b *testing.B, guest string, isolation config.Isolation) {
 			n++
 			next := time.Now().Add(time.Second / 20)
 			p.Config = map[string]any{"n": n % 2}
-			r, err := guestPlugin.plan(context.Background(), config.Config{Plugins: map[string]config.Plugin{"guest": p}}.WithDefaults().Plugins["guest"], false)
+			r, err := guestPlugin.plan(context.Background(),
+				config.Config{Plugins: map[string]config.Plugin{"guest": p}}.WithDefaults().Plugins["guest"], false)
 			if err != nil {
 				b.Fatal(err)
 			}

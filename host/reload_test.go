@@ -276,7 +276,8 @@ func TestReloadShape(t *testing.T) {
 	send(t, c, "hello")
 	expect(t, c, "hello")
 
-	only := config.Config{Plugins: map[string]config.Plugin{"echo": two.Plugins["echo"]}, Listeners: two.Listeners[1:], Reactor: two.Reactor}
+	only := config.Config{Plugins: map[string]config.Plugin{"echo": two.Plugins["echo"]}, Listeners: two.Listeners[1:],
+		Reactor: two.Reactor}
 	only.Reactor.DrainTimeout = 1
 	change, err = s.Reload(context.Background(), only)
 	if err != nil || len(change.Removed) != 2 || len(change.NeedsBoot) != 1 {

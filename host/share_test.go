@@ -120,7 +120,8 @@ func TestEndOfHogs(t *testing.T) {
 			took := s.plugins["guest"].took
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
-			if err := s.Shutdown(ctx); err != context.Canceled && !strings.Contains(err.Error(), context.Canceled.Error()) {
+			if err := s.Shutdown(ctx); err != context.Canceled &&
+				!strings.Contains(err.Error(), context.Canceled.Error()) {
 				t.Error(err)
 			}
 			if got := slowOf(&took[0]); got == 0 || got >= n {
@@ -145,7 +146,8 @@ func TestMoveHoldsNoLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := out.Kept["saving and restoring took longer than a loop may be held, 20ms: raise limits.callback_time"]; got != n || out.Migrated != 0 {
+	const why = "saving and restoring took longer than a loop may be held, 20ms: raise limits.callback_time"
+	if got := out.Kept[why]; got != n || out.Migrated != 0 {
 		t.Fatalf("%v", out)
 	}
 	if got := s.slowCallbacks(t, "guest"); got > 10 {

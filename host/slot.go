@@ -50,7 +50,8 @@ type slot struct {
 
 func newSlot(v *version, l *reactor.Loop) *slot {
 	p := v.plugin
-	return &slot{host: p.host, plugin: p, ver: v, place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
+	return &slot{host: p.host, plugin: p, ver: v,
+		place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
 }
 
 // running tells whether the instance for new connections, of isolation loop and shared,
@@ -122,7 +123,8 @@ func (s *slot) noteFailure(err error) {
 		s.plugin.failing.Add(1)
 	}
 	s.err, s.until = err, now+wait
-	s.plugin.account.Note(hclog.Error, startNote, "version", s.ver.name, "loop", loop.Index(), "again in", wait.String(), "err", guest.CleanLine(err))
+	s.plugin.account.Note(hclog.Error, startNote, "version", s.ver.name, "loop", loop.Index(), "again in",
+		wait.String(), "err", guest.CleanLine(err))
 	s.cancelRetry()
 	s.retry = loop.CallLater(wait, func() { s.startAhead(nil) })
 }

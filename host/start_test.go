@@ -288,7 +288,9 @@ func TestReplacedInStart(t *testing.T) {
 				g.arrive(t)
 				g.turns(t)
 				cfg := g.Config()
-				cfg.Plugins = map[string]config.Plugin{"guest": {Module: "testdata/echo.wasm", Isolation: isolation, Reload: policy}, "echo": cfg.Plugins["echo"]}
+				cfg.Plugins = map[string]config.Plugin{
+					"guest": {Module: "testdata/echo.wasm", Isolation: isolation, Reload: policy},
+					"echo":  cfg.Plugins["echo"]}
 				changed := make(chan error)
 				go func() { changed <- last(g.Reload(context.Background(), cfg)) }()
 				g.passRest(t, changed)

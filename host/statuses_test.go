@@ -11,10 +11,10 @@ import (
 
 // asked are the calls of testdata/asks_everything.wat, in its order.
 var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTimeout setTimeout/-1 getPeer getHost reason
-	getPeerCertificate negotiatedProtocol setTcpNoDelay/1 setTcpNoDelay/2 setTcpKeepAlive/0 pauseProducing resumeProducing
-	registerProducer/2 registerProducer/1 registerProducer/again unregisterProducer startTLS
-	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 config emit/5
-	getPeer/small loseWriteConnection loseConnection abortConnection`)
+	getPeerCertificate negotiatedProtocol setTcpNoDelay/1 setTcpNoDelay/2 setTcpKeepAlive/0 pauseProducing
+	resumeProducing registerProducer/2 registerProducer/1 registerProducer/again unregisterProducer startTLS
+	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 config
+	emit/5 getPeer/small loseWriteConnection loseConnection abortConnection`)
 
 // What is answered about a connection, and about timers and the rest, by what
 // works in a callback (ABI.md, Order and moments). A 1 stands for every number

@@ -31,9 +31,11 @@ func (s *sources) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, e
 	}
 	switch now := s.wall(); {
 	case now.After(leaf.NotAfter):
-		return nil, fmt.Errorf("tls: cert %s: found one that expired on %s", cfg.Cert, leaf.NotAfter.Format(time.RFC3339))
+		return nil, fmt.Errorf("tls: cert %s: found one that expired on %s", cfg.Cert,
+			leaf.NotAfter.Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
-		return nil, fmt.Errorf("tls: cert %s: found one that is valid from %s only", cfg.Cert, leaf.NotBefore.Format(time.RFC3339))
+		return nil, fmt.Errorf("tls: cert %s: found one that is valid from %s only", cfg.Cert,
+			leaf.NotBefore.Format(time.RFC3339))
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: cfg.ALPN}
 	if cfg.ClientCA != "" {

@@ -183,7 +183,8 @@ func (r *replacement) startBatch(fresh []*guest.Instance, n int) []*guest.Instan
 // moveSome moves as many instances as there are fresh ones, unless the plugin has
 // used up its share of the turn before. It adds to those that stay, and tells how many
 // are left, and which fresh ones. On the loop.
-func (r *replacement) moveSome(old, s *slot, fresh []*guest.Instance, stays map[*guest.Instance]bool) (left int, rest []*guest.Instance) {
+func (r *replacement) moveSome(old, s *slot, fresh []*guest.Instance,
+	stays map[*guest.Instance]bool) (left int, rest []*guest.Instance) {
 	for i := range old.place.Instances() {
 		if !i.Serving() || stays[i] {
 			continue

@@ -53,7 +53,8 @@ var _ guest.Owner = (*version)(nil)
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
 	h := p.host
-	v := &version{host: h, plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading, since: h.wall()}
+	v := &version{host: h, plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading,
+		since: h.wall()}
 	v.pace.hurdle.Store(1)
 	v.launcher.idle.L = &v.launcher.mu
 	allow, err := h.sources.allowList(ctx, cfg.Allow)
@@ -72,7 +73,8 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,
 		},
 		Account: p.account, Memory: h.memory, Owner: v,
-		Clocks: guest.Clocks{Now: h.now, Wall: h.wall, Spent: v.launcher.hurried(h.spent), CPU: v.launcher.hurried(h.cpu)},
+		Clocks: guest.Clocks{Now: h.now, Wall: h.wall, Spent: v.launcher.hurried(h.spent),
+			CPU: v.launcher.hurried(h.cpu)},
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()

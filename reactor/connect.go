@@ -57,7 +57,8 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	k := &outgoing{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
 	now := l.sys.Now()
 	k.by = now + o.Timeout
-	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now, setupBy: k.by}
+	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now,
+		setupBy: k.by}
 	l.count.Add(1)
 	l.r.connections.Add(1)
 	l.addConn(c)
@@ -177,7 +178,8 @@ func connectReason(err error) Reason {
 	switch {
 	case errors.Is(err, syscall.ETIMEDOUT):
 		return Timeout
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EHOSTUNREACH),
+		errors.Is(err, syscall.ENETUNREACH),
 		errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAGAIN):
 		return Refused

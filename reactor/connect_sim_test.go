@@ -50,7 +50,8 @@ func TestConnectShares(t *testing.T) {
 			}
 			defer r.Close()
 			reactor.NoLookup(r)
-			ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 7}, losses{new([]reactor.Reason)},
+			ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1", Port: 7},
+				losses{new([]reactor.Reason)},
 				reactor.ListenOptions{Loop: -1})
 			if err != nil {
 				t.Fatal(err)

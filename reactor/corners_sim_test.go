@@ -277,8 +277,9 @@ func TestCapBesideGather(t *testing.T) {
 func TestAllThatIsQueued(t *testing.T) {
 	const all = 1 << 20
 	for _, scheme := range []string{"tcp", "unix"} {
-		h := newHand(t, scheme, memnet.Options{Buffer: 4 << 10}, reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10,
-			MaxQueuedAll: all})
+		h := newHand(t, scheme, memnet.Options{Buffer: 4 << 10},
+			reactor.Config{HighWater: 16 << 10, MaxQueued: 512 << 10,
+				MaxQueuedAll: all})
 		var list []*told
 		queued := func() (n int) {
 			for _, p := range list {
@@ -300,7 +301,8 @@ func TestAllThatIsQueued(t *testing.T) {
 				})
 			}
 			if n := queued(); n > all+512<<10 || n < all/2 {
-				t.Errorf("%s, round %d: %d bytes are queued, wanted at most %d and the last write", scheme, round, n, all)
+				t.Errorf("%s, round %d: %d bytes are queued, wanted at most %d and the last write", scheme, round, n,
+					all)
 			}
 			if ended < 10 || ended == 20 {
 				t.Errorf("%s, round %d: %d of 20 writes ended their connection", scheme, round, ended)

@@ -27,7 +27,8 @@ func echoServer(b *testing.B) (sys *memnet.Sys, r *reactor.Reactor, address stri
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { r.Close() })
-	ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, echoingAll{}, reactor.ListenOptions{Loop: -1})
+	ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, echoingAll{},
+		reactor.ListenOptions{Loop: -1})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -60,7 +60,8 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		}
 		if strings.ContainsRune(host, ':') {
 			if _, err := netip.ParseAddr(host); err != nil {
-				return Endpoint{}, fmt.Errorf("endpoint %q: found host %q, wanted an IPv6 address in the brackets", text, host)
+				return Endpoint{}, fmt.Errorf("endpoint %q: found host %q, wanted an IPv6 address in the brackets",
+					text, host)
 			}
 		}
 		return Endpoint{Scheme: scheme, Host: host, Port: uint16(n)}, nil

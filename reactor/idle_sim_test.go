@@ -27,7 +27,8 @@ func TestCloseIdle(t *testing.T) {
 	}
 	defer r.Close()
 	var why []reactor.Reason
-	ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, losses{&why}, reactor.ListenOptions{Loop: -1})
+	ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, losses{&why},
+		reactor.ListenOptions{Loop: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

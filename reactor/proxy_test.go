@@ -21,7 +21,8 @@ func TestProxyProtocol(t *testing.T) {
 	tests := map[string]struct {
 		header, peer, host string // peer "" = refused
 	}{
-		"v1":                   {"PROXY TCP4 10.1.2.3 10.9.9.9 4660 80\r\n", "tcp://10.1.2.3:4660", "tcp://10.9.9.9:80"},
+		"v1": {"PROXY TCP4 10.1.2.3 10.9.9.9 4660 80\r\n", "tcp://10.1.2.3:4660",
+			"tcp://10.9.9.9:80"},
 		"v1 six":               {"PROXY TCP6 ::1 ::2 4660 80\r\n", "tcp://[::1]:4660", "tcp://[::2]:80"},
 		"v1 unknown":           {"PROXY UNKNOWN\r\n", own, own},
 		"v1 unknown with text": {"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", own, own},
@@ -104,8 +105,9 @@ func TestProxySilence(t *testing.T) {
 	var said bytes.Buffer
 	log := hclog.New(&hclog.LoggerOptions{Output: &said, Level: hclog.Warn})
 	f := factoryFunc(func(Transport) (Protocol, error) { t.Error("a protocol was built"); return echo(nil) })
-	r, ln := serve(t, Config{Loops: 1, Logger: log}, "tcp://127.0.0.1:0", f, ListenOptions{Loop: -1, ProxyProtocol: true,
-		HandshakeTimeout: time.Millisecond, ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	r, ln := serve(t, Config{Loops: 1, Logger: log}, "tcp://127.0.0.1:0", f,
+		ListenOptions{Loop: -1, ProxyProtocol: true,
+			HandshakeTimeout: time.Millisecond, ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	c := dial(t, ln)
 	c.Write([]byte("PROXY "))
 	if b, _ := io.ReadAll(c); len(b) > 0 {

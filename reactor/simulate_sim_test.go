@@ -44,7 +44,8 @@ func TestSimulate(t *testing.T) {
 				seed := *simFirst + uint64(k) - 1
 				if err := simulator.Simulate(seed, simulator.Options{}); err != nil {
 					failed.Add(1)
-					t.Errorf("seed %d: %v\nrun it again, with a trace: go test ./reactor -run 'TestSimulate$' -v -seed %d",
+					t.Errorf("seed %d: %v\nrun it again, with a trace: go test ./reactor -run 'TestSimulate$' -v "+
+						"-seed %d",
 						seed, err, seed)
 				}
 				if k%100_000 == 0 {

@@ -50,11 +50,12 @@ var follows = [...]uint16{
 	stageAwaiting:   1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
 	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone,
 	stageClosing:    1<<stageOver | 1<<stageGone,
-	stageOver:       1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone, // unbuilt: buildProtocol says why
-	stageStopping:   1<<stageLost | 1<<stageGone,
-	stageLost:       1<<stageLingering | 1<<stageGone,
-	stageLingering:  1 << stageGone,
-	stageGone:       0,
+	// unbuilt: buildProtocol says why
+	stageOver:      1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone,
+	stageStopping:  1<<stageLost | 1<<stageGone,
+	stageLost:      1<<stageLingering | 1<<stageGone,
+	stageLingering: 1 << stageGone,
+	stageGone:      0,
 }
 
 var stageTexts = [...]string{

@@ -83,7 +83,8 @@ func TestNothingPlainAfterStartTLS(t *testing.T) {
 				"nothing": "", "a line": "EVIL\r\n", "much": strings.Repeat("EVIL\r\n", 10<<10), "a handshake": "hello",
 			} {
 				t.Run(backend+"/"+way.name+"/"+name, func(t *testing.T) {
-					p := &upgrading{t: t, buffer: make([]byte, way.buffer), paused: way.paused, lost: make(chan reactor.Reason, 1)}
+					p := &upgrading{t: t, buffer: make([]byte, way.buffer), paused: way.paused,
+						lost: make(chan reactor.Reason, 1)}
 					c, client := upgradable(t, backend, p, way.head != "")
 					if behind == "hello" { // a client that does not wait
 						upgradeAtOnce(t, c, client, way.head+"tls\n")

@@ -33,7 +33,8 @@ func TestPromises(t *testing.T) {
 				reactortest.Suite(t, reactortest.Backend{
 					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Holds: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
-						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout, WriteTimeout: s.WriteTimeout,
+						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
+							WriteTimeout:  s.WriteTimeout,
 							ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued}
 						if sys == "epoll" && !reactor.HasEpoll {
 							t.Skip("this system has no epoll")

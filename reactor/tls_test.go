@@ -130,7 +130,8 @@ func TestTLSEcho(t *testing.T) {
 				_, ln := serve(t, Config{Loops: 1, Backend: backend}, "tls://127.0.0.1:0", f, ListenOptions{Loop: -1,
 					TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version,
 						NextProtos: []string{"x"}}})
-				c := tls.Client(dial(t, ln), &tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: []string{"x"}})
+				c := tls.Client(dial(t, ln),
+					&tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: []string{"x"}})
 				want := bytes.Repeat([]byte("0123456789"), 300_000)
 				go func() {
 					c.Write(want)
@@ -253,7 +254,8 @@ func TestConnect(t *testing.T) {
 		}
 		return ln
 	}
-	secure := listen("tls://127.0.0.1:0", ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	secure := listen("tls://127.0.0.1:0",
+		ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	unix := listen("unix://"+t.TempDir()+"/s", ListenOptions{Loop: -1})
 	named := plain.Endpoint()
 	named.Host = "localhost"
@@ -269,14 +271,15 @@ func TestConnect(t *testing.T) {
 		o    ConnectOptions
 		want string
 	}{
-		"tcp":         {plain.Endpoint(), ConnectOptions{}, "made"},
-		"name":        {named, ConnectOptions{}, "made"},
-		"unix":        {unix.Endpoint(), ConnectOptions{}, "made"},
-		"tls":         {secure.Endpoint(), ConnectOptions{TLS: &tls.Config{RootCAs: pool}}, "made"},
-		"untrusted":   {secure.Endpoint(), ConnectOptions{}, TLSFailure.String()},
-		"refused":     {refused, ConnectOptions{}, Refused.String()},
-		"no socket":   {Endpoint{Scheme: "unix", Path: "/nowhere/s"}, ConnectOptions{}, Refused.String()},
-		"no such":     {Endpoint{Scheme: "tcp", Host: "nowhere.invalid", Port: 1}, ConnectOptions{}, NoSuchHost.String()},
+		"tcp":       {plain.Endpoint(), ConnectOptions{}, "made"},
+		"name":      {named, ConnectOptions{}, "made"},
+		"unix":      {unix.Endpoint(), ConnectOptions{}, "made"},
+		"tls":       {secure.Endpoint(), ConnectOptions{TLS: &tls.Config{RootCAs: pool}}, "made"},
+		"untrusted": {secure.Endpoint(), ConnectOptions{}, TLSFailure.String()},
+		"refused":   {refused, ConnectOptions{}, Refused.String()},
+		"no socket": {Endpoint{Scheme: "unix", Path: "/nowhere/s"}, ConnectOptions{}, Refused.String()},
+		"no such": {Endpoint{Scheme: "tcp", Host: "nowhere.invalid", Port: 1}, ConnectOptions{},
+			NoSuchHost.String()},
 		"not allowed": {plain.Endpoint(), ConnectOptions{Allow: deny}, NotAllowed.String()},
 		"plain as tls": {Endpoint{Scheme: "tls", Host: "127.0.0.1", Port: plain.Endpoint().Port},
 			ConnectOptions{}, TLSFailure.String()},

@@ -225,6 +225,7 @@ func TestKeyUpdatesUnread(t *testing.T) {
 	}
 	sys.Settle()
 	if sent == much || p.queued > 2*high {
-		t.Errorf("%d key updates were taken, and %d bytes queued for them, wanted at most about %d", sent, p.queued, high)
+		t.Errorf("%d key updates were taken, and %d bytes queued for them, wanted at most about %d", sent, p.queued,
+			high)
 	}
 }

@@ -29,7 +29,8 @@ func FuzzLoad(f *testing.F) {
 		if errors.As(err, &faults) {
 			for _, f := range faults {
 				s := f.Error()
-				if strings.ContainsAny(s, "\n\r\x1b") || strings.Contains(s, "decoding failed") || len(s) > 2000+len(name) {
+				if strings.ContainsAny(s, "\n\r\x1b") || strings.Contains(s, "decoding failed") ||
+					len(s) > 2000+len(name) {
 					t.Errorf("fault %q", s)
 				}
 			}
@@ -42,12 +43,14 @@ func FuzzLoad(f *testing.F) {
 			t.Error(err)
 		}
 		for name, p := range c.Plugins {
-			if _, err := json.Marshal(p.Config); err != nil || !validName(name) || p.Module == "" || p.Limits.Instances < 1 {
+			if _, err := json.Marshal(p.Config); err != nil || !validName(name) || p.Module == "" ||
+				p.Limits.Instances < 1 {
 				t.Errorf("plugin %q: %+v: %v", name, p, err)
 			}
 		}
 		for _, ls := range c.Listeners {
-			if _, known := c.Plugins[ls.Plugin]; !known || endpointFault(ls.Endpoint) != nil || ls.TLS.HandshakeTimeout <= 0 {
+			if _, known := c.Plugins[ls.Plugin]; !known || endpointFault(ls.Endpoint) != nil ||
+				ls.TLS.HandshakeTimeout <= 0 {
 				t.Errorf("listener %+v", ls)
 			}
 		}
@@ -60,10 +63,13 @@ func TestSize(t *testing.T) {
 		want Size // -1 = none
 		back string
 	}{
-		{"0", 0, "0"}, {"512", 512, "512"}, {"512B", 512, "512"}, {"64KiB", 64 << 10, "64KiB"}, {"65536", 64 << 10, "64KiB"},
+		{"0", 0, "0"}, {"512", 512, "512"}, {"512B", 512, "512"}, {"64KiB", 64 << 10, "64KiB"},
+		{"65536", 64 << 10, "64KiB"},
 		{"16MiB", 16 << 20, "16MiB"}, {"1GiB", 1 << 30, "1GiB"}, {"2TiB", 2 << 40, "2TiB"}, {"1025", 1025, "1025"},
-		{"9223372036854775807", 1<<63 - 1, "9223372036854775807"}, {"9223372036854775808", -1, ""}, {"8388608TiB", -1, ""},
-		{"", -1, ""}, {"KiB", -1, ""}, {"-1", -1, ""}, {"+1", -1, ""}, {"1.5MiB", -1, ""}, {"1KB", -1, ""}, {"1 KiB", -1, ""}, {"1kib", -1, ""}, {"0x10", -1, ""}, {"1_0", -1, ""},
+		{"9223372036854775807", 1<<63 - 1, "9223372036854775807"}, {"9223372036854775808", -1, ""},
+		{"8388608TiB", -1, ""},
+		{"", -1, ""}, {"KiB", -1, ""}, {"-1", -1, ""}, {"+1", -1, ""}, {"1.5MiB", -1, ""}, {"1KB", -1, ""},
+		{"1 KiB", -1, ""}, {"1kib", -1, ""}, {"0x10", -1, ""}, {"1_0", -1, ""},
 	}
 	for _, tc := range cases {
 		got, err := parseSize(tc.text)
@@ -78,7 +84,8 @@ func TestSize(t *testing.T) {
 
 func TestSuggest(t *testing.T) {
 	words := []string{"level", "format"}
-	for text, want := range map[string]string{"levle": "level", "LEVEL": "level", "lvl": "", "fromat": "format", "x": "", "": "", "formats": "format", "formation": ""} {
+	for text, want := range map[string]string{"levle": "level", "LEVEL": "level", "lvl": "", "fromat": "format",
+		"x": "", "": "", "formats": "format", "formation": ""} {
 		if got := suggest(text, words); got != want {
 			t.Errorf("%q: found %q, wanted %q", text, got, want)
 		}

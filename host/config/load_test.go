@@ -32,7 +32,8 @@ func TestDefaults(t *testing.T) {
 	if want := Defaults(); !reflect.DeepEqual(got, want) {
 		t.Errorf("found  %+v\nwanted %+v", got, want)
 	}
-	if e := got.Plugins["echo"]; e.Isolation != "loop" || e.Reload != "migrate" || !e.Watch || e.Limits.Memory != 64<<20 {
+	if e := got.Plugins["echo"]; e.Isolation != "loop" || e.Reload != "migrate" || !e.Watch ||
+		e.Limits.Memory != 64<<20 {
 		t.Errorf("found %+v", e)
 	}
 	if got.Listeners[1].Endpoint != "tcp://127.0.0.1:7008" || got.Listeners[1].Plugin != "linereceiver" {
@@ -89,8 +90,10 @@ key = "tls/key.pem"
 	"plugins": {"my-echo_2": {"module": "echo.wasm", "watch": false,
 		"config": {"delimiter": "\n", "a.b": [1, {"c": null}], "big": 18446744073709551615, "day": "2020-01-01"},
 		"limits": {"memory": "1GiB", "callback_time": "20ms", "timers": 7},
-		"allow": {"connect": ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"], "ca": "/etc/ca.pem"}}},
-	"listeners": [{"endpoint": "tls://[::1]:0", "plugin": "my-echo_2", "proxy_protocol": true, "proxy_from": ["10.0.0.0/8"],
+		"allow": {"connect": ["tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"],
+			"ca": "/etc/ca.pem"}}},
+	"listeners": [{"endpoint": "tls://[::1]:0", "plugin": "my-echo_2", "proxy_protocol": true,
+		"proxy_from": ["10.0.0.0/8"],
 		"tls": {"cert": "tls/cert.pem", "key": "tls/key.pem"}}]
 }`,
 }
@@ -122,10 +125,12 @@ func TestFormats(t *testing.T) {
 			p := DefaultPlugin()
 			p.Module, p.Watch, p.Config = filepath.Join(dir, "echo.wasm"), false, got.Plugins["my-echo_2"].Config
 			p.Limits.Memory, p.Limits.CallbackTime, p.Limits.Timers = 1<<30, 20*time.Millisecond, 7
-			p.Allow = Allow{Connect: []string{"tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"}, CA: "/etc/ca.pem"}
+			p.Allow = Allow{Connect: []string{"tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"},
+				CA: "/etc/ca.pem"}
 			want.Plugins = map[string]Plugin{"my-echo_2": p}
 			l := defaultListener()
-			l.Endpoint, l.Plugin, l.ProxyProtocol, l.ProxyFrom = "tls://[::1]:0", "my-echo_2", true, []string{"10.0.0.0/8"}
+			l.Endpoint, l.Plugin, l.ProxyProtocol, l.ProxyFrom = "tls://[::1]:0", "my-echo_2", true,
+				[]string{"10.0.0.0/8"}
 			l.TLS.Cert, l.TLS.Key = filepath.Join(dir, "tls/cert.pem"), filepath.Join(dir, "tls/key.pem")
 			want.Listeners = []Listener{l}
 			if !reflect.DeepEqual(got, want) {
@@ -148,43 +153,88 @@ func TestOrder(t *testing.T) {
 		want     any
 	}{
 		{name: "file over defaults", file: file, see: level, want: "warn"},
-		{name: "environment over file", file: file, env: []string{"WIREHOST_LOG__LEVEL=error"}, see: level, want: "error"},
-		{name: "flags over environment", file: file, env: []string{"WIREHOST_LOG__LEVEL=error"}, flags: []string{"--set", "log.level=trace"}, see: level, want: "trace"},
-		{name: "a flag's shortcut", env: []string{"WIREHOST_LOG__LEVEL=error"}, flags: []string{"--log-level=debug"}, see: level, want: "debug"},
+		{name: "environment over file", file: file, env: []string{"WIREHOST_LOG__LEVEL=error"}, see: level,
+			want: "error"},
+		{name: "flags over environment", file: file, env: []string{"WIREHOST_LOG__LEVEL=error"},
+			flags: []string{"--set", "log.level=trace"}, see: level, want: "trace"},
+		{name: "a flag's shortcut", env: []string{"WIREHOST_LOG__LEVEL=error"}, flags: []string{"--log-level=debug"},
+			see: level, want: "debug"},
 		{name: "the last flag wins", set: []string{"log.level=error", "log.level=debug"}, see: level, want: "debug"},
-		{name: "the rest of a section stays", file: file, set: []string{"log.level=trace"}, see: func(c Config) any { return c.Log.Format }, want: "json"},
-		{name: "a section as YAML", file: file, env: []string{"WIREHOST_LOG={level: trace}"}, see: func(c Config) any { return c.Log }, want: Log{"trace", "json"}},
-		{name: "the rest of an item stays", file: file, set: []string{"listeners.0.endpoint=tcp://:9"}, see: func(c Config) any {
-			return []any{c.Listeners[0].Endpoint, c.Listeners[0].IdleTimeout, c.Listeners[1].Endpoint}
-		}, want: []any{"tcp://:9", time.Second, "tcp://:2"}},
-		{name: "a list as YAML replaces", file: file, env: []string{"WIREHOST_LISTENERS=[{endpoint: unix:///x, plugin: a}]"}, see: endpoints, want: []string{"unix:///x"}},
+		{name: "the rest of a section stays", file: file, set: []string{"log.level=trace"}, see: func(c Config) any {
+			return c.Log.Format
+		}, want: "json"},
+		{name: "a section as YAML", file: file, env: []string{"WIREHOST_LOG={level: trace}"}, see: func(c Config) any {
+			return c.Log
+		}, want: Log{"trace", "json"}},
+		{name: "the rest of an item stays", file: file, set: []string{"listeners.0.endpoint=tcp://:9"},
+			see: func(c Config) any {
+				return []any{c.Listeners[0].Endpoint, c.Listeners[0].IdleTimeout, c.Listeners[1].Endpoint}
+			}, want: []any{"tcp://:9", time.Second, "tcp://:2"}},
+		{name: "a list as YAML replaces", file: file,
+			env: []string{"WIREHOST_LISTENERS=[{endpoint: unix:///x, plugin: a}]"}, see: endpoints,
+			want: []string{"unix:///x"}},
 		{name: "items added", file: file, env: []string{
-			"WIREHOST_LISTENERS__3={endpoint: tcp://:4, plugin: a}", "WIREHOST_LISTENERS__2__PLUGIN=a", "WIREHOST_LISTENERS__2__ENDPOINT=tcp://:3",
+			"WIREHOST_LISTENERS__3={endpoint: tcp://:4, plugin: a}", "WIREHOST_LISTENERS__2__PLUGIN=a",
+			"WIREHOST_LISTENERS__2__ENDPOINT=tcp://:3",
 		}, see: endpoints, want: []string{"tcp://:1", "tcp://:2", "tcp://:3", "tcp://:4"}},
-		{name: "a list begun", set: []string{"plugins.echo.allow.connect.0=tcp://a:1", "plugins.echo.allow.connect.1=tcp://b:1"}, see: func(c Config) any { return c.Plugins["echo"].Allow.Connect }, want: []string{"tcp://a:1", "tcp://b:1"}},
-		{name: "indices in order of numbers", env: []string{"WIREHOST_LISTENERS__10__ENDPOINT=tcp://:10", "WIREHOST_LISTENERS__10__PLUGIN=echo", "WIREHOST_LISTENERS__9={plugin: echo, endpoint: tcp://:9}",
-			"WIREHOST_LISTENERS=[" + strings.Repeat("{plugin: echo, endpoint: tcp://:0},", 9) + "]"}, see: func(c Config) any { return len(c.Listeners) }, want: 11},
-		{name: "a guest's list", file: file, set: []string{"plugins.a.config.x.1=5"}, see: guest("a"), want: map[string]any{"x": []any{int64(1), int64(5)}, "y": int64(1)}},
-		{name: "a guest's map with digits", file: file, set: []string{"plugins.a.config.z.0=5"}, see: guest("a"), want: map[string]any{"x": []any{int64(1), int64(2)}, "y": int64(1), "z": map[string]any{"0": int64(5)}}},
-		{name: "a guest's list in place of a list", file: file, set: []string{"plugins.a.config.x=[7]"}, see: guest("a"), want: map[string]any{"x": []any{int64(7)}, "y": int64(1)}},
-		{name: "a guest's map in place of a list", file: file, set: []string{"plugins.a.config.x={b: 1}"}, see: guest("a"), want: map[string]any{"x": map[string]any{"b": int64(1)}, "y": int64(1)}},
-		{name: "a section as nothing replaces nothing", file: file, set: []string{"plugins.a=~", "listeners.1="}, see: func(c Config) any {
-			return []any{filepath.IsAbs(c.Plugins["a"].Module), c.Listeners[1].Endpoint}
-		}, want: []any{true, "tcp://:2"}},
-		{name: "a guest's config as text", file: file, set: []string{"plugins.a.config=hello"}, see: guest("a"), want: "hello"},
-		{name: "a guest's config as nothing", file: file, set: []string{"plugins.a.config=null"}, see: guest("a"), want: nil},
-		{name: "a guest's config as a list", set: []string{"plugins.echo.config=[1]"}, see: guest("echo"), want: []any{int64(1)}},
-		{name: "built-in listener changed", env: []string{"WIREHOST_LISTENERS__0__ENDPOINT=tcp://127.0.0.1:0"}, see: endpoints, want: []string{"tcp://127.0.0.1:0", "tcp://127.0.0.1:7008"}},
-		{name: "file with neither keeps what is built in", file: "log: {level: warn}", see: endpoints, want: []string{"tcp://127.0.0.1:7007", "tcp://127.0.0.1:7008"}},
-		{name: "file with plugins replaces both", file: "plugins: {a: {module: a}}", see: func(c Config) any { return []any{len(c.Plugins), len(c.Listeners)} }, want: []any{1, 0}},
-		{name: "plugins with nothing under it", file: "plugins:\n", see: func(c Config) any { return []any{len(c.Plugins), len(c.Listeners)} }, want: []any{0, 0}},
-		{name: "empty file", file: "# nothing\n", see: endpoints, want: []string{"tcp://127.0.0.1:7007", "tcp://127.0.0.1:7008"}},
-		{name: "off is a word", set: []string{"admin.listen=off"}, see: func(c Config) any { return c.Admin.Listen }, want: "off"},
-		{name: "an empty variable", env: []string{"WIREHOST_ADMIN__LISTEN="}, set: nil, see: func(c Config) any { return c.Admin.Listen }, want: ""},
-		{name: "others' variables", env: []string{"HOME=/x", "WIREHOST_PORT=tcp://10.0.0.1:7007", "WIREHOST_SERVICE_HOST=10.0.0.1", "WIREHOST_PORT_7007_TCP_PROTO=tcp", "WIREHOST_REQUIRE_TOOLCHAINS=1"}, see: level, want: "info"},
-		{name: "paths in the environment stay", env: []string{"WIREHOST_PLUGINS__ECHO__MODULE=x/y.wasm"}, file: "log: {}", see: func(c Config) any { return c.Plugins["echo"].Module }, want: "x/y.wasm"},
-		{name: "anchors", file: "plugins:\n  a: &a {module: builtin:x, limits: {timers: 3}}\n  b: {<<: *a, module: builtin:y}\n", see: func(c Config) any { return []any{c.Plugins["b"].Module, c.Plugins["b"].Limits.Timers} }, want: []any{"builtin:y", 3}},
-		{name: "digest in capitals", set: []string{`plugins.echo.sha256="ABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCD"`}, see: func(c Config) any { return c.Plugins["echo"].SHA256[:6] }, want: "abcdef"},
+		{name: "a list begun", set: []string{"plugins.echo.allow.connect.0=tcp://a:1",
+			"plugins.echo.allow.connect.1=tcp://b:1"}, see: func(
+			c Config) any {
+			return c.Plugins["echo"].Allow.Connect
+		}, want: []string{"tcp://a:1", "tcp://b:1"}},
+		{name: "indices in order of numbers",
+			env: []string{"WIREHOST_LISTENERS__10__ENDPOINT=tcp://:10", "WIREHOST_LISTENERS__10__PLUGIN=echo",
+				"WIREHOST_LISTENERS__9={plugin: echo, endpoint: tcp://:9}",
+				"WIREHOST_LISTENERS=[" + strings.Repeat("{plugin: echo, endpoint: tcp://:0},", 9) +
+					"]"}, see: func(c Config) any { return len(c.Listeners) }, want: 11},
+		{name: "a guest's list", file: file, set: []string{"plugins.a.config.x.1=5"}, see: guest("a"),
+			want: map[string]any{"x": []any{int64(1), int64(5)}, "y": int64(1)}},
+		{name: "a guest's map with digits", file: file, set: []string{"plugins.a.config.z.0=5"}, see: guest("a"),
+			want: map[string]any{"x": []any{int64(1), int64(2)}, "y": int64(1), "z": map[string]any{"0": int64(5)}}},
+		{name: "a guest's list in place of a list", file: file, set: []string{"plugins.a.config.x=[7]"},
+			see: guest("a"), want: map[string]any{"x": []any{int64(7)}, "y": int64(1)}},
+		{name: "a guest's map in place of a list", file: file, set: []string{"plugins.a.config.x={b: 1}"},
+			see: guest("a"), want: map[string]any{"x": map[string]any{"b": int64(1)}, "y": int64(1)}},
+		{name: "a section as nothing replaces nothing", file: file, set: []string{"plugins.a=~", "listeners.1="},
+			see: func(c Config) any {
+				return []any{filepath.IsAbs(c.Plugins["a"].Module), c.Listeners[1].Endpoint}
+			}, want: []any{true, "tcp://:2"}},
+		{name: "a guest's config as text", file: file, set: []string{"plugins.a.config=hello"}, see: guest("a"),
+			want: "hello"},
+		{name: "a guest's config as nothing", file: file, set: []string{"plugins.a.config=null"}, see: guest("a"),
+			want: nil},
+		{name: "a guest's config as a list", set: []string{"plugins.echo.config=[1]"}, see: guest("echo"),
+			want: []any{int64(1)}},
+		{name: "built-in listener changed", env: []string{"WIREHOST_LISTENERS__0__ENDPOINT=tcp://127.0.0.1:0"},
+			see: endpoints, want: []string{"tcp://127.0.0.1:0", "tcp://127.0.0.1:7008"}},
+		{name: "file with neither keeps what is built in", file: "log: {level: warn}", see: endpoints,
+			want: []string{"tcp://127.0.0.1:7007", "tcp://127.0.0.1:7008"}},
+		{name: "file with plugins replaces both", file: "plugins: {a: {module: a}}", see: func(c Config) any {
+			return []any{len(c.Plugins), len(c.Listeners)}
+		}, want: []any{1, 0}},
+		{name: "plugins with nothing under it", file: "plugins:\n", see: func(c Config) any {
+			return []any{len(c.Plugins), len(c.Listeners)}
+		}, want: []any{0, 0}},
+		{name: "empty file", file: "# nothing\n", see: endpoints,
+			want: []string{"tcp://127.0.0.1:7007", "tcp://127.0.0.1:7008"}},
+		{name: "off is a word", set: []string{"admin.listen=off"}, see: func(c Config) any {
+			return c.Admin.Listen
+		}, want: "off"},
+		{name: "an empty variable", env: []string{"WIREHOST_ADMIN__LISTEN="}, set: nil, see: func(c Config) any {
+			return c.Admin.Listen
+		}, want: ""},
+		{name: "others' variables", env: []string{"HOME=/x", "WIREHOST_PORT=tcp://10.0.0.1:7007",
+			"WIREHOST_SERVICE_HOST=10.0.0.1", "WIREHOST_PORT_7007_TCP_PROTO=tcp",
+			"WIREHOST_REQUIRE_TOOLCHAINS=1"}, see: level, want: "info"},
+		{name: "paths in the environment stay", env: []string{"WIREHOST_PLUGINS__ECHO__MODULE=x/y.wasm"},
+			file: "log: {}", see: func(c Config) any { return c.Plugins["echo"].Module }, want: "x/y.wasm"},
+		{name: "anchors", file: "plugins:\n  a: &a {module: builtin:x, limits: {timers: 3}}\n  b: {<<: *a, module: " +
+			"builtin:y}\n",
+			see:  func(c Config) any { return []any{c.Plugins["b"].Module, c.Plugins["b"].Limits.Timers} },
+			want: []any{"builtin:y", 3}},
+		{name: "digest in capitals",
+			set: []string{`plugins.echo.sha256="ABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCD"`},
+			see: func(c Config) any { return c.Plugins["echo"].SHA256[:6] }, want: "abcdef"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -27,7 +27,8 @@ func leaves(t reflect.Type, pattern string, see func(pattern string, t reflect.T
 func TestRulesCoverConfig(t *testing.T) {
 	unused := rules()
 	leaves(reflect.TypeFor[Config](), "", func(pattern string, typ reflect.Type) {
-		if _, ok := unused[pattern]; !ok && typ.Kind() != reflect.String && typ.Kind() != reflect.Bool && typ.Kind() != reflect.Interface {
+		if _, ok := unused[pattern]; !ok && typ.Kind() != reflect.String && typ.Kind() != reflect.Bool &&
+			typ.Kind() != reflect.Interface {
 			t.Errorf("no rule for %s", pattern)
 		}
 		delete(unused, pattern)

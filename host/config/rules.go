@@ -186,7 +186,8 @@ func adminEndpoint(v reflect.Value) *Fault {
 	case err != nil || e.Scheme == "tls":
 		return &Fault{Found: quote(s), Wanted: wanted, Hint: suggest(s, []string{"off"})}
 	}
-	if ip, err := netip.ParseAddr(e.Host); e.Scheme == "tcp" && e.Host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if ip, err := netip.ParseAddr(e.Host); e.Scheme == "tcp" && e.Host != "localhost" &&
+		(err != nil || !ip.IsLoopback()) {
 		return &Fault{Found: quote(s) + ", which others can reach", Wanted: wanted}
 	}
 	return nil

@@ -7,7 +7,10 @@ import (
 )
 
 func TestParsePlugin(t *testing.T) {
-	p, list, err := ParsePlugin("body", "a", []byte(`{"module":"builtin:echo","limits":{"memory":"1MiB"},"config":{"k":[1,2.5,"x"]},"listener":{"endpoint":"tcp://127.0.0.1:0"}}`))
+	p, list, err := ParsePlugin("body", "a",
+		[]byte(
+			`{"module":"builtin:echo","limits":{"memory":"1MiB"},"config":{"k":[1,2.5,"x"]},`+
+				`"listener":{"endpoint":"tcp://127.0.0.1:0"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,21 +32,30 @@ func TestParsePlugin(t *testing.T) {
 func TestParsePluginFaults(t *testing.T) {
 	cases := []struct{ name, text, want string }{
 		{"a", `{}`, `module: found no module, wanted builtin:NAME or the path of a .wasm file`},
-		{"a", `{"modul":"/x"}`, `body:1: modul: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, move_time, canary, limits, allow, listener; did you mean "module"?`},
-		{"a", `{"module":"/x","lisener":{}}`, `body:1: lisener: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, move_time, canary, limits, allow, listener; did you mean "listener"?`},
+		{"a", `{"modul":"/x"}`,
+			`body:1: modul: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, ` +
+				`drain, move_time, canary, limits, allow, listener; did you mean "module"?`},
+		{"a", `{"module":"/x","lisener":{}}`,
+			`body:1: lisener: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, ` +
+				`drain, move_time, canary, limits, allow, listener; did you mean "listener"?`},
 		{"a", "{\"module\":\n\"x.wasm\"}", `body:1: module: found "x.wasm", wanted an absolute path`},
 		{"a", `{"module":"/x","allow":{"ca":"ca.pem"}}`, `body:1: allow.ca: found "ca.pem", wanted an absolute path`},
-		{"a", `{"module":"/x","listener":{"endpoint":"tls://:1","tls":{"cert":"c","key":"/k"}}}`, `body:1: listener.tls.cert: found "c", wanted an absolute path`},
-		{"a", `{"module":"/x","listener":{"endpoint":"tcp://:1","plugin":"b"}}`, `body:1: listener.plugin: found "b", wanted "a", or nothing`},
-		{"a", `{"module":"/x","listener":null}`, `body:1: listener.endpoint: found no endpoint, wanted one such as tcp://127.0.0.1:7007`},
+		{"a", `{"module":"/x","listener":{"endpoint":"tls://:1","tls":{"cert":"c","key":"/k"}}}`,
+			`body:1: listener.tls.cert: found "c", wanted an absolute path`},
+		{"a", `{"module":"/x","listener":{"endpoint":"tcp://:1","plugin":"b"}}`,
+			`body:1: listener.plugin: found "b", wanted "a", or nothing`},
+		{"a", `{"module":"/x","listener":null}`,
+			`body:1: listener.endpoint: found no endpoint, wanted one such as tcp://127.0.0.1:7007`},
 		{"a", `{"module":"/x","listener":[]}`, `body:1: listener: found a list, wanted a mapping`},
 		{"a", `{"module":"/x","limits":{"memory":1}}`, `body:1: limits.memory: found 1, wanted 64KiB to 4GiB`},
-		{"a", `{"module":"/x","module":"/y"}`, `body:1: module: found the key a second time (line 1 has it too), wanted it once`},
+		{"a", `{"module":"/x","module":"/y"}`,
+			`body:1: module: found the key a second time (line 1 has it too), wanted it once`},
 		{"A.b", `{"module":"/x"}`, `body: found the name "A.b", wanted 1 to 64 of the letters a to z, digits, _ and -`},
 		{"a", `[]`, `body:1: found a list, wanted an object with a plugin's keys`},
 		{"a", ``, `body:1: found what is not JSON: it ends too early`},
 		{"a", "{\n{}", `body:2: found what is not JSON: invalid character '{'`},
-		{"a", `{"module":"/x"} x`, `body:1: found what is not JSON: invalid character 'x' looking for beginning of value`},
+		{"a", `{"module":"/x"} x`,
+			`body:1: found what is not JSON: invalid character 'x' looking for beginning of value`},
 	}
 	for _, tc := range cases {
 		_, _, err := ParsePlugin("body", tc.name, []byte(tc.text))

@@ -135,7 +135,8 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 	case ls.Plugin == "":
 		v.report(p.with("plugin"), "no plugin", "the name of one under plugins"+among(names), "")
 	case !known && !v.bad["plugins"] && !v.bad["plugins."+ls.Plugin]:
-		v.report(p.with("plugin"), quote(ls.Plugin), "the name of one under plugins"+among(names), suggest(ls.Plugin, names))
+		v.report(p.with("plugin"), quote(ls.Plugin), "the name of one under plugins"+among(names),
+			suggest(ls.Plugin, names))
 	}
 	v.tls(p.with("tls"), ls)
 	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {

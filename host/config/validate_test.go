@@ -28,20 +28,36 @@ func TestValidate(t *testing.T) {
 		want   string // "" = no fault
 	}{
 		{"nothing", func(*Config) {}, ""},
-		{"a word", set(func(p *Plugin) { p.Isolation = "loops" }), `plugins.a.isolation: found "loops", wanted connection, loop or shared; did you mean "loop"?`},
-		{"a policy", set(func(p *Plugin) { p.Reload = "swap" }), `plugins.a.reload: found "swap", wanted migrate, drain or drop`},
-		{"a size", set(func(p *Plugin) { p.Limits.Memory = 1 }), `plugins.a.limits.memory: found 1, wanted 64KiB to 4GiB`},
-		{"a number", set(func(p *Plugin) { p.Limits.Timers = -1 }), `plugins.a.limits.timers: found the number -1, wanted 1 to 16777216`},
-		{"a duration", set(func(p *Plugin) { p.Drain = -time.Second }), `plugins.a.drain: found -1s, wanted a duration above 0`},
-		{"no module", set(func(p *Plugin) { p.Module = "" }), `plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file`},
-		{"a NUL byte", set(func(p *Plugin) { p.Module = "a\x00" }), `plugins.a.module: found "a\x00", wanted text without a NUL byte`},
-		{"an item of a list", set(func(p *Plugin) { p.Allow.Connect = []string{"x"} }), `plugins.a.allow.connect.0: found "x" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH`},
-		{"a name", func(c *Config) { c.Plugins["A.b"] = Plugin{} }, `plugins.A.b: found the name "A.b", wanted 1 to 64 of the letters a to z, digits, _ and -`},
-		{"no endpoint", func(c *Config) { c.Listeners[0].Endpoint = "" }, `listeners.0.endpoint: found no endpoint, wanted one such as tcp://127.0.0.1:7007`},
-		{"a plugin that is none", func(c *Config) { c.Listeners[0].Plugin = "b" }, `listeners.0.plugin: found "b", wanted the name of one under plugins (a)`},
-		{"watermarks", func(c *Config) { c.Reactor.WriteBuffer.High = 1 << 10 }, `reactor.write_buffer.low: found 32KiB (the default), wanted at most high, which is 1KiB`},
-		{"two", func(c *Config) { c.Log.Level, c.Listeners[0].TLS.HandshakeTimeout = "x", -1 }, "log.level: found \"x\", wanted trace, debug, info, warn or error\n" +
-			"listeners.0.tls.handshake_timeout: found -1ns, wanted a duration above 0"},
+		{"a word", set(func(p *Plugin) { p.Isolation = "loops" }),
+			`plugins.a.isolation: found "loops", wanted connection, loop or shared; did you mean "loop"?`},
+		{"a policy", set(func(p *Plugin) { p.Reload = "swap" }),
+			`plugins.a.reload: found "swap", wanted migrate, drain or drop`},
+		{"a size", set(func(p *Plugin) { p.Limits.Memory = 1 }),
+			`plugins.a.limits.memory: found 1, wanted 64KiB to 4GiB`},
+		{"a number", set(func(p *Plugin) { p.Limits.Timers = -1 }),
+			`plugins.a.limits.timers: found the number -1, wanted 1 to 16777216`},
+		{"a duration", set(func(p *Plugin) { p.Drain = -time.Second }),
+			`plugins.a.drain: found -1s, wanted a duration above 0`},
+		{"no module", set(func(p *Plugin) { p.Module = "" }),
+			`plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file`},
+		{"a NUL byte", set(func(p *Plugin) { p.Module = "a\x00" }),
+			`plugins.a.module: found "a\x00", wanted text without a NUL byte`},
+		{"an item of a list", set(func(p *Plugin) { p.Allow.Connect = []string{"x"} }),
+			`plugins.a.allow.connect.0: found "x" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH`},
+		{"a name", func(c *Config) { c.Plugins["A.b"] = Plugin{} },
+			`plugins.A.b: found the name "A.b", wanted 1 to 64 of the letters a to z, digits, _ and -`},
+		{"no endpoint", func(c *Config) {
+			c.Listeners[0].Endpoint = ""
+		}, `listeners.0.endpoint: found no endpoint, wanted one such as tcp://127.0.0.1:7007`},
+		{"a plugin that is none", func(c *Config) {
+			c.Listeners[0].Plugin = "b"
+		}, `listeners.0.plugin: found "b", wanted the name of one under plugins (a)`},
+		{"watermarks", func(c *Config) {
+			c.Reactor.WriteBuffer.High = 1 << 10
+		}, `reactor.write_buffer.low: found 32KiB (the default), wanted at most high, which is 1KiB`},
+		{"two", func(c *Config) { c.Log.Level, c.Listeners[0].TLS.HandshakeTimeout = "x", -1 },
+			"log.level: found \"x\", wanted trace, debug, info, warn or error\n" +
+				"listeners.0.tls.handshake_timeout: found -1ns, wanted a duration above 0"},
 	}
 	for _, tc := range cases {
 		c := sound()
@@ -72,7 +88,9 @@ func TestWithDefaults(t *testing.T) {
 	if given.Plugins["echo"].Isolation != "" || given.Listeners[0].TLS.HandshakeTimeout != 0 {
 		t.Error("what was given has changed")
 	}
-	loaded, err := Load(Options{Set: []string{"reactor.drain_timeout=0", "plugins.echo.config=null", "plugins.echo.watch=false"}})
+	loaded,
+		err := Load(
+		Options{Set: []string{"reactor.drain_timeout=0", "plugins.echo.config=null", "plugins.echo.watch=false"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,8 @@ func NewAllowList(patterns []string, private bool, roots *x509.CertPool) (*Allow
 // be * or *.example.com, PORT may be *.
 func parsePattern(text string) (pattern, error) {
 	bad := func() (pattern, error) {
-		return pattern{}, fmt.Errorf("allow.connect: found %q, wanted tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH, where HOST may be * or *.DOMAIN and PORT may be *", text)
+		return pattern{}, fmt.Errorf("allow.connect: found %q, wanted tcp://HOST:PORT, tls://HOST:PORT or "+
+			"unix:///PATH, where HOST may be * or *.DOMAIN and PORT may be *", text)
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
 	if scheme == "unix" && strings.HasPrefix(rest, "/") {
@@ -67,7 +68,8 @@ func parsePattern(text string) (pattern, error) {
 	if addr, err := netip.ParseAddr(p.host); err == nil {
 		p.addr = addr.Unmap()
 	}
-	if strings.Contains(strings.TrimPrefix(p.host, "*"), "*") || strings.HasPrefix(p.host, "*") && p.host != "*" && !strings.HasPrefix(p.host, "*.") {
+	if strings.Contains(strings.TrimPrefix(p.host, "*"), "*") || strings.HasPrefix(p.host, "*") && p.host != "*" &&
+		!strings.HasPrefix(p.host, "*.") {
 		return bad()
 	}
 	if p.port != "*" {

@@ -100,7 +100,8 @@ func (i *Instance) callback(e export, f api.Function, handle int32, slots int) b
 
 // fault makes the error of a start that failed for another reason than a trap.
 func (i *Instance) fault(e export, cause Cause, err error) *TrapError {
-	return &TrapError{Plugin: i.account.name, Version: i.guest.name, Export: e.String(), Cause: cause, Err: cutError(err)}
+	return &TrapError{Plugin: i.account.name, Version: i.guest.name, Export: e.String(), Cause: cause,
+		Err: cutError(err)}
 }
 
 // trapped discards the instance: its connections are aborted, and no callback

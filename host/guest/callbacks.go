@@ -5,7 +5,8 @@ import "time"
 // bounds: a callback under the first was over before the meter looked at the clock.
 // Reading the clock twice for each callback would cost as much as half of a small one.
 var bounds = [...]time.Duration{
-	10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond, time.Second,
+	10 * time.Microsecond, 100 * time.Microsecond, time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
+	time.Second,
 }
 
 // CallbackBounds are the upper bounds of Callbacks.Counts but for the last, which has

@@ -22,32 +22,39 @@ type hostCall func(i *Instance, stack []uint64)
 // abi.Imports, a test says, and of abi.WASI.
 func hostCalls() map[string]hostCall {
 	calls := map[string]hostCall{
-		"transport.write":               transportWrite,
-		"transport.writeSequence":       transportWriteSequence,
-		"transport.loseConnection":      closing(reactor.Transport.LoseConnection),
-		"transport.loseWriteConnection": onTransport("loseWriteConnection", noResult(reactor.Transport.LoseWriteConnection)),
-		"transport.abortConnection":     closing(reactor.Transport.AbortConnection),
-		"transport.pauseProducing":      onTransport("pauseProducing", noResult(reactor.Transport.PauseProducing)),
-		"transport.resumeProducing":     onTransport("resumeProducing", noResult(reactor.Transport.ResumeProducing)),
-		"transport.registerProducer":    onTransport("registerProducer", registerProducer),
-		"transport.unregisterProducer":  onTransport("unregisterProducer", unregisterProducer),
-		"transport.state":               transportState,
-		"transport.setTimeout":          onTransport("setTimeout", setTimeout),
-		"transport.getPeer":             getter("transport.getPeer", func(c *conn) []byte { return []byte(c.t.Peer()) }),
-		"transport.getHost":             getter("transport.getHost", func(c *conn) []byte { return []byte(c.t.Host()) }),
-		"transport.reason":              transportReason,
-		"transport.setTcpNoDelay":       onTransport("setTcpNoDelay", onOff(reactor.Transport.SetTCPNoDelay)),
-		"transport.setTcpKeepAlive":     onTransport("setTcpKeepAlive", onOff(reactor.Transport.SetTCPKeepAlive)),
-		"transport.startTLS":            onTransport("startTLS", func(c *conn, _ []uint64) abi.Status { return statusOf(c.t.StartTLS()) }),
-		"transport.getPeerCertificate":  getter("transport.getPeerCertificate", func(c *conn) []byte { return c.t.PeerCertificate() }),
-		"transport.negotiatedProtocol":  getter("transport.negotiatedProtocol", func(c *conn) []byte { return []byte(c.t.NegotiatedProtocol()) }),
-		"reactor.callLater":             reactorCallLater,
-		"reactor.cancel":                reactorCancel,
-		"reactor.reset":                 reactorReset,
-		"reactor.seconds":               reactorSeconds,
-		"reactor.connect":               reactorConnect,
-		"factory.config":                factoryConfig,
-		"log.emit":                      logEmit,
+		"transport.write":          transportWrite,
+		"transport.writeSequence":  transportWriteSequence,
+		"transport.loseConnection": closing(reactor.Transport.LoseConnection),
+		"transport.loseWriteConnection": onTransport("loseWriteConnection",
+			noResult(reactor.Transport.LoseWriteConnection)),
+		"transport.abortConnection":    closing(reactor.Transport.AbortConnection),
+		"transport.pauseProducing":     onTransport("pauseProducing", noResult(reactor.Transport.PauseProducing)),
+		"transport.resumeProducing":    onTransport("resumeProducing", noResult(reactor.Transport.ResumeProducing)),
+		"transport.registerProducer":   onTransport("registerProducer", registerProducer),
+		"transport.unregisterProducer": onTransport("unregisterProducer", unregisterProducer),
+		"transport.state":              transportState,
+		"transport.setTimeout":         onTransport("setTimeout", setTimeout),
+		"transport.getPeer":            getter("transport.getPeer", func(c *conn) []byte { return []byte(c.t.Peer()) }),
+		"transport.getHost":            getter("transport.getHost", func(c *conn) []byte { return []byte(c.t.Host()) }),
+		"transport.reason":             transportReason,
+		"transport.setTcpNoDelay":      onTransport("setTcpNoDelay", onOff(reactor.Transport.SetTCPNoDelay)),
+		"transport.setTcpKeepAlive":    onTransport("setTcpKeepAlive", onOff(reactor.Transport.SetTCPKeepAlive)),
+		"transport.startTLS": onTransport("startTLS", func(c *conn, _ []uint64) abi.Status {
+			return statusOf(c.t.StartTLS())
+		}),
+		"transport.getPeerCertificate": getter("transport.getPeerCertificate", func(c *conn) []byte {
+			return c.t.PeerCertificate()
+		}),
+		"transport.negotiatedProtocol": getter("transport.negotiatedProtocol", func(c *conn) []byte {
+			return []byte(c.t.NegotiatedProtocol())
+		}),
+		"reactor.callLater": reactorCallLater,
+		"reactor.cancel":    reactorCancel,
+		"reactor.reset":     reactorReset,
+		"reactor.seconds":   reactorSeconds,
+		"reactor.connect":   reactorConnect,
+		"factory.config":    factoryConfig,
+		"log.emit":          logEmit,
 	}
 	addWASI(calls)
 	return calls
@@ -67,7 +74,8 @@ func giveHostCalls(ctx context.Context, rt wazero.Runtime) error {
 		if call == nil {
 			return fmt.Errorf("host: no function %s", im.Key())
 		}
-		b.NewFunctionBuilder().WithGoModuleFunction(goFunction(im, call), valueTypes(im.Params), valueTypes(im.Results)).Export(im.Name)
+		b.NewFunctionBuilder().WithGoModuleFunction(goFunction(im, call), valueTypes(im.Params),
+			valueTypes(im.Results)).Export(im.Name)
 	}
 	for name, b := range builders {
 		if _, err := b.Instantiate(ctx); err != nil {
@@ -109,7 +117,8 @@ func view(i *Instance, call string, ptr, size uint32) []byte {
 	}
 	b, ok := i.mem.Read(ptr, size)
 	if !ok {
-		panic(&violation{call, fmt.Sprintf("found a range at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size())})
+		panic(&violation{call, fmt.Sprintf("found a range at %#x of %d bytes, outside the memory of %d bytes", ptr,
+			size, i.mem.Size())})
 	}
 	return b
 }

@@ -95,7 +95,8 @@ func reactorConnect(i *Instance, stack []uint64) {
 	c := &conn{in: i, handle: i.account.conns.take(), stage: stageConnecting}
 	i.conns[c.handle] = c
 	i.out++
-	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share, TLS: i.guest.allow.tls, Allow: i.guest.allow.address})
+	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,
+		TLS: i.guest.allow.tls, Allow: i.guest.allow.address})
 	stack[0] = api.EncodeI32(c.handle)
 }
 

@@ -139,10 +139,12 @@ func TestHostCallsLook(t *testing.T) {
 		looks, to.bytes = 0, 0
 		hostCalls()[tc.call](i, slices.Clone(tc.params))
 		if looks < tc.looks || tc.looks == 0 && looks > 0 {
-			t.Errorf("%s%v of %d pieces of %d bytes looks %d times, wanted %d", tc.call, tc.params, tc.pieces, tc.size, looks, tc.looks)
+			t.Errorf("%s%v of %d pieces of %d bytes looks %d times, wanted %d", tc.call, tc.params, tc.pieces, tc.size,
+				looks, tc.looks)
 		}
 		if to.bytes != tc.bytes {
-			t.Errorf("%s%v of %d pieces of %d bytes writes %d bytes, wanted %d", tc.call, tc.params, tc.pieces, tc.size, to.bytes, tc.bytes)
+			t.Errorf("%s%v of %d pieces of %d bytes writes %d bytes, wanted %d", tc.call, tc.params, tc.pieces, tc.size,
+				to.bytes, tc.bytes)
 		}
 	}
 }

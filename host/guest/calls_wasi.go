@@ -32,7 +32,8 @@ const (
 func addWASI(calls map[string]hostCall) {
 	for _, im := range abi.WASI() {
 		errno := uint64(wasiNOSYS)
-		if strings.HasPrefix(im.Name, "fd_") || strings.HasPrefix(im.Name, "path_") || strings.HasPrefix(im.Name, "sock_") {
+		if strings.HasPrefix(im.Name, "fd_") || strings.HasPrefix(im.Name, "path_") ||
+			strings.HasPrefix(im.Name, "sock_") {
 			errno = wasiBADF
 		}
 		calls[im.Key()] = func(_ *Instance, stack []uint64) { stack[0] = errno }
@@ -213,7 +214,8 @@ func wasiPoll(i *Instance, stack []uint64) {
 		events++
 	}
 	if events == 0 {
-		panic(&violation{call, fmt.Sprintf("found a wait for a clock among %d subscriptions: a callback can't sleep, use callLater", n)})
+		panic(&violation{call, fmt.Sprintf("found a wait for a clock among %d subscriptions: a callback can't sleep, "+
+			"use callLater", n)})
 	}
 	binary.LittleEndian.PutUint32(count, events)
 	stack[0] = wasiSuccess

@@ -22,7 +22,8 @@ func TestNamesAreCut(t *testing.T) {
 	}
 	names := wasmbin.Names{Module: strings.Repeat("m", 1<<20)}
 	for i := range m.ImportedFunctions() + len(m.Functions) {
-		names.Functions = append(names.Functions, wasmbin.FunctionName{Index: uint32(i), Name: strings.Repeat("é", 1<<20)})
+		names.Functions = append(names.Functions,
+			wasmbin.FunctionName{Index: uint32(i), Name: strings.Repeat("é", 1<<20)})
 	}
 	m.Custom = []wasmbin.Custom{{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, names)}}
 	path := filepath.Join(t.TempDir(), "guest.wasm")

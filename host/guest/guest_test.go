@@ -52,8 +52,11 @@ func standingOf(t testing.TB, path string, unmetered bool, more ...func(*Setting
 	began := time.Now()
 	settings := Settings{
 		Name: "guest@test", Config: []byte("{}"), Limits: Limits{CallbackTime: 100 * time.Millisecond, State: 64 << 10},
-		Allow: &AllowList{}, Account: NewAccount("guest", hclog.NewNullLogger(), 0, l.Now), Memory: NewReservations(), Owner: s,
-		Clocks: Clocks{Now: l.Now, Wall: time.Now, Spent: func() time.Duration { return time.Since(began) }, CPU: meter.ProcessClock()},
+		Allow: &AllowList{}, Account: NewAccount("guest", hclog.NewNullLogger(), 0, l.Now), Memory: NewReservations(),
+		Owner: s,
+		Clocks: Clocks{Now: l.Now, Wall: time.Now, Spent: func() time.Duration {
+			return time.Since(began)
+		}, CPU: meter.ProcessClock()},
 	}
 	for _, f := range more {
 		f(&settings)
@@ -86,9 +89,10 @@ func loaded(t testing.TB, path string, unmetered bool) *Program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := compile.Module{Sum: fmt.Sprintf("%x", sha256.Sum256(b)), Unmetered: unmetered, Open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(b)), nil
-	}}
+	m := compile.Module{Sum: fmt.Sprintf("%x", sha256.Sum256(b)), Unmetered: unmetered,
+		Open: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(b)), nil
+		}}
 	p, err := e.Load(context.Background(), m, compile.Limits{Stack: 1 << 20, Table: 10_000}, compile.Bounds{})
 	if err != nil {
 		t.Fatal(err)

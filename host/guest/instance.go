@@ -96,7 +96,8 @@ func (g *Guest) newInstance() *Instance {
 func (i *Instance) startSafely() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			i.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			i.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack",
+				string(debug.Stack()))
 			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
 		}
 	}()
@@ -159,7 +160,8 @@ func (i *Instance) instantiate() error {
 	guarded := i.ctx.Context
 	i.ctx.Context = experimental.WithMemoryAllocator(guarded, mem.allocator())
 	i.guard.Arm(i.left)
-	mod, err := i.guest.program.rt.InstantiateModule(&i.ctx, i.guest.program.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	mod, err := i.guest.program.rt.InstantiateModule(&i.ctx, i.guest.program.compiled,
+		wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	i.ctx.Context = guarded
 	i.spend()
 	if err != nil {
@@ -173,10 +175,12 @@ func (i *Instance) instantiate() error {
 func (i *Instance) setReceiveBuffer(packed uint64) error {
 	ptr, size := abi.Unpack(packed)
 	if size < 1 || size > abi.MaxReceiveBuffer {
-		return i.fault(exReceiveBuffer, CauseReceiveBuffer, fmt.Errorf("found a buffer of %d bytes, wanted 1 to %d", size, abi.MaxReceiveBuffer))
+		return i.fault(exReceiveBuffer, CauseReceiveBuffer,
+			fmt.Errorf("found a buffer of %d bytes, wanted 1 to %d", size, abi.MaxReceiveBuffer))
 	}
 	if _, ok := i.mem.Read(ptr, size); !ok {
-		return i.fault(exReceiveBuffer, CauseReceiveBuffer, fmt.Errorf("found a buffer at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size()))
+		return i.fault(exReceiveBuffer, CauseReceiveBuffer,
+			fmt.Errorf("found a buffer at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size()))
 	}
 	i.recvPtr, i.recvCap = ptr, size
 	return nil

@@ -16,15 +16,18 @@ import (
 // TestLogged: no text takes more of a line than it is said to.
 func TestLogged(t *testing.T) {
 	for _, text := range []string{
-		"", "a", "a b", strings.Repeat("\n", 50), strings.Repeat("a\n", 50), strings.Repeat("\n ", 50) + "x", `"\"\`, "<&>",
+		"", "a", "a b", strings.Repeat("\n", 50), strings.Repeat("a\n", 50), strings.Repeat("\n ", 50) + "x", `"\"\`,
+		"<&>",
 		"\t\t", "é€😀", "\ufffd\ufffd", "\u00ad\ue000\U0010ffff\u200b", "\u2028",
 	} {
 		text = Clean(text)
 		for _, asJSON := range []bool{false, true} {
 			length := func(text string) int {
 				var b bytes.Buffer
-				hclog.New(&hclog.LoggerOptions{Output: &b, JSONFormat: asJSON, Level: hclog.Trace}).With("plugin", "guest").
-					Warn("guest", "version", "guest@12345678", "prefix", "prefix", "stream", "stdout", "bytes", 5000, "text", text)
+				hclog.New(&hclog.LoggerOptions{Output: &b, JSONFormat: asJSON, Level: hclog.Trace}).
+					With("plugin", "guest").
+					Warn("guest", "version", "guest@12345678", "prefix", "prefix", "stream", "stdout", "bytes", 5000,
+						"text", text)
 				return b.Len()
 			}
 			plain := length("x") - 1
@@ -43,7 +46,8 @@ func TestLogged(t *testing.T) {
 func TestStdoutInPieces(t *testing.T) {
 	var b bytes.Buffer
 	s := standing(t, "echo", func(s *Settings) {
-		s.Account = NewAccount("guest", hclog.New(&hclog.LoggerOptions{Output: &b, DisableTime: true}), 64<<10, s.Clocks.Now)
+		s.Account = NewAccount("guest", hclog.New(&hclog.LoggerOptions{Output: &b, DisableTime: true}), 64<<10,
+			s.Clocks.Now)
 	})
 	i, budget := s.instance(t), &s.account.budget
 	i.guard.Arm(time.Minute)
@@ -83,7 +87,8 @@ func TestTrapText(t *testing.T) {
 	frame := strings.Repeat("name", 5000) + "(i32)"
 	stack := strings.Repeat(frame+"\n\t", 50)
 	long := fmt.Errorf("%w of 1s (recovered by wazero)\n%s%s", meter.ErrTime, stackHeading, stack)
-	err := &TrapError{Plugin: "p", Version: "v", Export: "dataReceived", Cause: causeOf(long), Err: cutError(fmt.Errorf("start: %w", long))}
+	err := &TrapError{Plugin: "p", Version: "v", Export: "dataReceived", Cause: causeOf(long),
+		Err: cutError(fmt.Errorf("start: %w", long))}
 	if err.Cause != CauseTime || !errors.Is(err, meter.ErrTime) {
 		t.Errorf("the cause is lost: %v", err)
 	}

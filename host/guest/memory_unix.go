@@ -41,11 +41,13 @@ const addressRoom = 128 << 20
 
 // NewReservations asks the system for ranges of addresses, that of each memory once.
 func NewReservations() *Reservations {
-	return &Reservations{Map: mmapAnonymous, munmap: unix.Munmap, scarce: sync.OnceValue(addressesAreScarce), kept: map[int][][]byte{}}
+	return &Reservations{Map: mmapAnonymous, munmap: unix.Munmap, scarce: sync.OnceValue(addressesAreScarce),
+		kept: map[int][][]byte{}}
 }
 
 func mmapAnonymous(size uint64) ([]byte, error) {
-	return unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	return unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 }
 
 // reserve gets a range of addresses, which is zero.

@@ -61,7 +61,8 @@ func (k *hold) over() bool {
 type errHeld struct{ limit time.Duration }
 
 func (e *errHeld) Error() string {
-	return fmt.Sprintf("saving and restoring took longer than a loop may be held, %v: raise limits.callback_time", e.limit)
+	return fmt.Sprintf("saving and restoring took longer than a loop may be held, %v: raise limits.callback_time",
+		e.limit)
 }
 
 // stateVersion asks an instance for the number of its layout.
@@ -97,7 +98,8 @@ func (i *Instance) saveState(conn int32) ([]byte, error) {
 	}
 	b, ok := i.mem.Read(ptr, size)
 	if !ok {
-		return nil, fmt.Errorf("saveState: found a range at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size())
+		return nil, fmt.Errorf("saveState: found a range at %#x of %d bytes, outside the memory of %d bytes", ptr, size,
+			i.mem.Size())
 	}
 	return b, nil
 }
@@ -132,7 +134,9 @@ func (i *Instance) roomFor(state []byte) (ptr uint32, err error) {
 	ptr = i.recvPtr
 	if len(state) > int(i.recvCap) {
 		if !i.guest.has[exRestoreBuffer] {
-			return 0, fmt.Errorf("found a state of %d bytes, which the receive buffer of %d does not hold, and no restoreBuffer", len(state), i.recvCap)
+			return 0,
+				fmt.Errorf("found a state of %d bytes, which the receive buffer of %d does not hold, and no "+
+					"restoreBuffer", len(state), i.recvCap)
 		}
 		i.stack[0] = uint64(len(state))
 		if !i.run(phaseQuery, exRestoreBuffer, i.function(exRestoreBuffer), 0, 1) {
@@ -143,7 +147,8 @@ func (i *Instance) roomFor(state []byte) (ptr uint32, err error) {
 		}
 	}
 	if len(state) > 0 && !i.mem.Write(ptr, state) {
-		return 0, fmt.Errorf("restoreBuffer: found a range at %#x of %d bytes, outside the memory of %d bytes", ptr, len(state), i.mem.Size())
+		return 0, fmt.Errorf("restoreBuffer: found a range at %#x of %d bytes, outside the memory of %d bytes", ptr,
+			len(state), i.mem.Size())
 	}
 	return ptr, nil
 }

@@ -51,7 +51,9 @@ type Reader struct {
 
 // Read gives what the file at path holds. See Use.
 func (r *Reader) Read(ctx context.Context, path string, limit int64) ([]byte, error) {
-	return Use(ctx, r, path, limit, func(_ fs.FileInfo, content io.Reader) ([]byte, error) { return io.ReadAll(content) })
+	return Use(ctx, r, path, limit, func(_ fs.FileInfo, content io.Reader) ([]byte, error) {
+		return io.ReadAll(content)
+	})
 }
 
 // Use has take read a file of at most limit bytes, and gives what take
@@ -59,7 +61,8 @@ func (r *Reader) Read(ctx context.Context, path string, limit int64) ([]byte, er
 // for Quiet, or not all of them within Whole, the read is given up: take is left
 // behind in its goroutine until the file answers, and its result is thrown away.
 // So take must touch nothing but its arguments and its result.
-func Use[T any](ctx context.Context, r *Reader, path string, limit int64, take func(fs.FileInfo, io.Reader) (T, error)) (T, error) {
+func Use[T any](ctx context.Context, r *Reader, path string, limit int64,
+	take func(fs.FileInfo, io.Reader) (T, error)) (T, error) {
 	bad := func(err error) (none T, _ error) { return none, &fs.PathError{Op: "read", Path: path, Err: err} }
 	if err := context.Cause(ctx); err != nil {
 		return bad(err)
@@ -132,7 +135,8 @@ func OpenRegular(path string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := regular(path, func(string) (fs.FileInfo, error) { return f.Stat() }); err != nil { // it has just become another
+	// it has just become another
+	if err := regular(path, func(string) (fs.FileInfo, error) { return f.Stat() }); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

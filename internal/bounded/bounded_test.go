@@ -91,9 +91,13 @@ func TestGivenUp(t *testing.T) {
 		want   error
 		text   string
 	}{
-		"cancelled":        {before: func(cancel func(error)) { cancel(over) }, r: &Reader{}, want: over, text: "the change is over"},
-		"no byte":          {r: &Reader{Quiet: time.Millisecond}, want: ErrGivenUp, text: "read f: given up: found no byte for 1ms"},
-		"never at its end": {r: &Reader{Quiet: time.Hour, Whole: time.Millisecond}, want: ErrGivenUp, text: "read f: given up: found it unfinished after 1ms"},
+		"cancelled": {before: func(cancel func(error)) {
+			cancel(over)
+		}, r: &Reader{}, want: over, text: "the change is over"},
+		"no byte": {r: &Reader{Quiet: time.Millisecond}, want: ErrGivenUp,
+			text: "read f: given up: found no byte for 1ms"},
+		"never at its end": {r: &Reader{Quiet: time.Hour, Whole: time.Millisecond}, want: ErrGivenUp,
+			text: "read f: given up: found it unfinished after 1ms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := &stuck{bytes: make(chan string)}
@@ -150,7 +154,8 @@ func TestFile(t *testing.T) {
 	close(release)
 	<-closed
 	expectLeft(t, r, 0)
-	if _, err := new(Reader).File(context.Background(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "found a folder, wanted a file") {
+	if _, err := new(Reader).File(context.Background(), t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "found a folder, wanted a file") {
 		t.Errorf("a folder: %v", err)
 	}
 }

@@ -217,7 +217,8 @@ func (a *analyser) open(in *wasmbin.Instr) {
 	params, results := a.blockArity(in.Block)
 	a.countValues(2 * (params + results)) // they come back at its end, or else
 	a.stack = append(a.stack, control{
-		implicit: in.Op == wasmbin.OpIf, targeted: in.Op == wasmbin.OpIf, dead: a.dead, entry: a.current, opened: a.path, longest: -1,
+		implicit: in.Op == wasmbin.OpIf, targeted: in.Op == wasmbin.OpIf, dead: a.dead, entry: a.current,
+		opened: a.path, longest: -1,
 		arity: results, sets: a.frame.sets,
 	})
 	if in.Op == wasmbin.OpLoop {

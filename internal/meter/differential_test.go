@@ -145,7 +145,8 @@ func FuzzRewrite(f *testing.F) {
 	f.Add(referring().Encode())
 	f.Add(wide(1, code(wasmbin.OpCall, 0)).Encode())
 	odd := functionsOf(wasmbin.OpEnd)
-	odd.Custom = []wasmbin.Custom{{}, {Name: wasmbin.NameSection}, {Name: wasmbin.NameSection, Data: code(1, 3, 1, 0, 0)}}
+	odd.Custom = []wasmbin.Custom{{}, {Name: wasmbin.NameSection},
+		{Name: wasmbin.NameSection, Data: code(1, 3, 1, 0, 0)}}
 	f.Add(odd.Encode())
 	f.Fuzz(func(t *testing.T, wasm []byte) {
 		out, _, err := Rewrite(wasm, Options{})

@@ -42,7 +42,8 @@
 // # What it does not bound
 //
 // Linear memory: give the runtime an experimental.MemoryAllocator, or
-// WithMemoryLimitPages; [Measure] tells what else an instance takes. Time spent in host functions: a guest pays 200 units for
+// WithMemoryLimitPages; [Measure] tells what else an instance takes. Time spent in host functions: a guest pays 200
+// units for
 // each call; one that can take long calls [Guard.Check]. Compilation: a bound on
 // the size of the file, and a deadline. Instantiation copies data and element
 // segments in one go, which the bounds of package wasmbin and the size of the

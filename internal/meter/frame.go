@@ -74,7 +74,8 @@ func makeProduces() (p [0x300]uint8) {
 			p[op] = 1
 		}
 	}
-	for _, op := range []wasmbin.Opcode{wasmbin.OpSelect, wasmbin.OpSelectTyped, wasmbin.OpGlobalGet, wasmbin.OpTableGet} {
+	for _, op := range []wasmbin.Opcode{wasmbin.OpSelect, wasmbin.OpSelectTyped, wasmbin.OpGlobalGet,
+		wasmbin.OpTableGet} {
 		p[op] = 1
 	}
 	for op := wasmbin.Opcode(0x36); op <= wasmbin.OpI64Store32; op++ {

@@ -66,7 +66,8 @@ func generate(seed1, seed2 uint64) []byte {
 			GlobalType: wasmbin.GlobalType{Type: t, Mutable: true},
 			Init:       wasmbin.Expr{Op: op, Raw: wasmbin.AppendS64([]byte{byte(op)}, value)},
 		})
-		m.Exports = append(m.Exports, wasmbin.Export{Name: string(rune('A' + i)), Kind: wasmbin.KindGlobal, Index: uint32(i)})
+		m.Exports = append(m.Exports, wasmbin.Export{Name: string(rune('A' + i)), Kind: wasmbin.KindGlobal,
+			Index: uint32(i)})
 	}
 	segment := make([]byte, 70_000)
 	for i := range segment {
@@ -79,7 +80,8 @@ func generate(seed1, seed2 uint64) []byte {
 		functions = append(functions, uint32(i%count))
 	}
 	m.Elements = []wasmbin.Element{
-		wasmbin.ActiveElement(0, wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: []byte{byte(wasmbin.OpI32Const), 0}}, functions[:100]),
+		wasmbin.ActiveElement(0, wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: []byte{byte(wasmbin.OpI32Const), 0}},
+			functions[:100]),
 		wasmbin.PassiveElement(functions),
 	}
 	for i := range count {

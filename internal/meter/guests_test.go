@@ -63,7 +63,8 @@ func cGuest(t testing.TB) []byte {
 	if _, err := exec.LookPath("clang-19"); err != nil {
 		missing(t, "clang-19: %v", err)
 	}
-	b, err := cBuild.run("clang-19", nil, "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", "OUT", "testdata/guest.c")
+	b, err := cBuild.run("clang-19", nil, "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", "OUT",
+		"testdata/guest.c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +162,8 @@ func TestGuests(t *testing.T) {
 			plain, metered := start(t, tt.build(t), false), start(t, tt.build(t), true)
 			b := text()
 			sum := sha256.Sum256(b)
-			want := map[string]uint32{"sum": uint32(sum[0]) | uint32(sum[1])<<8, "lines": uint32(strings.Count(string(b), ": "))}
+			want := map[string]uint32{"sum": uint32(sum[0]) | uint32(sum[1])<<8,
+				"lines": uint32(strings.Count(string(b), ": "))}
 			for _, i := range []*instance{plain, metered} {
 				i.fill(t, b)
 				for name, want := range want {

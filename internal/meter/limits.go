@@ -45,7 +45,8 @@ var (
 // checkGrowth refuses code that has become too long.
 func (p *plan) checkGrowth(code int) error {
 	if most := maxGrowth*p.size + slackGrowth; code > most {
-		return fmt.Errorf("%w: found more than %d bytes of metered code, wanted at most %d times the module's %d, and 1 MiB", ErrSize, most, maxGrowth, p.size)
+		return fmt.Errorf("%w: found more than %d bytes of metered code, wanted at most %d times the module's %d, "+
+			"and 1 MiB", ErrSize, most, maxGrowth, p.size)
 	}
 	return nil
 }
@@ -58,10 +59,12 @@ func (a *analyser) countValues(n int) { a.values += uint64(n) }
 func (a *analyser) checkValues() error {
 	a.allValues += a.values
 	if a.values > maxValues {
-		return fmt.Errorf("%w: found %d values that calls and branches take and leave, wanted at most %d", ErrSize, a.values, maxValues)
+		return fmt.Errorf("%w: found %d values that calls and branches take and leave, wanted at most %d", ErrSize,
+			a.values, maxValues)
 	}
 	if most := uint64(a.size/bytesPerValue + slackValues); a.allValues > most {
-		return fmt.Errorf("%w: found more than %d values that calls and branches of all functions take and leave, wanted no more in %d bytes", ErrSize, most, a.size)
+		return fmt.Errorf("%w: found more than %d values that calls and branches of all functions take and leave, "+
+			"wanted no more in %d bytes", ErrSize, most, a.size)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func wide(n int, code []byte) *wasmbin.Module {
 		Code:   []wasmbin.Code{{Body: []byte{byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd)}}}}
 	for range n {
 		m.Functions = append(m.Functions, 1)
-		m.Code = append(m.Code, wasmbin.Code{Body: append(bytes.Clone(code), byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd))})
+		m.Code = append(m.Code,
+			wasmbin.Code{Body: append(bytes.Clone(code), byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd))})
 	}
 	return m
 }
@@ -31,7 +32,8 @@ func wide(n int, code []byte) *wasmbin.Module {
 func TestOutOfProportion(t *testing.T) {
 	times := func(n int, c []byte) []byte { return bytes.Repeat(c, n) }
 	calls := code(wasmbin.OpCall, 0)
-	block := code(wasmbin.OpUnreachable, wasmbin.OpBlock, 0, wasmbin.OpUnreachable, wasmbin.OpEnd, wasmbin.OpUnreachable)
+	block := code(wasmbin.OpUnreachable, wasmbin.OpBlock, 0, wasmbin.OpUnreachable, wasmbin.OpEnd,
+		wasmbin.OpUnreachable)
 	loop := code(wasmbin.OpLoop, 0x40, wasmbin.OpI32Const, 0, wasmbin.OpBrIf, 0, wasmbin.OpEnd)
 	inBlock := func(c []byte, n int) []byte {
 		return code(wasmbin.OpUnreachable, wasmbin.OpBlock, 0, times(n, c), wasmbin.OpUnreachable, wasmbin.OpEnd)
@@ -44,7 +46,8 @@ func TestOutOfProportion(t *testing.T) {
 		var c []byte
 		for i := range 30_000 {
 			m.Data = append(m.Data, wasmbin.PassiveData(nil))
-			c = append(c, code(wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0, wasmbin.OpMemoryInit, i, 0)...)
+			c = append(c, code(wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0,
+				wasmbin.OpMemoryInit, i, 0)...)
 		}
 		m.Code[1].Body = append(c, byte(wasmbin.OpEnd))
 		return m
@@ -55,12 +58,16 @@ func TestOutOfProportion(t *testing.T) {
 		want   string // "" for none
 	}{
 		{"calls", wide(2, times(200, calls)), ""},
-		{"too many calls", wide(1, times(201, calls)), "found 201000 values that calls and branches take and leave, wanted at most 200000"},
-		{"in many functions", wide(3, times(200, calls)), "values that calls and branches of all functions take and leave, wanted no more in"},
-		{"indirect calls", wide(1, times(201, code(wasmbin.OpI32Const, 0, wasmbin.OpCallIndirect, 0, 0))), "found 201000 values"},
+		{"too many calls", wide(1, times(201, calls)),
+			"found 201000 values that calls and branches take and leave, wanted at most 200000"},
+		{"in many functions", wide(3, times(200, calls)),
+			"values that calls and branches of all functions take and leave, wanted no more in"},
+		{"indirect calls", wide(1, times(201, code(wasmbin.OpI32Const, 0, wasmbin.OpCallIndirect, 0, 0))),
+			"found 201000 values"},
 		{"blocks", wide(1, times(101, block)), "found 202000 values"},
 		{"branches", wide(1, inBlock(label, 100)), "found 202000 values"},
-		{"labels", wide(1, inBlock(code(wasmbin.OpI32Const, 0, wasmbin.OpBrTable, 2, 0, 0, 0), 34)), "found 206000 values"},
+		{"labels", wide(1, inBlock(code(wasmbin.OpI32Const, 0, wasmbin.OpBrTable, 2, 0, 0, 0), 34)),
+			"found 206000 values"},
 		{"returns", func() *wasmbin.Module {
 			m := wide(1, times(201, code(wasmbin.OpReturn)))
 			m.Functions[1] = 0
@@ -89,7 +96,8 @@ func TestCustomSections(t *testing.T) {
 		return wasmbin.Custom{Name: name, Data: []byte(data), After: after}
 	}
 	long := strings.Repeat("n", 1<<16)
-	names := string(wasmbin.AppendNames(nil, wasmbin.Names{Module: long, Functions: []wasmbin.FunctionName{{Index: 0, Name: long}}}))
+	names := string(wasmbin.AppendNames(nil,
+		wasmbin.Names{Module: long, Functions: []wasmbin.FunctionName{{Index: 0, Name: long}}}))
 	for _, c := range []struct {
 		name   string
 		custom []wasmbin.Custom
@@ -118,8 +126,10 @@ func TestCustomSections(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := compiled.ExportedFunctions()["f"].DebugName(); got != c.want || len(compiled.CustomSections()) > 0 {
-				t.Errorf("the function is %.600q, wanted %.600q; %d custom sections, wanted none", got, c.want, len(compiled.CustomSections()))
+			if got := compiled.ExportedFunctions()["f"].DebugName(); got != c.want ||
+				len(compiled.CustomSections()) > 0 {
+				t.Errorf("the function is %.600q, wanted %.600q; %d custom sections, wanted none", got, c.want,
+					len(compiled.CustomSections()))
 			}
 		})
 	}
@@ -138,7 +148,8 @@ func TestModuleNameIsShared(t *testing.T) {
 	for range 50_000 {
 		m.Functions, m.Code = append(m.Functions, 0), append(m.Code, m.Code[0])
 	}
-	m.Custom = []wasmbin.Custom{{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, wasmbin.Names{Module: strings.Repeat("n", 300)})}}
+	m.Custom = []wasmbin.Custom{{Name: wasmbin.NameSection,
+		Data: wasmbin.AppendNames(nil, wasmbin.Names{Module: strings.Repeat("n", 300)})}}
 	out, _, err := Rewrite(m.Encode(), Options{})
 	if err != nil {
 		t.Fatal(err)

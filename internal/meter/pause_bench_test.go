@@ -35,7 +35,8 @@ func bodyOf(code []byte, locals uint32) body {
 
 // fills fills 16 MiB at a time, of 64.
 func fills(b *testing.B) []byte {
-	fill := code(wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0, wasmbin.OpI32Const, []byte{0x80, 0x80, 0x80, 0x08}, wasmbin.OpMemoryFill, 0)
+	fill := code(wasmbin.OpI32Const, 0, wasmbin.OpI32Const, 0, wasmbin.OpI32Const, []byte{0x80, 0x80, 0x80, 0x08},
+		wasmbin.OpMemoryFill, 0)
 	m, err := wasmbin.Decode(oneType(body{code: forever(fill)}))
 	if err != nil {
 		b.Fatal(err)
@@ -122,7 +123,8 @@ func quantile(before, after *metrics.Float64Histogram, q float64) float64 {
 // BenchmarkRecursion is the time that a recursion without bound takes to end.
 func BenchmarkRecursion(b *testing.B) {
 	for name, wasm := range map[string][]byte{
-		"plain": oneType(body{code: call(0)}), "1000 values": oneType(body{code: manyValues(1000)}), "meetings": oneType(meetings(60)),
+		"plain": oneType(body{code: call(0)}), "1000 values": oneType(body{code: manyValues(1000)}),
+		"meetings": oneType(meetings(60)),
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -16,7 +16,8 @@ func TestTableCopy(t *testing.T) {
 	i32, ref := wasmbin.I32, wasmbin.Externref
 	m := &wasmbin.Module{
 		Types: []wasmbin.FuncType{
-			{Params: []wasmbin.ValueType{i32, ref}}, {Params: []wasmbin.ValueType{i32}, Results: []wasmbin.ValueType{ref}},
+			{Params: []wasmbin.ValueType{i32, ref}},
+			{Params: []wasmbin.ValueType{i32}, Results: []wasmbin.ValueType{ref}},
 			{Params: []wasmbin.ValueType{i32, i32, i32}},
 		},
 		Functions: []uint32{0, 1, 2},
@@ -25,7 +26,8 @@ func TestTableCopy(t *testing.T) {
 		Code: []wasmbin.Code{
 			{Body: code(wasmbin.OpLocalGet, 0, wasmbin.OpLocalGet, 1, wasmbin.OpTableSet, 0, wasmbin.OpEnd)},
 			{Body: code(wasmbin.OpLocalGet, 0, wasmbin.OpTableGet, 0, wasmbin.OpEnd)},
-			{Body: code(wasmbin.OpLocalGet, 0, wasmbin.OpLocalGet, 1, wasmbin.OpLocalGet, 2, wasmbin.OpTableCopy, 0, 0, wasmbin.OpEnd)},
+			{Body: code(wasmbin.OpLocalGet, 0, wasmbin.OpLocalGet, 1, wasmbin.OpLocalGet, 2, wasmbin.OpTableCopy, 0, 0,
+				wasmbin.OpEnd)},
 		},
 	}
 	for _, tt := range []struct {
@@ -60,12 +62,14 @@ func ranges() []byte {
 	i32 := wasmbin.I32
 	get := code(wasmbin.OpLocalGet, 0)
 	m := &wasmbin.Module{
-		Types:     []wasmbin.FuncType{{Params: []wasmbin.ValueType{i32}}, {Params: []wasmbin.ValueType{i32}, Results: []wasmbin.ValueType{i32}}},
+		Types: []wasmbin.FuncType{{Params: []wasmbin.ValueType{i32}},
+			{Params: []wasmbin.ValueType{i32}, Results: []wasmbin.ValueType{i32}}},
 		Functions: []uint32{0, 0, 1, 1, 0},
 		Memories:  []wasmbin.Limits{{Min: 256}},
 		Tables:    []wasmbin.TableType{{Element: wasmbin.Externref, Limits: wasmbin.Limits{Min: 50_000}}},
 		Exports: []wasmbin.Export{
-			{Name: "fill", Index: 0}, {Name: "copy", Index: 1}, {Name: "tableGrow", Index: 2}, {Name: "memoryGrow", Index: 3},
+			{Name: "fill", Index: 0}, {Name: "copy", Index: 1}, {Name: "tableGrow", Index: 2},
+			{Name: "memoryGrow", Index: 3},
 			{Name: "tableFill", Index: 4},
 		},
 		Code: []wasmbin.Code{
@@ -73,7 +77,8 @@ func ranges() []byte {
 			{Body: code(wasmbin.OpI32Const, 9, wasmbin.OpI32Const, 0, get, wasmbin.OpMemoryCopy, 0, 0, wasmbin.OpEnd)},
 			{Body: code(wasmbin.OpRefNull, []byte{0x6f}, get, wasmbin.OpTableGrow, 0, wasmbin.OpEnd)},
 			{Body: code(get, wasmbin.OpMemoryGrow, 0, wasmbin.OpEnd)},
-			{Body: code(wasmbin.OpI32Const, 0, wasmbin.OpRefNull, []byte{0x6f}, get, wasmbin.OpTableFill, 0, wasmbin.OpEnd)},
+			{Body: code(wasmbin.OpI32Const, 0, wasmbin.OpRefNull, []byte{0x6f}, get, wasmbin.OpTableFill, 0,
+				wasmbin.OpEnd)},
 		},
 	}
 	return m.Encode()
@@ -141,7 +146,8 @@ func TestRangeStops(t *testing.T) {
 // TestGrowth asks for more than there can be.
 func TestGrowth(t *testing.T) {
 	i := start(t, ranges(), true)
-	for name, args := range map[string][]uint64{"tableGrow": {50_001, 200_000_000, 1<<32 - 1}, "memoryGrow": {65_281, 1 << 20, 1<<32 - 1}} {
+	for name, args := range map[string][]uint64{"tableGrow": {50_001, 200_000_000, 1<<32 - 1},
+		"memoryGrow": {65_281, 1 << 20, 1<<32 - 1}} {
 		for _, n := range args {
 			i.guard.Arm(time.Minute)
 			r, err := i.ExportedFunction(name).Call(i.ctx, n)

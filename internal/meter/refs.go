@@ -40,7 +40,8 @@ func (p *plan) findRefs() error {
 	declared := p.declared()
 	for _, f := range p.refs.functions {
 		if !declared[f] {
-			return fmt.Errorf("%w: found function %d, wanted one that is exported, or that a segment or a global names", ErrUndeclared, f)
+			return fmt.Errorf("%w: found function %d, wanted one that is exported, or that a segment or a global names",
+				ErrUndeclared, f)
 		}
 	}
 	return nil

@@ -25,11 +25,14 @@ func referring() *wasmbin.Module {
 		},
 		Code: []wasmbin.Code{
 			{Locals: []wasmbin.LocalRun{{Count: 1, Type: wasmbin.I32}}, Body: code(
-				wasmbin.OpLoop, 0x40, wasmbin.OpRefFunc, 1, wasmbin.OpDrop, wasmbin.OpLocalGet, 0, wasmbin.OpI32Const, 1, wasmbin.OpI32Add,
-				wasmbin.OpLocalTee, 0, wasmbin.OpI32Const, 1000, wasmbin.OpI32LtS, wasmbin.OpBrIf, 0, wasmbin.OpEnd, wasmbin.OpEnd)},
+				wasmbin.OpLoop, 0x40, wasmbin.OpRefFunc, 1, wasmbin.OpDrop, wasmbin.OpLocalGet, 0, wasmbin.OpI32Const,
+				1, wasmbin.OpI32Add,
+				wasmbin.OpLocalTee, 0, wasmbin.OpI32Const, 1000, wasmbin.OpI32LtS, wasmbin.OpBrIf, 0, wasmbin.OpEnd,
+				wasmbin.OpEnd)},
 			{Body: code(wasmbin.OpI32Const, 5, wasmbin.OpEnd)},
 			{Body: code(
-				wasmbin.OpI32Const, 0, wasmbin.OpRefFunc, 1, wasmbin.OpTableSet, 0, wasmbin.OpI32Const, 0, wasmbin.OpCallIndirect, 1, 0,
+				wasmbin.OpI32Const, 0, wasmbin.OpRefFunc, 1, wasmbin.OpTableSet, 0, wasmbin.OpI32Const, 0,
+				wasmbin.OpCallIndirect, 1, 0,
 				wasmbin.OpElemDrop, 1,
 				wasmbin.OpI32Const, 1, wasmbin.OpI32Const, 1, wasmbin.OpI32Const, 1, wasmbin.OpTableInit, 2, 0,
 				wasmbin.OpI32Const, 1, wasmbin.OpCallIndirect, 1, 0, wasmbin.OpI32Add, wasmbin.OpEnd)},

@@ -131,7 +131,8 @@ func rewrite(m *wasmbin.Module, size int, o Options) ([]byte, *Info, error) {
 func (p *plan) refuseNames() error {
 	for i := range p.m.Imports {
 		if im := &p.m.Imports[i]; im.Module == ModuleName {
-			return fmt.Errorf("%w: the module imports %q.%q", ErrReserved, im.Module, wasmbin.Cut(im.Name, wasmbin.MaxLabel))
+			return fmt.Errorf("%w: the module imports %q.%q", ErrReserved, im.Module,
+				wasmbin.Cut(im.Name, wasmbin.MaxLabel))
 		}
 	}
 	for i := range p.m.Exports {

@@ -34,8 +34,10 @@ func TestRefused(t *testing.T) {
 		{"64-bit memory", []byte(header + "\x05\x03\x01\x04\x01"), "memory section|memory64"},
 		{"two memories", []byte(header + "\x05\x05\x02\x00\x01\x00\x01"), "memory section|multi-memory"},
 		{"tags", []byte(header + "\x0d\x03\x01\x00\x00"), "tag section|exception handling"},
-		{"our import", []byte(header + "\x01\x04\x01\x60\x00\x00\x02\x19\x01\x0ewirehost_meter\x06refill\x00\x00"), "wirehost_meter"},
-		{"our export", []byte(header + "\x05\x03\x01\x00\x01\x07\x16\x01\x12wirehost_meter.abc\x02\x00"), "wirehost_meter"},
+		{"our import", []byte(header + "\x01\x04\x01\x60\x00\x00\x02\x19\x01\x0ewirehost_meter\x06refill\x00\x00"),
+			"wirehost_meter"},
+		{"our export", []byte(header + "\x05\x03\x01\x00\x01\x07\x16\x01\x12wirehost_meter.abc\x02\x00"),
+			"wirehost_meter"},
 		{"a large table", []byte(header + "\x04\x06\x01\x70\x00\xc0\x84\x3d"), "1000000|100000"},
 	}
 	for _, tt := range tests {
@@ -63,7 +65,8 @@ func indexed() *wasmbin.Module {
 		Functions: []uint32{1, 0, 1, 0},
 		Tables:    []wasmbin.TableType{{Element: wasmbin.Funcref, Limits: wasmbin.Limits{Min: 2}}},
 		Globals: []wasmbin.Global{
-			{GlobalType: wasmbin.GlobalType{Type: wasmbin.Funcref}, Init: wasmbin.Expr{Op: wasmbin.OpRefFunc, Index: 1}},
+			{GlobalType: wasmbin.GlobalType{Type: wasmbin.Funcref},
+				Init: wasmbin.Expr{Op: wasmbin.OpRefFunc, Index: 1}},
 			{GlobalType: wasmbin.GlobalType{Type: wasmbin.I32, Mutable: true},
 				Init: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: []byte{byte(wasmbin.OpI32Const), 0}}},
 		},
@@ -87,7 +90,8 @@ func indexed() *wasmbin.Module {
 		},
 		Custom: []wasmbin.Custom{
 			{Name: ".debug_info", Data: []byte{1}, After: wasmbin.SectionData},
-			{Name: "name", Data: code(1, 17, 3, 1, 4, []byte("five"), 3, 3, []byte("sum"), 4, 3, []byte("oop")), After: wasmbin.SectionData},
+			{Name: "name", Data: code(1, 17, 3, 1, 4, []byte("five"), 3, 3, []byte("sum"), 4, 3, []byte("oop")),
+				After: wasmbin.SectionData},
 			{Name: "producers", Data: []byte{0}, After: wasmbin.SectionData},
 		},
 	}
@@ -104,7 +108,8 @@ func TestIndicesAndNames(t *testing.T) {
 	if err := Instantiate(ctx, r); err != nil {
 		t.Fatal(err)
 	}
-	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() uint32 { return 7 }).Export("seven").Instantiate(ctx)
+	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() uint32 { return 7 }).Export("seven").
+		Instantiate(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,9 @@ func meetings(n int) body {
 	set := repeat(n, func(i int) []byte {
 		return code(wasmbin.OpI32Const, 8, wasmbin.OpI32Load, 2, 0, wasmbin.OpLocalSet, i)
 	})
-	leave := repeat(n, func(i int) []byte { return code(wasmbin.OpI32Const, 4, wasmbin.OpI32Load, 2, 0, wasmbin.OpBrIf, i) })
+	leave := repeat(n, func(i int) []byte {
+		return code(wasmbin.OpI32Const, 4, wasmbin.OpI32Load, 2, 0, wasmbin.OpBrIf, i)
+	})
 	keep := repeat(n, func(i int) []byte {
 		return code(wasmbin.OpI32Const, 0, wasmbin.OpLocalGet, i, wasmbin.Opcode(0x36), 2, 0)
 	})
@@ -96,7 +98,8 @@ func TestUnboundedRecursion(t *testing.T) {
 		{"two", oneType(body{code: call(1)}, body{code: call(0)}), 2 << 20},
 		{"indirect", oneType(body{code: indirect}), 2 << 20},
 		{"direct and indirect", oneType(body{code: call(1)}, body{code: indirect}), 2 << 20},
-		{"in a loop", oneType(body{code: code(wasmbin.OpLoop, 0x40, call(0), wasmbin.OpBr, 0, wasmbin.OpEnd)}), 2 << 20},
+		{"in a loop", oneType(body{code: code(wasmbin.OpLoop, 0x40, call(0), wasmbin.OpBr, 0, wasmbin.OpEnd)}),
+			2 << 20},
 		{"a thousand locals", oneType(body{[]wasmbin.LocalRun{{Count: 1000, Type: wasmbin.I64}}, call(0)}), 2 << 20},
 		{"vectors", oneType(body{[]wasmbin.LocalRun{{Count: 1000, Type: wasmbin.V128}}, call(0)}), 2 << 20},
 		{"values on the stack", oneType(body{code: manyValues(2000)}), 12 << 20},
@@ -141,7 +144,8 @@ func TestRecursionReturns(t *testing.T) {
 	// (func $f (param i32) (result i32) local.get 0 if (result i32) local.get 0
 	// i32.const 1 i32.sub call $f i32.const 1 i32.add else i32.const 0 return end)
 	m := &wasmbin.Module{
-		Types:     []wasmbin.FuncType{{Params: []wasmbin.ValueType{wasmbin.I32}, Results: []wasmbin.ValueType{wasmbin.I32}}},
+		Types: []wasmbin.FuncType{{Params: []wasmbin.ValueType{wasmbin.I32},
+			Results: []wasmbin.ValueType{wasmbin.I32}}},
 		Functions: []uint32{0},
 		Exports:   []wasmbin.Export{{Name: "f"}},
 		Code: []wasmbin.Code{{Body: code(wasmbin.OpLocalGet, 0, wasmbin.OpIf, 0x7f, wasmbin.OpLocalGet, 0,
@@ -179,7 +183,8 @@ func TestLongChain(t *testing.T) {
 // TestOnlyCyclesCount holds functions outside cycles to paying nothing.
 func TestOnlyCyclesCount(t *testing.T) {
 	loop := code(wasmbin.OpLoop, 0x40, wasmbin.OpEnd, call(2))
-	wasm := oneType(body{code: call(1)}, body{code: loop}, body{code: call(3)}, body{code: code(call(2), call(4))}, body{})
+	wasm := oneType(body{code: call(1)}, body{code: loop}, body{code: call(3)}, body{code: code(call(2), call(4))},
+		body{})
 	m, err := wasmbin.Decode(wasm)
 	if err != nil {
 		t.Fatal(err)

@@ -40,23 +40,35 @@ func TestEndless(t *testing.T) {
 	}{
 		{"empty loop", oneType(body{code: forever()})},
 		{"conditional loop", oneType(body{code: code(wasmbin.OpLoop, block, one, wasmbin.OpBrIf, 0, wasmbin.OpEnd)})},
-		{"loop through br_table", oneType(body{code: code(wasmbin.OpLoop, block, zero, wasmbin.OpBrTable, 1, 0, 0, wasmbin.OpEnd)})},
-		{"loop from inside an if", oneType(body{code: code(wasmbin.OpLoop, block, one, wasmbin.OpIf, block, wasmbin.OpBr, 1,
-			wasmbin.OpEnd, wasmbin.OpEnd)})},
+		{"loop through br_table",
+			oneType(body{code: code(wasmbin.OpLoop, block, zero, wasmbin.OpBrTable, 1, 0, 0, wasmbin.OpEnd)})},
+		{"loop from inside an if",
+			oneType(body{code: code(wasmbin.OpLoop, block, one, wasmbin.OpIf, block, wasmbin.OpBr, 1,
+				wasmbin.OpEnd, wasmbin.OpEnd)})},
 		{"inner loops that end", oneType(body{code: forever(wasmbin.OpLoop, block, wasmbin.OpEnd)})},
 		{"loop of calls", oneType(body{code: forever(call(1))}, body{})},
 		{"loop of indirect calls", oneType(body{code: forever(one, wasmbin.OpCallIndirect, 0, 0)}, body{})},
 		{"calls that double", oneType(doubling(60)...)},
 		{"recursion that doubles", oneType(body{code: code(one, wasmbin.OpIf, block, call(1), call(1), wasmbin.OpEnd)},
 			body{code: code(repeat(40, func(int) []byte { return forever() }))})},
-		{"fills", oneType(body{code: forever(zero, zero, wasmbin.OpI32Const, []byte{0x80, 0x80, 0x04}, wasmbin.OpMemoryFill, 0)})},
+		{"fills",
+			oneType(body{code: forever(zero, zero, wasmbin.OpI32Const, []byte{0x80, 0x80, 0x04}, wasmbin.OpMemoryFill,
+				0)})},
 		{"copies of nothing", oneType(body{code: forever(zero, zero, zero, wasmbin.OpMemoryCopy, 0, 0)})},
 		{"growth by nothing", oneType(body{code: forever(zero, wasmbin.OpMemoryGrow, 0, wasmbin.OpDrop)})},
-		{"table growth by nothing", oneType(body{code: forever(wasmbin.OpRefNull, []byte{0x70}, zero, wasmbin.OpTableGrow, 0, wasmbin.OpDrop)})},
+		{"table growth by nothing",
+			oneType(body{code: forever(wasmbin.OpRefNull, []byte{0x70}, zero, wasmbin.OpTableGrow, 0,
+				wasmbin.OpDrop)})},
 		{"ref.func", oneType(body{code: forever(wasmbin.OpRefFunc, 0, wasmbin.OpDrop)})},
-		{"long straight code", oneType(body{code: forever(repeat(20_000, func(int) []byte { return code(wasmbin.OpMemorySize, 0, wasmbin.OpDrop) }))})},
-		{"endless code behind a block", oneType(body{code: forever(wasmbin.OpBlock, block, one, wasmbin.OpBrIf, 0, call(1), wasmbin.OpEnd,
-			repeat(5000, func(int) []byte { return code(zero, wasmbin.OpI32Eqz, wasmbin.OpDrop) }))}, body{})},
+		{"long straight code",
+			oneType(
+				body{
+					code: forever(repeat(20_000, func(int) []byte {
+						return code(wasmbin.OpMemorySize, 0, wasmbin.OpDrop)
+					}))})},
+		{"endless code behind a block",
+			oneType(body{code: forever(wasmbin.OpBlock, block, one, wasmbin.OpBrIf, 0, call(1), wasmbin.OpEnd,
+				repeat(5000, func(int) []byte { return code(zero, wasmbin.OpI32Eqz, wasmbin.OpDrop) }))}, body{})},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -179,7 +191,8 @@ func TestEchoPlugin(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		args []uint64
-	}{{"startFactory", nil}, {"buildProtocol", []uint64{1}}, {"connectionMade", []uint64{1}}, {"dataReceived", []uint64{1, got[0] >> 32, 16}}, {"connectionLost", []uint64{1, 0}}} {
+	}{{"startFactory", nil}, {"buildProtocol", []uint64{1}}, {"connectionMade", []uint64{1}},
+		{"dataReceived", []uint64{1, got[0] >> 32, 16}}, {"connectionLost", []uint64{1, 0}}} {
 		if _, err := m.ExportedFunction(c.name).Call(ctx, c.args...); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}

@@ -38,7 +38,8 @@ func rowLostOnce(r *rig) {
 	}{
 		{"made", "lose", reactor.Done}, {"made", "abort", reactor.Aborted},
 		{"data", "lose", reactor.Done}, {"data", "abort", reactor.Aborted},
-		{"readlost", "lose", reactor.Done}, {"readlost", "abort", reactor.Aborted}, {"readlost", "losewrite", reactor.Done},
+		{"readlost", "lose", reactor.Done}, {"readlost", "abort", reactor.Aborted},
+		{"readlost", "losewrite", reactor.Done},
 		{"timer", "abort", reactor.Aborted},
 	} {
 		r.send("clear")

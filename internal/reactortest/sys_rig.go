@@ -212,7 +212,8 @@ func (r *sysRig) wantBytes(fd reactor.FD, want []byte) {
 	got, err := r.readTo(fd, len(want))
 	r.must(err)
 	if !bytes.Equal(got, want) {
-		r.t.Fatalf("read %d bytes, wanted %d, and first difference at %d", len(got), len(want), firstDifference(got, want))
+		r.t.Fatalf("read %d bytes, wanted %d, and first difference at %d", len(got), len(want),
+			firstDifference(got, want))
 	}
 }
 

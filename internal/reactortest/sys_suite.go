@@ -59,7 +59,9 @@ func SysSuite(t *testing.T, b SysBackend) {
 				t.Run(test.name, func(t *testing.T) { test.run(newSysRig(t, b, network)) })
 			}
 			if network == "unix" && b.Files {
-				t.Run("a stale socket file is replaced", func(t *testing.T) { testSysStaleFile(newSysRig(t, b, network)) })
+				t.Run("a stale socket file is replaced", func(t *testing.T) {
+					testSysStaleFile(newSysRig(t, b, network))
+				})
 			}
 		})
 	}

@@ -270,7 +270,9 @@ func (p *protocol) connect() {
 	q.connectBy = w.sys.Now() + timeout
 	w.tracef("%v: connects %v to %v", p, q, ep)
 	w.protos = append(w.protos, q)
-	p.transport(func() { q.t = p.loop.Connect(ep, q.dressed(), reactor.ConnectOptions{Timeout: timeout, Share: share}) })
+	p.transport(func() {
+		q.t = p.loop.Connect(ep, q.dressed(), reactor.ConnectOptions{Timeout: timeout, Share: share})
+	})
 	if w.c.oneIn(8) {
 		w.tracef("%v: cancelled", q)
 		p.transport(q.t.LoseConnection)

@@ -116,7 +116,8 @@ func (p *protocol) checkProducer(queued int) {
 	case r.streaming && r.paused && queued <= p.w.cfg.LowWater:
 		p.w.violated("%v: the push producer is paused at %d bytes, and low water is %d", p, queued, p.w.cfg.LowWater)
 	case r.streaming && !r.paused && queued > p.w.cfg.HighWater:
-		p.w.violated("%v: the push producer is not paused at %d bytes, and high water is %d", p, queued, p.w.cfg.HighWater)
+		p.w.violated("%v: the push producer is not paused at %d bytes, and high water is %d", p, queued,
+			p.w.cfg.HighWater)
 	}
 }
 

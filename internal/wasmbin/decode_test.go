@@ -49,9 +49,11 @@ func TestDecodeRefusals(t *testing.T) {
 		{"limits crossed", head + "\x05\x04\x01\x01\x02\x01", 11, "maximum 1 below minimum 2", "met"},
 		{"pages", head + "\x05\x05\x01\x00\x81\x80\x04", 11, "65537 pages", "65536"},
 		{"two memories", head + "\x05\x05\x02\x00\x00\x00\x00", 13, "second memory", "one"},
-		{"extended constant", head + "\x06\x09\x01\x7f\x00\x41\x01\x41\x02\x6a\x0b", 15, "instruction 0x41", "end of the expression"},
+		{"extended constant", head + "\x06\x09\x01\x7f\x00\x41\x01\x41\x02\x6a\x0b", 15, "instruction 0x41",
+			"end of the expression"},
 		{"constant", head + "\x06\x05\x01\x7f\x00\x00\x0b", 13, "instruction 0x00", "constant"},
-		{"locals", head + "\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x0a\x01\x08\x01\xff\xff\xff\xff\x0f\x7f\x0b", 23, "4294967295 locals", "50000"},
+		{"locals", head + "\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x0a\x0a\x01\x08\x01\xff\xff\xff\xff\x0f\x7f\x0b",
+			23, "4294967295 locals", "50000"},
 		{"data count", head + "\x0c\x01\x01", 11, "1", "0, the number of data segments"},
 		{"name", head + "\x00\x02\x01\xff", 10, "not UTF-8", "name"},
 	}

@@ -69,7 +69,8 @@ func kindOfFile(b []byte) string {
 	}
 	text := bytes.TrimLeft(head, " \t\r\n")
 	switch {
-	case bytes.HasPrefix(text, []byte("(module")), bytes.HasPrefix(text, []byte(";;")), bytes.HasPrefix(text, []byte("(;")):
+	case bytes.HasPrefix(text, []byte("(module")), bytes.HasPrefix(text, []byte(";;")),
+		bytes.HasPrefix(text, []byte("(;")):
 		return "WebAssembly text (assemble it with wat2wasm)"
 	case isText(head):
 		return fmt.Sprintf("text %.16q", head)

@@ -103,8 +103,12 @@ func bounds() map[string]crowded {
 		"body": {MaxBody, "bytes of a body", func(n int) *Module {
 			return body(strings.Repeat("\x01", n-2)) // beside the end, and a byte for no locals
 		}},
-		"blocks": {MaxBlocks, "blocks in one function", func(n int) *Module { return body(strings.Repeat("\x02\x40\x0b", n)) }},
-		"ifs":    {MaxBlocks, "blocks in one function", func(n int) *Module { return body(strings.Repeat("\x41\x00\x04\x40\x0b", n)) }},
+		"blocks": {MaxBlocks, "blocks in one function", func(n int) *Module {
+			return body(strings.Repeat("\x02\x40\x0b", n))
+		}},
+		"ifs": {MaxBlocks, "blocks in one function", func(n int) *Module {
+			return body(strings.Repeat("\x41\x00\x04\x40\x0b", n))
+		}},
 		"nesting": {MaxDepth, "blocks inside one another", func(n int) *Module {
 			return body(strings.Repeat("\x03\x40", n), strings.Repeat("\x0b", n))
 		}},
@@ -170,7 +174,8 @@ func TestNames(t *testing.T) {
 	long := strings.Repeat("a", MaxLabel-1) + "é" + strings.Repeat("b", 1<<20)
 	entry := func(i uint32, name string) string { return string(appendName(AppendU32(nil, i), name)) }
 	sub := func(id byte, content string) string { return string(appendName([]byte{id}, content)) }
-	three := sub(0, entry(0, long)[1:]) + sub(1, "\x06"+entry(0, long)+entry(1, "")+entry(0, "again")+entry(2, "two")+entry(2, "again")+entry(9, "nine"))
+	three := sub(0, entry(0, long)[1:]) + sub(1,
+		"\x06"+entry(0, long)+entry(1, "")+entry(0, "again")+entry(2, "two")+entry(2, "again")+entry(9, "nine"))
 	short := strings.Repeat("a", MaxLabel-1)
 	whole := Names{Module: short, Functions: []FunctionName{{0, short}, {1, ""}, {2, "two"}}}
 	for _, c := range []struct {
@@ -200,7 +205,8 @@ func TestCut(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"", 0, ""}, {"abc", 3, "abc"}, {"abc", 2, "ab"}, {"aé", 2, "a"}, {"aé", 3, "aé"}, {"日本", 5, "日"}, {"日", 2, ""}, {"\x80\x80\x80", 2, ""},
+		{"", 0, ""}, {"abc", 3, "abc"}, {"abc", 2, "ab"}, {"aé", 2, "a"}, {"aé", 3, "aé"}, {"日本", 5, "日"}, {"日", 2, ""},
+		{"\x80\x80\x80", 2, ""},
 	} {
 		if got := Cut(c.in, c.n); got != c.want || utf8.ValidString(c.in) && !utf8.ValidString(got) {
 			t.Errorf("Cut(%q, %d) = %q, wanted %q", c.in, c.n, got, c.want)
@@ -215,7 +221,8 @@ func TestProducersAreFew(t *testing.T) {
 	if got := len(m.Producers()); got != maxProducers {
 		t.Errorf("found %d producers, wanted %d", got, maxProducers)
 	}
-	m.Custom[0].Data = []byte("\x01\x08language\x01" + string(AppendU32(nil, 1<<20)) + strings.Repeat("a", 1<<20) + "\x00")
+	m.Custom[0].Data = []byte("\x01\x08language\x01" + string(AppendU32(nil, 1<<20)) + strings.Repeat("a", 1<<20) +
+		"\x00")
 	if got := m.Toolchain(); got != strings.Repeat("a", maxProducer) {
 		t.Errorf("the toolchain is %.100q, of %d bytes", got, len(got))
 	}

@@ -68,7 +68,9 @@ func compiler(t *testing.T, o Options) *Compiler {
 }
 
 func of(b []byte) Module {
-	return Module{Sum: sumOf(b), Open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(b))), nil }}
+	return Module{Sum: sumOf(b), Open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(string(b))), nil
+	}}
 }
 
 func echo(t *testing.T) []byte {
@@ -96,7 +98,8 @@ func withFunction(t *testing.T, code string, locals ...wasmbin.LocalRun) []byte 
 // blocks is a function of n blocks, one behind the other, down which wazero's
 // compiler recurses.
 func blocks(t *testing.T, n int) []byte {
-	return withFunction(t, strings.Repeat("\x41\x00\x04\x40\x00\x0b", n)+"\x20\x00\x1a", wasmbin.LocalRun{Count: 1, Type: wasmbin.I32})
+	return withFunction(t, strings.Repeat("\x41\x00\x04\x40\x00\x0b", n)+"\x20\x00\x1a",
+		wasmbin.LocalRun{Count: 1, Type: wasmbin.I32})
 }
 
 var plain = Limits{Memory: 1 << 20}
@@ -109,7 +112,8 @@ func TestEntry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Command: command, Dir: t.TempDir()}
 			for range 2 {
-				e, release, err := compiler(t, o).Entry(context.Background(), of(echo(t)), plain, Bounds{Time: time.Minute, Memory: 1 << 30})
+				e, release, err := compiler(t, o).
+					Entry(context.Background(), of(echo(t)), plain, Bounds{Time: time.Minute, Memory: 1 << 30})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -134,7 +138,8 @@ func TestEntry(t *testing.T) {
 // TestStub: what the server decodes has none of the module's code.
 func TestStub(t *testing.T) {
 	secret := strings.Repeat("\x41\xd2\x85\xd8\xcc\x04\x1a", 1000) // i32.const 0x499602d2, drop
-	e, release, err := compiler(t, Options{Dir: t.TempDir()}).Entry(context.Background(), of(withFunction(t, secret)), plain, Bounds{})
+	e, release, err := compiler(t, Options{Dir: t.TempDir()}).Entry(context.Background(), of(withFunction(t, secret)),
+		plain, Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +162,8 @@ func TestStub(t *testing.T) {
 // memory.
 func TestJoined(t *testing.T) {
 	at := func(address int64, init string) wasmbin.Data {
-		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
+		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const,
+			Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
 	}
 	for name, c := range map[string]struct {
 		data []wasmbin.Data
@@ -169,8 +175,10 @@ func TestJoined(t *testing.T) {
 		"overlapping":         {[]wasmbin.Data{at(10, "ab"), at(11, "c")}, []string{"ab", "c"}},
 		"backwards":           {[]wasmbin.Data{at(10, "ab"), at(8, "c"), at(9, "d")}, []string{"ab", "cd"}},
 		"high addresses":      {[]wasmbin.Data{at(-3, "ab"), at(-1, "c"), at(0, "d")}, []string{"abc", "d"}},
-		"a passive one":       {[]wasmbin.Data{at(10, "ab"), wasmbin.PassiveData([]byte("c")), at(12, "d")}, []string{"ab", "c", "d"}},
-		"a global's address":  {[]wasmbin.Data{at(10, "ab"), {Offset: wasmbin.Expr{Op: wasmbin.OpGlobalGet}, Init: []byte("c")}}, []string{"ab", "c"}},
+		"a passive one": {[]wasmbin.Data{at(10, "ab"), wasmbin.PassiveData([]byte("c")), at(12, "d")},
+			[]string{"ab", "c", "d"}},
+		"a global's address": {[]wasmbin.Data{at(10, "ab"),
+			{Offset: wasmbin.Expr{Op: wasmbin.OpGlobalGet}, Init: []byte("c")}}, []string{"ab", "c"}},
 	} {
 		var got []string
 		for _, d := range joined(c.data) {
@@ -190,7 +198,8 @@ func TestImageOf(t *testing.T) {
 	}
 	long := strings.Repeat("x", imageFrom)
 	at := func(address int64, init string) wasmbin.Data {
-		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
+		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const,
+			Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
 	}
 	one := uint32(1)
 	for name, c := range map[string]struct {
@@ -211,7 +220,8 @@ func TestImageOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.Data, m.DataCount, m.Memories[0] = c.data, c.count, wasmbin.Limits{Min: c.pages}
-		e, release, err := compiler(t, Options{Dir: t.TempDir()}).Entry(context.Background(), of(m.Encode()), Limits{}, Bounds{})
+		e, release, err := compiler(t, Options{Dir: t.TempDir()}).Entry(context.Background(), of(m.Encode()), Limits{},
+			Bounds{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -236,7 +246,8 @@ func TestHostileModules(t *testing.T) {
 		memory int64
 		want   string
 	}{
-		"memory":    {withFunction(t, strings.Repeat("\x41\x00", 1<<20)+"\x00"), 64 << 20, "limits.compile_memory, 64MiB; raise it"},
+		"memory": {withFunction(t, strings.Repeat("\x41\x00", 1<<20)+"\x00"), 64 << 20,
+			"limits.compile_memory, 64MiB; raise it"},
 		"no module": {[]byte("#!/bin/sh"), 1 << 30, "found a script, wanted a WebAssembly module"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +257,8 @@ func TestHostileModules(t *testing.T) {
 			dir := t.TempDir()
 			comp := compiler(t, Options{Command: self(t), Dir: dir})
 			for range 2 {
-				_, _, err := comp.Entry(context.Background(), of(c.module), plain, Bounds{Time: time.Minute, Memory: c.memory})
+				_, _, err := comp.Entry(context.Background(), of(c.module), plain,
+					Bounds{Time: time.Minute, Memory: c.memory})
 				var r *Refusal
 				if limited() {
 					t.Skip("this process has limits of memory of its own")
@@ -302,19 +314,25 @@ func TestBadCompilers(t *testing.T) {
 		text, want string
 		remembered bool
 	}{
-		"says nothing":      {"exit 0", `gave no answer: found exit status 0, "", wanted a program that calls host.CompileIfAsked`, false},
+		"says nothing": {"exit 0",
+			`gave no answer: found exit status 0, "", wanted a program that calls host.CompileIfAsked`, false},
 		"says it elsewhere": {"echo usage; exit 2", `exit status 2, "usage", wanted`, false},
 		"knows its place":   {`echo "asked: $COMPILING_FOR_WIREHOST"`, `"asked: 1"`, false},
-		"fails":             {"echo broken >&2; exit 3", `exit status 3, "broken", wanted a program that calls host.CompileIfAsked`, false},
-		"another version":   {answers(`{"format":9,"wirehost":"v7","wazero":"v8"}`), "found wirehost v7 with wazero v8 (format 9), wanted this server's", false},
+		"fails": {"echo broken >&2; exit 3",
+			`exit status 3, "broken", wanted a program that calls host.CompileIfAsked`, false},
+		"another version": {answers(`{"format":9,"wirehost":"v7","wazero":"v8"}`),
+			"found wirehost v7 with wazero v8 (format 9), wanted this server's", false},
 		"ended by a signal": {"kill -SEGV $$", "the compiler was ended by a signal: segmentation fault", true},
 		"killed by another": {"kill -KILL $$", "the compiler was ended by a signal: killed", false},
 		"hung up":           {"kill -HUP $$", "the compiler was ended by a signal: hangup", false},
 		"terminated":        {"kill -TERM $$", "the compiler was ended by a signal: terminated", false},
-		"panics":            {"echo 'panic: at the disco' >&2; exit 2", "the compiler failed: panic: at the disco", true},
-		"out of stack":      {"echo 'runtime: goroutine stack exceeds\n\nfatal error: stack overflow' >&2; exit 2", "the compiler ran out of stack", true},
-		"out of threads":    {"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; exit 2", "the compiler ran out of memory", true},
-		"slow":              {"exec sleep 1000", "compiling took more than limits.compile_time, 50ms", true},
+		"panics": {"echo 'panic: at the disco' >&2; exit 2", "the compiler failed: panic: at the disco",
+			true},
+		"out of stack": {"echo 'runtime: goroutine stack exceeds\n\nfatal error: stack overflow' >&2; exit 2",
+			"the compiler ran out of stack", true},
+		"out of threads": {"echo 'runtime/cgo: pthread_create failed: Resource temporarily unavailable' >&2; exit 2",
+			"the compiler ran out of memory", true},
+		"slow": {"exec sleep 1000", "compiling took more than limits.compile_time, 50ms", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			comp := compiler(t, Options{Command: script(t, c.text), Dir: t.TempDir()})
@@ -358,7 +376,8 @@ func TestNoCompiler(t *testing.T) {
 	if err := os.Remove(comp.o.Command[0]); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := comp.Entry(context.Background(), of(echo(t)), plain, Bounds{}); err == nil || !strings.Contains(err.Error(), "the compiler did not start: ") {
+	if _, _, err := comp.Entry(context.Background(), of(echo(t)), plain, Bounds{}); err == nil ||
+		!strings.Contains(err.Error(), "the compiler did not start: ") {
 		t.Errorf("gone since: %v", err)
 	}
 }
@@ -367,7 +386,8 @@ func TestNoCompiler(t *testing.T) {
 func TestGivenUp(t *testing.T) {
 	began := filepath.Join(t.TempDir(), "began")
 	dir := t.TempDir()
-	comp := compiler(t, Options{Command: script(t, "echo $$ >"+began+".new; mv "+began+".new "+began+"; exec sleep 1000"), Dir: dir})
+	comp := compiler(t,
+		Options{Command: script(t, "echo $$ >"+began+".new; mv "+began+".new "+began+"; exec sleep 1000"), Dir: dir})
 	over := errors.New("the change is over")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan error, 1)
@@ -403,7 +423,8 @@ func TestChanged(t *testing.T) {
 	m := of(echo(t))
 	m.Open = of(blocks(t, 1)).Open
 	for name, command := range map[string][]string{"apart": self(t), "here": nil} {
-		_, _, err := compiler(t, Options{Command: command, Dir: t.TempDir()}).Entry(context.Background(), m, plain, Bounds{})
+		_, _, err := compiler(t, Options{Command: command, Dir: t.TempDir()}).
+			Entry(context.Background(), m, plain, Bounds{})
 		if !errors.Is(err, errChanged) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -416,7 +437,8 @@ func TestForeignEntries(t *testing.T) {
 	dir := t.TempDir()
 	get := func(b []byte) *Entry {
 		t.Helper()
-		e, release, err := compiler(t, Options{Command: self(t), Dir: dir}).Entry(context.Background(), of(b), plain, Bounds{})
+		e, release, err := compiler(t, Options{Command: self(t), Dir: dir}).
+			Entry(context.Background(), of(b), plain, Bounds{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -438,7 +460,8 @@ func TestForeignEntries(t *testing.T) {
 		}
 	}
 	e := get(echo(t))
-	if err := errors.Join(os.Rename(e.code, e.code+".old"), os.WriteFile(e.code, make([]byte, e.summed.Size()), 0o600)); err != nil {
+	if err := errors.Join(os.Rename(e.code, e.code+".old"),
+		os.WriteFile(e.code, make([]byte, e.summed.Size()), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if e.Loaded() {

@@ -60,10 +60,13 @@ const maxRefused = 256
 // private folders stand in for it.
 func New(o Options) (*Compiler, error) {
 	if os.Getenv(asked) != "" {
-		return nil, errors.New("the compiler: found a server where a module was to be compiled, wanted a call of host.CompileIfAsked: " +
-			"the main of the program that Options.Compiler names must make it before anything else")
+		return nil,
+			errors.New("the compiler: found a server where a module was to be compiled, wanted a call of " +
+				"host.CompileIfAsked: " +
+				"the main of the program that Options.Compiler names must make it before anything else")
 	}
-	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{}, used: map[string]int{}}
+	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{},
+		used: map[string]int{}}
 	var err error
 	if c.program, err = programID(o.Command); err != nil {
 		return nil, err
@@ -75,7 +78,8 @@ func New(o Options) (*Compiler, error) {
 		err = tryWrite(c.o.Dir)
 	}
 	if err != nil {
-		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be written",
+		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be "+
+			"written",
 			"dir", o.Dir, "err", err)
 		c.o.Dir = ""
 	}
@@ -205,7 +209,8 @@ func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, 
 		if !isDisk(err) {
 			return nil, err
 		}
-		c.o.Logger.Warn("the cache of compiled modules can't be written: compiled without it", "dir", c.o.Dir, "err", err)
+		c.o.Logger.Warn("the cache of compiled modules can't be written: compiled without it", "dir", c.o.Dir, "err",
+			err)
 	}
 	dir, err := os.MkdirTemp("", "wirehost-*")
 	if err != nil {
@@ -255,7 +260,8 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 		clear()
 		return err
 	}
-	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory, Machine: c.o.Machine, Unmetered: m.Unmetered}
+	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory,
+		Machine: c.o.Machine, Unmetered: m.Unmetered}
 	limit := fmt.Errorf("compiling took more than limits.compile_time, %v", bounds.Time)
 	if bounds.Time > 0 {
 		var cancel context.CancelFunc

@@ -200,5 +200,6 @@ func sumFile(name string) (info os.FileInfo, sum uint32, err error) {
 // would be the stub. So the file must be the one that was added up, all the time.
 func (e *Entry) Loaded() bool {
 	after, err := os.Stat(e.code)
-	return err == nil && os.SameFile(e.summed, after) && e.summed.Size() == after.Size() && e.summed.ModTime().Equal(after.ModTime())
+	return err == nil && os.SameFile(e.summed, after) && e.summed.Size() == after.Size() &&
+		e.summed.ModTime().Equal(after.ModTime())
 }

@@ -23,7 +23,8 @@ const (
 // checkCode refuses machine code of so many bytes where the module has too few.
 func checkCode(code int64, module int) error {
 	if most := codeRatio*int64(module) + codeSlack; code > most {
-		return refuse(fmt.Errorf("found %d bytes of machine code, wanted at most %d: %d times the module's %d, and %d", code, most, codeRatio, module, codeSlack))
+		return refuse(fmt.Errorf("found %d bytes of machine code, wanted at most %d: %d times the module's %d, and %d",
+			code, most, codeRatio, module, codeSlack))
 	}
 	return nil
 }
@@ -45,7 +46,8 @@ func footprintFaults(m *wasmbin.Module, l Limits) []string {
 	case fits(f):
 		return nil
 	}
-	return []string{fmt.Sprintf("memory: found %d bytes at the start (%v), wanted at most limits.memory, %d, and %d beside linear memory",
+	return []string{fmt.Sprintf("memory: found %d bytes at the start (%v), wanted at most limits.memory, %d, and %d "+
+		"beside linear memory",
 		f.Sum(), f, limit, freeFootprint)}
 }
 

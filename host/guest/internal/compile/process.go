@@ -89,17 +89,22 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 		if slices.Contains(ownSignals, s) {
 			return refuse(fmt.Errorf("the compiler was ended by a signal: %v", s))
 		}
-		return fmt.Errorf("the compiler was ended by a signal: %v, and not by this server; the system may be out of memory", s)
+		return fmt.Errorf("the compiler was ended by a signal: %v, and not by this server; the system may be out of "+
+			"memory", s)
 	}
 	switch {
 	case strings.Contains(fatal, "stack overflow"):
-		return refuse(errors.New("the compiler ran out of stack: found code that nests too deep for it, wanted smaller functions"))
-	case strings.Contains(fatal, "out of memory"), strings.Contains(fatal, "cannot allocate memory"), strings.Contains(fatal, "pthread_create"):
+		return refuse(errors.New("the compiler ran out of stack: found code that nests too deep for it, wanted " +
+			"smaller functions"))
+	case strings.Contains(fatal, "out of memory"), strings.Contains(fatal, "cannot allocate memory"),
+		strings.Contains(fatal, "pthread_create"):
 		if limited() {
-			return fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %s, "+
+			return fmt.Errorf("the compiler ran out of memory: found a module that takes more than "+
+				"limits.compile_memory, %s, "+
 				"or than this server's own limits leave (ulimit -v, ulimit -d)", sizeText(q.Memory))
 		}
-		return refuse(fmt.Errorf("the compiler ran out of memory: found a module that takes more than limits.compile_memory, %s; "+
+		return refuse(fmt.Errorf("the compiler ran out of memory: found a module that takes more than "+
+			"limits.compile_memory, %s; "+
 			"raise it if the module is to be trusted with more", sizeText(q.Memory)))
 	case fatal != "":
 		return refuse(fmt.Errorf("the compiler failed: %.200s", fatal))
@@ -108,7 +113,8 @@ func (c *Compiler) died(err error, said []byte, q Request) error {
 	if err != nil {
 		end = err.Error()
 	}
-	return fmt.Errorf("the compiler %s gave no answer: found %s, %.200q, wanted a program that calls host.CompileIfAsked",
+	return fmt.Errorf("the compiler %s gave no answer: found %s, %.200q, wanted a program that calls "+
+		"host.CompileIfAsked",
 		c.o.Command[0], end, firstLine(string(said)))
 }
 

@@ -49,7 +49,8 @@ func (c *Compiler) trim() error {
 		k, ours := c.look(e)
 		switch {
 		case !ours:
-		case strings.HasPrefix(e.Name(), oldPrefix), strings.HasPrefix(e.Name(), newPrefix) && time.Since(k.used) > abandoned:
+		case strings.HasPrefix(e.Name(), oldPrefix), strings.HasPrefix(e.Name(), newPrefix) &&
+			time.Since(k.used) > abandoned:
 			if err := os.RemoveAll(k.path); err != nil {
 				return err
 			}
