@@ -44,8 +44,9 @@ func TestFaults(t *testing.T) {
 			want: `FILE:1: log.level: found "infos", wanted trace, debug, info, warn or error; did you mean "info"?`},
 		{name: "bad backend", file: "reactor: {backend: iocp}\n",
 			want: `FILE:1: reactor.backend: found "iocp", wanted auto, epoll or portable`},
-		{name: "range", file: "reactor: {loops: -1, max_connections: -5}\n", want: "FILE:1: reactor.loops: found the " +
-			"number -1, wanted 0 to 1024\nFILE:1: reactor.max_connections: found the number -5, wanted 0 to 2147483647"},
+		{name: "range", file: "reactor: {loops: -1, max_connections: -5}\n",
+			want: "FILE:1: reactor.loops: found the number -1, wanted 0 to 1024\n" +
+				"FILE:1: reactor.max_connections: found the number -5, wanted 0 to 2147483647"},
 		{name: "duration without unit", file: "reactor: {drain_timeout: 30}\n",
 			want: `FILE:1: reactor.drain_timeout: found the number 30, wanted a duration such as 100ms, 30s, 10m or ` +
 				`1h30m`},
@@ -146,7 +147,7 @@ func TestFaults(t *testing.T) {
 			want: "FILE:2: found what is not TOML: incomplete number"},
 		{name: "unknown key in TOML", ext: ".toml",
 			file: "[log]\n[[listeners]]\nendpoint='tcp://:1'\nplugin='a'\n[listeners.tls]\ncrt='x'\n" +
-			"[plugins.a]\nmodule='x'\n",
+				"[plugins.a]\nmodule='x'\n",
 			want: `FILE:6: listeners.0.tls.crt: found an unknown key, ` +
 				`wanted one of cert, key, client_ca, alpn, handshake_timeout; did you mean "cert"?`},
 		{name: "no JSON", ext: ".json", file: "{\n\"log\": {},\n}",
