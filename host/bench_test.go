@@ -43,7 +43,7 @@ func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	if h.reactor, err = reactor.New(reactor.Config{Loops: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if h.engine, err = h.newEngine(context.Background()); err != nil {
+	if h.loader, err = h.newLoader(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	p := newPlugin(h, "guest", h.cfg.Plugins["guest"], 0)

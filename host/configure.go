@@ -301,7 +301,7 @@ func (h *Host) forgetUnloaded() {
 		if len(p.replaced) > 0 {
 			return false
 		}
-		p.freeing.Wait() // it is short, and it ends before the engine does
+		p.freeing.Wait() // it is short, and it ends before the loader does
 		return true
 	})
 }

@@ -15,7 +15,7 @@
 // one fails:
 //
 //	bytes      sources.readModule      adds the file up; nobody keeps or decodes it
-//	module     guest.Engine.Load       the compiler decodes, checks and compiles it, once
+//	module     guest.Loader.Load       the compiler decodes, checks and compiles it, once
 //	program    newVersion              with its configuration: a version
 //	instances  replacement.prepare     started off the loops; rehearsal; canary
 //	active     replacement.commit      loop by loop, between two callbacks: connections move

@@ -51,7 +51,7 @@ type Options struct {
 type Host struct {
 	o       Options
 	log     hclog.Logger
-	engine  *guest.Engine
+	loader  *guest.Loader
 	reactor *reactor.Reactor
 	sources sources
 
@@ -135,12 +135,12 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
 	}
-	if h.engine, err = h.newEngine(ctx); err != nil {
+	if h.loader, err = h.newLoader(ctx); err != nil {
 		return errors.Join(err, h.reactor.Close())
 	}
 	defer h.leftovers.load()()
 	h.watchUse()
-	h.log.Info("starting", "engine", h.engine.Name(), "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
+	h.log.Info("starting", "engine", h.loader.Name(), "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
 	defer func() {
 		if err != nil {
 			h.stopBackground()
@@ -165,7 +165,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		}
 	}
 	h.background.Go(h.tellCuts)
-	h.background.Go(h.engine.TrimCache)
+	h.background.Go(h.loader.TrimCache)
 	h.announceListeners()
 	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
 	h.announceReady()
@@ -337,7 +337,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	if h.engine, err = h.newEngine(ctx); err != nil {
+	if h.loader, err = h.newLoader(ctx); err != nil {
 		return err
 	}
 	var errs []error
@@ -357,10 +357,10 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	return errors.Join(errs...)
 }
 
-// newEngine finds out what runs guests here, and opens the cache of what was compiled.
-func (h *Host) newEngine(ctx context.Context) (*guest.Engine, error) {
+// newLoader finds out what runs guests here, and opens the cache of what was compiled.
+func (h *Host) newLoader(ctx context.Context) (*guest.Loader, error) {
 	cache := h.cfg.Cache
-	return guest.NewEngine(ctx, guest.EngineOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log),
+	return guest.NewLoader(ctx, guest.LoaderOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log),
 		Size: int64(cache.Size), Logger: h.log})
 }
 

@@ -121,7 +121,7 @@ func (m *module) hash() string {
 }
 
 // load compiles the module, where that was not done before, and loads it.
-func (m *module) load(ctx context.Context, e *guest.Engine, limits config.Limits,
+func (m *module) load(ctx context.Context, e *guest.Loader, limits config.Limits,
 	unmetered bool) (*guest.Program, error) {
 	return e.Load(ctx,
 		guest.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},

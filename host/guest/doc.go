@@ -1,7 +1,7 @@
 // Package guest runs one WebAssembly module, and gives it what the contract of
 // package abi says that it may ask for.
 //
-// An [Engine] compiles and loads a module: a [Program]. That and its settings are a
+// A [Loader] compiles and loads a module: a [Program]. That and its settings are a
 // [Guest], of which instances are made. An [Instance] is started on any goroutine and
 // committed to a [Place], which is an event loop; from then on all that happens to it
 // happens there, between two of its callbacks, so there are no locks. A connection's

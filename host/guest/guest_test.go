@@ -81,7 +81,7 @@ func (s *stand) newPlace() *Place {
 // loaded compiles a module, in this process and without a cache.
 func loaded(t testing.TB, path string, unmetered bool) *Program {
 	t.Helper()
-	e, err := NewEngine(context.Background(), EngineOptions{Logger: hclog.NewNullLogger()})
+	e, err := NewLoader(context.Background(), LoaderOptions{Logger: hclog.NewNullLogger()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,9 @@ import (
 // wasmPage is the unit of linear memory.
 const wasmPage = 64 << 10
 
-// Engine compiles modules, or has them compiled, and loads what was compiled. Any
+// Loader compiles modules, or has them compiled, and loads what was compiled. Any
 // goroutine.
-type Engine struct {
+type Loader struct {
 	machine  bool // machine code can be made and run here
 	log      hclog.Logger
 	compiler *compile.Compiler
@@ -27,8 +27,8 @@ type Engine struct {
 	code map[string]*machineCode // by the entry that it was loaded from
 }
 
-// EngineOptions are what an Engine is given.
-type EngineOptions struct {
+// LoaderOptions are what a Loader is given.
+type LoaderOptions struct {
 	Compiler []string // the command line of a program that calls RunCompiler; nil = none
 	Dir      string   // of the cache; "" = none
 	Size     int64    // bytes of the cache; 0 = any number
@@ -42,32 +42,32 @@ type machineCode struct {
 	users int
 }
 
-// NewEngine finds out whether machine code can be made and run here, which the
+// NewLoader finds out whether machine code can be made and run here, which the
 // processor or a policy (W^X) may forbid, and opens the cache.
-func NewEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
-	e := &Engine{log: o.Logger, code: map[string]*machineCode{}}
+func NewLoader(ctx context.Context, o LoaderOptions) (*Loader, error) {
+	l := &Loader{log: o.Logger, code: map[string]*machineCode{}}
 	if err := tryCompiler(ctx); err != nil {
-		e.log.Warn("no compiler here; plugins run interpreted, many times slower", "err", err)
+		l.log.Warn("no compiler here; plugins run interpreted, many times slower", "err", err)
 	} else {
-		e.machine = true
+		l.machine = true
 	}
 	var err error
-	e.compiler, err = compile.New(compile.Options{
-		Command: o.Compiler, Machine: e.machine, Dir: o.Dir, Size: o.Size, Logger: e.log,
+	l.compiler, err = compile.New(compile.Options{
+		Command: o.Compiler, Machine: l.machine, Dir: o.Dir, Size: o.Size, Logger: l.log,
 	})
-	return e, err
+	return l, err
 }
 
 // Name is compiler or interpreter: what runs guests here.
-func (e *Engine) Name() string {
-	if e.machine {
+func (l *Loader) Name() string {
+	if l.machine {
 		return "compiler"
 	}
 	return "interpreter"
 }
 
 // TrimCache removes from the cache what is over its size.
-func (e *Engine) TrimCache() { e.compiler.Trim() }
+func (l *Loader) TrimCache() { l.compiler.Trim() }
 
 // tryCompiler compiles and runs a module. wazero panics where it can't.
 func tryCompiler(ctx context.Context) (err error) {
@@ -83,7 +83,7 @@ func tryCompiler(ctx context.Context) (err error) {
 	return err
 }
 
-// What an Engine loads, and how. Of a module that is at fault, the error is a *Refusal.
+// What a Loader loads, and how. Of a module that is at fault, the error is a *Refusal.
 type (
 	Module     = compile.Module
 	LoadLimits = compile.Limits // what a module is held to, and compiled for
@@ -92,7 +92,7 @@ type (
 )
 
 // RunCompiler is the whole of a process that compiles one module: request is the one
-// argument after those of EngineOptions.Compiler, module its standard input, and out its
+// argument after those of LoaderOptions.Compiler, module its standard input, and out its
 // standard output. It changes the limits and the priority of this process. The error is
 // one of its use, or of writing the answer; what is wrong with the module is in that.
 func RunCompiler(request string, module io.Reader, out io.Writer) error {
@@ -112,15 +112,15 @@ type Program struct {
 
 // Load compiles a module, where that was not done before, and loads it. ctx ends
 // the compilation. An error that is a *Refusal is the module's fault.
-func (e *Engine) Load(ctx context.Context, m Module, limits LoadLimits, bounds LoadBounds) (*Program, error) {
+func (l *Loader) Load(ctx context.Context, m Module, limits LoadLimits, bounds LoadBounds) (*Program, error) {
 	for tries := 1; ; tries++ {
-		entry, release, err := e.compiler.Entry(ctx, m, limits, bounds)
+		entry, release, err := l.compiler.Entry(ctx, m, limits, bounds)
 		if err != nil {
 			return nil, err
 		}
-		p, err := e.loadEntry(ctx, entry)
+		p, err := l.loadEntry(ctx, entry)
 		if left := entry.Discard(); left != nil {
-			e.log.Warn("what was compiled of a module can't be removed", "err", left)
+			l.log.Warn("what was compiled of a module can't be removed", "err", left)
 		}
 		if err == nil {
 			p.exports, p.bytes = entry.Exports, entry.Bytes
@@ -132,8 +132,8 @@ func (e *Engine) Load(ctx context.Context, m Module, limits LoadLimits, bounds L
 			release()
 			return nil, err
 		}
-		e.log.Warn("what was compiled of a module can't be loaded: it is made anew", "err", err)
-		err = e.compiler.Damaged(m, limits)
+		l.log.Warn("what was compiled of a module can't be loaded: it is made anew", "err", err)
+		err = l.compiler.Damaged(m, limits)
 		release()
 		if err != nil {
 			return nil, err
@@ -142,12 +142,12 @@ func (e *Engine) Load(ctx context.Context, m Module, limits LoadLimits, bounds L
 }
 
 // loadEntry has wazero load what was compiled.
-func (e *Engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *Program, err error) {
-	code, err := e.share(entry)
+func (l *Loader) loadEntry(ctx context.Context, entry *compile.Entry) (_ *Program, err error) {
+	code, err := l.share(entry)
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{release: func(ctx context.Context) error { return e.unshare(ctx, code) }}
+	p := &Program{release: func(ctx context.Context) error { return l.unshare(ctx, code) }}
 	p.rt = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(code))
 	defer func() {
 		if err != nil {
@@ -163,7 +163,7 @@ func (e *Engine) loadEntry(ctx context.Context, entry *compile.Entry) (_ *Progra
 	if p.compiled, err = p.rt.CompileModule(ctx, entry.Binary); err != nil {
 		return nil, err
 	}
-	if e.machine && !entry.Loaded() {
+	if l.machine && !entry.Loaded() {
 		return nil, fmt.Errorf("%w: wazero has not taken its machine code", compile.ErrDamaged)
 	}
 	return p, nil
@@ -179,35 +179,35 @@ func runtimeConfig(code *machineCode) wazero.RuntimeConfig {
 
 // share gives the machine code of an entry to one more version; nil where there
 // is none.
-func (e *Engine) share(entry *compile.Entry) (*machineCode, error) {
+func (l *Loader) share(entry *compile.Entry) (*machineCode, error) {
 	if entry.Cache == "" {
 		return nil, nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	c := e.code[entry.Key]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.code[entry.Key]
 	if c == nil {
 		cache, err := wazero.NewCompilationCacheWithDir(entry.Cache)
 		if err != nil {
 			return nil, err
 		}
 		c = &machineCode{key: entry.Key, cache: cache}
-		e.code[c.key] = c
+		l.code[c.key] = c
 	}
 	c.users++
 	return c, nil
 }
 
-func (e *Engine) unshare(ctx context.Context, c *machineCode) error {
+func (l *Loader) unshare(ctx context.Context, c *machineCode) error {
 	if c == nil {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if c.users--; c.users > 0 {
 		return nil
 	}
-	delete(e.code, c.key)
+	delete(l.code, c.key)
 	return c.cache.Close(ctx)
 }
 
