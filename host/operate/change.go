@@ -48,7 +48,8 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 	return change, nil
 }
 
-// LoadPlugin is the host's, and has the module's file watched.
+// LoadPlugin adds a plugin at run time, with listeners where there are any, and has its
+// module's file watched. See host.Host.LoadPlugin.
 func (s *Server) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
 	listeners ...config.Listener) (host.Change, error) {
 	change, err := s.Host.LoadPlugin(ctx, name, cfg, listeners...)
@@ -56,7 +57,8 @@ func (s *Server) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
 	return change, err
 }
 
-// UnloadPlugin is the host's, and ends the watch of the module's file.
+// UnloadPlugin removes a plugin and its listeners at run time, and ends the watch of its
+// module's file. Its connections drain.
 func (s *Server) UnloadPlugin(ctx context.Context, name string) (host.Change, error) {
 	change, err := s.Host.UnloadPlugin(ctx, name)
 	s.rewatch()

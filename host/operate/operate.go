@@ -149,7 +149,8 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ready is the host's, until it is ending.
+// Ready tells whether every listener is bound and every plugin active, and the server is
+// not ending.
 func (s *Server) Ready() bool { return !s.ending.Load() && s.Host.Ready() }
 
 // Shutdown lets no more changes begin, and connections finish for
