@@ -129,7 +129,7 @@ func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 func (s *slot) buildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	i, err := s.instance()
 	switch {
-	case err == errLate:
+	case errors.Is(err, errLate):
 		return nil, s.awaitInstance(t)
 	case err != nil:
 		return nil, err

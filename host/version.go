@@ -15,6 +15,7 @@ import (
 // State is where a version is in its life. The package's doc has the diagram.
 type State string
 
+// The states.
 const (
 	StateLoading   State = "loading"   // being compiled
 	StateValidated State = "validated" // sound, and being tried: rehearsal and canary

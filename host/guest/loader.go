@@ -83,12 +83,15 @@ func tryCompiler(ctx context.Context) (err error) {
 	return err
 }
 
-// What a Loader loads, and how. Of a module that is at fault, the error is a *Refusal.
 type (
-	Module     = compile.Module
-	LoadLimits = compile.Limits // what a module is held to, and compiled for
-	LoadBounds = compile.Bounds // what its compilation may take
-	Refusal    = compile.Refusal
+	// Module is a module that a Loader is to load: its sum, and how it is read.
+	Module = compile.Module
+	// LoadLimits are what a module is held to before it is compiled, and is compiled for.
+	LoadLimits = compile.Limits
+	// LoadBounds are what its compilation may take.
+	LoadBounds = compile.Bounds
+	// Refusal says what is wrong with a module: one fault a line.
+	Refusal = compile.Refusal
 )
 
 // RunCompiler is the whole of a process that compiles one module: request is the one

@@ -9,6 +9,7 @@ import (
 // ValueType is a value type's code in the binary format.
 type ValueType = abi.ValueType
 
+// The value types.
 const (
 	I32                 = abi.I32
 	I64                 = abi.I64
@@ -26,6 +27,7 @@ func isReference(t ValueType) bool { return t == Funcref || t == Externref }
 // Kind is what an import or an export is.
 type Kind = abi.Kind
 
+// The kinds.
 const (
 	KindFunction = abi.KindFunction
 	KindTable    = abi.KindTable
@@ -36,6 +38,7 @@ const (
 // SectionID is a section's number in the binary format.
 type SectionID byte
 
+// The sections, in their order in a module but for the custom ones.
 const (
 	SectionCustom SectionID = iota
 	SectionType
@@ -142,6 +145,8 @@ type Expr struct {
 // ElementMode says what becomes of an element segment.
 type ElementMode byte
 
+// The modes of an element segment: written into a table at the start; taken by
+// table.init; there so that functions may be referred to.
 const (
 	ElementActive ElementMode = iota
 	ElementPassive

@@ -132,7 +132,7 @@ func (d *decoder) readCode(r *reader) {
 		b := reader{b: body, base: r.base + r.pos - len(body), where: r.where}
 		d.readBody(&b, &d.m.Code[i], params)
 		if b.err != nil {
-			b.err.(*Error).Where = fmt.Sprintf("%s, body %d", r.where, i)
+			b.err.(*Error).Where = fmt.Sprintf("%s, body %d", r.where, i) //nolint:errorlint // fail alone sets it
 			r.err = b.err
 			return
 		}
