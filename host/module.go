@@ -26,6 +26,7 @@ type module struct {
 	plugin string
 	from   string // where it was read: a path, or builtin:NAME
 	sum    [sha256.Size]byte
+	size   int64  // bytes
 	config []byte // the plugin's section as JSON
 	open   func(context.Context) (io.ReadCloser, error)
 }
@@ -91,23 +92,27 @@ func (s *sources) addUp(ctx context.Context, m *module, limit int64) error {
 		if s.builtin != nil {
 			if b, ok := s.builtin(name); ok {
 				m.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-				m.sum = sha256.Sum256(b)
+				m.sum, m.size = sha256.Sum256(b), int64(len(b))
 				return nil
 			}
 		}
 		return fmt.Errorf("found no built-in module %q", name)
 	}
 	m.open = func(ctx context.Context) (io.ReadCloser, error) { return s.files.File(ctx, m.from) }
-	var err error
-	m.sum, err = bounded.Use(ctx, &s.files, m.from, limit,
-		func(_ fs.FileInfo, r io.Reader) (sum [sha256.Size]byte, err error) {
-			h := sha256.New()
-			_, err = io.Copy(h, r)
-			return [sha256.Size]byte(h.Sum(nil)), err
-		})
+	type digest struct {
+		sum  [sha256.Size]byte
+		size int64
+	}
+	d, err := bounded.Use(ctx, &s.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (d digest, err error) {
+		h := sha256.New()
+		d.size, err = io.Copy(h, r)
+		h.Sum(d.sum[:0])
+		return d, err
+	})
 	if errors.Is(err, bounded.ErrTooLong) {
 		err = fmt.Errorf("%w, wanted at most limits.module", err)
 	}
+	m.sum, m.size = d.sum, d.size
 	return err
 }
 

@@ -77,7 +77,7 @@ func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) 
 	if err != nil {
 		return nil, err
 	}
-	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", v.program.Size(), "isolation", cfg.Isolation,
+	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", m.size, "isolation", cfg.Isolation,
 		"took", time.Since(began).Round(time.Millisecond))
 	return v, nil
 }

@@ -109,7 +109,6 @@ type Program struct {
 	compiled wazero.CompiledModule
 	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
 	exports  []string // those of the contract that the module has
-	bytes    int      // of the module as it was read
 	release  func(context.Context) error
 }
 
@@ -126,7 +125,7 @@ func (l *Loader) Load(ctx context.Context, m Module, limits LoadLimits, bounds L
 			l.log.Warn("what was compiled of a module can't be removed", "err", left)
 		}
 		if err == nil {
-			p.exports, p.bytes = entry.Exports, entry.Bytes
+			p.exports = entry.Exports
 			free := p.release
 			p.release = func(ctx context.Context) error { defer release(); return free(ctx) }
 			return p, nil
@@ -213,9 +212,6 @@ func (l *Loader) unshare(ctx context.Context, c *machineCode) error {
 	delete(l.code, c.key)
 	return c.cache.Close(ctx)
 }
-
-// Size is the length of the module as it was read, in bytes.
-func (p *Program) Size() int { return p.bytes }
 
 // Close frees a program. No instance of it may be in use. The machine code lies
 // in a cache that Runtimes share, and must be given back by itself.

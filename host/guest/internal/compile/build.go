@@ -93,7 +93,7 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 	if err != nil {
 		return err
 	}
-	h := header{Format: entryFormat, Key: q.Key, Bytes: len(b), Exports: exports}
+	h := header{Format: entryFormat, Key: q.Key, Exports: exports}
 	if !q.Machine { // the interpreter makes its code of the module itself, each time
 		if err := try(ctx, metered); err != nil {
 			return err

@@ -118,8 +118,8 @@ func TestEntry(t *testing.T) {
 					t.Fatal(err)
 				}
 				release()
-				if e.Bytes != len(echo(t)) || len(e.Exports) < 5 || e.Cache == "" {
-					t.Errorf("found %d bytes, exports %q, cache %q", e.Bytes, e.Exports, e.Cache)
+				if len(e.Exports) < 5 || e.Cache == "" {
+					t.Errorf("found exports %q, cache %q", e.Exports, e.Cache)
 				}
 				sizes = append(sizes, e.summed.Size())
 			}

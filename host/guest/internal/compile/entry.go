@@ -17,7 +17,7 @@ import (
 
 // entryFormat is the number of the layout of an entry, and of what is said
 // between a server and its compiler process.
-const entryFormat = 2
+const entryFormat = 3
 
 const (
 	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
@@ -28,7 +28,6 @@ const (
 type header struct {
 	Format  int      `json:"format"`
 	Key     string   `json:"key"`     // the entry's name
-	Bytes   int      `json:"bytes"`   // of the module as it was read
 	Exports []string `json:"exports"` // those that the contract knows
 	Size    int64    `json:"size"`    // of what follows the header, in bytes
 	Image   int64    `json:"image"`   // of that, the segments at its end
@@ -44,7 +43,6 @@ type Entry struct {
 	Binary  []byte    // what wazero is to decode
 	Image   []Segment // what linear memory holds at the start, beside what Binary says
 	Exports []string  // of the module, those that the contract knows
-	Bytes   int       // of the module as it was read
 	Cache   string    // folder for wazero's cache; "" = there is no machine code
 
 	code    string      // file of the machine code
@@ -143,7 +141,7 @@ func open(dir string) (*Entry, error) {
 	if want := int64(len(line)) + h.Size; h.Size < 0 || info.Size() != want {
 		return damaged(fmt.Sprintf("found a file of %d bytes, wanted %d", info.Size(), want))
 	}
-	e := &Entry{Key: filepath.Base(dir), Binary: make([]byte, h.Size), Exports: h.Exports, Bytes: h.Bytes}
+	e := &Entry{Key: filepath.Base(dir), Binary: make([]byte, h.Size), Exports: h.Exports}
 	if _, err := io.ReadFull(r, e.Binary); err != nil {
 		return damaged(err.Error())
 	}
