@@ -29,7 +29,7 @@ const (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // logs collects a host's log lines.
 type logs struct {

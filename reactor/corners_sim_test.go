@@ -397,7 +397,7 @@ func TestNextAfterPanic(t *testing.T) {
 	h.check(h.r.Start())
 	select {
 	case <-resumed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the second producer was not resumed")
 	}
 }

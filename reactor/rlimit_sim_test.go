@@ -125,7 +125,7 @@ func knock(address string, stop chan struct{}) (tries int) {
 }
 
 func echoes(c net.Conn) error {
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
 	if _, err := c.Write([]byte("hello")); err != nil {

@@ -89,7 +89,7 @@ func scriptedServer(
 	s := &reactortest.Server{
 		Client: clientTLS, StopListening: ln.Close,
 		Shutdown: func(ctx context.Context) error { return r.Shutdown(ctx) },
-		Dial:     func() (net.Conn, error) { return net.DialTimeout(network, address, 10*time.Second) },
+		Dial:     func() (net.Conn, error) { return net.DialTimeout(network, address, time.Minute) },
 	}
 	if mem != nil {
 		s.Advance, s.LimitFDs = mem.AdvanceSettled, mem.SetMaxFDs

@@ -159,7 +159,7 @@ func TestKeyUpdate(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(10 * time.Second))
+			c.SetDeadline(time.Now().Add(time.Minute))
 			u, tc := newUpdater(t, c, client)
 			u.Write(append(u.update(), u.data("a")...))
 			if b, err := io.ReadAll(io.LimitReader(tc, 1)); err != nil || string(b) != "a" {

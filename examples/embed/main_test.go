@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// patience is how long the test waits for what must come.
-const patience = 60 * time.Second
+// patience is how long the test waits for what must come: two Go guests are built meanwhile.
+const patience = 3 * time.Minute
 
 // binary is the program. TestMain builds it, without the race detector: wazero takes a
 // minute under that for what it compiles in a second.

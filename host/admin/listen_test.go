@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // jsonHead ends the first line of a request, and begins its header.
 const jsonHead = " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

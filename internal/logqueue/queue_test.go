@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // reader is what lines go to: it takes a piece for each answer that it is given.
 type reader struct {

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // server is a host with one plugin, "guest", behind one listener on loopback.
 type server struct {
