@@ -94,7 +94,8 @@ func (o operator) awaitMetric(line string) {
 
 // versioned is a module that can be hosted, other bytes for each n.
 func versioned(n byte) []byte {
-	return guest(func(m *wasmbin.Module) { m.Code[0] = wasmbin.Code{Body: []byte{0x41, n & 0x3f, 0x1a, 0x0b}} }) // i32.const n, drop
+	// i32.const n, drop
+	return guest(func(m *wasmbin.Module) { m.Code[0] = wasmbin.Code{Body: []byte{0x41, n & 0x3f, 0x1a, 0x0b}} })
 }
 
 func replace(t *testing.T, file string, b []byte) {
@@ -110,7 +111,8 @@ func replace(t *testing.T, file string, b []byte) {
 func TestWatchedFile(t *testing.T) {
 	skipWithoutSignals(t)
 	file := write(t, "watched.wasm", string(versioned(1)))
-	conf := write(t, "c.yaml", "plugins:\n  watched: {module: "+file+"}\n  echo: {module: \"builtin:echo\"}\nlisteners:\n"+
+	conf := write(t, "c.yaml", "plugins:\n  watched: {module: "+file+
+		"}\n  echo: {module: \"builtin:echo\"}\nlisteners:\n"+
 		"- {endpoint: \"tcp://127.0.0.1:0\", plugin: watched}\n- {endpoint: \"tcp://127.0.0.1:0\", plugin: echo}\n")
 	o := operator{t, socketAt(t)}
 	p := start(t, "serve", "--config="+conf, "--set=admin.listen="+o.endpoint)
@@ -136,7 +138,8 @@ func TestWatchedFile(t *testing.T) {
 	if e := changed("the changed module is refused; what ran before runs on"); !strings.Contains(e.text("err"), file) {
 		t.Errorf("found %v", e)
 	}
-	if list := o.fine("plugin", "list"); !strings.Contains(list, first) || !strings.Contains(list, "the last change failed: ") {
+	if list := o.fine("plugin", "list"); !strings.Contains(list, first) ||
+		!strings.Contains(list, "the last change failed: ") {
 		t.Errorf("found\n%s", list)
 	}
 	replace(t, file, guest(without("dataReceived")))
@@ -173,8 +176,10 @@ func TestWatchedFile(t *testing.T) {
 
 func TestWatchOff(t *testing.T) {
 	skipWithoutSignals(t)
-	unwatched, watched := write(t, "unwatched.wasm", string(versioned(1))), write(t, "watched.wasm", string(versioned(1)))
-	conf := write(t, "c.yaml", "plugins:\n  unwatched: {module: "+unwatched+", watch: false}\n  watched: {module: "+watched+"}\nlisteners: []\n")
+	unwatched, watched := write(t, "unwatched.wasm", string(versioned(1))),
+		write(t, "watched.wasm", string(versioned(1)))
+	conf := write(t, "c.yaml", "plugins:\n  unwatched: {module: "+unwatched+", watch: false}\n  watched: {module: "+
+		watched+"}\nlisteners: []\n")
 	o := operator{t, socketAt(t)}
 	p := start(t, "serve", "--config="+conf, "--set=admin.listen="+o.endpoint)
 	p.await("administration")
@@ -224,11 +229,13 @@ func TestReloadConfigByAdmin(t *testing.T) {
 	p := start(t, "serve", "--config="+conf, "--set=admin.listen="+o.endpoint)
 	p.await("administration")
 	replace(t, conf, []byte("plugins: {e: {module: \"builtin:echo\"}, f: {module: \"builtin:echo\"}}\nlisteners: []\n"))
-	if code, text := o.get("POST", "/v1/config/reload"); code != 200 || !strings.Contains(text, `"added":["plugin f"]`) {
+	if code, text := o.get("POST", "/v1/config/reload"); code != 200 ||
+		!strings.Contains(text, `"added":["plugin f"]`) {
 		t.Errorf("found %d %s", code, text)
 	}
 	replace(t, conf, []byte("plugins: {e: {modul: x}}\n"))
-	if code, text := o.get("POST", "/v1/config/reload"); code != 422 || !strings.Contains(text, conf+":1: plugins.e.modul: found an unknown key") {
+	if code, text := o.get("POST", "/v1/config/reload"); code != 422 ||
+		!strings.Contains(text, conf+":1: plugins.e.modul: found an unknown key") {
 		t.Errorf("found %d %s", code, text)
 	}
 	if code, text := o.get("GET", "/v1/plugins/f"); code != 200 {
@@ -236,7 +243,8 @@ func TestReloadConfigByAdmin(t *testing.T) {
 	}
 	p.signal(syscall.SIGHUP)
 	p.await("reload failed; what ran before runs on")
-	if _, text := o.get("GET", "/metrics"); !strings.Contains(text, `wirehost_config_reloads_total{result="refused",trigger="signal"} 1`) {
+	want := `wirehost_config_reloads_total{result="refused",trigger="signal"} 1`
+	if _, text := o.get("GET", "/metrics"); !strings.Contains(text, want) {
 		t.Errorf("found\n%s", text)
 	}
 }
@@ -273,11 +281,13 @@ func TestDefaultSocketTaken(t *testing.T) {
 	first.await("administration")
 	second := startIn(t, env, anyPorts...)
 	second.ready()
-	if e := second.await("no administration"); e.text("@level") != "warn" || !strings.Contains(e.text("err"), "another server answers there") {
+	if e := second.await("no administration"); e.text("@level") != "warn" ||
+		!strings.Contains(e.text("err"), "another server answers there") {
 		t.Errorf("found %v", e)
 	}
 	var out, errs bytes.Buffer
-	if code := Run([]string{"plugin", "list"}, env, &out, &errs); code != exitFine || !strings.Contains(out.String(), "linereceiver") {
+	if code := Run([]string{"plugin", "list"}, env, &out, &errs); code != exitFine ||
+		!strings.Contains(out.String(), "linereceiver") {
 		t.Errorf("found exit code %d, %s%s", code, out.String(), errs.String())
 	}
 }
@@ -306,7 +316,8 @@ func (s *stub) ReloadPlugin(ctx context.Context, name string, _ bool) (host.Outc
 	s.entered <- struct{}{}
 	select {
 	case <-s.proceed:
-		return host.Outcome{Plugin: name, Version: "echo@2", Previous: "echo@1", Policy: "migrate", Migrated: 398, Kept: map[string]int{"restoreState refused (7)": 2}}, nil
+		return host.Outcome{Plugin: name, Version: "echo@2", Previous: "echo@1", Policy: "migrate", Migrated: 398,
+			Kept: map[string]int{"restoreState refused (7)": 2}}, nil
 	case <-ctx.Done():
 		s.canceled <- struct{}{}
 		return host.Outcome{}, ctx.Err()
@@ -384,7 +395,8 @@ func TestTwoOperatorsAtOnce(t *testing.T) {
 		t.Errorf("found exit code %d, %q, wanted %q", r.code, r.stderr, want)
 	}
 	h.proceed <- struct{}{}
-	if r := <-first; r.code != exitFine || r.stdout != "echo@2 is active, before it echo@1: migrated 398, kept 2: restoreState refused (7)\n" {
+	if r := <-first; r.code != exitFine ||
+		r.stdout != "echo@2 is active, before it echo@1: migrated 398, kept 2: restoreState refused (7)\n" {
 		t.Errorf("found exit code %d, %q", r.code, r.stdout)
 	}
 }

@@ -51,12 +51,19 @@ func TestBadConfiguration(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"unknown key", "log: {levle: info}\n", []string{`FILE:1: log.levle: found an unknown key, wanted one of level, format; did you mean "level"?`}},
-		{"wrong type", "reactor: {loops: some}\n", []string{`FILE:1: reactor.loops: found "some", wanted a whole number`}},
-		{"two listeners on one endpoint", ok + "listeners:\n- {endpoint: \"tcp://127.0.0.1:7\", plugin: a}\n- {endpoint: \"tcp://127.0.0.1:7\", plugin: a}\n",
-			[]string{`FILE:4: listeners.1.endpoint: found "tcp://127.0.0.1:7", which is listeners.0's too, wanted one endpoint for each`}},
-		{"listener naming no plugin", ok + "listeners:\n- {endpoint: \"tcp://:7\", plugin: b}\n", []string{`FILE:3: listeners.0.plugin: found "b", wanted the name of one under plugins (a)`}},
-		{"all at once", "log: {level: 1}\nreactor: {loops: -1}\n", []string{"FILE:1: log.level: found the number 1", "FILE:2: reactor.loops: found the number -1, wanted 0 to 1024"}},
+		{"unknown key", "log: {levle: info}\n",
+			[]string{`FILE:1: log.levle: found an unknown key, wanted one of level, format; did you mean "level"?`}},
+		{"wrong type", "reactor: {loops: some}\n",
+			[]string{`FILE:1: reactor.loops: found "some", wanted a whole number`}},
+		{"two listeners on one endpoint", ok + "listeners:\n- {endpoint: \"tcp://127.0.0.1:7\", plugin: a}\n" +
+			"- {endpoint: \"tcp://127.0.0.1:7\", plugin: a}\n",
+			[]string{`FILE:4: listeners.1.endpoint: found "tcp://127.0.0.1:7", which is listeners.0's too, wanted ` +
+				`one endpoint for each`}},
+		{"listener naming no plugin", ok + "listeners:\n- {endpoint: \"tcp://:7\", plugin: b}\n",
+			[]string{`FILE:3: listeners.0.plugin: found "b", wanted the name of one under plugins (a)`}},
+		{"all at once", "log: {level: 1}\nreactor: {loops: -1}\n",
+			[]string{"FILE:1: log.level: found the number 1",
+				"FILE:2: reactor.loops: found the number -1, wanted 0 to 1024"}},
 	}
 	for _, tc := range cases {
 		for _, cmd := range []string{"serve", "validate"} {
@@ -71,7 +78,8 @@ func TestBadConfiguration(t *testing.T) {
 		}
 	}
 	for _, cmd := range []string{"serve", "validate"} {
-		command(t, cmd, "--config", "nowhere.yaml").plain(t, "wirehost: configuration: open nowhere.yaml: no such file or directory")
+		command(t, cmd, "--config", "nowhere.yaml").
+			plain(t, "wirehost: configuration: open nowhere.yaml: no such file or directory")
 		command(t, cmd, "--set", "log.level=loud", "--log-format=xml").plain(t,
 			`wirehost: --log-format: log.format: found "xml", wanted text or json`,
 			`wirehost: --set: log.level: found "loud", wanted trace, debug, info, warn or error`)
@@ -95,12 +103,15 @@ func badModules() []struct {
 		{"an empty file", nil, []string{"found"}},
 		{"a truncated module", whole[:len(whole)-3], []string{"byte 0x"}},
 		{"a command module", guest(func(m *wasmbin.Module) {
-			m.Exports = []wasmbin.Export{{Name: "memory", Kind: wasmbin.KindMemory}, {Name: "_start", Kind: wasmbin.KindFunction}}
+			m.Exports = []wasmbin.Export{{Name: "memory", Kind: wasmbin.KindMemory},
+				{Name: "_start", Kind: wasmbin.KindFunction}}
 		}), []string{"_start"}},
 		{"a module without dataReceived", guest(without("dataReceived")), []string{"export dataReceived"}},
-		{"a wrong signature", guest(func(m *wasmbin.Module) { m.Functions[3] = 2 }), []string{"export dataReceived: found (i32, i32), wanted (i32, i32, i32)"}},
+		{"a wrong signature", guest(func(m *wasmbin.Module) { m.Functions[3] = 2 }),
+			[]string{"export dataReceived: found (i32, i32), wanted (i32, i32, i32)"}},
 		{"an unknown import", guest(func(m *wasmbin.Module) {
-			m.Imports = []wasmbin.Import{{Module: "transport", Name: "frobnicate", Kind: wasmbin.KindFunction, Function: 1}}
+			m.Imports = []wasmbin.Import{
+				{Module: "transport", Name: "frobnicate", Kind: wasmbin.KindFunction, Function: 1}}
 			for i := range m.Exports {
 				if m.Exports[i].Kind == wasmbin.KindFunction {
 					m.Exports[i].Index++
@@ -113,9 +124,11 @@ func badModules() []struct {
 		}), []string{"export dataReceived: found none", "(tail calls), wanted an instruction of WebAssembly 2.0"}},
 		{"a tail call", guest(func(m *wasmbin.Module) { m.Code[0].Body = []byte{0x12, 0, 0x0b} }),
 			[]string{"(tail calls), wanted an instruction of WebAssembly 2.0"}},
-		{"4 GiB of memory at the start", guest(func(m *wasmbin.Module) { m.Memories[0].Min = 65536 }), []string{"bytes at the start (memory 4294967296 + "}},
+		{"4 GiB of memory at the start", guest(func(m *wasmbin.Module) { m.Memories[0].Min = 65536 }),
+			[]string{"bytes at the start (memory 4294967296 + "}},
 		{"a name that forges", guest(func(m *wasmbin.Module) {
-			m.Imports = []wasmbin.Import{{Module: "log", Name: "x\n2026-01-01 [ERROR] forged", Kind: wasmbin.KindFunction, Function: 1}}
+			m.Imports = []wasmbin.Import{
+				{Module: "log", Name: "x\n2026-01-01 [ERROR] forged", Kind: wasmbin.KindFunction, Function: 1}}
 			for i := range m.Exports {
 				if m.Exports[i].Kind == wasmbin.KindFunction {
 					m.Exports[i].Index++
@@ -143,7 +156,8 @@ func TestBadModules(t *testing.T) {
 		}
 		t.Run("inspect "+tc.name, func(t *testing.T) {
 			got := command(t, "inspect", file)
-			if got.code != exitFailed && !strings.HasPrefix(tc.name, "4 GiB") { // that is the host's limit, not the ABI's
+			// that is the host's limit, not the ABI's
+			if got.code != exitFailed && !strings.HasPrefix(tc.name, "4 GiB") {
 				t.Errorf("found exit code %d: %q", got.code, got.stdout)
 			}
 			for _, line := range got.lines() {
@@ -165,7 +179,8 @@ func TestBadDigest(t *testing.T) {
 	for _, cmd := range []string{"serve", "validate"} {
 		command(t, append([]string{cmd}, args...)...).plain(t, "found sha256 "+good+", wanted "+bad)
 	}
-	if got := command(t, "validate", "--set", strings.ReplaceAll(set, "SUM", good)); got.code != exitFine || got.stdout != "ok\n" || got.stderr != "" {
+	if got := command(t, "validate", "--set", strings.ReplaceAll(set, "SUM", good)); got.code != exitFine ||
+		got.stdout != "ok\n" || got.stderr != "" {
 		t.Errorf("found %d %q %q", got.code, got.stdout, got.stderr)
 	}
 }
@@ -173,8 +188,10 @@ func TestBadDigest(t *testing.T) {
 // Every fault of every plugin is told, not the first.
 func TestManyFaults(t *testing.T) {
 	one := write(t, "one.wasm", string(guest(without("dataReceived"))))
-	two := write(t, "two.wasm", string(guest(func(m *wasmbin.Module) { without("connectionMade")(m); without("memory")(m) })))
-	file := write(t, "c.yaml", "plugins: {a: {module: "+one+"}, b: {module: "+two+"}, c: {module: gone.wasm}, d: {module: \"builtin:gone\"}}\n")
+	two := write(t, "two.wasm",
+		string(guest(func(m *wasmbin.Module) { without("connectionMade")(m); without("memory")(m) })))
+	file := write(t, "c.yaml", "plugins: {a: {module: "+one+"}, b: {module: "+two+
+		"}, c: {module: gone.wasm}, d: {module: \"builtin:gone\"}}\n")
 	for _, cmd := range []string{"serve", "validate"} {
 		command(t, cmd, "--config", file).plain(t,
 			"plugin a: module "+one+": export dataReceived",
@@ -190,7 +207,8 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	got := command(t, "serve", "--set", "listeners.0.endpoint=tcp://127.0.0.1:0", "--set", "listeners.1.endpoint=tcp://"+ln.Addr().String())
+	got := command(t, "serve", "--set", "listeners.0.endpoint=tcp://127.0.0.1:0", "--set",
+		"listeners.1.endpoint=tcp://"+ln.Addr().String())
 	got.plain(t, "address already in use")
 	if !strings.Contains(got.stderr, ln.Addr().String()) {
 		t.Errorf("found %q, wanted the address in it", got.stderr)
@@ -203,7 +221,8 @@ func TestInspect(t *testing.T) {
 	if got.code != exitFine || got.stderr != "" {
 		t.Fatalf("found %d %q", got.code, got.stderr)
 	}
-	for _, want := range []string{"can be hosted", "128 KiB, no maximum", "satisfied  dataReceived", "(i32, i32, i32)", "optional   startFactory"} {
+	for _, want := range []string{"can be hosted", "128 KiB, no maximum", "satisfied  dataReceived", "(i32, i32, i32)",
+		"optional   startFactory"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("found no %q in\n%s", want, got.stdout)
 		}
@@ -213,12 +232,14 @@ func TestInspect(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil {
 		t.Fatal(err)
 	}
-	if !r.OK || len(r.ABI) != 1 || r.ABI[0] != 1 || r.Memory.Min != 128<<10 || r.Memory.Max != 0 || len(r.Items) < 20 || len(r.SHA256) != 64 {
+	if !r.OK || len(r.ABI) != 1 || r.ABI[0] != 1 || r.Memory.Min != 128<<10 || r.Memory.Max != 0 || len(r.Items) < 20 ||
+		len(r.SHA256) != 64 {
 		t.Errorf("found %+v", r)
 	}
 	bad := write(t, "bad.wasm", string(guest(without("dataReceived"))))
 	got = command(t, "inspect", "-o", "json", bad)
-	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil || got.code != exitFailed || r.OK || len(r.Faults) != 1 || got.stderr != "" {
+	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil || got.code != exitFailed || r.OK ||
+		len(r.Faults) != 1 || got.stderr != "" {
 		t.Errorf("found %d %v %+v %q", got.code, err, r.Faults, got.stderr)
 	}
 	command(t, "inspect", "gone.wasm").plain(t, "wirehost: open gone.wasm: no such file or directory")
@@ -230,7 +251,8 @@ func TestInspect(t *testing.T) {
 	if err := os.WriteFile(file, evil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := command(t, "inspect", file); strings.Contains(got.stdout, "\x1b") || !strings.Contains(got.stdout, `x\n\x1b[2J`) {
+	if got := command(t, "inspect", file); strings.Contains(got.stdout, "\x1b") ||
+		!strings.Contains(got.stdout, `x\n\x1b[2J`) {
 		t.Errorf("found %q", got.stdout)
 	}
 }
@@ -241,5 +263,6 @@ func TestInspectHuge(t *testing.T) {
 	if err := os.Truncate(file, maxModule+1); err != nil {
 		t.Skip(err) // no sparse files here
 	}
-	command(t, "inspect", file).plain(t, "wirehost: "+file+": found more than 1073741824 bytes, which no module may have")
+	command(t, "inspect", file).plain(t,
+		"wirehost: "+file+": found more than 1073741824 bytes, which no module may have")
 }

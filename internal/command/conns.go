@@ -24,7 +24,8 @@ func newConns(a *app) *cobra.Command {
 		var list struct {
 			Connections []host.ConnInfo `json:"connections"`
 		}
-		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/connections?plugin="+url.QueryEscape(*plugin), nil, &list); err != nil {
+		path := "/v1/connections?plugin=" + url.QueryEscape(*plugin)
+		if err := c.ask(cmd.Context(), http.MethodGet, path, nil, &list); err != nil {
 			return err
 		}
 		if *format == "json" {
@@ -46,7 +47,8 @@ func printConns(w io.Writer, list []host.ConnInfo) error {
 			state += ", tls"
 		}
 		age := time.Duration(c.Age * float64(time.Second)).Round(time.Second)
-		t.row(c.ID, orElse(c.Peer, "-"), c.Version, age.String(), fmt.Sprint(c.In), fmt.Sprint(c.Out), fmt.Sprint(c.Queued), state)
+		t.row(c.ID, orElse(c.Peer, "-"), c.Version, age.String(), fmt.Sprint(c.In), fmt.Sprint(c.Out),
+			fmt.Sprint(c.Queued), state)
 	}
 	return t.Flush()
 }

@@ -220,8 +220,10 @@ func TestDevBadBuilds(t *testing.T) {
 	d.await("make -s ended well, but there is no .wasm in the folder")
 	d.await("not served; x@")
 	d.save("Makefile", "all:\n\tcp from.bin x.wasm; cp from.bin y.wasm\n")
-	d.await("x.wasm and " + filepath.Join(dir, "y.wasm") + ", wanted one .wasm, or a wirehost.yaml that says which to serve")
-	d.save("wirehost.yaml", "plugins: {x: {module: none.wasm}}\nlisteners: [{endpoint: \"tcp://127.0.0.1:0\", plugin: x}]\n")
+	d.await("x.wasm and " + filepath.Join(dir, "y.wasm") +
+		", wanted one .wasm, or a wirehost.yaml that says which to serve")
+	d.save("wirehost.yaml", "plugins: {x: {module: none.wasm}}\n"+
+		"listeners: [{endpoint: \"tcp://127.0.0.1:0\", plugin: x}]\n")
 	d.await("make -s ended well, but wrote no " + filepath.Join(dir, "none.wasm"))
 	d.save("wirehost.yaml", "plugins: {x: {modul: none.wasm}}\n")
 	d.await("did you mean")
@@ -256,10 +258,12 @@ func TestDevSaysWhatIsMissing(t *testing.T) {
 	}
 	t.Setenv("PATH", "")
 	var out bytes.Buffer
-	d := &dev{app: &app{stdout: &out}, build: builder{dir: dir, words: []string{fails}}, ended: make(chan chan struct{})}
+	d := &dev{app: &app{stdout: &out}, build: builder{dir: dir, words: []string{fails}},
+		ended: make(chan chan struct{})}
 	go func() { close(<-d.ended) }()
 	d.work(t.Context())
-	for _, want := range []string{"missing: make. Install it: ", "missing: clang with the target wasm32. Install it: apt-get", "build failed: exit status 1; nothing runs yet"} {
+	for _, want := range []string{"missing: make. Install it: ",
+		"missing: clang with the target wasm32. Install it: apt-get", "build failed: exit status 1; nothing runs yet"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("found no %q in\n%s", want, out.String())
 		}
@@ -336,8 +340,10 @@ func TestDevBadInput(t *testing.T) {
 		{[]string{"dev", filepath.Join(filepath.Dir(file), "none")}, exitFailed, "no such file or directory"},
 		{[]string{"dev", file}, exitFailed, "found a file, wanted a folder"},
 		{[]string{"dev", "--build", " ", filepath.Dir(file)}, exitUsage, "found no command in --build"},
-		{[]string{"dev", "--build-timeout=-5s", filepath.Dir(file)}, exitUsage, "--build-timeout: found -5s, wanted a time above 0"},
-		{[]string{"dev", "--listen=7009", filepath.Dir(file)}, exitUsage, "--listen: endpoint \"7009\": found no scheme"},
+		{[]string{"dev", "--build-timeout=-5s", filepath.Dir(file)}, exitUsage,
+			"--build-timeout: found -5s, wanted a time above 0"},
+		{[]string{"dev", "--listen=7009", filepath.Dir(file)}, exitUsage,
+			"--listen: endpoint \"7009\": found no scheme"},
 	} {
 		got := command(t, c.args...)
 		if got.code != c.code || !strings.Contains(got.stderr, c.want) || got.stdout != "" {
@@ -395,7 +401,8 @@ func TestTree(t *testing.T) {
 		}
 	}
 	look(false)
-	for _, name := range []string{"x.wasm", "a.o", "a.c~", ".a.c.swp", "#a.c#", "node_modules/p/i.js", "target/x.rs", ".git/config", "zig-out/z"} {
+	for _, name := range []string{"x.wasm", "a.o", "a.c~", ".a.c.swp", "#a.c#", "node_modules/p/i.js", "target/x.rs",
+		".git/config", "zig-out/z"} {
 		put(name, "1")
 	}
 	look(false)

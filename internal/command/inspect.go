@@ -157,7 +157,8 @@ func (r *report) print(w io.Writer) error {
 	row("sdk", orElse(r.SDK, "unknown"))
 	row("abi", orElse(strings.Trim(fmt.Sprint(r.ABI), "[]"), "no marker"))
 	row("memory", r.Memory.String())
-	row("verdict", map[bool]string{true: "can be hosted", false: "can't be hosted: " + plural(len(r.Faults), "fault")}[r.OK])
+	row("verdict", map[bool]string{true: "can be hosted",
+		false: "can't be hosted: " + plural(len(r.Faults), "fault")}[r.OK])
 	for _, what := range []string{"export", "import"} {
 		fmt.Fprintf(t, "\n%sS\n", strings.ToUpper(what))
 		for _, it := range r.Items {

@@ -19,7 +19,10 @@ func TestStuckConfiguration(t *testing.T) {
 	a.file = "stuck.yaml"
 	release := make(chan struct{})
 	defer close(release)
-	a.files = &bounded.Reader{Quiet: time.Millisecond, Open: func(string) (fs.File, error) { <-release; return nil, fs.ErrNotExist }}
+	a.files = &bounded.Reader{Quiet: time.Millisecond, Open: func(string) (fs.File, error) {
+		<-release
+		return nil, fs.ErrNotExist
+	}}
 	if _, err := a.load(context.Background()); !errors.Is(err, bounded.ErrGivenUp) {
 		t.Errorf("found %v", err)
 	}

@@ -160,8 +160,8 @@ func TestRelay(t *testing.T) {
 		{"a second one", true, []os.Signal{term, hup, os.Interrupt, term}, 3, true},
 		{"a terminal that has gone", false, []os.Signal{hup, hup}, 2, true},
 	} {
-		from, to, done, exited := make(chan os.Signal), make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
-		ended := make(chan struct{})
+		from, to := make(chan os.Signal), make(chan os.Signal, 4)
+		done, exited, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(ended)
 			relay(from, to, done, c.reload, 0, func() { close(exited) })
@@ -195,7 +195,8 @@ func TestLostLines(t *testing.T) {
 	a.lost(3, 300)
 	a.unqueue()
 	a.unqueue() // does nothing
-	if got := errs.String(); !strings.Contains(got, "[ERROR] log lines were lost: nobody read them: lines=3 bytes=300\n") {
+	want := "[ERROR] log lines were lost: nobody read them: lines=3 bytes=300\n"
+	if got := errs.String(); !strings.Contains(got, want) {
 		t.Errorf("found %q", got)
 	}
 }

@@ -40,13 +40,16 @@ func newNew(a *app) *cobra.Command {
 				return &usageError{err}
 			}
 			if !projectName.MatchString(args[0]) {
-				return &usageError{fmt.Errorf("found the name %q, wanted a letter a to z, then letters a to z, digits and _, 64 at most", args[0])}
+				return &usageError{fmt.Errorf("found the name %q, wanted a letter a to z, then letters a to z, "+
+					"digits and _, 64 at most", args[0])}
 			}
 			return a.newProject(l, args[0])
 		},
 	}
 	cmd.Flags().StringVarP(&lang, "lang", "l", "", "`LANG`uage: "+languageNames())
-	_ = cmd.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions(languageWords(), cobra.ShellCompDirectiveNoFileComp)) // fails without the flag alone
+	// fails without the flag alone
+	_ = cmd.RegisterFlagCompletionFunc("lang",
+		cobra.FixedCompletions(languageWords(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -68,7 +71,8 @@ func (a *app) newProject(l *language, name string) error {
 	for _, missing := range l.missing(exec.LookPath, outputOf) {
 		fmt.Fprintf(&b, "Missing: %s\n", missing)
 	}
-	fmt.Fprintf(&b, "Made %s, a protocol in %s: %s.\n", name+string(filepath.Separator), l.title, plural(len(files), "file"))
+	fmt.Fprintf(&b, "Made %s, a protocol in %s: %s.\n", name+string(filepath.Separator), l.title,
+		plural(len(files), "file"))
 	where := "" // make finds wirehost
 	if path := self(); path != "wirehost" {
 		where = " WIREHOST=" + path
@@ -117,8 +121,8 @@ func (l *language) project(name string) (map[string][]byte, error) {
 		}
 		files = inside
 	}
-	fill := strings.NewReplacer("@NAME@", name, "@SDK@", sdk.Version, "@LANGUAGE@", l.title, "@MAIN@", l.main, "@TEST@", l.test,
-		"@TOOLS@", l.tools(), "@FILES@", l.files(), "@CLANGS@", strings.Join(clangs(), " "))
+	fill := strings.NewReplacer("@NAME@", name, "@SDK@", sdk.Version, "@LANGUAGE@", l.title, "@MAIN@", l.main,
+		"@TEST@", l.test, "@TOOLS@", l.tools(), "@FILES@", l.files(), "@CLANGS@", strings.Join(clangs(), " "))
 	for _, from := range []string{"common", l.name} {
 		root := path.Join("templates", from)
 		err := fs.WalkDir(templates, root, func(file string, e fs.DirEntry, err error) error {

@@ -38,40 +38,52 @@ func languages() []language {
 	return []language{
 		{
 			name: "go", title: "Go", main: "protocol.go", test: native, folder: "wirehost",
-			needs: []need{{what: "go, 1.26 or later", programs: []string{"go"}, install: "https://go.dev/dl/, or apt-get install golang"}},
-			table: [][2]string{{"protocol.go", "the protocol"}, {"protocol_test.go", "its tests"}, {"wirehost/", "the SDK"}},
+			needs: []need{{what: "go, 1.26 or later", programs: []string{"go"},
+				install: "https://go.dev/dl/, or apt-get install golang"}},
+			table: [][2]string{{"protocol.go", "the protocol"}, {"protocol_test.go", "its tests"},
+				{"wirehost/", "the SDK"}},
 		},
 		{
 			name: "c", title: "C", main: "protocol.c", test: native,
 			needs: []need{
-				{what: "clang with the target wasm32", programs: clangs(), args: []string{"--print-targets"}, fits: func(text string) bool { return strings.Contains(text, "wasm32") },
-					install: "apt-get install clang lld, or brew install llvm lld and make CLANG=$(brew --prefix llvm)/bin/clang"},
-				{what: "wasm-ld, clang's linker", programs: clangs(), args: []string{"--target=wasm32", "-print-prog-name=wasm-ld"}, fits: isFile,
+				{what: "clang with the target wasm32", programs: clangs(), args: []string{"--print-targets"},
+					fits: func(text string) bool { return strings.Contains(text, "wasm32") },
+					install: "apt-get install clang lld, " +
+						"or brew install llvm lld and make CLANG=$(brew --prefix llvm)/bin/clang"},
+				{what: "wasm-ld, clang's linker", programs: clangs(),
+					args: []string{"--target=wasm32", "-print-prog-name=wasm-ld"}, fits: isFile,
 					install: "apt-get install lld, or brew install lld"},
 			},
-			table: [][2]string{{"protocol.c", "the protocol"}, {"protocol_test.c", "its tests"}, {"wirehost.h", "the SDK: what there is to call"}, {"wirehost.c", "the SDK"}, {"wirehost_test.h", "the SDK: for tests"}},
+			table: [][2]string{{"protocol.c", "the protocol"}, {"protocol_test.c", "its tests"},
+				{"wirehost.h", "the SDK: what there is to call"}, {"wirehost.c", "the SDK"},
+				{"wirehost_test.h", "the SDK: for tests"}},
 		},
 		{
 			name: "rust", title: "Rust", main: "src/lib.rs", test: native,
 			folder: "src",
 			needs: []need{
 				{what: "rustc", programs: []string{"rustc"}, install: "https://rustup.rs, or apt-get install rustc"},
-				{what: "Rust's target wasm32-unknown-unknown", programs: []string{"rustc"}, args: []string{"--target", "wasm32-unknown-unknown", "--print", "target-libdir"}, fits: isFile,
+				{what: "Rust's target wasm32-unknown-unknown", programs: []string{"rustc"},
+					args: []string{"--target", "wasm32-unknown-unknown", "--print", "target-libdir"}, fits: isFile,
 					install: "rustup target add wasm32-unknown-unknown, or apt-get install libstd-rust-dev-wasm32"},
 			},
-			table: [][2]string{{"src/lib.rs", "the protocol, and its tests"}, {"src/wirehost.rs", "the SDK"}, {"Cargo.toml", "for editors, and for crates of others"}},
+			table: [][2]string{{"src/lib.rs", "the protocol, and its tests"}, {"src/wirehost.rs", "the SDK"},
+				{"Cargo.toml", "for editors, and for crates of others"}},
 		},
 		{
 			name: "zig", title: "Zig", main: "protocol.zig", test: native,
-			needs: []need{{what: "zig", programs: []string{"zig", "python3 -m ziglang"}, args: []string{"version"}, fits: func(text string) bool { return text != "" },
+			needs: []need{{what: "zig", programs: []string{"zig", "python3 -m ziglang"}, args: []string{"version"},
+				fits:    func(text string) bool { return text != "" },
 				install: "pip install ziglang, or https://ziglang.org/download/"}},
 			table: [][2]string{{"protocol.zig", "the protocol, and its tests"}, {"wirehost.zig", "the SDK"}},
 		},
 		{
-			name: "assemblyscript", title: "AssemblyScript", main: "protocol.ts", test: "tests the .wasm against each .transcript",
+			name: "assemblyscript", title: "AssemblyScript", main: "protocol.ts",
+			test: "tests the .wasm against each .transcript",
 			needs: []need{{what: "asc, or npm, which fetches it", programs: []string{"asc", "npm"},
 				install: "https://nodejs.org, or apt-get install npm, or npm install -g assemblyscript"}},
-			table: [][2]string{{"protocol.ts", "the protocol"}, {"wirehost.ts", "the SDK: what there is to call"}, {"exports.ts", "the SDK: what the server calls"},
+			table: [][2]string{{"protocol.ts", "the protocol"}, {"wirehost.ts", "the SDK: what there is to call"},
+				{"exports.ts", "the SDK: what the server calls"},
 				{"package.json", "for npm"}, {"tsconfig.json", "for editors"}},
 		},
 	}
@@ -117,10 +129,12 @@ func languageWords() []string {
 func languageNames() string { return strings.Join(languageWords(), ", ") }
 
 // missing says what tools are not there and how to install them, one a line.
-func (l *language) missing(look func(string) (string, error), output func(string, ...string) (string, error)) []string {
-	var lines []string
+func (l *language) missing(look func(string) (string, error),
+	output func(string, ...string) (string, error)) (lines []string) {
 	gone := map[string]bool{}
-	for _, n := range append([]need{{what: "make", programs: []string{"make"}, install: "apt-get install make, or xcode-select --install"}}, l.needs...) {
+	needs := []need{{what: "make", programs: []string{"make"},
+		install: "apt-get install make, or xcode-select --install"}}
+	for _, n := range append(needs, l.needs...) {
 		if program := n.programs[0]; gone[program] { // it was told of
 			continue
 		}

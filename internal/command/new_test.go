@@ -18,7 +18,8 @@ import (
 func toolchain(t *testing.T, l language) {
 	t.Helper()
 	missing := l.missing(exec.LookPath, outputOf)
-	if _, err := exec.LookPath("asc"); err != nil && l.name == "assemblyscript" && os.Getenv("ASC") == "" { // no test fetches it
+	// no test fetches it
+	if _, err := exec.LookPath("asc"); err != nil && l.name == "assemblyscript" && os.Getenv("ASC") == "" {
 		missing = append(missing, "asc. Install it: npm install -g assemblyscript, or set ASC")
 	}
 	switch {
@@ -40,7 +41,8 @@ func project(t *testing.T, l, name string) string {
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}
-	for _, want := range []string{"Made " + name, "make -C " + name, "serve --config " + name + "/wirehost.yaml", "nc -N"} {
+	for _, want := range []string{"Made " + name, "make -C " + name, "serve --config " + name + "/wirehost.yaml",
+		"nc -N"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("found no %q in\n%s", want, out)
 		}
@@ -78,7 +80,8 @@ func TestNewBuilds(t *testing.T) {
 			for _, f := range abi.Validate(m.Describe()) {
 				t.Error(f)
 			}
-			made := map[string]string{"go": "Go go1.", "c": "clang", "rust": "rustc", "zig": "Zig 0.", "assemblyscript": "AssemblyScript"}[l.name]
+			made := map[string]string{"go": "Go go1.", "c": "clang", "rust": "rustc", "zig": "Zig 0.",
+				"assemblyscript": "AssemblyScript"}[l.name]
 			if got := m.Toolchain(); made == "" || !strings.Contains(got, made) {
 				t.Errorf("inspect: found the toolchain %q, wanted %q", got, made)
 			}
@@ -99,11 +102,16 @@ func TestNewNamesTraps(t *testing.T) {
 		lang, before, after string
 		want                []string // on stderr
 	}{
-		{"go", "_, _ = p.Transport", "panic(\"oh no\"); _, _ = p.Transport", []string{`text="panic: oh no"`, "protocol.go:15 ", "main.__echo_.DataReceived"}},
+		{"go", "_, _ = p.Transport", "panic(\"oh no\"); _, _ = p.Transport",
+			[]string{`text="panic: oh no"`, "protocol.go:15 ", "main.__echo_.DataReceived"}},
 		{"c", "wh_write(", "__builtin_trap(); wh_write(", []string{"wasm.received(i32,i32,i32)"}},
-		{"rust", "let _ = t.write", "panic!(\"oh no\"); #[allow(unreachable_code)] let _ = t.write", []string{"panicked at src/lib.rs:15: oh no", "Echo", "data_received"}},
-		{"zig", "try t.write", "if (data.len > 0) @panic(\"oh no\"); try t.write", []string{`text="oh no"`, "protocol.Factory).dataReceived"}},
-		{"assemblyscript", "this.transport.write", "if (data.length > 0) throw new Error(\"oh no\"); this.transport.write", []string{"oh no (protocol.ts:12:", "exports/dataReceived"}},
+		{"rust", "let _ = t.write", "panic!(\"oh no\"); #[allow(unreachable_code)] let _ = t.write",
+			[]string{"panicked at src/lib.rs:15: oh no", "Echo", "data_received"}},
+		{"zig", "try t.write", "if (data.len > 0) @panic(\"oh no\"); try t.write",
+			[]string{`text="oh no"`, "protocol.Factory).dataReceived"}},
+		{"assemblyscript", "this.transport.write",
+			"if (data.length > 0) throw new Error(\"oh no\"); this.transport.write",
+			[]string{"oh no (protocol.ts:12:", "exports/dataReceived"}},
 	} {
 		t.Run(c.lang, func(t *testing.T) {
 			t.Parallel()
@@ -123,7 +131,8 @@ func TestNewNamesTraps(t *testing.T) {
 			}
 			inProject(t, dir, "make")
 			got := command(t, "test", filepath.Join(dir, "hello.wasm"), filepath.Join(dir, "echo.transcript"))
-			if got.code != 1 || !strings.Contains(got.stdout, "echo.transcript:4: whole: the connection ended: a reset") {
+			if want := "echo.transcript:4: whole: the connection ended: a reset"; got.code != 1 ||
+				!strings.Contains(got.stdout, want) {
 				t.Errorf("found %d\n%s", got.code, got.stdout)
 			}
 			for _, want := range append(c.want, "guest trapped", "\n  | ") {
@@ -146,7 +155,8 @@ func TestNewFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"Makefile", "README.md", ".gitignore", "wirehost.yaml", "echo.transcript", l.main} {
+		always := []string{"Makefile", "README.md", ".gitignore", "wirehost.yaml", "echo.transcript"}
+		for _, name := range append(always, l.main) {
 			if len(files[name]) == 0 {
 				t.Errorf("%s: found no %s", l.name, name)
 			}
@@ -180,7 +190,8 @@ func TestNewBadInput(t *testing.T) {
 		want string
 	}{
 		{"new --lang c taken", 1, "wirehost: taken: found it there already, wanted the name of a new folder"},
-		{"new --lang cobol x", 2, `wirehost: found the language "cobol", wanted one of ` + languageNames() + "; see 'wirehost new --help'"},
+		{"new --lang cobol x", 2, `wirehost: found the language "cobol", wanted one of ` + languageNames() +
+			"; see 'wirehost new --help'"},
 		{"new x", 2, "wirehost: found no --lang, wanted one of " + languageNames() + "; see 'wirehost new --help'"},
 		{"new --lang c", 2, "wirehost: found no NAME; see 'wirehost new --help'"},
 		{"new --lang c a b", 2, `wirehost: found the argument "b", wanted none after NAME; see 'wirehost new --help'`},
@@ -188,7 +199,8 @@ func TestNewBadInput(t *testing.T) {
 		{"new --lang c a-b", 2, `wirehost: found the name "a-b"` + wanted},
 		{"new --lang c ../a", 2, `wirehost: found the name "../a"` + wanted},
 		{"new --lang c Éa", 2, `wirehost: found the name "Éa"` + wanted},
-		{"new --lang c " + strings.Repeat("a", 65), 2, `wirehost: found the name "` + strings.Repeat("a", 65) + `"` + wanted},
+		{"new --lang c " + strings.Repeat("a", 65), 2, `wirehost: found the name "` + strings.Repeat("a", 65) + `"` +
+			wanted},
 	} {
 		got := command(t, strings.Fields(c.args)...)
 		if got.code != c.code || got.stderr != c.want+"\n" || got.stdout != "" {
@@ -226,14 +238,18 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	without := func(string, ...string) (string, error) { return "/nowhere/at/all\n", nil } // what rustc prints without the target
-	if lines := rust.missing(all, without); len(lines) != 1 || !strings.HasPrefix(lines[0], "Rust's target wasm32-unknown-unknown. Install it: rustup target add") {
+	// what rustc prints without the target
+	without := func(string, ...string) (string, error) { return "/nowhere/at/all\n", nil }
+	if lines := rust.missing(all, without); len(lines) != 1 ||
+		!strings.HasPrefix(lines[0], "Rust's target wasm32-unknown-unknown. Install it: rustup target add") {
 		t.Errorf("found %q", lines)
 	}
 	t.Chdir(t.TempDir())
 	t.Setenv("PATH", "")
 	got := command(t, "new", "--lang", "c", "x")
-	if got.code != 0 || !strings.HasPrefix(got.stdout, "Missing: make. Install it: apt-get install make") || !strings.Contains(got.stdout, "\nMissing: clang with the target wasm32. ") || !strings.Contains(got.stdout, "\nMade x/") {
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "Missing: make. Install it: apt-get install make") ||
+		!strings.Contains(got.stdout, "\nMissing: clang with the target wasm32. ") ||
+		!strings.Contains(got.stdout, "\nMade x/") {
 		t.Errorf("found %+v", got)
 	}
 	if _, err := os.Stat("x/Makefile"); err != nil {

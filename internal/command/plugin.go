@@ -22,7 +22,8 @@ import (
 func newPlugin(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "plugin", Short: "List and change the plugins of a running host"}
 	group(cmd)
-	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a), newPluginTrace(a))
+	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a),
+		newPluginTrace(a))
 	return cmd
 }
 
@@ -62,7 +63,8 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 		if p.Trace != "" {
 			note = strings.TrimPrefix(note+"; traced: "+p.Trace, "; ")
 		}
-		t.row(p.Name, p.State, p.Active, string(p.Isolation), fmt.Sprint(p.Connections), fmt.Sprint(p.Instances), bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
+		t.row(p.Name, p.State, p.Active, string(p.Isolation), fmt.Sprint(p.Connections), fmt.Sprint(p.Instances),
+			bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
 		for _, v := range p.Versions {
 			if v.Name != p.Active {
 				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances))
@@ -132,7 +134,8 @@ func newPluginLoad(a *app) *cobra.Command {
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	listen := cmd.Flags().String("listen", "", "listen for it on `ENDPOINT`")
-	with := cmd.Flags().StringArray("with", nil, "one `KEY=VALUE` of the plugin's section, such as isolation=shared; may be repeated")
+	with := cmd.Flags().StringArray("with", nil,
+		"one `KEY=VALUE` of the plugin's section, such as isolation=shared; may be repeated")
 	wait := cmd.Flags().Bool("wait", false, "where it does not start, wait until it does")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		path, err := pluginPath(args[0])
@@ -225,7 +228,8 @@ func newPluginUse(a *app) *cobra.Command {
 
 // versionCommand completes a command that changes a plugin's version. request
 // gives the plugin, the last part of the path, and the body.
-func (a *app) versionCommand(cmd *cobra.Command, request func(args []string) (plugin, what string, body any)) *cobra.Command {
+func (a *app) versionCommand(cmd *cobra.Command,
+	request func(args []string) (plugin, what string, body any)) *cobra.Command {
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	wait := cmd.Flags().Bool("wait", false, "wait until the last connection of the previous version has ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -36,7 +36,8 @@ func TestPluginCommands(t *testing.T) {
 		t.Errorf("found\n%s", out)
 	}
 	var conns struct{ Connections []host.ConnInfo }
-	if err := json.Unmarshal([]byte(o.fine("conns", "-o", "json")), &conns); err != nil || len(conns.Connections) != 1 || conns.Connections[0].In != 5 {
+	if err := json.Unmarshal([]byte(o.fine("conns", "-o", "json")), &conns); err != nil ||
+		len(conns.Connections) != 1 || conns.Connections[0].In != 5 {
 		t.Errorf("found %+v, %v", conns, err)
 	}
 
@@ -50,20 +51,24 @@ func TestPluginCommands(t *testing.T) {
 	matches(o.fine("plugin", "trace", "echo", "--off"), `^nothing of echo is traced\n$`)
 
 	matches(o.fine("plugin", "reload", "echo"), `^`+v1+` is unchanged\n$`)
-	v2 := matches(o.fine("plugin", "reload", "echo", "--force", "--wait"), `^(\S+) is active, before it `+v1+`: migrated 1\n$`)[1]
+	v2 := matches(o.fine("plugin", "reload", "echo", "--force", "--wait"),
+		`^(\S+) is active, before it `+v1+`: migrated 1\n$`)[1]
 	exchange(t, c, "after")
 	matches(o.fine("plugin", "list"), `(?m)^echo +active +`+v2+` .*\n +\w+ +`+v1+` `)
 	var out host.Outcome
-	if err := json.Unmarshal([]byte(o.fine("plugin", "use", v1, "-o=json")), &out); err != nil || out.Version != v1 || out.Previous != v2 || out.Migrated != 1 {
+	if err := json.Unmarshal([]byte(o.fine("plugin", "use", v1, "-o=json")), &out); err != nil || out.Version != v1 ||
+		out.Previous != v2 || out.Migrated != 1 {
 		t.Errorf("found %+v, %v", out, err)
 	}
 	exchange(t, c, "and back")
 
-	matches(o.fine("plugin", "load", "more", "builtin:echo", "--listen=tcp://127.0.0.1:0", "--with=isolation=connection", "--with=limits.memory=32MiB", "--wait"),
+	matches(o.fine("plugin", "load", "more", "builtin:echo", "--listen=tcp://127.0.0.1:0",
+		"--with=isolation=connection", "--with=limits.memory=32MiB", "--wait"),
 		`^added plugin more\nadded listener tcp://127\.0\.0\.1:\d+ for plugin more\n$`)
 	_, text := o.get("GET", "/v1/listeners")
 	exchange(t, dial(t, matches(text, `"tcp://([^"]+)","plugin":"more"`)[1]), "more")
-	if _, text := o.get("GET", "/v1/config"); !strings.Contains(text, `"isolation":"connection","limits":`) || !strings.Contains(text, `"memory":"32MiB"`) {
+	if _, text := o.get("GET", "/v1/config"); !strings.Contains(text, `"isolation":"connection","limits":`) ||
+		!strings.Contains(text, `"memory":"32MiB"`) {
 		t.Errorf("found %s", text)
 	}
 	matches(o.fine("plugin", "unload", "more"), `^removed listener tcp://\S+\nremoved plugin more\n$`)
@@ -111,34 +116,52 @@ func TestPluginFaults(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"plugin", "reload", "served"}, exitFailed, "wirehost: plugin served: module " + good + ": export dataReceived: found none, wanted (i32, i32, i32)\n" + running},
-		{[]string{"plugin", "use", "served@000000000000"}, exitFailed, "wirehost: version served@000000000000: not loaded\n" + running},
+		{[]string{"plugin", "reload", "served"}, exitFailed, "wirehost: plugin served: module " + good +
+			": export dataReceived: found none, wanted (i32, i32, i32)\n" + running},
+		{[]string{"plugin", "use", "served@000000000000"}, exitFailed,
+			"wirehost: version served@000000000000: not loaded\n" + running},
 		{[]string{"plugin", "reload", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "unload", "none", "--wait"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "reload", "../config"}, exitFailed, "wirehost: plugin ../config: not loaded\n"},
 		{[]string{"plugin", "reload", "a\x1b[2J"}, exitFailed, "wirehost: plugin a\\x1b[2J: not loaded\n"},
 		{[]string{"plugin", "trace", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "trace", "served/7"}, exitFailed, "wirehost: connection served/7: no such connection\n"},
-		{[]string{"plugin", "trace", "served/x"}, exitFailed, "wirehost: connection: found \"served/x\", wanted a connection of this plugin, such as served/1\n"},
+		{[]string{"plugin", "trace", "served/x"}, exitFailed,
+			"wirehost: connection: found \"served/x\", wanted a connection of this plugin, such as served/1\n"},
 		{[]string{"plugin", "trace"}, exitUsage, "wirehost: found no NAME or ID; see 'wirehost plugin trace --help'\n"},
 		{[]string{"plugin", "load", "served", good}, exitFailed, "wirehost: plugin served: loaded already\n" + running},
-		{[]string{"plugin", "load", "added", bad}, exitFailed, "wirehost: plugin added: module " + bad + ": export dataReceived: found none, wanted (i32, i32, i32)\n"},
-		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed, `wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, config, drain, move_time, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
-		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limits"}, exitUsage, "wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin load --help'\n"},
-		{[]string{"plugin", "load", "added"}, exitUsage, "wirehost: found no MODULE; see 'wirehost plugin load --help'\n"},
-		{[]string{"plugin", "use", "served"}, exitUsage, "wirehost: found \"served\", wanted NAME@VERSION, as 'wirehost plugin list' has it; see 'wirehost plugin use --help'\n"},
-		{[]string{"plugin", "reload", "."}, exitUsage, "wirehost: found the name \".\", wanted a plugin's; see 'wirehost plugin reload --help'\n"},
-		{[]string{"plugin", "load", "..", good}, exitUsage, "wirehost: found the name \"..\", wanted a plugin's; see 'wirehost plugin load --help'\n"},
-		{[]string{"plugin", "unload", ""}, exitUsage, "wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin unload --help'\n"},
-		{[]string{"plugin", "use", "@x"}, exitUsage, "wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin use --help'\n"},
-		{[]string{"plugin", "trace", "/m", "--off"}, exitUsage, "wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin trace --help'\n"},
+		{[]string{"plugin", "load", "added", bad}, exitFailed, "wirehost: plugin added: module " + bad +
+			": export dataReceived: found none, wanted (i32, i32, i32)\n"},
+		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed,
+			`wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, ` +
+				`config, drain, move_time, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
+		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limits"}, exitUsage,
+			"wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin " +
+				"load --help'\n"},
+		{[]string{"plugin", "load", "added"}, exitUsage,
+			"wirehost: found no MODULE; see 'wirehost plugin load --help'\n"},
+		{[]string{"plugin", "use", "served"}, exitUsage, "wirehost: found \"served\", wanted NAME@VERSION, as " +
+			"'wirehost plugin list' has it; see 'wirehost plugin use --help'\n"},
+		{[]string{"plugin", "reload", "."}, exitUsage,
+			"wirehost: found the name \".\", wanted a plugin's; see 'wirehost plugin reload --help'\n"},
+		{[]string{"plugin", "load", "..", good}, exitUsage,
+			"wirehost: found the name \"..\", wanted a plugin's; see 'wirehost plugin load --help'\n"},
+		{[]string{"plugin", "unload", ""}, exitUsage,
+			"wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin unload --help'\n"},
+		{[]string{"plugin", "use", "@x"}, exitUsage,
+			"wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin use --help'\n"},
+		{[]string{"plugin", "trace", "/m", "--off"}, exitUsage,
+			"wirehost: found the name \"\", wanted a plugin's; see 'wirehost plugin trace --help'\n"},
 		{[]string{"plugin", "reload"}, exitUsage, "wirehost: found no NAME; see 'wirehost plugin reload --help'\n"},
-		{[]string{"plugin", "reload", "served", "--what"}, exitUsage, "wirehost: unknown flag: --what; see 'wirehost plugin reload --help'\n"},
-		{[]string{"conns", "-o", "xml"}, exitUsage, "wirehost: invalid argument \"xml\" for \"-o, --output\" flag: found \"xml\", wanted text or json; see 'wirehost conns --help'\n"},
+		{[]string{"plugin", "reload", "served", "--what"}, exitUsage,
+			"wirehost: unknown flag: --what; see 'wirehost plugin reload --help'\n"},
+		{[]string{"conns", "-o", "xml"}, exitUsage, "wirehost: invalid argument \"xml\" for \"-o, --output\" flag: " +
+			"found \"xml\", wanted text or json; see 'wirehost conns --help'\n"},
 	}
 	for _, tc := range cases {
 		if r := o.run(tc.args...); r.code != tc.code || r.stderr != tc.want || r.stdout != "" {
-			t.Errorf("%q: found exit code %d, %q%s, wanted %d, %q", tc.args, r.code, r.stdout, r.stderr, tc.code, tc.want)
+			t.Errorf("%q: found exit code %d, %q%s, wanted %d, %q", tc.args, r.code, r.stdout, r.stderr, tc.code,
+				tc.want)
 		}
 	}
 }
@@ -155,14 +178,23 @@ func TestNoHost(t *testing.T) {
 		code int
 		want string
 	}{
-		{"none", []string{"--admin=unix://" + gone}, nil, exitFailed, "wirehost: no host answers at unix://" + gone + " (connect: no such file or directory" + hint},
-		{"no socket", []string{"--admin=unix://" + file}, nil, exitFailed, "wirehost: no host answers at unix://" + file + " (connect: connection refused" + hint},
-		{"TCP", []string{"--admin=tcp://127.0.0.1:1"}, nil, exitFailed, "wirehost: no host answers at tcp://127.0.0.1:1 (connect: connection refused" + hint},
-		{"the variable", nil, []string{"WIREHOST_ADMIN__LISTEN=unix:///var"}, exitFailed, "wirehost: no host answers at unix:///var (connect: connection refused" + hint},
-		{"the configured one", []string{"--config=" + conf}, nil, exitFailed, "wirehost: no host answers at unix://" + gone + " (connect: no such file or directory" + hint},
-		{"the default", nil, []string{"XDG_RUNTIME_DIR=/nowhere"}, exitFailed, "wirehost: no host answers at unix:///nowhere/wirehost/admin.sock (connect: no such file or directory" + hint},
-		{"off", nil, []string{"WIREHOST_ADMIN__LISTEN=off"}, exitFailed, "wirehost: admin.listen is off: a host so configured can't be asked\n"},
-		{"no endpoint", []string{"--admin=here"}, nil, exitUsage, "wirehost: --admin: found \"here\", wanted unix://PATH or tcp://HOST:PORT; see 'wirehost plugin list --help'\n"},
+		{"none", []string{"--admin=unix://" + gone}, nil, exitFailed, "wirehost: no host answers at unix://" + gone +
+			" (connect: no such file or directory" + hint},
+		{"no socket", []string{"--admin=unix://" + file}, nil, exitFailed, "wirehost: no host answers at unix://" +
+			file + " (connect: connection refused" + hint},
+		{"TCP", []string{"--admin=tcp://127.0.0.1:1"}, nil, exitFailed,
+			"wirehost: no host answers at tcp://127.0.0.1:1 (connect: connection refused" + hint},
+		{"the variable", nil, []string{"WIREHOST_ADMIN__LISTEN=unix:///var"}, exitFailed,
+			"wirehost: no host answers at unix:///var (connect: connection refused" + hint},
+		{"the configured one", []string{"--config=" + conf}, nil, exitFailed, "wirehost: no host answers at unix://" +
+			gone + " (connect: no such file or directory" + hint},
+		{"the default", nil, []string{"XDG_RUNTIME_DIR=/nowhere"}, exitFailed,
+			"wirehost: no host answers at unix:///nowhere/wirehost/admin.sock (connect: no such file or directory" +
+				hint},
+		{"off", nil, []string{"WIREHOST_ADMIN__LISTEN=off"}, exitFailed,
+			"wirehost: admin.listen is off: a host so configured can't be asked\n"},
+		{"no endpoint", []string{"--admin=here"}, nil, exitUsage, "wirehost: --admin: found \"here\", wanted " +
+			"unix://PATH or tcp://HOST:PORT; see 'wirehost plugin list --help'\n"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -189,9 +221,12 @@ func TestOutcomeText(t *testing.T) {
 	cases := map[string]host.Outcome{
 		"p@2 is unchanged":                         {Version: "p@2", Unchanged: true},
 		"p@2 is active, before it p@1: migrated 0": {Version: "p@2", Previous: "p@1", Policy: "migrate"},
-		"p@2 is active, before it p@1: migrated 398, kept 2: restoreState refused (7)":          {Version: "p@2", Previous: "p@1", Migrated: 398, Kept: map[string]int{"restoreState refused (7)": 2}},
-		"p@2 is active, before it p@1: kept 3: draining (drain, because the isolation changes)": {Version: "p@2", Previous: "p@1", Policy: "drain", Why: "the isolation changes", Kept: map[string]int{"draining": 3}},
-		"p@2 is active, before it p@1: migrated 1, kept 1: a, kept 2: b, dropped 4":             {Version: "p@2", Previous: "p@1", Migrated: 1, Dropped: 4, Kept: map[string]int{"b": 2, "a": 1}},
+		"p@2 is active, before it p@1: migrated 398, kept 2: restoreState refused (7)": {Version: "p@2",
+			Previous: "p@1", Migrated: 398, Kept: map[string]int{"restoreState refused (7)": 2}},
+		"p@2 is active, before it p@1: kept 3: draining (drain, because the isolation changes)": {Version: "p@2",
+			Previous: "p@1", Policy: "drain", Why: "the isolation changes", Kept: map[string]int{"draining": 3}},
+		"p@2 is active, before it p@1: migrated 1, kept 1: a, kept 2: b, dropped 4": {Version: "p@2", Previous: "p@1",
+			Migrated: 1, Dropped: 4, Kept: map[string]int{"b": 2, "a": 1}},
 	}
 	for want, o := range cases {
 		if got := outcomeText(o); got != want {
@@ -206,13 +241,14 @@ func TestPrintPlugins(t *testing.T) {
 	var b strings.Builder
 	err := printPlugins(&b, []host.PluginInfo{
 		{Name: "a", State: "active", Active: "a@1", Isolation: "loop", Module: "m.wasm", Failure: "bad", Trace: "a/1",
-			Versions: []host.VersionInfo{{Name: "a@1", State: host.StateActive}, {Name: "a@22222222", State: host.StateStandby, Connections: 1}}},
-		{Name: "b", State: "active", Active: "b@1", Isolation: "connection", Memory: 1 << 20, Module: "builtin:echo"},
+			Versions: []host.VersionInfo{{Name: "a@1", State: host.StateActive},
+				{Name: "a@222222", State: host.StateStandby, Connections: 1}}},
+		{Name: "b", State: "active", Active: "b@1", Isolation: "connection", Memory: 1 << 20, Module: "b.wasm"},
 	})
-	want := `NAME  STATE    VERSION     ISOLATION   CONNS  INSTANCES  MEMORY    TRAPS  MODULE        NOTE
-a     active   a@1         loop        0      0          0 B       0      m.wasm        the last change failed: bad; traced: a/1
-      standby  a@22222222              1      0
-b     active   b@1         connection  0      0          1024 KiB  0      builtin:echo
+	want := `NAME  STATE    VERSION   ISOLATION   CONNS  INSTANCES  MEMORY    TRAPS  MODULE  NOTE
+a     active   a@1       loop        0      0          0 B       0      m.wasm  the last change failed: bad; traced: a/1
+      standby  a@222222              1      0
+b     active   b@1       connection  0      0          1024 KiB  0      b.wasm
 `
 	if err != nil || b.String() != want {
 		t.Errorf("found\n%s%v\nwanted\n%s", b.String(), err, want)
@@ -224,7 +260,8 @@ func TestSectionOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	section, err := sectionOf("x.wasm", "tcp://:1", []string{"config.a.b=[1, x]", "config.c=", "listener.idle_timeout=3s", "watch=false"})
+	section, err := sectionOf("x.wasm", "tcp://:1",
+		[]string{"config.a.b=[1, x]", "config.c=", "listener.idle_timeout=3s", "watch=false"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +269,8 @@ func TestSectionOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"config":{"a":{"b":[1,"x"]},"c":null},"listener":{"endpoint":"tcp://:1","idle_timeout":"3s"},"module":"` + wd + `/x.wasm","watch":false}`
+	want := `{"config":{"a":{"b":[1,"x"]},"c":null},"listener":{"endpoint":"tcp://:1","idle_timeout":"3s"},"module":"` +
+		wd + `/x.wasm","watch":false}`
 	if string(text) != want {
 		t.Errorf("found %s, wanted %s", text, want)
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 // anyPorts makes the built-in listeners take free ports.
-var anyPorts = []string{"serve", "--set=listeners.0.endpoint=tcp://127.0.0.1:0", "--set=listeners.1.endpoint=tcp://127.0.0.1:0"}
+var anyPorts = []string{"serve", "--set=listeners.0.endpoint=tcp://127.0.0.1:0",
+	"--set=listeners.1.endpoint=tcp://127.0.0.1:0"}
 
 func skipWithoutSignals(t *testing.T) {
 	t.Helper()
@@ -143,7 +144,8 @@ func TestReload(t *testing.T) {
 
 	change("log: {levle: info}\n")
 	p.signal(syscall.SIGHUP)
-	if e := p.await("reload failed; what ran before runs on"); !strings.Contains(e.text("err"), file+":1: log.levle: ") {
+	e := p.await("reload failed; what ran before runs on")
+	if !strings.Contains(e.text("err"), file+":1: log.levle: ") {
 		t.Errorf("found %v", e)
 	}
 	exchange(t, c, "after bad configuration")

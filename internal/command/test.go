@@ -20,8 +20,8 @@ func newTest(a *app) *cobra.Command {
 		Use:   "test FILE.wasm TRANSCRIPT...",
 		Short: "Run a plugin against transcripts, without a socket",
 		Long: "Run a plugin against transcripts, without a socket and on a clock that the transcript turns: each\n" +
-			"whole, split at every offset, and byte by byte; one of several connections also on two event loops, which\n" +
-			"with isolation loop have an instance, and so a factory, each. A transcript is lines such as\n\n" +
+			"whole, split at every offset, and byte by byte; one of several connections also on two event loops,\n" +
+			"which with isolation loop have an instance, and so a factory, each. A transcript is lines such as\n\n" +
 			"  config {\"delimiter\": \"\\n\"}\n" +
 			"  send \"hello\\n\"\n" +
 			"  expect \"hello\\n\"\n" +

@@ -21,12 +21,15 @@ func TestUsage(t *testing.T) {
 		{"serve --port 1", `wirehost: unknown flag: --port; see 'wirehost serve --help'`},
 		{"serve -x", `wirehost: unknown shorthand flag: 'x' in -x; see 'wirehost serve --help'`},
 		{"serve --config", `wirehost: flag needs an argument: --config; see 'wirehost serve --help'`},
-		{"validate a.yaml", `wirehost: found the argument "a.yaml", wanted none after the command; see 'wirehost validate --help'`},
+		{"validate a.yaml", `wirehost: found the argument "a.yaml", wanted none after the command; see 'wirehost ` +
+			`validate --help'`},
 		{"inspect", `wirehost: found no FILE.wasm; see 'wirehost inspect --help'`},
 		{"inspect a b", `wirehost: found the argument "b", wanted none after FILE.wasm; see 'wirehost inspect --help'`},
-		{"inspect a -o xml", `wirehost: invalid argument "xml" for "-o, --output" flag: found "xml", wanted text or json; see 'wirehost inspect --help'`},
+		{"inspect a -o xml", `wirehost: invalid argument "xml" for "-o, --output" flag: found "xml", wanted text or ` +
+			`json; see 'wirehost inspect --help'`},
 		{"completion", "wirehost: no command given; see 'wirehost completion --help'"},
-		{"completion ksh", `wirehost: unknown command "ksh", did you mean bash or zsh or fish?; see 'wirehost completion --help'`},
+		{"completion ksh", `wirehost: unknown command "ksh", did you mean bash or zsh or fish?; see 'wirehost ` +
+			`completion --help'`},
 		{"help srve", `wirehost: unknown command "srve", did you mean serve?; see 'wirehost help --help'`},
 		{"version\x00\nx", `wirehost: unknown command "version\x00\nx"; see 'wirehost --help'`},
 	}
@@ -45,7 +48,8 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"--help", "help", "help serve", "serve --help", "inspect -h", "completion bash", "completion zsh", "completion fish", "completion powershell", "__complete ser"} {
+	for _, args := range []string{"--help", "help", "help serve", "serve --help", "inspect -h", "completion bash",
+		"completion zsh", "completion fish", "completion powershell", "__complete ser"} {
 		got := command(t, strings.Split(args, " ")...)
 		if got.code != exitFine || len(got.stdout) < 10 {
 			t.Errorf("%s: found %d %q %q", args, got.code, got.stdout, got.stderr)
@@ -69,11 +73,13 @@ func TestVersion(t *testing.T) {
 		t.Errorf("found %d %q", got.code, got.stdout)
 	}
 	v = versionOf(&debug.BuildInfo{
-		Main:     debug.Module{Version: "v1.2.3"},
-		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.time", Value: "2026-11-26T15:55:05Z"}, {Key: "vcs.modified", Value: "true"}},
-		Deps:     []*debug.Module{{Path: "github.com/tetratelabs/wazero", Version: "v1.12.0"}},
+		Main: debug.Module{Version: "v1.2.3"},
+		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"},
+			{Key: "vcs.time", Value: "2026-11-26T15:55:05Z"}, {Key: "vcs.modified", Value: "true"}},
+		Deps: []*debug.Module{{Path: "github.com/tetratelabs/wazero", Version: "v1.12.0"}},
 	})
-	if v.Version != "v1.2.3" || v.Commit != "abc" || v.Time != "2026-11-26T15:55:05Z" || !v.Dirty || v.Wazero != "v1.12.0" {
+	if v.Version != "v1.2.3" || v.Commit != "abc" || v.Time != "2026-11-26T15:55:05Z" || !v.Dirty ||
+		v.Wazero != "v1.12.0" {
 		t.Errorf("found %+v", v)
 	}
 }
