@@ -1,10 +1,13 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/host/guest"
 )
@@ -41,4 +44,28 @@ func itself() string {
 		return os.Args[0] // the start says so where it is not found by that
 	}
 	return path
+}
+
+// newLoader finds out what runs guests here, and opens the cache of what was compiled.
+func (h *Host) newLoader(ctx context.Context) (*guest.Loader, error) {
+	cache := h.cfg.Cache
+	return guest.NewLoader(ctx, guest.LoaderOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log),
+		Size: int64(cache.Size), Logger: h.log})
+}
+
+// cacheDir is the folder of the cache on disk; "" where there is none.
+func cacheDir(dir string, log hclog.Logger) string {
+	switch dir {
+	case "off":
+		return ""
+	case "":
+		base, err := os.UserCacheDir()
+		if err != nil {
+			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder "+
+				"that can be written", "err", err)
+			return ""
+		}
+		return filepath.Join(base, "wirehost")
+	}
+	return dir
 }

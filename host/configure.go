@@ -184,7 +184,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	p := r.h.plugins[name]
 	if p == nil {
 		p = newPlugin(r.h, name, cfg, len(r.h.plugins)%len(r.h.reactor.Loops()))
-		v, err := p.load(ctx, cfg)
+		v, err := p.loadVersion(ctx, cfg)
 		if err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	}
 	plan, err := p.plan(ctx, cfg, false)
 	if err != nil {
-		p.setTrying(nil)
+		p.setPreparing(nil)
 		p.changing.Unlock()
 		return err
 	}
@@ -283,7 +283,7 @@ func (r *reconfiguration) abandon() error {
 
 func (r *reconfiguration) unlock() {
 	for _, plan := range r.plans {
-		plan.p.setTrying(nil)
+		plan.p.setPreparing(nil)
 		plan.p.changing.Unlock()
 	}
 	for _, p := range r.removed {
@@ -331,7 +331,7 @@ func (r *reconfiguration) commit() (Change, error) {
 		return r.out, err
 	}
 	for _, p := range r.removed {
-		p.unload()
+		p.beginUnload()
 		h.mu.Lock()
 		h.unloaded = append(h.unloaded, p)
 		h.mu.Unlock()

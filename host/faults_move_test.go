@@ -236,6 +236,8 @@ func TestUnfitModules(t *testing.T) {
 		}
 		return bytes.Replace(sound, []byte(old), []byte(new), 1)
 	}
+	var told *time.Time // when the last change failed
+	var at time.Time
 	for name, tc := range map[string]struct {
 		module []byte
 		want   string
@@ -259,6 +261,10 @@ func TestUnfitModules(t *testing.T) {
 		if infoErr != nil || info.Failure == "" || len(info.Versions) != 1 || s.plugins["guest"].current() != before {
 			t.Errorf("%s: %+v, %v", name, info, infoErr)
 		}
+		if told != nil && !told.Equal(at) {
+			t.Errorf("%s: what was told of an earlier failure, that it was at %v, has become %v", name, at, told)
+		}
+		told, at = info.FailedAt, *info.FailedAt
 		if err := c.roundTrip(3); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -29,17 +29,26 @@ func (s *sources) readPEM(ctx context.Context, path string) ([]byte, error) {
 	return b, err
 }
 
+// readRoots reads a file of certificates that others are verified by.
+func (s *sources) readRoots(ctx context.Context, path string) (*x509.CertPool, error) {
+	pem, err := s.readPEM(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("found no certificate in %s, wanted PEM", path)
+	}
+	return roots, nil
+}
+
 // allowList reads where a plugin's outgoing connections may go.
 func (s *sources) allowList(ctx context.Context, cfg config.Allow) (*guest.AllowList, error) {
 	var roots *x509.CertPool
 	if cfg.CA != "" {
-		pem, err := s.readPEM(ctx, cfg.CA)
-		if err != nil {
+		var err error
+		if roots, err = s.readRoots(ctx, cfg.CA); err != nil {
 			return nil, fmt.Errorf("allow.ca: %w", err)
-		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("allow.ca: found no certificate in %s, wanted PEM", cfg.CA)
 		}
 	}
 	return guest.NewAllowList(cfg.Connect, cfg.Private, roots)

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,50 +124,55 @@ func (h *Host) wall() time.Time { return h.o.Wall() }
 // accept. On an error nothing is left running. A plugin whose module is sound
 // but which fails to start is an error of that plugin alone: the others serve,
 // and it is tried again. ctx cancels the start.
-func (h *Host) Start(ctx context.Context) (err error) {
+func (h *Host) Start(ctx context.Context) error {
 	h.shape.Lock()
 	defer h.shape.Unlock()
 	if h.reactor != nil {
 		return errors.New("host: started already")
 	}
 	began := time.Now()
+	var err error
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
 	}
 	if h.loader, err = h.newLoader(ctx); err != nil {
 		return errors.Join(err, h.reactor.Close())
 	}
-	defer h.leftovers.load()()
+	defer h.leftovers.beginLoading()()
 	h.watchUse()
 	h.log.Info("starting", "engine", h.loader.Name(), "backend", h.reactor.Backend(), "loops", len(h.reactor.Loops()))
-	defer func() {
-		if err != nil {
-			h.stopBackground()
-			err = errors.Join(err, h.freePlugins(ctx, h.reactor.Close()))
-		}
-	}()
-	if err = h.loadAll(ctx); err != nil {
-		return err
-	}
-	if err = h.bind(ctx); err != nil {
-		return err
-	}
-	if err = h.reactor.Start(); err != nil {
-		return err
-	}
-	if err = h.startPlugins(ctx); err != nil {
-		return err
-	}
-	for _, l := range h.listeners {
-		if err = l.ln.Start(); err != nil {
-			return err
-		}
+	if err := h.startAll(ctx); err != nil {
+		h.stopBackground()
+		return errors.Join(err, h.freePlugins(ctx, h.reactor.Close()))
 	}
 	h.background.Go(h.tellCuts)
 	h.background.Go(h.loader.TrimCache)
 	h.announceListeners()
 	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
 	h.announceReady()
+	return nil
+}
+
+// startAll loads the plugins, binds the listeners, starts loops and plugins, and begins to
+// accept. On an error some of that is left.
+func (h *Host) startAll(ctx context.Context) error {
+	if err := h.loadAll(ctx); err != nil {
+		return err
+	}
+	if err := h.bind(ctx); err != nil {
+		return err
+	}
+	if err := h.reactor.Start(); err != nil {
+		return err
+	}
+	if err := h.startPlugins(ctx); err != nil {
+		return err
+	}
+	for _, l := range h.listeners {
+		if err := l.ln.Start(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -205,7 +209,7 @@ func (h *Host) loadAll(ctx context.Context) error {
 	for n, name := range names {
 		p := newPlugin(h, name, h.cfg.Plugins[name], n%len(h.reactor.Loops()))
 		wg.Go(func() {
-			if p.active, errs[n] = p.load(ctx, h.cfg.Plugins[name]); errs[n] == nil {
+			if p.active, errs[n] = p.loadVersion(ctx, h.cfg.Plugins[name]); errs[n] == nil {
 				h.mu.Lock()
 				defer h.mu.Unlock()
 				h.plugins[name] = p
@@ -245,12 +249,12 @@ func (h *Host) startPlugins(ctx context.Context) error {
 
 // announceListeners says what is listened on.
 func (h *Host) announceListeners() {
-	var serving []string
+	var endpoints []string
 	for _, l := range h.listeners {
-		serving = append(serving, l.ln.Endpoint().String())
+		endpoints = append(endpoints, l.ln.Endpoint().String())
 		h.log.Info("listening", "endpoint", l.ln.Endpoint().String(), "plugin", l.cfg.Plugin)
 	}
-	h.ready.noteBound(serving)
+	h.ready.noteBound(endpoints)
 }
 
 // announceReady logs ready once, when every plugin runs. Any goroutine.
@@ -281,6 +285,40 @@ func (h *Host) Listeners() []reactor.Endpoint {
 		list = append(list, l.ln.Endpoint())
 	}
 	return list
+}
+
+// Config is the configuration that runs, with what was loaded and unloaded
+// since. Its maps and slices must not be changed. Any goroutine.
+func (h *Host) Config() config.Config {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cfg
+}
+
+// plugin finds a plugin by its name, or is ErrUnknown.
+func (h *Host) plugin(name string) (*plugin, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.plugins[name]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("plugin %s: %w", name, ErrUnknown)
+}
+
+// loaded lists the plugins by name.
+func (h *Host) loaded() []*plugin {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.SortedFunc(maps.Values(h.plugins), func(a, b *plugin) int { return strings.Compare(a.name, b.name) })
+}
+
+// all are the plugins that are loaded, and those that were unloaded and have
+// connections left.
+func (h *Host) all() []*plugin {
+	plugins := h.loaded()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append(plugins, h.unloaded...)
 }
 
 // Shutdown stops accepting, lets connections finish until ctx is done, closes
@@ -348,36 +386,11 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	}
 	for _, name := range pluginNames(h.cfg) {
 		p := newPlugin(h, name, h.cfg.Plugins[name], 0)
-		v, err := p.load(ctx, h.cfg.Plugins[name])
+		v, err := p.loadVersion(ctx, h.cfg.Plugins[name])
 		if err == nil {
 			err = v.freeProgram(ctx)
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// newLoader finds out what runs guests here, and opens the cache of what was compiled.
-func (h *Host) newLoader(ctx context.Context) (*guest.Loader, error) {
-	cache := h.cfg.Cache
-	return guest.NewLoader(ctx, guest.LoaderOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log),
-		Size: int64(cache.Size), Logger: h.log})
-}
-
-// cacheDir is the folder of the cache on disk; "" where there is none.
-func cacheDir(dir string, log hclog.Logger) string {
-	switch dir {
-	case "off":
-		return ""
-	case "":
-		base, err := os.UserCacheDir()
-		if err != nil {
-			log.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be "+
-				"written",
-				"err", err)
-			return ""
-		}
-		return filepath.Join(base, "wirehost")
-	}
-	return dir
 }

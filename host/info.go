@@ -3,9 +3,7 @@ package host
 import (
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -94,72 +92,15 @@ func (h *Host) Plugin(name string) (PluginInfo, error) {
 	return p.info()
 }
 
-func (h *Host) plugin(name string) (*plugin, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if p := h.plugins[name]; p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("plugin %s: %w", name, ErrUnknown)
-}
-
-// loaded lists the plugins by name.
-func (h *Host) loaded() []*plugin {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.SortedFunc(maps.Values(h.plugins), func(a, b *plugin) int { return strings.Compare(a.name, b.name) })
-}
-
-// all are the plugins that are loaded, and those that were unloaded and have
-// connections left.
-func (h *Host) all() []*plugin {
-	plugins := h.loaded()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append(plugins, h.unloaded...)
-}
-
+// info waits for a turn of each loop.
 func (p *plugin) info() (PluginInfo, error) {
-	counts := p.account.Counts()
-	p.mu.Lock()
-	v := p.active
-	if v == nil {
-		p.mu.Unlock()
-		return PluginInfo{}, ErrNotRunning
+	info, slots, err := p.infoSoFar()
+	if err != nil {
+		return info, err
 	}
-	info := PluginInfo{
-		Name: p.name, State: "active", Active: v.name, Module: v.mod.from, Isolation: v.cfg.Isolation,
-		Reload:    v.cfg.Reload,
-		Instances: int(p.instances.Load()), Growths: counts.GrowthsRefused, Timers: counts.Timers,
-		Cut:   counts.LogBytesCut,
-		Trace: p.account.Traced(), Traps: map[string]uint64{},
-	}
-	for cause, n := range counts.Traps {
-		info.Traps[string(cause)] = n
-	}
-	if p.failure != nil {
-		info.Failure, info.FailedAt = guest.Clean(p.failure.Error()), &p.failedAt
-	}
-	versions := p.listed()
-	slots := make([][]*slot, len(versions))
-	for n, v := range versions {
-		slots[n] = slices.Clone(v.slots)
-		info.Versions = append(info.Versions, VersionInfo{
-			Name: v.name, State: v.state, Since: v.since, SHA256: hex.EncodeToString(v.mod.sum[:]),
-			Instances: int(v.live.Load()),
-		})
-	}
-	p.mu.Unlock()
 	for n := range slots {
 		for _, s := range slots[n] {
-			err := onLoop(s.place.Loop, func() {
-				info.Versions[n].Connections += s.place.CountConnections()
-				info.Memory += s.place.Memory()
-				if s.err != nil {
-					info.State, info.Reason = "failed", guest.Clean(s.err.Error())
-				}
-			})
-			if err != nil {
+			if err := onLoop(s.place.Loop, func() { s.addTo(&info, n) }); err != nil {
 				return info, ErrNotRunning
 			}
 		}
@@ -172,6 +113,49 @@ func (p *plugin) info() (PluginInfo, error) {
 	}
 	slices.Reverse(info.Versions) // the active one first
 	return info, nil
+}
+
+// infoSoFar is what is known of a plugin without asking its loops, and the slots of each
+// of its versions, whose share of the sums is missing.
+func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
+	counts := p.account.Counts()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := p.active
+	if v == nil {
+		return info, nil, ErrNotRunning
+	}
+	info = PluginInfo{
+		Name: p.name, State: "active", Active: v.name, Module: v.mod.from,
+		Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
+		Instances: int(p.instances.Load()), Timers: counts.Timers,
+		Growths: counts.GrowthsRefused, Cut: counts.LogBytesCut,
+		Trace: p.account.Traced(), Traps: map[string]uint64{},
+	}
+	for cause, n := range counts.Traps {
+		info.Traps[string(cause)] = n
+	}
+	if p.failure != nil {
+		at := p.failedAt
+		info.Failure, info.FailedAt = guest.Clean(p.failure.Error()), &at
+	}
+	for _, v := range p.listed() {
+		slots = append(slots, slices.Clone(v.slots))
+		info.Versions = append(info.Versions, VersionInfo{
+			Name: v.name, State: v.state, Since: v.since, SHA256: hex.EncodeToString(v.mod.sum[:]),
+			Instances: int(v.live.Load()),
+		})
+	}
+	return info, slots, nil
+}
+
+// addTo adds what a slot of the nth version has. On its loop.
+func (s *slot) addTo(info *PluginInfo, nth int) {
+	info.Versions[nth].Connections += s.place.CountConnections()
+	info.Memory += s.place.Memory()
+	if s.err != nil {
+		info.State, info.Reason = "failed", guest.Clean(s.err.Error())
+	}
 }
 
 // Connections tells of every live connection of every plugin. It waits for a
@@ -230,14 +214,6 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 		list = append(list, ListenerInfo{l.ln.Endpoint().String(), l.plugin.name, s.Connections, s.Accepted, s.Refused})
 	}
 	return list
-}
-
-// Config is the configuration that runs, with what was loaded and unloaded
-// since. Its maps and slices must not be changed. Any goroutine.
-func (h *Host) Config() config.Config {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.cfg
 }
 
 // LoopInfo is how an event loop does.

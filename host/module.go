@@ -125,10 +125,10 @@ func (m *module) hash() string {
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
-// load compiles the module, where that was not done before, and loads it.
-func (m *module) load(ctx context.Context, e *guest.Loader, limits config.Limits,
+// loadProgram compiles the module, where that was not done before, and loads it.
+func (m *module) loadProgram(ctx context.Context, l *guest.Loader, limits config.Limits,
 	unmetered bool) (*guest.Program, error) {
-	return e.Load(ctx,
+	return l.Load(ctx,
 		guest.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
 		guest.LoadLimits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack),
 			Table: uint32(limits.Table)},

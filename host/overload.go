@@ -38,23 +38,23 @@ func (u use) part() float64 {
 	return float64(u.used) / float64(u.limit)
 }
 
-// starts is the part of the limit from which on there is an overload, and ends the
+// beginsAt is the part of the limit from which on there is an overload, and endsAt the
 // one below which there is none any more.
-func (u use) starts() float64 {
+func (u use) beginsAt() float64 {
 	if u.limit == 0 {
 		return 1
 	}
 	return 1 - max(overloadLeft, float64(u.spare)/float64(u.limit))
 }
 
-func (u use) ends() float64 { return u.starts() - overloadApart }
+func (u use) endsAt() float64 { return u.beginsAt() - overloadApart }
 
 // least is the part of the limit that makes an overload, or keeps one.
 func (u use) least(on bool) float64 {
 	if on {
-		return u.ends()
+		return u.endsAt()
 	}
-	return u.starts()
+	return u.beginsAt()
 }
 
 // overload watches what the process uses. One goroutine.
@@ -113,7 +113,7 @@ func (o *overload) check() {
 		o.closeIdle()
 	}
 	if worst.what == useOfMemory && worst.limit > 0 && worst.used >= worst.limit {
-		o.endLargest(worst.used-uint64(worst.ends()*float64(worst.limit)), worst.limit)
+		o.endLargest(worst.used-uint64(worst.endsAt()*float64(worst.limit)), worst.limit)
 	}
 }
 
@@ -128,7 +128,7 @@ func (o *overload) hurry() {
 // worstOf is the use that is nearest to an overload, or farthest in it.
 func worstOf(uses []use) (worst use) {
 	for n, u := range uses {
-		if n == 0 || u.part()-u.starts() > worst.part()-worst.starts() {
+		if n == 0 || u.part()-u.beginsAt() > worst.part()-worst.beginsAt() {
 			worst = u
 		}
 	}

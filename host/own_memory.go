@@ -34,10 +34,10 @@ type leftovers struct {
 	some    atomic.Bool
 }
 
-// load says that something begins that takes memory for a while, such as reading
+// beginLoading says that something begins that takes memory for a while, such as reading
 // and compiling a module. The memory is given back to the system soon after the
-// function that load returns was called, which is at the end.
-func (l *leftovers) load() (ended func()) {
+// function that it returns was called, which is at the end.
+func (l *leftovers) beginLoading() (ended func()) {
 	l.loading.Add(1)
 	return func() {
 		l.some.Store(true)
@@ -136,7 +136,7 @@ func (m *ownMemory) follow(u use, now goMemory) {
 // out of its sight: linear memories, machine code, the program itself.
 func heapLimit(u use, now goMemory) int64 {
 	others := u.used - min(u.used, now.mapped)
-	limit := uint64((u.ends() - heapBelow) * float64(u.limit))
+	limit := uint64((u.endsAt() - heapBelow) * float64(u.limit))
 	limit -= min(limit, others)
 	least := now.mapped - now.heap + now.live + uint64(heapRoom*float64(now.live))
 	return int64(max(limit, least))

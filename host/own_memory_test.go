@@ -47,7 +47,7 @@ func TestLeftovers(t *testing.T) {
 	}
 	h.allocated = 100 << 20
 	step("nothing has ended", 0)
-	ended, other := left.load(), left.load()
+	ended, other := left.beginLoading(), left.beginLoading()
 	ended()
 	step("another load is under way", 0)
 	other()
@@ -134,8 +134,8 @@ func TestThresholds(t *testing.T) {
 		{use{"", 0, 1000, 200}, 0.8, 0.7},
 		{use{"", 5, 0, 0}, 1, 0.9},
 	} {
-		if d1, d2 := c.use.starts()-c.starts, c.use.ends()-c.ends; max(d1, -d1, d2, -d2) > 1e-9 {
-			t.Errorf("%+v: found %v and %v, wanted %v and %v", c.use, c.use.starts(), c.use.ends(), c.starts, c.ends)
+		if d1, d2 := c.use.beginsAt()-c.starts, c.use.endsAt()-c.ends; max(d1, -d1, d2, -d2) > 1e-9 {
+			t.Errorf("%+v: found %v and %v, wanted %v and %v", c.use, c.use.beginsAt(), c.use.endsAt(), c.starts, c.ends)
 		}
 	}
 }

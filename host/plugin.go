@@ -31,16 +31,16 @@ type plugin struct {
 
 	canary atomic.Pointer[canary] // while one runs
 
-	changing sync.Mutex // held during a change; a second change is refused
-	over     bool       // under changing: the plugin is unloaded, or the host is ending
-	mu       sync.Mutex // of what follows
-	active   *version
-	trying   *version   // the one that a change prepares; nil = none
-	replaced []*version // those that are not freed yet, the oldest first
-	unloaded bool
-	failure  error // of the last change; nil where it went well
-	failedAt time.Time
-	freeing  sync.WaitGroup
+	changing  sync.Mutex // held during a change; a second change is refused
+	over      bool       // under changing: the plugin is unloaded, or the host is ending
+	mu        sync.Mutex // of what follows
+	active    *version
+	preparing *version   // the one that a change prepares; nil = none
+	replaced  []*version // those that are not freed yet, the oldest first
+	unloaded  bool
+	failure   error // of the last change; nil where it went well
+	failedAt  time.Time
+	freeing   sync.WaitGroup
 
 	instances atomic.Int32  // live ones
 	failing   atomic.Int32  // slots whose start failed
@@ -64,11 +64,11 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	return p
 }
 
-// load reads, checks and compiles a plugin's module. Any goroutine.
-func (p *plugin) load(ctx context.Context, cfg config.Plugin) (*version, error) {
+// loadVersion reads, checks and compiles a plugin's module. Any goroutine.
+func (p *plugin) loadVersion(ctx context.Context, cfg config.Plugin) (*version, error) {
 	began := time.Now()
-	defer p.host.leftovers.load()()
-	defer p.setTrying(nil)
+	defer p.host.leftovers.beginLoading()()
+	defer p.setPreparing(nil)
 	m, err := p.host.sources.readModule(ctx, p.name, cfg)
 	if err != nil {
 		return nil, err
@@ -167,11 +167,11 @@ func (p *plugin) freeName(name string) string {
 	return free
 }
 
-// setTrying has v listed beside the versions that serve, while it is prepared.
-func (p *plugin) setTrying(v *version) {
+// setPreparing has v listed beside the versions that serve, while it is prepared.
+func (p *plugin) setPreparing(v *version) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trying = v
+	p.preparing = v
 }
 
 // noteFailure keeps why the last change failed, until one does not.
@@ -193,8 +193,8 @@ func (p *plugin) versions() []*version {
 // listed are the versions to tell of, the active one last. p.mu is held.
 func (p *plugin) listed() []*version {
 	list := p.versions()
-	if p.trying != nil && !slices.Contains(list, p.trying) {
-		list = slices.Insert(list, 0, p.trying)
+	if p.preparing != nil && !slices.Contains(list, p.preparing) {
+		list = slices.Insert(list, 0, p.preparing)
 	}
 	return list
 }

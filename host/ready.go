@@ -11,15 +11,15 @@ import (
 type readiness struct {
 	mu        sync.Mutex
 	bound     bool     // the listeners are, and the loops run
-	serving   []string // the endpoints
+	endpoints []string // that are listened on
 	announced bool
 }
 
 // noteBound notes that the listeners are bound, and on what endpoints.
-func (r *readiness) noteBound(serving []string) {
+func (r *readiness) noteBound(endpoints []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.bound, r.serving = true, serving
+	r.bound, r.endpoints = true, endpoints
 }
 
 // started tells whether Start has come so far that the loops run.
@@ -37,7 +37,7 @@ func (r *readiness) announce(all func() bool, log hclog.Logger) {
 		return
 	}
 	r.announced = true
-	log.Info("ready", "listening", strings.Join(r.serving, " "))
+	log.Info("ready", "listening", strings.Join(r.endpoints, " "))
 }
 
 // told tells whether ready was logged.

@@ -47,7 +47,7 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 	}
 	ctx, cancel := p.host.untilStopping(ctx)
 	defer cancel()
-	defer p.setTrying(nil)
+	defer p.setPreparing(nil)
 	defer p.host.leftovers.left()
 	r, err := plan(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ func (h *Host) untilStopping(ctx context.Context) (context.Context, context.Canc
 // is held until the replacement is committed or abandoned.
 func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*replacement, error) {
 	old := p.current()
-	loaded := sync.OnceFunc(p.host.leftovers.load())
+	loaded := sync.OnceFunc(p.host.leftovers.beginLoading())
 	defer loaded()
 	m, err := p.host.sources.readModule(ctx, p.name, cfg)
 	if err != nil {

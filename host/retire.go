@@ -54,7 +54,7 @@ func (p *plugin) freeEmpty() {
 		}
 		if n < len(p.replaced)-1 || v.state == StateRetired || p.unloaded {
 			p.replaced = slices.Delete(p.replaced, n, n+1)
-			p.retire(v)
+			p.retireVersion(v)
 		}
 	}
 }
@@ -135,9 +135,9 @@ func (p *plugin) putBack(v *version) {
 	p.replaced = append(p.replaced, v)
 }
 
-// unload lets the plugin's connections drain, and frees it when they have ended,
+// beginUnload lets the plugin's connections drain, and frees it when they have ended,
 // or its drain time is over. p.changing is held.
-func (p *plugin) unload() {
+func (p *plugin) beginUnload() {
 	p.over = true
 	for n, l := range p.loops {
 		// A loop that has ended has no slots in use.
@@ -175,8 +175,8 @@ func (p *plugin) freeVersions(ctx context.Context, by time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// retire frees a version, which takes a while. p.mu is held.
-func (p *plugin) retire(v *version) {
+// retireVersion frees a version, which takes a while. p.mu is held.
+func (p *plugin) retireVersion(v *version) {
 	v.state = StateRetired
 	// The call would keep the version for as long as it was to come.
 	_ = p.loops[0].CallFromThread(func() { v.drain.Cancel() })

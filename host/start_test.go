@@ -420,7 +420,7 @@ func TestCanaryInStart(t *testing.T) {
 	version := g.logs.await(t, "canary", 1)["version"]
 	guest := g.plugins["guest"]
 	guest.mu.Lock()
-	guest.trying.pace.hurdle.Store(1 << 20)
+	guest.preparing.pace.hurdle.Store(1 << 20)
 	guest.mu.Unlock()
 	g.close()
 	c := dial(t, g.addrs[0])

@@ -39,13 +39,8 @@ func (s *sources) serverTLS(ctx context.Context, cfg config.TLS) (*tls.Config, e
 	}
 	c := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: cfg.ALPN}
 	if cfg.ClientCA != "" {
-		pem, err := s.readPEM(ctx, cfg.ClientCA)
-		if err != nil {
+		if c.ClientCAs, err = s.readRoots(ctx, cfg.ClientCA); err != nil {
 			return nil, fmt.Errorf("tls: client_ca: %w", err)
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls: client_ca: found no certificate in %s, wanted PEM", cfg.ClientCA)
 		}
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}

@@ -119,7 +119,7 @@ func (r *replacement) handOver(n int, s *slot) {
 // beside them has a p99 of 2.5 times the quiet one, and 9 times.
 const moveBatch = 2
 
-// changeConnections is change where each connection has an instance: new
+// changeConnections is changeLoop where each connection has an instance: new
 // connections go to the new version at once, the others follow a few at a time,
 // so that the loop is never held for long.
 func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {

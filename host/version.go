@@ -62,8 +62,8 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
-	p.setTrying(v)
-	if v.program, err = m.load(ctx, h.loader, cfg.Limits, h.unmetered); err != nil {
+	p.setPreparing(v)
+	if v.program, err = m.loadProgram(ctx, h.loader, cfg.Limits, h.unmetered); err != nil {
 		return nil, m.fault(err)
 	}
 	m.open = nil // it holds what a builtin is
