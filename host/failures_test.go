@@ -27,8 +27,8 @@ func TestFailuresGiveBack(t *testing.T) {
 		prepare             func(*plugin)
 	}{
 		{"mmap", "unreachable", "no room for a linear memory", func(p *plugin) { p.host.memory.Map = noMemory }},
-		{"panic", "unreachable", "panic: a fault of the engine's", func(p *plugin) {
-			p.host.memory.Map = func(uint64) ([]byte, error) { panic("a fault of the engine's") }
+		{"panic", "unreachable", "panic: a fault of wazero's", func(p *plugin) {
+			p.host.memory.Map = func(uint64) ([]byte, error) { panic("a fault of wazero's") }
 		}},
 		{"limit", "unreachable", "over limits.instances", func(p *plugin) { p.active.cfg.Limits.Instances = -1 }},
 		{"start section", "trap_in_start_section", "unreachable", nil},

@@ -161,7 +161,7 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 // keepRest counts the connections that were not tried. On the loop.
 func (r *replacement) keepRest(old *slot, stays map[*guest.Instance]bool, why string) {
 	for i := range old.place.Instances() {
-		if i.Serving() && !stays[i] {
+		if i.Usable() && !stays[i] {
 			r.out.keep(i.CountConnections(), why)
 		}
 	}
@@ -186,7 +186,7 @@ func (r *replacement) startBatch(fresh []*guest.Instance, n int) []*guest.Instan
 func (r *replacement) moveSome(old, s *slot, fresh []*guest.Instance,
 	stays map[*guest.Instance]bool) (left int, rest []*guest.Instance) {
 	for i := range old.place.Instances() {
-		if !i.Serving() || stays[i] {
+		if !i.Usable() || stays[i] {
 			continue
 		}
 		if len(fresh) == 0 || s.place.Share.Late() {

@@ -34,7 +34,7 @@ func NewAccount(name string, log hclog.Logger, rate int, now func() time.Duratio
 	return a
 }
 
-// SetLogRate bounds what guests log from now on, in bytes a second; 0 = not at all.
+// SetLogRate bounds what guests log from now on, in bytes a second; 0 = any number.
 func (a *Account) SetLogRate(rate int) { a.budget.setRate(rate) }
 
 // Counts are what an account has counted.

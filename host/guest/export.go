@@ -1,6 +1,6 @@
 package guest
 
-// export numbers the guest's functions, so that their handles lie in an array.
+// export numbers the guest's functions, so that what calls them lies in an array.
 type export uint8
 
 const (

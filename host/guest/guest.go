@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/wirehost/wirehost/abi"
 )
 
 // Owner is whom a guest belongs to. Its methods are called on the goroutine that has
@@ -14,8 +12,8 @@ type Owner interface {
 	// Trapped is told of each trap, after it was counted and logged, but not of a
 	// start that took too long on a loop and is made again off it.
 	Trapped(*TrapError)
-	// Closed is told once of each instance that New was asked for, when all that it
-	// took has been given back.
+	// Closed is told once of each instance that Guest.Start was asked for, whether it
+	// started or not, when all that it took has been given back.
 	Closed()
 }
 
@@ -111,18 +109,4 @@ func (g *Guest) growthRefused(wanted uint64) {
 		return
 	}
 	g.account.warn(growthNote, "version", g.name, "bytes", wanted, "limit", g.limits.Memory)
-}
-
-// mostMemory is what the module's linear memory may grow to, in bytes.
-func (p *Program) mostMemory(limit uint64) uint64 {
-	most := uint64(1 << 32)
-	if m := p.compiled.ExportedMemories()[abi.ExportMemory]; m != nil {
-		if pages, ok := m.Max(); ok {
-			most = uint64(pages) * wasmPage
-		}
-	}
-	if limit > 0 {
-		most = min(most, limit)
-	}
-	return max(most, wasmPage)
 }

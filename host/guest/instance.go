@@ -29,7 +29,7 @@ type Instance struct {
 	mod     api.Module
 	mem     api.Memory
 
-	made, data, lost api.Function          // the hot handles
+	made, data, lost api.Function          // what is called most
 	late             [exports]api.Function // the others, made when first called
 	stack            [8]uint64             // parameters and results of the running call
 
@@ -91,7 +91,7 @@ func (g *Guest) newInstance() *Instance {
 	return i
 }
 
-// startSafely is start, where a panic, which would be a fault of the engine's, is an
+// startSafely is start, where a panic, which would be a fault of wazero's, is an
 // error as well: off the loops nobody else would stop it.
 func (i *Instance) startSafely() (err error) {
 	defer func() {
@@ -230,8 +230,8 @@ var errRetired = errors.New("host: the instance has ended")
 // Dead tells why no callback may follow, or nil.
 func (i *Instance) Dead() error { return i.dead }
 
-// Serving tells whether an instance is neither dead nor about to retire.
-func (i *Instance) Serving() bool { return i.dead == nil && !i.retiring }
+// Usable tells whether callbacks may follow: the instance is neither dead nor about to retire.
+func (i *Instance) Usable() bool { return i.dead == nil && !i.retiring }
 
 // CountConnections counts the instance's connections.
 func (i *Instance) CountConnections() int { return len(i.conns) }

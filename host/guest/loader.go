@@ -13,9 +13,6 @@ import (
 	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
-// wasmPage is the unit of linear memory.
-const wasmPage = 64 << 10
-
 // Loader compiles modules, or has them compiled, and loads what was compiled. Any
 // goroutine.
 type Loader struct {
@@ -100,16 +97,6 @@ type (
 // one of its use, or of writing the answer; what is wrong with the module is in that.
 func RunCompiler(request string, module io.Reader, out io.Writer) error {
 	return compile.Run(request, module, out)
-}
-
-// Program is a module that is compiled and loaded, in a Runtime of its own: guests that
-// do not trust each other share none. It is immutable until Close. Any goroutine.
-type Program struct {
-	rt       wazero.Runtime
-	compiled wazero.CompiledModule
-	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
-	exports  []string // those of the contract that the module has
-	release  func(context.Context) error
 }
 
 // Load compiles a module, where that was not done before, and loads it. ctx ends
@@ -211,14 +198,4 @@ func (l *Loader) unshare(ctx context.Context, c *machineCode) error {
 	}
 	delete(l.code, c.key)
 	return c.cache.Close(ctx)
-}
-
-// Close frees a program. No instance of it may be in use. The machine code lies
-// in a cache that Runtimes share, and must be given back by itself.
-func (p *Program) Close(ctx context.Context) error {
-	errs := []error{p.rt.Close(ctx)}
-	if p.compiled != nil {
-		errs = append(errs, p.compiled.Close(ctx))
-	}
-	return errors.Join(append(errs, p.image.close(), p.release(ctx))...)
 }

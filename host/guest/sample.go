@@ -52,7 +52,7 @@ func (p *Place) Samples(connections int, to *Guest) ([]*Sample, error) {
 		if left == 0 || k.over() {
 			break
 		}
-		if !i.Serving() {
+		if !i.Usable() {
 			continue
 		}
 		one, err := sampleOf(i, left, &k)

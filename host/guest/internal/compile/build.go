@@ -95,7 +95,7 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 	}
 	h := header{Format: entryFormat, Key: q.Key, Exports: exports}
 	if !q.Machine { // the interpreter makes its code of the module itself, each time
-		if err := try(ctx, metered); err != nil {
+		if err := tryInterpreter(ctx, metered); err != nil {
 			return err
 		}
 		return h.write(dir, metered, nil)
@@ -161,8 +161,8 @@ func machineCode(ctx context.Context, dir string, b []byte) (file string, err er
 	return files[0], nil
 }
 
-// try has the interpreter take a module.
-func try(ctx context.Context, b []byte) (err error) {
+// tryInterpreter has the interpreter take a module.
+func tryInterpreter(ctx context.Context, b []byte) (err error) {
 	rt := wazero.NewRuntimeWithConfig(ctx, RuntimeConfig(false))
 	defer func() { err = errors.Join(err, rt.Close(ctx)) }()
 	if _, err := rt.CompileModule(ctx, b); err != nil {

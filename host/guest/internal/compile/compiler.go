@@ -60,10 +60,8 @@ const maxRefused = 256
 // private folders stand in for it.
 func New(o Options) (*Compiler, error) {
 	if os.Getenv(asked) != "" {
-		return nil,
-			errors.New("the compiler: found a server where a module was to be compiled, wanted a call of " +
-				"host.CompileIfAsked: " +
-				"the main of the program that Options.Compiler names must make it before anything else")
+		return nil, errors.New("the compiler: found a server where a module was to be compiled, wanted a call of " +
+			"host.CompileIfAsked: the main of the program that Options.Compiler names must make it before anything else")
 	}
 	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{},
 		used: map[string]int{}}
@@ -78,9 +76,8 @@ func New(o Options) (*Compiler, error) {
 		err = tryWrite(c.o.Dir)
 	}
 	if err != nil {
-		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder that can be "+
-			"written",
-			"dir", o.Dir, "err", err)
+		o.Logger.Warn("no cache of compiled modules: starts will be slower; set cache.dir to a folder "+
+			"that can be written", "dir", o.Dir, "err", err)
 		c.o.Dir = ""
 	}
 	return c, nil
@@ -262,15 +259,9 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 	}
 	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory,
 		Machine: c.o.Machine, Unmetered: m.Unmetered}
-	limit := fmt.Errorf("compiling took more than limits.compile_time, %v", bounds.Time)
-	if bounds.Time > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, bounds.Time, refuse(limit))
-		defer cancel()
-	}
 	if len(c.o.Command) > 0 {
 		defer clear() // before the caller goes on, and perhaps ends
-		err = c.apart(ctx, in, q)
+		err = inTime(ctx, bounds.Time, func(ctx context.Context) error { return c.apart(ctx, in, q) })
 	} else {
 		given := make(chan struct{}) // closed when nobody writes into dir any more
 		defer func() {
@@ -279,15 +270,29 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 				clear()
 			}()
 		}()
-		err = c.here(ctx, in, q, given)
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+		err = inTime(ctx, bounds.Time, func(ctx context.Context) error { return c.here(ctx, in, q, given) })
 	}
 	if err != nil {
 		return err
 	}
 	return c.install(dir, filepath.Join(base, key))
+}
+
+// inTime has a module compiled within a time; 0 = any. Past it the module is refused.
+func inTime(ctx context.Context, most time.Duration, compile func(context.Context) error) error {
+	if most > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, most,
+			refuse(fmt.Errorf("compiling took more than limits.compile_time, %v", most)))
+		defer cancel()
+	}
+	if err := compile(ctx); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // install gives an entry its name. One that is there already, and not damaged, is

@@ -124,50 +124,64 @@ func open(dir string) (*Entry, error) {
 		return nil, damage(err)
 	}
 	defer f.Close()
-	damaged := func(what string) (*Entry, error) { return nil, fmt.Errorf("%w: %s: %s", ErrDamaged, dir, what) }
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
+	e := &Entry{Key: filepath.Base(dir)}
+	h, err := e.readModule(f, info.Size())
+	if err == nil && h.Code != "" {
+		err = e.findCode(dir, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDamaged, dir, err)
+	}
+	return e, nil
+}
+
+// readModule reads an entry's module file, of so many bytes. Any error is damage.
+func (e *Entry) readModule(f io.Reader, size int64) (h header, err error) {
 	r := bufio.NewReaderSize(f, 64<<10)
 	line, err := r.ReadSlice('\n')
-	var h header
 	if err != nil || json.Unmarshal(line, &h) != nil || h.Format != entryFormat {
-		return damaged("found no header")
+		return h, errors.New("found no header")
 	}
-	if h.Key != filepath.Base(dir) {
-		return damaged(fmt.Sprintf("found the entry %.64q", h.Key))
+	if h.Key != e.Key {
+		return h, fmt.Errorf("found the entry %.64q", h.Key)
 	}
-	if want := int64(len(line)) + h.Size; h.Size < 0 || info.Size() != want {
-		return damaged(fmt.Sprintf("found a file of %d bytes, wanted %d", info.Size(), want))
+	if want := int64(len(line)) + h.Size; h.Size < 0 || size != want {
+		return h, fmt.Errorf("found a file of %d bytes, wanted %d", size, want)
 	}
-	e := &Entry{Key: filepath.Base(dir), Binary: make([]byte, h.Size), Exports: h.Exports}
-	if _, err := io.ReadFull(r, e.Binary); err != nil {
-		return damaged(err.Error())
+	content := make([]byte, h.Size)
+	if _, err := io.ReadFull(r, content); err != nil {
+		return h, err
 	}
-	if crc32.Checksum(e.Binary, castagnoli) != h.Sum {
-		return damaged("found another checksum of the module")
+	if crc32.Checksum(content, castagnoli) != h.Sum {
+		return h, errors.New("found another checksum of the module")
 	}
 	if h.Image < 0 || h.Image > h.Size {
-		return damaged("found an image of another size")
+		return h, errors.New("found an image of another size")
 	}
 	stub := h.Size - h.Image
-	if e.Image, _ = segments(e.Binary[stub:]); h.Image > 0 && e.Image == nil {
-		return damaged("found an image that is cut short")
+	if e.Image, _ = segments(content[stub:]); h.Image > 0 && e.Image == nil {
+		return h, errors.New("found an image that is cut short")
 	}
-	e.Binary = e.Binary[:stub]
-	if h.Code == "" {
-		return e, nil
-	}
+	e.Binary, e.Exports = content[:stub], h.Exports
+	return h, nil
+}
+
+// findCode finds an entry's machine code, and adds it up. Any error is damage.
+func (e *Entry) findCode(dir string, h header) error {
 	if !filepath.IsLocal(h.Code) {
-		return damaged("found machine code outside of it")
+		return errors.New("found machine code outside of it")
 	}
 	e.Cache, e.code = filepath.Join(dir, codeFolder), filepath.Join(dir, h.Code)
 	var sum uint32
+	var err error
 	if e.summed, sum, err = sumFile(e.code); err != nil || sum != h.CodeSum || e.summed.Size() != h.CodeLen {
-		return damaged("found no machine code, or another checksum of it")
+		return errors.New("found no machine code, or another checksum of it")
 	}
-	return e, nil
+	return nil
 }
 
 // damage is err where it says that there is no entry, else ErrDamaged.

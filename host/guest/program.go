@@ -1,0 +1,47 @@
+package guest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wirehost/wirehost/abi"
+)
+
+// wasmPage is the unit of linear memory.
+const wasmPage = 64 << 10
+
+// Program is a module that is compiled and loaded, in a Runtime of its own: guests that
+// do not trust each other share none. It is immutable until Close. Any goroutine.
+type Program struct {
+	rt       wazero.Runtime
+	compiled wazero.CompiledModule
+	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
+	exports  []string // those of the contract that the module has
+	release  func(context.Context) error
+}
+
+// Close frees a program. No instance of it may be in use. The machine code lies
+// in a cache that Runtimes share, and must be given back by itself.
+func (p *Program) Close(ctx context.Context) error {
+	errs := []error{p.rt.Close(ctx)}
+	if p.compiled != nil {
+		errs = append(errs, p.compiled.Close(ctx))
+	}
+	return errors.Join(append(errs, p.image.close(), p.release(ctx))...)
+}
+
+// mostMemory is what the module's linear memory may grow to, in bytes.
+func (p *Program) mostMemory(limit uint64) uint64 {
+	most := uint64(1 << 32)
+	if m := p.compiled.ExportedMemories()[abi.ExportMemory]; m != nil {
+		if pages, ok := m.Max(); ok {
+			most = uint64(pages) * wasmPage
+		}
+	}
+	if limit > 0 {
+		most = min(most, limit)
+	}
+	return max(most, wasmPage)
+}
