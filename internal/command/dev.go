@@ -131,20 +131,14 @@ func (d *dev) obey(signals <-chan os.Signal) {
 			quiet.Reset(saveQuiet)
 		case <-quiet.C:
 			first = time.Time{}
-			changed, err := d.files.look(d.building)
-			if err != nil {
-				d.say("%v", err)
-			}
-			if len(changed) == 0 {
-				continue
-			}
-			d.say("changed: %s", strings.Join(changed, " "))
-			if d.job == nil {
+			switch {
+			case !d.saved():
+			case d.job == nil:
 				d.begin()
-				continue
+			default:
+				again = true
+				d.job.cancel(errNewer)
 			}
-			again = true
-			d.job.cancel(errNewer)
 		case adopted := <-d.ended:
 			d.adopt()
 			close(adopted)
@@ -159,6 +153,19 @@ func (d *dev) obey(signals <-chan os.Signal) {
 			}
 		}
 	}
+}
+
+// saved tells whether a file was saved, and says which ones.
+func (d *dev) saved() bool {
+	changed, err := d.files.look(d.building)
+	if err != nil {
+		d.say("%v", err)
+	}
+	if len(changed) == 0 {
+		return false
+	}
+	d.say("changed: %s", strings.Join(changed, " "))
+	return true
 }
 
 // adopt takes what the build has written for its own.

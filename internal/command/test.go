@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"fmt"
@@ -37,9 +38,8 @@ func newTest(a *app) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p := transcript.Plugin{Config: config.DefaultPlugin()}
+			p := transcript.Plugin{Config: config.DefaultPlugin(), Compiler: a.compiler}
 			p.Config.Module, p.Config.Isolation = args[0], config.Isolation(isolation)
-			p.Compiler = a.compiler
 			var log tail // of the run that is under way
 			if verbose {
 				p.Logger = a.logger(config.Log{Level: "debug"})
@@ -47,45 +47,54 @@ func newTest(a *app) *cobra.Command {
 				p.Logger = (&app{stderr: &log}).logger(config.Log{Level: "info"})
 				p.Before = func() { log = tail{} }
 			}
-			var faults []error
-			failed := false
-			for _, file := range args[1:] {
-				text, err := os.ReadFile(file)
-				if err != nil {
-					faults = append(faults, err)
-					continue
-				}
-				log = tail{}
-				t, err := transcript.Parse(file, string(text))
-				if err != nil {
-					faults = append(faults, err)
-					continue
-				}
-				runs, err := transcript.Run(cmd.Context(), p, t)
-				var f *transcript.Failure
-				if errors.As(err, &f) {
-					fmt.Fprintln(a.stdout, "FAIL", f) // its lines stand below one another
-					if err := log.show(a.stderr); err != nil {
-						return err
-					}
-					failed = true
-					continue
-				}
-				if err != nil {
-					faults = append(faults, err)
-					continue
-				}
-				fmt.Fprintf(a.stdout, "ok %s: %d runs\n", file, runs)
-			}
-			if failed && len(faults) == 0 {
-				return errSaid
-			}
-			return errors.Join(faults...)
+			return a.testFiles(cmd.Context(), p, args[1:], &log)
 		},
 	}
 	cmd.Flags().StringVar(&isolation, "isolation", "loop", "`ISOLATION` of the plugin: connection, loop or shared")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "show all log lines, not only those of a run that failed")
 	return cmd
+}
+
+// testFiles runs a plugin against transcripts, and shows what became of each. log has the
+// last lines of the run that is under way; they are shown where that fails.
+func (a *app) testFiles(ctx context.Context, p transcript.Plugin, files []string, log *tail) error {
+	var faults []error
+	failed := false
+	for _, file := range files {
+		runs, err := testFile(ctx, p, file, log)
+		var f *transcript.Failure
+		switch {
+		case errors.As(err, &f):
+			fmt.Fprintln(a.stdout, "FAIL", f) // its lines stand below one another
+			if err := log.show(a.stderr); err != nil {
+				return err
+			}
+			failed = true
+		case err != nil:
+			faults = append(faults, err)
+		default:
+			fmt.Fprintf(a.stdout, "ok %s: %d runs\n", file, runs)
+		}
+	}
+	if failed && len(faults) == 0 {
+		return errSaid
+	}
+	return errors.Join(faults...)
+}
+
+// testFile runs a plugin against the transcript in a file, and tells how many runs that
+// took. Where one fails the error is a *transcript.Failure.
+func testFile(ctx context.Context, p transcript.Plugin, file string, log *tail) (runs int, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	*log = tail{}
+	t, err := transcript.Parse(file, string(text))
+	if err != nil {
+		return 0, err
+	}
+	return transcript.Run(ctx, p, t)
 }
 
 // tail keeps the last of what is written to it. One goroutine at a time.
