@@ -13,11 +13,11 @@ const (
 
 // Limits that the contract itself sets; Limits lists those that guests meet.
 const (
-	MaxReceiveBuffer = 1 << 20  // bytes of the buffer that receiveBuffer names at most
-	MaxSequence      = 1024     // pairs that one writeSequence takes at most
-	MaxLogMessage    = 4 << 10  // bytes of a log message that are kept
-	MaxRandom        = 64 << 10 // bytes of one random_get at most
-	MaxHandle        = 1<<31 - 1
+	MaxReceiveBuffer = 1 << 20   // bytes of the buffer that receiveBuffer names at most
+	MaxSequence      = 1024      // pairs that one writeSequence takes at most
+	MaxLogMessage    = 4 << 10   // bytes of a log message that are kept
+	MaxRandom        = 64 << 10  // bytes of one random_get at most
+	MaxHandle        = 1<<31 - 1 // of connections and timers; the lowest is 1
 )
 
 // Declined is what saveState returns to say that there is no state to move.

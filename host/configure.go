@@ -59,7 +59,9 @@ type reconfiguration struct {
 
 // Reload takes another configuration, and reads every module and certificate
 // again. Everything that can fail is done first: on an error what ran before
-// runs on. Settings that can't change at run time are named in the Change.
+// runs on. Settings that can't change at run time are named in the Change. The error
+// is a config.Faults, joins what is wrong with modules (*LoadError) and listeners, or
+// is ErrChanging or ErrNotRunning. ctx ends it, as Shutdown does.
 func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
 	return h.reconfigure(ctx, func(config.Config) (config.Config, map[string]bool, error) {
 		cfg, err := complete(cfg)
@@ -67,7 +69,9 @@ func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
 	})
 }
 
-// LoadPlugin adds a plugin at run time, with listeners where there are any.
+// LoadPlugin adds a plugin at run time, with listeners where there are any, whose Plugin
+// need not be set. A name that is taken is ErrLoaded; the other errors are Reload's, and
+// on each nothing has changed.
 func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
 	listeners ...config.Listener) (Change, error) {
 	return h.reconfigure(ctx, func(c config.Config) (config.Config, map[string]bool, error) {
@@ -85,8 +89,9 @@ func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
 	})
 }
 
-// UnloadPlugin removes a plugin and its listeners at run time. Its connections
-// drain.
+// UnloadPlugin removes a plugin and its listeners at run time. Its connections may
+// finish for the plugin's drain time; it does not wait for them. A name that nothing
+// runs under is ErrUnknown; the other errors are Reload's.
 func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 	return h.reconfigure(ctx, func(c config.Config) (config.Config, map[string]bool, error) {
 		if _, there := c.Plugins[name]; !there {

@@ -22,7 +22,9 @@ var (
 )
 
 // ReloadPlugin reads a plugin's module again and goes over to it where it has
-// changed, or force is set.
+// changed, or force is set. On an error the version that was active stays so; it is
+// a *LoadError, says how the new version failed, or is ErrUnknown, ErrChanging or
+// ErrNotRunning. ctx ends it, as Shutdown does.
 func (h *Host) ReloadPlugin(ctx context.Context, name string, force bool) (Outcome, error) {
 	p, err := h.plugin(name)
 	if err != nil {
@@ -31,7 +33,8 @@ func (h *Host) ReloadPlugin(ctx context.Context, name string, force bool) (Outco
 	return p.reload(ctx, force)
 }
 
-// UsePlugin goes back to a version NAME@HASH that is still loaded.
+// UsePlugin goes back to a version NAME@HASH that is still loaded, as PluginInfo.Versions
+// has it. A version that is not is ErrUnknown; all else is as with ReloadPlugin.
 func (h *Host) UsePlugin(ctx context.Context, version string) (Outcome, error) {
 	name, _, _ := strings.Cut(version, "@")
 	p, err := h.plugin(name)
@@ -42,7 +45,8 @@ func (h *Host) UsePlugin(ctx context.Context, version string) (Outcome, error) {
 }
 
 // Renew ends those of a plugin's instances that have no connections, and starts
-// new ones, which have seen nothing. It returns when they have started.
+// new ones, which have seen nothing. It returns when they have started, or failed to.
+// The error is ErrUnknown or ErrNotRunning.
 func (h *Host) Renew(name string) error {
 	p, err := h.plugin(name)
 	if err != nil {
@@ -83,8 +87,10 @@ func (h *Host) AwaitStarts() (made uint64) {
 	return made
 }
 
-// Trace begins the trace of a plugin, or of one of its connections, in place of
-// the one before, or ends it. It waits for a turn of each loop.
+// Trace begins the trace of a plugin (conn is 0), or of the one of its connections that
+// has the handle conn, in place of the one before, or ends it. A trace logs every call in
+// and out of a guest, and what is handed over. It waits for a turn of each loop. The
+// error is ErrUnknown, ErrNoConnection or ErrNotRunning.
 func (h *Host) Trace(plugin string, conn int32, on bool) error {
 	p, err := h.plugin(plugin)
 	if err != nil {

@@ -21,15 +21,20 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// Options are what a Host is given from outside.
+// Options are what a Host is given from outside. The zero value is safe. Its functions
+// are called on any goroutine, where nothing else is said.
 type Options struct {
-	// nil = none; SlogLogger makes one. Loops log with it: what it writes to must not block
-	Logger  hclog.Logger
-	Builtin func(string) ([]byte, bool) // the module behind builtin:NAME
-	Sys     reactor.Sys                 // in place of the configured backend's, for tests
-	Place   func(loops int) int         // reactor.Config.Place, for tests
-	Wall    func() time.Time            // the guests' wall clock; nil = time.Now
-	Trace   []string                    // plugins that are traced from the start
+	// Logger is what the host and its guests log with; nil = nothing is logged, and
+	// SlogLogger makes one of log/slog's. Loops log with it: what it writes to must not
+	// block.
+	Logger hclog.Logger
+	// Builtin is the module behind builtin:NAME; nil = there are none. Nobody may change
+	// the bytes that it gives.
+	Builtin func(name string) ([]byte, bool)
+	Sys     reactor.Sys         // in place of the configured backend's, for tests
+	Place   func(loops int) int // reactor.Config.Place, for tests
+	Wall    func() time.Time    // the guests' wall clock; nil = time.Now
+	Trace   []string            // plugins that are traced from the start
 	// SetMemoryLimit is called with what Go's memory limit is to be for the process
 	// to stay within the memory it may have, in bytes, from the start on and as that
 	// changes: debug.SetMemoryLimit, or nil where the program has a limit of its own.
@@ -322,8 +327,9 @@ func (h *Host) all() []*plugin {
 }
 
 // Shutdown stops accepting, lets connections finish until ctx is done, closes
-// the rest with reason 5, and stops the plugins. It returns ctx's error if some
-// connections had to be closed.
+// the rest with reactor.ShuttingDown, and stops the plugins. It ends a change that is
+// under way. It returns ctx's error if some connections had to be closed. A second call,
+// or one without Start, does nothing.
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.stopOnce.Do(func() { close(h.stopping) })
 	h.shape.Lock()
@@ -368,8 +374,9 @@ func (h *Host) freePlugins(ctx context.Context, err error) error {
 // stopFactory when the host ends. The rest are dropped without it.
 const stopPatience = 500 * time.Millisecond
 
-// Validate checks cfg, compiles and checks every plugin that it names, and starts
-// nothing. The error joins all faults.
+// Validate checks cfg as New does, reads the certificates and compiles and checks every
+// plugin that it names, and starts nothing. The error joins all faults, those of modules
+// as *LoadError. ctx ends it.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	h, err := New(cfg, o)
 	if err != nil {

@@ -11,12 +11,13 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// PluginInfo is what runs under a plugin's name.
+// PluginInfo is what runs under a plugin's name, with sums over all its versions that
+// are loaded.
 type PluginInfo struct {
 	Name        string              `json:"name"`
-	State       string              `json:"state"` // active, failed (it does not start), unloading
-	Reason      string              `json:"reason,omitempty"`
-	Active      string              `json:"active"` // version
+	State       string              `json:"state"`            // active, failed (it does not start), unloading
+	Reason      string              `json:"reason,omitempty"` // why it failed to start
+	Active      string              `json:"active"`           // version
 	Module      string              `json:"module"`
 	Isolation   config.Isolation    `json:"isolation"`
 	Reload      config.ReloadPolicy `json:"reload"`
@@ -24,10 +25,10 @@ type PluginInfo struct {
 	Connections int                 `json:"connections"`
 	Instances   int                 `json:"instances"`
 	Timers      int                 `json:"timers"`
-	Memory      uint64              `json:"memory_bytes"` // linear memory of all instances
-	Traps       map[string]uint64   `json:"traps"`        // by cause
-	Growths     uint64              `json:"memory_growths_refused"`
-	Cut         uint64              `json:"log_bytes_cut"`
+	Memory      uint64              `json:"memory_bytes"`           // linear memory of all instances
+	Traps       map[string]uint64   `json:"traps"`                  // ever, by guest.Cause
+	Growths     uint64              `json:"memory_growths_refused"` // ever
+	Cut         uint64              `json:"log_bytes_cut"`          // ever, of the guests' own log
 	Callbacks   CallbackStats       `json:"callbacks"`
 	Trace       string              `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
 	Failure     string              `json:"last_failure,omitempty"` // of the last change, where it failed
@@ -44,19 +45,19 @@ type VersionInfo struct {
 	Connections int       `json:"connections"`
 }
 
-// ConnInfo is a live connection.
+// ConnInfo is a live connection, accepted or outgoing.
 type ConnInfo struct {
 	ID        string  `json:"id"` // PLUGIN/HANDLE
 	Plugin    string  `json:"plugin"`
 	Version   string  `json:"version"`
-	Peer      string  `json:"peer"`
-	Host      string  `json:"host"`
-	Loop      int     `json:"loop"`
+	Peer      string  `json:"peer"` // an endpoint, such as tcp://127.0.0.1:5000
+	Host      string  `json:"host"` // our end of it
+	Loop      int     `json:"loop"` // from 0 up
 	Age       float64 `json:"age_seconds"`
 	In        uint64  `json:"bytes_in"`
-	Out       uint64  `json:"bytes_out"`
-	Queued    int     `json:"bytes_queued"`
-	State     string  `json:"state"` // open, closing, half-closed, connecting, paused
+	Out       uint64  `json:"bytes_out"`    // to the socket
+	Queued    int     `json:"bytes_queued"` // the guest has written them, and the socket has not taken them yet
+	State     string  `json:"state"`        // open, closing, half-closed, connecting, paused
 	Outgoing  bool    `json:"outgoing"`
 	Encrypted bool    `json:"tls"`
 }
@@ -65,12 +66,13 @@ type ConnInfo struct {
 type ListenerInfo struct {
 	Endpoint    string `json:"endpoint"`
 	Plugin      string `json:"plugin"`
-	Connections int    `json:"connections"`
-	Accepted    uint64 `json:"accepted"`
-	Refused     uint64 `json:"refused"`
+	Connections int    `json:"connections"` // live ones
+	Accepted    uint64 `json:"accepted"`    // ever
+	Refused     uint64 `json:"refused"`     // ever: over a limit, shed, or out of descriptors
 }
 
-// Plugins tells what runs, by name. It waits for a turn of each loop.
+// Plugins tells what runs, by name. It waits for a turn of each loop. The error is
+// ErrNotRunning.
 func (h *Host) Plugins() ([]PluginInfo, error) {
 	var list []PluginInfo
 	for _, p := range h.loaded() {
@@ -83,7 +85,8 @@ func (h *Host) Plugins() ([]PluginInfo, error) {
 	return list, nil
 }
 
-// Plugin tells what runs under a name.
+// Plugin tells what runs under a name. It waits for a turn of each loop. The error is
+// ErrUnknown or ErrNotRunning.
 func (h *Host) Plugin(name string) (PluginInfo, error) {
 	p, err := h.plugin(name)
 	if err != nil {
@@ -158,8 +161,8 @@ func (s *slot) addTo(info *PluginInfo, nth int) {
 	}
 }
 
-// Connections tells of every live connection of every plugin. It waits for a
-// turn of each loop.
+// Connections tells of every live connection of every plugin, also of those that were
+// unloaded. It waits for a turn of each loop. The error is ErrNotRunning.
 func (h *Host) Connections() ([]ConnInfo, error) {
 	var list []ConnInfo
 	for _, p := range h.all() {
@@ -223,7 +226,8 @@ type LoopInfo struct {
 	Queued uint64        // bytes that its connections have to send
 }
 
-// LoopInfos tells how the event loops do. It waits for a turn of each.
+// LoopInfos tells how the event loops do. It waits for a turn of each. The error is
+// ErrNotRunning.
 func (h *Host) LoopInfos() ([]LoopInfo, error) {
 	if !h.ready.started() {
 		return nil, ErrNotRunning

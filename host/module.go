@@ -31,12 +31,12 @@ type module struct {
 	open   func(context.Context) (io.ReadCloser, error)
 }
 
-// LoadError says why a plugin's module can't be hosted: one fault a line.
+// LoadError says why a plugin's module can't be hosted.
 type LoadError struct {
-	Plugin string
-	Module string // where it was read
-	Faults []string
-	Err    error // the first fault as an error, where it is one
+	Plugin string   // its name
+	Module string   // where it was read: a path, or builtin:NAME
+	Faults []string // all that is wrong, one a line; at least one
+	Err    error    // the first fault as an error, where it is one
 }
 
 // Error names the plugin, the module and all faults, one a line.

@@ -135,7 +135,8 @@ func TestThresholds(t *testing.T) {
 		{use{"", 5, 0, 0}, 1, 0.9},
 	} {
 		if d1, d2 := c.use.beginsAt()-c.starts, c.use.endsAt()-c.ends; max(d1, -d1, d2, -d2) > 1e-9 {
-			t.Errorf("%+v: found %v and %v, wanted %v and %v", c.use, c.use.beginsAt(), c.use.endsAt(), c.starts, c.ends)
+			t.Errorf("%+v: found %v and %v, wanted %v and %v", c.use, c.use.beginsAt(), c.use.endsAt(),
+				c.starts, c.ends)
 		}
 	}
 }

@@ -67,8 +67,9 @@ type Listener struct {
 
 // ListenerStats are a listener's counters.
 type ListenerStats struct {
-	Connections       int
-	Accepted, Refused uint64
+	Connections int    // live ones
+	Accepted    uint64 // ever, those whose protocol was refused too
+	Refused     uint64 // ever: over a limit, shed, or out of descriptors
 }
 
 // Listen binds ep and has the system queue connections; none is taken before
@@ -116,7 +117,7 @@ func (ln *Listener) Start() error {
 	})
 }
 
-// Endpoint is where it listens, with the port that the system chose for 0.
+// Endpoint is where it listens, with the port that the system chose for 0. Any goroutine.
 func (ln *Listener) Endpoint() Endpoint { return ln.ep }
 
 // Configure changes the factory and the options of connections from now on. Any

@@ -108,9 +108,9 @@ type loopCounters struct {
 
 // LoopStats are a loop's counters. Bytes are those of its sockets.
 type LoopStats struct {
-	Connections       int
-	Opened, Lost      uint64
-	BytesIn, BytesOut uint64
+	Connections       int    // open ones, accepted and outgoing
+	Opened, Lost      uint64 // connections, ever
+	BytesIn, BytesOut uint64 // ever
 }
 
 func newLoop(r *Reactor, index int) (*Loop, error) {

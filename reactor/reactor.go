@@ -124,16 +124,17 @@ func New(cfg Config) (*Reactor, error) {
 	return r, nil
 }
 
-// Backend is epoll or portable.
+// Backend is what the loops run on: epoll or portable, or given, where that was Config.Sys. Any goroutine.
 func (r *Reactor) Backend() string { return r.backend }
 
 // Now is the time on the Sys's monotonic clock. Any goroutine.
 func (r *Reactor) Now() time.Duration { return r.sys.Now() }
 
-// Loops are the event loops. The caller must not change the slice.
+// Loops are the event loops. The caller must not change the slice. Any goroutine.
 func (r *Reactor) Loops() []*Loop { return r.loops }
 
-// Start runs the loops, each on a goroutine of its own.
+// Start runs the loops, each on a goroutine of its own, until Close or Shutdown. Once; a
+// second call is an error. Any goroutine.
 func (r *Reactor) Start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

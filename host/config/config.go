@@ -33,12 +33,12 @@ type Log struct {
 
 // Reactor holds the event loops' settings.
 type Reactor struct {
-	Loops          int           `koanf:"loops"`   // 0 = GOMAXPROCS
-	Backend        string        `koanf:"backend"` // auto, epoll, portable
-	DrainTimeout   time.Duration `koanf:"drain_timeout"`
-	CloseTimeout   time.Duration `koanf:"close_timeout"`
-	WriteTimeout   time.Duration `koanf:"write_timeout"`
-	ClosedTimeout  time.Duration `koanf:"closed_timeout"`
+	Loops          int           `koanf:"loops"`          // 0 = GOMAXPROCS
+	Backend        string        `koanf:"backend"`        // auto, epoll, portable
+	DrainTimeout   time.Duration `koanf:"drain_timeout"`  // at the end: how long connections may finish
+	CloseTimeout   time.Duration `koanf:"close_timeout"`  // loseConnection: how long a flush may make no progress
+	WriteTimeout   time.Duration `koanf:"write_timeout"`  // the same without loseConnection
+	ClosedTimeout  time.Duration `koanf:"closed_timeout"` // how long a peer's FIN may lie behind unread bytes
 	WriteBuffer    WriteBuffer   `koanf:"write_buffer"`
 	MaxConnections int           `koanf:"max_connections"` // 0 = what the descriptor limit allows
 	MaxMemory      Size          `koanf:"max_memory"`      // resident; 0 = the control group's, or the machine's
@@ -46,9 +46,9 @@ type Reactor struct {
 
 // WriteBuffer holds a connection's output watermarks.
 type WriteBuffer struct {
-	High Size `koanf:"high"`
-	Low  Size `koanf:"low"`
-	Max  Size `koanf:"max"`
+	High Size `koanf:"high"` // above it reading from that peer stops
+	Low  Size `koanf:"low"`  // below it reading goes on
+	Max  Size `koanf:"max"`  // above it the connection is aborted
 }
 
 // Admin says where the administration socket listens.
@@ -65,22 +65,23 @@ type Cache struct {
 // Plugin is one plugin: a module, how it is run, and what it may do.
 type Plugin struct {
 	Module    string        `koanf:"module"` // builtin:NAME, or a path
-	SHA256    string        `koanf:"sha256"`
+	SHA256    string        `koanf:"sha256"` // of the module, in hex: any other is refused; "" = none is
 	Isolation Isolation     `koanf:"isolation"`
 	Reload    ReloadPolicy  `koanf:"reload"`
-	Watch     bool          `koanf:"watch"`
-	Config    any           `koanf:"config"` // the guest reads it as JSON
-	Drain     time.Duration `koanf:"drain"`
+	Watch     bool          `koanf:"watch"`     // go over to the module when its file changes
+	Config    any           `koanf:"config"`    // the guest reads it as JSON
+	Drain     time.Duration `koanf:"drain"`     // how long a replaced version may keep its connections
 	MoveTime  time.Duration `koanf:"move_time"` // for moving all connections to a new version; those that are left stay
 	Canary    Canary        `koanf:"canary"`
 	Limits    Limits        `koanf:"limits"`
 	Allow     Allow         `koanf:"allow"`
 }
 
-// Canary says how many new connections try a version before the rest move.
+// Canary says how many new connections try a version before the rest move. With 0 in
+// either field there is none.
 type Canary struct {
 	Connections int           `koanf:"connections"`
-	For         time.Duration `koanf:"for"`
+	For         time.Duration `koanf:"for"` // a trap of the version within that time undoes the change
 }
 
 // Limits bound what one plugin may take.
@@ -89,7 +90,7 @@ type Limits struct {
 	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
 	Table          int           `koanf:"table"`           // elements of all tables of an instance
 	CallbackTime   time.Duration `koanf:"callback_time"`   // of a processor, a callback; a start has ten times as long
-	Instances      int           `koanf:"instances"`       // at one time
+	Instances      int           `koanf:"instances"`       // at one time, of each version
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance
 	State          Size          `koanf:"state"`           // saved state of one connection
@@ -108,20 +109,21 @@ type Allow struct {
 
 // Listener is one listening socket and the plugin behind it.
 type Listener struct {
-	Endpoint       string        `koanf:"endpoint"`
-	Plugin         string        `koanf:"plugin"`
-	MaxConnections int           `koanf:"max_connections"`
-	IdleTimeout    time.Duration `koanf:"idle_timeout"`
+	Endpoint       string        `koanf:"endpoint"`        // tcp://HOST:PORT, tls://HOST:PORT or unix://PATH
+	Plugin         string        `koanf:"plugin"`          // a key of Config.Plugins
+	MaxConnections int           `koanf:"max_connections"` // live ones; 0 = no limit of its own
+	IdleTimeout    time.Duration `koanf:"idle_timeout"`    // closes a connection without a byte for so long; 0 = never
 	TLS            TLS           `koanf:"tls"`
-	ProxyProtocol  bool          `koanf:"proxy_protocol"`
-	ProxyFrom      []string      `koanf:"proxy_from"` // trusted sources, as CIDR
+	ProxyProtocol  bool          `koanf:"proxy_protocol"` // a PROXY header, v1 or v2, begins each connection
+	ProxyFrom      []string      `koanf:"proxy_from"`     // trusted sources, as CIDR
 }
 
-// TLS is a listener's server side TLS.
+// TLS is a listener's server side of TLS: of tls:// from the first byte, of the others
+// when the guest calls startTLS.
 type TLS struct {
-	Cert             string        `koanf:"cert"`
-	Key              string        `koanf:"key"`
-	ClientCA         string        `koanf:"client_ca"`
-	ALPN             []string      `koanf:"alpn"`
+	Cert             string        `koanf:"cert"`      // PEM file of the certificate and what signed it
+	Key              string        `koanf:"key"`       // PEM file
+	ClientCA         string        `koanf:"client_ca"` // PEM file: clients must have a certificate of it; "" = none
+	ALPN             []string      `koanf:"alpn"`      // protocols, the preferred one first
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
 }

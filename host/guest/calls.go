@@ -32,11 +32,15 @@ func hostCalls() map[string]hostCall {
 		"transport.unregisterProducer":  onTransport(unregisterProducer),
 		"transport.state":               transportState,
 		"transport.setTimeout":          onTransport(setTimeout),
-		"transport.getPeer":             getter("transport.getPeer", func(c *conn) []byte { return []byte(c.t.Peer()) }),
-		"transport.getHost":             getter("transport.getHost", func(c *conn) []byte { return []byte(c.t.Host()) }),
-		"transport.reason":              transportReason,
-		"transport.setTcpNoDelay":       onTransport(onOff(reactor.Transport.SetTCPNoDelay)),
-		"transport.setTcpKeepAlive":     onTransport(onOff(reactor.Transport.SetTCPKeepAlive)),
+		"transport.getPeer": getter("transport.getPeer", func(c *conn) []byte {
+			return []byte(c.t.Peer())
+		}),
+		"transport.getHost": getter("transport.getHost", func(c *conn) []byte {
+			return []byte(c.t.Host())
+		}),
+		"transport.reason":          transportReason,
+		"transport.setTcpNoDelay":   onTransport(onOff(reactor.Transport.SetTCPNoDelay)),
+		"transport.setTcpKeepAlive": onTransport(onOff(reactor.Transport.SetTCPKeepAlive)),
 		"transport.startTLS": onTransport(func(c *conn, _ []uint64) abi.Status {
 			return statusOf(c.t.StartTLS())
 		}),

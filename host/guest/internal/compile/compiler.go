@@ -61,7 +61,8 @@ const maxRefused = 256
 func New(o Options) (*Compiler, error) {
 	if os.Getenv(asked) != "" {
 		return nil, errors.New("the compiler: found a server where a module was to be compiled, wanted a call of " +
-			"host.CompileIfAsked: the main of the program that Options.Compiler names must make it before anything else")
+			"host.CompileIfAsked: the main of the program that Options.Compiler names must make it before anything " +
+			"else")
 	}
 	c := &Compiler{o: o, slots: make(chan struct{}, runtime.NumCPU()), refused: map[string]error{},
 		used: map[string]int{}}
