@@ -79,6 +79,7 @@ type Server struct {
 	o       Options
 	log     hclog.Logger
 	metrics *admin.Metrics
+	started atomic.Bool
 	ending  atomic.Bool
 
 	ctx    context.Context // of changes by watched files
@@ -134,8 +135,11 @@ func Run(ctx context.Context, o Options) error {
 // Start begins to serve: administrators are listened for, the host starts, and its
 // modules' files are watched. Where administrators can't be listened for, nothing
 // starts; of the default endpoint that is only a warning. On an error nothing is
-// left running. ctx cancels the start.
+// left running. ctx cancels the start. A second call is an error, and changes nothing.
 func (s *Server) Start(ctx context.Context) error {
+	if s.started.Swap(true) {
+		return errors.New("operate: started already")
+	}
 	err := s.administration.listen(s.Config().Admin.Listen, s.o.Getenv)
 	if err == nil {
 		err = s.Host.Start(ctx)

@@ -233,6 +233,31 @@ func TestNothingToLoad(t *testing.T) {
 	}
 }
 
+// TestStartTwice: a second start is an error, and the first one's server serves on.
+func TestStartTwice(t *testing.T) {
+	ctx := context.Background()
+	s, err := New(config.Config{
+		Admin:   config.Admin{Listen: "unix://" + filepath.Join(t.TempDir(), "admin")},
+		Cache:   config.Cache{Dir: "off"},
+		Plugins: map[string]config.Plugin{"p": {Module: "builtin:echo", Watch: true}},
+	}, Options{Host: host.Options{Builtin: builtin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(ctx); err == nil || !strings.Contains(err.Error(), "started already") {
+		t.Errorf("found %v", err)
+	}
+	if s.administration.listener == nil || s.watcher == nil || !s.Ready() {
+		t.Error("found no administration, or no files that are watched")
+	}
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCloseBeforeStart: what is closed begins nothing around its host any more.
 func TestCloseBeforeStart(t *testing.T) {
 	s, err := New(config.Config{
