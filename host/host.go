@@ -28,8 +28,8 @@ type Options struct {
 	// SlogLogger makes one of log/slog's. Loops log with it: what it writes to must not
 	// block.
 	Logger hclog.Logger
-	// Builtin is the module behind builtin:NAME; nil = there are none. Nobody may change
-	// the bytes that it gives.
+	// Builtin is the module behind builtin:NAME, as plugins.Builtin is; nil = there are none.
+	// Nobody may change the bytes that it gives.
 	Builtin func(name string) ([]byte, bool)
 	Sys     reactor.Sys         // in place of the configured backend's, for tests
 	Place   func(loops int) int // reactor.Config.Place, for tests

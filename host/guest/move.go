@@ -134,9 +134,8 @@ func (i *Instance) roomFor(state []byte) (ptr uint32, err error) {
 	ptr = i.recvPtr
 	if len(state) > int(i.recvCap) {
 		if !i.guest.has[exRestoreBuffer] {
-			return 0,
-				fmt.Errorf("found a state of %d bytes, which the receive buffer of %d does not hold, and no "+
-					"restoreBuffer", len(state), i.recvCap)
+			return 0, fmt.Errorf("found a state of %d bytes, which the receive buffer of %d does not hold, and no "+
+				"restoreBuffer", len(state), i.recvCap)
 		}
 		i.stack[0] = uint64(len(state))
 		if !i.run(phaseQuery, exRestoreBuffer, i.function(exRestoreBuffer), 0, 1) {

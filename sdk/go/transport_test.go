@@ -102,8 +102,7 @@ func TestWritesAreGathered(t *testing.T) {
 			func(t *wirehost.Transport) {
 				_, _ = t.WriteString("a")
 				_, _ = t.Flush()
-				_,
-					_ = t.WriteString("b")
+				_, _ = t.WriteString("b")
 			}, "ab", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
