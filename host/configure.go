@@ -150,14 +150,16 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 }
 
 // needsBoot names the settings that differ and can't be changed at run time.
-func needsBoot(old, new config.Config) []string {
+func needsBoot(before, after config.Config) []string {
 	var names []string
 	for _, s := range []struct {
-		name     string
-		old, new any
-	}{{"reactor", old.Reactor, new.Reactor}, {"admin", old.Admin, new.Admin}, {"cache", old.Cache, new.Cache},
-		{"log.format", old.Log.Format, new.Log.Format}} {
-		if !reflect.DeepEqual(s.old, s.new) {
+		name          string
+		before, after any
+	}{
+		{"reactor", before.Reactor, after.Reactor}, {"admin", before.Admin, after.Admin},
+		{"cache", before.Cache, after.Cache}, {"log.format", before.Log.Format, after.Log.Format},
+	} {
+		if !reflect.DeepEqual(s.before, s.after) {
 			names = append(names, s.name)
 		}
 	}

@@ -128,7 +128,7 @@ func TestNoRoom(t *testing.T) {
 				g.version(slow)
 				g.restart(t)
 				before := g.counts()
-				real := g.memory.Map
+				system := g.memory.Map
 				onLoop(g.reactor.Loops()[0], func() { g.memory.Map = noMemory })
 				began := time.Now()
 				for range 20 {
@@ -148,7 +148,7 @@ func TestNoRoom(t *testing.T) {
 					}
 				}
 				g.awaitCounts(t, before)
-				onLoop(g.reactor.Loops()[0], func() { g.memory.Map = real })
+				onLoop(g.reactor.Loops()[0], func() { g.memory.Map = system })
 				c := dial(t, g.addrs[0])
 				send(t, c, "hello")
 				expect(t, c, "hello")
@@ -166,7 +166,7 @@ func TestNoRoomAtStart(t *testing.T) {
 	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationLoop})
 	cfg.Reactor.Loops = 1
 	s := newServer(t, cfg)
-	real := s.memory.Map
+	system := s.memory.Map
 	s.memory.Map = noMemory
 	s.start(t)
 	s.logs.await(t, "plugin does not start", 1)
@@ -174,7 +174,7 @@ func TestNoRoomAtStart(t *testing.T) {
 		t.Error("ready")
 	}
 	expectEnd(t, dial(t, s.addrs[0]))
-	if err := onLoop(s.reactor.Loops()[0], func() { s.memory.Map = real }); err != nil {
+	if err := onLoop(s.reactor.Loops()[0], func() { s.memory.Map = system }); err != nil {
 		t.Fatal(err)
 	}
 	c := dial(t, s.addrs[0])

@@ -229,12 +229,12 @@ func TestUnfitModules(t *testing.T) {
 	s := serve(t, configuration(p))
 	c := &counting{Conn: dial(t, s.addrs[0])}
 	before := s.plugins["guest"].current()
-	replaced := func(old, new string) []byte {
+	replaced := func(part, by string) []byte {
 		t.Helper()
-		if bytes.Count(sound, []byte(old)) != 1 {
-			t.Fatalf("%q is not once in the module", old)
+		if bytes.Count(sound, []byte(part)) != 1 {
+			t.Fatalf("%q is not once in the module", part)
 		}
-		return bytes.Replace(sound, []byte(old), []byte(new), 1)
+		return bytes.Replace(sound, []byte(part), []byte(by), 1)
 	}
 	var told *time.Time // when the last change failed
 	var at time.Time

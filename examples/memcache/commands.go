@@ -20,10 +20,10 @@ type command struct {
 }
 
 func commands() map[string]command {
-	const any = longestLine
+	const most = longestLine
 	all := map[string]command{
-		"get":       {2, any, false, func(c *conn, words [][]byte) { c.get(words, false) }},
-		"gets":      {2, any, false, func(c *conn, words [][]byte) { c.get(words, true) }},
+		"get":       {2, most, false, func(c *conn, words [][]byte) { c.get(words, false) }},
+		"gets":      {2, most, false, func(c *conn, words [][]byte) { c.get(words, true) }},
 		"incr":      {3, 4, true, func(c *conn, words [][]byte) { c.add(words, true) }},
 		"decr":      {3, 4, true, func(c *conn, words [][]byte) { c.add(words, false) }},
 		"delete":    {2, 4, true, (*conn).remove},
@@ -161,7 +161,7 @@ func (c *conn) touch(words [][]byte) {
 	if !c.key(words[1]) {
 		return
 	}
-	time, err := strconv.ParseInt(string(words[2]), 10, 64)
+	exptime, err := strconv.ParseInt(string(words[2]), 10, 64)
 	if err != nil {
 		c.answer(errTime)
 		return
@@ -173,25 +173,25 @@ func (c *conn) touch(words [][]byte) {
 		c.answer("NOT_FOUND\r\n")
 		return
 	}
-	i.expires = f.deadline(time)
+	i.expires = f.deadline(exptime)
 	f.items.Put(words[1], i) // its cas stays
 	c.answer("TOUCHED\r\n")
 }
 
 // flush is flush_all [EXPTIME] [noreply].
 func (c *conn) flush(words [][]byte) {
-	f, time := c.factory, int64(0)
+	f, exptime := c.factory, int64(0)
 	if len(words) > 2 || len(words) == 2 && !c.quiet {
 		var err error
-		if time, err = strconv.ParseInt(string(words[1]), 10, 64); err != nil {
+		if exptime, err = strconv.ParseInt(string(words[1]), 10, 64); err != nil {
 			c.answer(errTime)
 			return
 		}
 	}
 	f.stats.Flush++
 	f.flushAt = 0
-	if time > 0 {
-		f.flushAt = f.deadline(time)
+	if exptime > 0 {
+		f.flushAt = f.deadline(exptime)
 	} else {
 		f.items.Clear()
 	}

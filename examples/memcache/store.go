@@ -41,7 +41,7 @@ const (
 // [CAS] [noreply].
 func (v verb) begin(c *conn, words [][]byte) {
 	flags, err1 := strconv.ParseUint(string(words[2]), 10, 32)
-	time, err2 := strconv.ParseInt(string(words[3]), 10, 64)
+	exptime, err2 := strconv.ParseInt(string(words[3]), 10, 64)
 	size, err3 := strconv.ParseInt(string(words[4]), 10, 32)
 	s := store{verb: v, quiet: c.quiet, flags: uint32(flags)}
 	var err4 error
@@ -58,23 +58,23 @@ func (v verb) begin(c *conn, words [][]byte) {
 		c.SetRawMode()
 		return
 	}
-	s.expires = c.factory.deadline(time)
+	s.expires = c.factory.deadline(exptime)
 	s.key = append(c.storing.key[:0], words[1]...)
 	c.storing = s
 	c.expect(size)
 }
 
 // deadline makes of an exptime Unix seconds.
-func (f *factory) deadline(time int64) int64 {
+func (f *factory) deadline(exptime int64) int64 {
 	switch {
-	case time == 0:
+	case exptime == 0:
 		return 0
-	case time < 0:
+	case exptime < 0:
 		return 1 // long past
-	case time <= longestDelay:
-		return f.seconds() + time
+	case exptime <= longestDelay:
+		return f.seconds() + exptime
 	}
-	return time
+	return exptime
 }
 
 // store ends a command whose value has come.

@@ -55,7 +55,7 @@ func TestRangeIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	real := r.munmap
+	system := r.munmap
 	r.munmap = func([]byte) error { return errNoMemory }
 	b := m.Reallocate(wasmPage)
 	b[7] = 1
@@ -67,7 +67,7 @@ func TestRangeIsKept(t *testing.T) {
 	if again := m.Reallocate(wasmPage); &again[0] != &b[0] || again[7] != 0 {
 		t.Errorf("another range, or byte 7 is %d", again[7])
 	}
-	r.munmap = real
+	r.munmap = system
 	m.Free()
 	if r.live != 0 {
 		t.Errorf("%d memories are left", r.live)

@@ -247,7 +247,7 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 	if err != nil {
 		return &diskError{err}
 	}
-	clear := func() {
+	discard := func() {
 		_ = os.RemoveAll(dir) // Trim finds what is left
 		if base != c.o.Dir {
 			_ = os.Remove(base) // where it is empty
@@ -255,20 +255,20 @@ func (c *Compiler) makeIn(ctx context.Context, base string, m Module, l Limits, 
 	}
 	in, err := m.Open(ctx) // outside of compile_time: a file that does not open in time is no fault of the module's
 	if err != nil {
-		clear()
+		discard()
 		return err
 	}
 	q := Request{Version: thisVersion(), Dir: dir, Key: key, Sum: m.Sum, Limits: l, Memory: bounds.Memory,
 		Machine: c.o.Machine, Unmetered: m.Unmetered}
 	if len(c.o.Command) > 0 {
-		defer clear() // before the caller goes on, and perhaps ends
+		defer discard() // before the caller goes on, and perhaps ends
 		err = inTime(ctx, bounds.Time, func(ctx context.Context) error { return c.apart(ctx, in, q) })
 	} else {
 		given := make(chan struct{}) // closed when nobody writes into dir any more
 		defer func() {
 			go func() {
 				<-given
-				clear()
+				discard()
 			}()
 		}()
 		err = inTime(ctx, bounds.Time, func(ctx context.Context) error { return c.here(ctx, in, q, given) })
