@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 func TestValueSizeMakesWholeMessages(t *testing.T) {
@@ -180,12 +182,7 @@ func TestExtismEchoes(t *testing.T) {
 
 // TestAssembled holds each .wasm of testdata against its .wat.
 func TestAssembled(t *testing.T) {
-	wat2wasm, err := exec.LookPath("wat2wasm")
-	if err != nil && os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "" {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Skip("wat2wasm is not installed")
-	}
+	wat2wasm := tooltest.Find(t, "wat2wasm", "")
 	for _, wasm := range []string{extismGuest, envoyGuest} {
 		out := filepath.Join(t.TempDir(), "out.wasm")
 		if text, err := exec.Command(wat2wasm, strings.TrimSuffix(wasm, ".wasm")+".wat", "-o", out).

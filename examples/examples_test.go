@@ -19,9 +19,10 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
-	"go.uber.org/goleak"
 )
 
 // patience is how long a test waits for what must come.
@@ -271,22 +272,6 @@ func (c *client) rest() string {
 		c.t.Fatalf("found %.300q, %v, wanted the end of the stream", b, err)
 	}
 	return string(b)
-}
-
-// tool is the path of a client program. Without it the test is skipped, or
-// fails where WIREHOST_REQUIRE_TOOLCHAINS says so.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path
-	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1":
-		t.Fatalf("%v (Debian: apt-get install %s)", err, pkg)
-	default:
-		t.Skipf("%v (Debian: apt-get install %s)", err, pkg)
-	}
-	return ""
 }
 
 // run runs a client program, which must end well, and returns its output.

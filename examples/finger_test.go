@@ -1,28 +1,25 @@
 package examples
 
 import (
+	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // TestFinger has finger's own port, since the program knows no other, on an
 // address that nobody else is likely to use.
 func TestFinger(t *testing.T) {
-	finger := tool(t, "finger", "finger")
+	finger := tooltest.Find(t, "finger", "Debian: apt-get install finger")
 	const addr = "127.0.0.79"
 	l, err := net.Listen("tcp", addr+":79")
-	switch {
-	case err == nil:
-		l.Close()
-	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1":
-		t.Fatalf("%v (Linux: sysctl -w net.ipv4.ip_unprivileged_port_start=79)", err)
-	default:
-		t.Skip(err)
+	if err != nil {
+		tooltest.Missing(t, fmt.Errorf("%w (Linux: sysctl -w net.ipv4.ip_unprivileged_port_start=79)", err))
 	}
+	l.Close()
 	serve(t, "finger", func(cfg *config.Config) { cfg.Listeners[0].Endpoint = "tcp://" + addr + ":79" })
 	for _, c := range []struct{ args, want string }{
 		{"@" + addr,

@@ -20,6 +20,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // goServer edits the configuration of a guest with a Go server: one event loop
@@ -418,7 +419,7 @@ func (s *server) untilPlugin(t *testing.T, what string, so func(host.PluginInfo)
 }
 
 func TestCurl(t *testing.T) {
-	curl := tool(t, "curl", "curl")
+	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")
 	s := serve(t, "http", goServer(2, nil))
 	url := "http://" + s.addr["http"]
 	out := run(t, "", curl, "-sS", "--max-time", "20", url+"/", url+"/")
@@ -463,7 +464,7 @@ func mailBy(t *testing.T, curl, addr, to, text string, more ...string) error {
 }
 
 func TestSMTP(t *testing.T) {
-	curl := tool(t, "curl", "curl")
+	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")
 	s := serve(t, "smtp", goServer(2, nil))
 	addr := s.addr["smtp"]
 	for i := range 3 {

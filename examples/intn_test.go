@@ -3,10 +3,12 @@ package examples
 import (
 	"context"
 	"testing"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 func TestIntN(t *testing.T) {
-	nc := tool(t, "nc", "netcat-openbsd")
+	nc := tooltest.Find(t, "nc", "Debian: apt-get install netcat-openbsd")
 	s := serve(t, "intn", nil)
 	for plugin, prefix := range map[string]string{"int8": "", "int16": "\x00", "int32": "\x00\x00\x00"} {
 		if got := run(t, prefix+"\x05hello", nc, "-N", "127.0.0.1", s.port(plugin)); got != prefix+"\x05olleh" {

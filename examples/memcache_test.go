@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // TestMemccapable runs libmemcached's own test of servers.
 func TestMemccapable(t *testing.T) {
-	capable := tool(t, "memccapable", "libmemcached-tools")
+	capable := tooltest.Find(t, "memccapable", "Debian: apt-get install libmemcached-tools")
 	s := serve(t, "memcache", nil)
 	out := run(t, "", capable, "-h", "127.0.0.1", "-p", s.port("memcache"), "-a")
 	if passed := strings.Count(out, "[pass]"); passed < 20 || strings.Contains(out, "[FAIL]") ||

@@ -3,10 +3,12 @@ package examples
 import (
 	"context"
 	"testing"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 func TestNetstring(t *testing.T) {
-	nc := tool(t, "nc", "netcat-openbsd")
+	nc := tooltest.Find(t, "nc", "Debian: apt-get install netcat-openbsd")
 	s := serve(t, "netstring", nil)
 	// sha256sum says so
 	const hello = "64:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824,"

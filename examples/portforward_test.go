@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // listen accepts connections of a test's own, and gives each to accepted, in a
@@ -60,7 +61,7 @@ func forwardTo(t *testing.T, addr string, isolation config.Isolation) *server {
 
 // TestPortforwardNetcat ends its side, and is answered still.
 func TestPortforwardNetcat(t *testing.T) {
-	nc := tool(t, "nc", "netcat-openbsd")
+	nc := tooltest.Find(t, "nc", "Debian: apt-get install netcat-openbsd")
 	s := forwardTo(t, listen(t, func(c *net.TCPConn) {
 		sum := sha256.New()
 		n, err := io.Copy(sum, c) // to the end of what nc sends

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 func TestRedisCLI(t *testing.T) {
-	cli := tool(t, "redis-cli", "redis-tools")
+	cli := tooltest.Find(t, "redis-cli", "Debian: apt-get install redis-tools")
 	s := serve(t, "resp", nil)
 	const script = "set k 1 ex 100\nincr k\nget k\nttl k\nmset a 1 b 2\n" +
 		"mget a b c\nset k x nx\ndel a k\nexists a b\nget\n"
@@ -20,7 +22,7 @@ func TestRedisCLI(t *testing.T) {
 
 // TestRedisBenchmark also has data and connections move while it runs.
 func TestRedisBenchmark(t *testing.T) {
-	benchmark := tool(t, "redis-benchmark", "redis-tools")
+	benchmark := tooltest.Find(t, "redis-benchmark", "Debian: apt-get install redis-tools")
 	s := serve(t, "resp", nil)
 	done := make(chan struct{})
 	go func() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // serveSocks serves it, with private addresses allowed or not.
@@ -51,7 +52,7 @@ func web(t *testing.T, addr string) (port string) {
 
 // TestSocksCurl sends and gets 2 MiB in every way that curl has.
 func TestSocksCurl(t *testing.T) {
-	curl := tool(t, "curl", "curl")
+	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")
 	s := serveSocks(t, true)
 	text := bytes.Repeat([]byte("0123456789abcde\n"), 1<<17)
 	for _, c := range []struct{ option, host string }{
@@ -78,7 +79,7 @@ func TestSocksCurl(t *testing.T) {
 
 // TestSocksRefused: curl says what the proxy said.
 func TestSocksRefused(t *testing.T) {
-	curl := tool(t, "curl", "curl")
+	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // runIn runs a client program; the error has its output.
@@ -75,8 +76,8 @@ func (b *sshBox) command(t *testing.T, key, stdin string, args ...string) (strin
 
 // TestSSH logs in with OpenSSH's ssh.
 func TestSSH(t *testing.T) {
-	b := &sshBox{dir: t.TempDir(), ssh: tool(t, "ssh", "openssh-client")}
-	keygen := tool(t, "ssh-keygen", "openssh-client")
+	b := &sshBox{dir: t.TempDir(), ssh: tooltest.Find(t, "ssh", "Debian: apt-get install openssh-client")}
+	keygen := tooltest.Find(t, "ssh-keygen", "Debian: apt-get install openssh-client")
 	host, hostPublic := b.keygen(t, keygen, "host", "ed25519")
 	_, ed := b.keygen(t, keygen, "ed25519", "ed25519")
 	_, rsa := b.keygen(t, keygen, "rsa", "rsa")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // endless is a guest that makes one host call for ever: its import, its
@@ -109,7 +110,7 @@ func (e endless) build(tb testing.TB) string {
 	if err := os.WriteFile(wat, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	if out, err := exec.Command(tool(tb, "wat2wasm"), wat, "-o", wasm).CombinedOutput(); err != nil {
+	if out, err := exec.Command(tooltest.Find(tb, "wat2wasm", ""), wat, "-o", wasm).CombinedOutput(); err != nil {
 		tb.Fatalf("%s: %v: %s", e.name, err, out)
 	}
 	return wasm

@@ -9,14 +9,15 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // TestC: a guest in C, written from ABI.md alone, serves a thousand connections
 // in each isolation.
 func TestC(t *testing.T) {
 	const connections = 1000
-	clang := tool(t, "clang-19")
-	tool(t, "wasm-ld-19")
+	clang := tooltest.Find(t, "clang-19", "")
+	tooltest.Find(t, "wasm-ld-19", "")
 	wasm := filepath.Join(t.TempDir(), "upper.wasm")
 	if text, err := exec.Command(clang, "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", wasm,
 		"testdata/upper.c").CombinedOutput(); err != nil {

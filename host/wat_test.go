@@ -7,27 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// tool finds a program that a test needs. Where it is not there, the test is
-// skipped, but in CI, which sets WIREHOST_REQUIRE_TOOLCHAINS and installs them
-// all.
-func tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
+	"github.com/wirehost/wirehost/internal/tooltest"
+)
 
 // TestAssembled holds each .wasm of testdata against its .wat.
 func TestAssembled(t *testing.T) {
-	wat2wasm := tool(t, "wat2wasm")
+	wat2wasm := tooltest.Find(t, "wat2wasm", "")
 	var files []string
 	for _, dir := range []string{"testdata", "testdata/hostile"} {
 		list, err := filepath.Glob(dir + "/*.wat")

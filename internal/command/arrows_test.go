@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/script":      {},
 	"internal/simulator":   {"internal/memnet", "reactor"},
 	"internal/sdkgen":      {"abi"},
+	"internal/tooltest":    {},
 	"internal/transcript":  {"host", "internal/memnet"},
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},
@@ -56,7 +57,7 @@ var arrows = map[string][]string{
 // forTests are packages that only tests import, and one another.
 var forTests = []string{
 	"examples/internal/exampletest", "host/conformance", "internal/boundedtest", "internal/reactortest",
-	"internal/script", "internal/simulator", "sdk/go/sdktest",
+	"internal/script", "internal/simulator", "internal/tooltest", "sdk/go/sdktest",
 }
 
 // TestArrows holds the imports of everything but tests against the house's plan.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/internal/tooltest"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 	"github.com/wirehost/wirehost/sdk"
 )
@@ -22,12 +23,8 @@ func toolchain(t *testing.T, l language) {
 	if _, err := exec.LookPath("asc"); err != nil && l.name == "assemblyscript" && os.Getenv("ASC") == "" {
 		missing = append(missing, "asc. Install it: npm install -g assemblyscript, or set ASC")
 	}
-	switch {
-	case len(missing) == 0:
-	case os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") != "":
-		t.Fatal(missing)
-	default:
-		t.Skip(missing)
+	if len(missing) > 0 {
+		tooltest.Missing(t, missing)
 	}
 }
 

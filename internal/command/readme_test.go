@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // block is a fenced block of a page, and the comment before it, which says what
@@ -285,7 +287,7 @@ func TestReadme(t *testing.T) {
 func readersTools(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"nc", "sh"} {
-		tool(t, name)
+		tooltest.Find(t, name, "")
 	}
 }
 

@@ -16,16 +16,9 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
-)
 
-// missing skips a test for want of a tool, or fails it where all must be there.
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
+	"github.com/wirehost/wirehost/internal/tooltest"
+)
 
 // build runs a compiler once per process and gives the module it makes.
 type build struct {
@@ -60,9 +53,7 @@ func (b *build) run(name string, env []string, args ...string) ([]byte, error) {
 var cBuild, goBuild build
 
 func cGuest(t testing.TB) []byte {
-	if _, err := exec.LookPath("clang-19"); err != nil {
-		missing(t, "clang-19: %v", err)
-	}
+	tooltest.Find(t, "clang-19", "")
 	b, err := cBuild.run("clang-19", nil, "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", "OUT",
 		"testdata/guest.c")
 	if err != nil {

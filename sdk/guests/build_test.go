@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // The guests that a language can have. Everything calls all that its SDK has, and is
@@ -307,10 +309,8 @@ func run(m *testing.M) int {
 // need skips a test whose language can't be built here, but in CI.
 func need(t testing.TB, l language) {
 	t.Helper()
-	if err := toolchainOf(l).err; err != nil && os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Skip(err)
+	if err := toolchainOf(l).err; err != nil {
+		tooltest.Missing(t, err)
 	}
 }
 
@@ -358,7 +358,7 @@ func readSources(t testing.TB, dir string) {
 func available(t testing.TB, guest string) []language {
 	var list []language
 	for _, l := range with(guest) {
-		if err := toolchainOf(l).err; err == nil || os.Getenv("WIREHOST_REQUIRE_TOOLCHAINS") == "1" {
+		if err := toolchainOf(l).err; err == nil || tooltest.Required() {
 			list = append(list, l)
 		} else {
 			t.Logf("%s: %v", l.name, err)
