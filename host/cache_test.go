@@ -53,8 +53,7 @@ func TestBadCache(t *testing.T) {
 		"empty":     func(file string) error { return os.Truncate(file, 0) },
 		"truncated": func(file string) error { return os.Truncate(file, 200) },
 		"one byte short": func(file string) error {
-			info,
-				_ := os.Stat(file)
+			info, _ := os.Stat(file)
 			return os.Truncate(file, info.Size()-1)
 		},
 		"longer":               func(file string) error { return os.Truncate(file, 1<<30) },

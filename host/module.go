@@ -96,6 +96,9 @@ func (s *sources) addUp(ctx context.Context, m *module, limit int64) error {
 				return nil
 			}
 		}
+		if s.builtin == nil {
+			return fmt.Errorf("found no built-in module %q: this program gives none (host.Options.Builtin)", name)
+		}
 		return fmt.Errorf("found no built-in module %q", name)
 	}
 	m.open = func(ctx context.Context) (io.ReadCloser, error) { return s.files.File(ctx, m.from) }

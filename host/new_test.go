@@ -42,3 +42,17 @@ func TestNewValidates(t *testing.T) {
 	check("LoadPlugin", err)
 	echoes(t, s.addrs[0])
 }
+
+// TestNoBuiltin: a program that gives no built-in modules is told how it would.
+func TestNoBuiltin(t *testing.T) {
+	cfg := configuration(config.Plugin{Module: "builtin:echo"})
+	for want, builtin := range map[string]func(string) ([]byte, bool){
+		"this program gives none (host.Options.Builtin)": nil,
+		`found no built-in module "echo"`:                func(string) ([]byte, bool) { return nil, false },
+	} {
+		err := Validate(context.Background(), cfg, Options{Builtin: builtin})
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("found %v, wanted %s", err, want)
+		}
+	}
+}

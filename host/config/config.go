@@ -69,7 +69,7 @@ type Plugin struct {
 	Isolation Isolation     `koanf:"isolation"`
 	Reload    ReloadPolicy  `koanf:"reload"`
 	Watch     bool          `koanf:"watch"`     // go over to the module when its file changes
-	Config    any           `koanf:"config"`    // the guest reads it as JSON
+	Config    any           `koanf:"config"`    // the guest reads it as JSON; once a host has it, not to be changed
 	Drain     time.Duration `koanf:"drain"`     // how long a replaced version may keep its connections
 	MoveTime  time.Duration `koanf:"move_time"` // for moving all connections to a new version; those that are left stay
 	Canary    Canary        `koanf:"canary"`

@@ -88,9 +88,9 @@ func TestWithDefaults(t *testing.T) {
 	if given.Plugins["echo"].Isolation != "" || given.Listeners[0].TLS.HandshakeTimeout != 0 {
 		t.Error("what was given has changed")
 	}
-	loaded,
-		err := Load(
-		Options{Set: []string{"reactor.drain_timeout=0", "plugins.echo.config=null", "plugins.echo.watch=false"}})
+	loaded, err := Load(Options{
+		Set: []string{"reactor.drain_timeout=0", "plugins.echo.config=null", "plugins.echo.watch=false"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
