@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 )
 
 var (
@@ -107,21 +106,4 @@ func (h *Host) Trace(plugin string, conn int32, on bool) error {
 	}
 	p.log.Info("trace", "on", on, "conn", conn)
 	return nil
-}
-
-// tellCuts has each plugin say what was cut from its log, each second, until the
-// host stops.
-func (h *Host) tellCuts() {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			for _, p := range h.all() {
-				p.account.TellCut(false)
-			}
-		case <-h.stopping:
-			return
-		}
-	}
 }

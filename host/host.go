@@ -128,7 +128,8 @@ func (h *Host) wall() time.Time { return h.o.Wall() }
 // Start compiles and starts every plugin, binds every listener, and begins to
 // accept. On an error nothing is left running. A plugin whose module is sound
 // but which fails to start is an error of that plugin alone: the others serve,
-// and it is tried again. ctx cancels the start.
+// and it is tried again. ctx cancels the start. Once; a second call is an error, and
+// changes nothing.
 func (h *Host) Start(ctx context.Context) error {
 	h.shape.Lock()
 	defer h.shape.Unlock()
@@ -195,6 +196,23 @@ func (h *Host) stopBackground() {
 	h.background.Wait()
 }
 
+// tellCuts has each plugin say what was cut from its log, each second, until the
+// host stops.
+func (h *Host) tellCuts() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, p := range h.all() {
+				p.account.TellCut(false)
+			}
+		case <-h.stopping:
+			return
+		}
+	}
+}
+
 func (h *Host) reactorConfig() reactor.Config {
 	c := h.cfg.Reactor
 	return reactor.Config{
@@ -250,34 +268,6 @@ func (h *Host) startPlugins(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// announceListeners says what is listened on.
-func (h *Host) announceListeners() {
-	var endpoints []string
-	for _, l := range h.listeners {
-		endpoints = append(endpoints, l.ln.Endpoint().String())
-		h.log.Info("listening", "endpoint", l.ln.Endpoint().String(), "plugin", l.cfg.Plugin)
-	}
-	h.ready.noteBound(endpoints)
-}
-
-// announceReady logs ready once, when every plugin runs. Any goroutine.
-func (h *Host) announceReady() { h.ready.announce(h.allStarted, h.log) }
-
-// Ready tells whether every listener is bound and every plugin active.
-func (h *Host) Ready() bool { return h.ready.told() && h.allStarted() }
-
-// allStarted tells whether no plugin fails to start.
-func (h *Host) allStarted() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, p := range h.plugins {
-		if p.failing.Load() > 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // Listeners are the endpoints listened on, ports resolved, in the

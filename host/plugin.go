@@ -125,18 +125,6 @@ func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	return s.buildProtocol(t)
 }
 
-// buildProtocol is BuildProtocol for one of the loop's slots.
-func (s *slot) buildProtocol(t reactor.Transport) (reactor.Protocol, error) {
-	i, err := s.instance()
-	switch {
-	case errors.Is(err, errLate):
-		return nil, s.awaitInstance(t)
-	case err != nil:
-		return nil, err
-	}
-	return i.BuildProtocol(t)
-}
-
 // current is the active version.
 func (p *plugin) current() *version {
 	p.mu.Lock()

@@ -46,3 +46,31 @@ func (r *readiness) told() bool {
 	defer r.mu.Unlock()
 	return r.announced
 }
+
+// announceListeners says what is listened on.
+func (h *Host) announceListeners() {
+	var endpoints []string
+	for _, l := range h.listeners {
+		endpoints = append(endpoints, l.ln.Endpoint().String())
+		h.log.Info("listening", "endpoint", l.ln.Endpoint().String(), "plugin", l.cfg.Plugin)
+	}
+	h.ready.noteBound(endpoints)
+}
+
+// announceReady logs ready once, when every plugin runs. Any goroutine.
+func (h *Host) announceReady() { h.ready.announce(h.allStarted, h.log) }
+
+// Ready tells whether every listener is bound and every plugin active.
+func (h *Host) Ready() bool { return h.ready.told() && h.allStarted() }
+
+// allStarted tells whether no plugin fails to start.
+func (h *Host) allStarted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range h.plugins {
+		if p.failing.Load() > 0 {
+			return false
+		}
+	}
+	return true
+}

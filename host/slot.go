@@ -54,6 +54,18 @@ func newSlot(v *version, l *reactor.Loop) *slot {
 		place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
 }
 
+// buildProtocol is BuildProtocol for one of the loop's slots.
+func (s *slot) buildProtocol(t reactor.Transport) (reactor.Protocol, error) {
+	i, err := s.instance()
+	switch {
+	case errors.Is(err, errLate):
+		return nil, s.awaitInstance(t)
+	case err != nil:
+		return nil, err
+	}
+	return i.BuildProtocol(t)
+}
+
 // running tells whether the instance for new connections, of isolation loop and shared,
 // is there.
 func (s *slot) running() bool { return s.inst != nil && s.inst.Dead() == nil }
