@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -72,43 +71,6 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 		}
 	}
 	return t.Flush()
-}
-
-// table prints cells that others may have written.
-type table struct {
-	out     io.Writer
-	columns int
-	text    strings.Builder
-	tabs    *tabwriter.Writer
-}
-
-func newTable(w io.Writer, head ...string) *table {
-	t := &table{out: w, columns: len(head)}
-	t.tabs = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
-	t.row(head...)
-	return t
-}
-
-// row adds a line. Cells may be missing at its end: a column goes on below them.
-func (t *table) row(cells ...string) {
-	all := make([]string, t.columns)
-	for n, c := range cells {
-		all[n] = lines.Visible(c)
-	}
-	fmt.Fprintln(t.tabs, strings.Join(all, "\t")) // it writes into memory
-}
-
-// Flush prints the lines, without blanks at their ends.
-func (t *table) Flush() error {
-	if err := t.tabs.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(t.text.String()) {
-		if _, err := fmt.Fprintln(t.out, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // bytesText is a number of bytes for people.
@@ -237,11 +199,7 @@ func (a *app) versionCommand(cmd *cobra.Command,
 		if what == "use" && name == args[0] {
 			return &usageError{fmt.Errorf("found %q, wanted NAME@VERSION, as 'wirehost plugin list' has it", args[0])}
 		}
-		path, err := pluginPath(name)
-		if err != nil {
-			return err
-		}
-		c, err := a.client(*endpoint)
+		c, path, err := a.pluginClient(*endpoint, name)
 		if err != nil {
 			return err
 		}
@@ -298,11 +256,7 @@ func newPluginUnload(a *app) *cobra.Command {
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	wait := cmd.Flags().Bool("wait", false, "wait until its last connection has ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		path, err := pluginPath(args[0])
-		if err != nil {
-			return err
-		}
-		c, err := a.client(*endpoint)
+		c, path, err := a.pluginClient(*endpoint, args[0])
 		if err != nil {
 			return err
 		}
@@ -340,11 +294,7 @@ func newPluginTrace(a *app) *cobra.Command {
 	off := cmd.Flags().Bool("off", false, "end the trace")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, _, one := strings.Cut(args[0], "/")
-		path, err := pluginPath(name)
-		if err != nil {
-			return err
-		}
-		c, err := a.client(*endpoint)
+		c, path, err := a.pluginClient(*endpoint, name)
 		if err != nil {
 			return err
 		}
@@ -370,6 +320,15 @@ func newPluginTrace(a *app) *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// pluginClient is a client, and where its host's administration has a plugin.
+func (a *app) pluginClient(endpoint, name string) (c *client, path string, err error) {
+	if path, err = pluginPath(name); err != nil {
+		return nil, "", err
+	}
+	c, err = a.client(endpoint)
+	return c, path, err
 }
 
 // pluginPath is where the administration has a plugin. What a URL has another
