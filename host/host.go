@@ -129,12 +129,15 @@ func (h *Host) wall() time.Time { return h.o.Wall() }
 // accept. On an error nothing is left running. A plugin whose module is sound
 // but which fails to start is an error of that plugin alone: the others serve,
 // and it is tried again. ctx cancels the start. Once; a second call is an error, and
-// changes nothing.
+// changes nothing. After Shutdown it is ErrNotRunning.
 func (h *Host) Start(ctx context.Context) error {
 	h.shape.Lock()
 	defer h.shape.Unlock()
 	if h.reactor != nil {
 		return errors.New("host: started already")
+	}
+	if h.isStopping() {
+		return ErrNotRunning
 	}
 	began := time.Now()
 	var err error
@@ -188,6 +191,16 @@ func (h *Host) watchUse() {
 		memory: newOwnMemory(h)}
 	o.check()
 	h.background.Go(o.run)
+}
+
+// isStopping tells whether the host's end has begun.
+func (h *Host) isStopping() bool {
+	select {
+	case <-h.stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 // stopBackground ends what runs beside the loops.

@@ -12,10 +12,8 @@ import (
 
 // late says why connections that have not moved are to stay; "" where there is time.
 func (r *replacement) late() string {
-	select {
-	case <-r.host.stopping:
+	if r.host.isStopping() {
 		return "the host is shutting down"
-	default:
 	}
 	if r.host.now() >= r.moveBy {
 		return fmt.Sprintf("move_time, %v, was over", r.new.cfg.MoveTime)

@@ -279,3 +279,23 @@ func TestCloseBeforeStart(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestShutdownBeforeStart: a server that is told to end before it has started, as by a
+// signal that comes early, does not start.
+func TestShutdownBeforeStart(t *testing.T) {
+	s, err := New(config.Config{
+		Admin:   config.Admin{Listen: "off"},
+		Cache:   config.Cache{Dir: "off"},
+		Plugins: map[string]config.Plugin{"p": {Module: "builtin:echo"}},
+	}, Options{Host: host.Options{Builtin: builtin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(context.Background()); !errors.Is(err, host.ErrNotRunning) {
+		t.Errorf("found %v, wanted %v", err, host.ErrNotRunning)
+		_ = s.Host.Shutdown(context.Background())
+	}
+}
