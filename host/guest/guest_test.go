@@ -69,6 +69,9 @@ func standingOf(t testing.TB, path string, unmetered bool, more ...func(*Setting
 		if err := errors.Join(err, p.Close(context.Background())); err != nil {
 			t.Error(err)
 		}
+		if s.live != 0 {
+			t.Errorf("of %d instances the owner was not told that they are closed", s.live)
+		}
 	})
 	return s
 }
@@ -100,10 +103,15 @@ func loaded(t testing.TB, path string, unmetered bool) *Program {
 	return p
 }
 
+// Start is the guest's, counted.
+func (s *stand) Start(within time.Duration) (*Instance, error) {
+	s.live++
+	return s.Guest.Start(within)
+}
+
 // fresh is a started instance that has no place.
 func (s *stand) fresh(t testing.TB) *Instance {
 	t.Helper()
-	s.live++
 	i, err := s.Start(0)
 	if err != nil {
 		t.Fatal(err)
