@@ -120,7 +120,7 @@ var rows = []row{
 	{"shutdown/lets connections finish", Settings{alone: true}, rowShutdownDrains},
 	{"shutdown/ends the rest", Settings{alone: true}, rowShutdownEnds},
 	{"out of file descriptors", Settings{alone: true}, rowDescriptors},
-	{"handler fault", Settings{alone: true}, rowFault},
+	{"protocol fault", Settings{alone: true}, rowFault},
 }
 
 // Suite runs every row of what a connection promises, each as a subtest with the

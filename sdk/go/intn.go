@@ -16,16 +16,16 @@ type intNFraming struct {
 
 	size    int // of the prefix, in bytes
 	strings interface {
-		StringHandler
+		StringCallback
 		LengthLimitExceeded(length uint32)
 	}
 }
 
 func (n *intNFraming) wireIntN(outermost Protocol, size int) {
-	stringHandler(outermost)
+	stringCallback(outermost)
 	n.stepper, n.size = n, size
 	n.strings = outermost.(interface {
-		StringHandler
+		StringCallback
 		LengthLimitExceeded(length uint32)
 	})
 }

@@ -8,10 +8,10 @@ const MaxLineLength = 16384
 
 var crlf = []byte("\r\n")
 
-// LineHandler has what a protocol that embeds LineReceiver or LineOnlyReceiver
+// LineCallback has what a protocol that embeds LineReceiver or LineOnlyReceiver
 // must have. A line comes without its delimiter, may be empty, and is valid
 // until LineReceived returns.
-type LineHandler interface {
+type LineCallback interface {
 	LineReceived(line []byte)
 }
 
@@ -26,7 +26,7 @@ type lineFraming struct {
 	MaxLength int
 
 	lines interface {
-		LineHandler
+		LineCallback
 		LineLengthExceeded(held []byte)
 	}
 	scanned int // bytes at the front of rest in which no delimiter begins
@@ -34,7 +34,7 @@ type lineFraming struct {
 
 func (l *lineFraming) wireLines(outermost Protocol) {
 	lines, ok := outermost.(interface {
-		LineHandler
+		LineCallback
 		LineLengthExceeded(held []byte)
 	})
 	if !ok {

@@ -5,16 +5,16 @@ import "strconv"
 // MaxStringLength is the default of MaxLength of the string receivers, in bytes.
 const MaxStringLength = 99999
 
-// StringHandler has what a protocol that embeds NetstringReceiver or one of the
+// StringCallback has what a protocol that embeds NetstringReceiver or one of the
 // IntNStringReceivers must have. A string may be empty, and is valid until
 // StringReceived returns.
-type StringHandler interface {
+type StringCallback interface {
 	StringReceived(s []byte)
 }
 
-// stringHandler finds the outermost type's method.
-func stringHandler(outermost Protocol) StringHandler {
-	h, ok := outermost.(StringHandler)
+// stringCallback finds the outermost type's method.
+func stringCallback(outermost Protocol) StringCallback {
+	h, ok := outermost.(StringCallback)
 	if !ok {
 		panic("wirehost: " + typeName(outermost) + " embeds a string receiver and has no StringReceived(s []byte)")
 	}
@@ -39,11 +39,11 @@ func longest(maxLength int) int {
 type NetstringReceiver struct {
 	framing
 	MaxLength int // bytes of a string; 0 is MaxStringLength
-	strings   StringHandler
+	strings   StringCallback
 }
 
 func (n *NetstringReceiver) wire(outermost Protocol) {
-	n.stepper, n.strings = n, stringHandler(outermost)
+	n.stepper, n.strings = n, stringCallback(outermost)
 }
 
 func (n *NetstringReceiver) step() bool {
