@@ -135,10 +135,11 @@ func Run(ctx context.Context, o Options) error {
 // Start begins to serve: administrators are listened for, the host starts, and its
 // modules' files are watched. Where administrators can't be listened for, nothing
 // starts; of the default endpoint that is only a warning. On an error nothing is
-// left running. ctx cancels the start. A second call is an error, and changes nothing.
+// left running. ctx cancels the start. A second call is an error, and
+// changes nothing: who tries again makes another Server.
 func (s *Server) Start(ctx context.Context) error {
 	if s.started.Swap(true) {
-		return errors.New("operate: started already")
+		return errors.New("operate: found a server that was started before, wanted a new one: each starts once")
 	}
 	err := s.administration.listen(s.Config().Admin.Listen, s.o.Getenv)
 	if err == nil {

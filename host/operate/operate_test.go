@@ -247,7 +247,7 @@ func TestStartTwice(t *testing.T) {
 	if err := s.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Start(ctx); err == nil || !strings.Contains(err.Error(), "started already") {
+	if err := s.Start(ctx); err == nil || !strings.Contains(err.Error(), "started before") {
 		t.Errorf("found %v", err)
 	}
 	if s.administration.listener == nil || s.watcher == nil || !s.Ready() {
