@@ -58,9 +58,9 @@ func (w *waiter) Gone() {
 	}
 	if i := w.inst; i != nil {
 		w.inst = nil
-		s.offer(i)
+		s.offerInstance(i)
 	}
-	s.trim()
+	s.trimLaunches()
 }
 
 // askAgain has w's connection ask again.
@@ -96,7 +96,7 @@ func (s *slot) beginLaunch(st *launch) error {
 
 // finishLaunch takes what became of a launch.
 func (s *slot) finishLaunch(st *launch) {
-	s.forget(st)
+	s.forgetLaunch(st)
 	defer st.tellDone()
 	switch {
 	case s.handedOn:
@@ -107,18 +107,18 @@ func (s *slot) finishLaunch(st *launch) {
 		s.failLaunch(st)
 	case s.ver.cfg.Isolation == config.IsolationConnection:
 		s.noteStart()
-		s.offer(st.inst)
-		s.trim()
+		s.offerInstance(st.inst)
+		s.trimLaunches()
 	case s.running():
 		st.inst.Close()
-		s.release(nil)
+		s.releaseWaiters(nil)
 	default:
 		s.adoptInstance(st.inst)
-		s.release(nil)
+		s.releaseWaiters(nil)
 	}
 }
 
-func (s *slot) forget(st *launch) {
+func (s *slot) forgetLaunch(st *launch) {
 	for n, other := range s.launches {
 		if other == st {
 			s.launches = append(s.launches[:n], s.launches[n+1:]...)
@@ -138,15 +138,15 @@ func (s *slot) failLaunch(st *launch) {
 			w.err = st.err
 			s.askAgain(w)
 		}
-		s.trim()
+		s.trimLaunches()
 		return
 	}
-	s.release(st.err)
-	s.trim()
+	s.releaseWaiters(st.err)
+	s.trimLaunches()
 }
 
-// release has all that wait ask again, or fails them.
-func (s *slot) release(err error) {
+// releaseWaiters has all that wait ask again, or fails them.
+func (s *slot) releaseWaiters(err error) {
 	for e := s.waiters.Front(); e != nil; e = s.waiters.Front() {
 		w := e.Value.(*waiter)
 		w.err = err
@@ -154,8 +154,8 @@ func (s *slot) release(err error) {
 	}
 }
 
-// offer gives a started instance to the connection that has waited longest, or ends it.
-func (s *slot) offer(i *guest.Instance) {
+// offerInstance gives a started instance to the connection that has waited longest, or ends it.
+func (s *slot) offerInstance(i *guest.Instance) {
 	e := s.waiters.Front()
 	if e == nil || s.handedOn {
 		i.Close()
@@ -166,15 +166,15 @@ func (s *slot) offer(i *guest.Instance) {
 	s.askAgain(w)
 }
 
-// trim drops launches that have not begun and that no connection waits for.
-func (s *slot) trim() {
+// trimLaunches drops launches that have not begun and that no connection waits for.
+func (s *slot) trimLaunches() {
 	wanted := s.waiters.Len()
 	if wanted > 0 && s.ver.cfg.Isolation != config.IsolationConnection {
 		return
 	}
 	for n := len(s.launches) - 1; n >= 0 && len(s.launches) > wanted; n-- {
 		if st := s.launches[n]; !st.ahead && st.drop() {
-			s.forget(st)
+			s.forgetLaunch(st)
 		}
 	}
 }
@@ -186,5 +186,5 @@ func (s *slot) handOn() {
 	for _, st := range s.launches {
 		st.drop()
 	}
-	s.release(nil)
+	s.releaseWaiters(nil)
 }

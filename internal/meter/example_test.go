@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
 	"github.com/wirehost/wirehost/internal/meter"
 )
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tetratelabs/wazero"
+
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
+
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tetratelabs/wazero"
+
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 

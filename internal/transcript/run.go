@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/memnet"

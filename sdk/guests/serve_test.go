@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/plugins"

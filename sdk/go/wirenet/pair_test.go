@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
-	wirehost "github.com/wirehost/wirehost/sdk/go"
-	"github.com/wirehost/wirehost/sdk/go/sdktest"
 	"go.uber.org/goleak"
 	"golang.org/x/net/nettest"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+	"github.com/wirehost/wirehost/sdk/go/sdktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
