@@ -98,12 +98,12 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 	if name == p.current().name {
 		return p.unchanged(), nil
 	}
-	v := p.revive(name)
+	v, later := p.revive(name)
 	if v == nil {
 		return nil, fmt.Errorf("version %s: %w", name, ErrUnknown)
 	}
 	r := p.replacing(v)
-	r.revived = true
+	r.revived, r.later = true, later
 	return r, r.prepare(ctx)
 }
 
@@ -118,6 +118,7 @@ type replacement struct {
 	out      Outcome
 	fresh    []*guest.Instance // by loop, started and not committed; of isolation loop and shared
 	revived  bool              // new was active before
+	later    int               // then: how many versions were replaced after it
 	moveBy   time.Duration     // on Host.now: what has not moved then stays
 }
 
@@ -290,7 +291,7 @@ func (r *replacement) abandon() error {
 	r.closeFresh()
 	switch {
 	case r.revived:
-		r.p.putBack(r.new)
+		r.p.putBack(r.new, r.later)
 		return nil
 	case r.new.hasSlots(): // from its canary, with connections
 		r.p.giveUp(r.new)

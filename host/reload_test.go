@@ -330,6 +330,38 @@ func TestUse(t *testing.T) {
 	}
 }
 
+// TestUseGivenUp: where going back to a version fails, it is what it was before: with
+// its last connection it is freed, and the way back to the one that was replaced after
+// it stays.
+func TestUseGivenUp(t *testing.T) {
+	guest := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
+	guest.Reload = config.ReloadDrain
+	s := serve(t, configuration(guest))
+	c := &counting{Conn: dial(t, s.addrs[0])}
+	if err := c.roundTrip(3); err != nil {
+		t.Fatal(err)
+	}
+	p := s.plugins["guest"]
+	first := p.current().name
+	for range 2 {
+		if _, err := p.reload(context.Background(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := p.goBack(ctx, first); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	c.Close()
+	if line := s.logs.await(t, "version is retired", 1); line["version"] != first {
+		t.Errorf("%v is freed, wanted %s", line["version"], first)
+	}
+	if _, err := p.goBack(context.Background(), first+"-2"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFailedSave: a version that can't save keeps its connections; one that
 // traps in saveState loses them, as by any trap.
 func TestFailedSave(t *testing.T) {

@@ -115,24 +115,26 @@ func (p *plugin) closeAll(v *version) {
 }
 
 // revive takes a replaced version out of the list, to be made active again; nil
-// where it is not there.
-func (p *plugin) revive(name string) *version {
+// where it is not there. later is how many were replaced after it.
+func (p *plugin) revive(name string) (v *version, later int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, v := range p.replaced {
 		if v.name == name && v.state != StateRetired {
 			p.replaced = slices.Delete(p.replaced, n, n+1)
-			return v
+			return v, len(p.replaced) - n
 		}
 	}
-	return nil
+	return nil, 0
 }
 
-// putBack is revive's inverse.
-func (p *plugin) putBack(v *version) {
+// putBack is revive's inverse. Where the version's last connection, or its drain time,
+// has ended meanwhile, what follows from that is done now.
+func (p *plugin) putBack(v *version, later int) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.replaced = append(p.replaced, v)
+	p.replaced = slices.Insert(p.replaced, max(0, len(p.replaced)-later), v)
+	p.mu.Unlock()
+	p.freeEmpty()
 }
 
 // beginUnload lets the plugin's connections drain, and frees it when they have ended,
