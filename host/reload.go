@@ -159,7 +159,7 @@ func (r *replacement) prepare(ctx context.Context) error {
 	began := time.Now()
 	err := r.startFresh(ctx)
 	if err == nil {
-		err = r.rehearse()
+		err = r.rehearse(ctx)
 	}
 	if err == nil {
 		err = context.Cause(ctx)
@@ -209,7 +209,7 @@ const rehearsed = 2
 // rehearse fails where the new version can't be started, or can't take what the
 // old one's connections would bring: it gets a copy of what a few of them have, in an
 // instance whose output goes nowhere.
-func (r *replacement) rehearse() error {
+func (r *replacement) rehearse(ctx context.Context) error {
 	if r.out.Policy != config.ReloadMigrate {
 		if r.new.cfg.Isolation != config.IsolationConnection {
 			return nil // its instances have been started
@@ -224,6 +224,9 @@ func (r *replacement) rehearse() error {
 		samples = []*guest.Sample{{}}
 	}
 	for _, s := range samples {
+		if err := context.Cause(ctx); err != nil { // each may take long
+			return err
+		}
 		if err := r.restoreSample(s); err != nil {
 			return fmt.Errorf("rehearsal: %w", err)
 		}

@@ -334,9 +334,9 @@ func TestUse(t *testing.T) {
 // its last connection it is freed, and the way back to the one that was replaced after
 // it stays.
 func TestUseGivenUp(t *testing.T) {
-	guest := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
-	guest.Reload = config.ReloadDrain
-	s := serve(t, configuration(guest))
+	settings := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
+	settings.Reload = config.ReloadDrain
+	s := serve(t, configuration(settings))
 	c := &counting{Conn: dial(t, s.addrs[0])}
 	if err := c.roundTrip(3); err != nil {
 		t.Fatal(err)
@@ -359,6 +359,35 @@ func TestUseGivenUp(t *testing.T) {
 	}
 	if _, err := p.goBack(context.Background(), first+"-2"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRehearsalEnds: a change that is given up rehearses no further.
+func TestRehearsalEnds(t *testing.T) {
+	cfg := configuration(hostile("trap_in_restore_state"))
+	settings := cfg.Plugins["guest"]
+	settings.Isolation = config.IsolationConnection
+	cfg.Plugins["guest"] = settings
+	s := serve(t, cfg)
+	p := s.plugins["guest"]
+	first := p.current().name
+	settings.Module = "testdata/counter.wasm"
+	cfg.Plugins = map[string]config.Plugin{"guest": settings}
+	if _, err := s.Reload(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	c := &counting{Conn: dial(t, s.addrs[0])}
+	if err := c.roundTrip(3); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var trap *guest.TrapError
+	if _, err := p.goBack(ctx, first); !errors.Is(err, context.Canceled) || errors.As(err, &trap) {
+		t.Errorf("found %v, wanted that nothing was tried", err)
+	}
+	if _, err := p.goBack(context.Background(), first); !errors.As(err, &trap) {
+		t.Errorf("found %v, wanted a trap", err)
 	}
 }
 
