@@ -22,9 +22,9 @@ type Protocol interface {
 	DataReceived(p []byte)
 
 	// ConnectionLost comes exactly once and last, unless the end of the reactor
-	// takes longer than a second. err says more about a reason
-	// other than Done and may be nil. Inside it the transport's getters still
-	// answer; its writes are dropped, and its other calls do nothing.
+	// takes longer than a second. err says more about a reason other than Done and
+	// may be nil. Inside it the transport's getters still answer; its writes are
+	// dropped, and its other calls do nothing.
 	ConnectionLost(reason Reason, err error)
 }
 
@@ -58,6 +58,8 @@ type HandshakeListener interface {
 // else comes.
 type ClientProtocol interface {
 	Protocol
+	// ConnectionFailed says why the connection was not made; err says more, and may
+	// be nil.
 	ConnectionFailed(reason Reason, err error)
 }
 
@@ -190,7 +192,8 @@ const (
 	StateOutgoing                      // we connected, not the peer
 )
 
-// Reason says why a connection ended or could not be made.
+// Reason says why a connection ended or could not be made. Protocols from elsewhere get
+// its number, which never changes.
 type Reason int32
 
 // The reasons. The last three are those of connections that could not be made.
