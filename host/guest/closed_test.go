@@ -136,7 +136,9 @@ func TestClosedOnce(t *testing.T) {
 		}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			s := standing(t, c.file, func(o *Settings) { o.Limits.Timers, o.Limits.CallbackTime = 3, 20*time.Millisecond })
+			s := standing(t, c.file, func(o *Settings) {
+				o.Limits.Timers, o.Limits.CallbackTime = 3, 20*time.Millisecond
+			})
 			c.do(t, s)
 			s.place.StopLoop(func() bool { return true })
 			counts := s.account.Counts()
