@@ -115,10 +115,14 @@ func (r *launcher) stopLaunches() {
 	r.mu.Lock()
 	r.stopped = true
 	r.mu.Unlock()
-	r.hurry.Store(1)
+	r.hurryStarts()
 	r.await()
 	r.hurry.Store(0)
 }
+
+// hurryStarts has the time of all starts be over, and of all else that the version's
+// instances do.
+func (r *launcher) hurryStarts() { r.hurry.Store(1) }
 
 // hurried is a clock that runs away while the launches are stopped.
 func (r *launcher) hurried(clock func() time.Duration) func() time.Duration {

@@ -157,12 +157,14 @@ func (r *replacement) policy() (policy config.ReloadPolicy, why string) {
 // something fails the replacement is abandoned.
 func (r *replacement) prepare(ctx context.Context) error {
 	began := time.Now()
+	stay := r.endStartsWith(ctx)
 	err := r.startFresh(ctx)
 	if err == nil {
 		err = r.rehearse(ctx)
 	}
-	if err == nil {
-		err = context.Cause(ctx)
+	stay()
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
 	}
 	if err == nil {
 		r.p.log.Debug("rehearsed", "version", r.new.name, "took", time.Since(began))
@@ -173,6 +175,18 @@ func (r *replacement) prepare(ctx context.Context) error {
 		return errors.Join(err, r.abandon())
 	}
 	return nil
+}
+
+// endStartsWith has starts of the new version run out of time when ctx is done, until
+// stay is called: one that never returns would hold up the host's end for all that it
+// may take. A version that was active before may have connections, which would run out
+// of time as well, and has started before.
+func (r *replacement) endStartsWith(ctx context.Context) (stay func() bool) {
+	return context.AfterFunc(ctx, func() {
+		if !r.revived {
+			r.new.launcher.hurryStarts()
+		}
+	})
 }
 
 // startFresh starts the instances that the loops are to change to.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -389,6 +390,52 @@ func TestRehearsalEnds(t *testing.T) {
 	if _, err := p.goBack(context.Background(), first); !errors.As(err, &trap) {
 		t.Errorf("found %v, wanted a trap", err)
 	}
+}
+
+// TestChangeEndsItsStarts: a start that spins, and may for hours, ends with the change
+// that it is for, whoever gives that up.
+func TestChangeEndsItsStarts(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
+			s := serve(t, cfg)
+			p := hostile("loop_in_start_factory")
+			p.Isolation, p.Limits.CallbackTime = isolation, time.Hour
+			cfg.Plugins = map[string]config.Plugin{"guest": p}
+			begin := func(ctx context.Context) chan error {
+				changed := make(chan error)
+				go func() { changed <- last(s.Reload(ctx, cfg)) }()
+				for !s.plugins["guest"].starting() {
+					runtime.Gosched()
+				}
+				return changed
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			changed := begin(ctx)
+			cancel()
+			if err := <-changed; !errors.Is(err, context.Canceled) {
+				t.Errorf("found %v, wanted that it was cancelled", err)
+			}
+			echoes(t, s.addrs[0])
+
+			changed = begin(context.Background())
+			ended := make(chan error)
+			go func() { ended <- s.Shutdown(ctx) }()
+			if err := <-changed; !errors.Is(err, ErrNotRunning) {
+				t.Errorf("found %v, wanted %v", err, ErrNotRunning)
+			}
+			if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// starting tells whether the version that a change prepares has an instance.
+func (p *plugin) starting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.preparing != nil && p.preparing.live.Load() > 0
 }
 
 // TestFailedSave: a version that can't save keeps its connections; one that
