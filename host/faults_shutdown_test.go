@@ -118,6 +118,9 @@ func TestChangesDuringShutdown(t *testing.T) {
 			ended := make(chan error)
 			go func() { ended <- s.Shutdown(ctx) }()
 			s.logs.await(t, "shutting down", 1)
+			if s.Ready() {
+				t.Error("ready while it ends")
+			}
 			for _, c := range conns {
 				if err := c.roundTrip(100); err != nil {
 					t.Error(err)

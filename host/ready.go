@@ -60,8 +60,16 @@ func (h *Host) announceListeners() {
 // announceReady logs ready once, when every plugin runs. Any goroutine.
 func (h *Host) announceReady() { h.ready.announce(h.allStarted, h.log) }
 
-// Ready tells whether every listener is bound and every plugin active.
-func (h *Host) Ready() bool { return h.ready.told() && h.allStarted() }
+// Ready tells whether every listener is bound and every plugin active, and Shutdown has
+// not begun.
+func (h *Host) Ready() bool {
+	select {
+	case <-h.stopping:
+		return false
+	default:
+		return h.ready.told() && h.allStarted()
+	}
+}
 
 // allStarted tells whether no plugin fails to start.
 func (h *Host) allStarted() bool {
