@@ -286,6 +286,9 @@ func TestReplacedInStart(t *testing.T) {
 					conns = append(conns, c)
 				}
 				g.arrive(t)
+				if isolation == config.IsolationConnection { // as many as run at a time: none may pass with the change
+					g.arrive(t)
+				}
 				g.turns(t)
 				cfg := g.Config()
 				cfg.Plugins = map[string]config.Plugin{
