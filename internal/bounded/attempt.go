@@ -19,6 +19,7 @@ type attempt struct {
 
 	file  atomic.Pointer[fs.File] // nil until it is open
 	given atomic.Int64            // bytes so far
+	busy  atomic.Bool             // what was read is being taken: the file owes nothing
 	over  atomic.Bool             // it was given up
 
 	isLeft, isOver bool // under r.mu: it was left behind; its goroutine has ended
@@ -43,7 +44,9 @@ func (a *attempt) Read(b []byte) (int, error) {
 	if a.over.Load() {
 		return 0, ErrGivenUp
 	}
+	a.busy.Store(false)
 	n, err := (*a.file.Load()).Read(b)
+	a.busy.Store(true)
 	if a.given.Add(int64(n)) > a.limit {
 		return n, fmt.Errorf("%w than %d bytes", ErrTooLong, a.limit)
 	}
@@ -106,7 +109,7 @@ func (a *attempt) wait(ctx context.Context) error {
 			return a.leave(fmt.Errorf("%w: found it unfinished after %v, wanted all of it", ErrGivenUp, whole))
 		case <-look.C:
 			now := a.given.Load()
-			if without++; now != seen {
+			if without++; now != seen || a.busy.Load() {
 				seen, without = now, 0
 			}
 			if without >= looks {

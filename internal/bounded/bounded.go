@@ -58,9 +58,9 @@ func (r *Reader) Read(ctx context.Context, path string, limit int64) ([]byte, er
 
 // Use has take read a file of at most limit bytes, and gives what take
 // returns; more bytes are ErrTooLong. Where ctx is done, or the file gives no byte
-// for Quiet, or not all of them within Whole, the read is given up: take is left
-// behind in its goroutine until the file answers, and its result is thrown away.
-// So take must touch nothing but its arguments and its result.
+// for Quiet while take asks for one, or take has not ended within Whole, the read is
+// given up: take is left behind in its goroutine until the file answers, and its
+// result is thrown away. So take must touch nothing but its arguments and its result.
 func Use[T any](ctx context.Context, r *Reader, path string, limit int64,
 	take func(fs.FileInfo, io.Reader) (T, error)) (T, error) {
 	bad := func(err error) (none T, _ error) { return none, &fs.PathError{Op: "read", Path: path, Err: err} }
@@ -76,9 +76,14 @@ func Use[T any](ctx context.Context, r *Reader, path string, limit int64,
 	go func() {
 		defer a.end()
 		var info fs.FileInfo
-		if info, err = a.open(); err == nil {
-			value, err = take(info, a)
+		if info, err = a.open(); err != nil {
+			return
 		}
+		if info.Mode().IsRegular() && info.Size() > limit { // so it says, and may be read for long
+			err = fmt.Errorf("%w than %d bytes", ErrTooLong, limit)
+			return
+		}
+		value, err = take(info, a)
 	}()
 	if why := a.wait(ctx); why != nil {
 		return bad(why)

@@ -3,10 +3,13 @@ package bounded
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -21,9 +24,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type stuck struct {
 	fs.File
 	bytes chan string
+	reads atomic.Int32 // that have begun
 }
 
 func (s *stuck) Read(b []byte) (int, error) {
+	s.reads.Add(1)
 	text, more := <-s.bytes
 	if !more {
 		return 0, errors.New("released")
@@ -105,7 +110,12 @@ func TestGivenUp(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			defer cancel(nil)
 			if c.before != nil {
-				go func() { file.bytes <- "a"; c.before(cancel) }() // the read has begun
+				go func() {
+					for file.bytes <- "a"; file.reads.Load() < 2; { // until it waits for what never comes
+						runtime.Gosched()
+					}
+					c.before(cancel)
+				}()
 			}
 			_, err := c.r.Read(ctx, "f", 100)
 			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
@@ -130,8 +140,39 @@ func TestGivenUpWhileOpening(t *testing.T) {
 	expectLeft(t, r, 0)
 }
 
-// TestFewAreLeft: attempts on a file that never answers don't pile up; other
-// files are read, and the file itself when it has answered.
+// TestSlowTaker: a file owes no byte while what it gave is being taken, however long
+// that takes; all of it must be over in time.
+func TestSlowTaker(t *testing.T) {
+	file := &stuck{bytes: make(chan string, 1)}
+	file.bytes <- "a"
+	r := &Reader{Quiet: time.Millisecond, Whole: 50 * time.Millisecond, Open: opener(t, file)}
+	release := make(chan struct{})
+	_, err := Use(context.Background(), r, "f", 100, func(_ fs.FileInfo, content io.Reader) (int, error) {
+		n, err := content.Read(make([]byte, 5))
+		<-release
+		return n, err
+	})
+	if err == nil || !strings.Contains(err.Error(), "found it unfinished after 50ms") {
+		t.Errorf("found %v, wanted the time of all of it to be over", err)
+	}
+	close(release)
+	expectLeft(t, r, 0)
+}
+
+// TestTooLongBySize: a file that says how long it is need not be read to be refused.
+func TestTooLongBySize(t *testing.T) {
+	r := &Reader{Open: func(path string) (fs.File, error) {
+		return fstest.MapFS{path: {Data: []byte("12345")}}.Open(path)
+	}}
+	_, err := Use(context.Background(), r, "f", 4, func(fs.FileInfo, io.Reader) (int, error) {
+		t.Error("it was read")
+		return 0, nil
+	})
+	if !errors.Is(err, ErrTooLong) {
+		t.Errorf("found %v, wanted %v", err, ErrTooLong)
+	}
+}
+
 // TestFile: a file that is opened late is closed, and one that is opened in time is
 // the caller's.
 func TestFile(t *testing.T) {
@@ -168,6 +209,8 @@ type closing struct {
 
 func (c closing) Close() error { close(c.closed); return nil }
 
+// TestFewAreLeft: attempts on a file that never answers don't pile up; other
+// files are read, and the file itself when it has answered.
 func TestFewAreLeft(t *testing.T) {
 	file := &stuck{bytes: make(chan string)}
 	open := opener(t, file)
