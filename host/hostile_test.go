@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -249,13 +250,26 @@ func TestOutputLimit(t *testing.T) {
 func TestInstanceLimit(t *testing.T) {
 	p := config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection}
 	p.Limits.Instances = 2
-	s := serve(t, configuration(p))
+	cfg := configuration(p)
+	s := serve(t, cfg)
 	first, second := dial(t, s.addrs[0]), dial(t, s.addrs[0])
 	send(t, first, "a")
 	expect(t, first, "a")
 	send(t, second, "b")
 	expect(t, second, "b")
 	expectEnd(t, dial(t, s.addrs[0]))
+	send(t, first, "a")
+	expect(t, first, "a")
+	p.Limits.Instances = 0 // no bound
+	cfg.Plugins = map[string]config.Plugin{"guest": p}
+	if _, err := s.Reload(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		c := dial(t, s.addrs[0])
+		send(t, c, "c")
+		expect(t, c, "c")
+	}
 	send(t, first, "a")
 	expect(t, first, "a")
 }

@@ -73,6 +73,8 @@ type Plugin struct {
 	Drain     time.Duration `koanf:"drain"`     // how long a replaced version may keep its connections
 	MoveTime  time.Duration `koanf:"move_time"` // for moving all connections to a new version; those that are left stay
 	Canary    Canary        `koanf:"canary"`
+	Image     bool          `koanf:"image"`    // instances are made from an image of the first one's start
+	PageOut   time.Duration `koanf:"page_out"` // of an instance with a connection of its own: how long idle; 0 = never
 	Limits    Limits        `koanf:"limits"`
 	Allow     Allow         `koanf:"allow"`
 }
@@ -90,7 +92,7 @@ type Limits struct {
 	Stack          Size          `koanf:"stack"`           // of calls within a callback, as the meter weighs them
 	Table          int           `koanf:"table"`           // elements of all tables of an instance
 	CallbackTime   time.Duration `koanf:"callback_time"`   // of a processor, a callback; a start has ten times as long
-	Instances      int           `koanf:"instances"`       // at one time, of each version
+	Instances      int           `koanf:"instances"`       // at one time, of each version; 0 = no bound
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance
 	State          Size          `koanf:"state"`           // saved state of one connection

@@ -155,6 +155,10 @@ func (d *decoder) mapping(v any, to reflect.Value, p path, pattern string) bool 
 		return d.wrong(v, p, "a mapping")
 	}
 	if to.Kind() == reflect.Struct {
+		// Connections and memory bound the instances that connections have for themselves.
+		if p, ok := to.Addr().Interface().(*Plugin); ok && m["isolation"] == string(IsolationConnection) {
+			p.Limits.Instances = 0
+		}
 		for _, key := range slices.Sorted(maps.Keys(m)) {
 			d.field(m, key, to, p, pattern)
 		}

@@ -56,12 +56,14 @@ func DefaultPlugin() Plugin {
 		Config:    map[string]any{},
 		Drain:     10 * time.Minute,
 		MoveTime:  2 * time.Second,
+		Image:     true,
+		PageOut:   time.Second,
 		Limits: Limits{
 			Memory:         64 << 20,
 			Stack:          1 << 20,
 			Table:          100_000,
 			CallbackTime:   100 * time.Millisecond,
-			Instances:      1024,
+			Instances:      1024, // with IsolationConnection a file that says nothing means 0
 			Timers:         1024,
 			ConnectionsOut: 64,
 			State:          16 << 20,
@@ -81,9 +83,9 @@ func defaultListener() Listener {
 
 // WithDefaults is a copy of c in which a zero value stands for the default where
 // the setting may not be zero: an empty isolation is "loop", a limit of 0 is the
-// default's. Where zero says something (loops, idle_timeout, drain_timeout) and in
-// what is true, false or the guest's own, nothing changes. For a program that puts
-// a Config together; Load does not need it.
+// default's. Where zero says something (loops, idle_timeout, limits.instances, page_out)
+// and in what is true, false or the guest's own, nothing changes: DefaultPlugin has
+// what is good there. For a program that puts a Config together; Load does not need it.
 func (c Config) WithDefaults() Config {
 	rules := rules()
 	all := walk(reflect.ValueOf(c), base(), nil, "", func(x, def reflect.Value, _ path, pattern string) reflect.Value {

@@ -44,7 +44,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		for name, p := range c.Plugins {
 			if _, err := json.Marshal(p.Config); err != nil || !validName(name) || p.Module == "" ||
-				p.Limits.Instances < 1 {
+				p.Limits.Timers < 1 {
 				t.Errorf("plugin %q: %+v: %v", name, p, err)
 			}
 		}

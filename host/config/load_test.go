@@ -98,6 +98,43 @@ key = "tls/key.pem"
 }`,
 }
 
+// How many instances a version may have goes by its isolation, wherever that is said,
+// unless it is said.
+func TestInstancesByIsolation(t *testing.T) {
+	const none, some, given = 0, 1024, 7
+	for _, tc := range []struct {
+		text string
+		set  []string
+		want int
+	}{
+		{"{}", nil, some},
+		{"{isolation: loop}", nil, some},
+		{"{isolation: shared}", nil, some},
+		{"{isolation: connection}", nil, none},
+		{"{isolation: connection, limits: {timers: 1}}", nil, none},
+		{"{isolation: connection, limits: {instances: 7}}", nil, given},
+		{"{isolation: connection, limits: {instances: 0}}", nil, none},
+		{"{isolation: loop, limits: {instances: 0}}", nil, none},
+		{"{limits: {instances: 7}}", []string{"plugins.a.isolation=connection"}, given},
+		{"{isolation: connection}", []string{"plugins.a.isolation=loop"}, some},
+		{"{isolation: shared}", []string{"plugins.a.isolation=connection"}, none},
+		{"{isolation: connection}", []string{"plugins.a.limits.instances=7"}, given},
+	} {
+		file := write(t, "c.yaml", "plugins: {a: "+tc.text+"}\n")
+		c, err := Load(Options{File: file, Set: append(tc.set, "plugins.a.module=builtin:a")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.WithDefaults().Plugins["a"].Limits.Instances; got != tc.want {
+			t.Errorf("%s, %v: found %d, wanted %d", tc.text, tc.set, got, tc.want)
+		}
+	}
+	p, _, err := ParsePlugin("body", "a", []byte(`{"module":"/x","isolation":"connection"}`))
+	if err != nil || p.Limits.Instances != none {
+		t.Errorf("found %d, %v, wanted %d", p.Limits.Instances, err, none)
+	}
+}
+
 func TestFormats(t *testing.T) {
 	for name, text := range formats {
 		t.Run(name, func(t *testing.T) {

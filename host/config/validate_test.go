@@ -38,6 +38,10 @@ func TestValidate(t *testing.T) {
 			`plugins.a.limits.timers: found the number -1, wanted 1 to 16777216`},
 		{"a duration", set(func(p *Plugin) { p.Drain = -time.Second }),
 			`plugins.a.drain: found -1s, wanted a duration above 0`},
+		{"a pause", set(func(p *Plugin) { p.PageOut = -time.Second }),
+			`plugins.a.page_out: found -1s, wanted a duration of 0 or more`},
+		{"a number that may be 0", set(func(p *Plugin) { p.Limits.Instances = -1 }),
+			`plugins.a.limits.instances: found the number -1, wanted 0 to 1048576`},
 		{"no module", set(func(p *Plugin) { p.Module = "" }),
 			`plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file`},
 		{"a NUL byte", set(func(p *Plugin) { p.Module = "a\x00" }),
@@ -76,7 +80,10 @@ func TestWithDefaults(t *testing.T) {
 	want := Defaults()
 	given := Config{Plugins: map[string]Plugin{}, Listeners: []Listener{}}
 	for name, p := range want.Plugins {
-		given.Plugins[name] = Plugin{Module: p.Module, Watch: true, Config: p.Config}
+		given.Plugins[name] = Plugin{ // and what says something where it is zero
+			Module: p.Module, Watch: true, Config: p.Config, Image: true, PageOut: p.PageOut,
+			Limits: Limits{Instances: p.Limits.Instances},
+		}
 	}
 	for _, ls := range want.Listeners {
 		given.Listeners = append(given.Listeners, Listener{Endpoint: ls.Endpoint, Plugin: ls.Plugin})
