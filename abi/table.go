@@ -158,6 +158,8 @@ func Exports() []Export {
 		{"clientConnectionFailed", sig("(conn, reason)"), with, "reactor.connect",
 			"the outgoing connection could not be made"},
 		{"logPrefix", sig("() -> i64"), may, "", "packed name for log lines; 0 declines"},
+		{"instanceMade", sig("(ptr, len)"), may, "",
+			"once in each instance: random bytes, to seed anew what the module seeded at its start"},
 		{"stateVersion", sig("() -> i32"), may, "", "number of the layout that saveState writes"},
 		{"saveState", sig("(conn) -> i64"), may, "",
 			"packed bytes of one connection's state, conn 0 for the factory's; -1 declines"},

@@ -33,6 +33,7 @@ func TestFailuresGiveBack(t *testing.T) {
 		{"limit", "unreachable", "over limits.instances", func(p *plugin) { p.active.cfg.Limits.Instances = -1 }},
 		{"start section", "trap_in_start_section", "unreachable", nil},
 		{"_initialize", "trap_in_initialize", "unreachable", nil},
+		{"instanceMade", "trap_in_instance_made", "unreachable", nil},
 		{"startFactory", "trap_in_start_factory", "unreachable", nil},
 		{"startFactory's time", "loop_in_start_factory", "time limit", nil},
 		{"startFactory's refusal", "refuses_start", "startFactory returned 7", nil},

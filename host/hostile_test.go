@@ -144,6 +144,7 @@ func TestFailedStarts(t *testing.T) {
 		{"trap_in_start_factory", "unreachable"},
 		{"trap_in_initialize", "unreachable"},
 		{"trap_in_start_section", "unreachable"},
+		{"trap_in_instance_made", "unreachable"},
 		{"loop_in_start_factory", "over its time limit"},
 		{"refuses_start", "startFactory returned 7"},
 		{"receive_buffer_outside_memory", "outside the memory"},

@@ -48,6 +48,7 @@ var answers = map[string]string{
 	"initialize":     unknownConn + queryCalls + unknownEnd,
 	"receiveBuffer":  unknownConn + queryCalls + unknownEnd,
 	"logPrefix":      unknownConn + queryCalls + unknownEnd,
+	"instanceMade":   unknownConn + queryCalls + unknownEnd,
 	"startFactory":   unknownConn + heldCalls + unknownEnd,
 	"buildProtocol":  queriedConn + buildCalls + notNow,
 	"connectionMade": openConn + runCalls + notAsked,

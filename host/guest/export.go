@@ -21,6 +21,7 @@ const (
 	exDelayedCall
 	exClientConnectionFailed
 	exLogPrefix
+	exInstanceMade
 	exStateVersion
 	exSaveState
 	exRestoreState
@@ -47,6 +48,7 @@ var exportNames = [exports]string{
 	exDelayedCall:            "delayedCall",
 	exClientConnectionFailed: "clientConnectionFailed",
 	exLogPrefix:              "logPrefix",
+	exInstanceMade:           "instanceMade",
 	exStateVersion:           "stateVersion",
 	exSaveState:              "saveState",
 	exRestoreState:           "restoreState",

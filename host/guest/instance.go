@@ -2,6 +2,7 @@ package guest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -128,6 +129,9 @@ func (i *Instance) start() error {
 			i.prefixCost = logged(i.prefix)
 		}
 	}
+	if !i.tellMade() {
+		return i.dead
+	}
 	if i.guest.has[exStartFactory] {
 		if !i.run(phaseStart, exStartFactory, i.function(exStartFactory), 0, 1) {
 			return i.dead
@@ -137,6 +141,23 @@ func (i *Instance) start() error {
 		}
 	}
 	return nil
+}
+
+// seedSize is how many random bytes a new instance is told, in bytes.
+const seedSize = 32
+
+// tellMade gives a new instance random bytes of its own, in its receive buffer, where it
+// asks for them: what the module seeded at its start is the same in all instances of an
+// image. false says that it trapped.
+func (i *Instance) tellMade() bool {
+	if !i.guest.has[exInstanceMade] {
+		return true
+	}
+	size := min(i.recvCap, seedSize)
+	seed, _ := i.mem.Read(i.recvPtr, size)
+	rand.Read(seed) // never fails
+	i.stack[0], i.stack[1] = api.EncodeU32(i.recvPtr), api.EncodeU32(size)
+	return i.query(exInstanceMade, 2)
 }
 
 // startups is how many times as long as a callback a call of an instance may take
