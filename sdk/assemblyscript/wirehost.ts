@@ -24,6 +24,8 @@
 //
 // (with the path of this file, from the working folder, before /abort).
 //
+// Math.random asks for a seed, which --use seed=wirehost/seed gives it.
+//
 // Callbacks run one after another on one thread, never one inside another. They must
 // not block. Bytes that they get are valid until they return: slice() what is to be
 // kept. Small writes of a callback are gathered and sent with one call to the server
@@ -186,6 +188,15 @@ namespace host {
 
 // End of the generated code: codes, limits and imports.
 
+@external("wasi_snapshot_preview1", "random_get")
+declare function randomGet(ptr: usize, len: usize): i32;
+
+/** What Math.random begins with, where it is used before instanceMade. */
+export function seed(): f64 {
+  randomGet(iov, 8);
+  return load<f64>(iov);
+}
+
 // Protocol, Factory, Transport -------------------------------------------------------
 
 /** One connection's protocol: extend it, or a framer, with the callbacks it needs. */
@@ -262,6 +273,11 @@ export abstract class Factory {
   buildClientProtocol(t: Transport): Protocol | null {
     return null;
   }
+
+  /** First of all, once in each instance, with 32 random bytes of its own. The server may
+   *  make instances from an image of one whose top-level code has run: what that drew by
+   *  chance is the same in all of them. Math.random has a new seed already. */
+  instanceMade(seed: Uint8Array): void {}
 
   /** Before the first connection; false refuses to start. */
   startFactory(): bool {
@@ -1341,7 +1357,7 @@ export function leave(): void {
 export function due(timer: i32): void {
   const t = changetype<Timer | null>(timers.find(timer));
   if (!t) {
-    log(Level.Warn, "a timer is due that restoreState did not claim");
+    log(Level.Warn, "a timer is due that nobody claimed");
     return;
   }
   forget(t);

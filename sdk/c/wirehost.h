@@ -158,6 +158,14 @@ typedef struct wh_factory {
 
 extern const wh_factory wirehost_factory;
 
+// A plugin that defines it is told of each instance, before start, with n = 32 random
+// bytes of its own. The server may make instances from an image of one that was made
+// before: what constructors drew by chance is the same in all of them.
+#ifdef __wasm__
+__attribute__((export_name("instanceMade")))
+#endif
+void wh_instance_made(const uint8_t *seed, size_t n);
+
 // Transport ------------------------------------------------------------------
 
 // Queues n bytes, in order; never blocks. 0, or the status of this write or of

@@ -96,6 +96,9 @@ func exportClientConnectionFailed(conn, reason int32) {
 //go:wasmexport logPrefix
 func exportLogPrefix() uint64 { return pack(instance.LogPrefix()) }
 
+//go:wasmexport instanceMade
+func exportInstanceMade(ptr, size uint32) { instance.InstanceMade(slice(ptr, size, instance.receive)) }
+
 //go:wasmexport stateVersion
 func exportStateVersion() int32 { return instance.StateVersion() }
 

@@ -47,6 +47,14 @@ func (g *guest) LogPrefix() []byte {
 	return g.prefix
 }
 
+// InstanceMade gives the factory a seed of 32 bytes, all that the buffer of this SDK
+// is ever given.
+func (g *guest) InstanceMade(seed []byte) {
+	if f, ok := g.factory.(InstanceListener); ok {
+		f.InstanceMade([32]byte(seed))
+	}
+}
+
 // StartFactory starts the factory: 0, or 1 if it refuses.
 func (g *guest) StartFactory() int32 {
 	if g.factory == nil {

@@ -40,7 +40,8 @@ type Host interface {
 type Guest interface {
 	ReceiveBuffer() []byte // as large as one DataReceived can fill
 	LogPrefix() []byte     // nil declines
-	StartFactory() int32   // 0, or 1 if it refuses
+	InstanceMade(seed []byte)
+	StartFactory() int32 // 0, or 1 if it refuses
 	StopFactory()
 	BuildProtocol(conn int32) int32 // 0, or 1 if the factory refuses
 	ConnectionMade(conn int32)

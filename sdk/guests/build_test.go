@@ -28,6 +28,7 @@ const (
 	counter      = "counter"
 	everything   = "everything"
 	starttls     = "starttls" // for its test alone
+	seed         = "seed"     // so too
 )
 
 // A language is an SDK and how its guests are built.
@@ -112,8 +113,11 @@ func asc() string {
 }
 
 func buildAssemblyScript(guest, out string) *exec.Cmd {
-	return exec.Command(asc(), "guests/"+guest+".ts", "-o", out, "-O3", "--shrinkLevel", "2", "--noAssert",
-		"--use", "abort=")
+	args := []string{"guests/" + guest + ".ts", "-o", out, "-O3", "--shrinkLevel", "2", "--noAssert", "--use", "abort="}
+	if guest != bareEcho {
+		args = append(args, "--use", "seed=wirehost/seed")
+	}
+	return exec.Command(asc(), args...)
 }
 
 func versionC() (string, error) {
@@ -168,7 +172,7 @@ func guestsOfGo() []string {
 func buildGo(guest, out string) *exec.Cmd {
 	source := map[string]string{
 		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
-		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls",
+		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls", seed: "../guests/testdata/seed",
 		everything: "./testdata/everything",
 	}[guest]
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)

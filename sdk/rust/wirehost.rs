@@ -227,6 +227,10 @@ pub trait Factory {
     fn build_client_protocol(&mut self, t: Transport) -> Option<Box<dyn Protocol>> {
         None
     }
+    /// First of all, once in each instance, with random bytes of its own. The server may
+    /// make instances from an image of one in which the factory was made already: what
+    /// that drew by chance, or a hash map's keys, is the same in all of them.
+    fn instance_made(&mut self, seed: [u8; 32]) {}
     /// Before the first connection. An error refuses to start.
     fn start(&mut self) -> std::result::Result<(), String> {
         Ok(())
@@ -807,6 +811,14 @@ mod exports {
         with(|g| g.factory = Some(f));
     }
 
+    /// The seed is 32 bytes, all that a buffer of this SDK's is ever given.
+    pub fn instance_made(seed: &[u8]) {
+        match seed.try_into() {
+            Ok(seed) => factory(|f| f.instance_made(seed)),
+            Err(_) => fault("a seed is not of 32 bytes"),
+        }
+    }
+
     pub fn start_factory() -> i32 {
         let started = factory(|f| f.start());
         with(|g| g.leave());
@@ -1024,6 +1036,11 @@ mod guest {
     #[no_mangle]
     extern "C" fn logPrefix() -> i64 {
         pack(exports::log_prefix().as_bytes())
+    }
+
+    #[no_mangle]
+    extern "C" fn instanceMade(ptr: *const u8, len: usize) {
+        exports::instance_made(unsafe { given(ptr, len) });
     }
 
     #[no_mangle]
@@ -2066,6 +2083,7 @@ pub mod testing {
             w.config = config.into();
         });
         exports::set_factory(Box::new(factory));
+        exports::instance_made(&[1; 32]);
         if exports::start_factory() == 0 {
             Ok(())
         } else {

@@ -43,6 +43,9 @@
 //!     buildProtocol(t) ?Protocol       where null refuses
 //!     pub const ClientProtocol, buildClientProtocol(t)   of outgoing ones in a reload
 //!     pub const log_prefix, state_version
+//!     instanceMade(seed: [32]u8)       first, once in each instance, random bytes of its
+//!                                      own: what an instance begins with may come from an
+//!                                      image and is the same in all
 //!     start(), stop()                  an error in start refuses to start
 //!     saveState(out), restoreState(version, state)
 //!
@@ -742,7 +745,9 @@ pub fn plugin(comptime Factory: type) void {
         "clientConnectionFailed", "logPrefix",    "stateVersion",           "saveState",        "restoreState",
         "restoreBuffer",
     };
-    if (is_guest) inline for (names) |name| @export(&@field(exports, name), .{ .name = name });
+    if (!is_guest) return;
+    inline for (names) |name| @export(&@field(exports, name), .{ .name = name });
+    if (@hasDecl(Factory, "instanceMade")) @export(&exports.instanceMade, .{ .name = "instanceMade" });
 }
 
 fn Exports(comptime Factory: type) type {
@@ -764,6 +769,12 @@ fn Exports(comptime Factory: type) type {
 
         fn logPrefix() callconv(.c) u64 {
             return if (@hasDecl(Factory, "log_prefix")) pack(Factory.log_prefix) else 0;
+        }
+
+        /// Exported where the factory has it. The seed is 32 bytes, all that a buffer of
+        /// this SDK's is ever given.
+        fn instanceMade(seed: *const [32]u8, _: usize) callconv(.c) void {
+            factory.instanceMade(seed.*);
         }
 
         fn stateVersion() callconv(.c) i32 {
@@ -1438,6 +1449,7 @@ pub const testing = struct {
                 write_calls = 0;
                 section = json;
                 exports.factory = .{};
+                if (@hasDecl(Factory, "instanceMade")) exports.instanceMade(&@as([32]u8, @splat(1)), 32);
                 return exports.startFactory() == 0;
             }
 

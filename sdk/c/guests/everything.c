@@ -4,6 +4,8 @@
 
 static const wh_protocol protocol;
 
+void wh_instance_made(const uint8_t *seed, size_t n) { wh_log_bytes(WH_INFO, seed, n); }
+
 static void later(wh_conn *c, void *arg) { (void)c, (void)arg; }
 
 static void made(wh_conn *c) {

@@ -11,6 +11,8 @@ template <class Base> struct Strings : Base {
 	}
 };
 
+void wh_instance_made(const uint8_t *seed, size_t n) { wh_log_bytes(WH_INFO, seed, n); }
+
 static void later(wh_conn *, void *) {}
 
 struct Lines : LineReceiver {

@@ -29,6 +29,8 @@ type Options struct {
 	Stalled bool   // peers do not read until Conn.Drain: output stays queued
 	Deny    bool   // Connect is not allowed
 
+	Seed [32]byte // what InstanceMade gets
+
 	// Marks of queued output in bytes, and the hard limit; 0 is 64 KiB, 32 KiB
 	// and 16 MiB.
 	High, Low, Max int
@@ -98,6 +100,7 @@ func Start(f wirehost.Factory, o Options) (*Server, error) {
 	s := &Server{options: o.withDefaults(), conns: map[int32]*Conn{}}
 	s.guest = wirehost.NewGuest(imports{s}, f)
 	s.guest.LogPrefix()
+	s.guest.InstanceMade(s.options.Seed[:])
 	ok := true
 	s.callback(func() { ok = s.guest.StartFactory() == 0 })
 	if !ok {

@@ -40,5 +40,8 @@ const Everything = struct {
 comptime {
     wirehost.plugin(struct {
         pub const Protocol = Everything;
+        pub fn instanceMade(_: *@This(), seed: [32]u8) void {
+            wirehost.log(.info, &seed) catch {};
+        }
     });
 }

@@ -1,0 +1,27 @@
+// Command seed sends the seed of its instance, and closes.
+package main
+
+import wirehost "github.com/wirehost/wirehost/sdk/go"
+
+type protocol struct {
+	wirehost.Base
+	seed [32]byte
+}
+
+// ConnectionMade: what the server answers, ConnectionLost tells too.
+func (p *protocol) ConnectionMade() {
+	_, _ = p.Transport.Write(p.seed[:])
+	_ = p.Transport.LoseConnection()
+}
+
+type factory struct{ seed [32]byte }
+
+func (f *factory) InstanceMade(seed [32]byte) { f.seed = seed }
+
+func (f *factory) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
+	return &protocol{seed: f.seed}
+}
+
+func init() { wirehost.Register(new(factory)) }
+
+func main() {}
