@@ -16,6 +16,8 @@ var (
 	ErrNoConnection = errors.New("no such connection")
 	// ErrLoaded says that there is such a plugin already.
 	ErrLoaded = errors.New("loaded already")
+	// ErrProfiling says that a profile of the plugin runs already.
+	ErrProfiling = errors.New("a profile of it runs already")
 	// ErrNotRunning says that the host has not started, or is shutting down.
 	ErrNotRunning = errors.New("host: not running")
 )
@@ -99,11 +101,19 @@ func (h *Host) Trace(plugin string, conn int32, on bool) error {
 		return fmt.Errorf("connection %s/%d: %w", plugin, conn, ErrNoConnection)
 	}
 	p.account.SetTrace(conn, on)
+	if err := p.followWatch(); err != nil {
+		return err
+	}
+	p.log.Info("trace", "on", on, "conn", conn)
+	return nil
+}
+
+// followWatch has what is watched of the plugin hold for all its instances.
+func (p *plugin) followWatch() error {
 	for _, s := range p.allSlots() {
-		if err := onLoop(s.place.Loop, s.place.FollowTrace); err != nil {
+		if err := onLoop(s.place.Loop, s.place.FollowWatch); err != nil {
 			return ErrNotRunning
 		}
 	}
-	p.log.Info("trace", "on", on, "conn", conn)
 	return nil
 }

@@ -38,7 +38,8 @@ type plugin struct {
 	preparing *version   // the one that a change prepares; nil = none
 	replaced  []*version // those that are not freed yet, the oldest first
 	unloaded  bool
-	failure   error // of the last change; nil where it went well
+	gone      chan struct{} // closed when unloaded is set
+	failure   error         // of the last change; nil where it went well
 	failedAt  time.Time
 	freeing   sync.WaitGroup
 
@@ -49,7 +50,7 @@ type plugin struct {
 
 func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	log := h.log.With("plugin", name)
-	p := &plugin{host: h, name: name, log: log, pinned: pinned,
+	p := &plugin{host: h, name: name, log: log, pinned: pinned, gone: make(chan struct{}),
 		account: guest.NewAccount(name, log, int(cfg.Limits.LogBytes), h.now)}
 	if slices.Contains(h.o.Trace, name) {
 		p.account.SetTrace(0, true)

@@ -152,6 +152,7 @@ func (p *plugin) beginUnload() {
 	}
 	p.mu.Lock()
 	p.unloaded = true
+	close(p.gone)
 	p.beginDraining(p.active)
 	p.mu.Unlock()
 	p.freeEmpty()

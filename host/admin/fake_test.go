@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/pprof/profile"
 	"go.uber.org/goleak"
 
 	"github.com/wirehost/wirehost/host"
@@ -22,17 +23,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a Host of one plugin, echo.
 type fake struct {
-	mu      sync.Mutex
-	ready   bool
-	active  string
-	err     error // of the next changes and lists
-	cfg     config.Config
-	loaded  config.Plugin
-	listens []config.Listener
-	forced  bool
-	traced  string        // conn, on
-	entered chan struct{} // where it is not nil, reload says here that it has begun
-	proceed chan struct{} // and waits for this
+	mu       sync.Mutex
+	ready    bool
+	active   string
+	err      error // of the next changes and lists
+	cfg      config.Config
+	loaded   config.Plugin
+	listens  []config.Listener
+	forced   bool
+	traced   string // conn, on
+	profiled time.Duration
+	entered  chan struct{} // where it is not nil, reload says here that it has begun
+	proceed  chan struct{} // and waits for this
 }
 
 func newFake() *fake {
@@ -150,6 +152,18 @@ func (f *fake) Trace(plugin string, conn int32, on bool) error {
 	}
 	f.traced = fmt.Sprint(conn, on)
 	return f.fault()
+}
+
+func (f *fake) Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error) {
+	if _, err := f.Plugin(plugin); err != nil {
+		return nil, err
+	}
+	if f.entered != nil {
+		f.entered <- struct{}{}
+		<-ctx.Done()
+	}
+	f.profiled = d
+	return &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}}}, f.fault()
 }
 
 func (f *fake) ReloadConfig(context.Context) (host.Change, error) {

@@ -45,6 +45,7 @@ var ( // never changed
 	kindUnknown     = kind{"unknown-plugin", "No such plugin or connection", http.StatusNotFound}
 	kindChanging    = kind{"changing", "Another change is under way", http.StatusConflict}
 	kindLoaded      = kind{"loaded", "The plugin is loaded already", http.StatusConflict}
+	kindProfiling   = kind{"profiling", "A profile of the plugin runs already", http.StatusConflict}
 	kindOtherActive = kind{"version-mismatch", "Another version is active", http.StatusPreconditionFailed}
 	kindTooLarge    = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
 	kindMediaType   = kind{"media-type", "The request is not JSON", http.StatusUnsupportedMediaType}
@@ -57,8 +58,8 @@ var ( // never changed
 // kinds are all of them.
 func kinds() []kind {
 	return []kind{
-		kindBadRequest, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded, kindOtherActive,
-		kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning, kindNotReady,
+		kindBadRequest, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded,
+		kindProfiling, kindOtherActive, kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning, kindNotReady,
 	}
 }
 
@@ -80,6 +81,8 @@ func problemOf(err error, other kind) *Problem {
 		k = kindChanging
 	case errors.Is(err, host.ErrLoaded):
 		k = kindLoaded
+	case errors.Is(err, host.ErrProfiling):
+		k = kindProfiling
 	case errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNoConnection):
 		k = kindUnknown
 	case errors.Is(err, host.ErrNotRunning), errors.Is(err, context.Canceled):

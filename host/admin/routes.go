@@ -26,8 +26,9 @@ type route struct {
 
 // answer is what a request gets when nothing is wrong.
 type answer struct {
-	status int // 0 = 200
-	body   any // as JSON
+	status int    // 0 = 200
+	body   any    // as JSON, where raw is nil
+	raw    []byte // octets
 	etag   string
 	at     string // Location
 }
@@ -42,6 +43,7 @@ func (s *Server) table() []route {
 		{method: "POST", path: "/v1/plugins/{name}/use", do: s.usePlugin},
 		{method: "PUT", path: "/v1/plugins/{name}/trace", do: s.tracePlugin},
 		{method: "DELETE", path: "/v1/plugins/{name}/trace", do: s.untracePlugin},
+		{method: "GET", path: "/v1/plugins/{name}/profile", do: s.profilePlugin},
 		{method: "GET", path: "/v1/connections", do: s.listConnections},
 		{method: "GET", path: "/v1/listeners", do: s.listListeners},
 		{method: "GET", path: "/v1/config", do: s.getConfig},
@@ -98,11 +100,15 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, a *answer, err er
 		}
 		a, mediaType = &answer{status: p.Status, body: p}, "application/problem+json"
 	}
-	body, err := json.Marshal(a.body)
-	if err != nil {
+	body := a.raw
+	if body != nil {
+		mediaType = "application/octet-stream"
+	} else if body, err = json.Marshal(a.body); err != nil {
 		s.log.Error("an answer has no JSON", "path", r.URL.Path, "err", err)
 		http.Error(w, "the answer has no JSON", http.StatusInternalServerError)
 		return
+	} else {
+		body = append(body, '\n')
 	}
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
@@ -117,7 +123,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, a *answer, err er
 	if a.status != 0 {
 		w.WriteHeader(a.status)
 	}
-	if _, err := w.Write(append(body, '\n')); err != nil {
+	if _, err := w.Write(body); err != nil {
 		s.log.Debug("an answer was not taken", "path", r.URL.Path, "err", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/pprof/profile"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/host"
@@ -40,6 +41,7 @@ type Host interface {
 	ReloadPlugin(ctx context.Context, name string, force bool) (host.Outcome, error)
 	UsePlugin(ctx context.Context, version string) (host.Outcome, error)
 	Trace(plugin string, conn int32, on bool) error
+	Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error)
 	// ReloadConfig reads the configuration again, and goes over to it.
 	ReloadConfig(ctx context.Context) (host.Change, error)
 }

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,8 +20,9 @@ type Account struct {
 	budget        logBudget
 	notes         notes
 	conns, timers handles
-	trace         atomic.Pointer[traced] // of new instances
-	scratch       []byte                 // where the last bytes of connections go whose instance is dead
+	watching      sync.Mutex            // held while watch is replaced
+	watch         atomic.Pointer[watch] // of new instances; nil = nothing
+	scratch       []byte                // where the last bytes of connections go whose instance is dead
 
 	traps          trapCounts
 	growthsRefused atomic.Uint64
@@ -58,24 +60,20 @@ func (a *Account) HasConnection(handle int32) bool { return a.conns.taken(handle
 
 // SetTrace begins the trace of the connection of a handle, 0 for all, in place of the
 // one before, or ends it. It holds for instances that are committed from then on; for
-// others by Place.FollowTrace.
+// others by Place.FollowWatch.
 func (a *Account) SetTrace(handle int32, on bool) {
-	if !on {
-		a.trace.Store(nil)
-		return
-	}
-	a.trace.Store(&traced{handle})
+	a.rewatch(func(w *watch) { w.traced, w.conn = on, handle })
 }
 
 // Traced says what is traced: nothing, NAME, or a connection's NAME/HANDLE.
 func (a *Account) Traced() string {
-	switch t := a.trace.Load(); {
-	case t == nil:
+	switch w := a.watch.Load(); {
+	case w == nil || !w.traced:
 		return ""
-	case t.conn == 0:
+	case w.conn == 0:
 		return a.name
 	default:
-		return fmt.Sprintf("%s/%d", a.name, t.conn)
+		return fmt.Sprintf("%s/%d", a.name, w.conn)
 	}
 }
 

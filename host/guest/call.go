@@ -54,13 +54,10 @@ func (i *Instance) run(p phase, e export, f api.Function, conn int32, slots int)
 	}
 	i.guard.Arm(limit)
 	var err error
-	if i.trace == nil {
+	if i.watch == nil {
 		err = f.CallWithStack(&i.ctx, i.stack[:slots])
-	} else if r, on := beginTrace(i, e, conn); on {
-		err = f.CallWithStack(&i.ctx, i.stack[:slots])
-		endTrace(i, r, err)
 	} else {
-		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+		err = i.watched(e, f, conn, slots)
 	}
 	i.phase = phaseIdle
 	if s := i.onLoop(); s != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/meter"
@@ -84,7 +85,7 @@ func giveHostCalls(ctx context.Context, rt wazero.Runtime) error {
 			return fmt.Errorf("host: module %s: %w", name, err)
 		}
 	}
-	return meter.Instantiate(ctx, rt)
+	return meter.Instantiate(experimental.WithFunctionListenerFactory(ctx, profiler{}), rt)
 }
 
 // goFunction leads a call to the instance that makes it.
@@ -94,8 +95,8 @@ func goFunction(im abi.Import, call hostCall) api.GoModuleFunc {
 		if i.mem == nil { // called from the module's start section
 			i.mem = mod.Memory()
 		}
-		if i.tracing {
-			tracedCall(i, im, call, stack)
+		if i.running != nil {
+			watchedCall(i, im, call, stack)
 			return
 		}
 		call(i, stack)

@@ -39,11 +39,11 @@ type Instance struct {
 	left             time.Duration // of a start, for all of its calls; 0 behind it
 	dead             error         // why no callback may follow
 	closed           bool
-	trace            *traced // nil without one
-	tracing          bool    // the running callback is traced
-	brief            bool    // it is started on its loop
-	moving           *Place  // to which a state is being moved into it, on its loop; else nil
-	retiring         bool    // it has nothing left but its stopFactory
+	watch            *watch   // nil = nothing
+	running          *running // the callback that runs, where it is watched; else nil
+	brief            bool     // it is started on its loop
+	moving           *Place   // to which a state is being moved into it, on its loop; else nil
+	retiring         bool     // it has nothing left but its stopFactory
 
 	cur        *conn // the one that was asked for last
 	conns      map[int32]*conn
@@ -85,7 +85,7 @@ func (g *Guest) Start(within time.Duration) (*Instance, error) {
 // newInstance is an instance without a module.
 func (g *Guest) newInstance() *Instance {
 	i := &Instance{guest: g, account: g.account, conns: map[int32]*conn{}, timers: map[int32]*timer{}}
-	i.trace = g.account.trace.Load()
+	i.watch = g.account.watch.Load()
 	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
 	i.guard = meter.NewGuard(g.clocks.Spent, g.clocks.CPU)
 	i.ctx = callContext{Context: meter.With(context.Background(), i.guard), inst: i}
@@ -211,7 +211,7 @@ func (i *Instance) setReceiveBuffer(packed uint64) error {
 // timers run that startFactory asked for.
 func (i *Instance) Commit(p *Place) {
 	i.place = p
-	i.trace = i.account.trace.Load() // it may have begun, or ended, since the start
+	i.watch = i.account.watch.Load() // it may have begun, or ended, since the start
 	if p.all == nil {
 		p.all = map[*Instance]struct{}{}
 	}

@@ -86,11 +86,11 @@ func Largest(places []*Place) []*Instance {
 	return list
 }
 
-// FollowTrace has the instances be traced as their account says now.
-func (p *Place) FollowTrace() {
-	t := p.Guest.account.trace.Load()
+// FollowWatch has the instances be traced and profiled as their account says now.
+func (p *Place) FollowWatch() {
+	w := p.Guest.account.watch.Load()
 	for i := range p.all {
-		i.trace = t
+		i.watch = w
 	}
 }
 

@@ -18,30 +18,14 @@ import (
 // maxExcerpt is how much of a range a trace shows, in bytes.
 const maxExcerpt = 64
 
-// traced says whom a trace is about.
-type traced struct {
-	conn int32 // 0 = all connections, and what belongs to none
-}
-
-// running is a callback that is being traced.
-type running struct {
-	export export
-	began  time.Duration
-	args   string
-}
-
-// beginTrace notes a callback, if the trace is about it.
-func beginTrace(i *Instance, e export, handle int32) (r running, on bool) {
-	if i.trace.conn != 0 && (i.trace.conn != handle || e == exDelayedCall) {
-		return r, false
-	}
-	i.tracing = true
-	args := traceParams(i, e)
-	if e == exDataReceived || e == exRestoreState {
+// beginTrace notes a callback that is traced.
+func beginTrace(i *Instance, r *running) {
+	args := traceParams(i, r.export)
+	if r.export == exDataReceived || r.export == exRestoreState {
 		n := len(args)
 		args[n-1] += excerpt(i, uint32(i.stack[n-2]), uint32(i.stack[n-1]))
 	}
-	return running{e, i.guest.clocks.Now(), strings.Join(args, ", ")}, true
+	r.traced, r.args, r.began = true, strings.Join(args, ", "), i.guest.clocks.Now()
 }
 
 // traceParams are a callback's parameters as text.
@@ -54,8 +38,7 @@ func traceParams(i *Instance, e export) []string {
 	return nil
 }
 
-func endTrace(i *Instance, r running, err error) {
-	i.tracing = false
+func endTrace(i *Instance, r *running, err error) {
 	took := i.guest.clocks.Now() - r.began
 	result := ""
 	for _, x := range abi.Exports() {

@@ -87,35 +87,44 @@ func (a *app) getenv(key string) string {
 
 // ask makes one request. in is its body, nil for none; out gets the answer's.
 func (c *client) ask(ctx context.Context, method, path string, in, out any) error {
+	text, err := c.fetch(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, out); err != nil {
+		return fmt.Errorf("%s is no wirehost: found no JSON in answer to %s %s", c.endpoint, method, path)
+	}
+	return nil
+}
+
+// fetch makes one request, and gives the answer's body.
+func (c *client) fetch(ctx context.Context, method, path string, in any) ([]byte, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(text)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return c.unreachable(err)
+		return nil, c.unreachable(err)
 	}
 	defer resp.Body.Close() // it was only read
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("the answer of %s did not arrive: %w", c.endpoint, err)
+		return nil, fmt.Errorf("the answer of %s did not arrive: %w", c.endpoint, err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return problemError(resp, text)
+		return nil, problemError(resp, text)
 	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("%s is no wirehost: found %s in answer to %s %s", c.endpoint, resp.Status, method, path)
-	}
-	return nil
+	return text, nil
 }
 
 // unreachable says why there is no answer.

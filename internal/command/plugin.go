@@ -22,7 +22,7 @@ func newPlugin(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "plugin", Short: "List and change the plugins of a running host"}
 	group(cmd)
 	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a),
-		newPluginTrace(a))
+		newPluginTrace(a), newPluginProfile(a))
 	return cmd
 }
 

@@ -1,0 +1,77 @@
+package guest
+
+import (
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wirehost/wirehost/abi"
+)
+
+// watch says what is looked at of an account's guests: an instance that has one takes
+// the slower way through its callbacks. It is replaced, and never changed.
+type watch struct {
+	traced  bool
+	conn    int32    // whose trace; 0 = all connections, and what belongs to none
+	profile *Profile // nil = none
+}
+
+// rewatch replaces what is watched.
+func (a *Account) rewatch(change func(*watch)) {
+	a.watching.Lock()
+	defer a.watching.Unlock()
+	w := watch{}
+	if was := a.watch.Load(); was != nil {
+		w = *was
+	}
+	if change(&w); !w.traced && w.profile == nil {
+		a.watch.Store(nil)
+		return
+	}
+	a.watch.Store(&w)
+}
+
+// traces tells whether a callback is one that the trace is about.
+func (w *watch) traces(e export, handle int32) bool {
+	return w.traced && (w.conn == 0 || w.conn == handle && e != exDelayedCall)
+}
+
+// running is a callback that is being watched.
+type running struct {
+	export export
+
+	traced bool
+	began  time.Duration // by the loops' clock
+	args   string
+
+	sampler *sampler      // nil = it is not profiled
+	mark    time.Duration // by the profile's clock: what is before it has been counted
+}
+
+// watched calls a guest's function as run does.
+func (i *Instance) watched(e export, f api.Function, conn int32, slots int) error {
+	w := i.watch
+	r := w.profile.running(i)
+	r.export, r.traced = e, w.traces(e, conn)
+	if r.traced {
+		beginTrace(i, r)
+	}
+	i.running = r
+	r.begin()
+	err := f.CallWithStack(&i.ctx, i.stack[:slots])
+	r.end()
+	i.running = nil
+	if r.traced {
+		endTrace(i, r, err)
+	}
+	return err
+}
+
+// watchedCall makes a host call of a callback that is watched.
+func watchedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
+	if i.running.traced {
+		tracedCall(i, im, call, stack)
+		return
+	}
+	i.running.hostCall(i, im, call, stack)
+}
