@@ -59,7 +59,8 @@ var ( // never changed
 func kinds() []kind {
 	return []kind{
 		kindBadRequest, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded,
-		kindProfiling, kindOtherActive, kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning, kindNotReady,
+		kindProfiling, kindOtherActive, kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning,
+		kindNotReady,
 	}
 }
 
