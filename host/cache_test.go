@@ -16,7 +16,8 @@ import (
 // costs time and no more: neither a start nor a change fails, and what is damaged
 // is replaced.
 func TestBadCache(t *testing.T) {
-	const warning = "an entry of the cache of compiled modules is damaged: it is made anew"
+	const damaged = "an entry of the cache of compiled modules is damaged: it is made anew"
+	const unfit = "what was compiled of a module can't be loaded: it is made anew" // says wazero
 	each := func(t *testing.T, dir string, do func(file string) error) {
 		t.Helper()
 		n := 0
@@ -49,9 +50,20 @@ func TestBadCache(t *testing.T) {
 		_, err = f.WriteAt(b, end)
 		return err
 	}
+	flipCode := func(at int64, from int) func(string) error {
+		return func(file string) error {
+			if filepath.Base(file) == "module" {
+				return nil
+			}
+			return flip(file, at, from)
+		}
+	}
 	for name, damage := range map[string]func(string) error{
-		"empty":     func(file string) error { return os.Truncate(file, 0) },
-		"truncated": func(file string) error { return os.Truncate(file, 200) },
+		"a function's offset": flipCode(20, io.SeekStart),
+		"an instruction":      flipCode(-100, io.SeekEnd),
+		"what is behind":      flipCode(-1, io.SeekEnd),
+		"empty":               func(file string) error { return os.Truncate(file, 0) },
+		"truncated":           func(file string) error { return os.Truncate(file, 200) },
 		"one byte short": func(file string) error {
 			info, _ := os.Stat(file)
 			return os.Truncate(file, info.Size()-1)
@@ -67,7 +79,11 @@ func TestBadCache(t *testing.T) {
 			for n, want := range []int{0, 1, 0} {
 				s := serve(t, cfg)
 				echoes(t, s.addrs[0])
-				if got := len(s.logs.all(warning)); got != want {
+				got := len(s.logs.all(damaged))
+				if name == "an instruction" {
+					got = len(s.logs.all(unfit))
+				}
+				if got != want {
 					t.Errorf("start %d: found %d warnings, wanted %d", n+1, got, want)
 				}
 				if err := s.Shutdown(context.Background()); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // entryFormat is the number of the layout of an entry, and of what is said
 // between a server and its compiler process.
-const entryFormat = 3
+const entryFormat = 4
 
 const (
 	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
@@ -34,7 +34,7 @@ type header struct {
 	Sum     uint32   `json:"sum"`     // CRC-32C of it
 	Code    string   `json:"code"`    // file of machine code, within the entry; "" = none
 	CodeLen int64    `json:"code_size"`
-	CodeSum uint32   `json:"code_sum"`
+	CodeSum uint32   `json:"code_sum"` // see sumCode
 }
 
 // Entry is a module that was compiled.
@@ -76,7 +76,7 @@ func (h header) write(dir string, content []byte, image []Segment) error {
 	if h.Code != "" {
 		var err error
 		var info os.FileInfo
-		if info, h.CodeSum, err = sumFile(filepath.Join(dir, h.Code)); err != nil {
+		if info, h.CodeSum, err = sumCode(filepath.Join(dir, h.Code)); err != nil {
 			return err
 		}
 		h.CodeLen = info.Size()
@@ -170,7 +170,8 @@ func (e *Entry) readModule(f io.Reader, size int64) (h header, err error) {
 	return h, nil
 }
 
-// findCode finds an entry's machine code, and adds it up. Any error is damage.
+// findCode finds an entry's machine code, and adds up what wazero does not. Any error is
+// damage.
 func (e *Entry) findCode(dir string, h header) error {
 	if !filepath.IsLocal(h.Code) {
 		return errors.New("found machine code outside of it")
@@ -178,7 +179,7 @@ func (e *Entry) findCode(dir string, h header) error {
 	e.Cache, e.code = filepath.Join(dir, codeFolder), filepath.Join(dir, h.Code)
 	var sum uint32
 	var err error
-	if e.summed, sum, err = sumFile(e.code); err != nil || sum != h.CodeSum || e.summed.Size() != h.CodeLen {
+	if e.summed, sum, err = sumCode(e.code); err != nil || sum != h.CodeSum || e.summed.Size() != h.CodeLen {
 		return errors.New("found no machine code, or another checksum of it")
 	}
 	return nil
@@ -190,21 +191,6 @@ func damage(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
-}
-
-// sumFile adds up a file, and gives its state from before.
-func sumFile(name string) (info os.FileInfo, sum uint32, err error) {
-	f, err := bounded.OpenRegular(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return nil, 0, err
-	}
-	h := crc32.New(castagnoli)
-	_, err = io.Copy(h, f)
-	return info, h.Sum32(), err
 }
 
 // Loaded tells whether wazero has taken the machine code that the entry has, when
