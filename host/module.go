@@ -132,7 +132,7 @@ func (m *module) hash() string {
 func (m *module) loadProgram(ctx context.Context, l *guest.Loader, limits config.Limits,
 	unmetered bool) (*guest.Program, error) {
 	return l.Load(ctx,
-		guest.Module{Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
+		guest.Module{Name: m.plugin, Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
 		guest.LoadLimits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack),
 			Table: uint32(limits.Table)},
 		guest.LoadBounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -66,7 +67,11 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 			bytesText(p.Memory), fmt.Sprint(traps), p.Module, note)
 		for _, v := range p.Versions {
 			if v.Name != p.Active {
-				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances))
+				note := ""
+				if v.State == host.StateLoading {
+					note = fmt.Sprintf("compiling, %.0f s", time.Since(v.Since).Seconds())
+				}
+				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances), "", "", "", note)
 			}
 		}
 	}
@@ -113,7 +118,9 @@ func newPluginLoad(a *app) *cobra.Command {
 			return err
 		}
 		var change host.Change
-		if err := c.ask(cmd.Context(), http.MethodPost, path, section, &change); err != nil {
+		stop := a.waiting("loading " + args[0])
+		err = c.ask(cmd.Context(), http.MethodPost, path, section, &change)
+		if stop(); err != nil {
 			return err
 		}
 		if err := a.printChange(change, *format); err != nil {
@@ -204,7 +211,9 @@ func (a *app) versionCommand(cmd *cobra.Command,
 			return err
 		}
 		var out host.Outcome
-		if err := c.ask(cmd.Context(), http.MethodPost, path+"/"+what, body, &out); err != nil {
+		stop := a.waiting("changing " + name)
+		err = c.ask(cmd.Context(), http.MethodPost, path+"/"+what, body, &out)
+		if stop(); err != nil {
 			return err
 		}
 		if *format == "json" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/host"
 )
@@ -134,7 +135,7 @@ func TestPluginFaults(t *testing.T) {
 			": export dataReceived: found none, wanted (i32, i32, i32)\n"},
 		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed,
 			`wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, ` +
-				`config, drain, move_time, canary, limits, allow, listener; did you mean "limits"?` + "\n"},
+				`config, drain, move_time, canary, image, page_out, limits, allow, listener; did you mean "limits"?` + "\n"},
 		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limits"}, exitUsage,
 			"wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin " +
 				"load --help'\n"},
@@ -242,12 +243,14 @@ func TestPrintPlugins(t *testing.T) {
 	err := printPlugins(&b, []host.PluginInfo{
 		{Name: "a", State: "active", Active: "a@1", Isolation: "loop", Module: "m.wasm", Failure: "bad", Trace: "a/1",
 			Versions: []host.VersionInfo{{Name: "a@1", State: host.StateActive},
-				{Name: "a@222222", State: host.StateStandby, Connections: 1}}},
+				{Name: "a@222222", State: host.StateStandby, Connections: 1},
+				{Name: "a@3", State: host.StateLoading, Since: time.Now().Add(-12 * time.Second)}}},
 		{Name: "b", State: "active", Active: "b@1", Isolation: "connection", Memory: 1 << 20, Module: "b.wasm"},
 	})
 	want := `NAME  STATE    VERSION   ISOLATION   CONNS  INSTANCES  MEMORY    TRAPS  MODULE  NOTE
 a     active   a@1       loop        0      0          0 B       0      m.wasm  the last change failed: bad; traced: a/1
       standby  a@222222              1      0
+      loading  a@3                   0      0                                   compiling, 12 s
 b     active   b@1       connection  0      0          1024 KiB  0      b.wasm
 `
 	if err != nil || b.String() != want {

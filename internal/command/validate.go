@@ -23,7 +23,9 @@ func newValidate(a *app) *cobra.Command {
 			cfg.Log.Level = "warn" // progress is no answer; a cache that can't be used is one
 			o := a.options()
 			o.Logger = a.logger(cfg.Log)
-			if err := host.Validate(cmd.Context(), cfg, o); err != nil {
+			stop := a.waiting("compiling")
+			err = host.Validate(cmd.Context(), cfg, o)
+			if stop(); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(a.stdout, "ok")

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -416,6 +417,24 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
+}
+
+// TestTellWait: a compilation that takes long is told, again and again.
+func TestTellWait(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		silence - 1: "[]", silence + 1: "[2s]", silence + 2*tellEvery + 1: "[2s 12s 22s]",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			told := []time.Duration{}
+			stop := tellWait(func(took time.Duration) { told = append(told, took) })
+			time.Sleep(wait)
+			stop()
+			synctest.Wait()
+			if got := fmt.Sprint(told); got != want {
+				t.Errorf("%v: found %s, wanted %s", wait, got, want)
+			}
+		})
+	}
 }
 
 // TestChanged: the bytes that were asked for are compiled, or none.

@@ -41,6 +41,7 @@ type Compiler struct {
 
 // Module is a module that is to be compiled.
 type Module struct {
+	Name string                                       // whose it is, for the log
 	Sum  string                                       // SHA-256 in hex
 	Open func(context.Context) (io.ReadCloser, error) // it must end with the context
 
@@ -198,6 +199,7 @@ func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, 
 	if e, err := c.find(key); err == nil { // another has made it meanwhile
 		return e, nil
 	}
+	defer tellWait(func(took time.Duration) { c.o.Logger.Info("compiling", "plugin", m.Name, "for", took) })()
 	if c.o.Dir != "" {
 		err := c.makeIn(ctx, c.o.Dir, m, l, bounds, key)
 		if err == nil {
@@ -224,6 +226,30 @@ func (c *Compiler) make(ctx context.Context, m Module, l Limits, bounds Bounds, 
 	}
 	e.private = dir
 	return e, nil
+}
+
+const (
+	silence   = 2 * time.Second  // of a compilation, before it is told
+	tellEvery = 10 * time.Second // and after that
+)
+
+// tellWait has tell be told how long something takes, in whole seconds, until stop is
+// called: not at all where that is soon.
+func tellWait(tell func(time.Duration)) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		next := silence
+		for took := next; ; took += next {
+			select {
+			case <-done:
+				return
+			case <-time.After(next):
+				tell(took)
+			}
+			next = tellEvery
+		}
+	}()
+	return sync.OnceFunc(func() { close(done) })
 }
 
 // diskError says that an entry could not be written.
