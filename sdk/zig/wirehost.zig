@@ -238,6 +238,7 @@ fn Table(comptime T: type) type {
     return struct {
         slots: []?*T = &.{},
         len: usize = 0,
+        last: ?*T = null, // that was looked up: a callback asks for one again and again
 
         const Self = @This();
 
@@ -249,8 +250,15 @@ fn Table(comptime T: type) type {
             return at;
         }
 
-        fn get(self: *Self, handle: i32) ?*T {
-            return if (self.slots.len > 0) self.place(handle).* else null;
+        inline fn get(self: *Self, handle: i32) ?*T {
+            if (self.last) |e| if (e.handle == handle) return e;
+            return self.find(handle);
+        }
+
+        fn find(self: *Self, handle: i32) ?*T {
+            if (self.slots.len == 0) return null;
+            self.last = self.place(handle).*;
+            return self.last;
         }
 
         fn insert(self: *Self, e: *T) error{OutOfMemory}!void {
@@ -279,6 +287,7 @@ fn Table(comptime T: type) type {
 
         fn remove(self: *Self, e: *T) void {
             self.place(e.handle).* = e.next;
+            self.last = null;
             self.len -= 1;
             if (self.len == 0 and !is_guest) { // so that tests see no leak
                 allocator.free(self.slots);
@@ -433,7 +442,7 @@ fn leave() void {
 pub const Transport = struct {
     handle: i32,
 
-    fn conn(t: Transport) ?*Conn {
+    inline fn conn(t: Transport) ?*Conn {
         return conns.get(t.handle);
     }
 
@@ -459,7 +468,7 @@ pub const Transport = struct {
 
     /// Whether nothing is to be delivered: of what comes between startTLS and
     /// handshakeCompleted, too.
-    fn stopped(t: Transport) bool {
+    inline fn stopped(t: Transport) bool {
         const c = t.conn() orelse return true;
         return c.closing or c.lost or c.shaking;
     }
@@ -1080,7 +1089,7 @@ const Framing = struct {
     /// holds no memory.
     fn end(f: *Framing, t: Transport, rest: []const u8) error{OutOfMemory}!void {
         f.busy = false;
-        if (rest.len == 0) return f.held.clearAndFree(allocator);
+        if (rest.len == 0) return if (f.held.capacity > 0) f.held.clearAndFree(allocator);
         f.conn = t.handle;
         f.tls = startedTLS(t.handle);
         if (f.held.items.len == 0) {
@@ -1133,7 +1142,9 @@ fn findByte(p: []const u8, b: u8) ?usize {
     const ones: u64 = 0x0101010101010101;
     var i: usize = 0;
     while (i + 8 <= p.len) : (i += 8) {
-        const x = std.mem.readInt(u64, p[i..][0..8], .little) ^ (ones * b);
+        // Of readInt ReleaseSmall makes a loop over the bytes.
+        const eight = @as(*align(1) const u64, @ptrCast(p[i..].ptr)).*;
+        const x = std.mem.littleToNative(u64, eight) ^ (ones * b);
         const zero = (x -% ones) & ~x & (ones << 7); // where a byte of x is 0
         if (zero != 0) return i + (@ctz(zero) >> 3);
     }
@@ -1148,7 +1159,9 @@ fn find(p: []const u8, needle: []const u8) ?usize {
     var at: usize = 0;
     while (at + needle.len <= p.len) : (at += 1) {
         at += findByte(p[at .. p.len - needle.len + 1], needle[0]) orelse return null;
-        if (std.mem.eql(u8, p[at..][0..needle.len], needle)) return at;
+        var i: usize = 1;
+        while (i < needle.len and p[at + i] == needle[i]) i += 1;
+        if (i == needle.len) return at;
     }
     return null;
 }
