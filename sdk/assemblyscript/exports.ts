@@ -3,7 +3,7 @@
 //	export * from "./exports";
 import {
   Level, MAX_RECEIVE, Protocol, Reason, State, Transport,
-  aim, attach, detach, due, factory, find, leave, log, setSaving,
+  aim, attach, detach, due, factory, find, log, rest, setSaving,
 } from "./wirehost";
 
 const received = new ArrayBuffer(MAX_RECEIVE); // the registered buffer
@@ -41,20 +41,20 @@ export function instanceMade(ptr: usize, len: i32): void {
 
 export function startFactory(): i32 {
   const started = factory().startFactory();
-  leave();
+  rest();
   return started ? 0 : 1;
 }
 
 export function stopFactory(): void {
   factory().stopFactory();
-  leave();
+  rest();
 }
 
 export function buildProtocol(conn: i32): i32 {
   const t = new Transport(conn);
   const p = factory().buildProtocol(t);
   if (p) attach(t, p);
-  leave();
+  rest();
   return p ? 0 : 1;
 }
 
@@ -62,13 +62,13 @@ export function connectionMade(conn: i32): void {
   const t = expect(conn);
   t.pending = false;
   t.protocol.connectionMade();
-  leave();
+  rest();
 }
 
 export function dataReceived(conn: i32, ptr: usize, len: i32): void {
   const offset = <i32>(ptr - changetype<usize>(received));
   expect(conn).protocol.dataReceived(aim(view, received, offset, len));
-  leave();
+  rest();
 }
 
 export function connectionLost(conn: i32, reason: i32): void {
@@ -76,6 +76,7 @@ export function connectionLost(conn: i32, reason: i32): void {
   t.lost = true;
   t.protocol.connectionLost(<Reason>reason);
   detach(t);
+  rest();
 }
 
 export function clientConnectionFailed(conn: i32, reason: i32): void {
@@ -83,23 +84,24 @@ export function clientConnectionFailed(conn: i32, reason: i32): void {
   t.lost = true;
   t.protocol.clientConnectionFailed(<Reason>reason);
   detach(t);
+  rest();
 }
 
 export function readConnectionLost(conn: i32): void {
   expect(conn).protocol.readConnectionLost();
-  leave();
+  rest();
 }
 
 export function writeConnectionLost(conn: i32): void {
   expect(conn).protocol.writeConnectionLost();
-  leave();
+  rest();
 }
 
 export function handshakeCompleted(conn: i32): void {
   const t = expect(conn);
   t.shaking = false;
   t.protocol.handshakeCompleted();
-  leave();
+  rest();
 }
 
 // A call that crossed with unregisterProducer is no news.
@@ -107,13 +109,13 @@ export function handshakeCompleted(conn: i32): void {
 export function pauseProducing(conn: i32): void {
   const t = expect(conn);
   if (t.producer) t.protocol.pauseProducing();
-  leave();
+  rest();
 }
 
 export function resumeProducing(conn: i32): void {
   const t = expect(conn);
   if (t.producer) t.protocol.resumeProducing();
-  leave();
+  rest();
 }
 
 export function stopProducing(conn: i32): void {
@@ -121,12 +123,12 @@ export function stopProducing(conn: i32): void {
   const wanted = t.producer;
   t.producer = false;
   if (wanted) t.protocol.stopProducing();
-  leave();
+  rest();
 }
 
 export function delayedCall(timer: i32): void {
   due(timer);
-  leave();
+  rest();
 }
 
 export function stateVersion(): i32 {
@@ -153,7 +155,7 @@ export function restoreState(conn: i32, version: i32, ptr: usize, len: i32): i32
   memory.copy(state.dataStart, ptr, len);
   room = null;
   const restored = conn == 0 ? factory().restoreState(version, state) : restore(conn, version, state);
-  leave();
+  rest();
   if (!restored) log(Level.Error, "restoreState: no protocol, or refused");
   return restored ? 0 : 1;
 }

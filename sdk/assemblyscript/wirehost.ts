@@ -16,7 +16,10 @@
 //
 // Build it with asc (npm's assemblyscript, 0.28):
 //
-//	asc echo.ts -o echo.wasm -O3 --shrinkLevel 2 --noAssert --use abort=
+//	asc echo.ts -o echo.wasm -O3 --shrinkLevel 1 --noAssert --runtime minimal --use abort=
+//
+// An instance that holds tens of thousands of connections does without --runtime: the
+// README says why.
 //
 // While you look for a fault, use wirehost's abort and keep the names:
 //
@@ -610,9 +613,11 @@ export function abort(message: string | null, file: string | null, line: i32, co
 
 /** What n is in decimal. (u64.toString brings tables along.) */
 export function digits(n: u64): string {
-  let s = String.fromCharCode(48 + <i32>(n % 10));
-  while ((n /= 10) > 0) s = String.fromCharCode(48 + <i32>(n % 10)) + s;
-  return s;
+  const end = memory.data(40) + 40;
+  let at = end;
+  do store<u16>((at -= 2), 48 + <u16>(n % 10));
+  while ((n /= 10) > 0);
+  return String.UTF16.decodeUnsafe(at, <i32>(end - at));
 }
 
 // Configuration --------------------------------------------------------------------------
@@ -1351,6 +1356,25 @@ export function leave(): void {
     t.error = status;
     log(Level.Warn, status == Status.TOO_BIG ? "a write failed: over a limit" : "a write failed");
   }
+}
+
+let enough: u32 = 0; // the classes of free blocks that are enough, until
+let pages: i32 = 0; // the memory is larger than this
+
+/** Ends a callback. Built with --runtime minimal, garbage is collected here, where no
+ *  reference is on a stack, and when free memory has run low: the first word of TLSF's
+ *  root has a bit for each class of free blocks, of 128 << bit bytes and more, and so
+ *  tells the largest. Of that at least half is used up between two collections. Where
+ *  what lives leaves no large block, the memory grows, and twice as much is free. */
+export function rest(): void {
+  leave();
+  if (ASC_RUNTIME != 1) return;
+  const root = (__heap_base + 15) & ~15;
+  if (load<u32>(root) >= enough && memory.size() == pages) return;
+  __collect();
+  pages = memory.size();
+  const largest: u32 = (1 << 31) >>> clz(load<u32>(root));
+  enough = largest << 7 < <u32>pages << 13 ? 0 : largest >> 1;
 }
 
 /** Makes the call of a timer that is due. */

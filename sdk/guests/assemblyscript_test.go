@@ -115,6 +115,31 @@ func TestAssemblyScriptCalls(t *testing.T) {
 	}
 }
 
+// Built with --runtime minimal, garbage is collected by the SDK: a counter that makes a
+// string of each number has after a quarter of them the memory that it stays with.
+func TestAssemblyScriptCollects(t *testing.T) {
+	s := serve(t, config.Plugin{Module: build(t, languageNamed("AssemblyScript"), counter)})
+	c := dial(t, s.addr)
+	const lines, rounds = 100, 1200
+	var early uint64
+	for n := 1; n <= rounds; n++ {
+		if _, err := io.WriteString(c, strings.Repeat("\r\n", lines)); err != nil {
+			t.Fatal(err)
+		}
+		readTo(t, c, fmt.Sprintf("%d\r\n", n*lines))
+		info, err := s.Plugin("guest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == rounds/4 {
+			early = info.Memory
+		}
+		if n == rounds && info.Memory != early {
+			t.Errorf("linear memory grew from %d to %d bytes", early, info.Memory)
+		}
+	}
+}
+
 func readTo(t testing.TB, c net.Conn, end string) {
 	t.Helper()
 	var b [1]byte
