@@ -99,7 +99,7 @@ func (r *launcher) next() *launch {
 func (r *launcher) run() {
 	for st := r.next(); st != nil; st = r.next() {
 		s := st.slot
-		st.inst, st.err = s.ver.startInstance(0)
+		st.inst, st.err = s.ver.startInstance(0, nil)
 		if err := s.place.Loop.CallFromThread(func() { s.finishLaunch(st) }); err != nil { // the loop has ended
 			if st.inst != nil {
 				st.inst.Close()

@@ -85,7 +85,7 @@ func (s *slot) instance() (*guest.Instance, error) {
 	}
 	spent := s.host.spent
 	began := spent()
-	i, err := s.ver.quickInstance()
+	i, err := s.ver.quickInstance(s.place)
 	s.place.Share.Spent(spent() - began)
 	switch {
 	case err == nil:

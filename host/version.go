@@ -69,6 +69,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	m.open = nil // it holds what a builtin is
 	v.guest = guest.New(v.program, guest.Settings{
 		Name: v.name, Config: m.config, Allow: allow, Single: cfg.Isolation == config.IsolationConnection,
+		Image: true, PageOut: time.Second,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,
@@ -97,25 +98,25 @@ func (v *version) newInstance() (*guest.Instance, error) {
 	if err := v.takePlace(); err != nil {
 		return nil, err
 	}
-	return v.startInstance(0)
+	return v.startInstance(0, nil)
 }
 
-// quickInstance is newInstance on a loop: guest.ErrSlow says that it took too long, and
-// was given up.
-func (v *version) quickInstance() (*guest.Instance, error) {
+// quickInstance is newInstance on the loop of a place: guest.ErrSlow says that it took
+// too long, and was given up.
+func (v *version) quickInstance(at *guest.Place) (*guest.Instance, error) {
 	if err := v.takePlace(); err != nil {
 		return nil, err
 	}
-	return v.startInstance(quickStart)
+	return v.startInstance(quickStart, at)
 }
 
-// startInstance starts an instance in a place that was taken, on a loop within a time;
-// 0 = off the loops. The place is given back when the instance is closed, as it is
-// where the start fails.
-func (v *version) startInstance(within time.Duration) (*guest.Instance, error) {
+// startInstance starts an instance that was counted, on the loop of a place within a
+// time; 0 and nil = off the loops. It counts until it is closed, as it is where the
+// start fails.
+func (v *version) startInstance(within time.Duration, at *guest.Place) (*guest.Instance, error) {
 	spent := v.host.spent
 	began := spent()
-	i, err := v.guest.Start(within)
+	i, err := v.guest.Start(within, at)
 	v.pace.note(spent() - began)
 	if errors.Is(err, guest.ErrSlow) {
 		v.pace.note(slowStart + 1)

@@ -1,11 +1,11 @@
 package guest
 
 import (
-	"context"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/wirehost/wirehost/internal/gate"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -21,30 +21,18 @@ const (
 	phaseRestore       // restoreState before its commit: the same
 )
 
-// callContext is the context of every call into an instance, and leads a host
-// call back to it. It is never done.
-type callContext struct {
-	context.Context // with the guard
-	inst            *Instance
-}
-
-// function is that of an export that is known to be there.
-func (i *Instance) function(e export) api.Function {
-	if i.late[e] == nil {
-		i.late[e] = i.mod.ExportedFunction(exportNames[e])
-	}
-	return i.late[e]
-}
-
 // query calls an export that asks nothing but getters of the host.
-func (i *Instance) query(e export, slots int) bool {
-	return i.run(phaseQuery, e, i.function(e), 0, slots)
-}
+func (i *Instance) query(e export) bool { return i.run(phaseQuery, e, 0) }
 
-// run calls a guest's function with i.stack, of which slots are its parameters
-// or results, whichever are more. false says that it trapped.
-func (i *Instance) run(p phase, e export, f api.Function, conn int32, slots int) bool {
+// run calls a guest's function with the parameters that i.stack begins with, and
+// leaves its result there. false says that the instance has ended.
+func (i *Instance) run(p phase, e export, conn int32) bool {
+	if i.cell == nil && !i.pageIn() {
+		return false
+	}
+	i.calls++
 	i.phase = p
+	i.stack[gate.Params] = i.guest.numbers[e]
 	limit := i.guest.limits.CallbackTime
 	switch {
 	case i.left > 0:
@@ -54,10 +42,10 @@ func (i *Instance) run(p phase, e export, f api.Function, conn int32, slots int)
 	}
 	i.guard.Arm(limit)
 	var err error
-	if i.watch == nil {
-		err = f.CallWithStack(&i.ctx, i.stack[:slots])
+	if c := i.cell; i.watch == nil {
+		err = c.call.CallWithStack(&c.ctx, i.stack[:])
 	} else {
-		err = i.watched(e, f, conn, slots)
+		err = i.watched(e, conn)
 	}
 	i.phase = phaseIdle
 	if s := i.onLoop(); s != nil {
@@ -90,9 +78,9 @@ func (i *Instance) spend() {
 }
 
 // callback runs a callback of one connection, or timer.
-func (i *Instance) callback(e export, f api.Function, handle int32, slots int) bool {
+func (i *Instance) callback(e export, handle int32) bool {
 	i.stack[0] = api.EncodeI32(handle)
-	return i.run(phaseRun, e, f, handle, slots)
+	return i.run(phaseRun, e, handle)
 }
 
 // fault makes the error of a start that failed for another reason than a trap.

@@ -90,11 +90,8 @@ func giveHostCalls(ctx context.Context, rt wazero.Runtime) error {
 
 // goFunction leads a call to the instance that makes it.
 func goFunction(im abi.Import, call hostCall) api.GoModuleFunc {
-	return func(ctx context.Context, mod api.Module, stack []uint64) {
+	return func(ctx context.Context, _ api.Module, stack []uint64) {
 		i := ctx.(*callContext).inst
-		if i.mem == nil { // called from the module's start section
-			i.mem = mod.Memory()
-		}
 		if i.running != nil {
 			watchedCall(i, im, call, stack)
 			return

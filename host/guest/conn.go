@@ -66,7 +66,7 @@ func (c *conn) build() error {
 	if i.guest.has[exBuildProtocol] {
 		i.cur = c
 		i.stack[0] = api.EncodeI32(c.handle)
-		ok := i.run(phaseBuild, exBuildProtocol, i.function(exBuildProtocol), c.handle, 1)
+		ok := i.run(phaseBuild, exBuildProtocol, c.handle)
 		i.cur = nil
 		if !ok {
 			return i.dead
@@ -83,7 +83,7 @@ func (c *conn) build() error {
 func (c *conn) ConnectionMade(t reactor.Transport) {
 	c.t, c.stage = t, stageOpen
 	if i := c.in; i.dead == nil {
-		i.callback(exConnectionMade, i.made, c.handle, 1)
+		i.callback(exConnectionMade, c.handle)
 		return
 	}
 	c.t.Abort(reactor.ProtocolFailed, c.in.dead)
@@ -100,7 +100,7 @@ func (c *conn) DataReceived(p []byte) {
 	}
 	i.cur = c
 	i.stack[0], i.stack[1], i.stack[2] = uint64(uint32(c.handle)), uint64(i.recvPtr), uint64(len(p))
-	i.run(phaseRun, exDataReceived, i.data, c.handle, 3)
+	i.run(phaseRun, exDataReceived, c.handle)
 }
 
 // ConnectionLost tells the guest, unless it has trapped, and ends the handle.
@@ -109,7 +109,7 @@ func (c *conn) ConnectionLost(reason reactor.Reason, err error) {
 	i := c.in
 	if i.dead == nil {
 		i.stack[1] = api.EncodeI32(int32(reason))
-		i.callback(exConnectionLost, i.lost, c.handle, 2)
+		i.callback(exConnectionLost, c.handle)
 	}
 	c.end()
 }
@@ -120,7 +120,7 @@ func (c *conn) ConnectionFailed(reason reactor.Reason, err error) {
 	i := c.in
 	if i.dead == nil {
 		i.stack[1] = api.EncodeI32(int32(reason))
-		i.callback(exClientConnectionFailed, i.function(exClientConnectionFailed), c.handle, 2)
+		i.callback(exClientConnectionFailed, c.handle)
 	}
 	c.end()
 }
@@ -146,7 +146,7 @@ func (c *conn) ReadConnectionLost() {
 	switch i := c.in; {
 	case i.dead != nil:
 	case i.guest.has[exReadConnectionLost]:
-		i.callback(exReadConnectionLost, i.function(exReadConnectionLost), c.handle, 1)
+		i.callback(exReadConnectionLost, c.handle)
 	default:
 		c.t.LoseConnection()
 	}
@@ -172,7 +172,7 @@ func (c *conn) StopProducing() {
 
 func (c *conn) tell(e export) {
 	if i := c.in; i.dead == nil && i.guest.has[e] {
-		i.callback(e, i.function(e), c.handle, 1)
+		i.callback(e, c.handle)
 	}
 }
 

@@ -1,5 +1,7 @@
 package guest
 
+import "github.com/wirehost/wirehost/abi"
+
 // export numbers the guest's functions, so that what calls them lies in an array.
 type export uint8
 
@@ -26,10 +28,12 @@ const (
 	exSaveState
 	exRestoreState
 	exRestoreBuffer
+	exStart // the start section
 	exports
 )
 
-// exportNames are the names in the contract: a test holds them to abi.Exports.
+// exportNames are the names in the contract, but for the last one's: a test holds them
+// to abi.Exports.
 var exportNames = [exports]string{
 	exInitialize:             "_initialize",
 	exReceiveBuffer:          "receiveBuffer",
@@ -53,6 +57,21 @@ var exportNames = [exports]string{
 	exSaveState:              "saveState",
 	exRestoreState:           "restoreState",
 	exRestoreBuffer:          "restoreBuffer",
+	exStart:                  "the start section",
 }
 
 func (e export) String() string { return exportNames[e] }
+
+// gateNumbers are the numbers of the guest's functions in its gate.
+func gateNumbers() (numbers [exports]uint64) {
+	all := abi.Exports()
+	for e := range numbers {
+		numbers[e] = uint64(len(all)) // the start section's, behind the others
+		for n := range all {
+			if all[n].Name == exportNames[e] {
+				numbers[e] = uint64(n)
+			}
+		}
+	}
+	return numbers
+}

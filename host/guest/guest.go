@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,18 +37,23 @@ type Limits struct {
 
 // Settings are what the instances of a guest have in common beside its program.
 type Settings struct {
-	Name    string // for log lines and traps
-	Config  []byte // what factory.config gives, as JSON
-	Limits  Limits
-	Allow   *AllowList
-	Single  bool // an instance is for one connection
+	Name   string // for log lines and traps
+	Config []byte // what factory.config gives, as JSON
+	Limits Limits
+	Allow  *AllowList
+	Single bool // an instance is for one connection
+	Image  bool // instances are made from an image of the first one's start, where that can be
+	// PageOut is after how long without a callback an instance of one connection gives its
+	// memory back, until the next; 0 = never. It asks for Image.
+	PageOut time.Duration
 	Account *Account
 	Memory  *Reservations
 	Clocks  Clocks
 	Owner   Owner
 }
 
-// Guest is a program with its settings: what instances are made of. It is immutable.
+// Guest is a program with its settings: what instances are made of. It is immutable, but
+// for what its first instance's start comes to, which the others begin with.
 // Any goroutine.
 type Guest struct {
 	name    string
@@ -62,7 +68,11 @@ type Guest struct {
 
 	program *Program
 	has     [exports]bool
-	most    uint64 // bytes that an instance's linear memory may grow to
+	numbers [exports]uint64 // in the program's gate
+	most    uint64          // bytes that an instance's linear memory may grow to
+	images  bool
+	pageOut time.Duration
+	origin  atomic.Pointer[origin] // nil until an instance has started
 }
 
 // New makes a guest. The program must outlive its instances.
@@ -72,9 +82,12 @@ func New(p *Program, s Settings) *Guest {
 		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)
+	g.numbers = gateNumbers()
 	for e := range g.has {
 		g.has[e] = slices.Contains(p.exports, exportNames[e])
 	}
+	g.has[exStart] = p.gate.Start
+	g.images, g.pageOut = s.Image && canImage(p.gate), s.PageOut
 	return g
 }
 
@@ -93,10 +106,6 @@ func (g *Guest) reserve() (*linearMemory, error) {
 		return nil, fmt.Errorf("%s: %w of %d bytes: %w", g.name, ErrNoRoom, g.most, err)
 	}
 	mem.refused = g.growthRefused
-	if err := g.program.image.put(mem); err != nil {
-		mem.Free()
-		return nil, fmt.Errorf("%s: %w: its image: %w", g.name, ErrNoRoom, err)
-	}
 	return mem, nil
 }
 

@@ -106,7 +106,7 @@ func loaded(t testing.TB, path string, unmetered bool) *Program {
 // Start is the guest's, counted.
 func (s *stand) Start(within time.Duration) (*Instance, error) {
 	s.live++
-	return s.Guest.Start(within)
+	return s.Guest.Start(within, nil)
 }
 
 // fresh is a started instance that has no place.

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,21 +13,79 @@ import (
 	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
-// image is what linear memory holds when an instance of a module starts: a file in
-// memory, of which each instance has a private mapping. So a page that no instance
-// writes is there once, and one that none touches costs an instance nothing. The
-// file has no name: nobody can cut it short under a mapping.
+// image is what linear memory holds when a module is instantiated, or after its start.
+// A large one is a file in memory, of which each instance has a private mapping: a page
+// that no instance writes is there once, and one that none touches costs an instance
+// nothing. The file has no name: nobody can cut it short under a mapping. A small one
+// is copied.
 type image struct {
-	file  *os.File
-	size  int // bytes, whole pages
+	size  int               // bytes, whole pages
+	view  []byte            // all of it, read-only; nil for a file that is only mapped
+	parts []compile.Segment // of view, what is not zero, of one that is copied
+	file  *os.File          // nil = it is copied
 	remap func(b []byte, fd, flags int) error
 }
+
+// mappedFrom is how much of a memory is worth a mapping, in bytes that are not zero: to
+// copy less costs less.
+const mappedFrom = 256 << 10
 
 // newImage makes an image of segments; nil where there are none.
 func newImage(segments []compile.Segment) (*image, error) {
 	if len(segments) == 0 {
 		return nil, nil
 	}
+	total := 0
+	for _, s := range segments {
+		total += len(s.Bytes)
+	}
+	if total < mappedFrom {
+		return newCopied(segments)
+	}
+	return newFile(segments)
+}
+
+// imageOf makes an image of a linear memory, which instances can be put back to.
+func imageOf(memory []byte) (*image, error) {
+	im, err := newImage(nonZero(memory))
+	if err != nil || im == nil {
+		return &image{}, err
+	}
+	if im.view == nil {
+		im.view, err = unix.Mmap(int(im.file.Fd()), 0, im.size, unix.PROT_READ, unix.MAP_SHARED)
+		if err != nil {
+			return nil, errors.Join(os.NewSyscallError("mmap", err), im.close())
+		}
+	}
+	return im, nil
+}
+
+// newCopied makes one that is copied. Its pages that are zero take no memory.
+func newCopied(segments []compile.Segment) (*image, error) {
+	im := &image{size: extent(segments)}
+	var err error
+	im.view, err = unix.Mmap(-1, 0, im.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, os.NewSyscallError("mmap", err)
+	}
+	for _, s := range segments {
+		part := im.view[s.Address : int(s.Address)+len(s.Bytes)]
+		copy(part, s.Bytes)
+		im.parts = append(im.parts, compile.Segment{Address: s.Address, Bytes: part})
+	}
+	return im, nil
+}
+
+// extent is where the last of segments ends, in bytes, whole pages.
+func extent(segments []compile.Segment) (size int) {
+	for _, s := range segments {
+		size = max(size, int(s.Address)+len(s.Bytes))
+	}
+	page := os.Getpagesize()
+	return (size + page - 1) / page * page
+}
+
+func newFile(segments []compile.Segment) (*image, error) {
 	fd, err := unix.MemfdCreate("wirehost-image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, os.NewSyscallError("memfd_create", err)
@@ -38,12 +97,34 @@ func newImage(segments []compile.Segment) (*image, error) {
 	return im, nil
 }
 
-func (im *image) fill(segments []compile.Segment) error {
-	for _, s := range segments {
-		im.size = max(im.size, int(s.Address)+len(s.Bytes))
+// nonZero are the parts of a memory that are not zero, in granules.
+func nonZero(memory []byte) (list []compile.Segment) {
+	for at := 0; at < len(memory); at += granule {
+		part := memory[at : at+granule]
+		if bytes.Equal(part, zeros[:]) {
+			continue
+		}
+		if n := len(list) - 1; n >= 0 && int(list[n].Address)+len(list[n].Bytes) == at {
+			list[n].Bytes = list[n].Bytes[:len(list[n].Bytes)+granule]
+			continue
+		}
+		list = append(list, compile.Segment{Address: uint32(at), Bytes: part})
 	}
-	page := os.Getpagesize()
-	im.size = (im.size + page - 1) / page * page
+	return list
+}
+
+var zeros [granule]byte // never changed
+
+// at is the granule at an address, in bytes.
+func (im *image) at(address int) []byte {
+	if address >= len(im.view) {
+		return zeros[:]
+	}
+	return im.view[address : address+granule]
+}
+
+func (im *image) fill(segments []compile.Segment) error {
+	im.size = extent(segments)
 	if err := im.file.Truncate(int64(im.size)); err != nil {
 		return err
 	}
@@ -62,7 +143,14 @@ func (im *image) close() error {
 	if im == nil {
 		return nil
 	}
-	return im.file.Close()
+	var errs []error
+	if im.view != nil {
+		errs = append(errs, os.NewSyscallError("munmap", unix.Munmap(im.view)))
+	}
+	if im.file != nil {
+		errs = append(errs, im.file.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // put gives a memory its image, in place of its first pages: they must be zero.
@@ -72,6 +160,12 @@ func (im *image) put(m *linearMemory) error {
 	}
 	if im.size > len(m.reserved) {
 		return fmt.Errorf("found an image of %d bytes, wanted at most %d", im.size, len(m.reserved))
+	}
+	if im.file == nil {
+		for _, p := range im.parts {
+			copy(m.reserved[p.Address:], p.Bytes)
+		}
+		return nil
 	}
 	if im.remap(m.reserved[:im.size], int(im.file.Fd()), unix.MAP_PRIVATE) == nil {
 		m.image = im.size
@@ -87,6 +181,22 @@ func remap(b []byte, fd, flags int) error {
 	_, err := unix.MmapPtr(fd, 0, unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)), unix.PROT_READ|unix.PROT_WRITE,
 		flags|unix.MAP_FIXED|unix.MAP_NORESERVE)
 	return os.NewSyscallError("mmap", err)
+}
+
+// smallPages has the system tell of each page of a memory whether it was written.
+func smallPages(m *linearMemory) {
+	_ = unix.Madvise(m.reserved, unix.MADV_NOHUGEPAGE) // without it, more is compared
+}
+
+// drop has a memory give its pages back: it is the image's again, and zero behind that.
+func (im *image) drop(m *linearMemory) error {
+	if err := unix.Madvise(m.reserved[:m.size], unix.MADV_DONTNEED); err != nil {
+		return os.NewSyscallError("madvise", err)
+	}
+	if m.image > 0 {
+		return nil // a mapping shows its file again
+	}
+	return im.put(m)
 }
 
 // unput has the range of a memory be without its image, and reports whether it is.

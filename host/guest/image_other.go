@@ -18,6 +18,10 @@ func newImage(segments []compile.Segment) (*image, error) {
 	return nil, nil
 }
 
-func (*image) close() error            { return nil }
-func (*image) put(*linearMemory) error { return nil }
-func unput(*linearMemory) bool         { return true }
+func (*image) close() error             { return nil }
+func (*image) put(*linearMemory) error  { return nil }
+func smallPages(*linearMemory)          {}
+func (*image) drop(*linearMemory) error { return nil }
+func (*image) at(int) []byte            { return nil }
+func imageOf([]byte) (*image, error)    { return nil, errors.New("no images on this system") }
+func unput(*linearMemory) bool          { return true }

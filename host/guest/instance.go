@@ -1,19 +1,12 @@
 package guest
 
 import (
-	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/internal/gate"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -21,18 +14,19 @@ import (
 // Instance is one running instance of a guest. It belongs to one goroutine at a time:
 // to whoever starts it, then to the event loop of its place.
 type Instance struct {
-	ctx   callContext
-	guard *meter.Guard
-	guest *Guest
-	place *Place // nil until it is committed
-
+	guest   *Guest
 	account *Account // the guest's
-	mod     api.Module
-	mem     api.Memory
+	place   *Place   // nil until it is committed
 
-	made, data, lost api.Function          // what is called most
-	late             [exports]api.Function // the others, made when first called
-	stack            [8]uint64             // parameters and results of the running call
+	cell  *cell        // nil while it is paged out
+	mem   api.Memory   // the cell's
+	guard *meter.Guard // the cell's
+	saved []byte       // what it is while it is in no cell; see difference.go
+	seat  int          // in pool.busy, from 1 on; 0 = it keeps its cell
+	calls uint32       // since the last sweep of the pool
+	quiet uint8        // sweeps since the last call
+
+	stack [gate.Params + 1]uint64 // parameters and result of the running call
 
 	recvPtr, recvCap uint32
 	phase            phase
@@ -42,169 +36,18 @@ type Instance struct {
 	watch            *watch   // nil = nothing
 	running          *running // the callback that runs, where it is watched; else nil
 	brief            bool     // it is started on its loop
-	moving           *Place   // to which a state is being moved into it, on its loop; else nil
 	retiring         bool     // it has nothing left but its stopFactory
+	moving           *Place   // to which a state is being moved into it, on its loop; else nil
 
 	cur        *conn // the one that was asked for last
 	conns      map[int32]*conn
-	timers     map[int32]*timer
-	out        int      // outgoing connections, those on their way too
-	pieces     [][]byte // of a writeSequence
-	prefix     string   // for log lines
-	prefixCost int      // of each line, in bytes
+	timers     map[int32]*timer // nil = none yet
+	out        int              // outgoing connections, those on their way too
+	pieces     [][]byte         // of a writeSequence
+	prefix     string           // for log lines
+	prefixCost int              // of each line, in bytes
 	stdout     lineLog
 	stderr     lineLog
-}
-
-// ErrSlow says that a start on a loop took longer than it may, and was given up.
-var ErrSlow = errors.New("the start takes longer than a loop may wait")
-
-// Start makes an instance and starts it, up to startFactory, whose timers are held back
-// until Commit. A within above 0 says that a loop waits: a start that takes longer, or
-// longer than a callback may, is ErrSlow. With 0 no loop waits, and it may take ten times
-// as long as a callback. Another error is a *TrapError or ErrNoRoom; on each, the
-// instance is closed.
-func (g *Guest) Start(within time.Duration) (*Instance, error) {
-	i := g.newInstance()
-	i.brief, i.left = within > 0, startups*g.limits.CallbackTime
-	if i.brief {
-		i.left = min(within, g.limits.CallbackTime)
-	}
-	err := i.startSafely()
-	i.left = 0
-	if err == nil {
-		return i, nil
-	}
-	i.Close()
-	if i.brief && causeOf(err) == CauseTime {
-		return nil, fmt.Errorf("%w: %w", ErrSlow, err)
-	}
-	return nil, err
-}
-
-// newInstance is an instance without a module.
-func (g *Guest) newInstance() *Instance {
-	i := &Instance{guest: g, account: g.account, conns: map[int32]*conn{}, timers: map[int32]*timer{}}
-	i.watch = g.account.watch.Load()
-	i.stdout, i.stderr = lineLog{stream: "stdout"}, lineLog{stream: "stderr"}
-	i.guard = meter.NewGuard(g.clocks.Spent, g.clocks.CPU)
-	i.ctx = callContext{Context: meter.With(context.Background(), i.guard), inst: i}
-	return i
-}
-
-// startSafely is start, where a panic, which would be a fault of wazero's, is an
-// error as well: off the loops nobody else would stop it.
-func (i *Instance) startSafely() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			i.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack",
-				string(debug.Stack()))
-			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
-		}
-	}()
-	return i.start()
-}
-
-func (i *Instance) start() error {
-	i.phase = phaseQuery
-	if err := i.instantiate(); err != nil {
-		return err
-	}
-	if i.guest.has[exInitialize] && !i.query(exInitialize, 0) {
-		return i.dead
-	}
-	if !i.query(exReceiveBuffer, 1) {
-		return i.dead
-	}
-	if err := i.setReceiveBuffer(i.stack[0]); err != nil {
-		return err
-	}
-	if i.guest.has[exLogPrefix] {
-		if !i.query(exLogPrefix, 1) {
-			return i.dead
-		}
-		ptr, n := abi.Unpack(i.stack[0])
-		if b, ok := i.mem.Read(ptr, min(n, maxPrefix)); ok && n > 0 {
-			i.prefix = Clean(string(b))
-			i.prefixCost = logged(i.prefix)
-		}
-	}
-	if !i.tellMade() {
-		return i.dead
-	}
-	if i.guest.has[exStartFactory] {
-		if !i.run(phaseStart, exStartFactory, i.function(exStartFactory), 0, 1) {
-			return i.dead
-		}
-		if code := api.DecodeI32(i.stack[0]); code != 0 {
-			return i.fault(exStartFactory, CauseRefusedStart, fmt.Errorf("startFactory returned %d", code))
-		}
-	}
-	return nil
-}
-
-// seedSize is how many random bytes a new instance is told, in bytes.
-const seedSize = 32
-
-// tellMade gives a new instance random bytes of its own, in its receive buffer, where it
-// asks for them: what the module seeded at its start is the same in all instances of an
-// image. false says that it trapped.
-func (i *Instance) tellMade() bool {
-	if !i.guest.has[exInstanceMade] {
-		return true
-	}
-	size := min(i.recvCap, seedSize)
-	seed, _ := i.mem.Read(i.recvPtr, size)
-	rand.Read(seed) // never fails
-	i.stack[0], i.stack[1] = api.EncodeU32(i.recvPtr), api.EncodeU32(size)
-	return i.query(exInstanceMade, 2)
-}
-
-// startups is how many times as long as a callback a call of an instance may take
-// that is not a loop's yet: a start, or a rehearsal's restore.
-const startups = 10
-
-// maxPrefix is how much of a log prefix is kept, in bytes.
-const maxPrefix = 64
-
-func (i *Instance) instantiate() error {
-	mem, err := i.guest.reserve()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if i.mod == nil { // wazero does not free what it could not finish
-			i.mem = nil
-			mem.Free()
-		}
-	}()
-	guarded := i.ctx.Context
-	i.ctx.Context = experimental.WithMemoryAllocator(guarded, mem.allocator())
-	i.guard.Arm(i.left)
-	mod, err := i.guest.program.rt.InstantiateModule(&i.ctx, i.guest.program.compiled,
-		wazero.NewModuleConfig().WithName("").WithStartFunctions())
-	i.ctx.Context = guarded
-	i.spend()
-	if err != nil {
-		return i.fault(exInitialize, causeOf(err), err)
-	}
-	i.mod, i.mem = mod, mod.Memory()
-	i.made, i.data, i.lost = i.function(exConnectionMade), i.function(exDataReceived), i.function(exConnectionLost)
-	return nil
-}
-
-func (i *Instance) setReceiveBuffer(packed uint64) error {
-	ptr, size := abi.Unpack(packed)
-	if size < 1 || size > abi.MaxReceiveBuffer {
-		return i.fault(exReceiveBuffer, CauseReceiveBuffer,
-			fmt.Errorf("found a buffer of %d bytes, wanted 1 to %d", size, abi.MaxReceiveBuffer))
-	}
-	if _, ok := i.mem.Read(ptr, size); !ok {
-		return i.fault(exReceiveBuffer, CauseReceiveBuffer,
-			fmt.Errorf("found a buffer at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size()))
-	}
-	i.recvPtr, i.recvCap = ptr, size
-	return nil
 }
 
 // Commit gives a started instance to its place, on the loop of that, and lets the
@@ -218,6 +61,9 @@ func (i *Instance) Commit(p *Place) {
 	p.all[i] = struct{}{}
 	for _, t := range i.timers {
 		t.start()
+	}
+	if i.guest.pages() && i.cell.based {
+		p.admit(i)
 	}
 }
 
@@ -238,7 +84,7 @@ func (i *Instance) callStopFactory() {
 		return
 	}
 	if i.guest.has[exStopFactory] {
-		i.query(exStopFactory, 0)
+		i.query(exStopFactory)
 	}
 	if i.dead == nil {
 		i.dead = errRetired
@@ -257,10 +103,14 @@ func (i *Instance) Usable() bool { return i.dead == nil && !i.retiring }
 // CountConnections counts the instance's connections.
 func (i *Instance) CountConnections() int { return len(i.conns) }
 
-// Memory is the instance's linear memory, in bytes.
+// Memory is the instance's linear memory, in bytes; while it is paged out, what it has
+// written.
 func (i *Instance) Memory() uint64 {
-	if i.closed {
+	switch {
+	case i.closed:
 		return 0
+	case i.cell == nil:
+		return uint64(len(i.saved))
 	}
 	return uint64(i.mem.Size())
 }
@@ -304,8 +154,11 @@ func (i *Instance) Close() {
 		return
 	}
 	i.closed = true
-	if i.place != nil {
-		delete(i.place.all, i)
+	p := i.place
+	if p != nil {
+		delete(p.all, i)
+		defer p.drain()
+		p.pool.dismiss(i)
 	}
 	defer i.guest.owner.Closed()
 	i.stdout.end(i)
@@ -313,12 +166,13 @@ func (i *Instance) Close() {
 	for _, t := range i.timers {
 		i.account.timers.free(t.handle)
 	}
-	i.timers = nil
-	if i.mod == nil {
-		return
-	}
-	if err := i.mod.Close(context.Background()); err != nil {
-		i.account.warn(closeNote, "version", i.guest.name, "err", err)
+	i.timers, i.saved = nil, nil
+	switch {
+	case i.cell == nil:
+	case p == nil:
+		i.guest.closeCell(i.leave())
+	default:
+		p.giveBack(i, i.leave())
 	}
 }
 
@@ -335,9 +189,10 @@ func (i *Instance) settle() {
 }
 
 // receiveBuffer is where the guest wants its bytes. The view is taken anew each
-// time: linear memory may have grown, and moved where it can't be reserved.
+// time: linear memory may have grown, and moved where it can't be reserved. It is valid
+// until the loop calls anything else.
 func (i *Instance) receiveBuffer() []byte {
-	if i.dead != nil {
+	if i.dead != nil || i.cell == nil && !i.pageIn() {
 		return i.account.scratch
 	}
 	b, _ := i.mem.Read(i.recvPtr, i.recvCap)

@@ -15,6 +15,7 @@ type linearMemory struct {
 	freed   bool
 	refused func(wanted uint64) // a growth
 	size    uint64              // bytes that wazero has
+	forced  bool                // it grows to what it was before, however short memory is
 }
 
 // Reservations count linear memories. Any goroutine.
@@ -36,7 +37,7 @@ func (r *Reservations) reserve(size uint64) (*linearMemory, error) {
 }
 
 func (m *linearMemory) Reallocate(size uint64) []byte {
-	if size > m.limit || m.size > 0 && size > m.size && m.from.short.Load() {
+	if size > m.limit || m.size > 0 && size > m.size && !m.forced && m.from.short.Load() {
 		m.refused(size)
 		return nil
 	}
@@ -46,6 +47,9 @@ func (m *linearMemory) Reallocate(size uint64) []byte {
 	m.size = size
 	return m.buf[:size]
 }
+
+// bytes is what wazero has.
+func (m *linearMemory) bytes() []byte { return m.buf[:m.size] }
 
 // Free gives the memory back, once.
 func (m *linearMemory) Free() {

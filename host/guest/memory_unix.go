@@ -19,6 +19,7 @@ type linearMemory struct {
 	image    int                 // so many bytes of it are a private mapping of an image
 	refused  func(wanted uint64) // a growth
 	size     uint64              // bytes that wazero has
+	forced   bool                // it grows to what it was before, however short memory is
 }
 
 // Reservations are where linear memories come from and go to. Any goroutine.
@@ -114,13 +115,16 @@ func (r *Reservations) keep(b []byte) {
 }
 
 func (m *linearMemory) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.reserved)) || m.size > 0 && size > m.size && m.from.short.Load() {
+	if size > uint64(len(m.reserved)) || m.size > 0 && size > m.size && !m.forced && m.from.short.Load() {
 		m.refused(size)
 		return nil
 	}
 	m.size = size
 	return m.reserved[:size:len(m.reserved)]
 }
+
+// bytes is what wazero has.
+func (m *linearMemory) bytes() []byte { return m.reserved[:m.size] }
 
 // Free gives the range back, once.
 func (m *linearMemory) Free() {

@@ -70,7 +70,7 @@ func (i *Instance) stateVersion() (int32, error) {
 	if !i.guest.has[exStateVersion] {
 		return 0, nil
 	}
-	if !i.query(exStateVersion, 1) {
+	if !i.query(exStateVersion) {
 		return 0, i.dead
 	}
 	return api.DecodeI32(i.stack[0]), nil
@@ -83,7 +83,7 @@ func (i *Instance) saveState(conn int32) ([]byte, error) {
 		return nil, errDeclined
 	}
 	i.stack[0] = api.EncodeI32(conn)
-	if !i.run(phaseQuery, exSaveState, i.function(exSaveState), conn, 1) {
+	if !i.run(phaseQuery, exSaveState, conn) {
 		return nil, i.dead
 	}
 	if i.stack[0] == abi.Declined {
@@ -119,7 +119,7 @@ func (i *Instance) restoreState(conn, version int32, state []byte, k *hold) erro
 	}
 	i.stack[0], i.stack[1] = api.EncodeI32(conn), api.EncodeI32(version)
 	i.stack[2], i.stack[3] = uint64(ptr), uint64(len(state))
-	if !i.run(phaseRestore, exRestoreState, i.function(exRestoreState), conn, 4) {
+	if !i.run(phaseRestore, exRestoreState, conn) {
 		return i.dead
 	}
 	if code := api.DecodeI32(i.stack[0]); code != 0 {
@@ -138,7 +138,7 @@ func (i *Instance) roomFor(state []byte) (ptr uint32, err error) {
 				"restoreBuffer", len(state), i.recvCap)
 		}
 		i.stack[0] = uint64(len(state))
-		if !i.run(phaseQuery, exRestoreBuffer, i.function(exRestoreBuffer), 0, 1) {
+		if !i.run(phaseQuery, exRestoreBuffer, 0) {
 			return 0, i.dead
 		}
 		if ptr = api.DecodeU32(i.stack[0]); ptr == 0 {
@@ -241,6 +241,9 @@ func commitMove(old, fresh *Instance, to *Place) {
 	}
 	for handle, t := range old.timers {
 		t.in = fresh
+		if fresh.timers == nil {
+			fresh.timers = map[int32]*timer{}
+		}
 		fresh.timers[handle] = t
 	}
 	fresh.out = old.out

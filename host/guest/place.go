@@ -17,6 +17,7 @@ type Place struct {
 	Took  *Callbacks     // where callbacks are counted
 
 	all     map[*Instance]struct{}
+	pool    pool
 	closing bool // its instances end with their last connection
 	stopped bool // the loop has ended
 }
@@ -63,7 +64,8 @@ func (p *Place) CountConnections() (n int) {
 	return n
 }
 
-// Memory is the linear memory of all instances, in bytes.
+// Memory is the linear memory of all instances, in bytes: of those that have been paged
+// out, what they have written.
 func (p *Place) Memory() (n uint64) {
 	for i := range p.all {
 		n += i.Memory()
@@ -110,6 +112,7 @@ func (p *Place) BeginClosing() {
 	for i := range p.all {
 		i.settle()
 	}
+	p.drain()
 }
 
 // Abort ends all connections with a reason.
@@ -131,4 +134,5 @@ func (p *Place) StopLoop(inTime func() bool) {
 		}
 		i.Close() // the turn of the loop in which it was to be never comes
 	}
+	p.drain()
 }

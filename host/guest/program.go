@@ -3,23 +3,29 @@ package guest
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/internal/gate"
 )
 
 // wasmPage is the unit of linear memory.
 const wasmPage = 64 << 10
 
 // Program is a module that is compiled and loaded, in a Runtime of its own: guests that
-// do not trust each other share none. It is immutable until Close. Any goroutine.
+// do not trust each other share none. Any goroutine.
 type Program struct {
 	rt       wazero.Runtime
 	compiled wazero.CompiledModule
 	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
 	exports  []string // those of the contract that the module has
+	gate     gate.Info
 	release  func(context.Context) error
+
+	mu   sync.Mutex
+	kept []*image // of its guests' starts
 }
 
 // Close frees a program. No instance of it may be in use. The machine code lies
@@ -29,7 +35,19 @@ func (p *Program) Close(ctx context.Context) error {
 	if p.compiled != nil {
 		errs = append(errs, p.compiled.Close(ctx))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, im := range p.kept {
+		errs = append(errs, im.close())
+	}
 	return errors.Join(append(errs, p.image.close(), p.release(ctx))...)
+}
+
+// keep has an image end with the program.
+func (p *Program) keep(im *image) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = append(p.kept, im)
 }
 
 // mostMemory is what the module's linear memory may grow to, in bytes.

@@ -26,7 +26,7 @@ func (t *timer) due() {
 	i := t.in
 	delete(i.timers, t.handle)
 	if i.dead == nil {
-		i.callback(exDelayedCall, i.function(exDelayedCall), t.handle, 1)
+		i.callback(exDelayedCall, t.handle)
 	}
 	i.account.timers.free(t.handle)
 	i.settle()
@@ -35,6 +35,9 @@ func (t *timer) due() {
 // newTimer makes a timer; in a start or restore it is held back.
 func (i *Instance) newTimer(after time.Duration) *timer {
 	t := &timer{in: i, handle: i.account.timers.take(), after: after}
+	if i.timers == nil {
+		i.timers = map[int32]*timer{}
+	}
 	i.timers[t.handle] = t
 	if i.phase == phaseRun || i.phase == phaseBuild {
 		t.start()

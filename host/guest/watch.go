@@ -3,8 +3,6 @@ package guest
 import (
 	"time"
 
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/wirehost/wirehost/abi"
 )
 
@@ -49,7 +47,7 @@ type running struct {
 }
 
 // watched calls a guest's function as run does.
-func (i *Instance) watched(e export, f api.Function, conn int32, slots int) error {
+func (i *Instance) watched(e export, conn int32) error {
 	w := i.watch
 	r := w.profile.running(i)
 	r.export, r.traced = e, w.traces(e, conn)
@@ -58,7 +56,7 @@ func (i *Instance) watched(e export, f api.Function, conn int32, slots int) erro
 	}
 	i.running = r
 	r.begin()
-	err := f.CallWithStack(&i.ctx, i.stack[:slots])
+	err := i.cell.call.CallWithStack(&i.cell.ctx, i.stack[:])
 	r.end()
 	i.running = nil
 	if r.traced {

@@ -17,6 +17,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/internal/gate"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
@@ -94,17 +95,22 @@ func build(ctx context.Context, dir string, b []byte, q Request) error {
 		return err
 	}
 	h := header{Format: entryFormat, Key: q.Key, Exports: exports}
+	m, err := wasmbin.Decode(metered)
+	if err != nil {
+		return refuse(fmt.Errorf("with its metering: %w", err))
+	}
+	if h.Gate, err = gate.Add(m, keptExports()); err != nil {
+		return refuse(err)
+	}
+	full := m.Encode()
 	if !q.Machine { // the interpreter makes its code of the module itself, each time
-		if err := tryInterpreter(ctx, metered); err != nil {
+		if err := tryInterpreter(ctx, full); err != nil {
 			return err
 		}
-		return h.write(dir, metered, nil)
+		return h.write(dir, full, nil)
 	}
-	stub, image, err := stubOf(metered, q.Key)
-	if err != nil {
-		return err
-	}
-	code, err := machineCode(ctx, filepath.Join(dir, "full"), metered)
+	stub, image := stubOf(m, q.Key)
+	code, err := machineCode(ctx, filepath.Join(dir, "full"), full)
 	if err != nil {
 		return err
 	}

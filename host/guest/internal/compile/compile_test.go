@@ -191,13 +191,14 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestImageOf: much data is not in the stub, but in the entry; data that the code
-// names, or that does not fit, is left to the runtime.
+// TestImageOf: data is not in the stub, but in the entry; data that the code names,
+// or that does not fit, is left to the runtime.
 func TestImageOf(t *testing.T) {
-	if !hasImages {
+	if !HasImages {
 		t.Skip("no images on this system")
 	}
-	long := strings.Repeat("x", imageFrom)
+	const much = 256 << 10
+	long := strings.Repeat("x", much)
 	at := func(address int64, init string) wasmbin.Data {
 		return wasmbin.Data{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const,
 			Raw: wasmbin.AppendS64([]byte{byte(wasmbin.OpI32Const)}, address)}, Init: []byte(init)}
@@ -211,9 +212,9 @@ func TestImageOf(t *testing.T) {
 	}{
 		"much":           {data: []wasmbin.Data{at(0, long)}, pages: 16, want: "[0+262144]"},
 		"two":            {data: []wasmbin.Data{at(3, "a"), at(100_000, long)}, pages: 16, want: "[3+1 100000+262144]"},
-		"to the end":     {data: []wasmbin.Data{at(0, long)}, pages: imageFrom / wasmPage, want: "[0+262144]"},
-		"past the end":   {data: []wasmbin.Data{at(1, long)}, pages: imageFrom / wasmPage, want: "[]"},
-		"little":         {data: []wasmbin.Data{at(0, long[1:])}, pages: 16, want: "[]"},
+		"to the end":     {data: []wasmbin.Data{at(0, long)}, pages: much / wasmPage, want: "[0+262144]"},
+		"past the end":   {data: []wasmbin.Data{at(1, long)}, pages: much / wasmPage, want: "[]"},
+		"little":         {data: []wasmbin.Data{at(7, "a")}, pages: 16, want: "[7+1]"},
 		"the code names": {data: []wasmbin.Data{at(0, long)}, count: &one, pages: 16, want: "[]"},
 	} {
 		m, err := wasmbin.Decode(echo(t))

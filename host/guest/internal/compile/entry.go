@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/gate"
 )
 
 // entryFormat is the number of the layout of an entry, and of what is said
@@ -26,15 +27,16 @@ const (
 
 // header says what an entry is.
 type header struct {
-	Format  int      `json:"format"`
-	Key     string   `json:"key"`     // the entry's name
-	Exports []string `json:"exports"` // those that the contract knows
-	Size    int64    `json:"size"`    // of what follows the header, in bytes
-	Image   int64    `json:"image"`   // of that, the segments at its end
-	Sum     uint32   `json:"sum"`     // CRC-32C of it
-	Code    string   `json:"code"`    // file of machine code, within the entry; "" = none
-	CodeLen int64    `json:"code_size"`
-	CodeSum uint32   `json:"code_sum"` // see sumCode
+	Format  int       `json:"format"`
+	Key     string    `json:"key"`     // the entry's name
+	Exports []string  `json:"exports"` // those that the contract knows
+	Gate    gate.Info `json:"gate"`
+	Size    int64     `json:"size"`  // of what follows the header, in bytes
+	Image   int64     `json:"image"` // of that, the segments at its end
+	Sum     uint32    `json:"sum"`   // CRC-32C of it
+	Code    string    `json:"code"`  // file of machine code, within the entry; "" = none
+	CodeLen int64     `json:"code_size"`
+	CodeSum uint32    `json:"code_sum"` // see sumCode
 }
 
 // Entry is a module that was compiled.
@@ -43,6 +45,7 @@ type Entry struct {
 	Binary  []byte    // what wazero is to decode
 	Image   []Segment // what linear memory holds at the start, beside what Binary says
 	Exports []string  // of the module, those that the contract knows
+	Gate    gate.Info // that leads to them
 	Cache   string    // folder for wazero's cache; "" = there is no machine code
 
 	code    string      // file of the machine code
@@ -166,7 +169,7 @@ func (e *Entry) readModule(f io.Reader, size int64) (h header, err error) {
 	if e.Image, _ = segments(content[stub:]); h.Image > 0 && e.Image == nil {
 		return h, errors.New("found an image that is cut short")
 	}
-	e.Binary, e.Exports = content[:stub], h.Exports
+	e.Binary, e.Exports, e.Gate = content[:stub], h.Exports, h.Gate
 	return h, nil
 }
 

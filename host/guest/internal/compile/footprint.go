@@ -51,7 +51,8 @@ func footprintFaults(m *wasmbin.Module, l Limits) []string {
 		f.Sum(), f, limit, freeFootprint)}
 }
 
-// keptExports are the exports that the host asks for.
+// keptExports are the exports that the host asks for: those of functions by their
+// numbers in the gate.
 func keptExports() []string {
 	var names []string
 	for _, e := range abi.Exports() {

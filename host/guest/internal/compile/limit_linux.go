@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasImages says that memory can be mapped from what an instance starts with.
-const hasImages = true
+// HasImages says that memory can be mapped from what an instance starts with.
+const HasImages = true
 
 // niceness is the priority of a compiler process: what serves goes first.
 const niceness = 10

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-const hasImages = false
+const HasImages = false
 
 // limited is not known here.
 func limited() bool { return false }

@@ -1,8 +1,6 @@
 package compile
 
 import (
-	"fmt"
-
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
@@ -12,21 +10,13 @@ type Segment struct {
 	Bytes   []byte
 }
 
-// imageFrom is how much data, in bytes, is worth an image: below it, copying costs
-// less than the second mapping that an instance then has.
-const imageFrom = 256 << 10
-
 // wasmPage is the unit of linear memory.
 const wasmPage = 64 << 10
 
 // stubOf is a module without its code: each body traps. The key makes it another
-// one for each module, as the code would. Where there is much data, and images are
-// of use here, the data is not in the stub.
-func stubOf(metered []byte, key string) (stub []byte, image []Segment, err error) {
-	m, err := wasmbin.Decode(metered)
-	if err != nil {
-		return nil, nil, refuse(fmt.Errorf("with its metering: %w", err))
-	}
+// one for each module, as the code would. Where images are of use here, its data is not
+// in the stub. It changes m.
+func stubOf(m *wasmbin.Module, key string) (stub []byte, image []Segment) {
 	body := []byte{byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd)}
 	for i := range m.Code {
 		m.Code[i] = wasmbin.Code{Body: body}
@@ -44,23 +34,21 @@ func stubOf(metered []byte, key string) (stub []byte, image []Segment, err error
 			m.Data = nil
 		}
 	}
-	return m.Encode(), image, nil
+	return m.Encode(), image
 }
 
 // imageOf is the data of a module whose memory has so many bytes at its start; nil
 // where wazero is to copy it.
 func imageOf(data []wasmbin.Data, memory uint64) []Segment {
 	var image []Segment
-	total := 0
 	for _, d := range data {
 		at, ok := constant(d.Offset)
 		if !ok || d.Passive || at+uint64(len(d.Init)) > memory {
 			return nil
 		}
 		image = append(image, Segment{uint32(at), d.Init})
-		total += len(d.Init)
 	}
-	if !hasImages || total < imageFrom {
+	if !HasImages {
 		return nil
 	}
 	return image

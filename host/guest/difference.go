@@ -1,0 +1,106 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// An instance that is in no cell is what its memory and its globals hold other than the
+// origin: the size of its memory, each global, and runs of words, each with its distance
+// to the one before.
+
+const (
+	granule = 4 << 10 // memory is compared by so many bytes
+	word    = 8
+)
+
+// span is a part of linear memory, in bytes from its start, whole pages of the system.
+type span struct{ from, to int }
+
+// spanned is how many bytes spans are.
+func spanned(spans []span) (n int) {
+	for _, s := range spans {
+		n += s.to - s.from
+	}
+	return n
+}
+
+// reset puts memory back to the origin, where its spans are all that may differ. With
+// keep, what was other is appended to out, for apply.
+func (o *origin) reset(memory []byte, spans []span, out []byte, keep bool) []byte {
+	last := 0
+	for _, s := range spans {
+		for at := s.from; at < s.to; at += granule {
+			now, was := memory[at:at+granule], o.image.at(at)
+			if bytes.Equal(now, was) {
+				continue
+			}
+			if keep {
+				out, last = appendRuns(out, now, was, at, last)
+			}
+			copy(now, was)
+		}
+	}
+	return out
+}
+
+// appendRuns appends the words of a granule at an address that are other than they
+// were. last is where the run before has ended.
+func appendRuns(out, now, was []byte, at, last int) ([]byte, int) {
+	same := func(w int) bool {
+		return binary.NativeEndian.Uint64(now[w:]) == binary.NativeEndian.Uint64(was[w:])
+	}
+	for w := 0; w < granule; w += word {
+		if same(w) {
+			continue
+		}
+		from := w
+		for w += word; w < granule && !same(w); w += word {
+		}
+		out = binary.AppendUvarint(out, uint64(at+from-last)/word)
+		out = binary.AppendUvarint(out, uint64(w-from)/word)
+		out = append(out, now[from:w]...)
+		last = at + w
+	}
+	return out, last
+}
+
+// apply puts into a memory that is the origin's what reset has taken out of one.
+func apply(memory, runs []byte) {
+	at := 0
+	for len(runs) > 0 {
+		gap, n := binary.Uvarint(runs)
+		size, m := binary.Uvarint(runs[n:])
+		at += int(gap) * word
+		runs = runs[n+m:]
+		end := int(size) * word
+		copy(memory[at:at+end], runs[:end])
+		at += end
+		runs = runs[end:]
+	}
+}
+
+// appendHead appends the size of a memory and the globals of its cell.
+func (o *origin) appendHead(out []byte, c *cell) []byte {
+	out = binary.AppendUvarint(out, uint64(c.pages()))
+	for n, g := range c.globals {
+		out = binary.AppendUvarint(out, g.Get()^o.globals[n])
+	}
+	return out
+}
+
+// pagesOf reads the size of a memory, in pages of WebAssembly, and gives what follows.
+func pagesOf(saved []byte) (pages uint32, rest []byte) {
+	p, n := binary.Uvarint(saved)
+	return uint32(p), saved[n:]
+}
+
+// putGlobals reads the globals and gives a cell those, and returns what follows.
+func (o *origin) putGlobals(c *cell, saved []byte) (runs []byte) {
+	for n, g := range c.globals {
+		v, size := binary.Uvarint(saved)
+		g.Set(v ^ o.globals[n])
+		saved = saved[size:]
+	}
+	return saved
+}
