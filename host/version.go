@@ -69,7 +69,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	m.open = nil // it holds what a builtin is
 	v.guest = guest.New(v.program, guest.Settings{
 		Name: v.name, Config: m.config, Allow: allow, Single: cfg.Isolation == config.IsolationConnection,
-		Image: true, PageOut: time.Second,
+		Image: cfg.Image, PageOut: cfg.PageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,

@@ -16,17 +16,19 @@ import (
 func TestImage(t *testing.T) {
 	const size = 1 << 20
 	segments := []compile.Segment{{Address: 5, Bytes: []byte("first")}, {Address: 70_000, Bytes: []byte("second")}}
-	want := make([]byte, size)
+	want, zero := make([]byte, size), make([]byte, size)
 	for _, s := range segments {
 		copy(want[s.Address:], s.Bytes)
 	}
-	for name, fails := range map[string]bool{"mapped": false, "copied": true} {
+	for name, make := range map[string]func([]compile.Segment) (*image, error){
+		"mapped": newFile, "no mapping left": newFile, "small": newImage,
+	} {
 		t.Run(name, func(t *testing.T) {
-			im, err := newImage(segments)
+			im, err := make(segments)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if fails {
+			if name == "no mapping left" {
 				im.remap = func([]byte, int, int) error { return unix.ENOMEM }
 			}
 			r := NewReservations()
@@ -58,7 +60,7 @@ func TestImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if refused != 2 || !bytes.Equal(plain.reserved, make([]byte, size)) {
+			if refused != 2 || !bytes.Equal(plain.reserved, zero) {
 				t.Errorf("after %d ranges that were kept: a memory without an image does not begin with zeros", refused)
 			}
 			r.munmap = unix.Munmap
@@ -74,7 +76,7 @@ func TestImage(t *testing.T) {
 // TestImageIsSealed: nobody changes what instances begin with, nor cuts it short
 // under their mappings.
 func TestImageIsSealed(t *testing.T) {
-	im, err := newImage([]compile.Segment{{Address: 0, Bytes: []byte("x")}})
+	im, err := newFile([]compile.Segment{{Address: 0, Bytes: []byte("x")}})
 	if err != nil {
 		t.Fatal(err)
 	}

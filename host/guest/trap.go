@@ -10,6 +10,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/wirehost/wirehost/internal/gate"
 	"github.com/wirehost/wirehost/internal/meter"
 )
 
@@ -75,7 +76,11 @@ func (e *TrapError) Stack() string {
 	if !ok {
 		return ""
 	}
-	return strings.ReplaceAll(strings.TrimSpace(stack), "\n\t", "\n")
+	frames := strings.Split(strings.TrimSpace(stack), "\n\t")
+	if n := len(frames) - 1; strings.Contains(frames[n], gate.CallName+"(") { // the host's way in
+		frames = frames[:n]
+	}
+	return strings.Join(frames, "\n")
 }
 
 // What is kept of a trap's text. The names in it, and how long they are, are the
