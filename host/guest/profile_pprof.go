@@ -9,12 +9,11 @@ import (
 	"github.com/google/pprof/profile"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/wirehost/wirehost/internal/gate"
 	"github.com/wirehost/wirehost/internal/meter"
 )
 
 const (
-	// dispatcher is the function through which the host calls every export.
-	dispatcher = "wirehost.call"
 	// otherFrame stands for stacks that were one too many.
 	otherFrame = "(other stacks)"
 	// deeperFrame stands for callers that wazero does not show.
@@ -46,17 +45,15 @@ func frameNames(k stackKey, frames []api.FunctionDefinition) []string {
 func callbackFrame(e export) string { return "callback " + e.String() }
 
 // frameName is a function's name in a profile, "" for what is ours: the meter's refill and
-// the dispatcher. Functions that the meter has put in the place of instructions have the
+// the gate. Functions that the meter has put in the place of instructions have the
 // instruction's name.
 func frameName(d api.FunctionDefinition) string {
 	name := d.Name()
 	switch {
-	case d.GoFunction() != nil || name == dispatcher:
+	case d.GoFunction() != nil || name == gate.CallName:
 		return ""
 	case name != "":
 		return Clean(strings.TrimPrefix(name, meter.ModuleName+"."))
-	case len(d.ExportNames()) > 0:
-		return Clean(d.ExportNames()[0])
 	}
 	return fmt.Sprintf("func[%d]", d.Index()-1) // the meter has added an import
 }

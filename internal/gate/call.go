@@ -1,10 +1,15 @@
 package gate
 
-import "github.com/wirehost/wirehost/internal/wasmbin"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/wirehost/wirehost/internal/wasmbin"
+)
 
 // addCall adds the function that calls the others: a table of blocks, each with the
 // call of one callee behind it.
-func addCall(m *wasmbin.Module, callees []int64) {
+func addCall(m *wasmbin.Module, callees []int64, names []string) {
 	types := m.FunctionTypes()
 	var present []uint32
 	labels := make([]uint32, len(callees))
@@ -52,19 +57,32 @@ func addCall(m *wasmbin.Module, callees []int64) {
 	m.Functions = append(m.Functions, uint32(len(m.Types)-1))
 	m.Code = append(m.Code, wasmbin.Code{Body: body})
 	m.Exports = append(m.Exports, wasmbin.Export{Name: CallName, Kind: wasmbin.KindFunction, Index: call})
-	addName(m, call)
+	addNames(m, call, callees, names)
 }
 
-// addName gives the function its name, where functions have names.
-func addName(m *wasmbin.Module, call uint32) {
+// addNames gives the function its name, and those of the callees that have none: their
+// exports' have ended.
+func addNames(m *wasmbin.Module, call uint32, callees []int64, exports []string) {
 	names := m.Names()
+	named := map[uint32]bool{}
+	for _, f := range names.Functions {
+		named[f.Index] = true
+	}
+	for n, name := range exports {
+		if f := callees[n]; f >= 0 && !named[uint32(f)] {
+			named[uint32(f)] = true
+			names.Functions = append(names.Functions, wasmbin.FunctionName{Index: uint32(f), Name: name})
+		}
+	}
 	names.Functions = append(names.Functions, wasmbin.FunctionName{Index: call, Name: CallName})
+	slices.SortFunc(names.Functions, func(a, b wasmbin.FunctionName) int { return cmp.Compare(a.Index, b.Index) })
+	section := wasmbin.Custom{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, names),
+		After: wasmbin.SectionData}
 	for i := range m.Custom {
 		if m.Custom[i].Name == wasmbin.NameSection {
-			m.Custom[i].Data = wasmbin.AppendNames(nil, names)
+			m.Custom[i] = section
 			return
 		}
 	}
-	m.Custom = append(m.Custom, wasmbin.Custom{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, names),
-		After: wasmbin.SectionData})
+	m.Custom = append(m.Custom, section)
 }

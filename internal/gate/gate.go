@@ -61,7 +61,7 @@ func Add(m *wasmbin.Module, names []string) (Info, error) {
 	m.Exports = kept
 	i.Plain = uses.plain
 	i.exportGlobals(m)
-	addCall(m, callees)
+	addCall(m, callees, names)
 	return i, nil
 }
 

@@ -18,7 +18,7 @@ import (
 
 // entryFormat is the number of the layout of an entry, and of what is said
 // between a server and its compiler process.
-const entryFormat = 4
+const entryFormat = 5
 
 const (
 	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
