@@ -90,6 +90,20 @@ func (b *bench) build() (string, error) {
 	return program, nil
 }
 
+// guest builds a Go guest, once.
+func (b *bench) guest(module, from string) (string, error) {
+	file := filepath.Join(b.dir, filepath.Base(from)+".wasm")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	cmd := exec.CommandContext(b.ctx, "go", "build", "-buildmode=c-shared", "-o", file, from)
+	cmd.Dir, cmd.Env = filepath.Join(b.root, module), append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w: %s", from, err, out)
+	}
+	return file, nil
+}
+
 func (b *bench) close() error { return os.RemoveAll(b.dir) }
 
 // all runs the rounds. In each, every case goes through all servers, another
@@ -100,7 +114,7 @@ func (b *bench) all() error {
 			if len(b.o.cases) > 0 && !contains(b.o.cases, c.name) {
 				continue
 			}
-			list := b.chosen()
+			list := b.chosen(c)
 			for n := range list {
 				s := list[(n+round)%len(list)]
 				if err := b.one(round, c, s); err != nil {
@@ -149,19 +163,20 @@ func expected(s skipped) bool {
 		errors.Is(s, errNoLines) || errors.Is(s, errNothing)
 }
 
-// chosen are the servers of the flags, and package net, with which they are
-// compared.
-func (b *bench) chosen() []server {
+// chosen are a case's servers of those of the flags, and package net, with which they
+// are compared.
+func (b *bench) chosen(c *benchCase) []server {
 	var list []server
 	for _, s := range servers() {
-		if len(b.o.servers) == 0 || s.name == baseline || hasPrefixOf(s.name, b.o.servers) {
+		if s.name == baseline || (len(b.o.servers) == 0 || hasPrefixOf(s.name, b.o.servers)) &&
+			(len(c.only) == 0 || hasPrefixOf(s.name, c.only)) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-const baseline = "net"
+const baseline, floor = "net", "epoll"
 
 func hasPrefixOf(s string, prefixes []string) bool {
 	for _, p := range prefixes {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/bench/same"
 	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
@@ -48,6 +49,51 @@ func TestParseRedis(t *testing.T) {
 	}
 }
 
+func TestParseWrk(t *testing.T) {
+	const out = "Running 1s test @ http://127.0.0.1:8/\n  Latency Distribution\n     50%  450.00us\n     75%    " +
+		"1.00ms\n" +
+		"     90%    1.20ms\n     99%    1.50s\n  12345 requests in 1.10s, 1.4MB read\nRequests/sec:  11222.70\n"
+	want := sample{counted: 12345, rps: 11222.7, p50: 0.45, p99: 1500}
+	if got, err := parseWrk(out); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("found %v, %v, wanted %v", got, err, want)
+	}
+	for _, bad := range []string{"", out + "  Non-2xx or 3xx responses: 3\n", strings.Replace(out, "50%", "", 1)} {
+		if got, err := parseWrk(bad); err == nil {
+			t.Errorf("found %v in %q, wanted an error", got, bad)
+		}
+	}
+}
+
+// TestTalks: the dialogues go well with the servers run natively, and find what is wrong.
+func TestTalks(t *testing.T) {
+	for name, talk := range talks {
+		serve, err := same.Server(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		go serve(ln) // until it is closed
+		one := benchCase{talk: name}
+		if err := one.check(ln.Addr().String()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		c, err := net.Dial("tcp", listen(t, func(c net.Conn) {
+			fmt.Fprint(c, "220 nonsense\r\n")
+			c.Close()
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if talk(c) == nil {
+			t.Errorf("%s: found no fault in a server that talks nonsense", name)
+		}
+	}
+}
+
 func TestRatioIsOfTheSameRound(t *testing.T) {
 	of := []sample{{cpuUs: 1}, {cpuUs: 20}, {cpuUs: 3}}
 	to := []sample{{cpuUs: 2}, {cpuUs: 40}, {cpuUs: 4}}
@@ -61,8 +107,10 @@ func TestRatioIsOfTheSameRound(t *testing.T) {
 
 func TestVerdicts(t *testing.T) {
 	r := []result{
-		{key: key{"c1", "wasm/loop"}, ToNet: 0.7},
-		{key: key{"c50", "wasm/loop"}, ToNet: 0.96},
+		{key: key{"c1", "net"}, Samples: []sample{{cpuUs: 10}}},
+		{key: key{"c1", "wasm/loop"}, Samples: []sample{{cpuUs: 7}}},
+		{key: key{"c50", "net"}, Samples: []sample{{cpuUs: 10}}},
+		{key: key{"c50", "wasm/loop"}, Samples: []sample{{cpuUs: 9.6}}},
 		{key: key{"accept", "wasm/loop"}, Medians: sample{rps: 4999}},
 	}
 	var got []string

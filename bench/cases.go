@@ -22,7 +22,9 @@ const (
 	perConn = "bytes_per_connection"
 	empty   = "empty_cache_s"
 	warm    = "warm_cache_s"
-	others  = "others" // processors that other programs took
+	resid   = "resident_mb"
+	others  = "others"  // processors that other programs took
+	counted = "counted" // messages, where the client does not do what it is told
 )
 
 // sample is what one run measured.
@@ -36,6 +38,9 @@ type benchCase struct {
 	inFlight    int
 	tls         bool
 	lines       int      // in a message, each with its CRLF; 0 = the bytes are no text
+	talk        string   // a server of package same, and a dialogue with it; "" = echo
+	pageOut     string   // of wirehost's instances; "" = the default
+	only        []string // servers, by prefixes of their names, beside package net; none = all
 	rate        int      // messages a second, roughly: how many fill a run
 	metrics     []string // the first is what ratios are of
 	run         func(b *bench, c *benchCase, s server) (sample, error)
@@ -44,25 +49,48 @@ type benchCase struct {
 var (
 	loadMetrics = []string{cpuUs, rps, p50, p99}
 	idleMetrics = []string{perConn}
+	talkMetrics = []string{p50, cpuUs, rps, p99}
+	wakeMetrics = []string{p99, p50, cpuUs}
 )
 
 func cases() []*benchCase {
 	return []*benchCase{
-		{"c1", "1 connection, 64 B", 1, 64, 1, false, 0, 20000, loadMetrics, (*bench).redis},
-		{"c50", "50 connections, 64 B", 50, 64, 1, false, 0, 90000, loadMetrics, (*bench).redis},
-		{"c50p16", "50 connections, 64 B, 16 in flight on each", 50, 64, 16, false, 0, 1000000, loadMetrics,
-			(*bench).redis},
-		{"c50x16k", "50 connections, 16 KiB", 50, 16 << 10, 1, false, 0, 60000, loadMetrics, (*bench).redis},
-		{"accept", "A new connection for each message of 1 B, 64 at a time", 64, 1, 1, false, 0, 8000, loadMetrics,
-			(*bench).own},
-		{"lines", "Lines of 64 B with CRLF, answered one by one, 32 in flight on each of 50 connections", 50, 32 * 64,
-			1, false, 32, 1000000, loadMetrics, (*bench).own},
-		{"idle", "Idle connections after one message of 64 B", idleConnections, 64, 1, false, 0, 0, idleMetrics,
-			(*bench).idle},
-		{"tls", "TLS 1.3, 50 connections, 1 KiB", 50, 1 << 10, 1, true, 0, 100000, loadMetrics, (*bench).own},
-		{"tlsidle", "Idle TLS connections after one message of 64 B", 1000, 64, 1, true, 0, 0, idleMetrics,
-			(*bench).idle},
-		{"ready", "From exec to ready, on all processors", 0, 0, 0, false, 0, 0, []string{warm, empty}, (*bench).ready},
+		{name: "c1", title: "1 connection, 64 B", conns: 1, size: 64, inFlight: 1, rate: 20000, metrics: loadMetrics,
+			run: (*bench).redis},
+		{name: "c50", title: "50 connections, 64 B", conns: 50, size: 64, inFlight: 1, rate: 90000,
+			metrics: loadMetrics,
+			run:     (*bench).redis},
+		{name: "c50p16", title: "50 connections, 64 B, 16 in flight on each", conns: 50, size: 64, inFlight: 16,
+			rate: 1000000, metrics: loadMetrics, run: (*bench).redis},
+		{name: "c50x16k", title: "50 connections, 16 KiB", conns: 50, size: 16 << 10, inFlight: 1, rate: 60000,
+			metrics: loadMetrics, run: (*bench).redis},
+		{name: "accept", title: "A new connection for each message of 1 B, 64 at a time", conns: 64, size: 1,
+			inFlight: 1,
+			rate:     8000, metrics: loadMetrics, run: (*bench).own},
+		{name: "lines", title: "Lines of 64 B with CRLF, answered one by one, 32 in flight on each of 50 connections",
+			conns: 50, size: 32 * 64, inFlight: 1, lines: 32, rate: 1000000, metrics: loadMetrics, run: (*bench).own},
+		{name: "idle", title: "Idle connections after one message of 64 B", conns: idleConnections, size: 64,
+			inFlight: 1,
+			metrics:  idleMetrics, run: (*bench).idle},
+		{name: "busy", title: "The same, and no instance is paged out", conns: idleConnections, size: 64, inFlight: 1,
+			pageOut: "0s", only: []string{"wasm/", "wasm-go/"}, metrics: idleMetrics, run: (*bench).idle},
+		{name: "most", title: "Open connections after one message of 64 B: the whole process", conns: mostConnections,
+			size: 64, inFlight: 1, only: []string{"wasm/", "wasm-go/"}, metrics: []string{resid}, run: (*bench).idle},
+		{name: "wake", title: "10,000 connections, 64 B on one of them after the other, 5,000 a second",
+			conns: idleConnections, size: 64, inFlight: 1, rate: wakeRate, only: []string{"wasm/", "wasm-go/"},
+			metrics: wakeMetrics, run: (*bench).own},
+		{name: "tls", title: "TLS 1.3, 50 connections, 1 KiB", conns: 50, size: 1 << 10, inFlight: 1, tls: true,
+			rate: 100000, metrics: loadMetrics, run: (*bench).own},
+		{name: "tlsidle", title: "Idle TLS connections after one message of 64 B", conns: 1000, size: 64, inFlight: 1,
+			tls: true, metrics: idleMetrics, run: (*bench).idle},
+		{name: "http", title: "net/http, 50 connections", conns: 50, talk: "http", rate: 20000, metrics: loadMetrics,
+			run: (*bench).wrk},
+		{name: "ssh", title: "x/crypto/ssh: a login and three commands of 4 KiB, one after the other", conns: 1,
+			talk: "ssh", rate: 100, metrics: talkMetrics, run: (*bench).own},
+		{name: "smtp", title: "go-smtp: three mails of 4 KiB on a connection, one after the other", conns: 1,
+			talk: "smtp", rate: 500, metrics: talkMetrics, run: (*bench).own},
+		{name: "ready", title: "From exec to ready, on all processors", metrics: []string{warm, empty},
+			run: (*bench).ready},
 	}
 }
 
@@ -149,7 +177,8 @@ func parseRedis(out string) (sample, error) {
 func (b *bench) own(c *benchCase, s server) (sample, error) {
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
 		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr,
-			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"),
+			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"), "--talk", c.talk,
+			fmt.Sprint("--turns=", c.name == "wake"),
 			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines),
 			"--requests", strconv.Itoa(requests/max(c.lines, 1)))
 		if err != nil {
@@ -169,12 +198,9 @@ func (b *bench) runTimeout() time.Duration {
 }
 
 // idle opens connections, sends one message on each, and looks at what the
-// server's resident memory has grown by.
+// server's resident memory has grown by. It ends early where that is much.
 func (b *bench) idle(c *benchCase, s server) (m sample, err error) {
-	conns := c.conns
-	if s.name == "wasm-go/connection" {
-		conns = min(conns, 500) // megabytes each
-	}
+	const much = 2 << 30
 	p, err := b.serve(c, s)
 	if err != nil {
 		return nil, err
@@ -185,45 +211,50 @@ func (b *bench) idle(c *benchCase, s server) (m sample, err error) {
 	if err != nil {
 		return nil, err
 	}
+	after := before
 	w := worker{addr: p.addr, size: c.size, tls: c.tls}
-	msg, got := make([]byte, c.size), make([]byte, c.size)
 	var open []net.Conn
 	defer func() {
 		for _, c := range open {
 			c.Close()
 		}
 	}()
-	for n := range conns {
-		conn, err := w.dial()
+	for n := 0; n < c.conns && after < much; n++ {
+		conn, err := w.open(n)
 		if err != nil {
-			return nil, fmt.Errorf("connection %d of %d: %w", n, conns, err)
+			return nil, fmt.Errorf("connection %d of %d: %w", n, c.conns, err)
 		}
 		open = append(open, conn)
-		fill(msg, uint64(n))
-		if err := conn.SetDeadline(time.Now().Add(checkTimeout)); err != nil {
-			return nil, err
-		}
-		if err := exchange(conn, msg, got); err != nil {
-			return nil, fmt.Errorf("connection %d of %d: %w", n, conns, err)
+		if n%100 == 0 {
+			if after, err = p.rss(); err != nil {
+				return nil, err
+			}
 		}
 		if err := b.ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
+	if c.name == "most" && len(open) < c.conns {
+		return nil, skipped{fmt.Errorf("%d connections took %d MB", len(open), after>>20)}
+	}
 	time.Sleep(settle)
-	after, err := p.rss()
-	if err != nil {
+	if after, err = p.rss(); err != nil {
 		return nil, err
 	}
-	return sample{perConn: float64(after-before) / float64(conns)}, nil
+	return sample{perConn: float64(after-before) / float64(len(open)), resid: float64(after) / (1 << 20)}, nil
 }
 
-// settle is how long a server may rest before its memory is looked at.
-const settle = 500 * time.Millisecond
+const (
+	// settle is how long a server may rest before its memory is looked at: wirehost
+	// pages out what has been idle for a second.
+	settle = 2 * time.Second
+	// wakeRate is such that each of 10,000 connections has been idle for two seconds.
+	wakeRate = idleConnections / 2
+)
 
 // ready starts a host twice with a cache folder of its own: empty, then warm.
 func (b *bench) ready(c *benchCase, s server) (sample, error) {
-	if !strings.HasPrefix(s.name, "wasm") && s.name != commandServer {
+	if !strings.HasPrefix(s.name, "wasm") && s.name != commandServer && s.name != sevenServer {
 		return nil, skipped{errNothing}
 	}
 	dir, err := os.MkdirTemp(b.dir, "cache-")

@@ -16,6 +16,22 @@ const (
 	checkBatches = 8
 )
 
+// check looks at what a server answers, where the client of the case does not.
+func (c *benchCase) check(addr string) error {
+	switch {
+	case c.talk != "":
+		w := worker{addr: addr}
+		conn, err := w.dial()
+		if err != nil {
+			return err
+		}
+		return errors.Join(conn.SetDeadline(time.Now().Add(checkTimeout)), talks[c.talk](conn))
+	case c.tls, c.lines > 0, c.name == "accept", c.name == "wake":
+		return nil
+	}
+	return checkContent(addr, c.conns, c.size, c.inFlight)
+}
+
 // checkContent sends random bytes the way a case does, on all its connections
 // at once, and wants the same back: a server that answers with old bytes, as
 // from a view of memory that has moved, has the right counts all the same.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,10 +33,15 @@ func load(args []string, stdout io.Writer) error {
 	requests := fs.Int("requests", 100000, "`number` of messages in all")
 	secure := fs.Bool("tls", false, "with TLS")
 	once := fs.Bool("once", false, "a new connection for each message")
+	turns := fs.Bool("turns", false, "one connection after the other, so many a second that each rests for 2 s")
+	talk := fs.String("talk", "", "a whole dialogue on each connection: http, smtp or ssh")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	one := worker{addr: *addr, size: *size, tls: *secure, once: *once, lines: *lines}
+	one := worker{addr: *addr, size: *size, tls: *secure, once: *once || *talk != "", lines: *lines, talk: talks[*talk]}
+	if *turns {
+		return inTurn(one, *conns, *requests, stdout)
+	}
 	all := make([]worker, *conns)
 	errs := make([]error, *conns)
 	var wg, up sync.WaitGroup
@@ -59,10 +65,64 @@ func load(args []string, stdout io.Writer) error {
 	for _, w := range all {
 		lat = append(lat, w.latencies...)
 	}
+	return printLatencies(lat, took, stdout)
+}
+
+func printLatencies(lat []time.Duration, took time.Duration, stdout io.Writer) error {
 	slices.Sort(lat)
 	at := func(q float64) float64 { return float64(lat[int(q*float64(len(lat)-1))]) / 1e6 }
 	return json.NewEncoder(stdout).Encode(
 		loadResult{Requests: len(lat), Seconds: took.Seconds(), P50: at(0.5), P99: at(0.99)})
+}
+
+// inTurn sends a message on one connection after the other, at a steady rate.
+func inTurn(w worker, conns, requests int, stdout io.Writer) error {
+	const workers = 16 // so that one answer that is late holds up few
+	all := make([]net.Conn, conns)
+	var err error
+	for n := range all {
+		if all[n], err = w.open(n); err != nil {
+			return fmt.Errorf("connection %d of %d: %w", n, conns, err)
+		}
+		defer all[n].Close()
+	}
+	time.Sleep(settle)
+	lat, errs := make([]time.Duration, requests), make([]error, workers)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for k := range workers {
+		wg.Go(func() {
+			msg, got := make([]byte, w.size), make([]byte, w.size)
+			for n := k; n < requests && errs[k] == nil; n += workers {
+				fill(msg, uint64(n))
+				time.Sleep(time.Until(began.Add(time.Duration(n) * time.Second / wakeRate)))
+				sent := time.Now()
+				errs[k] = exchange(all[n%conns], msg, got)
+				lat[n] = time.Since(sent)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return printLatencies(lat, time.Since(began), stdout)
+}
+
+// open makes a connection and sends message n on it.
+func (w *worker) open(n int) (net.Conn, error) {
+	c, err := w.dial()
+	if err != nil {
+		return nil, err
+	}
+	msg := make([]byte, w.size)
+	fill(msg, uint64(n))
+	err = errors.Join(c.SetDeadline(time.Now().Add(checkTimeout)), exchange(c, msg, make([]byte, w.size)),
+		c.SetDeadline(time.Time{}))
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 // worker sends one message at a time.
@@ -71,6 +131,7 @@ type worker struct {
 	size      int
 	lines     int
 	tls, once bool
+	talk      func(net.Conn) error // nil = a message that comes back
 	latencies []time.Duration
 }
 
@@ -115,13 +176,16 @@ func (w *worker) run(requests int, up *sync.WaitGroup, begin <-chan struct{}) er
 				return err
 			}
 		}
-		if err := exchange(c, msg, got); err != nil {
+		if w.talk != nil {
+			err = w.talk(c)
+		} else {
+			err = exchange(c, msg, got)
+		}
+		if err != nil {
 			return err
 		}
 		if w.once {
-			if err := c.Close(); err != nil {
-				return err
-			}
+			c.Close() // a dialogue has closed it
 		}
 		w.latencies = append(w.latencies, time.Since(began))
 	}

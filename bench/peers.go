@@ -141,7 +141,7 @@ func raiseLimit() error {
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return fmt.Errorf("RLIMIT_NOFILE of %d: %w", lim.Max, err)
 	}
-	if lim.Max < idleConnections+100 {
+	if lim.Max < mostConnections+100 {
 		return errors.New("RLIMIT_NOFILE: found a hard limit below what the idle case needs")
 	}
 	return nil

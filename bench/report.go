@@ -62,7 +62,7 @@ func (b *bench) report(began time.Time) report {
 				res.Medians[m] = median(samples, m)
 			}
 			res.ToNet = ratio(samples, b.samples[key{c.name, baseline}], c.metrics[0])
-			res.ToEpoll = ratio(samples, b.samples[key{c.name, "epoll"}], c.metrics[0])
+			res.ToEpoll = ratio(samples, b.samples[key{c.name, floor}], c.metrics[0])
 			r.Results = append(r.Results, res)
 		}
 	}
@@ -217,7 +217,7 @@ func (r report) disturbed() (n, of int) {
 // heads are the columns' names.
 var heads = map[string]string{
 	cpuUs: "CPU µs", rps: "per second", p50: "p50 ms", p99: "p99 ms",
-	perConn: "bytes per connection", warm: "warm cache, s", empty: "empty cache, s",
+	perConn: "bytes per connection", resid: "resident, MB", warm: "warm cache, s", empty: "empty cache, s",
 }
 
 func (r report) head(b *strings.Builder, res result) {

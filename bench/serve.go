@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/wirehost/wirehost/bench/same"
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
@@ -35,6 +36,10 @@ type serveOptions struct {
 	isolation string
 	cache     string // directory of compiled modules
 	tls       bool
+	config    string // a text, the guest's configuration
+	pageOut   time.Duration
+	image     bool
+	profile   bool
 	pprof     string // address of net/http/pprof
 	addr      string // knock: whose start is awaited
 }
@@ -42,13 +47,18 @@ type serveOptions struct {
 // serve runs a server until it is killed.
 func serve(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("serve: found no name, wanted net, lines, epoll, gnet, extism, envoy, reactor or wirehost")
+		return errors.New("serve: found no name, wanted net, lines, native, epoll, gnet, extism, envoy, reactor or " +
+			"wirehost")
 	}
 	var o serveOptions
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	fs.IntVar(&o.buffer, "buffer", 4<<10, "net, extism: buffer of each connection, in `bytes`")
 	fs.StringVar(&o.module, "module", "", "wirehost, extism, envoy: `file` of the guest")
 	fs.StringVar(&o.isolation, "isolation", "loop", "wirehost: connection, loop or shared")
+	fs.StringVar(&o.config, "guest", "", "wirehost, native: which `server` of package same")
+	fs.DurationVar(&o.pageOut, "page-out", time.Second, "wirehost: after what `time` idle instances are paged out")
+	fs.BoolVar(&o.image, "image", true, "wirehost: instances are made from an image")
+	fs.BoolVar(&o.profile, "profile", false, "wirehost: a profile runs")
 	fs.StringVar(&o.cache, "cache", "off", "wirehost: `folder` of compiled modules")
 	fs.BoolVar(&o.tls, "tls", false, "net, reactor, wirehost: TLS with a certificate made now")
 	fs.StringVar(&o.addr, "addr", "", "knock: `address` whose start is awaited")
@@ -64,6 +74,8 @@ func serve(args []string, stdout io.Writer) error {
 		return serveNet(o, stdout)
 	case "lines":
 		return serveLines(stdout)
+	case "native":
+		return serveNative(o, stdout)
 	case "epoll":
 		return serveEpoll(o, stdout)
 	case "gnet":
@@ -79,7 +91,8 @@ func serve(args []string, stdout io.Writer) error {
 	case "wirehost":
 		return serveWirehost(o, stdout)
 	}
-	return fmt.Errorf("serve: found %q, wanted net, lines, epoll, gnet, extism, envoy, reactor or wirehost", args[0])
+	return fmt.Errorf("serve: found %q, wanted net, lines, native, epoll, gnet, extism, envoy, reactor or wirehost",
+		args[0])
 }
 
 // reactorEcho is a Protocol in Go on our reactor.
@@ -127,8 +140,10 @@ func serveReactor(o serveOptions, stdout io.Writer) error {
 
 // serveWirehost is the whole host with one plugin behind one listener.
 func serveWirehost(o serveOptions, stdout io.Writer) error {
-	p := config.Plugin{Module: o.module, Isolation: config.Isolation(o.isolation)}
-	p.Limits.Instances = idleConnections + 100
+	p := config.Plugin{Module: o.module, Isolation: config.Isolation(o.isolation), Image: o.image, PageOut: o.pageOut}
+	if o.config != "" {
+		p.Config = o.config
+	}
 	l := config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}
 	if o.tls {
 		dir, err := os.MkdirTemp("", "wirehost-bench-")
@@ -156,7 +171,26 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 		return errors.New("wirehost: started and not ready")
 	}
 	fmt.Fprintf(stdout, "listening 127.0.0.1:%d\n", h.Listeners()[0].Port)
+	for o.profile {
+		if _, err := h.Profile(context.Background(), "echo", time.Second); err != nil {
+			return err
+		}
+	}
 	select {}
+}
+
+// serveNative is a server of package same, with nothing of ours.
+func serveNative(o serveOptions, stdout io.Writer) error {
+	serve, err := same.Server(o.config)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "listening", ln.Addr())
+	return serve(ln)
 }
 
 // newCertificate makes a P-256 certificate for loopback that is valid for a

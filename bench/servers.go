@@ -12,6 +12,9 @@ import (
 // idleConnections is how many idle connections memory is measured with.
 const idleConnections = 10000
 
+// mostConnections are as many as the measures ask for at once.
+const mostConnections = 15000
+
 // Paths from the repository's root.
 const (
 	smallGuest = "host/testdata/echo.wasm" // some 200 bytes of WASM, as a C compiler makes
@@ -42,8 +45,11 @@ func part(b *bench, args ...string) []string { return append([]string{b.self, "s
 func servers() []server {
 	list := []server{
 		{"net", func(b *bench, c *benchCase) ([]string, error) {
-			if c.lines > 0 {
+			switch {
+			case c.lines > 0:
 				return part(b, "lines"), nil
+			case c.talk != "":
+				return part(b, "native", "--guest", c.talk), nil
 			}
 			// A buffer that holds a case's largest message: the best that
 			// package net can do in each case.
@@ -56,8 +62,8 @@ func servers() []server {
 		{"epoll", plainOnly("epoll")},
 		{"gnet", plainOnly("gnet")},
 		{"twisted", func(b *bench, c *benchCase) ([]string, error) {
-			if c.tls {
-				return nil, errNoTLS
+			if _, err := plainOnly("")(b, &benchCase{tls: c.tls, talk: c.talk}); err != nil {
+				return nil, err
 			}
 			if err := exec.Command(python, "-c", "import twisted").Run(); err != nil {
 				return nil, fmt.Errorf("no Twisted for %s (Debian's python3-twisted): %w", python, err)
@@ -75,7 +81,7 @@ func servers() []server {
 		{"envoy", envoyServer("")},
 		{"envoy-wasm", envoyServer(envoyGuest)},
 		{"reactor", func(b *bench, c *benchCase) ([]string, error) {
-			if c.lines > 0 {
+			if c.lines > 0 || c.talk != "" {
 				return nil, errNoLines
 			}
 			if c.tls {
@@ -90,21 +96,46 @@ func servers() []server {
 	for _, isolation := range []string{"loop", "shared", "connection"} {
 		list = append(list, server{"wasm-go/" + isolation, goServer(isolation)})
 	}
+	list = append(list, server{profiled, func(b *bench, c *benchCase) ([]string, error) {
+		if c.name != "c50" {
+			return nil, errNothing
+		}
+		return goServer("loop", "--profile")(b, c)
+	}})
 	for _, language := range []string{"rust", "c", "zig", "assemblyscript"} {
 		list = append(list, server{"wasm-" + language + "/loop", linesServer(language)})
 	}
 	return append(list, server{commandServer, func(b *bench, c *benchCase) ([]string, error) {
-		if c.name != "ready" {
-			return nil, errOnlyReady
-		}
-		program, err := b.build()
-		return []string{program, "serve", "--set", "cache.dir=" + b.cache, "--set", "admin.listen=off",
-			"--set", "listeners.0.endpoint=tcp://127.0.0.1:0", "--set", "listeners.1.endpoint=tcp://127.0.0.1:0"}, err
+		return b.command(c)
+	}}, server{sevenServer, func(b *bench, c *benchCase) ([]string, error) {
+		return b.command(c, "http", "smtp", "socks", "ssh", "resp")
 	}})
 }
 
-// commandServer is the command as it is, with both plugins that are built in.
-const commandServer = "wirehost serve"
+const (
+	// commandServer is the command as it is, with both plugins that are built in.
+	commandServer = "wirehost serve"
+	// profiled is wasm-go/loop while a profile runs.
+	profiled = "wasm-go/profiled"
+	// sevenServer is the same with five of the examples, 35 MB of Go guests.
+	sevenServer = "seven Go plugins"
+)
+
+// command serves the two plugins that are built in, and examples.
+func (b *bench) command(c *benchCase, examples ...string) ([]string, error) {
+	if c.name != "ready" {
+		return nil, errOnlyReady
+	}
+	program, err := b.build()
+	argv := []string{program, "serve", "--set", "cache.dir=" + b.cache, "--set", "admin.listen=off",
+		"--set", "listeners.0.endpoint=tcp://127.0.0.1:0", "--set", "listeners.1.endpoint=tcp://127.0.0.1:0"}
+	for _, name := range examples {
+		module, failed := b.guest(".", "./examples/"+name)
+		err = errors.Join(err, failed)
+		argv = append(argv, "--set", "plugins."+name+".module="+module)
+	}
+	return argv, err
+}
 
 // Reasons that go without saying in the table.
 var (
@@ -120,7 +151,7 @@ func plainOnly(name string) func(*bench, *benchCase) ([]string, error) {
 		switch {
 		case c.tls:
 			return nil, errNoTLS
-		case c.lines > 0:
+		case c.lines > 0, c.talk != "":
 			return nil, errNoLines
 		}
 		return part(b, name), nil
@@ -147,21 +178,29 @@ func envoyServer(module string) func(*bench, *benchCase) ([]string, error) {
 // echoServer is wirehost with a guest that echoes.
 func echoServer(module, isolation string) func(*bench, *benchCase) ([]string, error) {
 	return func(b *bench, c *benchCase) ([]string, error) {
-		if c.lines > 0 {
+		if c.lines > 0 || c.talk != "" {
 			return nil, errNoLines
 		}
 		return wirehostServer(b, c, filepath.Join(b.root, module), isolation)
 	}
 }
 
-// goServer is wirehost with the plugins that are built in, which are Go.
-func goServer(isolation string) func(*bench, *benchCase) ([]string, error) {
+// goServer is wirehost with the plugins that are built in, which are Go, or with a server
+// of package same in a guest.
+func goServer(isolation string, more ...string) func(*bench, *benchCase) ([]string, error) {
 	return func(b *bench, c *benchCase) ([]string, error) {
-		module := goGuest
-		if c.lines > 0 {
-			module = goLines
+		module := filepath.Join(b.root, goGuest)
+		switch {
+		case c.talk != "":
+			var err error
+			if module, err = b.guest("bench", "./same/guest"); err != nil {
+				return nil, err
+			}
+		case c.lines > 0:
+			module = filepath.Join(b.root, goLines)
 		}
-		return wirehostServer(b, c, filepath.Join(b.root, module), isolation)
+		argv, err := wirehostServer(b, c, module, isolation)
+		return append(argv, more...), err
 	}
 }
 
@@ -183,7 +222,10 @@ func wirehostServer(b *bench, c *benchCase, module, isolation string) ([]string,
 	if _, err := os.Stat(module); err != nil {
 		return nil, fmt.Errorf("no guest: %w", err)
 	}
-	args := []string{"wirehost", "--module", module, "--isolation", isolation, "--cache", b.cache}
+	args := []string{"wirehost", "--module", module, "--isolation", isolation, "--cache", b.cache, "--guest", c.talk}
+	if c.pageOut != "" {
+		args = append(args, "--page-out", c.pageOut)
+	}
 	if c.tls {
 		args = append(args, "--tls")
 	}

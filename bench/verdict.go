@@ -15,40 +15,57 @@ func verdicts(results []result) []verdict {
 	for _, r := range results {
 		at[r.key] = r
 	}
-	toNet := func(r result) float64 { return r.ToNet }
-	toEpoll := func(r result) float64 { return r.ToEpoll }
-	value := func(metric string) func(result) float64 {
-		return func(r result) float64 { return r.Medians[metric] }
-	}
-	const guest = "wasm/loop"
+	const guest, goGuest, one, goOne, kib = "wasm/loop", "wasm-go/loop", "wasm/connection", "wasm-go/connection",
+		1 << 10
 	var list []verdict
 	for _, m := range []struct {
 		name, of, server string
-		get              func(result) float64
+		to               string // a server in the same rounds; "" = the figure itself
+		metric           string
 		wanted           float64
 		least            bool
 	}{
-		{"CPU to net, 1 connection", "c1", guest, toNet, 0.95, false},
-		{"CPU to net, 50 connections", "c50", guest, toNet, 0.95, false},
-		{"CPU to epoll, 50 connections", "c50", guest, toEpoll, 1.25, false},
-		{"CPU to net, 50 connections, 16 in flight", "c50p16", guest, toNet, 0.95, false},
-		{"CPU to epoll, 50 connections, 16 in flight", "c50p16", guest, toEpoll, 1.25, false},
-		{"CPU to net, 50 connections, 16 KiB", "c50x16k", guest, toNet, 0.9, false},
-		{"bytes per idle connection", "idle", guest, value(perConn), 1536, false},
-		{"connections a second, each new", "accept", guest, value(rps), 5000, true},
-		{"seconds to ready, warm cache", "ready", guest, value(warm), 0.3, false},
-		{"seconds to ready, warm cache, Go guest", "ready", "wasm-go/loop", value(warm), 0.3, false},
-		{"seconds to ready, warm cache, wirehost serve", "ready", commandServer, value(warm), 0.3, false},
-		{"seconds to ready, empty cache", "ready", guest, value(empty), 5, false},
-		{"seconds to ready, empty cache, Go guest", "ready", "wasm-go/loop", value(empty), 5, false},
-		{"seconds to ready, empty cache, wirehost serve", "ready", commandServer, value(empty), 5, false},
-		{"CPU to net, lines, Rust guest", "lines", "wasm-rust/loop", toNet, 1.1, false},
-		{"CPU to net, lines, Go guest", "lines", "wasm-go/loop", toNet, 2, false},
-		{"TLS CPU to net", "tls", guest, toNet, 1, false},
-		{"TLS idle memory to net", "tlsidle", guest, toNet, 0.5, false},
+		{"CPU to net, 1 connection", "c1", guest, baseline, cpuUs, 0.95, false},
+		{"CPU to net, 50 connections", "c50", guest, baseline, cpuUs, 0.95, false},
+		{"CPU to epoll, 50 connections", "c50", guest, floor, cpuUs, 1.25, false},
+		{"CPU to net, 50 connections, 16 in flight", "c50p16", guest, baseline, cpuUs, 0.95, false},
+		{"CPU to epoll, 50 connections, 16 in flight", "c50p16", guest, floor, cpuUs, 1.25, false},
+		{"CPU to net, 50 connections, 16 KiB", "c50x16k", guest, baseline, cpuUs, 0.9, false},
+		{"bytes per idle connection", "idle", guest, "", perConn, 1536, false},
+		{"connections a second, each new", "accept", guest, "", rps, 5000, true},
+		{"seconds to ready, warm cache", "ready", guest, "", warm, 0.3, false},
+		{"seconds to ready, warm cache, Go guest", "ready", goGuest, "", warm, 0.3, false},
+		{"seconds to ready, warm cache, wirehost serve", "ready", commandServer, "", warm, 0.3, false},
+		{"seconds to ready, warm cache, seven Go plugins", "ready", sevenServer, "", warm, 0.5, false},
+		{"seconds to ready, empty cache", "ready", guest, "", empty, 5, false},
+		{"seconds to ready, empty cache, Go guest", "ready", goGuest, "", empty, 5, false},
+		{"seconds to ready, empty cache, wirehost serve", "ready", commandServer, "", empty, 5, false},
+		{"CPU to net, lines, Rust guest", "lines", "wasm-rust/loop", baseline, cpuUs, 1.1, false},
+		{"CPU to net, lines, Go guest", "lines", goGuest, baseline, cpuUs, 1.5, false},
+		{"TLS CPU to net", "tls", guest, baseline, cpuUs, 1, false},
+		{"TLS idle memory to net", "tlsidle", guest, baseline, perConn, 0.5, false},
+
+		{"connection, Go: bytes, busy", "busy", goOne, "", perConn, 140 * kib, false},
+		{"connection, Go: bytes, idle", "idle", goOne, "", perConn, 5 * kib, false},
+		{"connection, C: bytes, busy", "busy", one, "", perConn, 14 * kib, false},
+		{"connection, C: bytes, idle", "idle", one, "", perConn, 1.6 * kib, false},
+		{"connection, Go: MB with 15,000 open", "most", goOne, "", resid, 150, false},
+		{"connection, Go: p99 of waking to loop's", "wake", goOne, goGuest, p99, 2, false},
+		{"connection, C: p99 of waking to loop's", "wake", one, guest, p99, 2, false},
+		{"connection, Go: accept, CPU to net", "accept", goOne, baseline, cpuUs, 2.5, false},
+		{"connection, C: accept, CPU to net", "accept", one, baseline, cpuUs, 1.2, false},
+		{"connection, Go: CPU to net, 50 connections", "c50", goOne, baseline, cpuUs, 0.95, false},
+		{"net/http in a guest: requests a second to native", "http", goGuest, baseline, rps, 0.15, true},
+		{"x/crypto/ssh in a guest: time to native", "ssh", goGuest, baseline, p50, 3, false},
+		{"go-smtp in a guest: time to native", "smtp", goGuest, baseline, p50, 3, false},
+		{"CPU with a profile running", "c50", profiled, goGuest, cpuUs, 1.02, false},
 	} {
-		r, ok := at[key{m.of, m.server}]
-		if v := m.get(r); ok && v != 0 {
+		r := at[key{m.of, m.server}]
+		v := r.Medians[m.metric]
+		if m.to != "" {
+			v = ratio(r.Samples, at[key{m.of, m.to}].Samples, m.metric)
+		}
+		if v != 0 {
 			list = append(list, verdict{m.name, m.wanted, m.least, v, (v <= m.wanted) != m.least})
 		}
 	}
