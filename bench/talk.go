@@ -118,8 +118,10 @@ func (b *bench) wrk(c *benchCase, s server) (sample, error) {
 }
 
 var wrkLines = map[string]*regexp.Regexp{ // never changed
-	counted: regexp.MustCompile(`(?m)^\s*(\d+)() requests in `), rps: regexp.MustCompile(`(?m)^Requests/sec:\s+([\d.]+)()`),
-	p50: regexp.MustCompile(`(?m)^\s+50%\s+([\d.]+)(us|ms|s)$`), p99: regexp.MustCompile(`(?m)^\s+99%\s+([\d.]+)(us|ms|s)$`),
+	counted: regexp.MustCompile(`(?m)^\s*(\d+)() requests in `),
+	rps:     regexp.MustCompile(`(?m)^Requests/sec:\s+([\d.]+)()`),
+	p50:     regexp.MustCompile(`(?m)^\s+50%\s+([\d.]+)(us|ms|s)$`),
+	p99:     regexp.MustCompile(`(?m)^\s+99%\s+([\d.]+)(us|ms|s)$`),
 }
 
 // parseWrk reads wrk's report.

@@ -39,6 +39,25 @@ func goServer(loops int, settings map[string]any) func(*config.Config) {
 	}
 }
 
+// inEach runs a test with an instance for each event loop, and with one for each
+// connection, which leaves its place whenever it rests. isolated edits a configuration
+// to that.
+func inEach(t *testing.T, test func(t *testing.T, isolated func(edit func(*config.Config)) func(*config.Config))) {
+	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationConnection} {
+		t.Run(string(isolation), func(t *testing.T) {
+			test(t, func(edit func(*config.Config)) func(*config.Config) {
+				return func(c *config.Config) {
+					edit(c)
+					for name, p := range c.Plugins {
+						p.Isolation, p.PageOut = isolation, time.Millisecond
+						c.Plugins[name] = p
+					}
+				}
+			})
+		})
+	}
+}
+
 // httpClient has a pool of its own, which ends with the test.
 func httpClient(t *testing.T) *http.Client {
 	tr := &http.Transport{MaxIdleConnsPerHost: 100}
@@ -61,7 +80,12 @@ func answer(t *testing.T, r *http.Response, err error) string {
 }
 
 func TestHTTP(t *testing.T) {
-	s := serve(t, "http", goServer(2, nil))
+	inEach(t, func(t *testing.T, isolated func(func(*config.Config)) func(*config.Config)) {
+		testHTTP(t, serve(t, "http", isolated(goServer(2, nil))))
+	})
+}
+
+func testHTTP(t *testing.T, s *server) {
 	url := "http://" + s.addr["http"]
 	c := httpClient(t)
 	t.Run("keep-alive", func(t *testing.T) {
@@ -329,7 +353,13 @@ func endHTTP(c *net.TCPConn, way int) error {
 // TestHTTPDeadlines: a net/http server's time limits are deadlines of its
 // connections.
 func TestHTTPDeadlines(t *testing.T) {
-	s := serve(t, "http", goServer(2, map[string]any{"header_timeout": 150, "idle_timeout": 250}))
+	inEach(t, func(t *testing.T, isolated func(func(*config.Config)) func(*config.Config)) {
+		settings := map[string]any{"header_timeout": 150, "idle_timeout": 250}
+		testHTTPDeadlines(t, serve(t, "http", isolated(goServer(2, settings))))
+	})
+}
+
+func testHTTPDeadlines(t *testing.T, s *server) {
 	for _, c := range []struct {
 		name, text string
 		least      time.Duration
@@ -353,7 +383,12 @@ func TestHTTPDeadlines(t *testing.T) {
 
 // TestHTTPReload: goroutines can't move, so a connection ends on its version.
 func TestHTTPReload(t *testing.T) {
-	s := serve(t, "http", goServer(2, nil))
+	inEach(t, func(t *testing.T, isolated func(func(*config.Config)) func(*config.Config)) {
+		testHTTPReload(t, serve(t, "http", isolated(goServer(2, nil))))
+	})
+}
+
+func testHTTPReload(t *testing.T, s *server) {
 	old := s.dial(t, "http")
 	old.send("GET /bytes/10000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	old.expect("HTTP/1.1 200 OK\r\n")
@@ -450,49 +485,5 @@ func TestCurl(t *testing.T) {
 	if out := run(t, "", curl, "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{size_download}",
 		url+"/bytes/20000000"); out != "20000000" {
 		t.Errorf("found %q bytes", out)
-	}
-}
-
-// mailBy sends a mail with curl.
-func mailBy(t *testing.T, curl, addr, to, text string, more ...string) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	args := append([]string{"-sS", "--max-time", "20", "smtp://" + addr, "--mail-from", "a@example.com", "--mail-rcpt",
-		to, "-T", "-"}, more...)
-	return runIn(ctx, text, curl, args...)
-}
-
-func TestSMTP(t *testing.T) {
-	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")
-	s := serve(t, "smtp", goServer(2, nil))
-	addr := s.addr["smtp"]
-	for i := range 3 {
-		if err := mailBy(t, curl, addr, "b@example.org", "Subject: hi\r\n\r\nhello\r\n.leading dot\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		want := fmt.Sprintf("%d kept of %d", i+1, i+1)
-		if !strings.Contains(s.log.String(), want) {
-			t.Errorf("nothing about %q in the log\n%s", want, s.log)
-		}
-	}
-	if err := mailBy(t, curl, addr, "b@elsewhere.net", "x\r\n"); err == nil || !strings.Contains(err.Error(), "550") {
-		t.Errorf("found %v, wanted 550: no relaying", err)
-	}
-	if err := mailBy(t, curl, addr, "b@example.org", strings.Repeat("too much\r\n", 200_000), "-v"); err == nil ||
-		!strings.Contains(err.Error(), "552") {
-		t.Errorf("found %v, wanted 552: too much", err)
-	}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			if err := mailBy(t, curl, addr, "b@example.org", strings.Repeat("line\r\n", 50_000)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	if !strings.Contains(s.log.String(), "11 kept of 11") {
-		t.Errorf("wanted 11 mails\n%s", s.log)
 	}
 }

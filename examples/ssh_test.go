@@ -82,17 +82,20 @@ func TestSSH(t *testing.T) {
 	_, ed := b.keygen(t, keygen, "ed25519", "ed25519")
 	_, rsa := b.keygen(t, keygen, "rsa", "rsa")
 	b.keygen(t, keygen, "stranger", "ed25519")
-	s := serve(t, "ssh", func(c *config.Config) {
-		p := c.Plugins["ssh"]
-		p.Config = map[string]any{"host_key": host, "authorized": ed + "\n" + rsa + "\n"}
-		p.Limits.CallbackTime = time.Second // tests share the machine
-		c.Plugins["ssh"] = p
+	inEach(t, func(t *testing.T, isolated func(func(*config.Config)) func(*config.Config)) {
+		s := serve(t, "ssh",
+			isolated(goServer(2, map[string]any{"host_key": host, "authorized": ed + "\n" + rsa + "\n"})))
+		b.port = s.port("ssh")
+		known := fmt.Sprintf("[127.0.0.1]:%s %s\n", b.port, hostPublic)
+		if err := os.WriteFile(filepath.Join(b.dir, "known"), []byte(known), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		testSSH(t, s, b)
 	})
-	b.port = s.port("ssh")
-	known := fmt.Sprintf("[127.0.0.1]:%s %s\n", b.port, hostPublic)
-	if err := os.WriteFile(filepath.Join(b.dir, "known"), []byte(known), 0o600); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// testSSH runs commands.
+func testSSH(t *testing.T, s *server, b *sshBox) {
 	big := strings.Repeat("0123456789abcde\n", 200_000)
 	for _, c := range []struct {
 		name, key, stdin string
