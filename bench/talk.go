@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -23,9 +24,20 @@ import (
 // its own. What comes back is compared.
 var talks = map[string]func(net.Conn) error{"http": talkHTTP, "smtp": talkSMTP, "ssh": talkSSH} // never changed
 
+// compare holds what was said against what was wanted.
+func compare(what, got, want string, err error) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
+	case got != want:
+		return fmt.Errorf("%s: found %.60q, wanted %.60q", what, got, want)
+	}
+	return nil
+}
+
 // talkHTTP asks twice on a connection.
 func talkHTTP(c net.Conn) error {
-	t := &http.Transport{Dial: func(string, string) (net.Conn, error) { return c, nil }, MaxConnsPerHost: 1}
+	t := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
 	defer t.CloseIdleConnections()
 	for range 2 {
 		r, err := (&http.Client{Transport: t}).Get("http://bench/")
@@ -34,8 +46,8 @@ func talkHTTP(c net.Conn) error {
 		}
 		got, err := io.ReadAll(r.Body)
 		r.Body.Close() // it was only read
-		if want := fmt.Sprintf("hello %s\n", c.LocalAddr()); err != nil || string(got) != want {
-			return fmt.Errorf("http: found %q, %v, wanted %q", got, err, want)
+		if err := compare("http", string(got), fmt.Sprintf("hello %s\n", c.LocalAddr()), err); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -60,8 +72,9 @@ func talkSSH(c net.Conn) error {
 		text := make([]byte, 4<<10)
 		fill(text, uint64(n))
 		s.Stdin = bytes.NewReader(text)
-		if got, err := s.Output("cat"); err != nil || !bytes.Equal(got, text) {
-			return fmt.Errorf("ssh: found %.40x, %v, wanted %.40x", got, err, text)
+		got, err := s.Output("cat")
+		if err := compare("ssh", string(got), string(text), err); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -95,8 +108,8 @@ func talkSMTP(c net.Conn) error {
 			return err
 		}
 		got, err := say(250, text+".")
-		if want := fmt.Sprint(crc32.ChecksumIEEE([]byte(text))); err != nil || !strings.HasSuffix(got, want) {
-			return fmt.Errorf("smtp: found %q, %v, wanted the checksum %s", got, err, want)
+		if err := compare("smtp", got, fmt.Sprint("2.0.0 ", crc32.ChecksumIEEE([]byte(text))), err); err != nil {
+			return err
 		}
 	}
 	_, err := say(221, "QUIT")
