@@ -30,7 +30,7 @@ type framing struct {
 // DataReceived takes bytes apart into frames.
 func (f *framing) DataReceived(data []byte) {
 	switch {
-	case f.Transport.shaking:
+	case f.Transport.is&isShaking != 0:
 		return
 	case f.busy: // from inside a frame's callback: behind what is there
 		f.rest, f.own = append(f.rest[:len(f.rest):len(f.rest)], data...), true

@@ -7,11 +7,15 @@ type guest struct {
 	reactor Reactor
 
 	conns  map[int32]*Transport
-	recent *Transport // the last one looked up
+	recent *Transport // the last one looked up; nobody's where it has ended
 	timers map[int32]*DelayedCall
 
-	dirty []*Transport // with gathered output, in the order of their first write
-	spare [][]byte     // empty buffers for gathered output
+	// Output is gathered in out, for current. Where a callback writes to another, what is
+	// there is parked with its own.
+	current *Transport // whose output out is; it stays when that is sent
+	out     []byte
+	parked  []*Transport // in the order of their first write, before current
+	spare   [][]byte     // empty buffers
 
 	saving bool // in SaveState: nothing may be written
 
@@ -24,7 +28,7 @@ type guest struct {
 func newGuest(h host, f Factory) *guest {
 	g := &guest{
 		host: h, factory: f,
-		conns: map[int32]*Transport{}, timers: map[int32]*DelayedCall{},
+		conns: map[int32]*Transport{}, timers: map[int32]*DelayedCall{}, recent: &nobody,
 	}
 	g.reactor.guest = g
 	return g
@@ -106,21 +110,31 @@ func (g *guest) attach(t *Transport, p Protocol) {
 	g.conns[t.conn] = t
 }
 
+// nobody is no connection: a handle is never 0.
+var nobody Transport
+
 // detach forgets an ended connection.
 func (g *guest) detach(t *Transport) {
-	t.ended = true
+	t.is |= isEnded
 	t.release()
 	delete(g.conns, t.conn)
 	if g.recent == t {
-		g.recent = nil
+		g.recent = &nobody
+	}
+	if g.current == t {
+		g.current = nil
 	}
 }
 
 // find looks up a connection that the server named.
 func (g *guest) find(conn int32) *Transport {
-	if t := g.recent; t != nil && t.conn == conn {
+	if t := g.recent; t.conn == conn {
 		return t
 	}
+	return g.lookUp(conn)
+}
+
+func (g *guest) lookUp(conn int32) *Transport {
 	t := g.conns[conn]
 	if t == nil {
 		panic("wirehost: the server named a connection that this instance does not have")
@@ -129,17 +143,67 @@ func (g *guest) find(conn int32) *Transport {
 	return t
 }
 
-// leave ends a callback: it hands over what the callback wrote.
-func (g *guest) leave() {
-	for i := 0; i < len(g.dirty); i++ {
-		t := g.dirty[i]
-		g.dirty[i] = nil
-		t.dirty = false
-		if t.err = t.send(nil); t.err != nil {
-			g.report(LevelWarn, "write on connection "+itoa(t.conn)+": "+t.err.Error())
+// gathers tells whether n bytes for t can simply be appended to out: the usual case, in
+// which a callback writes to the connection that the last one wrote to.
+func (g *guest) gathers(t *Transport, n int) bool {
+	return g.current == t && t.is&notPlain == 0 && !g.saving && n < largeWrite && len(g.out)+n <= gatherMost
+}
+
+// turnTo makes out the buffer of t.
+func (g *guest) turnTo(t *Transport) {
+	c := g.current
+	if c == t {
+		return
+	}
+	if len(g.out) > 0 {
+		c.out, g.out = g.out, nil
+		if !c.parked {
+			c.parked = true
+			g.parked = append(g.parked, c)
 		}
 	}
-	g.dirty = g.dirty[:0]
+	if t.out != nil {
+		g.giveBack(g.out)
+		t.out, g.out = nil, t.out
+	} else if n := len(g.spare); g.out == nil && n > 0 {
+		g.out, g.spare = g.spare[n-1], g.spare[:n-1]
+	}
+	g.current = t
+}
+
+// giveBack keeps an empty buffer for the next connection that is parked.
+func (g *guest) giveBack(b []byte) {
+	if b != nil && len(g.spare) < sparesMost {
+		g.spare = append(g.spare, b[:0])
+	}
+}
+
+// leave ends a callback: it hands over what the callback wrote.
+func (g *guest) leave() {
+	if len(g.parked) > 0 {
+		g.leaveParked()
+	}
+	if len(g.out) > 0 {
+		g.flush(g.current)
+	}
+}
+
+func (g *guest) leaveParked() {
+	for i, t := range g.parked {
+		g.parked[i] = nil
+		t.parked = false
+		g.flush(t)
+	}
+	g.parked = g.parked[:0]
+}
+
+// flush sends what was gathered for t at the end of a callback; the next write tells
+// what came of it.
+func (g *guest) flush(t *Transport) {
+	if err := t.send(nil); err != nil {
+		t.err, t.is = err, t.is|hasFailed
+		g.report(LevelWarn, "write on connection "+itoa(t.conn)+": "+err.Error())
+	}
 }
 
 // report logs a line of the SDK's own. Where even that fails there is nobody

@@ -3,7 +3,7 @@ package wirehost
 // ConnectionMade is the first callback of a connection.
 func (g *guest) ConnectionMade(conn int32) {
 	t := g.find(conn)
-	t.pending = false
+	t.is &^= isPending
 	t.protocol.base().Connected = true
 	t.protocol.ConnectionMade()
 	g.leave()
@@ -18,7 +18,7 @@ func (g *guest) DataReceived(conn int32, data []byte) {
 // ConnectionLost is the last callback of a connection.
 func (g *guest) ConnectionLost(conn int32, reason Reason) {
 	t := g.find(conn)
-	t.lost = true
+	t.is |= isLost
 	t.protocol.ConnectionLost(reason)
 	t.protocol.base().Connected = false
 	g.end(t)
@@ -28,7 +28,7 @@ func (g *guest) ConnectionLost(conn int32, reason Reason) {
 // be made.
 func (g *guest) ClientConnectionFailed(conn int32, reason Reason) {
 	t := g.find(conn)
-	t.lost = true
+	t.is |= isLost
 	if p, ok := t.protocol.(ClientProtocol); ok {
 		p.ClientConnectionFailed(reason)
 	}
@@ -70,7 +70,7 @@ func (g *guest) WriteConnectionLost(conn int32) {
 // HandshakeCompleted tells that TLS is up.
 func (g *guest) HandshakeCompleted(conn int32) {
 	t := g.find(conn)
-	t.shaking = false
+	t.is &^= isShaking
 	if p, ok := t.protocol.(HandshakeListener); ok {
 		p.HandshakeCompleted()
 	}

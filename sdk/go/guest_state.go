@@ -87,9 +87,15 @@ func (g *guest) rebuild(t *Transport) (made bool, p Protocol, err error) {
 	if made = err == nil; !made && err != ErrNoConnection {
 		return made, nil, &fault{"its state", err}
 	}
-	t.pending = !made
-	t.closing = s&StateClosing != 0
-	t.half = s&StateWriteClosed != 0
+	if !made {
+		t.is |= isPending
+	}
+	if s&StateClosing != 0 {
+		t.is |= isClosing
+	}
+	if s&StateWriteClosed != 0 {
+		t.is |= isHalf
+	}
 	if made && s&StateOutgoing == 0 {
 		p = g.factory.BuildProtocol(t)
 	} else {

@@ -182,7 +182,7 @@ func (l *LineReceiver) SetRawMode() {
 func (l *LineReceiver) SetLineMode(extra []byte) {
 	l.raw, l.scanned = false, 0
 	switch {
-	case len(extra) == 0 || l.Transport.shaking:
+	case len(extra) == 0 || l.Transport.is&isShaking != 0:
 	case len(l.rest) == 0:
 		l.rest, l.own = extra, false
 	default:

@@ -86,7 +86,7 @@ func (r *Reactor) connect(endpoint string, timeout time.Duration, p Protocol) (*
 	if n < 0 {
 		return nil, Status(n)
 	}
-	t := &Transport{guest: r.guest, conn: n, pending: true}
+	t := &Transport{guest: r.guest, conn: n, is: isPending}
 	r.guest.attach(t, p)
 	return t, nil
 }

@@ -71,7 +71,7 @@ func (f *ReconnectingClientFactory) StopTrying() error {
 	if f.call != nil {
 		err, f.call = f.call.Cancel(), nil
 	}
-	if t := f.current; t != nil && !t.protocol.base().Connected && !t.lost {
+	if t := f.current; t != nil && !t.protocol.base().Connected && t.is&isLost == 0 {
 		err = errors.Join(err, t.LoseConnection())
 	}
 	return err

@@ -23,19 +23,30 @@ type Transport struct {
 
 	connector interface{ connectionEnded(t *Transport) } // that made it, or nil
 
-	out   []byte // gathered, not yet sent
+	out   []byte // gathered, not yet sent, where another is guest.current
 	err   error  // of the last sending at the end of a callback
 	queue int    // bytes that the server held after the last sending
 
-	dirty   bool // listed in guest.dirty
-	pending bool // outgoing, and not made yet
-	closing bool // LoseConnection or AbortConnection was called
-	half    bool // LoseWriteConnection was called
-	aborted bool // AbortConnection was called
-	shaking bool // from StartTLS until HandshakeCompleted
-	lost    bool // ConnectionLost or ClientConnectionFailed has begun
-	ended   bool // and has returned
+	is     condition
+	parked bool // listed in guest.parked
 }
+
+// condition is what keeps a Transport from simply gathering what is written: a word, so
+// that a write looks once.
+type condition uint8
+
+const (
+	isPending condition = 1 << iota // outgoing, and not made yet
+	isClosing                       // LoseConnection or AbortConnection was called
+	isHalf                          // LoseWriteConnection was called
+	isAborted                       // AbortConnection was called
+	isShaking                       // from StartTLS until HandshakeCompleted
+	isLost                          // ConnectionLost or ClientConnectionFailed has begun
+	isEnded                         // and has returned
+	hasFailed                       // err is to be told
+
+	notPlain = ^isShaking
+)
 
 func itoa(n int32) string { return strconv.Itoa(int(n)) }
 
@@ -47,7 +58,7 @@ func (t *Transport) Reactor() *Reactor { return &t.guest.reactor }
 
 // Disconnecting tells whether the connection is ending: LoseConnection or
 // AbortConnection was called, or it is lost. Nothing more is delivered then.
-func (t *Transport) Disconnecting() bool { return t.closing || t.lost }
+func (t *Transport) Disconnecting() bool { return t.is&(isClosing|isLost) != 0 }
 
 // Write queues p, in order, and never blocks. Small pieces are copied, and sent
 // when the callback returns; p may be used again at once. After
@@ -61,53 +72,54 @@ func (t *Transport) Disconnecting() bool { return t.closing || t.lost }
 // (OverLimit). Who has much to send looks at Flush's count, or registers a
 // Producer.
 func (t *Transport) Write(p []byte) (int, error) {
+	if g := t.guest; g.gathers(t, len(p)) {
+		g.out = append(g.out, p...)
+		return len(p), nil
+	}
+	return t.writeOther(p)
+}
+
+// writeOther is Write where not all is plain.
+func (t *Transport) writeOther(p []byte) (int, error) {
 	if err := t.takeError(); err != nil {
 		return 0, err
 	}
 	if t.drops() || len(p) == 0 {
 		return len(p), nil
 	}
-	if len(p) >= largeWrite || len(t.out)+len(p) > gatherMost {
-		if err := t.send(p); err != nil {
-			return 0, err
-		}
+	g := t.guest
+	g.turnTo(t)
+	if len(p) < largeWrite && len(g.out)+len(p) <= gatherMost {
+		g.out = append(g.out, p...)
 		return len(p), nil
 	}
-	t.gather()
-	t.out = append(t.out, p...)
+	if err := t.send(p); err != nil {
+		return 0, err
+	}
 	return len(p), nil
 }
 
 // writeTwo writes a and b.
 func (t *Transport) writeTwo(a, b []byte) error {
-	size := len(a) + len(b)
-	if t.ended || t.pending || t.guest.saving || t.err != nil || t.drops() || size >= largeWrite ||
-		len(t.out)+size > gatherMost {
-		if _, err := t.Write(a); err != nil {
-			return err
-		}
-		_, err := t.Write(b)
+	if g := t.guest; g.gathers(t, len(a)+len(b)) {
+		g.out = append(g.out, a...)
+		g.out = append(g.out, b...)
+		return nil
+	}
+	if _, err := t.Write(a); err != nil {
 		return err
 	}
-	t.gather()
-	t.out = append(append(t.out, a...), b...)
-	return nil
+	_, err := t.Write(b)
+	return err
 }
 
 // WriteString is Write of a string.
 func (t *Transport) WriteString(s string) (int, error) {
-	if err := t.takeError(); err != nil {
-		return 0, err
-	}
-	if t.drops() || len(s) == 0 {
+	if g := t.guest; g.gathers(t, len(s)) {
+		g.out = append(g.out, s...)
 		return len(s), nil
 	}
-	if len(t.out)+len(s) > gatherMost {
-		return t.Write([]byte(s))
-	}
-	t.gather()
-	t.out = append(t.out, s...)
-	return len(s), nil
+	return t.writeOther([]byte(s))
 }
 
 // WriteSequence writes the parts one behind the other, as one Write would of
@@ -116,7 +128,7 @@ func (t *Transport) WriteSequence(parts ...[]byte) error {
 	if err := t.takeError(); err != nil {
 		return err
 	}
-	total := len(t.out)
+	total := len(t.gathered())
 	for _, p := range parts {
 		total += len(p)
 	}
@@ -150,7 +162,7 @@ func (t *Transport) Flush() (queued int, err error) {
 	if t.drops() {
 		return 0, nil
 	}
-	if len(t.out) == 0 {
+	if len(t.gathered()) == 0 {
 		err = t.sent(t.guest.host.Write(t.conn, nil))
 	} else {
 		err = t.send(nil)
@@ -161,47 +173,43 @@ func (t *Transport) Flush() (queued int, err error) {
 // drops tells whether writes are dropped. Closing waits for a producer, so what
 // is written while there is one still counts.
 func (t *Transport) drops() bool {
-	return t.lost || t.aborted || (t.closing || t.half) && t.producer == nil
+	return t.is&(isLost|isAborted) != 0 || t.is&(isClosing|isHalf) != 0 && t.producer == nil
 }
 
 // takeError is the error to answer a write with, once.
 func (t *Transport) takeError() error {
 	switch {
-	case t.ended, t.pending && !t.lost:
+	case t.is&isEnded != 0, t.is&(isPending|isLost) == isPending:
 		return ErrNoConnection
 	case t.guest.saving:
 		return ErrNotNow
 	}
 	err := t.err
-	t.err = nil
+	t.err, t.is = nil, t.is&^hasFailed
 	return err
 }
 
-// gather makes ready for gathering: a buffer, and the flush to come.
-func (t *Transport) gather() {
-	g := t.guest
-	if !t.dirty {
-		t.dirty = true
-		g.dirty = append(g.dirty, t)
+// gathered is what was written and is not sent yet.
+func (t *Transport) gathered() []byte {
+	if g := t.guest; g.current == t {
+		return g.out
 	}
-	if n := len(g.spare); t.out == nil && n > 0 {
-		t.out = g.spare[n-1]
-		g.spare = g.spare[:n-1]
-	}
+	return t.out
 }
 
 // send sends what was gathered, and p behind it.
 func (t *Transport) send(p []byte) error {
 	var n int32
+	out := t.gathered()
 	switch {
-	case len(t.out) == 0 && len(p) == 0:
+	case len(out) == 0 && len(p) == 0:
 		return nil
 	case len(p) == 0:
-		n = t.guest.host.Write(t.conn, t.out)
-	case len(t.out) == 0:
+		n = t.guest.host.Write(t.conn, out)
+	case len(out) == 0:
 		n = t.guest.host.Write(t.conn, p)
 	default:
-		n = t.guest.host.WriteSequence(t.conn, [][]byte{t.out, p})
+		n = t.guest.host.WriteSequence(t.conn, [][]byte{out, p})
 	}
 	t.release()
 	return t.sent(n)
@@ -213,10 +221,13 @@ func (t *Transport) sent(n int32) error {
 	return statusError(n)
 }
 
-// release gives the buffer back.
+// release drops what was gathered, and gives the buffer back.
 func (t *Transport) release() {
-	if g := t.guest; t.out != nil && len(g.spare) < sparesMost {
-		g.spare = append(g.spare, t.out[:0])
+	g := t.guest
+	if g.current == t {
+		g.out = g.out[:0]
+		return
 	}
+	g.giveBack(t.out)
 	t.out = nil
 }

@@ -15,7 +15,7 @@ func (t *Transport) LoseConnection() error {
 	}
 	err := statusError(t.guest.host.LoseConnection(t.conn))
 	if err == nil {
-		t.closing = true
+		t.is |= isClosing
 	}
 	return err
 }
@@ -28,27 +28,27 @@ func (t *Transport) LoseWriteConnection() error {
 	}
 	err := statusError(t.guest.host.LoseWriteConnection(t.conn))
 	if err == nil {
-		t.half = true
+		t.is |= isHalf
 	}
 	return err
 }
 
 // AbortConnection drops the output and resets the connection.
 func (t *Transport) AbortConnection() error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	t.release()
 	err := statusError(t.guest.host.AbortConnection(t.conn))
 	if err == nil {
-		t.closing, t.aborted = true, true
+		t.is |= isClosing | isAborted
 	}
 	return err
 }
 
 // flushed sends what was gathered, so that the order is kept.
 func (t *Transport) flushed() error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	return t.send(nil)
@@ -56,7 +56,7 @@ func (t *Transport) flushed() error {
 
 // PauseProducing stops reading from the peer.
 func (t *Transport) PauseProducing() error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	return statusError(t.guest.host.PauseProducing(t.conn))
@@ -64,7 +64,7 @@ func (t *Transport) PauseProducing() error {
 
 // ResumeProducing starts reading again.
 func (t *Transport) ResumeProducing() error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	return statusError(t.guest.host.ResumeProducing(t.conn))
@@ -109,7 +109,7 @@ func (t *Transport) RestoreProducer(p Producer) error {
 
 // State is the connection's state as the server has it.
 func (t *Transport) State() (State, error) {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return 0, ErrNoConnection
 	}
 	n := t.guest.host.State(t.conn)
@@ -119,7 +119,7 @@ func (t *Transport) State() (State, error) {
 // SetTimeout closes the connection (Timeout) after d without a byte read or
 // written; 0 ends that.
 func (t *Transport) SetTimeout(d time.Duration) error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	return statusError(t.guest.host.SetTimeout(t.conn, milliseconds(d)))
@@ -128,7 +128,7 @@ func (t *Transport) SetTimeout(d time.Duration) error {
 // SetTCPNoDelay says whether small pieces are sent at once. They are, unless
 // it is turned off.
 func (t *Transport) SetTCPNoDelay(on bool) error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	return statusError(t.guest.host.SetTCPNoDelay(t.conn, on))
@@ -137,7 +137,7 @@ func (t *Transport) SetTCPNoDelay(on bool) error {
 // SetTCPKeepAlive says whether the system probes an idle peer. It does not,
 // unless it is turned on.
 func (t *Transport) SetTCPKeepAlive(on bool) error {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return ErrNoConnection
 	}
 	return statusError(t.guest.host.SetTCPKeepAlive(t.conn, on))
@@ -158,7 +158,7 @@ func (t *Transport) StartTLS() error {
 	}
 	err := statusError(t.guest.host.StartTLS(t.conn))
 	if err == nil {
-		t.shaking = true
+		t.is |= isShaking
 		if f, ok := t.protocol.(interface{ startedTLS() }); ok {
 			f.startedTLS()
 		}
@@ -193,7 +193,7 @@ func (t *Transport) text(get func(int32, []byte) int32) (string, error) {
 
 // bytes asks a getter, a second time if the first buffer was too small.
 func (t *Transport) bytes(get func(int32, []byte) int32) ([]byte, error) {
-	if t.ended {
+	if t.is&isEnded != 0 {
 		return nil, ErrNoConnection
 	}
 	return grow(128, func(buf []byte) int32 { return get(t.conn, buf) })

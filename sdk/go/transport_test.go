@@ -117,6 +117,57 @@ func TestWritesAreGathered(t *testing.T) {
 }
 
 // The buffer given to Write may be used again at once.
+// A callback may write to many connections by turns: to each in order, with one call to
+// the server. What is aborted meanwhile is dropped, and what is closed goes first.
+func TestWritesToMany(t *testing.T) {
+	var list []*probe
+	s, err := sdktest.Start(factoryOf(func() wirehost.Protocol {
+		p := &probe{}
+		list = append(list, p)
+		return p
+	}), sdktest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := []*sdktest.Conn{s.Accept(), s.Accept(), s.Accept(), s.Accept()}
+	list[0].data = func(*probe, []byte) {
+		for n, to := range []int{1, 2, 1, 3, 2, 0, 1, 3} {
+			_, _ = list[to].Transport.Write([]byte{byte('0' + n)})
+		}
+	}
+	for range 3 {
+		before := s.Writes
+		conns[0].Send("x")
+		for n, want := range []string{"5", "026", "14", "37"} {
+			if got := conns[n].Take(); got != want {
+				t.Errorf("connection %d: found %q, wanted %q", n, got, want)
+			}
+		}
+		if calls := s.Writes - before; calls != len(conns) {
+			t.Errorf("found %d writes, wanted %d", calls, len(conns))
+		}
+	}
+	list[0].data = func(*probe, []byte) {
+		for n, to := range []int{0, 1, 2, 3, 0, 1, 2, 3} {
+			_, _ = list[to].Transport.Write([]byte{byte('0' + n)})
+		}
+		_ = list[1].Transport.AbortConnection()
+		_ = list[2].Transport.LoseConnection()
+		_ = list[3].Transport.AbortConnection()
+		_, _ = list[2].Transport.WriteString("dropped")
+	}
+	conns[0].Send("x")
+	for n, want := range []string{"04", "", "26", ""} {
+		if got := conns[n].Take(); got != want {
+			t.Errorf("connection %d: found %q, wanted %q", n, got, want)
+		}
+	}
+	conns[0].Send("x") // three of them have ended
+	if got := conns[0].Take(); got != "04" {
+		t.Errorf("found %q", got)
+	}
+}
+
 func TestWriteCopies(t *testing.T) {
 	_, c := open(t, &probe{data: func(p *probe, data []byte) {
 		_, _ = p.Transport.Write(data)
