@@ -50,10 +50,12 @@ func (f *framing) pump() {
 	}
 	f.busy = false
 	switch {
-	case len(f.rest) == 0 || f.Transport.Disconnecting():
+	case len(f.rest) > 0 && !f.Transport.Disconnecting():
+		if !f.own {
+			f.rest, f.own = append([]byte(nil), f.rest...), true
+		}
+	case f.own || len(f.rest) > 0: // what is left of none is the server's buffer, and holds no memory
 		f.rest = nil
-	case !f.own:
-		f.rest, f.own = append([]byte(nil), f.rest...), true
 	}
 }
 

@@ -183,8 +183,14 @@ func (g *guest) leave() {
 	if len(g.parked) > 0 {
 		g.leaveParked()
 	}
-	if len(g.out) > 0 {
-		g.flush(g.current)
+	if len(g.out) == 0 {
+		return
+	}
+	t := g.current
+	n := g.host.Write(t.conn, g.out)
+	g.out = g.out[:0]
+	if err := t.sent(n); err != nil {
+		g.failed(t, err)
 	}
 }
 
@@ -192,18 +198,17 @@ func (g *guest) leaveParked() {
 	for i, t := range g.parked {
 		g.parked[i] = nil
 		t.parked = false
-		g.flush(t)
+		if err := t.send(nil); err != nil {
+			g.failed(t, err)
+		}
 	}
 	g.parked = g.parked[:0]
 }
 
-// flush sends what was gathered for t at the end of a callback; the next write tells
-// what came of it.
-func (g *guest) flush(t *Transport) {
-	if err := t.send(nil); err != nil {
-		t.err, t.is = err, t.is|hasFailed
-		g.report(LevelWarn, "write on connection "+itoa(t.conn)+": "+err.Error())
-	}
+// failed keeps what came of a sending at the end of a callback, for the next write to tell.
+func (g *guest) failed(t *Transport, err error) {
+	t.err, t.is = err, t.is|hasFailed
+	g.report(LevelWarn, "write on connection "+itoa(t.conn)+": "+err.Error())
 }
 
 // report logs a line of the SDK's own. Where even that fails there is nobody

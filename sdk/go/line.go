@@ -30,6 +30,9 @@ type lineFraming struct {
 		LineLengthExceeded(held []byte)
 	}
 	scanned int // bytes at the front of rest in which no delimiter begins
+
+	raw     bool // LineReceiver alone has that mode
+	rawData interface{ RawDataReceived(data []byte) }
 }
 
 func (l *lineFraming) wireLines(outermost Protocol) {
@@ -54,12 +57,16 @@ func (l *lineFraming) limits() (delimiter []byte, longest int) {
 	return delimiter, longest
 }
 
-// stepLine delivers one line. Whether a line is too long is decided on its
+// step delivers one line, or all that there is in raw mode. Whether a line is too long is decided on its
 // first MaxLength + len(delimiter) bytes, however they came: where no delimiter
 // ends in them, the line can only be longer (Twisted's LineReceiver).
-func (l *lineFraming) stepLine() bool {
+func (l *lineFraming) step() bool {
 	if len(l.rest) == 0 {
 		return false
+	}
+	if l.raw {
+		l.rawData.RawDataReceived(l.take(len(l.rest)))
+		return true
 	}
 	delimiter, longest := l.limits()
 	most := longest + len(delimiter)
@@ -69,7 +76,7 @@ func (l *lineFraming) stepLine() bool {
 		end := l.scanned + i
 		l.scanned = 0
 		l.lines.LineReceived(line[:end:end])
-		return true
+		return len(l.rest) > 0
 	}
 	if len(l.rest) >= most {
 		l.scanned = 0
@@ -84,7 +91,14 @@ func (l *lineFraming) stepLine() bool {
 // that may begin the delimiter does.
 func index(s, delimiter []byte) int {
 	i := bytes.IndexByte(s, delimiter[0])
-	if i < 0 || bytes.HasPrefix(s[i:], delimiter) {
+	switch {
+	case i < 0 || len(delimiter) == 1:
+		return i
+	case len(delimiter) == 2: // CRLF above all
+		if i+1 < len(s) && s[i+1] == delimiter[1] {
+			return i
+		}
+	case bytes.HasPrefix(s[i:], delimiter):
 		return i
 	}
 	j := bytes.Index(s[i+1:], delimiter)
@@ -136,8 +150,6 @@ func (l *LineOnlyReceiver) wire(outermost Protocol) {
 	l.wireLines(outermost)
 }
 
-func (l *LineOnlyReceiver) step() bool { return l.stepLine() }
-
 // LineReceiver takes the stream apart into lines, and between them into raw
 // bytes (Twisted's LineReceiver). Embed it and have a LineReceived, and for raw
 // mode a RawDataReceived.
@@ -145,27 +157,12 @@ func (l *LineOnlyReceiver) step() bool { return l.stepLine() }
 // A line of exactly MaxLength is delivered. A longer one calls
 // LineLengthExceeded after the lines before it were delivered. What follows the
 // last delimiter when the connection ends is not delivered.
-type LineReceiver struct {
-	lineFraming
-	raw     bool
-	rawData interface{ RawDataReceived(data []byte) }
-}
+type LineReceiver struct{ lineFraming }
 
 func (l *LineReceiver) wire(outermost Protocol) {
 	l.stepper = l
 	l.wireLines(outermost)
 	l.rawData, _ = outermost.(interface{ RawDataReceived(data []byte) })
-}
-
-func (l *LineReceiver) step() bool {
-	if !l.raw {
-		return l.stepLine()
-	}
-	if len(l.rest) == 0 {
-		return false
-	}
-	l.rawData.RawDataReceived(l.take(len(l.rest)))
-	return true
 }
 
 // SetRawMode delivers what follows to the protocol's RawDataReceived(data
