@@ -129,11 +129,12 @@ func (m *module) hash() string {
 }
 
 // loadProgram compiles the module, where that was not done before, and loads it.
-func (m *module) loadProgram(ctx context.Context, l *guest.Loader, limits config.Limits,
+func (m *module) loadProgram(ctx context.Context, l *guest.Loader, cfg *config.Plugin,
 	unmetered bool) (*guest.Program, error) {
+	limits := &cfg.Limits
 	return l.Load(ctx,
 		guest.Module{Name: m.plugin, Sum: hex.EncodeToString(m.sum[:]), Open: m.open, Unmetered: unmetered},
 		guest.LoadLimits{Module: int64(limits.Module), Memory: uint64(limits.Memory), Stack: uint32(limits.Stack),
-			Table: uint32(limits.Table)},
+			Table: uint32(limits.Table), GoJumps: cfg.GoJumps},
 		guest.LoadBounds{Time: limits.CompileTime, Memory: int64(limits.CompileMemory)})
 }

@@ -63,7 +63,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
 	p.setPreparing(v)
-	if v.program, err = m.loadProgram(ctx, h.loader, cfg.Limits, h.unmetered); err != nil {
+	if v.program, err = m.loadProgram(ctx, h.loader, &cfg, h.unmetered); err != nil {
 		return nil, m.fault(err)
 	}
 	m.open = nil // it holds what a builtin is

@@ -58,6 +58,7 @@ func DefaultPlugin() Plugin {
 		MoveTime:  2 * time.Second,
 		Image:     true,
 		PageOut:   time.Second,
+		GoJumps:   true,
 		Limits: Limits{
 			Memory:         64 << 20,
 			Stack:          1 << 20,

@@ -82,7 +82,8 @@ func TestWithDefaults(t *testing.T) {
 	for name, p := range want.Plugins {
 		given.Plugins[name] = Plugin{ // and what says something where it is zero
 			Module: p.Module, Watch: true, Config: p.Config, Image: true, PageOut: p.PageOut,
-			Limits: Limits{Instances: p.Limits.Instances},
+			GoJumps: true,
+			Limits:  Limits{Instances: p.Limits.Instances},
 		}
 	}
 	for _, ls := range want.Listeners {

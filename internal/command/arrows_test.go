@@ -20,7 +20,9 @@ var arrows = map[string][]string{
 	"host":                        {"host/config", "host/guest", "internal/bounded", "internal/meter", "reactor"},
 	"host/config":                 {"reactor"},
 	"host/guest":                  {"abi", "host/guest", "internal/meter", "reactor", wazero},
-	"host/guest/internal/compile": {"abi", "internal/bounded", "internal/wasmbin", "internal/meter", wazero},
+	"host/guest/internal/compile": {
+		"abi", "internal/bounded", "internal/jumps", "internal/wasmbin", "internal/meter", wazero,
+	},
 	"host/conformance":            {"host", "internal/memnet", "internal/transcript"},
 	"host/admin":                  {"host", "reactor", "internal/lines"},
 	"host/operate": {
@@ -40,6 +42,7 @@ var arrows = map[string][]string{
 	"internal/transcript":  {"host", "internal/memnet"},
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},
+	"internal/jumps":       {"internal/wasmbin"},
 	"internal/meter":       {"internal/wasmbin", wazero},
 	"internal/command":     {"abi", "reactor", "host", "internal", "plugins", "sdk"},
 	"cmd":                  {"internal/command"},

@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/wirehost/wirehost/internal/jumps"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
@@ -28,7 +29,7 @@ func runAll(t *testing.T, wasm []byte, metered bool) (o outcome) {
 	guard := NewGuard(monotonic(), nil)
 	guard.slice = maxPiece + 96 // the least that works, so that refills are many
 	if metered {
-		out, _, err := Rewrite(wasm, Options{StackBytes: MaxStackBytes})
+		out, err := compiled(wasm, Options{StackBytes: MaxStackBytes})
 		if err != nil {
 			t.Fatalf("Rewrite: %v", err)
 		}
@@ -58,6 +59,19 @@ func runAll(t *testing.T, wasm []byte, metered bool) (o outcome) {
 		}
 	}
 	return o
+}
+
+// compiled does to a module what a host does: jumps become direct, and are metered.
+func compiled(wasm []byte, o Options) ([]byte, error) {
+	m, err := wasmbin.Decode(wasm)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := jumps.Thread(m); err != nil {
+		return nil, err
+	}
+	out, _, err := RewriteModule(m, len(wasm), o)
+	return out, err
 }
 
 func (o *outcome) call(ctx context.Context, guard *Guard, m api.Module, name string) (trapped bool) {
@@ -117,14 +131,26 @@ func differ(t *testing.T, seed1, seed2 uint64) (traps int) {
 // TestDifferential compares generated modules, metered and not.
 func TestDifferential(t *testing.T) {
 	modules, calls, traps := 150, 0, 0
+	var threaded jumps.Info
 	if testing.Short() {
 		modules = 20
 	}
 	for seed := range modules {
 		traps += differ(t, 1, uint64(seed))
 		calls++
+		m, err := wasmbin.Decode(generate(1, uint64(seed)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := jumps.Thread(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		threaded.Jumps += info.Jumps
+		threaded.Threaded += info.Threaded
+		threaded.Set += info.Set
 	}
-	t.Logf("%d modules, %d traps", modules, traps)
+	t.Logf("%d modules, %d traps, %+v", modules, traps, threaded)
 }
 
 func FuzzDifferential(f *testing.F) {

@@ -149,7 +149,9 @@ func (g *generator) statement(depth int) {
 	if g.size < 0 || depth > 5 {
 		return
 	}
-	switch g.n(12) {
+	switch g.n(14) {
+	case 12, 13:
+		g.dispatch(depth)
 	case 0, 1:
 		l := g.n(len(g.types))
 		g.value(g.types[l], 3)

@@ -17,12 +17,17 @@ type generator struct {
 	labels [][]wasmbin.ValueType
 	loops  []bool // by label
 	size   int    // statements that may still be made
+
+	clean      bool // of a function: see dispatch
+	dispatches int
 }
 
 const (
 	genGlobals = 4 // i32, i64, i32, i64; then the budget
 	genBudget  = genGlobals
 	genCalls   = 150
+
+	genCounters = 4
 )
 
 var genTypes = []wasmbin.ValueType{wasmbin.I32, wasmbin.I32, wasmbin.I64, wasmbin.V128}
@@ -116,6 +121,7 @@ func (g *generator) block(op wasmbin.Opcode, t wasmbin.BlockType) {
 // function makes a body that ends at once when the budget is used up.
 func (g *generator) function(t wasmbin.FuncType) wasmbin.Code {
 	g.out, g.size = nil, 4+g.n(60)
+	g.clean, g.dispatches = g.n(2) == 0, 0
 	locals := append([]wasmbin.ValueType{wasmbin.I32, wasmbin.I32, wasmbin.I64, wasmbin.V128}, g.someTypes(8)...)
 	g.types = slices.Concat(t.Params, locals)
 	g.labels, g.loops = [][]wasmbin.ValueType{t.Results}, []bool{false}
@@ -139,7 +145,10 @@ func (g *generator) function(t wasmbin.FuncType) wasmbin.Code {
 	}
 	g.op(wasmbin.OpEnd)
 	c := wasmbin.Code{Body: g.out}
-	for _, l := range append(locals, wasmbin.I32, wasmbin.I32, wasmbin.I32, wasmbin.I32) {
+	for range genCounters + 1 {
+		locals = append(locals, wasmbin.I32)
+	}
+	for _, l := range locals {
 		c.Locals = append(c.Locals, wasmbin.LocalRun{Count: 1, Type: l})
 	}
 	return c

@@ -66,11 +66,12 @@ func Rewrite(module []byte, o Options) ([]byte, *Info, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	out, info, err := rewrite(m, len(module), o.withDefaults())
-	if err != nil {
-		return nil, nil, err
-	}
-	return out, info, nil
+	return RewriteModule(m, len(module), o)
+}
+
+// RewriteModule is Rewrite of a decoded module, of so many bytes, which it uses up.
+func RewriteModule(m *wasmbin.Module, size int, o Options) ([]byte, *Info, error) {
+	return rewrite(m, size, o.withDefaults())
 }
 
 // plan is what all steps share.

@@ -121,7 +121,7 @@ func monotonic() func() time.Duration {
 
 func (w *world) instantiate(b []byte, name string) (api.Module, error) {
 	if w.metered {
-		out, _, err := Rewrite(b, Options{MaxTableElements: math.MaxUint32, exportGlobals: true})
+		out, err := compiled(b, Options{MaxTableElements: math.MaxUint32, exportGlobals: true})
 		if err != nil {
 			return nil, err
 		}

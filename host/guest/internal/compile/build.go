@@ -18,6 +18,7 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/gate"
+	"github.com/wirehost/wirehost/internal/jumps"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
@@ -29,6 +30,8 @@ type Limits struct {
 	Memory uint64 `json:"memory"` // bytes of an instance at its start; 0 = any number
 	Stack  uint32 `json:"stack"`  // bytes, see meter.Options
 	Table  uint32 `json:"table"`  // elements, see meter.Options
+
+	GoJumps bool `json:"go_jumps"` // jumps are made direct, see package jumps
 }
 
 func (l Limits) meter() meter.Options {
@@ -63,8 +66,15 @@ func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string
 		faults = append(faults, f.String())
 	}
 	faults = append(faults, footprintFaults(m, l)...)
-	metered, _, err = meter.Rewrite(b, l.meter())
-	if err != nil && !slices.Contains(faults, err.Error()) {
+	if l.GoJumps && len(faults) == 0 {
+		if _, err := jumps.Thread(m); err != nil {
+			return nil, nil, refuse(err)
+		}
+	}
+	if unmetered {
+		metered = m.Encode()
+	} else if metered, _, err = meter.RewriteModule(m, len(b), l.meter()); err != nil &&
+		!slices.Contains(faults, err.Error()) {
 		faults = append(faults, err.Error())
 	}
 	if more := len(faults) - maxFaults; more > 0 {
@@ -72,9 +82,6 @@ func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string
 	}
 	if len(faults) > 0 {
 		return nil, nil, &Refusal{faults}
-	}
-	if unmetered {
-		metered = b
 	}
 	known := map[string]bool{}
 	for _, e := range abi.Exports() {
