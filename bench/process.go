@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // until a server says where it listens
+	startTimeout = 5 * time.Minute // until a server says where it listens: a Go guest of 12 MB is compiled
 	clockTick    = 10 * time.Millisecond
 	anyCPU       = -1
 )
