@@ -140,7 +140,9 @@ func serveReactor(o serveOptions, stdout io.Writer) error {
 
 // serveWirehost is the whole host with one plugin behind one listener.
 func serveWirehost(o serveOptions, stdout io.Writer) error {
-	p := config.Plugin{Module: o.module, Isolation: config.Isolation(o.isolation), Image: o.image, PageOut: o.pageOut}
+	p := config.DefaultPlugin()
+	p.Module, p.Isolation, p.Image, p.PageOut = o.module, config.Isolation(o.isolation), o.image, o.pageOut
+	p.Limits.Instances = 0
 	if o.config != "" {
 		p.Config, p.Limits.CallbackTime = o.config, time.Second // a login's cryptography, and others run beside
 	}

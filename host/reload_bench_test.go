@@ -27,7 +27,7 @@ func BenchmarkReload(b *testing.B) {
 func benchmarkReload(b *testing.B, guest string, isolation config.Isolation) {
 	cfg := configuration(numbered(guest, isolation, 0))
 	p := cfg.Plugins["guest"]
-	p.Image, p.PageOut = true, time.Second
+	p.Image, p.PageOut, p.GoJumps = true, time.Second, true
 	cfg.Plugins["guest"] = p
 	s := serve(b, cfg)
 	for range 999 {
