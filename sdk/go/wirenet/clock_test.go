@@ -87,7 +87,7 @@ func TestNoTicks(t *testing.T) {
 	if n := r.server.Timers(); n != 0 {
 		t.Errorf("%d timers, wanted none", n)
 	}
-	if err := c.SetReadDeadline(r.factory.now().Add(time.Hour * 30)); err != nil {
+	if err := c.SetReadDeadline(r.now().Add(longest + time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	r.poke()
@@ -109,7 +109,7 @@ func TestDeadlinesAreExact(t *testing.T) {
 	_, c := r.accept()
 	_, other := r.accept()
 	r.poke()
-	at := r.factory.now().Add(50 * time.Millisecond)
+	at := r.now().Add(50 * time.Millisecond)
 	for _, err := range []error{
 		c.SetReadDeadline(at.Add(time.Hour)), c.SetReadDeadline(at), other.SetDeadline(at.Add(time.Minute)),
 		c.SetWriteDeadline(at.Add(time.Millisecond)),
@@ -142,10 +142,12 @@ func TestDeadlinesAreExact(t *testing.T) {
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Errorf("Write with the deadline taken away: %v", err)
 	}
-	if other.reading.expired || len(r.factory.deadlines) != 2 {
-		t.Errorf("%d deadlines are left, wanted the other connection's two", len(r.factory.deadlines))
+	r.poke()
+	if n := len(r.factory.deadlines); other.reading.expired || n != 2 {
+		t.Errorf("%d deadlines are left, wanted the other connection's two", n)
 	}
 	other.Close()
+	c.Close()
 	if n := len(r.factory.deadlines); n != 0 {
 		t.Errorf("%d deadlines of a closed connection", n)
 	}

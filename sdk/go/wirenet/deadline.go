@@ -5,19 +5,23 @@ import (
 	"time"
 )
 
-// deadline is that of one direction of a connection.
+// deadline is that of one direction of a connection. Times are on the server's
+// clock, in nanoseconds; 0 is never.
 type deadline struct {
 	conn    *Conn
-	at      time.Time
-	place   int // in the server's deadlines, counted from 1; 0 is in none
+	at      int64 // when it is
+	key     int64 // what it is sorted by in the server's deadlines: at, or earlier than it
+	place   int   // there, counted from 1; 0 is in none
+	changed bool  // listed in the server's moved
 	expired bool
 }
 
-// deadlines is a heap of those that are to come, the next one first.
+// deadlines is a heap by keys, the earliest one first. A deadline that moves away,
+// as they do with each request, stays where it is until it comes to the front.
 type deadlines []*deadline
 
 func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
+func (d deadlines) Less(i, j int) bool { return d[i].key < d[j].key }
 func (d deadlines) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].place, d[j].place = i+1, j+1
@@ -39,36 +43,85 @@ func (d *deadlines) Pop() any {
 	return e
 }
 
-// set makes e expire at t; the zero t is never. mu is held.
+// setDeadline makes e expire at t; the zero t is never. mu is held.
 func (s *Server) setDeadline(e *deadline, t time.Time) {
-	e.at, e.expired = t, false
-	switch {
-	case t.IsZero():
-		s.dropDeadline(e)
-	case !t.After(s.now()):
+	e.at, e.expired = 0, false
+	if t.IsZero() {
+		return
+	}
+	at, passed := s.instant(t)
+	if passed {
 		e.expired = true
-		s.dropDeadline(e)
-	case e.place > 0:
-		heap.Fix(&s.deadlines, e.place-1)
-	default:
-		heap.Push(&s.deadlines, e)
+		return
+	}
+	e.at = at
+	if !e.changed {
+		e.changed = true
+		s.moved = append(s.moved, e)
 	}
 }
 
+// instant is t on the server's clock, and whether it has passed.
+func (s *Server) instant(t time.Time) (at int64, passed bool) {
+	if !t.After(s.begin.at) {
+		return 0, true // such as net/http's time.Unix(1, 0), which needs no clock
+	}
+	now := s.now()
+	if t == t.Round(0) { // it has no monotonic reading
+		at = now + int64(time.Until(t))
+	} else {
+		at = s.begin.now + int64(t.Sub(s.begin.at))
+	}
+	return at, at <= now
+}
+
+// dropDeadline forgets e for good.
 func (s *Server) dropDeadline(e *deadline) {
+	e.at = 0
 	if e.place > 0 {
 		heap.Remove(&s.deadlines, e.place-1)
 	}
 }
 
+// firstDeadline is when the next deadline is; 0 is never. It sorts in what was
+// set since it was asked last.
+func (s *Server) firstDeadline() int64 {
+	for i, e := range s.moved {
+		s.moved[i], e.changed = nil, false
+		switch {
+		case e.at == 0:
+		case e.place == 0:
+			e.key = e.at
+			heap.Push(&s.deadlines, e)
+		case e.at < e.key:
+			e.key = e.at
+			heap.Fix(&s.deadlines, e.place-1)
+		}
+	}
+	s.moved = s.moved[:0]
+	for len(s.deadlines) > 0 {
+		switch e := s.deadlines[0]; e.at {
+		case e.key:
+			return e.at
+		case 0:
+			heap.Pop(&s.deadlines)
+		default:
+			e.key = e.at
+			heap.Fix(&s.deadlines, 0)
+		}
+	}
+	return 0
+}
+
 // expire wakes who waits past a deadline that is due now. mu is held.
 func (s *Server) expire() {
-	if len(s.deadlines) == 0 {
-		return
-	}
-	for now := s.now(); len(s.deadlines) > 0 && !s.deadlines[0].at.After(now); {
+	for {
+		at := s.firstDeadline()
+		if at == 0 || at > s.now() {
+			return
+		}
 		e := heap.Pop(&s.deadlines).(*deadline)
-		e.expired = true
+		e.at, e.expired = 0, true
 		e.conn.readable.Broadcast()
 		e.conn.writable.Broadcast()
 	}

@@ -13,12 +13,12 @@
 // all goroutines wait again, and hands over to the server what they wrote. So a
 // goroutine may block: on a connection, a channel, a mutex.
 //
-// A goroutine may also sleep, but the server does not know of the timers of Go's
-// runtime (time.Sleep, time.AfterFunc, context.WithTimeout). What is due runs
-// during the next callback; for that a tick comes 1 ms after a callback and then
-// ever more rarely, up to Options.Tick. A runtime timer is so at most a quarter of
-// its duration late, and never more than Options.Tick. Deadlines of connections
-// are the server's own timers and exact to the millisecond.
+// A goroutine may also sleep. The timers of Go's runtime (time.Sleep,
+// time.AfterFunc, context.WithTimeout) and the deadlines of connections are served
+// in the millisecond in which they are due, or in the next one; an instance with
+// nothing due is not called. Where the timers of a Go release newer than this
+// package are not found, a tick looks after them instead: 1 ms after a callback and
+// then ever more rarely, up to Options.Tick.
 //
 // A goroutine that computes holds the event loop as any callback does, and is
 // ended with its instance at limits.callback_time.

@@ -1,8 +1,6 @@
 package wirenet
 
 import (
-	"time"
-
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
@@ -12,8 +10,7 @@ const mostSpare = 16
 // turn lets the goroutines run until all wait, and does for the server what
 // they want of it. It ends a callback.
 func (s *Server) turn() {
-	var end time.Time
-	hurry := false
+	end, hurry := int64(0), false
 	for {
 		s.yield()
 		s.mu.Lock()
@@ -23,9 +20,9 @@ func (s *Server) turn() {
 		if !more && s.all() {
 			break
 		}
-		if now := s.now(); end.IsZero() {
-			end = now.Add(s.options.Budget)
-		} else if !now.Before(end) {
+		if now := s.now(); end == 0 {
+			end = now + int64(s.options.Budget)
+		} else if now >= end {
 			hurry = true
 			break
 		}
@@ -38,7 +35,7 @@ func (s *Server) turn() {
 
 // turnActive is turn of a callback that is no tick.
 func (s *Server) turnActive() {
-	s.active = true
+	s.calls = 0
 	s.turn()
 }
 

@@ -28,12 +28,11 @@ func startRig(t *testing.T, o Options, so sdktest.Options) *rig {
 		listeners <- l
 		return <-r.end
 	}, o)
-	begin := time.Now()
-	r.factory.now = func() time.Time {
+	r.factory.now = func() int64 {
 		if r.server == nil {
-			return begin
+			return 0
 		}
-		return begin.Add(time.Duration(r.server.Seconds() * float64(time.Second)))
+		return int64(r.server.Seconds() * float64(time.Second))
 	}
 	var err error
 	if r.server, err = sdktest.Start(r.factory, so); err != nil {
@@ -45,6 +44,12 @@ func startRig(t *testing.T, o Options, so sdktest.Options) *rig {
 		close(r.end)
 	})
 	return r
+}
+
+// now is the time by the clock that the test turns.
+func (r *rig) now() time.Time {
+	b := r.factory.begin
+	return b.at.Add(time.Duration(r.factory.now() - b.now))
 }
 
 // accept opens a connection.

@@ -32,13 +32,14 @@ type Options struct {
 	// waits, once here and once on the server. 0 is 64 KiB.
 	WriteBuffer int
 
-	// Tick is the longest time between two looks at the timers of Go's runtime
-	// while a connection is open. 0 is 100 ms, below 0 there are none: then
-	// such a timer runs during the next callback after it is due.
+	// Tick is how far ahead the timers of Go's runtime are served while no
+	// connection is open, and how often they are looked after at least where it is
+	// not known when they are due. 0 is 100 ms; below 0 they are never served by
+	// themselves: what is due runs during the next callback.
 	Tick time.Duration
-	// Background keeps the ticks up while no connection is open, for servers
-	// with work of their own. With `isolation: connection` the instance then never
-	// ends.
+	// Background has them served while no connection is open, for servers with
+	// work of their own. With `isolation: connection` the instance then never ends
+	// while there are any.
 	Background bool
 	// Budget is how long one callback goes on while goroutines have work; then
 	// other connections of the event loop have their turn. A goroutine that
@@ -70,8 +71,8 @@ func (o Options) withDefaults() Options {
 type Server struct {
 	options Options
 	serve   func(net.Listener) error
-	now     func() time.Time
-	wake    func() // natively: there is work; nil in a guest, where a callback waits for it
+	now     func() int64 // a monotonic clock, in ns; in a guest that of Go's runtime
+	wake    func()       // natively: there is work; nil in a guest, where a callback waits for it
 
 	mu         sync.Mutex
 	acceptable sync.Cond // backlog or closed changed
@@ -85,6 +86,7 @@ type Server struct {
 	early      []*Conn   // to be dialled when this version has its place
 	spare      [][]byte  // empty output buffers
 	deadlines  deadlines
+	moved      []*deadline // set, and not yet sorted in
 
 	clock // the callbacks' goroutine's own
 	waiting
@@ -94,7 +96,7 @@ type Server struct {
 // starts. When serve returns, connections are refused; what it returns is logged,
 // unless the plugin is being stopped.
 func Serve(serve func(net.Listener) error, o Options) *Server {
-	s := &Server{options: o.withDefaults(), serve: serve, now: time.Now}
+	s := &Server{options: o.withDefaults(), serve: serve, now: nanos}
 	s.acceptable.L = &s.mu
 	return s
 }
@@ -122,6 +124,7 @@ func (s *Server) LogPrefix() string { return s.options.Name }
 // StartFactory starts the server.
 func (s *Server) StartFactory(r *wirehost.Reactor) error {
 	s.reactor = r
+	s.begin.at, s.begin.now = time.Now(), s.now()
 	if s.options.Start != nil {
 		if err := s.options.Start(r); err != nil {
 			return err
