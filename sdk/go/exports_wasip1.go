@@ -60,8 +60,10 @@ func exportConnectionMade(conn int32) { instance.ConnectionMade(conn) }
 
 //go:wasmexport dataReceived
 func exportDataReceived(conn int32, ptr, size uint32) {
-	offset := ptr - uint32(uintptr(unsafe.Pointer(unsafe.SliceData(instance.receive))))
-	instance.DataReceived(conn, instance.receive[offset:][:size:size])
+	g := instance
+	offset := ptr - uint32(uintptr(unsafe.Pointer(unsafe.SliceData(g.receive))))
+	g.find(conn).protocol.DataReceived(g.receive[offset:][:size:size]) // guest.DataReceived, and a call less
+	g.leave()
 }
 
 //go:wasmexport connectionLost

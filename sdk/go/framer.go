@@ -21,16 +21,18 @@ type framer interface{ wire(outermost Protocol) }
 type framing struct {
 	Base
 	stepper interface{ step() bool }
-	rest    []byte // not consumed; outside pump always our own memory
+	rest    []byte // not consumed; outside DataReceived always our own memory
 	own     bool   // rest is our own memory
-	busy    bool   // in pump
+	busy    bool   // in DataReceived
 	paused  bool   // by PauseProducing
 }
 
-// DataReceived takes bytes apart into frames.
+// DataReceived takes bytes apart into frames, and delivers them until there is no whole
+// one, or none may be. Without bytes it goes on with what is there.
 func (f *framing) DataReceived(data []byte) {
+	t := f.Transport
 	switch {
-	case f.Transport.is&isShaking != 0:
+	case t.is&isShaking != 0:
 		return
 	case f.busy: // from inside a frame's callback: behind what is there
 		f.rest, f.own = append(f.rest[:len(f.rest):len(f.rest)], data...), true
@@ -40,17 +42,12 @@ func (f *framing) DataReceived(data []byte) {
 	default:
 		f.rest = append(f.rest, data...)
 	}
-	f.pump()
-}
-
-// pump delivers frames until it has no whole one, or may not.
-func (f *framing) pump() {
 	f.busy = true
-	for !f.paused && !f.Transport.Disconnecting() && f.stepper.step() {
+	for !f.paused && !t.Disconnecting() && f.stepper.step() {
 	}
 	f.busy = false
 	switch {
-	case len(f.rest) > 0 && !f.Transport.Disconnecting():
+	case len(f.rest) > 0 && !t.Disconnecting():
 		if !f.own {
 			f.rest, f.own = append([]byte(nil), f.rest...), true
 		}
@@ -81,7 +78,7 @@ func (f *framing) ResumeProducing() error {
 	f.paused = false
 	err := f.Transport.ResumeProducing()
 	if !f.busy {
-		f.pump()
+		f.DataReceived(nil)
 	}
 	return err
 }

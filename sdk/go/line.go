@@ -123,7 +123,13 @@ func (f *framing) closeFor(fault string) {
 // SendLine writes a line and the delimiter.
 func (l *lineFraming) SendLine(line []byte) error {
 	delimiter, _ := l.limits()
-	return l.Transport.writeTwo(line, delimiter)
+	t := l.Transport
+	if g := t.guest; g.gathers(t, len(line)+len(delimiter)) {
+		g.out = append(g.out, line...)
+		g.out = append(g.out, delimiter...)
+		return nil
+	}
+	return t.writeTwo(line, delimiter)
 }
 
 // ClearLineBuffer drops what was received and not delivered, and returns it. It
@@ -146,7 +152,7 @@ func (l *lineFraming) startedTLS() {
 type LineOnlyReceiver struct{ lineFraming }
 
 func (l *LineOnlyReceiver) wire(outermost Protocol) {
-	l.stepper = l
+	l.stepper = &l.lineFraming
 	l.wireLines(outermost)
 }
 
@@ -160,7 +166,7 @@ func (l *LineOnlyReceiver) wire(outermost Protocol) {
 type LineReceiver struct{ lineFraming }
 
 func (l *LineReceiver) wire(outermost Protocol) {
-	l.stepper = l
+	l.stepper = &l.lineFraming
 	l.wireLines(outermost)
 	l.rawData, _ = outermost.(interface{ RawDataReceived(data []byte) })
 }
@@ -186,7 +192,7 @@ func (l *LineReceiver) SetLineMode(extra []byte) {
 		l.rest, l.own = append(extra[:len(extra):len(extra)], l.rest...), true
 	}
 	if !l.busy {
-		l.pump()
+		l.framing.DataReceived(nil)
 	}
 }
 
