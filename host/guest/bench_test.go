@@ -4,9 +4,11 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -52,26 +54,59 @@ func benchmarkInstance(b *testing.B, s *stand) {
 
 var guestsDir = flag.String("guests", "", "`folder` of guests that echo lines, for BenchmarkGuests")
 
-// BenchmarkGuests is BenchmarkCallback and BenchmarkInstance for each guest of a
-// folder, such as sdk/guests' tests leave with -keep.
+// BenchmarkGuests measures each guest of a folder, such as sdk/guests' tests leave with
+// -keep: BenchmarkInstance, and callbacks by turns, so that they compare on a machine that
+// others use too.
 func BenchmarkGuests(b *testing.B) {
 	files, err := filepath.Glob(filepath.Join(*guestsDir, "*.wasm"))
 	if err != nil || *guestsDir == "" {
 		b.Skip("found no -guests")
 	}
+	stands := map[string]*stand{}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
-		if !strings.HasSuffix(name, "echo") && !strings.HasSuffix(name, "linereceiver") {
-			continue
+		if strings.HasSuffix(name, "echo") || strings.HasSuffix(name, "linereceiver") {
+			stands[name] = standingOf(b, file, false)
 		}
-		b.Run(name, func(b *testing.B) {
-			s := standingOf(b, file, false)
-			b.Run("callback", func(b *testing.B) {
-				i := s.instance(b)
-				benchmarkEcho(b, i)
-				b.ReportMetric(float64(i.Memory()), "memory-bytes")
-			})
-			b.Run("instance", func(b *testing.B) { benchmarkInstance(b, s) })
-		})
+	}
+	b.Run("callbacks", func(b *testing.B) { benchmarkByTurns(b, stands) })
+	for name, s := range stands {
+		b.Run(name+"/instance", func(b *testing.B) { benchmarkInstance(b, s) })
+	}
+}
+
+// benchmarkByTurns reports, of a thousand callbacks of each guest a round, the processor's
+// time that one takes in the lower quarter of the rounds, and the guest's memory.
+func benchmarkByTurns(b *testing.B, stands map[string]*stand) {
+	const batch = 1000
+	clock := meter.ProcessClock()
+	if clock == nil {
+		b.Skip("found no clock of the processor's time")
+	}
+	b.ReportMetric(0, "ns/op") // of all guests together
+	conns, took := map[string]*conn{}, map[string][]float64{}
+	for name, s := range stands {
+		to := &sink{}
+		p, err := s.instance(b).BuildProtocol(to)
+		if err != nil {
+			b.Fatal(err)
+		}
+		conns[name] = p.(*conn)
+		conns[name].ConnectionMade(to)
+	}
+	line := fmt.Sprintf("%62s\r\n", "line")
+	for b.Loop() {
+		for name, c := range conns {
+			began := clock()
+			for range batch {
+				c.DataReceived(append(c.ReceiveBuffer()[:0], line...))
+			}
+			took[name] = append(took[name], float64(clock()-began)/batch)
+		}
+	}
+	for name, c := range conns {
+		slices.Sort(took[name])
+		b.ReportMetric(took[name][len(took[name])/4], name+"-ns")
+		b.ReportMetric(float64(c.in.Memory())/1024, name+"-KiB")
 	}
 }

@@ -96,7 +96,7 @@ func loaded(t testing.TB, path string, unmetered bool) *Program {
 		Open: func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(b)), nil
 		}}
-	p, err := e.Load(context.Background(), m, compile.Limits{Stack: 1 << 20, Table: 10_000}, compile.Bounds{})
+	p, err := e.Load(context.Background(), m, compile.Limits{Stack: 1 << 20, Table: 10_000, GoJumps: true}, compile.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
