@@ -26,6 +26,7 @@ type Conn struct {
 	fault    error     // how the connection ended; nil while it lasts
 	out      []byte    // written, not yet handed to the server
 	writer   bool      // a Write is under way; others wait for it
+	awaiting int       // goroutines that wait for writable
 	finished bool      // CloseWrite was called
 	closed   bool      // Close was called
 	aborted  bool      // Abort was called
@@ -73,7 +74,13 @@ func (c *Conn) error(op string, err error) error {
 // (a LostError). What came before the end or the loss is read first.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
+	n, err := c.read(p)
+	c.server.mu.Unlock() // a defer costs a guest more than all of read
+	return n, err
+}
+
+// read is Read. mu is held.
+func (c *Conn) read(p []byte) (int, error) {
 	for {
 		switch {
 		case c.closed:
@@ -108,18 +115,37 @@ func (c *Conn) hungry() bool { return len(c.in) <= c.server.options.ReadBuffer/2
 // got it. Close sends what was written; Abort does not.
 func (c *Conn) Write(p []byte) (n int, err error) {
 	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
-	for c.writer {
-		if err := c.unwritable(); err != nil {
-			return 0, err
+	for c.writer && err == nil {
+		if err = c.unwritable(); err == nil {
+			c.await()
 		}
-		c.writable.Wait()
 	}
-	c.writer = true
-	defer func() {
+	if err == nil {
+		c.writer = true
+		n, err = c.write(p)
 		c.writer = false
+		c.wakeWriters()
+	}
+	c.server.mu.Unlock()
+	return n, err
+}
+
+// await waits for a change of what can be written. mu is held.
+func (c *Conn) await() {
+	c.awaiting++
+	c.writable.Wait()
+	c.awaiting--
+}
+
+// wakeWriters wakes who waits for it. mu is held.
+func (c *Conn) wakeWriters() {
+	if c.awaiting > 0 {
 		c.writable.Broadcast()
-	}()
+	}
+}
+
+// write is Write, when its turn has come. mu is held.
+func (c *Conn) write(p []byte) (n int, err error) {
 	for {
 		if err := c.unwritable(); err != nil {
 			return n, err
@@ -129,7 +155,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		}
 		room := c.server.options.WriteBuffer - len(c.out)
 		if room <= 0 {
-			c.writable.Wait()
+			c.await()
 			continue
 		}
 		piece := p[n:min(len(p), n+room)]
@@ -191,7 +217,7 @@ func (c *Conn) settleDeadlines() {
 	c.server.dropDeadline(&c.reading)
 	c.server.dropDeadline(&c.writing)
 	c.readable.Broadcast()
-	c.writable.Broadcast()
+	c.wakeWriters()
 }
 
 // CloseWrite sends what was written and closes the writing side: the peer
@@ -206,7 +232,7 @@ func (c *Conn) CloseWrite() error {
 		return c.error("close", c.fault)
 	}
 	c.finished = true
-	c.writable.Broadcast()
+	c.wakeWriters()
 	c.post()
 	return nil
 }
@@ -227,19 +253,20 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.deadline(t, &c.read
 // SetWriteDeadline is the same for Writes.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.deadline(t, &c.writing) }
 
-func (c *Conn) deadline(t time.Time, list ...*deadline) error {
-	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
+func (c *Conn) deadline(t time.Time, list ...*deadline) (err error) {
+	s := c.server
+	s.mu.Lock()
 	if c.closed {
-		return c.error("set", net.ErrClosed)
-	}
-	for _, e := range list {
-		c.server.setDeadline(e, t)
-		if e.expired {
-			c.readable.Broadcast()
-			c.writable.Broadcast()
+		err = c.error("set", net.ErrClosed)
+	} else {
+		for _, e := range list {
+			if s.setDeadline(e, t); e.expired {
+				c.readable.Broadcast()
+				c.wakeWriters()
+			}
 		}
+		s.stir()
 	}
-	c.server.stir()
-	return nil
+	s.mu.Unlock()
+	return err
 }

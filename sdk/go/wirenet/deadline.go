@@ -123,6 +123,6 @@ func (s *Server) expire() {
 		e := heap.Pop(&s.deadlines).(*deadline)
 		e.at, e.expired = 0, true
 		e.conn.readable.Broadcast()
-		e.conn.writable.Broadcast()
+		e.conn.wakeWriters()
 	}
 }

@@ -28,9 +28,11 @@ func (s *Server) turn() {
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logEnd()
+	if s.ended {
+		s.logEnd()
+	}
 	s.arm(hurry || len(s.early) > 0)
+	s.mu.Unlock()
 }
 
 // turnActive is turn of a callback that is no tick.
@@ -101,7 +103,7 @@ func (c *Conn) send() {
 	s.told("write", err)
 	s.release(c.out)
 	c.out = nil
-	c.writable.Broadcast()
+	c.wakeWriters()
 	queued, err := c.transport.Flush()
 	s.told("write", err)
 	if queued < s.options.WriteBuffer || c.closed || c.finished {
@@ -142,9 +144,9 @@ func (s *Server) release(b []byte) {
 	}
 }
 
-// logEnd logs, once, that the server has ended by itself. mu is held.
+// logEnd logs, once, that the server has ended by itself, as it has. mu is held.
 func (s *Server) logEnd() {
-	if !s.ended || s.logged || s.stopping {
+	if s.logged || s.stopping {
 		return
 	}
 	s.logged = true

@@ -61,7 +61,6 @@ func (p *protocol) DataReceived(data []byte) {
 	s.turnActive()
 
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if c.borrowed {
 		c.borrowed = false
 		c.in = append([]byte(nil), c.in...)
@@ -70,6 +69,7 @@ func (p *protocol) DataReceived(data []byte) {
 		c.paused = true
 		s.told("pause", p.Transport.PauseProducing())
 	}
+	s.mu.Unlock()
 }
 
 // ReadConnectionLost is the end of what can be read.
