@@ -42,13 +42,18 @@ func standing(t testing.TB, file string, more ...func(*Settings)) *stand {
 
 func standingOf(t testing.TB, path string, unmetered bool, more ...func(*Settings)) *stand {
 	t.Helper()
+	return standingBy(t, loaded(t, path, unmetered), more...)
+}
+
+// standingBy is a guest of a program, which ends with it.
+func standingBy(t testing.TB, p *Program, more ...func(*Settings)) *stand {
+	t.Helper()
 	s := &stand{}
 	var err error
 	if s.reactor, err = reactor.New(reactor.Config{Loops: 1}); err != nil {
 		t.Fatal(err)
 	}
 	l := s.reactor.Loops()[0]
-	p := loaded(t, path, unmetered)
 	began := time.Now()
 	settings := Settings{
 		Name: "guest@test", Config: []byte("{}"), Limits: Limits{CallbackTime: 100 * time.Millisecond, State: 64 << 10},
@@ -84,6 +89,11 @@ func (s *stand) newPlace() *Place {
 // loaded compiles a module, in this process and without a cache.
 func loaded(t testing.TB, path string, unmetered bool) *Program {
 	t.Helper()
+	return loadedWithin(t, path, unmetered, compile.Limits{Stack: 1 << 20, Table: 10_000, GoJumps: true})
+}
+
+func loadedWithin(t testing.TB, path string, unmetered bool, limits compile.Limits) *Program {
+	t.Helper()
 	e, err := NewLoader(context.Background(), LoaderOptions{Logger: hclog.NewNullLogger()})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +106,7 @@ func loaded(t testing.TB, path string, unmetered bool) *Program {
 		Open: func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(b)), nil
 		}}
-	p, err := e.Load(context.Background(), m, compile.Limits{Stack: 1 << 20, Table: 10_000, GoJumps: true}, compile.Bounds{})
+	p, err := e.Load(context.Background(), m, limits, compile.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}
