@@ -97,6 +97,37 @@ func TestPageOut(t *testing.T) {
 	}
 }
 
+// TestManyEnd: when many connections end at once, of instances that have left their
+// cells, these are not made for each: one that waits for its last call leaves again.
+func TestManyEnd(t *testing.T) {
+	s := standing(t, "counter", paging)
+	var protocols []reactor.Protocol
+	for range 2 * coldCells {
+		i, p, _ := s.opened(t)
+		protocols = append(protocols, p)
+		if !s.place.pageOut(i) {
+			t.Fatal("an instance stays")
+		}
+	}
+	cells := func() int { return len(s.place.pool.busy) + len(s.place.pool.free) }
+	for _, p := range protocols {
+		feed(t, p, "x\n")
+		feed(t, p, "y\n")
+		p.ConnectionLost(reactor.Done, nil)
+	}
+	if n := cells(); n > coldCells {
+		t.Errorf("%d cells were made, wanted at most %d", n, coldCells)
+	}
+	for s.live > 0 && s.reactor.Step() {
+		if n := cells(); n > coldCells {
+			t.Fatalf("%d cells were made, wanted at most %d", n, coldCells)
+		}
+	}
+	if s.live > 0 {
+		t.Errorf("%d instances are left", s.live)
+	}
+}
+
 // tell has pages be told in one of the ways that systems have.
 func tell(t *testing.T, way string) {
 	t.Helper()

@@ -86,8 +86,13 @@ func (i *Instance) callStopFactory() {
 	if i.guest.has[exStopFactory] {
 		i.query(exStopFactory)
 	}
-	if i.dead == nil {
-		i.dead = errRetired
+	if i.dead != nil {
+		return
+	}
+	i.dead = errRetired
+	if i.guest.pages() { // nothing of it is up the stack, and others may wait for its cell
+		i.closeNow()
+	} else {
 		i.closeSoon()
 	}
 }
@@ -140,12 +145,16 @@ func (i *Instance) closeSoon() {
 		i.Close()
 		return
 	}
-	share := i.place.Share
-	share.CallLater(0, func() {
-		began := i.guest.clocks.Spent()
-		i.Close()
+	i.place.Share.CallLater(0, i.closeNow)
+}
+
+// closeNow frees the instance on its loop, in the plugin's time.
+func (i *Instance) closeNow() {
+	began := i.guest.clocks.Spent()
+	i.Close()
+	if share := i.place.Share; share != nil { // the loop has not ended
 		share.Spent(i.guest.clocks.Spent() - began)
-	})
+	}
 }
 
 // Close frees an instance, with no callback. Twice is as good as once.

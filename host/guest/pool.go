@@ -85,15 +85,15 @@ func (l *pool) take(pages uint32) *cell {
 	return nil
 }
 
-// evict has an instance leave its cell that was hardly called of late, and tells
-// whether there was one.
+// evict has an instance leave its cell that was hardly called of late, or has its last
+// call before it and waits for its turn, and tells whether there was one.
 func (p *Place) evict() bool {
 	l := &p.pool
 	for range min(lookedAt, len(l.busy)) {
 		if l.hand++; l.hand >= len(l.busy) {
 			l.hand = 0
 		}
-		if i := l.busy[l.hand]; i.calls <= coldCalls && p.pageOut(i) {
+		if i := l.busy[l.hand]; (i.calls <= coldCalls || i.retiring) && p.pageOut(i) {
 			return true
 		}
 	}
