@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -53,7 +54,7 @@ func (g *Guest) newCell(o *origin) (_ *cell, err error) {
 	ctx := meter.With(context.Background(), c.guard)
 	c.ctx = callContext{Context: ctx}
 	c.mod, err = g.program.rt.InstantiateModule(experimental.WithMemoryAllocator(ctx, linear.allocator()),
-		g.program.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+		g.program.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(noRandom{}))
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +75,13 @@ func (g *Guest) newCell(o *origin) (_ *cell, err error) {
 	c.based = true
 	return c, g.putImage(linear, o.image)
 }
+
+// noRandom keeps wazero from making a source of random numbers for each cell, of 5 KB:
+// guests ask the host.
+type noRandom struct{}
+
+// Read is not called.
+func (noRandom) Read([]byte) (int, error) { return 0, io.EOF }
 
 func (g *Guest) putImage(m *linearMemory, im *image) error {
 	if err := im.put(m); err != nil {

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"encoding/binary"
+	"unsafe"
 )
 
 // An instance that is in no cell is what its memory and its globals hold other than the
@@ -47,22 +48,25 @@ func (o *origin) reset(memory []byte, spans []span, out []byte, keep bool) []byt
 // appendRuns appends the words of a granule at an address that are other than they
 // were. last is where the run before has ended.
 func appendRuns(out, now, was []byte, at, last int) ([]byte, int) {
-	same := func(w int) bool {
-		return binary.NativeEndian.Uint64(now[w:]) == binary.NativeEndian.Uint64(was[w:])
-	}
-	for w := 0; w < granule; w += word {
-		if same(w) {
+	a, b := words(now), words(was)
+	for w := 0; w < len(a); w++ {
+		if a[w] == b[w] {
 			continue
 		}
 		from := w
-		for w += word; w < granule && !same(w); w += word {
+		for w++; w < len(a) && a[w] != b[w]; w++ {
 		}
-		out = binary.AppendUvarint(out, uint64(at+from-last)/word)
-		out = binary.AppendUvarint(out, uint64(w-from)/word)
-		out = append(out, now[from:w]...)
-		last = at + w
+		out = binary.AppendUvarint(out, uint64((at-last)/word+from))
+		out = binary.AppendUvarint(out, uint64(w-from))
+		out = append(out, now[from*word:w*word]...)
+		last = at + w*word
 	}
 	return out, last
+}
+
+// words are those of a granule, which lies at a multiple of their size.
+func words(b []byte) *[granule / word]uint64 {
+	return (*[granule / word]uint64)(unsafe.Pointer(unsafe.SliceData(b[:granule])))
 }
 
 // apply puts into a memory that is the origin's what reset has taken out of one.

@@ -28,7 +28,7 @@ type scanArguments struct {
 	inverted, all, any, wanted                                       uint64
 }
 
-type scanRegion struct{ start, end, categories uint64 }
+type scanRegion struct{ start, end, _ uint64 }
 
 // pagemap is what is asked of which pages have been written.
 var pagemap = sync.OnceValue(func() *pageTeller {

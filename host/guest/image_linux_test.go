@@ -20,11 +20,11 @@ func TestImage(t *testing.T) {
 	for _, s := range segments {
 		copy(want[s.Address:], s.Bytes)
 	}
-	for name, make := range map[string]func([]compile.Segment) (*image, error){
+	for name, made := range map[string]func([]compile.Segment) (*image, error){
 		"mapped": newFile, "no mapping left": newFile, "small": newImage,
 	} {
 		t.Run(name, func(t *testing.T) {
-			im, err := make(segments)
+			im, err := made(segments)
 			if err != nil {
 				t.Fatal(err)
 			}

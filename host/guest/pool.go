@@ -219,7 +219,7 @@ func (p *Place) free(c *cell) {
 // reset, for the next.
 func (p *Place) giveBack(i *Instance, c *cell) {
 	l := &p.pool
-	if p.isEnding() || !c.based || !p.Guest.pages() || i.dead != nil && i.dead != errRetired {
+	if p.isEnding() || !c.based || !p.Guest.pages() || i.dead != nil && !errors.Is(i.dead, errRetired) {
 		p.closeCell(c)
 		return
 	}

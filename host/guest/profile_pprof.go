@@ -50,7 +50,7 @@ func callbackFrame(e export) string { return "callback " + e.String() }
 func frameName(d api.FunctionDefinition) string {
 	name := d.Name()
 	switch {
-	case d.GoFunction() != nil || name == gate.CallName:
+	case d.GoFunction() != nil || gate.Wrote(name):
 		return ""
 	case name != "":
 		return Clean(strings.TrimPrefix(name, meter.ModuleName+"."))

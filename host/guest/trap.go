@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -76,10 +77,10 @@ func (e *TrapError) Stack() string {
 	if !ok {
 		return ""
 	}
-	frames := strings.Split(strings.TrimSpace(stack), "\n\t")
-	if n := len(frames) - 1; strings.Contains(frames[n], gate.CallName+"(") { // the host's way in
-		frames = frames[:n]
-	}
+	frames := slices.DeleteFunc(strings.Split(strings.TrimSpace(stack), "\n\t"), func(frame string) bool {
+		_, name, _ := strings.Cut(frame, ".") // behind the module's
+		return gate.Wrote(name)
+	})
 	return strings.Join(frames, "\n")
 }
 

@@ -7,9 +7,32 @@ import (
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
+// writer writes a body.
+type writer struct{ out []byte }
+
+func (w *writer) op(op wasmbin.Opcode) { w.out = append(w.out, byte(op)) }
+func (w *writer) end()                 { w.op(wasmbin.OpEnd) }
+
+func (w *writer) block() {
+	w.op(wasmbin.OpBlock)
+	w.out = wasmbin.AppendS64(w.out, int64(wasmbin.BlockEmpty))
+}
+
+func (w *writer) index(op wasmbin.Opcode, i uint32) {
+	w.op(op)
+	w.out = wasmbin.AppendU32(w.out, i)
+}
+
+// params pushes the first n parameters.
+func (w *writer) params(n int) {
+	for i := range n {
+		w.index(wasmbin.OpLocalGet, uint32(i))
+	}
+}
+
 // addCall adds the function that calls the others: a table of blocks, each with the
-// call of one callee behind it.
-func addCall(m *wasmbin.Module, callees []int64, names []string) {
+// call of one callee behind it. names are for functions that have none.
+func addCall(m *wasmbin.Module, callees []int64, names []wasmbin.FunctionName) {
 	types := m.FunctionTypes()
 	var present []uint32
 	labels := make([]uint32, len(callees))
@@ -20,34 +43,31 @@ func addCall(m *wasmbin.Module, callees []int64, names []string) {
 		}
 	}
 	trap := uint32(len(present)) // the outermost block
-	var body []byte
-	block := func() { body = wasmbin.AppendS64(append(body, byte(wasmbin.OpBlock)), int64(wasmbin.BlockEmpty)) }
-	index := func(op wasmbin.Opcode, i uint32) { body = wasmbin.AppendU32(append(body, byte(op)), i) }
+	w := writer{}
 	for range trap + 1 {
-		block()
+		w.block()
 	}
-	index(wasmbin.OpLocalGet, Params)
-	index(wasmbin.OpBrTable, uint32(len(labels)))
-	for _, l := range labels {
-		body = wasmbin.AppendU32(body, min(l, trap))
+	w.index(wasmbin.OpLocalGet, Params)
+	w.index(wasmbin.OpBrTable, uint32(len(labels)))
+	for _, l := range append(labels, trap) {
+		w.out = wasmbin.AppendU32(w.out, min(l, trap))
 	}
-	body = wasmbin.AppendU32(body, trap)
 	for _, f := range present {
-		body = append(body, byte(wasmbin.OpEnd))
+		w.end()
 		t := m.Types[types[f]]
-		for n := range t.Params {
-			index(wasmbin.OpLocalGet, uint32(n))
-		}
-		index(wasmbin.OpCall, f)
+		w.params(len(t.Params))
+		w.index(wasmbin.OpCall, f)
 		switch {
 		case len(t.Results) == 0:
-			body = append(body, byte(wasmbin.OpI64Const), 0)
+			w.out = wasmbin.AppendS64(append(w.out, byte(wasmbin.OpI64Const)), 0)
 		case t.Results[0] == wasmbin.I32:
-			body = append(body, byte(wasmbin.OpI64ExtendI32))
+			w.op(wasmbin.OpI64ExtendI32)
 		}
-		body = append(body, byte(wasmbin.OpReturn))
+		w.op(wasmbin.OpReturn)
 	}
-	body = append(body, byte(wasmbin.OpEnd), byte(wasmbin.OpUnreachable), byte(wasmbin.OpEnd))
+	w.end()
+	w.op(wasmbin.OpUnreachable)
+	w.end()
 
 	i32 := wasmbin.I32
 	call := uint32(len(types))
@@ -55,26 +75,24 @@ func addCall(m *wasmbin.Module, callees []int64, names []string) {
 		Params: []wasmbin.ValueType{i32, i32, i32, i32, i32}, Results: []wasmbin.ValueType{wasmbin.I64},
 	})
 	m.Functions = append(m.Functions, uint32(len(m.Types)-1))
-	m.Code = append(m.Code, wasmbin.Code{Body: body})
+	m.Code = append(m.Code, wasmbin.Code{Body: w.out})
 	m.Exports = append(m.Exports, wasmbin.Export{Name: CallName, Kind: wasmbin.KindFunction, Index: call})
-	addNames(m, call, callees, names)
+	addNames(m, append(names, wasmbin.FunctionName{Index: call, Name: CallName}))
 }
 
-// addNames gives the function its name, and those of the callees that have none: their
-// exports' have ended.
-func addNames(m *wasmbin.Module, call uint32, callees []int64, exports []string) {
+// addNames names functions that have no name.
+func addNames(m *wasmbin.Module, more []wasmbin.FunctionName) {
 	names := m.Names()
 	named := map[uint32]bool{}
 	for _, f := range names.Functions {
 		named[f.Index] = true
 	}
-	for n, name := range exports {
-		if f := callees[n]; f >= 0 && !named[uint32(f)] {
-			named[uint32(f)] = true
-			names.Functions = append(names.Functions, wasmbin.FunctionName{Index: uint32(f), Name: name})
+	for _, f := range more {
+		if !named[f.Index] {
+			named[f.Index] = true
+			names.Functions = append(names.Functions, f)
 		}
 	}
-	names.Functions = append(names.Functions, wasmbin.FunctionName{Index: call, Name: CallName})
 	slices.SortFunc(names.Functions, func(a, b wasmbin.FunctionName) int { return cmp.Compare(a.Index, b.Index) })
 	section := wasmbin.Custom{Name: wasmbin.NameSection, Data: wasmbin.AppendNames(nil, names),
 		After: wasmbin.SectionData}

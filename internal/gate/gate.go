@@ -13,6 +13,7 @@ package gate
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
@@ -21,16 +22,20 @@ const (
 	// CallName is the name of the function that calls the others: its parameters are
 	// four i32, those of the callee first, then the callee's number. It returns the
 	// callee's result as i64, an i32 without its sign, 0 where there is none.
-	CallName = "wirehost.call"
+	CallName = prefix + "call"
 	// Params is how many parameters a callee has at most.
 	Params = 4
 
-	globalPrefix = "wirehost.global."
+	prefix       = "wirehost."
+	globalPrefix = prefix + "global."
 	maxGlobals   = 256
 )
 
 // GlobalName is the name under which the n-th of Info.Globals is exported.
 func GlobalName(n int) string { return globalPrefix + strconv.Itoa(n) }
+
+// Wrote tells whether a function of that name is one that Add has written.
+func Wrote(name string) bool { return strings.HasPrefix(name, prefix) }
 
 // Info is what Add has found in a module.
 type Info struct {
@@ -44,7 +49,8 @@ type Info struct {
 // number is. Exports of functions end, those of memory stay.
 func Add(m *wasmbin.Module, names []string) (Info, error) {
 	i := Info{Start: m.Start != nil}
-	uses, err := scan(m)
+	x := newIndirect(m)
+	uses, err := scan(m, x)
 	if err != nil {
 		return i, err
 	}
@@ -61,7 +67,14 @@ func Add(m *wasmbin.Module, names []string) (Info, error) {
 	m.Exports = kept
 	i.Plain = uses.plain
 	i.exportGlobals(m)
-	addCall(m, callees, names)
+	if i.Plain == "" && !uses.refs {
+		if err := x.replace(); err != nil {
+			return i, err
+		}
+	} else {
+		x.order = nil
+	}
+	addCall(m, callees, x.names(names, callees))
 	return i, nil
 }
 
@@ -143,7 +156,7 @@ type use struct {
 
 // scan looks for what changes an instance where nobody can see it: tables, and which
 // segments have been dropped.
-func scan(m *wasmbin.Module) (u use, err error) {
+func scan(m *wasmbin.Module, x *indirect) (u use, err error) {
 	switch {
 	case len(m.Memories) != 1:
 		u.plain = "no memory of its own"
@@ -155,6 +168,7 @@ func scan(m *wasmbin.Module) (u use, err error) {
 	for i := range m.Code {
 		s.Reset(&m.Code[i], len(m.Types[m.Functions[i]].Params))
 		for in := (wasmbin.Instr{}); s.Next(&in); {
+			x.see(&in)
 			switch in.Op {
 			case wasmbin.OpRefFunc:
 				u.refs = true

@@ -142,6 +142,25 @@ type Expr struct {
 	Raw   []byte // opcode and immediate of the others, a part of the input
 }
 
+// Constant is the number that an expression of one i32.const gives; ok is false for any
+// other.
+func (e Expr) Constant() (value uint64, ok bool) {
+	if e.Op != OpI32Const || len(e.Raw) < 2 {
+		return 0, false
+	}
+	v, shift := int64(0), 0
+	for _, b := range e.Raw[1:] {
+		v |= int64(b&0x7f) << shift
+		if shift += 7; b&0x80 == 0 {
+			if shift < 64 && b&0x40 != 0 {
+				v |= -1 << shift
+			}
+			return uint64(uint32(v)), true
+		}
+	}
+	return 0, false
+}
+
 // ElementMode says what becomes of an element segment.
 type ElementMode byte
 

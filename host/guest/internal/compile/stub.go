@@ -42,7 +42,7 @@ func stubOf(m *wasmbin.Module, key string) (stub []byte, image []Segment) {
 func imageOf(data []wasmbin.Data, memory uint64) []Segment {
 	var image []Segment
 	for _, d := range data {
-		at, ok := constant(d.Offset)
+		at, ok := d.Offset.Constant()
 		if !ok || d.Passive || at+uint64(len(d.Init)) > memory {
 			return nil
 		}
@@ -66,7 +66,7 @@ func joined(data []wasmbin.Data) []wasmbin.Data {
 	var last *wasmbin.Data // of list, and its start
 	var start uint64
 	for _, d := range data {
-		at, ok := constant(d.Offset)
+		at, ok := d.Offset.Constant()
 		if !ok || d.Passive {
 			return data
 		}
@@ -82,22 +82,4 @@ func joined(data []wasmbin.Data) []wasmbin.Data {
 		last, start = &list[len(list)-1], at
 	}
 	return list
-}
-
-// constant is the address that an expression of one i32.const gives.
-func constant(e wasmbin.Expr) (address uint64, ok bool) {
-	if e.Op != wasmbin.OpI32Const || len(e.Raw) < 2 {
-		return 0, false
-	}
-	v, shift := int64(0), 0
-	for _, b := range e.Raw[1:] {
-		v |= int64(b&0x7f) << shift
-		if shift += 7; b&0x80 == 0 {
-			if shift < 64 && b&0x40 != 0 {
-				v |= -1 << shift
-			}
-			return uint64(uint32(v)), true
-		}
-	}
-	return 0, false
 }
