@@ -99,7 +99,13 @@ func exportClientConnectionFailed(conn, reason int32) {
 func exportLogPrefix() uint64 { return pack(instance.LogPrefix()) }
 
 //go:wasmexport instanceMade
-func exportInstanceMade(ptr, size uint32) { instance.InstanceMade(slice(ptr, size, instance.receive)) }
+func exportInstanceMade(ptr, size uint32) {
+	seed := slice(ptr, size, instance.receive)
+	if runtimeGenerator != nil && len(seed) == 32 {
+		runtimeGenerator.reseed(seed)
+	}
+	instance.InstanceMade(seed)
+}
 
 //go:wasmexport stateVersion
 func exportStateVersion() int32 { return instance.StateVersion() }

@@ -129,11 +129,11 @@ type LogPrefixer interface {
 
 // InstanceListener is a Factory that wants to know when its instance is made: once, after
 // LogPrefix and before StartFactory. The server may make instances from an image of one
-// that was started, package variables and init's work included; what init drew by chance
-// is the same in all of them, and so is what the functions of math/rand and math/rand/v2
-// give, which can't be seeded anew. seed is random and of this instance alone:
-// rand.NewChaCha8 of math/rand/v2 takes it. What is secret comes from crypto/rand, which
-// asks the server each time.
+// that was started, package variables and init's work included: what init drew by chance
+// is the same in all of them. seed is random and of this instance alone; rand.NewChaCha8
+// of math/rand/v2 takes it. The functions of math/rand and math/rand/v2 themselves have a
+// new seed in each instance by then. What is secret comes from crypto/rand, which asks the
+// server each time.
 type InstanceListener interface {
 	InstanceMade(seed [32]byte)
 }

@@ -1,35 +1,41 @@
 package sdk_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
 )
 
-// Every SDK tells the factory of each instance's seed, before its first connection.
+// Every SDK tells the factory of each instance's seed, before its first connection, also
+// of those that are made from an image.
 func TestInstanceMade(t *testing.T) {
 	for _, l := range languages() {
 		if l.name == "WAT" {
 			continue // has no SDK
 		}
-		t.Run(l.name, func(t *testing.T) {
-			s := serve(t, config.Plugin{Module: build(t, l, seed), Isolation: config.IsolationConnection})
-			want, seen := 32, map[string]bool{string(make([]byte, 8)): true}
-			if l.name == "AssemblyScript" {
-				want += 8 // and a number of Math.random's
-			}
-			for range 3 {
-				found := exchange(t, s.addr, true)
-				if len(found) != want {
-					t.Fatalf("found %q, wanted %d bytes", found, want)
+		for _, image := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/image %t", l.name, image), func(t *testing.T) {
+				s := serve(t, config.Plugin{
+					Module: build(t, l, seed), Isolation: config.IsolationConnection, Image: image,
+				})
+				want, seen := 32, map[string]bool{string(make([]byte, 8)): true}
+				if l.name == "AssemblyScript" || l.name == "Go" {
+					want += 8 // and a number of the language's own generator
 				}
-				for ; len(found) > 0; found = found[8:] {
-					if seen[found[:8]] {
-						t.Errorf("%q is none of this instance alone", found[:8])
+				for range 3 {
+					found := exchange(t, s.addr, true)
+					if len(found) != want {
+						t.Fatalf("found %q, wanted %d bytes", found, want)
 					}
-					seen[found[:8]] = true
+					for ; len(found) > 0; found = found[8:] {
+						if seen[found[:8]] {
+							t.Errorf("%q is none of this instance alone", found[:8])
+						}
+						seen[found[:8]] = true
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }

@@ -1,7 +1,13 @@
-// Command seed sends the seed of its instance, and closes.
+// Command seed sends the seed of its instance, a number that Go's runtime makes of
+// another, and closes.
 package main
 
-import wirehost "github.com/wirehost/wirehost/sdk/go"
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	wirehost "github.com/wirehost/wirehost/sdk/go"
+)
 
 type protocol struct {
 	wirehost.Base
@@ -10,7 +16,7 @@ type protocol struct {
 
 // ConnectionMade: what the server answers, ConnectionLost tells too.
 func (p *protocol) ConnectionMade() {
-	_, _ = p.Transport.Write(p.seed[:])
+	_, _ = p.Transport.Write(binary.NativeEndian.AppendUint64(p.seed[:], rand.Uint64()))
 	_ = p.Transport.LoseConnection()
 }
 
