@@ -238,6 +238,9 @@ func (b *bench) idle(c *benchCase, s server) (m sample, err error) {
 		return nil, skipped{fmt.Errorf("%d connections took %d MB", len(open), after>>20)}
 	}
 	time.Sleep(settle)
+	if c.pageOut == "" && strings.HasSuffix(s.name, "/connection") {
+		time.Sleep(rest)
+	}
 	if after, err = p.rss(); err != nil {
 		return nil, err
 	}
@@ -248,6 +251,8 @@ const (
 	// settle is how long a server may rest before its memory is looked at: wirehost
 	// pages out what has been idle for a second.
 	settle = 2 * time.Second
+	// rest is when it has given back what thousands of instances have left behind.
+	rest = 10 * time.Second
 	// wakeRate is such that each of 10,000 connections has been idle for two seconds.
 	wakeRate = idleConnections / 2
 )

@@ -16,6 +16,11 @@ const (
 	// leftoverLeast is how many bytes must have been allocated for it to be worth a
 	// collection of garbage.
 	leftoverLeast = 4 << 20
+	// goneLeast is how many linear memories must have gone for the same. wazero keeps up
+	// to 0.4 MB of Go's heap beside each, which is garbage then, and a server at rest
+	// collects it minutes later: 2,000 cells of a Go guest were left by 10,000
+	// connections that had just been opened.
+	goneLeast = 64
 
 	// heapBelow is how far below the end of an overload Go is to keep the process,
 	// as a part of the limit: garbage alone neither begins one nor keeps one.
@@ -60,12 +65,14 @@ type ownMemory struct {
 	now      func() time.Duration
 	read     func() goMemory
 	giveBack func()            // returns when it is done
+	memories func() int        // linear ones, that there are
 	limit    func(bytes int64) // sets Go's own; nil = it is not this host's to set
 
 	set   int64         // what limit was called with last; 0 = never
-	last  time.Duration // giving back for want of memory, when it ended
+	last  time.Duration // giving back, but for what a load left: when it ended
 	took  time.Duration
 	short bool   // last and took are set
+	most  int    // linear memories, since some had gone
 	alloc uint64 // goMemory.allocated when memory was given back last
 }
 
@@ -79,7 +86,7 @@ type goMemory struct {
 
 func newOwnMemory(h *Host) *ownMemory {
 	return &ownMemory{left: &h.leftovers, now: h.spent, read: readGoMemory, giveBack: h.giveBack,
-		limit: h.o.SetMemoryLimit}
+		memories: h.memory.Live, limit: h.o.SetMemoryLimit}
 }
 
 // tend gives memory back where something has left some, or before it is short. It
@@ -93,18 +100,21 @@ func (m *ownMemory) tend(uses []use, overloaded bool) (gave bool) {
 		m.give()
 		gave = true
 	}
+	n := m.memories()
+	m.most = max(m.most, n)
+	wanted := m.most-n >= goneLeast
 	for _, u := range uses {
-		if u.what != useOfMemory {
-			continue
+		if u.what == useOfMemory {
+			m.follow(u, now)
+			wanted = wanted || u.part() >= u.least(overloaded)
 		}
-		m.follow(u, now)
-		if !gave && u.part() >= u.least(overloaded) && m.may() {
-			began := m.now()
-			m.give()
-			gave = true
-			m.last = m.now()
-			m.took, m.short = m.last-began, true
-		}
+	}
+	if wanted && !gave && m.may() {
+		began := m.now()
+		m.give()
+		gave, m.most = true, n
+		m.last = m.now()
+		m.took, m.short = m.last-began, true
 	}
 	return gave
 }

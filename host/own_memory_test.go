@@ -15,6 +15,7 @@ type heap struct {
 	took  time.Duration // of each giving back
 	gave  int
 	limit []int64
+	cells int // linear memories
 	freed func()
 }
 
@@ -28,7 +29,30 @@ func (h *heap) memory(left *leftovers) *ownMemory {
 				h.freed()
 			}
 		},
-		limit: func(n int64) { h.limit = append(h.limit, n) },
+		memories: func() int { return h.cells },
+		limit:    func(n int64) { h.limit = append(h.limit, n) },
+	}
+}
+
+// TestMemoriesGone: when many linear memories have gone, what was beside them is given
+// back, but not all the time.
+func TestMemoriesGone(t *testing.T) {
+	h := &heap{}
+	m := h.memory(&leftovers{})
+	for n, step := range []struct {
+		cells int
+		after time.Duration
+		want  bool
+	}{
+		{0, 0, false}, {1000, 0, false}, {1000 - goneLeast + 1, 0, false}, {1000 - goneLeast, 0, true},
+		{1000 - goneLeast, 0, false}, {100, time.Second, false}, {100, giveBackAgain, true}, {100, giveBackAgain, false},
+		{90, giveBackAgain, false}, {200, giveBackAgain, false}, {100, giveBackAgain, true},
+	} {
+		h.now += step.after
+		h.cells = step.cells
+		if gave := m.tend(nil, false); gave != step.want {
+			t.Errorf("step %d: found %v, wanted %v", n, gave, step.want)
+		}
 	}
 }
 
