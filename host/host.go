@@ -69,6 +69,7 @@ type Host struct {
 	launchesAtOnce int
 
 	made       time.Time
+	clockBase  time.Duration        // of the guests' monotonic clock: what the reactor's begins with
 	cpu        func() time.Duration // the process's processor time; nil = unknown
 	leftovers  leftovers
 	giveBack   func() // gives what Go does not need back to the system
@@ -98,14 +99,15 @@ func New(cfg config.Config, o Options) (*Host, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	var clockBase time.Duration
 	if o.Wall == nil {
-		o.Wall = time.Now
+		o.Wall, clockBase = time.Now, time.Duration(time.Now().UnixNano())
 	}
 	return &Host{
 		o: o, log: o.Logger, sources: sources{builtin: o.Builtin, wall: o.Wall}, cfg: cfg,
 		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
-		made: time.Now(), cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory,
+		made: time.Now(), clockBase: clockBase, cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory,
 	}, nil
 }
 
@@ -117,6 +119,11 @@ func complete(cfg config.Config) (config.Config, error) {
 
 // now is the reactor's clock.
 func (h *Host) now() time.Duration { return h.reactor.Now() }
+
+// guestNow is the guests' monotonic clock. It goes on from one process to the next, for
+// a guest that starts from the image of a start which was another process's; unless a
+// test has given the host a wall clock.
+func (h *Host) guestNow() time.Duration { return h.clockBase + h.reactor.Now() }
 
 // spent is the clock that callbacks are metered with. It is the real one even
 // where the reactor's is turned by a test: a guest that loops turns none.

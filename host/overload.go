@@ -112,6 +112,9 @@ func (o *overload) check() {
 	if o.on {
 		o.closeIdle()
 	}
+	if o.on && worst.what == useOfMemory {
+		o.pageOut()
+	}
 	if worst.what == useOfMemory && worst.limit > 0 && worst.used >= worst.limit {
 		o.endLargest(worst.used-uint64(worst.endsAt()*float64(worst.limit)), worst.limit)
 	}

@@ -51,6 +51,22 @@ func (o *overload) endLargest(excess, limit uint64) {
 	}
 }
 
+// pageOut has all instances that can give their memory back.
+func (o *overload) pageOut() {
+	if !o.h.ready.started() {
+		return
+	}
+	for _, l := range o.h.reactor.Loops() {
+		places := placesOn(o.h, l)
+		// A loop that has ended has no instances in use.
+		_ = l.CallFromThread(func() {
+			for _, p := range places {
+				p.PageOut()
+			}
+		})
+	}
+}
+
 // placesOn are the places of all plugins' instances on a loop, those of unloaded ones
 // too.
 func placesOn(h *Host, l *reactor.Loop) (list []*guest.Place) {

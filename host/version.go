@@ -75,7 +75,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,
 		},
 		Account: p.account, Memory: h.memory, Owner: v,
-		Clocks: guest.Clocks{Now: h.now, Wall: h.wall, Spent: v.launcher.hurried(h.spent),
+		Clocks: guest.Clocks{Now: h.guestNow, Wall: h.wall, Spent: v.launcher.hurried(h.spent),
 			CPU: v.launcher.hurried(h.cpu)},
 	})
 	p.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"unsafe"
+
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
 // An instance that is in no cell is what its memory and its globals hold other than the
@@ -14,6 +16,24 @@ const (
 	granule = 4 << 10 // memory is compared by so many bytes
 	word    = 8
 )
+
+// nonZero are the parts of a memory that are not zero, in granules.
+func nonZero(memory []byte) (list []compile.Segment) {
+	for at := 0; at < len(memory); at += granule {
+		part := memory[at : at+granule]
+		if bytes.Equal(part, zeros[:]) {
+			continue
+		}
+		if n := len(list) - 1; n >= 0 && int(list[n].Address)+len(list[n].Bytes) == at {
+			list[n].Bytes = list[n].Bytes[:len(list[n].Bytes)+granule]
+			continue
+		}
+		list = append(list, compile.Segment{Address: uint32(at), Bytes: part})
+	}
+	return list
+}
+
+var zeros [granule]byte // never changed
 
 // span is a part of linear memory, in bytes from its start, whole pages of the system.
 type span struct{ from, to int }

@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -73,6 +74,8 @@ type Guest struct {
 	images  bool
 	pageOut time.Duration
 	origin  atomic.Pointer[origin] // nil until an instance has started
+	looking sync.Mutex             // held while the cache is looked into for it
+	looked  bool
 }
 
 // New makes a guest. The program must outlive its instances.

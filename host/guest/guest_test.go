@@ -94,7 +94,13 @@ func loaded(t testing.TB, path string, unmetered bool) *Program {
 
 func loadedWithin(t testing.TB, path string, unmetered bool, limits compile.Limits) *Program {
 	t.Helper()
-	e, err := NewLoader(context.Background(), LoaderOptions{Logger: hclog.NewNullLogger()})
+	return loadedIn(t, "", path, unmetered, limits)
+}
+
+// loadedIn is loadedWithin with a cache; "" = none.
+func loadedIn(t testing.TB, dir, path string, unmetered bool, limits compile.Limits) *Program {
+	t.Helper()
+	e, err := NewLoader(context.Background(), LoaderOptions{Dir: dir, Logger: hclog.NewNullLogger()})
 	if err != nil {
 		t.Fatal(err)
 	}

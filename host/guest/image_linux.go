@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,8 +45,11 @@ func newImage(segments []compile.Segment) (*image, error) {
 }
 
 // imageOf makes an image of a linear memory, which instances can be put back to.
-func imageOf(memory []byte) (*image, error) {
-	im, err := newImage(nonZero(memory))
+func imageOf(memory []byte) (*image, error) { return imageOfParts(nonZero(memory)) }
+
+// imageOfParts is imageOf of what is not zero in a memory.
+func imageOfParts(parts []compile.Segment) (*image, error) {
+	im, err := newImage(parts)
 	if err != nil || im == nil {
 		return &image{}, err
 	}
@@ -96,24 +98,6 @@ func newFile(segments []compile.Segment) (*image, error) {
 	}
 	return im, nil
 }
-
-// nonZero are the parts of a memory that are not zero, in granules.
-func nonZero(memory []byte) (list []compile.Segment) {
-	for at := 0; at < len(memory); at += granule {
-		part := memory[at : at+granule]
-		if bytes.Equal(part, zeros[:]) {
-			continue
-		}
-		if n := len(list) - 1; n >= 0 && int(list[n].Address)+len(list[n].Bytes) == at {
-			list[n].Bytes = list[n].Bytes[:len(list[n].Bytes)+granule]
-			continue
-		}
-		list = append(list, compile.Segment{Address: uint32(at), Bytes: part})
-	}
-	return list
-}
-
-var zeros [granule]byte // never changed
 
 // at is the granule at an address, in bytes.
 func (im *image) at(address int) []byte {

@@ -8,6 +8,8 @@ import (
 	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
+var errNoImages = errors.New("no images on this system") // never changed
+
 // image is not used here: wazero copies the data.
 type image struct{}
 
@@ -18,10 +20,11 @@ func newImage(segments []compile.Segment) (*image, error) {
 	return nil, nil
 }
 
-func (*image) close() error             { return nil }
-func (*image) put(*linearMemory) error  { return nil }
-func smallPages(*linearMemory)          {}
-func (*image) drop(*linearMemory) error { return nil }
-func (*image) at(int) []byte            { return nil }
-func imageOf([]byte) (*image, error)    { return nil, errors.New("no images on this system") }
-func unput(*linearMemory) bool          { return true }
+func (*image) close() error                          { return nil }
+func (*image) put(*linearMemory) error               { return nil }
+func smallPages(*linearMemory)                       {}
+func (*image) drop(*linearMemory) error              { return nil }
+func (*image) at(int) []byte                         { return nil }
+func imageOf([]byte) (*image, error)                 { return nil, errNoImages }
+func imageOfParts([]compile.Segment) (*image, error) { return nil, errNoImages }
+func unput(*linearMemory) bool                       { return true }

@@ -112,7 +112,7 @@ func (l *Loader) Load(ctx context.Context, m Module, limits LoadLimits, bounds L
 			l.log.Warn("what was compiled of a module can't be removed", "err", left)
 		}
 		if err == nil {
-			p.exports, p.gate = entry.Exports, entry.Gate
+			p.exports, p.gate, p.starts = entry.Exports, entry.Gate, entry.Starts()
 			free := p.release
 			p.release = func(ctx context.Context) error { defer release(); return free(ctx) }
 			return p, nil

@@ -1,6 +1,11 @@
 package guest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/wirehost/wirehost/host/guest/internal/compile"
@@ -37,12 +42,73 @@ func (g *Guest) keepOrigin(i *Instance) error {
 	for _, v := range c.globals {
 		o.globals = append(o.globals, v.Get())
 	}
+	if !i.brief && (g.has[exStart] || g.has[exInitialize]) { // what is quick is not worth a file
+		if err := g.program.starts.Keep(o.file(g.startKey(), c.bytes())); err != nil {
+			g.account.warn(startFileNote, "version", g.name, "err", err)
+		}
+	}
 	if !g.adopt(o) {
 		return nil
 	}
 	c.based = true
 	return g.putImage(c.linear, im) // the pages that nobody writes are there once
 }
+
+// startKey tells apart what the starts of a program may have read.
+func (g *Guest) startKey() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %d ", g.most, len(g.config))
+	h.Write(g.config)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// file is what the cache keeps of an origin of a memory.
+func (o *origin) file(key string, memory []byte) compile.Start {
+	return compile.Start{Key: key, Pages: o.pages, Globals: o.globals, Buffer: o.ptr, Capacity: o.size, Prefix: o.prefix,
+		Clock: int64(o.clock), Memory: nonZero(memory)}
+}
+
+// findOrigin is the guest's origin; nil where its first start is still to come. On no
+// loop it looks into the cache for one.
+func (g *Guest) findOrigin(brief bool) *origin {
+	if o := g.origin.Load(); o != nil || !g.images || brief {
+		return o
+	}
+	g.looking.Lock()
+	defer g.looking.Unlock()
+	if o := g.origin.Load(); o != nil || g.looked {
+		return o
+	}
+	g.looked = true
+	if err := g.readOrigin(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.account.warn(startFileNote, "version", g.name, "err", err)
+	}
+	return g.origin.Load()
+}
+
+// readOrigin reads an origin from the cache. One whose clock is ahead of this host's is
+// not used: for a guest, time never goes back.
+func (g *Guest) readOrigin() error {
+	st, err := g.program.starts.Load(g.startKey())
+	if err != nil {
+		return err
+	}
+	size := uint64(st.Pages) * wasmPage
+	if time.Duration(st.Clock) > g.clocks.Now() || len(st.Globals) != g.program.gate.Globals || size > g.most ||
+		st.Capacity < 1 || uint64(st.Buffer)+uint64(st.Capacity) > size {
+		return nil
+	}
+	im, err := imageOfParts(st.Memory)
+	if err != nil {
+		return err
+	}
+	g.adopt(&origin{image: im, pages: st.Pages, globals: st.Globals, ptr: st.Buffer, size: st.Capacity, prefix: st.Prefix,
+		clock: time.Duration(st.Clock)})
+	return nil
+}
+
+// startFileNote is the line of a start that the cache does not keep, or give.
+const startFileNote = "the image of the plugin's start is not in the cache: it is made anew"
 
 // adopt makes o the origin, if there is none, and tells whether it did.
 func (g *Guest) adopt(o *origin) bool {

@@ -11,8 +11,9 @@ const (
 	// coldCells is how many instances of one connection a place keeps in cells of which
 	// each has hardly been called of late. One more takes the cell of such a one.
 	coldCells = 256
-	// coldCalls is how many calls within a sweep are hardly any.
-	coldCalls = 1
+	// coldCalls is how many calls between two sweeps are hardly any: a new connection
+	// has buildProtocol and connectionMade.
+	coldCalls = 2
 	// lookedAt is how many instances are looked at for one that is cold.
 	lookedAt = 8
 	// freeCells is how many cells wait for an instance after a sweep. The others are

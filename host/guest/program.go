@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 	"github.com/wirehost/wirehost/internal/gate"
 )
 
@@ -22,6 +23,7 @@ type Program struct {
 	image    *image   // what its instances' memories hold at the start; nil where wazero copies it
 	exports  []string // those of the contract that the module has
 	gate     gate.Info
+	starts   compile.Starts
 	release  func(context.Context) error
 
 	mu   sync.Mutex

@@ -63,7 +63,7 @@ func (i *Instance) startSafely(at *Place) (err error) {
 // each instance does for itself.
 func (i *Instance) start(at *Place) error {
 	i.phase = phaseQuery
-	if o := i.guest.origin.Load(); o != nil {
+	if o := i.guest.findOrigin(i.brief); o != nil {
 		if err := i.begin(o, at); err != nil {
 			return err
 		}

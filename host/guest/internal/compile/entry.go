@@ -48,6 +48,7 @@ type Entry struct {
 	Gate    gate.Info // that leads to them
 	Cache   string    // folder for wazero's cache; "" = there is no machine code
 
+	dir     string      // that it lies in
 	code    string      // file of the machine code
 	summed  os.FileInfo // its state when it was added up
 	private string      // folder that ends with the entry; "" = it lies in the cache
@@ -70,10 +71,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // there.
 func (h header) write(dir string, content []byte, image []Segment) error {
 	stub := len(content)
-	for _, s := range image {
-		content = binary4(binary4(content, s.Address), uint32(len(s.Bytes)))
-		content = append(content, s.Bytes...)
-	}
+	content = appendSegments(content, image)
 	h.Image = int64(len(content) - stub)
 	h.Size, h.Sum = int64(len(content)), crc32.Checksum(content, castagnoli)
 	if h.Code != "" {
@@ -100,9 +98,17 @@ func (h header) write(dir string, content []byte, image []Segment) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+func appendSegments(content []byte, image []Segment) []byte {
+	for _, s := range image {
+		content = binary4(binary4(content, s.Address), uint32(len(s.Bytes)))
+		content = append(content, s.Bytes...)
+	}
+	return content
+}
+
 func binary4(b []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(b, n) }
 
-// segments reads what write has made of an image.
+// segments reads what appendSegments has made of an image.
 func segments(b []byte) (image []Segment, ok bool) {
 	for len(b) > 0 {
 		if len(b) < 8 {
@@ -131,7 +137,7 @@ func open(dir string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Entry{Key: filepath.Base(dir)}
+	e := &Entry{Key: filepath.Base(dir), dir: dir}
 	h, err := e.readModule(f, info.Size())
 	if err == nil && h.Code != "" {
 		err = e.findCode(dir, h)

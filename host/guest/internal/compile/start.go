@@ -1,0 +1,135 @@
+package compile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/wirehost/wirehost/internal/bounded"
+)
+
+// Start is what an instance of a module has come to when it had started: what an entry of
+// the cache keeps of it, for each configuration.
+type Start struct {
+	Key      string    `json:"key"`   // tells configurations apart
+	Pages    uint32    `json:"pages"` // of linear memory
+	Globals  []uint64  `json:"globals"`
+	Buffer   uint32    `json:"buffer"`      // address of the receive buffer
+	Capacity uint32    `json:"capacity"`    // of that, in bytes
+	Prefix   string    `json:"prefix"`      // for log lines
+	Clock    int64     `json:"clock"`       // the guest's, in ns
+	Size     int64     `json:"size"`        // of what follows, in bytes
+	Sum      uint32    `json:"sum"`         // CRC-32C of it
+	Memory   []Segment `json:"-"`           // what is not zero
+	Format   int       `json:"startFormat"` // startFormat
+}
+
+const (
+	startFormat = 1
+	startPrefix = "start-" // begins the names of their files
+	maxStarts   = 4        // of an entry; more are those of configurations that are no more
+	maxStart    = 1 << 30  // bytes of a file
+)
+
+// Starts keeps the starts of an entry's module. The zero value keeps none. Any
+// goroutine, and any process.
+type Starts struct{ dir string }
+
+// Starts are those of an entry that lies in the cache.
+func (e *Entry) Starts() Starts {
+	if e.private != "" || e.dir == "" {
+		return Starts{}
+	}
+	return Starts{e.dir}
+}
+
+func (s Starts) file(key string) string { return filepath.Join(s.dir, startPrefix+key) }
+
+// Load reads a start. An error that is os.ErrNotExist says that there is none.
+func (s Starts) Load(key string) (Start, error) {
+	if s.dir == "" {
+		return Start{}, os.ErrNotExist
+	}
+	f, err := bounded.OpenRegular(s.file(key))
+	if err != nil {
+		return Start{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxStart))
+	if err != nil {
+		return Start{}, err
+	}
+	line, content, _ := bytes.Cut(b, []byte{'\n'})
+	var st Start
+	switch err := json.Unmarshal(line, &st); {
+	case err != nil || st.Format != startFormat || st.Key != key:
+		return Start{}, fmt.Errorf("%w: %s: found no header", ErrDamaged, s.file(key))
+	case st.Size != int64(len(content)) || st.Sum != crc32.Checksum(content, castagnoli):
+		return Start{}, fmt.Errorf("%w: %s: found another checksum", ErrDamaged, s.file(key))
+	}
+	var ok bool
+	if st.Memory, ok = segments(content); !ok {
+		return Start{}, fmt.Errorf("%w: %s: found a memory that is cut short", ErrDamaged, s.file(key))
+	}
+	for _, m := range st.Memory {
+		if uint64(m.Address)+uint64(len(m.Bytes)) > uint64(st.Pages)*wasmPage {
+			return Start{}, fmt.Errorf("%w: %s: found a part outside its memory", ErrDamaged, s.file(key))
+		}
+	}
+	return st, nil
+}
+
+// Keep writes a start, which only the owner of this process may read: a guest's memory
+// has what its configuration has. It appears whole, or not at all.
+func (s Starts) Keep(st Start) error {
+	if s.dir == "" {
+		return nil
+	}
+	content := appendSegments(nil, st.Memory)
+	st.Format, st.Size, st.Sum = startFormat, int64(len(content)), crc32.Checksum(content, castagnoli)
+	line, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, newPrefix) // of mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(append(line, '\n'), content...))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), s.file(st.Key))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return s.trim()
+}
+
+// trim removes the oldest starts that are too many.
+func (s Starts) trim() error {
+	files, err := filepath.Glob(filepath.Join(s.dir, startPrefix+"*"))
+	if err != nil || len(files) <= maxStarts {
+		return err
+	}
+	age := func(name string) time.Time {
+		if info, err := os.Stat(name); err == nil {
+			return info.ModTime()
+		}
+		return time.Time{} // it is gone
+	}
+	slices.SortFunc(files, func(a, b string) int { return age(a).Compare(age(b)) })
+	var errs []error
+	for _, f := range files[:len(files)-maxStarts] {
+		if err := os.Remove(f); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
