@@ -24,15 +24,17 @@ type PluginInfo struct {
 	Versions    []VersionInfo       `json:"versions"`
 	Connections int                 `json:"connections"`
 	Instances   int                 `json:"instances"`
+	PagedOut    int                 `json:"paged_out"` // of the instances, those that are written down
 	Timers      int                 `json:"timers"`
-	Memory      uint64              `json:"memory_bytes"`           // linear memory of all instances
-	Traps       map[string]uint64   `json:"traps"`                  // ever, by guest.Cause
-	Growths     uint64              `json:"memory_growths_refused"` // ever
-	Cut         uint64              `json:"log_bytes_cut"`          // ever, of the guests' own log
-	Callbacks   CallbackStats       `json:"callbacks"`
-	Trace       string              `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
-	Failure     string              `json:"last_failure,omitempty"` // of the last change, where it failed
-	FailedAt    *time.Time          `json:"last_failure_at,omitempty"`
+	// linear memory of all instances; of those that are paged out, what they have written
+	Memory    uint64            `json:"memory_bytes"`
+	Traps     map[string]uint64 `json:"traps"`                  // ever, by guest.Cause
+	Growths   uint64            `json:"memory_growths_refused"` // ever
+	Cut       uint64            `json:"log_bytes_cut"`          // ever, of the guests' own log
+	Callbacks CallbackStats     `json:"callbacks"`
+	Trace     string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
+	Failure   string            `json:"last_failure,omitempty"` // of the last change, where it failed
+	FailedAt  *time.Time        `json:"last_failure_at,omitempty"`
 }
 
 // VersionInfo is a version that is loaded.
@@ -156,6 +158,7 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 func (s *slot) addTo(info *PluginInfo, nth int) {
 	info.Versions[nth].Connections += s.place.CountConnections()
 	info.Memory += s.place.Memory()
+	info.PagedOut += s.place.PagedOut()
 	if s.err != nil {
 		info.State, info.Reason = "failed", guest.Clean(s.err.Error())
 	}

@@ -49,6 +49,7 @@ func metrics() []metric {
 		{"wirehost_plugin_up", "1 if the plugin is active.", gauge, plugin},
 		{"wirehost_plugin_connections", "Open connections of a plugin.", gauge, plugin},
 		{"wirehost_plugin_instances", "Instances of a plugin.", gauge, plugin},
+		{"wirehost_plugin_instances_paged_out", "Instances that are idle and written down.", gauge, plugin},
 		{"wirehost_plugin_timers", "Delayed calls of a plugin.", gauge, plugin},
 		{"wirehost_plugin_versions", "Versions that are loaded, by state.", gauge, []string{"plugin", "state"}},
 		{"wirehost_plugin_memory_bytes", "Linear memory of a plugin's instances.", gauge, plugin},
@@ -159,6 +160,7 @@ func pluginSamples(p host.PluginInfo) []sample {
 	list := []sample{
 		{"wirehost_plugin_connections", float64(p.Connections), labels},
 		{"wirehost_plugin_instances", float64(p.Instances), labels},
+		{"wirehost_plugin_instances_paged_out", float64(p.PagedOut), labels},
 		{"wirehost_plugin_timers", float64(p.Timers), labels},
 		{"wirehost_plugin_memory_bytes", float64(p.Memory), labels},
 		{"wirehost_plugin_memory_growths_refused_total", float64(p.Growths), labels},

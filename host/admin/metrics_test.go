@@ -57,6 +57,7 @@ func TestMetrics(t *testing.T) {
 		`wirehost_plugin_up{plugin="echo"} 1`,
 		`wirehost_plugin_connections{plugin="echo"} 3`,
 		`wirehost_plugin_instances{plugin="echo"} 2`,
+		`wirehost_plugin_instances_paged_out{plugin="echo"} 1`,
 		`wirehost_plugin_timers{plugin="echo"} 1`,
 		`wirehost_plugin_versions{plugin="echo",state="active"} 1`,
 		`wirehost_plugin_versions{plugin="echo",state="draining"} 0`,

@@ -18,7 +18,8 @@ func (s *Server) profilePlugin(_ http.ResponseWriter, r *http.Request) (*answer,
 	if text := r.URL.Query().Get("for"); text != "" {
 		var err error
 		if d, err = time.ParseDuration(text); err != nil || d <= 0 || d > longestProfile {
-			return nil, kindBadRequest.problem("for: found %q, wanted a time such as 10s, above 0 and at most 1h", cut(text))
+			return nil, kindBadRequest.problem("for: found %q, wanted a time such as 10s, above 0 and at most 1h",
+				cut(text))
 		}
 	}
 	p, err := s.o.Host.Profile(r.Context(), r.PathValue("name"), d)

@@ -64,6 +64,16 @@ func (p *Place) CountConnections() (n int) {
 	return n
 }
 
+// PagedOut counts the instances that are written down, until something happens to them.
+func (p *Place) PagedOut() (n int) {
+	for i := range p.all {
+		if i.cell == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Memory is the linear memory of all instances, in bytes: of those that have been paged
 // out, what they have written.
 func (p *Place) Memory() (n uint64) {
