@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -118,6 +119,9 @@ func talkSMTP(c net.Conn) error {
 
 // wrk drives an HTTP server with the program of that name.
 func (b *bench) wrk(c *benchCase, s server) (sample, error) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return nil, skipped{fmt.Errorf("no wrk (Debian's wrk): %w", err)}
+	}
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
 		seconds := max(1, (requests+c.rate/2)/c.rate)
 		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), "wrk", "-t1", "--latency",
