@@ -225,7 +225,7 @@ func (b *bench) idle(c *benchCase, s server) (m sample, err error) {
 			return nil, fmt.Errorf("connection %d of %d: %w", n, c.conns, err)
 		}
 		open = append(open, conn)
-		if n%100 == 0 {
+		if n%200 == 0 {
 			if after, err = p.rss(); err != nil {
 				return nil, err
 			}

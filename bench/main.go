@@ -141,8 +141,11 @@ func measure(args []string, stdout, stderr io.Writer) error {
 	defer b.close()
 	began := time.Now()
 	// An interrupted measurement prints what it has.
-	if err := b.all(); err != nil && (ctx.Err() == nil || len(b.samples) == 0) {
-		return err
+	if err := b.all(); err != nil {
+		if len(b.samples) == 0 {
+			return err
+		}
+		fmt.Fprintln(stderr, "bench: not all was measured:", err)
 	}
 	r := b.report(began)
 	if o.json {

@@ -140,19 +140,20 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
 }
 
-// rss is its resident memory in bytes.
+// rss is its resident memory in bytes. Of pages that several mappings share, as those of
+// an image, each counts once.
 func (p *process) rss() (int, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if v, ok := strings.CutPrefix(line, "Pss:"); ok {
 			kib, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")))
 			return kib << 10, err
 		}
 	}
-	return 0, errors.New("/proc/PID/status: found no VmRSS")
+	return 0, errors.New("/proc/PID/smaps_rollup: found no Pss")
 }
 
 // client runs a command on cpu to its end and returns its standard output and

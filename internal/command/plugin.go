@@ -71,7 +71,8 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 				if v.State == host.StateLoading {
 					note = fmt.Sprintf("compiling, %.0f s", time.Since(v.Since).Seconds())
 				}
-				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances), "", "", "", note)
+				t.row("", string(v.State), v.Name, "", fmt.Sprint(v.Connections), fmt.Sprint(v.Instances), "", "", "",
+					note)
 			}
 		}
 	}
