@@ -11,6 +11,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
@@ -53,14 +54,16 @@ func Run(t *testing.T, g Guest) {
 		}
 		list = append(list, tr)
 	}
-	isolations := []config.Isolation{config.IsolationConnection, config.IsolationLoop, config.IsolationShared}
-	for _, isolation := range isolations {
-		t.Run(string(isolation), func(t *testing.T) {
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
 			p := transcript.Plugin{Config: g.Config}
-			p.Config.Isolation = isolation
+			p.Config.Isolation, p.Config.Image, p.Config.PageOut = way.isolation, way.image, 0
 			for _, tr := range list {
 				t.Run("chunks", func(t *testing.T) { chunks(t, p, tr) })
 				t.Run("reload", func(t *testing.T) { reload(t, p, tr) })
+				if way.image {
+					t.Run("paged", func(t *testing.T) { paged(t, p, tr) })
+				}
 			}
 			if g.Garbage {
 				t.Run("garbage", func(t *testing.T) { garbage(t, p) })
@@ -68,6 +71,20 @@ func Run(t *testing.T, g Guest) {
 			t.Run("connections", func(t *testing.T) { many(t, p) })
 		})
 	}
+}
+
+// ways are those in which guests are served: an instance of its own for each connection
+// without an image and from one, and instances that connections share, which begin alike
+// with either.
+var ways = []struct {
+	name      string
+	isolation config.Isolation
+	image     bool
+}{
+	{"connection", config.IsolationConnection, false},
+	{"connection from an image", config.IsolationConnection, true},
+	{"loop", config.IsolationLoop, false},
+	{"shared", config.IsolationShared, false},
 }
 
 // chunks: the stream may be cut anywhere.
@@ -120,6 +137,31 @@ func reload(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// paged: an instance that has given its memory back answers as if nothing had been. That
+// is done before each command.
+func paged(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) {
+	const page = 64 << 10 // what an instance has at least that has not
+	p.Config.PageOut = time.Millisecond
+	s := open(t, p, tr)
+	times := 0
+	err := s.RunWhole(tr, func() error {
+		s.Settle()
+		s.Sys().AdvanceSettled(2 * p.Config.PageOut)
+		s.Settle()
+		info, err := s.Host().Plugin(transcript.Name)
+		if err == nil && info.Connections > 0 && info.Memory < page {
+			times++
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if times == 0 {
+		t.Skip("the guest's instances keep their memory")
 	}
 }
 
