@@ -25,24 +25,34 @@ func (h *Host) Profile(ctx context.Context, plugin string, d time.Duration) (*pr
 	}
 	p.log.Info("profile", "on", true, "for", d.String())
 	defer p.log.Info("profile", "on", false)
-	if err := p.followWatch(); err != nil {
-		running.End(p.account)
+	note := ""
+	if err = p.followWatch(); err == nil {
+		note = p.awaitProfile(ctx, d)
+	}
+	p.account.EndProfile(running)
+	// A loop that has ended has none of it left to tell.
+	_ = p.followWatch()
+	for n, l := range p.loops {
+		_ = onLoop(l, func() { running.Stop(n) })
+	}
+	if err != nil {
 		return nil, err
 	}
-	var notes []string
+	return running.Result(note), nil
+}
+
+// awaitProfile waits for the end of a profile, and says what cut it short, or "".
+func (p *plugin) awaitProfile(ctx context.Context, d time.Duration) string {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		notes = append(notes, "ended early")
+		return "ended early"
 	case <-p.gone:
-		notes = append(notes, "ended early: the plugin was unloaded")
-	case <-h.stopping:
-		notes = append(notes, "ended early: the host is ending")
+		return "ended early: the plugin was unloaded"
+	case <-p.host.stopping:
+		return "ended early: the host is ending"
 	}
-	out := running.End(p.account, notes...)
-	// Where that fails the host ends, and its guests with it.
-	_ = p.followWatch()
-	return out, nil
+	return ""
 }

@@ -23,24 +23,6 @@ const (
 	shownFrames = 29
 )
 
-// frameNames are the frames of a stack, the innermost first. A host call stands right on
-// its callback: nothing shows which functions are between.
-func frameNames(k stackKey, frames []api.FunctionDefinition) []string {
-	var names []string
-	if k.call != "" {
-		names = append(names, k.call)
-	}
-	for _, d := range frames {
-		if name := frameName(d); name != "" {
-			names = append(names, name)
-		}
-	}
-	if len(frames) >= shownFrames {
-		names = append(names, deeperFrame)
-	}
-	return append(names, callbackFrame(k.export))
-}
-
 // callbackFrame is the frame of a callback, below the function that is exported for it.
 func callbackFrame(e export) string { return "callback " + e.String() }
 
@@ -58,10 +40,13 @@ func frameName(d api.FunctionDefinition) string {
 	return fmt.Sprintf("func[%d]", d.Index()-1) // the meter has added an import
 }
 
-// End ends a profile, and tells what was sampled. notes go into its comments. Twice is an
-// empty one.
-func (p *Profile) End(a *Account, notes ...string) *profile.Profile {
-	a.endProfile(p)
+// Result tells what was sampled. note, where it is not empty, goes into its comments. What is sampled afterwards is
+// lost.
+func (p *Profile) Result(note string) *profile.Profile {
+	var notes []string
+	if note != "" {
+		notes = append(notes, note)
+	}
 	all, left := map[stackKey]*stack{}, uint64(0)
 	for n := range p.loops {
 		stacks, over := p.loops[n].close()
@@ -80,26 +65,18 @@ func (p *Profile) End(a *Account, notes ...string) *profile.Profile {
 	}
 	out := &profile.Profile{
 		SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
-		PeriodType: &profile.ValueType{Type: "fuel", Unit: "units"}, Period: (leastSlice + meter.DefaultSlice) / 2,
+		PeriodType: &profile.ValueType{Type: "fuel", Unit: "units"}, Period: 2 * burstFuel,
 		TimeNanos: p.at.UnixNano(), DurationNanos: (p.clock() - p.began).Nanoseconds(), Comments: notes,
-		Mapping: []*profile.Mapping{{ID: 1, File: a.name, HasFunctions: true}},
+		Mapping: []*profile.Mapping{{ID: 1, File: p.plugin, HasFunctions: true}},
 	}
 	b := pprofBuilder{out: out, locations: map[string]*profile.Location{}}
 	for k, s := range all {
-		b.add(a.name, k, s)
+		if s.count > 0 { // else its burst was not over
+			b.add(p.plugin, k, s)
+		}
 	}
 	slices.SortFunc(out.Sample, func(x, y *profile.Sample) int { return cmp.Compare(y.Value[1], x.Value[1]) })
 	return out
-}
-
-// close ends the sampling of a loop, and gives what there is.
-func (s *sampler) close() (map[stackKey]*stack, uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	stacks := s.stacks
-	s.stacks = nil
-	return stacks, s.left
 }
 
 // pprofBuilder writes samples down as pprof has them.

@@ -42,22 +42,31 @@ type running struct {
 	began  time.Duration // by the loops' clock
 	args   string
 
-	sampler *sampler      // nil = it is not profiled
-	mark    time.Duration // by the profile's clock: what is before it has been counted
+	gauge *gauge // nil = it is not profiled
 }
 
 // watched calls a guest's function as run does.
 func (i *Instance) watched(e export, conn int32) error {
 	w := i.watch
-	r := w.profile.running(i)
-	r.export, r.traced = e, w.traces(e, conn)
+	g := w.profile.gauge(i)
+	var r *running
+	if g != nil {
+		r = &g.running // one callback runs on a loop at a time
+	} else {
+		r = &running{}
+	}
+	*r = running{export: e, traced: w.traces(e, conn), gauge: g}
 	if r.traced {
 		beginTrace(i, r)
 	}
 	i.running = r
-	r.begin()
+	if g != nil {
+		g.begin()
+	}
 	err := i.cell.call.CallWithStack(&i.cell.ctx, i.stack[:])
-	r.end()
+	if g != nil {
+		g.end()
+	}
 	i.running = nil
 	if r.traced {
 		endTrace(i, r, err)
@@ -67,9 +76,12 @@ func (i *Instance) watched(e export, conn int32) error {
 
 // watchedCall makes a host call of a callback that is watched.
 func watchedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
-	if i.running.traced {
+	switch r := i.running; {
+	case r.traced:
 		tracedCall(i, im, call, stack)
-		return
+	case r.gauge != nil:
+		r.gauge.hostCall(i, r.export, im, call, stack)
+	default:
+		call(i, stack)
 	}
-	i.running.hostCall(i, im, call, stack)
 }

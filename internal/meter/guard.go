@@ -122,8 +122,9 @@ func (g *Guard) refill(fuel int64) int64 {
 	return g.slice
 }
 
-// Shorten has the next refill alone give fuel, in units from 1 to DefaultSlice, so that
-// what counts refills is not in step with a guest that does the same in every callback.
+// Shorten has the next refill alone give so much fuel, from 1 unit to a whole slice. Where
+// that is less than a loop's head takes, the guest asks for more at once, and goes on only
+// when that is enough.
 func (g *Guard) Shorten(fuel int64) { g.once = min(fuel, g.slice) }
 
 type guardKey struct{}
