@@ -118,6 +118,14 @@ func (c *cell) setGlobals(values []uint64) {
 	}
 }
 
+// setFuel sets what the guest has left of its slice, where the gate leads to the meter's
+// globals, which are the last two.
+func (c *cell) setFuel(units int64) {
+	if n := len(c.globals); n > 1 {
+		c.globals[n-2].Set(uint64(units))
+	}
+}
+
 func (c *cell) close() error { return c.mod.Close(context.Background()) }
 
 // enter puts an instance into a cell.

@@ -65,8 +65,25 @@ type sample struct {
 	took time.Duration
 }
 
-// begin is called before the guest is, and each time that it goes on.
-func (g *gauge) begin() { g.mark = g.clock() }
+// begin is called before a callback. Where a burst is due, or goes on, the guest is to ask
+// for fuel soon: of itself one that is for a single connection might never.
+func (g *gauge) begin(i *Instance) {
+	if g.left == 0 && g.spent >= g.next {
+		g.beginBurst()
+	}
+	if g.left > 0 {
+		g.given, g.to = rand.Int64N(3*burstFuel), i
+		i.cell.setFuel(g.given)
+	}
+	g.resume()
+}
+
+// resume is called each time that the guest goes on.
+func (g *gauge) resume() { g.mark = g.clock() }
+
+// beginBurst is called where one is due. It begins where most fuel is charged, or with a
+// callback, and so nothing is looked at but from a while later on.
+func (g *gauge) beginBurst() { g.left, g.skip, g.to = burstLength, rand.IntN(burstLength), nil }
 
 // end is called when a callback has ended.
 func (g *gauge) end() {
@@ -84,7 +101,7 @@ func (g *gauge) end() {
 }
 
 // outOfFuel looks at a guest that gets fuel, and has so much, which is below 0. Its time
-// goes on with begin.
+// goes on with resume.
 func (g *gauge) outOfFuel(i *Instance, e export, fuel int64, it experimental.StackIterator) {
 	spent := g.clock() - g.mark
 	if g.left == 0 {
@@ -95,9 +112,7 @@ func (g *gauge) outOfFuel(i *Instance, e export, fuel int64, it experimental.Sta
 			i.guard.Shorten(leastSlice + rand.Int64N(leastSlice))
 			return
 		}
-		// Where a burst begins is where most fuel is charged, and not where most time
-		// is spent: so it is looked at from a while later on.
-		g.left, g.skip, g.to = burstLength, rand.IntN(burstLength), nil
+		g.beginBurst()
 		g.giveLittle(i, fuel)
 		return
 	}
@@ -170,7 +185,7 @@ func (g *gauge) hostCall(i *Instance, e export, im abi.Import, call hostCall, st
 	if of != nil {
 		g.note(of, g.clock()-began)
 	}
-	g.begin()
+	g.resume()
 }
 
 // note counts a sample.
@@ -214,26 +229,21 @@ func (profiler) NewFunctionListener(api.FunctionDefinition) experimental.Functio
 	return profiler{}
 }
 
+// profiled tells whether the callback that runs is; i may be nil.
+func (i *Instance) profiled() bool { return i != nil && i.running != nil && i.running.gauge != nil }
+
 // Before is called on the goroutine of the instance.
 func (profiler) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, params []uint64,
 	it experimental.StackIterator) {
-	i := ctx.(*callContext).inst
-	if i == nil {
-		return
-	}
-	if r := i.running; r != nil && r.gauge != nil {
-		r.gauge.outOfFuel(i, r.export, int64(params[0]), it)
+	if i := ctx.(*callContext).inst; i.profiled() {
+		i.running.gauge.outOfFuel(i, i.running.export, int64(params[0]), it)
 	}
 }
 
 // After leaves out what the meter itself has taken, and who else had the processor then.
 func (profiler) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
-	i := ctx.(*callContext).inst
-	if i == nil {
-		return
-	}
-	if r := i.running; r != nil && r.gauge != nil {
-		r.gauge.begin()
+	if i := ctx.(*callContext).inst; i.profiled() {
+		i.running.gauge.resume()
 	}
 }
 

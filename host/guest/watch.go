@@ -61,7 +61,7 @@ func (i *Instance) watched(e export, conn int32) error {
 	}
 	i.running = r
 	if g != nil {
-		g.begin()
+		g.begin(i)
 	}
 	err := i.cell.call.CallWithStack(&i.cell.ctx, i.stack[:])
 	if g != nil {
