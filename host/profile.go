@@ -23,10 +23,10 @@ func (h *Host) Profile(ctx context.Context, plugin string, d time.Duration) (*pr
 	if running == nil {
 		return nil, fmt.Errorf("plugin %s: %w", plugin, ErrProfiling)
 	}
-	p.log.Info("profile", "on", true, "for", d.String())
-	defer p.log.Info("profile", "on", false)
 	note := ""
 	if err = p.followWatch(); err == nil {
+		p.log.Info("profile", "on", true, "for", d.String())
+		defer p.log.Info("profile", "on", false)
 		note = p.awaitProfile(ctx, d)
 	}
 	p.account.EndProfile(running)

@@ -54,6 +54,10 @@ func (s *Server) intruder(r *http.Request) *Problem {
 	if !s.ours(r.Host) {
 		return kindForbidden.problem("found the Host %q, wanted %s", r.Host, s.o.Authority)
 	}
+	// A page's GET has no Origin, and a profile is one: browsers of these years say where it is from.
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return kindForbidden.problem("found Sec-Fetch-Site: %s, wanted none, or a page of %s", site, s.o.Authority)
+	}
 	for _, origin := range r.Header.Values("Origin") {
 		authority, ok := strings.CutPrefix(origin, "http://")
 		if !ok || !s.ours(authority) {

@@ -289,6 +289,8 @@ func TestGuard(t *testing.T) {
 		{"an origin on another port", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: http://127.0.0.1:8080"},
 			403},
 		{"a secure origin", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: https://127.0.0.1:7070"}, 403},
+		{"a page's own GET", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Sec-Fetch-Site: cross-site"}, 403},
+		{"an address that is typed", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Sec-Fetch-Site: none"}, 200},
 		{"null origin", "GET /healthz", []string{"Host: 127.0.0.1:7070", "Origin: null"}, 403},
 		{"preflight", "OPTIONS /v1/plugins/echo", []string{"Host: 127.0.0.1:7070", "Origin: http://evil.example",
 			"Access-Control-Request-Method: DELETE"}, 403},

@@ -82,8 +82,13 @@ func (g *gauge) begin(i *Instance) {
 func (g *gauge) resume() { g.mark = g.clock() }
 
 // beginBurst is called where one is due. It begins where most fuel is charged, or with a
-// callback, and so nothing is looked at but from a while later on.
-func (g *gauge) beginBurst() { g.left, g.skip, g.to = burstLength, rand.IntN(burstLength), nil }
+// callback, and so nothing is looked at but from a while later on: but for the first, which
+// may have nothing to follow it.
+func (g *gauge) beginBurst() {
+	if g.left, g.to = burstLength, nil; g.next > 0 {
+		g.skip = rand.IntN(burstLength)
+	}
+}
 
 // end is called when a callback has ended.
 func (g *gauge) end() {
@@ -160,7 +165,9 @@ func (g *gauge) stackOf(i *Instance, e export, it experimental.StackIterator) *s
 		g.frames = append(g.frames, d)
 		g.key = binary.LittleEndian.AppendUint32(g.key, d.Index())
 	}
-	return g.samples.find(stackKey{guest: i.guest, export: e}, g.key, func() []string { return frameNames(e, g.frames) })
+	return g.samples.find(stackKey{guest: i.guest, export: e}, g.key, func() []string {
+		return frameNames(e, g.frames)
+	})
 }
 
 // hostCall makes a host call. In a burst it has a sample of its own, on the stack that was

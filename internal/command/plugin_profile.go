@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
+	"github.com/ianlancetaylor/demangle"
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/internal/lines"
@@ -50,7 +51,8 @@ func newPluginProfile(a *app) *cobra.Command {
 			err = fmt.Errorf("found %d values in a sample, wanted 2", len(p.SampleType))
 		}
 		if err != nil {
-			return fmt.Errorf("%s is no wirehost: found no profile in answer to GET %s/profile: %w", c.endpoint, path, err)
+			return fmt.Errorf("%s is no wirehost: found no profile in answer to GET %s/profile: %w", c.endpoint, path,
+				err)
 		}
 		if *file == "-" {
 			_, err = a.stdout.Write(text)
@@ -69,7 +71,8 @@ func printProfile(w io.Writer, p *profile.Profile, plugin, file string) error {
 	var out bytes.Buffer
 	total, count := sums(p)
 	if count == 0 {
-		fmt.Fprintf(&out, "no samples: the guests of %s did too little meanwhile to use up a slice of the meter's fuel\n",
+		fmt.Fprintf(&out, "no samples: the guests of %s did too little meanwhile to use up a slice of the meter's "+
+			"fuel\n",
 			plugin)
 	} else {
 		fmt.Fprintf(&out, "%s: %s, %s in guests of %s\n", file, plural(int(count), "sample"), timeText(total),
@@ -84,7 +87,8 @@ func printProfile(w io.Writer, p *profile.Profile, plugin, file string) error {
 	t := newTable(w, "FLAT", "FLAT%", "CUM", "CUM%", "FUNCTION")
 	list := functionTimes(p)
 	for _, f := range list[:min(len(list), topFunctions)] {
-		t.row(timeText(f.flat), share(f.flat, total), timeText(f.cum), share(f.cum, total), lines.Visible(f.name))
+		t.row(timeText(f.flat), share(f.flat, total), timeText(f.cum), share(f.cum, total),
+			lines.Visible(demangle.Filter(f.name, demangle.NoParams)))
 	}
 	return t.Flush()
 }

@@ -393,3 +393,18 @@ func TestCookbook(t *testing.T) {
 	}
 	author(t).follow(page, 20)
 }
+
+// TestProfilingPage does what the page on profiles says, in three languages.
+func TestProfilingPage(t *testing.T) {
+	t.Parallel()
+	for _, l := range languages() {
+		if l.name == "c" || l.name == "rust" {
+			toolchain(t, l)
+		}
+	}
+	page, err := filepath.Abs("../../sdk/PROFILING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	author(t).follow(page, 15)
+}
