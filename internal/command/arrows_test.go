@@ -15,16 +15,16 @@ const (
 // arrows say which of our packages, and which of wazero's, a package may
 // import, by prefix. A package is under the longest name that fits.
 var arrows = map[string][]string{
-	"abi":                         {},
-	"reactor":                     {},
-	"host":                        {"host/config", "host/guest", "internal/bounded", "internal/meter", "reactor"},
-	"host/config":                 {"reactor"},
-	"host/guest":                  {"abi", "host/guest", "internal/gate", "internal/meter", "reactor", wazero},
+	"abi":         {},
+	"reactor":     {},
+	"host":        {"host/config", "host/guest", "internal/bounded", "internal/meter", "reactor"},
+	"host/config": {"reactor"},
+	"host/guest":  {"abi", "host/guest", "internal/gate", "internal/meter", "reactor", wazero},
 	"host/guest/internal/compile": {
 		"abi", "internal/bounded", "internal/gate", "internal/jumps", "internal/wasmbin", "internal/meter", wazero,
 	},
-	"host/conformance":            {"host", "internal/memnet", "internal/transcript"},
-	"host/admin":                  {"host", "reactor", "internal/lines"},
+	"host/conformance": {"host", "internal/memnet", "internal/transcript"},
+	"host/admin":       {"host", "reactor", "internal/lines"},
 	"host/operate": {
 		"host", "internal/bounded", "internal/changes", "internal/lines", "internal/logqueue", "internal/watch",
 	},
