@@ -163,13 +163,13 @@ func (i *Instance) Close() {
 		return
 	}
 	i.closed = true
+	defer i.guest.owner.Closed() // last: then the program may be freed
 	p := i.place
 	if p != nil {
 		delete(p.all, i)
 		defer p.drain()
 		p.pool.dismiss(i)
 	}
-	defer i.guest.owner.Closed()
 	i.stdout.end(i)
 	i.stderr.end(i)
 	for _, t := range i.timers {
