@@ -14,6 +14,7 @@ const (
 	pointNone  pointKind = iota // nothing to charge
 	pointPlain                  // charge, and call refill in place
 	pointLoop                   // two nested loops; see emitter.openLoop
+	pointDebit                  // charge, and leave it to the next of the others to call refill
 )
 
 // point is a place in a body where fuel is charged.
@@ -21,6 +22,7 @@ type point struct {
 	at     uint32 // offset in the body of the instruction before which it stands
 	weight uint32 // of the longest path that it pays for; at most maxPiece
 	kind   pointKind
+	head   bool // a loop's, whatever its kind
 }
 
 // function is what the analysis keeps of one body.
@@ -39,6 +41,7 @@ type control struct {
 	dead     bool   // opened where no path leads
 	implicit bool   // an if, without an else so far
 	targeted bool   // branched to, or an if: paths meet here
+	tabled   bool   // a br_table leads to its label
 	changed  bool   // another point than entry came in force inside
 	own      uint32 // a loop's point
 	entry    uint32 // the point in force when it was opened
@@ -77,8 +80,11 @@ type analyser struct {
 	values, allValues uint64 // see checkValues
 	size              int    // bytes of the module
 
-	straight  bool // nothing but plain instructions so far
-	loopFirst bool // every path comes to the head of the first loop
+	tables    bool    // the body has a br_table
+	apart     bool    // each block that it leads to pays for itself: see payApart
+	earlier   []point // then those that were found before
+	straight  bool    // nothing but plain instructions so far
+	loopFirst bool    // every path comes to the head of the first loop
 }
 
 func newAnalyser(m *wasmbin.Module) *analyser {
@@ -115,10 +121,26 @@ func (a *analyser) weigh(i int) {
 
 // analyse finds the points of body i, the calls in it and its frame.
 func (a *analyser) analyse(i int, f *function) error {
-	sig := &a.m.Types[a.m.Functions[i]]
-	code := &a.m.Code[i]
+	a.f, a.body, a.apart, a.tables = f, i, false, false
+	if err := errors.Join(a.walk(), a.checkValues()); err != nil {
+		return err
+	}
+	if a.tables && a.heaviest() > mostApart {
+		if err := a.payApart(); err != nil {
+			return err
+		}
+	}
+	f.frame = a.frame.bytes()
+	a.settle()
+	return nil
+}
+
+// walk goes over the body from its start.
+func (a *analyser) walk() error {
+	f, code := a.f, &a.m.Code[a.body]
+	sig := &a.m.Types[a.m.Functions[a.body]]
 	a.scan.Reset(code, len(sig.Params))
-	a.f, a.current, a.body, a.dead = f, 0, i, false
+	a.current, a.dead = 0, false
 	a.straight, a.loopFirst = true, false
 	a.stack = append(a.stack[:0], control{arity: len(sig.Results)})
 	a.changes = a.changes[:0]
@@ -129,12 +151,38 @@ func (a *analyser) analyse(i int, f *function) error {
 	for in := (wasmbin.Instr{}); a.values <= maxValues && a.scan.Next(&in); {
 		a.instruction(&in)
 	}
-	if err := errors.Join(a.scan.Err(), a.checkValues()); err != nil {
-		return err
+	return a.scan.Err()
+}
+
+// heaviest is the most that a point of the body pays for.
+func (a *analyser) heaviest() (most uint32) {
+	for i := range a.f.points {
+		most = max(most, a.f.points[i].weight)
 	}
-	f.frame = a.frame.bytes()
-	a.settle()
-	return nil
+	return most
+}
+
+// payApart goes over the body again, with a point behind each block to which a
+// br_table leads. These points only take fuel: where it is looked at stays as it
+// was, so that no path between two looks becomes longer.
+func (a *analyser) payApart() error {
+	a.earlier = append(a.earlier[:0], a.f.points[1:]...)
+	a.f.points, a.f.calls = a.f.points[:0], a.f.calls[:0]
+	a.apart = true
+	return a.walk()
+}
+
+// looks reports whether a point of the first walk stands here, and takes it. Those
+// of loops come by themselves.
+func (a *analyser) looks(at int) bool {
+	for len(a.earlier) > 0 && int(a.earlier[0].at) < at {
+		a.earlier = a.earlier[1:]
+	}
+	if len(a.earlier) == 0 || int(a.earlier[0].at) != at || a.earlier[0].head {
+		return false
+	}
+	a.earlier = a.earlier[1:]
+	return true
 }
 
 func (a *analyser) instruction(in *wasmbin.Instr) {
@@ -154,7 +202,11 @@ func (a *analyser) instruction(in *wasmbin.Instr) {
 		a.dead = a.dead || in.Op == wasmbin.OpBr
 	case wasmbin.OpBrTable:
 		a.add(in.Start, uint32(weights[in.Op]))
-		a.scan.EachLabel(in, a.branch)
+		a.tables = true
+		a.scan.EachLabel(in, func(label uint32) {
+			a.stack[len(a.stack)-1-int(label)].tabled = true
+			a.branch(label)
+		})
 		a.dead = true
 	case wasmbin.OpReturn, wasmbin.OpUnreachable:
 		a.countValues(a.stack[0].arity)
@@ -187,7 +239,7 @@ func (a *analyser) add(at int, weight uint32) {
 	if a.dead {
 		return
 	}
-	if a.path+weight > maxPiece && a.path > 0 {
+	if a.apart && a.looks(at) || !a.apart && a.path+weight > maxPiece && a.path > 0 {
 		a.change()
 		a.begin(at, pointPlain)
 	}
@@ -230,10 +282,14 @@ func (a *analyser) open(in *wasmbin.Instr) {
 			}
 			a.change()
 			a.begin(in.Start, pointLoop)
+			a.f.points[a.current].head = true
 			c.loop, c.own = true, a.current
 		}
 	}
 	a.straight = a.straight && in.Op == wasmbin.OpBlock
+	if a.apart && in.Op == wasmbin.OpIf && !a.dead {
+		a.payHere(in.End)
+	}
 }
 
 // branch takes the path to a label. A branch to a loop goes round it.
@@ -297,9 +353,13 @@ func (a *analyser) end(after int) {
 	if c.implicit && !c.dead {
 		c.longest = max(c.longest, int64(c.opened))
 	}
-	moves := uint32(0)
+	moves, pays := uint32(0), a.apart && c.tabled && !c.loop
 	if c.targeted {
-		moves = uint32(min(a.frame.join(c.sets, c.arity)/movesPerUnit, maxPiece))
+		n := a.frame.join(c.sets, c.arity)
+		if pays {
+			n -= min(n, movesApart)
+		}
+		moves = uint32(min(n/movesPerUnit, maxPiece))
 	}
 	if c.loop {
 		own := &a.f.points[c.own]
@@ -314,6 +374,15 @@ func (a *analyser) end(after int) {
 	a.path = uint32(max(c.longest, 0))
 	a.stack = a.stack[:n]
 	a.add(after, moves)
+	if pays && !a.dead {
+		a.payHere(after)
+	}
+}
+
+// payHere puts a point in force that only takes fuel.
+func (a *analyser) payHere(at int) {
+	a.change()
+	a.begin(at, pointDebit)
 }
 
 // blockArity is the number of values that a block takes and leaves.

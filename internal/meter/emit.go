@@ -46,9 +46,13 @@ func (e *emitter) emit(i int) (body []byte, locals []wasmbin.LocalRun, err error
 		for next < len(f.points) && int(f.points[next].at) == in.Start {
 			at = &f.points[next]
 			next++
-			if at.kind == pointPlain {
+			switch {
+			case at.kind == pointPlain:
 				e.flush(in.Start)
 				e.charge(at.weight)
+			case at.kind == pointDebit && at.weight > 0:
+				e.flush(in.Start)
+				e.debit(at.weight)
 			}
 		}
 		e.instruction(&in, at)
@@ -207,6 +211,14 @@ func (e *emitter) charge(weight uint32) {
 	e.block(wasmbin.OpIf, wasmbin.BlockEmpty)
 	e.refill()
 	e.op(wasmbin.OpEnd)
+}
+
+// debit takes fuel that nobody looks at here.
+func (e *emitter) debit(weight uint32) {
+	e.index(wasmbin.OpGlobalGet, e.p.fuel)
+	e.i64(int64(weight))
+	e.op(wasmbin.OpI64Sub)
+	e.index(wasmbin.OpGlobalSet, e.p.fuel)
 }
 
 // enter takes a frame's bytes from the stack that is left, and keeps in a local

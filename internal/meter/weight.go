@@ -14,11 +14,15 @@ const (
 	weightCall     = 4
 	weightImport   = 200 // leaves the compiled code; the host call itself lets Go preempt
 	movesPerUnit   = 4   // where branches meet, values move between registers
+	movesApart     = 32  // for nothing, where a br_table leads to: not all locals are alive at all of its blocks
 
 	// maxLight bounds a function that has neither loop nor call, and is charged
 	// by its callers instead of at its entry.
 	maxLight      = 32
 	maxLightBytes = 128 // no body longer than this is light
+	// mostApart is what a point may pay for before each block behind a br_table pays
+	// for itself.
+	mostApart = 64
 	// maxPiece bounds what one charge pays for. Longer code is charged in
 	// several pieces. It must stay well below any slice.
 	maxPiece = 4_000
