@@ -66,8 +66,9 @@ func TestLooksStay(t *testing.T) {
 	}
 	long := repeat(3000, func(int) []byte { return code(wasmbin.OpMemorySize, 0, wasmbin.OpDrop) })
 	block := code(wasmbin.OpBlock, 0x40)
-	modules := [][]byte{cases(), oneType(body{code: code(block, block, long, wasmbin.OpI32Const, 0, wasmbin.OpBrTable, 1,
-		0, 1, wasmbin.OpEnd, long, long, wasmbin.OpEnd, long, long, long)})}
+	modules := [][]byte{cases(),
+		oneType(body{code: code(block, block, long, wasmbin.OpI32Const, 0, wasmbin.OpBrTable, 1,
+			0, 1, wasmbin.OpEnd, long, long, wasmbin.OpEnd, long, long, long)})}
 	for seed := range uint64(40) {
 		modules = append(modules, generate(4, seed))
 	}
@@ -90,7 +91,8 @@ func TestLooksStay(t *testing.T) {
 			a.f = &first
 			a.settle()
 			if !slices.Equal(looks(first.points), looks(second.points)) {
-				t.Errorf("module %d, function %d: looks at %v, wanted %v", n, k, looks(second.points), looks(first.points))
+				t.Errorf("module %d, function %d: looks at %v, wanted %v", n, k, looks(second.points),
+					looks(first.points))
 			}
 			if len(second.points) > len(first.points) {
 				apart++
