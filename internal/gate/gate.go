@@ -157,11 +157,8 @@ type use struct {
 // scan looks for what changes an instance where nobody can see it: tables, and which
 // segments have been dropped.
 func scan(m *wasmbin.Module, x *indirect) (u use, err error) {
-	switch {
-	case len(m.Memories) != 1:
+	if len(m.Memories) != 1 {
 		u.plain = "no memory of its own"
-	case m.DataCount != nil:
-		u.plain = "code that names data segments"
 	}
 	imported := m.ImportedFunctions()
 	s := wasmbin.NewScanner(m)
@@ -176,6 +173,8 @@ func scan(m *wasmbin.Module, x *indirect) (u use, err error) {
 				u.plain = "code that writes a table"
 			case wasmbin.OpElemDrop:
 				u.plain = "code that drops a segment"
+			case wasmbin.OpMemoryInit, wasmbin.OpDataDrop:
+				u.plain = "code that names data segments"
 			}
 		}
 		if err := s.Err(); err != nil {
