@@ -77,6 +77,7 @@ type Host struct {
 	shed       atomic.Uint64 // idle connections that an overload has closed
 
 	unmetered bool // for benchmarks, to know what metering costs
+	paging    bool // for tests: every instance leaves its memory in every turn
 
 	shape     sync.Mutex // held while plugins or listeners come or go
 	ended     bool       // under shape

@@ -67,9 +67,13 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		return nil, m.fault(err)
 	}
 	m.open = nil // it holds what a builtin is
+	pageOut := cfg.PageOut
+	if h.paging {
+		pageOut = -1
+	}
 	v.guest = guest.New(v.program, guest.Settings{
 		Name: v.name, Config: m.config, Allow: allow, Single: cfg.Isolation == config.IsolationConnection,
-		Image: cfg.Image, PageOut: cfg.PageOut,
+		Image: cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,

@@ -9,9 +9,6 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// paging has instances of one connection be made from an image and leave their cells.
-func paging(s *Settings) { s.Single, s.Image, s.PageOut = true, true, time.Second }
-
 // opened is an instance at the stand's place with a connection.
 func (s *stand) opened(t testing.TB) (*Instance, reactor.Protocol, *sink) {
 	t.Helper()

@@ -135,17 +135,20 @@ func TestClosedOnce(t *testing.T) {
 			s.rest()
 		}},
 	} {
-		t.Run(c.what, func(t *testing.T) {
-			s := standing(t, c.file, func(o *Settings) {
-				o.Limits.Timers, o.Limits.CallbackTime = 3, 20*time.Millisecond
+		for name, more := range map[string]func(*Settings){c.what: func(*Settings) {},
+			c.what + ", and is paged": paging} {
+			t.Run(name, func(t *testing.T) {
+				s := standing(t, c.file, more, func(o *Settings) {
+					o.Limits.Timers, o.Limits.CallbackTime = 3, 20*time.Millisecond
+				})
+				c.do(t, s)
+				s.place.StopLoop(func() bool { return true })
+				counts := s.account.Counts()
+				if s.live != 0 || s.memory.live != 0 || counts.Timers != 0 || counts.Connections != 0 {
+					t.Errorf("left are %d instances, %d memories, %d timers, %d connections", s.live, s.memory.live,
+						counts.Timers, counts.Connections)
+				}
 			})
-			c.do(t, s)
-			s.place.StopLoop(func() bool { return true })
-			counts := s.account.Counts()
-			if s.live != 0 || s.memory.live != 0 || counts.Timers != 0 || counts.Connections != 0 {
-				t.Errorf("left are %d instances, %d memories, %d timers, %d connections", s.live, s.memory.live,
-					counts.Timers, counts.Connections)
-			}
-		})
+		}
 	}
 }

@@ -90,7 +90,8 @@ func TestTables(t *testing.T) {
 				want, wantErr := plain.ExportedFunction(export).Call(ctx, index)
 				got, gotErr := gated.ExportedFunction(gate.CallName).Call(ctx, index, 0, 0, 0, uint64(n))
 				if fmt.Sprint(want) != fmt.Sprint(got) || causeOrNone(gotErr) != causeOrNone(wantErr) {
-					t.Errorf("%s: %s of %d: found %v, %v, wanted %v, %v", name, export, index, got, gotErr, want, wantErr)
+					t.Errorf("%s: %s of %d: found %v, %v, wanted %v, %v", name, export, index, got, gotErr, want,
+						wantErr)
 				}
 			}
 		}
@@ -120,7 +121,8 @@ func TestGateNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for number, want := range map[uint64]string{0: "[7]", 1: "unreachable", 2: "[41]", 3: "unreachable", 4: "unreachable",
+	for number, want := range map[uint64]string{0: "[7]", 1: "unreachable", 2: "[41]", 3: "unreachable",
+		4:         "unreachable",
 		1<<32 - 1: "unreachable"} {
 		got, err := mod.ExportedFunction(gate.CallName).Call(ctx, 1*number/2, 0, 0, 0, number)
 		if text := fmt.Sprint(got) + string(causeOrNone(err)); text != want && text != "[]"+want {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // Owner is whom a guest belongs to. Its methods are called on the goroutine that has
@@ -45,7 +47,8 @@ type Settings struct {
 	Single bool // an instance is for one connection
 	Image  bool // instances are made from an image of the first one's start, where that can be
 	// PageOut is after how long without a callback an instance of one connection gives its
-	// memory back, until the next; 0 = never. It asks for Image.
+	// memory back, until the next; 0 = never. It asks for Image. Below 0, in tests, each
+	// instance does that at the next turn of its loop.
 	PageOut time.Duration
 	Account *Account
 	Memory  *Reservations
@@ -72,6 +75,7 @@ type Guest struct {
 	numbers [exports]uint64 // in the program's gate
 	most    uint64          // bytes that an instance's linear memory may grow to
 	images  bool
+	told    atomic.Bool // that there is no image
 	pageOut time.Duration
 	origin  atomic.Pointer[origin] // nil until an instance has started
 	looking sync.Mutex             // held while the cache is looked into for it
@@ -91,8 +95,14 @@ func New(p *Program, s Settings) *Guest {
 	}
 	g.has[exStart] = p.gate.Start
 	g.images, g.pageOut = s.Image && canImage(p.gate), s.PageOut
+	if s.Image && p.gate.Plain != "" {
+		s.Account.Note(hclog.Info, plainNote, "version", s.Name, "reason", p.gate.Plain)
+	}
 	return g
 }
+
+// plainNote is the line of a module whose instances can't be made from an image.
+const plainNote = "each instance runs the module's start by itself, and keeps its memory"
 
 // Movable tells whether the state of instances can be moved at all: out of this guest
 // and into it.
@@ -101,8 +111,8 @@ func (g *Guest) Movable() bool { return g.has[exSaveState] && g.has[exRestoreSta
 // reserve gets the range that an instance's linear memory is to lie in. It comes
 // before wazero is asked for anything: wazero panics where it gets no memory.
 func (g *Guest) reserve() (*linearMemory, error) {
-	if g.memory.short.Load() {
-		return nil, fmt.Errorf("%s: %w: the process is short of memory", g.name, ErrNoRoom)
+	if err := g.shortage(); err != nil {
+		return nil, err
 	}
 	mem, err := g.memory.reserve(g.most)
 	if err != nil {
@@ -110,6 +120,14 @@ func (g *Guest) reserve() (*linearMemory, error) {
 	}
 	mem.refused = g.growthRefused
 	return mem, nil
+}
+
+// shortage is why there are no more instances while the process is short of memory.
+func (g *Guest) shortage() error {
+	if g.memory.short.Load() {
+		return fmt.Errorf("%s: %w: the process is short of memory", g.name, ErrNoRoom)
+	}
+	return nil
 }
 
 // growthRefused is told of each growth of a linear memory past its limit, or while

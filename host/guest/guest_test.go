@@ -28,11 +28,19 @@ type stand struct {
 	reactor *reactor.Reactor
 	place   *Place
 	traps   []*TrapError
-	live    int // instances that were started and are not closed
+	live    int    // instances that were started and are not closed
+	closed  func() // called after each; nil = nothing
 }
 
 func (s *stand) Trapped(t *TrapError) { s.traps = append(s.traps, t) }
-func (s *stand) Closed()              { s.live-- }
+func (s *stand) Closed() {
+	if s.live--; s.closed != nil {
+		s.closed()
+	}
+}
+
+// paging has instances of one connection be made from an image and leave their cells.
+func paging(s *Settings) { s.Single, s.Image, s.PageOut = true, true, time.Second }
 
 // standing is a guest of a file of ../testdata.
 func standing(t testing.TB, file string, more ...func(*Settings)) *stand {

@@ -21,6 +21,7 @@ type image struct {
 	size  int               // bytes, whole pages
 	view  []byte            // all of it, read-only; nil for a file that is only mapped
 	parts []compile.Segment // of view, what is not zero, of one that is copied
+	why   error             // of a large one that is copied: why it is no file
 	file  *os.File          // nil = it is copied
 	remap func(b []byte, fd, flags int) error
 }
@@ -41,7 +42,16 @@ func newImage(segments []compile.Segment) (*image, error) {
 	if total < mappedFrom {
 		return newCopied(segments)
 	}
-	return newFile(segments)
+	im, err := newFile(segments)
+	if err == nil {
+		return im, nil
+	}
+	im, other := newCopied(segments) // each instance has more pages of its own, and works
+	if other != nil {
+		return nil, errors.Join(err, other)
+	}
+	im.why = err
+	return im, nil
 }
 
 // imageOf makes an image of a linear memory, which instances can be put back to.
@@ -137,7 +147,19 @@ func (im *image) close() error {
 	return errors.Join(errs...)
 }
 
-// put gives a memory its image, in place of its first pages: they must be zero.
+// replace gives a memory that holds what its image does that image, in place of another.
+func (im *image) replace(m *linearMemory) error {
+	if m.image > 0 { // what is mapped of the other must not be seen again
+		if err := remap(m.reserved[:m.image], -1, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+			return err
+		}
+		m.image = 0
+	}
+	return im.put(m)
+}
+
+// put gives a memory its image, in place of its first pages: they must be zero, or hold
+// that already.
 func (im *image) put(m *linearMemory) error {
 	if im == nil {
 		return nil

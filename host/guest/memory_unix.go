@@ -40,6 +40,9 @@ type Reservations struct {
 // them 64 MiB at a time, and ends the process where it gets none.
 const addressRoom = 128 << 20
 
+// mapLimits is what a refusal of mmap says of where to look.
+const mapLimits = "raise vm.max_map_count, or the limit of the process's addresses: LimitAS, ulimit -v"
+
 // NewReservations asks the system for ranges of addresses, that of each memory once.
 func NewReservations() *Reservations {
 	return &Reservations{Map: mmapAnonymous, munmap: unix.Munmap, scarce: sync.OnceValue(addressesAreScarce),
@@ -71,13 +74,13 @@ func (r *Reservations) mapped(size uint64) ([]byte, error) {
 	if r.scarce() {
 		room, err := r.Map(addressRoom)
 		if err != nil {
-			return nil, fmt.Errorf("mmap of %d bytes more for the heap: %w", addressRoom, err)
+			return nil, fmt.Errorf("mmap of %d bytes more for the heap: %w (%s)", addressRoom, err, mapLimits)
 		}
 		defer r.unmap(room)
 	}
 	b, err := r.Map(size)
 	if err != nil {
-		return nil, fmt.Errorf("mmap: %w", err)
+		return nil, fmt.Errorf("mmap: %w (%s)", err, mapLimits)
 	}
 	return b, nil
 }

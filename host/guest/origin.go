@@ -35,8 +35,11 @@ func (g *Guest) keepOrigin(i *Instance) error {
 	c := i.cell
 	im, err := imageOf(c.bytes())
 	if err != nil {
-		g.account.warn(imageNote, "version", g.name, "err", err)
+		g.tellNoImage(err)
 		return nil
+	}
+	if im.why != nil {
+		g.tellNoImage(im.why)
 	}
 	o := &origin{image: im, pages: c.pages(), ptr: i.recvPtr, size: i.recvCap, prefix: i.prefix, clock: g.clocks.Now()}
 	for _, v := range c.globals {
@@ -51,7 +54,10 @@ func (g *Guest) keepOrigin(i *Instance) error {
 		return nil
 	}
 	c.based = true
-	return g.putImage(c.linear, im) // the pages that nobody writes are there once
+	if err := im.replace(c.linear); err != nil { // the pages that nobody writes are there once
+		return fmt.Errorf("%s: %w: its image: %w", g.name, ErrNoRoom, err)
+	}
+	return nil
 }
 
 // startKey tells apart what the starts of a program may have read.
@@ -64,8 +70,9 @@ func (g *Guest) startKey() string {
 
 // file is what the cache keeps of an origin of a memory.
 func (o *origin) file(key string, memory []byte) compile.Start {
-	return compile.Start{Key: key, Pages: o.pages, Globals: o.globals, Buffer: o.ptr, Capacity: o.size, Prefix: o.prefix,
-		Clock: int64(o.clock), Memory: nonZero(memory)}
+	return compile.Start{Key: key, Pages: o.pages, Globals: o.globals, Buffer: o.ptr, Capacity: o.size,
+		Prefix: o.prefix,
+		Clock:  int64(o.clock), Memory: nonZero(memory)}
 }
 
 // findOrigin is the guest's origin; nil where its first start is still to come. On no
@@ -102,8 +109,9 @@ func (g *Guest) readOrigin() error {
 	if err != nil {
 		return err
 	}
-	g.adopt(&origin{image: im, pages: st.Pages, globals: st.Globals, ptr: st.Buffer, size: st.Capacity, prefix: st.Prefix,
-		clock: time.Duration(st.Clock)})
+	g.adopt(&origin{image: im, pages: st.Pages, globals: st.Globals, ptr: st.Buffer, size: st.Capacity,
+		prefix: st.Prefix,
+		clock:  time.Duration(st.Clock)})
 	return nil
 }
 
@@ -120,8 +128,15 @@ func (g *Guest) adopt(o *origin) bool {
 	return false
 }
 
-// imageNote is the line of a guest whose instances are made without an image.
-const imageNote = "no image of the plugin's start: each instance makes one of its own"
+// tellNoImage says, once, that instances of the guest share nothing of its start.
+func (g *Guest) tellNoImage(err error) {
+	if !g.told.Swap(true) {
+		g.account.warn(imageNote, "version", g.name, "err", err)
+	}
+}
+
+// imageNote is the line of a guest whose instances share no image of its start.
+const imageNote = "no image of the plugin's start in a file in memory: each instance has a copy of its own"
 
 // canImage tells whether a program's instances can be made from an image.
 func canImage(i gate.Info) bool { return compile.HasImages && i.Plain == "" }

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -43,18 +44,20 @@ type pool struct {
 }
 
 // pages tells whether instances of the guest leave their cells when they are idle.
-func (g *Guest) pages() bool { return g.pageOut > 0 && g.single && g.images }
+func (g *Guest) pages() bool { return (g.pageOut < 0 || g.pageOut > 0 && g.single) && g.images }
 
 // takeCell gives a cell whose memory is the origin's and so many pages large; its
-// globals are anything.
-func (p *Place) takeCell(o *origin, pages uint32) (*cell, error) {
+// globals are anything. Where there is no room for one more, an instance leaves its own
+// that is cold, and with anyone any other.
+func (p *Place) takeCell(o *origin, pages uint32, anyone bool) (*cell, error) {
 	c := p.pool.take(pages)
-	if c == nil && len(p.pool.busy) >= coldCells && p.evict() {
+	if c == nil && len(p.pool.busy) >= coldCells && p.evict(false) {
 		c = p.pool.take(pages)
 	}
 	if c == nil {
 		var err error
-		if c, err = p.Guest.newCell(o); errors.Is(err, ErrNoRoom) && p.evict() {
+		c, err = p.Guest.newCell(o)
+		for tries := 0; errors.Is(err, ErrNoRoom) && tries < lookedAt && p.evict(anyone); tries++ {
 			if c = p.pool.take(pages); c != nil {
 				err = nil
 			}
@@ -87,14 +90,15 @@ func (l *pool) take(pages uint32) *cell {
 }
 
 // evict has an instance leave its cell that was hardly called of late, or has its last
-// call before it and waits for its turn, and tells whether there was one.
-func (p *Place) evict() bool {
+// call before it and waits for its turn, and with anyone any other, and tells whether
+// there was one.
+func (p *Place) evict(anyone bool) bool {
 	l := &p.pool
 	for range min(lookedAt, len(l.busy)) {
 		if l.hand++; l.hand >= len(l.busy) {
 			l.hand = 0
 		}
-		if i := l.busy[l.hand]; (i.calls <= coldCalls || i.retiring) && p.pageOut(i) {
+		if i := l.busy[l.hand]; (anyone || i.calls <= coldCalls || i.retiring) && p.pageOut(i) {
 			return true
 		}
 	}
@@ -108,9 +112,12 @@ func (p *Place) admit(i *Instance) {
 	i.seat = len(l.busy)
 	i.calls, i.quiet = 0, 0
 	if l.sweep == nil && !p.stopped {
-		l.sweep = p.Share.CallLater(p.Guest.pageOut/sweeps, p.sweepCells)
+		l.sweep = p.Share.CallLater(p.Guest.sweepEvery(), p.sweepCells)
 	}
 }
+
+// sweepEvery is how long there is between two sweeps.
+func (g *Guest) sweepEvery() time.Duration { return max(0, g.pageOut/sweeps) }
 
 // dismiss is admit's inverse; nothing for an instance that was not admitted.
 func (l *pool) dismiss(i *Instance) {
@@ -151,8 +158,9 @@ func (p *Place) sweepSome() {
 	began := p.Guest.clocks.Spent()
 	left := sweptAtOnce
 	for n := len(l.busy) - 1; n >= 0 && left > 0; n-- {
-		if i := l.busy[n]; i.quiet >= sweeps && p.pageOut(i) {
-			left--
+		if i := l.busy[n]; i.quiet >= sweeps {
+			left-- // whether it leaves or not: to look takes as long
+			p.pageOut(i)
 		}
 	}
 	for ; len(l.free) > freeCells && left > 0; left-- {
@@ -165,7 +173,7 @@ func (p *Place) sweepSome() {
 	case left == 0:
 		l.sweep = p.Share.CallLater(0, p.sweepSome)
 	case len(l.busy) > 0:
-		l.sweep = p.Share.CallLater(p.Guest.pageOut/sweeps, p.sweepCells)
+		l.sweep = p.Share.CallLater(p.Guest.sweepEvery(), p.sweepCells)
 	}
 }
 
@@ -182,15 +190,16 @@ func (p *Place) PageOut() {
 	p.sweepSome()
 }
 
-// pageOut has an instance leave its cell, and tells whether it did.
+// pageOut has an instance leave its cell, and tells whether it did. Otherwise it is looked
+// at again after some sweeps.
 func (p *Place) pageOut(i *Instance) bool {
 	l, c, o := &p.pool, i.cell, p.Guest.origin.Load()
-	if i.dead != nil || !c.based {
+	i.quiet = 0
+	if i.dead != nil || i.phase != phaseIdle || !c.based {
 		return false
 	}
 	l.spans = dirty(c.bytes(), l.spans[:0])
 	if spanned(l.spans) > maxDifferent {
-		i.quiet = 0 // it is looked at again
 		return false
 	}
 	l.saved = o.reset(c.bytes(), l.spans, o.appendHead(l.saved[:0], c), true)
@@ -209,7 +218,7 @@ func (p *Place) free(c *cell) {
 	}
 	if spanned(p.pool.spans) > maxKept {
 		if err := p.Guest.origin.Load().image.drop(c.linear); err != nil {
-			p.Guest.account.warn(imageNote, "version", p.Guest.name, "err", err)
+			p.Guest.account.warn(closeNote, "version", p.Guest.name, "err", err)
 			p.closeCell(c)
 			return
 		}
@@ -239,7 +248,7 @@ func (i *Instance) pageIn() bool {
 	p, o := i.place, i.guest.origin.Load()
 	began := i.guest.clocks.Spent()
 	pages, saved := pagesOf(i.saved)
-	c, err := p.takeCell(o, pages)
+	c, err := p.takeCell(o, pages, true)
 	if err != nil {
 		i.Discard(err)
 		return false

@@ -62,7 +62,6 @@ func (i *Instance) startSafely(at *Place) (err error) {
 // start is what the first start of the guest has come to, or that start, and then what
 // each instance does for itself.
 func (i *Instance) start(at *Place) error {
-	i.phase = phaseQuery
 	if o := i.guest.findOrigin(i.brief); o != nil {
 		if err := i.begin(o, at); err != nil {
 			return err
@@ -87,10 +86,12 @@ func (i *Instance) start(at *Place) error {
 // begin puts an instance into a cell that is as the first start has left one.
 func (i *Instance) begin(o *origin, at *Place) error {
 	var c *cell
-	var err error
-	if at != nil && i.guest.pages() {
-		c, err = at.takeCell(o, o.pages)
-	} else {
+	err := i.guest.shortage()
+	switch {
+	case err != nil: // a free cell is for those that are there
+	case at != nil && i.guest.pages():
+		c, err = at.takeCell(o, o.pages, false)
+	default:
 		c, err = i.guest.newCell(o)
 	}
 	if err != nil {
