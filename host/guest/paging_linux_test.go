@@ -346,7 +346,7 @@ func TestPagedOutIsWatched(t *testing.T) {
 	}
 	s.place.pageOut(k.i)
 	s.account.SetTrace(0, false)
-	s.account.endProfile(profile)
+	s.account.EndProfile(profile)
 	s.place.FollowWatch()
 	k.ask(t, 's')
 	k.end()
