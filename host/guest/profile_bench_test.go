@@ -98,3 +98,38 @@ func refills(b *testing.B, depth int, count *int, ctx context.Context) func(n ui
 		}
 	}
 }
+
+// BenchmarkProfile is an echo's callback with and without a profile, in turns: with one
+// there is what times the callback, and a part of a burst.
+func BenchmarkProfile(b *testing.B) {
+	s := standing(b, "echo")
+	to := &sink{}
+	i := s.instance(b)
+	c, err := i.BuildProtocol(to)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.ConnectionMade(to)
+	began := time.Now()
+	p := s.account.BeginProfile(1, func() time.Duration { return time.Since(began) })
+	defer s.account.EndProfile(p)
+	w := s.account.watch.Load()
+	const rounds, each = 101, 20_000
+	var times [2][]time.Duration
+	for b.Loop() {
+		for range rounds {
+			for n, watched := range []*watch{nil, w} {
+				i.watch = watched
+				began := time.Now()
+				for range each {
+					c.DataReceived([]byte("1234"))
+				}
+				times[n] = append(times[n], time.Since(began))
+			}
+		}
+	}
+	middle := func(n int) float64 { slices.Sort(times[n]); return float64(times[n][len(times[n])/2]) / each }
+	b.ReportMetric(middle(0), "without-ns")
+	b.ReportMetric(middle(1), "with-ns")
+	b.ReportMetric(0, "ns/op")
+}
