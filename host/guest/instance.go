@@ -128,7 +128,8 @@ func (i *Instance) Discard(cause error) uint64 {
 	}
 	size := i.Memory()
 	i.dead = cause
-	i.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", len(i.conns), "err", CleanLine(cause))
+	i.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", len(i.conns), "err",
+		CleanLine(cause))
 	i.dropTimers()
 	for _, c := range i.conns {
 		c.t.Abort(reactor.OverLimit, cause)
