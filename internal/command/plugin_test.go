@@ -51,6 +51,13 @@ func TestPluginCommands(t *testing.T) {
 	matches(o.fine("plugin", "trace", "echo"), `^echo is traced: see the host's log\n$`)
 	matches(o.fine("plugin", "trace", "echo", "--off"), `^nothing of echo is traced\n$`)
 
+	file := filepath.Join(t.TempDir(), "echo.pprof")
+	matches(o.fine("plugin", "profile", "linereceiver", "--for=1ms", "-o", file),
+		`^no samples: the guests of linereceiver did too little meanwhile`)
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+
 	matches(o.fine("plugin", "reload", "echo"), `^`+v1+` is unchanged\n$`)
 	v2 := matches(o.fine("plugin", "reload", "echo", "--force", "--wait"),
 		`^(\S+) is active, before it `+v1+`: migrated 1\n$`)[1]
@@ -125,6 +132,10 @@ func TestPluginFaults(t *testing.T) {
 		{[]string{"plugin", "unload", "none", "--wait"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "reload", "../config"}, exitFailed, "wirehost: plugin ../config: not loaded\n"},
 		{[]string{"plugin", "reload", "a\x1b[2J"}, exitFailed, "wirehost: plugin a\\x1b[2J: not loaded\n"},
+		{[]string{"plugin", "profile", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
+		{[]string{"plugin", "profile", "served", "--for=2h"}, exitFailed,
+			"wirehost: for: found \"2h0m0s\", wanted a time such as 10s, above 0 and at most 1h\n"},
+		{[]string{"plugin", "profile"}, exitUsage, "wirehost: found no NAME; see 'wirehost plugin profile --help'\n"},
 		{[]string{"plugin", "trace", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "trace", "served/7"}, exitFailed, "wirehost: connection served/7: no such connection\n"},
 		{[]string{"plugin", "trace", "served/x"}, exitFailed,
