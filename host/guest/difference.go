@@ -49,39 +49,45 @@ func spanned(spans []span) (n int) {
 // reset puts memory back to the origin, where its spans are all that may differ. With
 // keep, what was other is appended to out, for apply.
 func (o *origin) reset(memory []byte, spans []span, out []byte, keep bool) []byte {
-	last := 0
+	last := 0 // where the run before has ended
 	for _, s := range spans {
 		for at := s.from; at < s.to; at += granule {
 			now, was := memory[at:at+granule], o.image.at(at)
 			if bytes.Equal(now, was) {
 				continue
 			}
-			if keep {
-				out, last = appendRuns(out, now, was, at, last)
+			for from, to := run(now, was, 0); from < to; from, to = run(now, was, to) {
+				if keep {
+					out = binary.AppendUvarint(out, uint64(at+from-last)/word)
+					out = binary.AppendUvarint(out, uint64(to-from)/word)
+					out = append(out, now[from:to]...)
+					last = at + to
+				}
+				copy(now[from:to], was[from:to])
 			}
-			copy(now, was)
 		}
 	}
 	return out
 }
 
-// appendRuns appends the words of a granule at an address that are other than they
-// were. last is where the run before has ended.
-func appendRuns(out, now, was []byte, at, last int) ([]byte, int) {
+// run is the first run of words of a granule, from a byte on, that are other than they
+// were; an empty one where there is none.
+func run(now, was []byte, from int) (begin, end int) {
 	a, b := words(now), words(was)
-	for w := 0; w < len(a); w++ {
-		if a[w] == b[w] {
+	w := from / word
+	for w < len(a) && a[w] == b[w] {
+		if w++; w%8 != 0 {
 			continue
 		}
-		from := w
-		for w++; w < len(a) && a[w] != b[w]; w++ {
+		for w+8 <= len(a) && *(*[8]uint64)(a[w:]) == *(*[8]uint64)(b[w:]) { // many at a time
+			w += 8
 		}
-		out = binary.AppendUvarint(out, uint64((at-last)/word+from))
-		out = binary.AppendUvarint(out, uint64(w-from))
-		out = append(out, now[from*word:w*word]...)
-		last = at + w*word
 	}
-	return out, last
+	begin = w * word
+	for w < len(a) && a[w] != b[w] {
+		w++
+	}
+	return begin, w * word
 }
 
 // words are those of a granule, which lies at a multiple of their size.
