@@ -11,9 +11,9 @@ import (
 // Profile samples for so long where a plugin's guests spend their time, by function: on
 // all loops and in all versions, those too that come while it runs. It ends early with
 // ctx, with the plugin, or with the host, with what it has then; the profile's comments say
-// so. A sample stands for a slice of the meter's fuel: it has that count and the time since
-// the loop's last one, and the labels plugin, version and export (the callback). A plugin
-// has one profile at a time. The error is ErrUnknown, ErrProfiling or ErrNotRunning.
+// so. A stack has the number of its samples, its share of the time that callbacks took, in
+// ns, and the labels plugin, version and export (the callback). A plugin has one profile at
+// a time. The error is ErrUnknown, ErrProfiling or ErrNotRunning.
 func (h *Host) Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error) {
 	p, err := h.plugin(plugin)
 	if err != nil {

@@ -3,8 +3,10 @@ package command
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -42,8 +44,12 @@ func newPluginProfile(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := writable(*file); err != nil {
+			return err
+		}
+		stop := a.waiting("profiling " + args[0])
 		text, err := c.fetch(cmd.Context(), http.MethodGet, path+"/profile?for="+url.QueryEscape(d.String()), nil)
-		if err != nil {
+		if stop(); err != nil {
 			return err
 		}
 		p, err := profile.ParseData(text)
@@ -66,14 +72,28 @@ func newPluginProfile(a *app) *cobra.Command {
 	return cmd
 }
 
+// writable tells, before a long wait, whether a file can be written when that is over. What the file has stays.
+func writable(file string) error {
+	if file == "-" {
+		return nil
+	}
+	_, missing := os.Lstat(file)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil || !errors.Is(missing, fs.ErrNotExist) {
+		return err
+	}
+	return os.Remove(file)
+}
+
 // printProfile says what a profile has.
 func printProfile(w io.Writer, p *profile.Profile, plugin, file string) error {
 	var out bytes.Buffer
 	total, count := sums(p)
 	if count == 0 {
-		fmt.Fprintf(&out, "no samples: the guests of %s did too little meanwhile to use up a slice of the meter's "+
-			"fuel\n",
-			plugin)
+		fmt.Fprintf(&out, "no samples: the guests of %s did nothing meanwhile, or next to nothing\n", plugin)
 	} else {
 		fmt.Fprintf(&out, "%s: %s, %s in guests of %s\n", file, plural(int(count), "sample"), timeText(total),
 			timeText(p.DurationNanos))

@@ -53,7 +53,7 @@ func TestPluginCommands(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "echo.pprof")
 	matches(o.fine("plugin", "profile", "linereceiver", "--for=1ms", "-o", file),
-		`^no samples: the guests of linereceiver did too little meanwhile`)
+		`^no samples: the guests of linereceiver did nothing meanwhile`)
 	if _, err := os.Stat(file); err != nil {
 		t.Error(err)
 	}
@@ -119,6 +119,7 @@ func TestPluginFaults(t *testing.T) {
 	active := strings.Fields(strings.Split(o.fine("plugin", "list"), "\n")[1])[2]
 	replace(t, good, guest(without("dataReceived")))
 	running := "wirehost: " + active + " is still running\n"
+	nowhere := filepath.Join(filepath.Dir(good), "none", "cpu.pprof")
 	cases := []struct {
 		args []string
 		code int
@@ -135,6 +136,11 @@ func TestPluginFaults(t *testing.T) {
 		{[]string{"plugin", "profile", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "profile", "served", "--for=2h"}, exitFailed,
 			"wirehost: for: found \"2h0m0s\", wanted a time such as 10s, above 0 and at most 1h\n"},
+		// A file that can't be written is told before the host is asked for anything.
+		{[]string{"plugin", "profile", "served", "--for=2h", "-o", nowhere}, exitFailed,
+			"wirehost: open " + nowhere + ": no such file or directory\n"},
+		{[]string{"plugin", "profile", "served", "--for=2h", "-o", filepath.Dir(good)}, exitFailed,
+			"wirehost: open " + filepath.Dir(good) + ": is a directory\n"},
 		{[]string{"plugin", "profile"}, exitUsage, "wirehost: found no NAME; see 'wirehost plugin profile --help'\n"},
 		{[]string{"plugin", "trace", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "trace", "served/7"}, exitFailed, "wirehost: connection served/7: no such connection\n"},
