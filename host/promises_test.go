@@ -89,7 +89,7 @@ func certificate(t testing.TB, notAfter time.Time) (cert, key string, pool *x509
 // TestPromises runs every row of what a connection promises with a guest.
 func TestPromises(t *testing.T) {
 	wasm := built(t, "scripted")
-	for _, sys := range []string{"epoll", "portable", "memory"} {
+	for _, sys := range []string{"epoll", "portable", "memory", "paged"} {
 		for _, scheme := range []string{"tcp", "tls", "unix"} {
 			t.Run(sys+"/"+scheme, func(t *testing.T) {
 				t.Parallel()
@@ -129,10 +129,12 @@ func TestPromises(t *testing.T) {
 func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest.Server {
 	t.Helper()
 	var mem *memnet.Sys
-	if cfg.Reactor.Backend == "memory" {
+	paged := cfg.Reactor.Backend == "paged" // each instance leaves its memory between callbacks
+	if paged || cfg.Reactor.Backend == "memory" {
 		mem, cfg.Reactor.Backend = memnet.New(memnet.Options{}), ""
 	}
 	s := newServer(t, cfg)
+	s.paging = paged
 	if mem != nil {
 		s.o.Sys = mem
 	}

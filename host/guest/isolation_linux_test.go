@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/internal/wasmbin"
 	"github.com/wirehost/wirehost/reactor"
@@ -91,7 +92,10 @@ func keeping(t testing.TB, start bool, more ...func(*Settings)) *stand {
 			t.Fatal(err)
 		}
 	}
-	return standingOf(t, path, false, append(more, func(s *Settings) { s.Limits.Memory = 12 * wasmPage })...)
+	return standingOf(t, path, false, append(more, func(s *Settings) {
+		s.Limits.Memory = 12 * wasmPage
+		s.Limits.CallbackTime = time.Minute // what is tested here is no limit of time
+	})...)
 }
 
 // everyImage runs a test with an image that is mapped, and one that is copied, and in
@@ -197,7 +201,8 @@ func TestPagedAsPlain(t *testing.T) {
 	everyImage(t, func(t *testing.T, start bool) {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 0))
-		a, b := keeping(t, start, paging), keeping(t, start, func(s *Settings) { s.Single = true })
+		often := func(s *Settings) { s.PageOut = time.Duration(1+r.IntN(4)) * time.Millisecond }
+		a, b := keeping(t, start, paging, often), keeping(t, start, func(s *Settings) { s.Single = true })
 		var list []*twins
 		defer func() {
 			for _, w := range list {
@@ -215,12 +220,15 @@ func TestPagedAsPlain(t *testing.T) {
 			a.rest()
 			b.rest()
 			if got, want := w.paged.heard(), w.plain.heard(); got != want {
-				t.Fatalf("seed %d, step %d, %s: found %s, wanted %s", seed, step, what, got, want)
+				t.Fatalf("seed %d, step %d, %s: found %s, wanted %s (%v)", seed, step, what, got, want, w.paged.i.dead)
 			}
 			if ended {
 				w.paged.end()
 				w.plain.end()
 				list = slices.Delete(list, n, n+1)
+			}
+			if len(list) == 0 {
+				continue
 			}
 			if i := list[r.IntN(len(list))].paged.i; i.cell != nil && r.IntN(2) == 0 && !a.place.pageOut(i) {
 				t.Fatalf("seed %d, step %d: an instance stays", seed, step)
