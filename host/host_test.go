@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -30,6 +31,10 @@ const (
 
 // patience is how long a test waits for what must come.
 const patience = time.Minute
+
+// allPaged is an environment variable. Where it is set, every instance of every test leaves
+// its memory as soon as its loop has a turn without it.
+const allPaged = "WIREHOST_TEST_PAGED"
 
 // logs collects a host's log lines.
 type logs struct {
@@ -99,6 +104,7 @@ type server struct {
 
 // configuration is one plugin, "guest", behind one listener on loopback.
 func configuration(p config.Plugin) config.Config {
+	p.Image = true
 	cfg := config.Config{
 		Plugins:   map[string]config.Plugin{"guest": p},
 		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "guest"}},
@@ -115,6 +121,7 @@ func newServer(t testing.TB, cfg config.Config) *server {
 	if s.Host, err = New(cfg, Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
+	s.paging = os.Getenv(allPaged) != ""
 	return s
 }
 

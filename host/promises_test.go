@@ -134,7 +134,7 @@ func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest
 		mem, cfg.Reactor.Backend = memnet.New(memnet.Options{}), ""
 	}
 	s := newServer(t, cfg)
-	s.paging = paged
+	s.paging = s.paging || paged
 	if mem != nil {
 		s.o.Sys = mem
 	}

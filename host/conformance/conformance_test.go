@@ -17,14 +17,6 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// TestPaged: a guest each of whose instances leaves its memory as soon as its connection
-// is idle passes as any other.
-func TestPaged(t *testing.T) {
-	p := config.DefaultPlugin()
-	p.Module, p.Isolation, p.PageOut = "../../plugins/linereceiver/linereceiver.wasm", config.IsolationConnection, 1
-	Run(t, Guest{Config: p, Transcripts: []string{"testdata/linereceiver.txt"}, Garbage: true})
-}
-
 func TestLineReceiver(t *testing.T) {
 	Run(t, Guest{
 		Config:      config.Plugin{Module: "../../plugins/linereceiver/linereceiver.wasm"},

@@ -75,7 +75,6 @@ type Guest struct {
 	numbers [exports]uint64 // in the program's gate
 	most    uint64          // bytes that an instance's linear memory may grow to
 	images  bool
-	told    atomic.Bool // that there is no image
 	pageOut time.Duration
 	origin  atomic.Pointer[origin] // nil until an instance has started
 	looking sync.Mutex             // held while the cache is looked into for it

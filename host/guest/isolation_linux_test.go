@@ -151,12 +151,19 @@ func TestNothingReachesTheNext(t *testing.T) {
 				})
 			},
 			"it traps": func(t *testing.T, s *stand, k *keeper) {
+				c := k.i.cell
 				k.ask(t, '!')
 				if k.i.Dead() == nil {
 					t.Error("it has not trapped")
 				}
 				k.end()
 				s.rest()
+				if n := len(s.place.pool.free); s.memory.Live() != n+s.live {
+					t.Errorf("found %d memories, wanted those of %d instances and %d free cells", s.memory.Live(), s.live, n)
+				}
+				if slices.Contains(s.place.pool.free, c) {
+					t.Error("its cell is for another")
+				}
 			},
 			"it is discarded": func(_ *testing.T, s *stand, k *keeper) { k.i.Discard(ErrNoRoom); k.end(); s.rest() },
 			"it is closed":    func(_ *testing.T, _ *stand, k *keeper) { k.i.Close(); k.i.dead = errRetired; k.end() },

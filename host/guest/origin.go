@@ -128,12 +128,8 @@ func (g *Guest) adopt(o *origin) bool {
 	return false
 }
 
-// tellNoImage says, once, that instances of the guest share nothing of its start.
-func (g *Guest) tellNoImage(err error) {
-	if !g.told.Swap(true) {
-		g.account.warn(imageNote, "version", g.name, "err", err)
-	}
-}
+// tellNoImage says that instances of the guest share nothing of its start.
+func (g *Guest) tellNoImage(err error) { g.account.warn(imageNote, "version", g.name, "err", err) }
 
 // imageNote is the line of a guest whose instances share no image of its start.
 const imageNote = "no image of the plugin's start in a file in memory: each instance has a copy of its own"
