@@ -159,7 +159,8 @@ func TestNothingReachesTheNext(t *testing.T) {
 				k.end()
 				s.rest()
 				if n := len(s.place.pool.free); s.memory.Live() != n+s.live {
-					t.Errorf("found %d memories, wanted those of %d instances and %d free cells", s.memory.Live(), s.live, n)
+					t.Errorf("found %d memories, wanted those of %d instances and %d free cells", s.memory.Live(),
+						s.live, n)
 				}
 				if slices.Contains(s.place.pool.free, c) {
 					t.Error("its cell is for another")
