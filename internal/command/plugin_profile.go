@@ -72,9 +72,10 @@ func newPluginProfile(a *app) *cobra.Command {
 	return cmd
 }
 
-// writable tells, before a long wait, whether a file can be written when that is over. What the file has stays.
+// writable tells, before a long wait, whether a file can be written when that is over. What
+// the file has stays. A pipe is not asked: its reader would take the answer for the end.
 func writable(file string) error {
-	if file == "-" {
+	if info, err := os.Stat(file); file == "-" || err == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		return nil
 	}
 	_, missing := os.Lstat(file)
