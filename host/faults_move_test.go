@@ -42,7 +42,7 @@ func TestFaultsAfterRehearsal(t *testing.T) {
 				p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolation,
 					Canary: config.Canary{Connections: 1, For: time.Minute}}
 				p.Limits.State, p.Limits.CallbackTime = 1000, 2*time.Millisecond
-				v := serveVirtual(t, configuration(p))
+				v := serveVirtual(t, configuration(p), steady)
 				bad, good := &counting{Conn: v.dial(t)}, &counting{Conn: v.dial(t)}
 				for _, c := range []*counting{bad, good} {
 					if err := c.roundTrip(1); err != nil {

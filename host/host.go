@@ -68,7 +68,9 @@ type Host struct {
 	// time: half of the processors stay with the loops.
 	launchesAtOnce int
 
-	made       time.Time
+	// spent is the clock that callbacks are metered with. It is the real one even where
+	// the reactor's is turned by a test: a guest that loops turns none.
+	spent      func() time.Duration
 	clockBase  time.Duration        // of the guests' monotonic clock: what the reactor's begins with
 	cpu        func() time.Duration // the process's processor time; nil = unknown
 	leftovers  leftovers
@@ -104,11 +106,13 @@ func New(cfg config.Config, o Options) (*Host, error) {
 	if o.Wall == nil {
 		o.Wall, clockBase = time.Now, time.Duration(time.Now().UnixNano())
 	}
+	made := time.Now()
 	return &Host{
 		o: o, log: o.Logger, sources: sources{builtin: o.Builtin, wall: o.Wall}, cfg: cfg,
 		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
-		made: time.Now(), clockBase: clockBase, cpu: meter.ProcessClock(), giveBack: debug.FreeOSMemory,
+		spent: func() time.Duration { return time.Since(made) }, clockBase: clockBase, cpu: meter.ProcessClock(),
+		giveBack: debug.FreeOSMemory,
 	}, nil
 }
 
@@ -125,10 +129,6 @@ func (h *Host) now() time.Duration { return h.reactor.Now() }
 // a guest that starts from the image of a start which was another process's; unless a
 // test has given the host a wall clock.
 func (h *Host) guestNow() time.Duration { return h.clockBase + h.reactor.Now() }
-
-// spent is the clock that callbacks are metered with. It is the real one even
-// where the reactor's is turned by a test: a guest that loops turns none.
-func (h *Host) spent() time.Duration { return time.Since(h.made) }
 
 // wall is the guests' wall clock.
 func (h *Host) wall() time.Time { return h.o.Wall() }

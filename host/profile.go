@@ -13,7 +13,8 @@ import (
 // ctx, with the plugin, or with the host, with what it has then; the profile's comments say
 // so. A stack has the number of its samples, its share of the time that callbacks took, in
 // ns, and the labels plugin, version and export (the callback). A plugin has one profile at
-// a time. The error is ErrUnknown, ErrProfiling or ErrNotRunning.
+// a time. The error is ErrUnknown, ErrProfiling or ErrNotRunning. Any
+// goroutine but a loop's.
 func (h *Host) Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error) {
 	p, err := h.plugin(plugin)
 	if err != nil {

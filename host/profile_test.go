@@ -76,7 +76,9 @@ func roundTrips(t *testing.T, addr string, count int) {
 func TestProfile(t *testing.T) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
-			s := serve(t, works(isolation))
+			s := newServer(t, works(isolation))
+			steady(s.Host)
+			s.start(t)
 			roundTrips(t, s.addrs[0], 1)
 			r := s.profile(t)
 			roundTrips(t, s.addrs[0], 50)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,12 +20,15 @@ type virtual struct {
 	sys *memnet.Sys
 }
 
-func serveVirtual(t *testing.T, cfg config.Config) *virtual {
+func serveVirtual(t *testing.T, cfg config.Config, more ...func(*Host)) *virtual {
 	t.Helper()
 	cfg.Reactor.Loops = 1
 	v := &virtual{sys: memnet.New(memnet.Options{})}
 	v.server = newServer(t, cfg)
 	v.o.Sys = v.sys
+	for _, f := range more {
+		f(v.Host)
+	}
 	if err := v.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -34,6 +38,13 @@ func serveVirtual(t *testing.T, cfg config.Config) *virtual {
 		_ = v.Shutdown(ctx) // connections may be open still
 	})
 	return v
+}
+
+// steady has callbacks be metered with a clock that goes on by 10 µs each time that it is
+// read, as the meter does for each slice of fuel: how busy the machine is does not count.
+func steady(h *Host) {
+	var reads atomic.Int64
+	h.spent, h.cpu = func() time.Duration { return time.Duration(reads.Add(1)) * 10 * time.Microsecond }, nil
 }
 
 func (v *virtual) dial(t *testing.T) net.Conn {

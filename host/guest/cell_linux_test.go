@@ -9,8 +9,8 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// opened is an instance at the stand's place with a connection.
-func (s *stand) opened(t testing.TB) (*Instance, reactor.Protocol, *sink) {
+// placed is an instance that was started for the stand's place, and is there.
+func (s *stand) placed(t testing.TB) *Instance {
 	t.Helper()
 	s.live++
 	i, err := s.Guest.Start(0, s.place)
@@ -18,6 +18,13 @@ func (s *stand) opened(t testing.TB) (*Instance, reactor.Protocol, *sink) {
 		t.Fatal(err)
 	}
 	i.Commit(s.place)
+	return i
+}
+
+// opened is an instance at the stand's place with a connection.
+func (s *stand) opened(t testing.TB) (*Instance, reactor.Protocol, *sink) {
+	t.Helper()
+	i := s.placed(t)
 	to := &sink{}
 	p, err := i.BuildProtocol(to)
 	if err != nil {

@@ -36,13 +36,9 @@ type keeper struct {
 // keeper is one at the stand's place.
 func (s *stand) keeper(t testing.TB) *keeper {
 	t.Helper()
-	s.live++
-	i, err := s.Guest.Start(0, s.place)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.Commit(s.place)
+	i := s.placed(t)
 	k := &keeper{i: i, to: &said{}}
+	var err error
 	if k.p, err = i.BuildProtocol(k.to); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +215,7 @@ func TestPagedAsPlain(t *testing.T) {
 			}
 		}()
 		for step := range 1500 {
-			if len(list) < 4 || len(list) < 12 && r.IntN(20) == 0 {
+			for len(list) < 4 || len(list) < 12 && r.IntN(20) == 0 {
 				list = append(list, &twins{a.keeper(t), b.keeper(t)})
 			}
 			n := r.IntN(len(list))

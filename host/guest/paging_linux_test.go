@@ -232,10 +232,7 @@ func TestStartsByChance(t *testing.T) {
 	}
 	want, _ := first.mem.Read(0, 9)
 	for range 40 {
-		i, err := start()
-		if err != nil {
-			t.Fatal(err)
-		}
+		i := s.placed(t)
 		if got, _ := i.mem.Read(0, 9); !bytes.Equal(got, want) {
 			t.Errorf("an instance begins with %x, another with %x", got, want)
 		}
@@ -357,12 +354,7 @@ func TestPagedOutIsWatched(t *testing.T) {
 func TestRefusedLeavesNoCell(t *testing.T) {
 	s := standing(t, "hostile/refuses_connections", paging)
 	for range 5 {
-		s.live++
-		i, err := s.Guest.Start(0, s.place)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i.Commit(s.place)
+		i := s.placed(t)
 		if _, err := i.BuildProtocol(&said{}); !errors.Is(err, errRefused) {
 			t.Error(err)
 		}

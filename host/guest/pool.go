@@ -21,7 +21,7 @@ const (
 	// closed.
 	freeCells = 16
 	// sweptAtOnce is how many instances leave their cells, and cells are closed, in one
-	// turn of the loop: 40 µs each.
+	// turn of the loop: 25 to 50 µs each.
 	sweptAtOnce = 16
 	// maxDifferent is how many bytes of memory may differ from the origin, as far as the
 	// system tells, of an instance that leaves its cell: to compare them holds the loop

@@ -40,8 +40,8 @@ func frameName(d api.FunctionDefinition) string {
 	return fmt.Sprintf("func[%d]", d.Index()-1) // the meter has added an import
 }
 
-// Result tells what was sampled. note, where it is not empty, goes into its comments. What is sampled afterwards is
-// lost.
+// Result tells what was sampled. note, where it is not empty, goes into its comments. What
+// is sampled afterwards is lost.
 func (p *Profile) Result(note string) *profile.Profile {
 	var notes []string
 	if note != "" {

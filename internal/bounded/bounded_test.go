@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -143,20 +144,22 @@ func TestGivenUpWhileOpening(t *testing.T) {
 // TestSlowTaker: a file owes no byte while what it gave is being taken, however long
 // that takes; all of it must be over in time.
 func TestSlowTaker(t *testing.T) {
-	file := &stuck{bytes: make(chan string, 1)}
-	file.bytes <- "a"
-	r := &Reader{Quiet: time.Millisecond, Whole: 50 * time.Millisecond, Open: opener(t, file)}
-	release := make(chan struct{})
-	_, err := Use(context.Background(), r, "f", 100, func(_ fs.FileInfo, content io.Reader) (int, error) {
-		n, err := content.Read(make([]byte, 5))
-		<-release
-		return n, err
+	synctest.Test(t, func(t *testing.T) {
+		file := &stuck{bytes: make(chan string, 1)}
+		file.bytes <- "a"
+		r := &Reader{Quiet: time.Millisecond, Whole: 50 * time.Millisecond, Open: opener(t, file)}
+		release := make(chan struct{})
+		_, err := Use(context.Background(), r, "f", 100, func(_ fs.FileInfo, content io.Reader) (int, error) {
+			n, err := content.Read(make([]byte, 5))
+			<-release
+			return n, err
+		})
+		if err == nil || !strings.Contains(err.Error(), "found it unfinished after 50ms") {
+			t.Errorf("found %v, wanted the time of all of it to be over", err)
+		}
+		close(release)
+		expectLeft(t, r, 0)
 	})
-	if err == nil || !strings.Contains(err.Error(), "found it unfinished after 50ms") {
-		t.Errorf("found %v, wanted the time of all of it to be over", err)
-	}
-	close(release)
-	expectLeft(t, r, 0)
 }
 
 // TestTooLongBySize: a file that says how long it is need not be read to be refused.

@@ -116,7 +116,6 @@ func TestWritesAreGathered(t *testing.T) {
 	}
 }
 
-// The buffer given to Write may be used again at once.
 // A callback may write to many connections by turns: to each in order, with one call to
 // the server. What is aborted meanwhile is dropped, and what is closed goes first.
 func TestWritesToMany(t *testing.T) {
@@ -168,6 +167,7 @@ func TestWritesToMany(t *testing.T) {
 	}
 }
 
+// The buffer given to Write may be used again at once.
 func TestWriteCopies(t *testing.T) {
 	_, c := open(t, &probe{data: func(p *probe, data []byte) {
 		_, _ = p.Transport.Write(data)
