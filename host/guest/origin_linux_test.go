@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,21 +72,25 @@ func TestStartIsKept(t *testing.T) {
 			t.Errorf("%s: found %d bytes echoed, wanted 5", name, to.bytes)
 		}
 	}
-	b, err := os.ReadFile(kept())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[len(b)-1]++
-	if err := os.WriteFile(kept(), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s = in(paging, later(time.Hour))
-	if s.findOrigin(false) != nil {
-		t.Error("found an origin in a damaged file")
-	}
-	if _, p, to := s.opened(t); true {
+	for name, damage := range map[string]func(b []byte){
+		"memory": func(b []byte) { b[len(b)-1]++ },
+		"buffer": func(b []byte) { b[bytes.Index(b, []byte(`,"capacity":`))-1] ^= 1 },
+	} {
+		b, err := os.ReadFile(kept())
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage(b)
+		if err := os.WriteFile(kept(), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := in(paging, later(time.Hour))
+		if s.findOrigin(false) != nil {
+			t.Errorf("found an origin in a file with another %s", name)
+		}
+		_, p, to := s.opened(t)
 		if feed(t, p, "hello"); to.bytes != len("hello") {
-			t.Errorf("damaged: found %d bytes echoed, wanted 5", to.bytes)
+			t.Errorf("another %s: found %d bytes echoed, wanted 5", name, to.bytes)
 		}
 	}
 }

@@ -26,13 +26,13 @@ type Start struct {
 	Prefix   string    `json:"prefix"`      // for log lines
 	Clock    int64     `json:"clock"`       // the guest's, in ns
 	Size     int64     `json:"size"`        // of what follows, in bytes
-	Sum      uint32    `json:"sum"`         // CRC-32C of it
+	Sum      uint32    `json:"sum"`         // CRC-32C of this header, with a sum of 0, and of it
 	Memory   []Segment `json:"-"`           // what is not zero
 	Format   int       `json:"startFormat"` // startFormat
 }
 
 const (
-	startFormat = 1
+	startFormat = 2
 	startPrefix = "start-" // begins the names of their files
 	maxStarts   = 4        // of an entry; more are those of configurations that are no more
 	maxStart    = 1 << 30  // bytes of a file
@@ -71,7 +71,12 @@ func (s Starts) Load(key string) (Start, error) {
 	switch err := json.Unmarshal(line, &st); {
 	case err != nil || st.Format != startFormat || st.Key != key:
 		return Start{}, fmt.Errorf("%w: %s: found no header", ErrDamaged, s.file(key))
-	case st.Size != int64(len(content)) || st.Sum != crc32.Checksum(content, castagnoli):
+	}
+	sum, err := st.sum(content)
+	if err != nil {
+		return Start{}, err
+	}
+	if st.Size != int64(len(content)) || st.Sum != sum {
 		return Start{}, fmt.Errorf("%w: %s: found another checksum", ErrDamaged, s.file(key))
 	}
 	var ok bool
@@ -86,6 +91,14 @@ func (s Starts) Load(key string) (Start, error) {
 	return st, nil
 }
 
+// sum is the checksum of a start whose memory is content: its globals and its buffer
+// stand in the header.
+func (st Start) sum(content []byte) (uint32, error) {
+	st.Sum = 0
+	line, err := json.Marshal(st)
+	return crc32.Update(crc32.Checksum(line, castagnoli), castagnoli, content), err
+}
+
 // Keep writes a start, which only the owner of this process may read: a guest's memory
 // has what its configuration has. It appears whole, or not at all.
 func (s Starts) Keep(st Start) error {
@@ -93,7 +106,11 @@ func (s Starts) Keep(st Start) error {
 		return nil
 	}
 	content := appendSegments(nil, st.Memory)
-	st.Format, st.Size, st.Sum = startFormat, int64(len(content)), crc32.Checksum(content, castagnoli)
+	st.Format, st.Size = startFormat, int64(len(content))
+	var err error
+	if st.Sum, err = st.sum(content); err != nil {
+		return err
+	}
 	line, err := json.Marshal(st)
 	if err != nil {
 		return err
