@@ -132,6 +132,26 @@ func TestManyEnd(t *testing.T) {
 	}
 }
 
+// TestManyStartOffTheLoops: an instance that was started off its loop brings a cell of
+// its own, and then one that is cold leaves: many new ones have no more cells for that.
+func TestManyStartOffTheLoops(t *testing.T) {
+	s := standing(t, "counter", paging)
+	for range 2 * coldCells {
+		s.live++
+		i, err := s.Guest.Start(0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.Commit(s.place)
+		if n, most := s.memory.Live(), coldCells+freeCells+1; n > most {
+			t.Fatalf("%d cells were made, wanted at most %d", n, most)
+		}
+	}
+	if n := s.place.PagedOut(); n < coldCells {
+		t.Errorf("%d instances have left their cells, wanted at least %d", n, coldCells)
+	}
+}
+
 // tell has pages be told in one of the ways that systems have.
 func tell(t *testing.T, way string) {
 	t.Helper()

@@ -63,6 +63,7 @@ func (i *Instance) Commit(p *Place) {
 		t.start()
 	}
 	if i.guest.pages() && i.cell.based {
+		p.makeRoom()
 		p.admit(i)
 	}
 }

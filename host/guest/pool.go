@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/wirehost/wirehost/reactor"
@@ -103,6 +104,20 @@ func (p *Place) evict(anyone bool) bool {
 		}
 	}
 	return false
+}
+
+// makeRoom has a cold instance leave for a new one that brings a cell: what is started
+// off the loops takes none of the pool's.
+func (p *Place) makeRoom() {
+	l := &p.pool
+	if len(l.busy) < coldCells {
+		return
+	}
+	began := p.Guest.clocks.Spent()
+	if p.evict(false) && len(l.free) > freeCells {
+		p.closeCell(l.take(math.MaxUint32))
+	}
+	p.Share.Spent(p.Guest.clocks.Spent() - began)
 }
 
 // admit puts an instance among those that may leave their cells.
