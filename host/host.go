@@ -195,8 +195,8 @@ func (h *Host) startAll(ctx context.Context) error {
 
 // watchUse looks at what the process uses, from now on: loading is what takes most.
 func (h *Host) watchUse() {
-	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.reactor.Connections),
-		memory: newOwnMemory(h)}
+	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.reactor.Connections, h.sharedImages),
+		images: h.sharedImages, memory: newOwnMemory(h)}
 	o.check()
 	h.background.Go(o.run)
 }

@@ -11,7 +11,7 @@ import (
 // switched on and off with every connection.
 const (
 	overloadEvery = time.Second
-	overloadHurry = 50 * time.Millisecond // resident memory alone: 10 µs a look
+	overloadHurry = 50 * time.Millisecond // resident memory alone: 30 µs a look
 	overloadIdle  = 5 * time.Second       // a connection is idle after so long without a byte
 	overloadPart  = 16                    // one in so many of a loop's connections is closed a second
 	overloadLeft  = 0.05                  // of a limit: with less left, or less than use.spare, it begins
@@ -61,7 +61,8 @@ func (u use) least(on bool) float64 {
 type overload struct {
 	h       *Host
 	measure func() []use
-	memory  *ownMemory // what can be given back; nil = nothing
+	images  func() uint64 // bytes of the images that instances share
+	memory  *ownMemory    // what can be given back; nil = nothing
 	on      bool
 
 	memoryLimit uint64 // as measured last
@@ -123,7 +124,7 @@ func (o *overload) check() {
 // hurry checks at once where memory is past the limit that was found last: it may
 // be filled at a gigabyte a second.
 func (o *overload) hurry() {
-	if o.memoryLimit > 0 && resident() >= o.memoryLimit {
+	if o.memoryLimit > 0 && resident(o.images()) >= o.memoryLimit {
 		o.check()
 	}
 }

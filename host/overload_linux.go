@@ -20,7 +20,9 @@ const limitEvery = 10
 // processUse looks at the process's resident memory against what it may have,
 // most bytes where that is not 0, and its sockets against its descriptor limit. One
 // goroutine.
-func processUse(most uint64, sockets func() int) func() []use {
+//
+// Of images' pages it counts at most as many bytes as images tells.
+func processUse(most uint64, sockets func() int, images func() uint64) func() []use {
 	limit := most
 	looks := 0
 	return func() []use {
@@ -28,13 +30,13 @@ func processUse(most uint64, sockets func() int) func() []use {
 			limit = availableMemory()
 		}
 		looks++
-		return useOf(limit, sockets())
+		return useOf(limit, sockets(), images())
 	}
 }
 
-func useOf(memory uint64, sockets int) []use {
+func useOf(memory uint64, sockets int, images uint64) []use {
 	var list []use
-	if rss := resident(); rss > 0 {
+	if rss := resident(images); rss > 0 {
 		list = append(list, use{useOfMemory, rss, memory, min(memorySpare, memory/3)})
 	}
 	var lim unix.Rlimit
@@ -63,18 +65,35 @@ func mostQueued(memory uint64) uint64 {
 	return memory / queuedPart
 }
 
-// resident is the process's resident memory in bytes, 0 where it can't be read.
-func resident() uint64 {
-	b, err := os.ReadFile("/proc/self/statm")
-	fields := bytes.Fields(b)
-	if err != nil || len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseUint(string(fields[1]), 10, 64)
+// resident is the process's resident memory in bytes, 0 where it can't be read. Pages of
+// files in memory count once, which are images bytes: the system counts them for each
+// instance that has one mapped.
+func resident(images uint64) uint64 {
+	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	return pages * uint64(os.Getpagesize())
+	return residentOf(b, images)
+}
+
+// residentOf reads resident memory from what proc(5) calls status.
+func residentOf(status []byte, images uint64) (n uint64) {
+	for line := range bytes.Lines(status) {
+		fields := bytes.Fields(line)
+		if len(fields) < 2 || !bytes.HasPrefix(line, []byte("Rss")) {
+			continue
+		}
+		kib, err := strconv.ParseUint(string(fields[1]), 10, 64)
+		if err != nil {
+			return 0
+		}
+		if size := kib << 10; string(fields[0]) == "RssShmem:" {
+			n += min(size, images)
+		} else {
+			n += size
+		}
+	}
+	return n
 }
 
 // availableMemory is what the process may use, in bytes: what its control group

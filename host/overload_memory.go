@@ -67,6 +67,21 @@ func (o *overload) pageOut() {
 	}
 }
 
+// sharedImages is how many bytes the files in memory have that instances share, of all
+// versions. Any goroutine.
+func (h *Host) sharedImages() (n uint64) {
+	var last *guest.Guest
+	for _, p := range h.all() {
+		for _, s := range p.allSlots() { // those of a version follow each other
+			if g := s.place.Guest; g != last {
+				n += g.SharedImages()
+				last = g
+			}
+		}
+	}
+	return n
+}
+
 // placesOn are the places of all plugins' instances on a loop, those of unloaded ones
 // too.
 func placesOn(h *Host, l *reactor.Loop) (list []*guest.Place) {

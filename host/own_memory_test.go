@@ -264,7 +264,7 @@ func TestGivenBackAfterLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitGiven()
-	if uses := processUse(0, s.reactor.Connections)(); len(uses) > 0 && <-limits <= 0 {
+	if uses := processUse(0, s.reactor.Connections, s.sharedImages)(); len(uses) > 0 && <-limits <= 0 {
 		t.Error("found a memory limit of nothing")
 	}
 }

@@ -132,6 +132,14 @@ func (im *image) fill(segments []compile.Segment) error {
 	return os.NewSyscallError("fcntl", err)
 }
 
+// fileSize is the size of the image's file, in bytes; 0 where it is copied.
+func (im *image) fileSize() uint64 {
+	if im == nil || im.file == nil {
+		return 0
+	}
+	return uint64(im.size)
+}
+
 // close ends the image; mappings of it stay.
 func (im *image) close() error {
 	if im == nil {

@@ -52,6 +52,19 @@ func (p *Program) keep(im *image) {
 	p.kept = append(p.kept, im)
 }
 
+// SharedImages is how many bytes the images have that are files in memory: what
+// instances map of them is there once. Any goroutine.
+func (g *Guest) SharedImages() uint64 {
+	p := g.program
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.image.fileSize()
+	for _, im := range p.kept {
+		n += im.fileSize()
+	}
+	return n
+}
+
 // mostMemory is what the module's linear memory may grow to, in bytes.
 func (p *Program) mostMemory(limit uint64) uint64 {
 	most := uint64(1 << 32)
