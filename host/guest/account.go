@@ -22,7 +22,6 @@ type Account struct {
 	conns, timers handles
 	watching      sync.Mutex            // held while watch is replaced
 	watch         atomic.Pointer[watch] // of new instances; nil = nothing
-	scratch       []byte                // where the last bytes of connections go whose instance is dead
 
 	traps          trapCounts
 	growthsRefused atomic.Uint64
@@ -31,7 +30,7 @@ type Account struct {
 // NewAccount opens an account. Its lines, at most rate bytes a second of guests' own
 // (0 = any number), go to log; now is the event loops' clock.
 func NewAccount(name string, log hclog.Logger, rate int, now func() time.Duration) *Account {
-	a := &Account{name: name, log: log, now: now, scratch: make([]byte, 64<<10)}
+	a := &Account{name: name, log: log, now: now}
 	a.budget.rate = rate
 	return a
 }

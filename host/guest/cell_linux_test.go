@@ -152,6 +152,21 @@ func TestManyStartOffTheLoops(t *testing.T) {
 	}
 }
 
+// TestManyGrow: cells that have grown serve no new instance, and don't pile up until the
+// next sweep while connections come and go.
+func TestManyGrow(t *testing.T) {
+	s := standing(t, "keeps", paging)
+	for range 2 * coldCells {
+		i, p, _ := s.opened(t)
+		feed(t, p, "g\x01\x00\x00\x00")
+		p.ConnectionLost(reactor.Done, nil)
+		i.callStopFactory() // in the same turn
+		if n := len(s.place.pool.free); n > coldCells {
+			t.Fatalf("%d cells are free, wanted at most %d", n, coldCells)
+		}
+	}
+}
+
 // tell has pages be told in one of the ways that systems have.
 func tell(t *testing.T, way string) {
 	t.Helper()

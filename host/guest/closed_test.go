@@ -152,3 +152,16 @@ func TestClosedOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestTrash: what comes for the connections of a dead instance goes where no other loop
+// puts anything.
+func TestTrash(t *testing.T) {
+	s, other := standing(t, "echo"), &Place{}
+	i := s.instance(t)
+	i.dead = errRetired
+	b := i.receiveBuffer()
+	if len(b) == 0 || &b[0] != &s.place.trash()[0] || &b[0] == &other.trash()[0] {
+		t.Errorf("found a buffer of %d bytes that is not of its place alone", len(b))
+	}
+	i.dead = nil
+}

@@ -204,7 +204,7 @@ func (i *Instance) settle() {
 // until the loop calls anything else.
 func (i *Instance) receiveBuffer() []byte {
 	if i.dead != nil || i.cell == nil && !i.pageIn() {
-		return i.account.scratch
+		return i.place.trash()
 	}
 	b, _ := i.mem.Read(i.recvPtr, i.recvCap)
 	return b

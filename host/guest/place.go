@@ -18,9 +18,21 @@ type Place struct {
 
 	all     map[*Instance]struct{}
 	pool    pool
-	closing bool // its instances end with their last connection
-	stopped bool // the loop has ended
+	scratch []byte // see trash; made when first needed
+	closing bool   // its instances end with their last connection
+	stopped bool   // the loop has ended
 }
+
+// trash is where the last bytes of connections go whose instance is dead. The loop's
+// alone: others read at the same time.
+func (p *Place) trash() []byte {
+	if p.scratch == nil {
+		p.scratch = make([]byte, trashSize)
+	}
+	return p.scratch
+}
+
+const trashSize = 64 << 10
 
 // Instances are those that were committed to the place and are not closed, in no order.
 func (p *Place) Instances() iter.Seq[*Instance] {

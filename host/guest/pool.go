@@ -179,9 +179,7 @@ func (p *Place) sweepSome() {
 		}
 	}
 	for ; len(l.free) > freeCells && left > 0; left-- {
-		p.closeCell(l.free[0])
-		l.free[0] = nil // nothing else drops it: it has some 400 KB of Go's heap
-		l.free = l.free[1:]
+		p.closeOldest()
 	}
 	p.Share.Spent(p.Guest.clocks.Spent() - began)
 	switch {
@@ -238,7 +236,18 @@ func (p *Place) free(c *cell) {
 			return
 		}
 	}
+	if len(p.pool.free) >= coldCells { // of a size that nobody needs, or their instances have all ended
+		p.closeOldest()
+	}
 	p.pool.free = append(p.pool.free, c)
+}
+
+// closeOldest closes the free cell that has waited longest.
+func (p *Place) closeOldest() {
+	l := &p.pool
+	p.closeCell(l.free[0])
+	l.free[0] = nil // nothing else drops it: it has some 400 KB of Go's heap
+	l.free = l.free[1:]
 }
 
 // giveBack takes the cell of an instance that has ended. One that has not trapped is
