@@ -113,6 +113,15 @@ func configuration(p config.Plugin) config.Config {
 	return cfg
 }
 
+// withoutImage has each instance run all of its start: otherwise the start may have been
+// another test's, by way of the cache.
+func withoutImage(cfg config.Config) config.Config {
+	p := cfg.Plugins["guest"]
+	p.Image = false
+	cfg.Plugins["guest"] = p
+	return cfg
+}
+
 func newServer(t testing.TB, cfg config.Config) *server {
 	t.Helper()
 	s := &server{logs: &logs{more: make(chan struct{})}}

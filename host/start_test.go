@@ -79,11 +79,10 @@ func serveGated(t *testing.T, isolation config.Isolation, more ...func(*config.P
 	t.Helper()
 	p := hostile("loops_when_late")
 	p.Isolation = isolation
-	p.Image = false // each start runs all of it
 	for _, f := range more {
 		f(&p)
 	}
-	cfg := withEcho(configuration(p))
+	cfg := withEcho(withoutImage(configuration(p)))
 	cfg.Reactor.Loops = 1
 	g := &gated{server: newServer(t, cfg), gate: newGate()}
 	g.o.Wall, g.launchesAtOnce = g.wall, startsTested

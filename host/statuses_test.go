@@ -74,7 +74,7 @@ func TestStatuses(t *testing.T) {
 		t.Run(string(isolation), func(t *testing.T) {
 			p := config.Plugin{Module: "testdata/asks_everything.wasm", Isolation: isolation}
 			p.Allow.Connect = []string{"tcp://127.0.0.1:9"}
-			v := serveVirtual(t, configuration(p))
+			v := serveVirtual(t, withoutImage(configuration(p)))
 			v.sys.Silence("tcp", "127.0.0.1:9")
 			c, err := v.sys.Dial("tcp", v.Listeners()[0].String()[len("tcp://"):])
 			if err != nil {

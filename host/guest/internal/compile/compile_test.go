@@ -326,7 +326,7 @@ func TestBadCompilers(t *testing.T) {
 			"found wirehost v7 with wazero v8 (format 9), wanted this server's", false},
 		"ended by a signal": {"kill -SEGV $$", "the compiler was ended by a signal: segmentation fault", true},
 		"killed by another": {"kill -KILL $$", "the compiler was ended by a signal: killed", false},
-		"hung up":           {"kill -HUP $$", "the compiler was ended by a signal: hangup", false},
+		"told something":    {"kill -USR1 $$", "the compiler was ended by a signal: user defined signal 1", false},
 		"terminated":        {"kill -TERM $$", "the compiler was ended by a signal: terminated", false},
 		"panics": {"echo 'panic: at the disco' >&2; exit 2", "the compiler failed: panic: at the disco",
 			true},
