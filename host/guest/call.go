@@ -108,7 +108,7 @@ func (i *Instance) trapped(e export, conn int32, err error) {
 		return
 	}
 	i.dropTimers()
-	for _, c := range i.conns {
+	for c := range i.conns.all() {
 		c.t.Abort(reactor.ProtocolFailed, trap)
 	}
 	i.closeSoon()

@@ -79,7 +79,7 @@ func reactorConnect(i *Instance, stack []uint64) {
 	case !ok || len(text) > maxEndpoint:
 		fail(stack, abi.EINVAL)
 		return
-	case limit > 0 && i.out >= limit:
+	case limit > 0 && int(i.out) >= limit:
 		fail(stack, abi.E2BIG)
 		return
 	}
@@ -93,7 +93,7 @@ func reactorConnect(i *Instance, stack []uint64) {
 		return
 	}
 	c := &conn{in: i, handle: i.account.conns.take(), stage: stageConnecting}
-	i.conns[c.handle] = c
+	i.conns.add(c)
 	i.out++
 	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,
 		TLS: i.guest.allow.tls, Allow: i.guest.allow.address})

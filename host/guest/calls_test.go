@@ -101,7 +101,7 @@ func TestHostCallsLook(t *testing.T) {
 	}
 	to := &sink{}
 	c := &conn{in: i, t: to, handle: 1, stage: stageOpen}
-	i.conns[1] = c
+	i.conns.add(c)
 	looks := 0
 	i.guard = meter.NewGuard(func() time.Duration { looks++; return 0 }, nil)
 	i.guard.Arm(time.Minute)
@@ -154,7 +154,7 @@ func TestHostCallsLook(t *testing.T) {
 func TestHeldIsOnePiece(t *testing.T) {
 	i := standing(t, "echo").instance(t)
 	i.phase = phaseRestore
-	i.conns[1] = &conn{in: i, t: &sink{}, handle: 1, stage: stageOpen}
+	i.conns.add(&conn{in: i, t: &sink{}, handle: 1, stage: stageOpen})
 	i.guard.Arm(time.Minute)
 	want := ""
 	for n := range 1000 {
@@ -168,7 +168,7 @@ func TestHeldIsOnePiece(t *testing.T) {
 			want += string(view(i, "", 0, size))
 		}
 	}
-	if got := i.conns[1].held; string(got) != want || cap(got) > 2*len(want) {
+	if got := i.conns.get(1).held; string(got) != want || cap(got) > 2*len(want) {
 		t.Errorf("%d bytes are held, in room for %d, wanted %d", len(got), cap(got), len(want))
 	}
 	i.dropMoved()

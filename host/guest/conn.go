@@ -75,7 +75,7 @@ func (c *conn) build() error {
 			return errRefused
 		}
 	}
-	i.conns[c.handle] = c
+	i.conns.add(c)
 	return nil
 }
 
@@ -135,7 +135,7 @@ func (c *conn) end() {
 	if i.cur == c {
 		i.cur = nil
 	}
-	delete(i.conns, c.handle)
+	i.conns.remove(c.handle)
 	i.account.conns.free(c.handle)
 	i.settle()
 }

@@ -22,30 +22,30 @@ type Instance struct {
 	mem   api.Memory   // the cell's
 	guard *meter.Guard // the cell's
 	saved []byte       // what it is while it is in no cell; see difference.go
-	seat  int          // in pool.busy, from 1 on; 0 = it keeps its cell
+	seat  int32        // in pool.busy, from 1 on; 0 = it keeps its cell
 	calls uint32       // since the last sweep of the pool
-	quiet uint8        // sweeps since the last call
 
 	stack [gate.Params + 1]uint64 // parameters and result of the running call
 
 	recvPtr, recvCap uint32
 	phase            phase
+	quiet            uint8 // sweeps since the last call
+	closed           bool
+	brief            bool          // it is started on its loop
+	retiring         bool          // it has nothing left but its stopFactory
 	left             time.Duration // of a start, for all of its calls; 0 behind it
 	dead             error         // why no callback may follow
-	closed           bool
-	watch            *watch   // nil = nothing
-	running          *running // the callback that runs, where it is watched; else nil
-	brief            bool     // it is started on its loop
-	retiring         bool     // it has nothing left but its stopFactory
-	moving           *Place   // to which a state is being moved into it, on its loop; else nil
+	watch            *watch        // nil = nothing
+	running          *running      // the callback that runs, where it is watched; else nil
+	moving           *Place        // to which a state is being moved into it, on its loop; else nil
 
 	cur        *conn // the one that was asked for last
-	conns      map[int32]*conn
+	conns      connections
 	timers     map[int32]*timer // nil = none yet
-	out        int              // outgoing connections, those on their way too
 	pieces     [][]byte         // of a writeSequence
 	prefix     string           // for log lines
-	prefixCost int              // of each line, in bytes
+	prefixCost int32            // of each line, in bytes
+	out        int32            // outgoing connections, those on their way too
 	stdout     lineLog
 	stderr     lineLog
 }
@@ -107,7 +107,7 @@ func (i *Instance) Dead() error { return i.dead }
 func (i *Instance) Usable() bool { return i.dead == nil && !i.retiring }
 
 // CountConnections counts the instance's connections.
-func (i *Instance) CountConnections() int { return len(i.conns) }
+func (i *Instance) CountConnections() int { return i.conns.len() }
 
 // Memory is the instance's linear memory, in bytes; while it is paged out, what it has
 // written.
@@ -129,10 +129,10 @@ func (i *Instance) Discard(cause error) uint64 {
 	}
 	size := i.Memory()
 	i.dead = cause
-	i.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", len(i.conns), "err",
+	i.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", i.conns.len(), "err",
 		CleanLine(cause))
 	i.dropTimers()
-	for _, c := range i.conns {
+	for c := range i.conns.all() {
 		c.t.Abort(reactor.OverLimit, cause)
 	}
 	i.closeSoon()
@@ -191,7 +191,7 @@ func (i *Instance) Close() {
 // with its last connection; one that is for a single connection, when its timers are
 // done too. On its loop.
 func (i *Instance) settle() {
-	if i.dead != nil || i.retiring || len(i.conns) > 0 {
+	if i.dead != nil || i.retiring || i.conns.len() > 0 {
 		return
 	}
 	if i.place.closing || i.guest.single && len(i.timers) == 0 {
@@ -215,7 +215,7 @@ func (i *Instance) conn(handle int32) *conn {
 	if c := i.cur; c != nil && c.handle == handle {
 		return c
 	}
-	c := i.conns[handle]
+	c := i.conns.get(handle)
 	if c != nil && i.phase != phaseBuild { // there cur alone leads to the new one
 		i.cur = c
 	}

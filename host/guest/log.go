@@ -140,7 +140,7 @@ const lineOverhead = 160
 
 // lineCost is what a line costs before its text, in bytes.
 func lineCost(i *Instance) int {
-	return lineOverhead + len(i.account.name) + len(i.guest.name) + i.prefixCost
+	return lineOverhead + len(i.account.name) + len(i.guest.name) + int(i.prefixCost)
 }
 
 // logged is how many bytes text takes at most in a line, as hclog writes it: quoted,
@@ -198,16 +198,20 @@ func logText(i *Instance, level hclog.Level, stream string, text []byte) bool {
 }
 
 // lineLog turns what a guest writes to stdout or stderr into log lines.
-type lineLog struct {
-	stream string
-	buf    []byte
+type lineLog struct{ buf []byte }
+
+// stream is the name of one of an instance's two, and the level of its lines.
+func (l *lineLog) stream(i *Instance) (name string, level hclog.Level) {
+	if l == &i.stderr {
+		return "stderr", hclog.Warn
+	}
+	return "stdout", hclog.Info
 }
 
-func (l *lineLog) level() hclog.Level {
-	if l.stream == "stderr" {
-		return hclog.Warn
-	}
-	return hclog.Info
+// log logs a line, and tells whether it did.
+func (l *lineLog) log(i *Instance, line []byte) bool {
+	name, level := l.stream(i)
+	return logText(i, level, name, line)
 }
 
 // write logs the lines that p ends. Where one is cut, so are those behind it, at
@@ -224,7 +228,7 @@ func (l *lineLog) write(i *Instance, p []byte) {
 			l.buf = l.buf[:0]
 		}
 		p = p[n+1:]
-		if !logText(i, l.level(), l.stream, bytes.TrimSuffix(line, []byte("\r"))) {
+		if !l.log(i, bytes.TrimSuffix(line, []byte("\r"))) {
 			p = l.skip(i, p)
 			break
 		}
@@ -239,7 +243,7 @@ func (l *lineLog) write(i *Instance, p []byte) {
 func (l *lineLog) skip(i *Instance, p []byte) []byte {
 	if lines := bytes.Count(p, []byte("\n")); lines > 0 {
 		size := bytes.LastIndexByte(p, '\n') + 1
-		if l.level() >= i.account.log.GetLevel() {
+		if _, level := l.stream(i); level >= i.account.log.GetLevel() {
 			i.account.budget.cutOff(lines, size+lines*lineCost(i))
 		}
 		p = p[size:]
@@ -250,7 +254,7 @@ func (l *lineLog) skip(i *Instance, p []byte) []byte {
 // end logs a last line that has no end.
 func (l *lineLog) end(i *Instance) {
 	if len(l.buf) > 0 {
-		logText(i, l.level(), l.stream, l.buf)
+		l.log(i, l.buf)
 		l.buf = nil
 	}
 }

@@ -180,9 +180,9 @@ func moveStates(old, fresh *Instance, k *hold) error {
 	if err := copyState(old, fresh, 0, version, k); err != nil && !errors.Is(err, errDeclined) {
 		return fmt.Errorf("the factory's state: %w", err)
 	}
-	for handle, c := range old.conns {
-		fresh.conns[handle] = c
-		if err := copyState(old, fresh, handle, version, k); err != nil {
+	for c := range old.conns.all() {
+		fresh.conns.add(c)
+		if err := copyState(old, fresh, c.handle, version, k); err != nil {
 			return err
 		}
 	}
@@ -194,7 +194,7 @@ func (g *Guest) canTake(old *Instance) error {
 	if !g.has[exDelayedCall] && len(old.timers) > 0 {
 		return errors.New("timers are alive, and the new version has no delayedCall")
 	}
-	for _, c := range old.conns {
+	for c := range old.conns.all() {
 		if c.stage == stageConnecting && !g.has[exClientConnectionFailed] {
 			return errors.New("a connection is being made, and the new version has no clientConnectionFailed")
 		}
@@ -217,7 +217,7 @@ func copyState(old, fresh *Instance, conn, version int32, k *hold) error {
 		return &errHeld{k.limit}
 	}
 	err = fresh.restoreState(conn, version, state, k)
-	if c := fresh.conns[conn]; c != nil {
+	if c := fresh.conns.get(conn); c != nil {
 		k.owed += time.Duration(len(c.held)) * heldByte
 	}
 	return err
@@ -225,10 +225,10 @@ func copyState(old, fresh *Instance, conn, version int32, k *hold) error {
 
 // dropMoved drops what restoreState has left in an instance that will not run.
 func (i *Instance) dropMoved() {
-	for _, c := range i.conns {
+	for c := range i.conns.all() {
 		c.held = nil
 	}
-	clear(i.conns)
+	i.conns = connections{}
 	i.cur = nil
 }
 
@@ -236,7 +236,7 @@ func (i *Instance) dropMoved() {
 // nothing can fail.
 func commitMove(old, fresh *Instance, to *Place) {
 	old.cur = nil
-	for _, c := range old.conns {
+	for c := range old.conns.all() {
 		c.in = fresh
 	}
 	for handle, t := range old.timers {
@@ -248,10 +248,10 @@ func commitMove(old, fresh *Instance, to *Place) {
 	}
 	fresh.out = old.out
 	old.out = 0
-	clear(old.conns)
+	old.conns = connections{}
 	clear(old.timers)
 	fresh.Commit(to)
-	for _, c := range fresh.conns {
+	for c := range fresh.conns.all() {
 		if len(c.held) > 0 {
 			// Over the hard cap the connection ends, and its guest is told.
 			_, _ = c.t.Write(c.held)

@@ -52,7 +52,7 @@ func (p *Place) Len() int { return len(p.all) }
 func (p *Place) Connections() iter.Seq[Connection] {
 	return func(yield func(Connection) bool) {
 		for i := range p.all {
-			for _, c := range i.conns {
+			for c := range i.conns.all() {
 				if !yield(Connection{c.handle, c.t, c.stage == stageConnecting}) {
 					return
 				}
@@ -71,7 +71,7 @@ type Connection struct {
 // CountConnections counts them.
 func (p *Place) CountConnections() (n int) {
 	for i := range p.all {
-		n += len(i.conns)
+		n += i.conns.len()
 	}
 	return n
 }
@@ -121,7 +121,7 @@ func (p *Place) FollowWatch() {
 // RetireIdle retires the instances that have no connections.
 func (p *Place) RetireIdle() {
 	for i := range p.all {
-		if len(i.conns) == 0 {
+		if i.conns.len() == 0 {
 			i.retire()
 		}
 	}
@@ -151,7 +151,7 @@ func (p *Place) StopLoop(inTime func() bool) {
 	p.closing, p.stopped = true, true
 	p.Share = nil // the loop has none any more, and others end beside this one
 	for i := range p.all {
-		if len(i.conns) == 0 && inTime() {
+		if i.conns.len() == 0 && inTime() {
 			i.callStopFactory()
 		}
 		i.Close() // the turn of the loop in which it was to be never comes

@@ -124,7 +124,7 @@ func (p *Place) makeRoom() {
 func (p *Place) admit(i *Instance) {
 	l := &p.pool
 	l.busy = append(l.busy, i)
-	i.seat = len(l.busy)
+	i.seat = int32(len(l.busy))
 	i.calls, i.quiet = 0, 0
 	if l.sweep == nil && !p.stopped {
 		l.sweep = p.Share.CallLater(p.Guest.sweepEvery(), p.sweepCells)

@@ -59,7 +59,7 @@ func (p *Place) Samples(connections int, to *Guest) ([]*Sample, error) {
 		if err != nil {
 			continue
 		}
-		if len(one.conns) > 0 || len(i.conns) == 0 {
+		if len(one.conns) > 0 || i.conns.len() == 0 {
 			if err := to.canTake(i); err != nil {
 				return nil, err
 			}
@@ -83,7 +83,7 @@ func sampleOf(i *Instance, most int, k *hold) (*Sample, error) {
 	case !errors.Is(err, errDeclined):
 		return nil, err
 	}
-	for _, c := range i.conns {
+	for c := range i.conns.all() {
 		if len(s.conns) == most || k.over() {
 			break
 		}
@@ -113,7 +113,7 @@ func (s *Sample) Restore(i *Instance) error {
 	}
 	for n := range s.conns {
 		c := &s.conns[n]
-		i.conns[c.handle] = &conn{in: i, t: &c.t, handle: c.handle, stage: c.stage}
+		i.conns.add(&conn{in: i, t: &c.t, handle: c.handle, stage: c.stage})
 		if err := i.restoreState(c.handle, s.version, c.state, nil); err != nil {
 			return err
 		}

@@ -42,8 +42,7 @@ func (g *Guest) Start(within time.Duration, at *Place) (*Instance, error) {
 
 // newInstance is an instance that is in no cell.
 func (g *Guest) newInstance() *Instance {
-	return &Instance{guest: g, account: g.account, watch: g.account.watch.Load(), conns: map[int32]*conn{},
-		stdout: lineLog{stream: "stdout"}, stderr: lineLog{stream: "stderr"}}
+	return &Instance{guest: g, account: g.account, watch: g.account.watch.Load()}
 }
 
 // startSafely is start, where a panic, which would be a fault of wazero's, is an
@@ -144,7 +143,7 @@ func (i *Instance) startFirst() error {
 }
 
 func (i *Instance) setPrefix(prefix string) {
-	i.prefix, i.prefixCost = prefix, logged(prefix)
+	i.prefix, i.prefixCost = prefix, int32(logged(prefix))
 }
 
 // seedSize is how many random bytes a new instance is told, in bytes.
