@@ -140,8 +140,8 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 	}
 	r := &reconfiguration{h: h, cfg: cfg, only: only, plugins: map[string]*plugin{}}
 	r.out.NeedsBoot = needsBoot(h.cfg, cfg)
-	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.Log.Format = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache,
-		h.cfg.Log.Format
+	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.State = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache, h.cfg.State
+	r.cfg.Log.Format = h.cfg.Log.Format
 	defer r.unlock()
 	if err := r.prepare(ctx); err != nil {
 		return Change{}, errors.Join(err, r.abandon())
@@ -157,7 +157,8 @@ func needsBoot(before, after config.Config) []string {
 		before, after any
 	}{
 		{"reactor", before.Reactor, after.Reactor}, {"admin", before.Admin, after.Admin},
-		{"cache", before.Cache, after.Cache}, {"log.format", before.Log.Format, after.Log.Format},
+		{"cache", before.Cache, after.Cache}, {"state", before.State, after.State},
+		{"log.format", before.Log.Format, after.Log.Format},
 	} {
 		if !reflect.DeepEqual(s.before, s.after) {
 			names = append(names, s.name)

@@ -21,6 +21,7 @@ type Config struct {
 	Reactor   Reactor           `koanf:"reactor"`
 	Admin     Admin             `koanf:"admin"`
 	Cache     Cache             `koanf:"cache"`
+	State     State             `koanf:"state"`
 	Plugins   map[string]Plugin `koanf:"plugins"`
 	Listeners []Listener        `koanf:"listeners"`
 }
@@ -35,6 +36,7 @@ type Log struct {
 type Reactor struct {
 	Loops          int           `koanf:"loops"`          // 0 = GOMAXPROCS
 	Backend        string        `koanf:"backend"`        // auto, epoll, portable
+	PreStop        time.Duration `koanf:"pre_stop"`       // at the end: how long it still serves, unready, before that
 	DrainTimeout   time.Duration `koanf:"drain_timeout"`  // at the end: how long connections may finish
 	CloseTimeout   time.Duration `koanf:"close_timeout"`  // loseConnection: how long a flush may make no progress
 	WriteTimeout   time.Duration `koanf:"write_timeout"`  // the same without loseConnection
@@ -62,16 +64,23 @@ type Cache struct {
 	Size Size   `koanf:"size"` // past it the entries leave that were used least recently
 }
 
+// State says where it is kept what administrators have changed, beyond the process:
+// pinned versions, and plugins that were loaded or unloaded to stay so.
+type State struct {
+	Dir string `koanf:"dir"` // "" = $STATE_DIRECTORY, or else the user's state directory; "off" = none
+}
+
 // Plugin is one plugin: a module, how it is run, and what it may do.
 type Plugin struct {
 	Module    string        `koanf:"module"` // builtin:NAME, or a path
 	SHA256    string        `koanf:"sha256"` // of the module, in hex: any other is refused; "" = none is
 	Isolation Isolation     `koanf:"isolation"`
 	Reload    ReloadPolicy  `koanf:"reload"`
-	Watch     bool          `koanf:"watch"`     // go over to the module when its file changes
-	Config    any           `koanf:"config"`    // the guest reads it as JSON; once a host has it, not to be changed
-	Drain     time.Duration `koanf:"drain"`     // how long a replaced version may keep its connections
-	MoveTime  time.Duration `koanf:"move_time"` // for moving all connections to a new version; those that are left stay
+	Watch     bool          `koanf:"watch"`         // go over to the module when its file changes
+	Config    any           `koanf:"config"`        // the guest reads it as JSON; once a host has it, not to be changed
+	Drain     time.Duration `koanf:"drain"`         // how long a replaced version may keep its connections
+	MoveTime  time.Duration `koanf:"move_time"`     // for moving all connections to a new version; those that are left stay
+	Keep      int           `koanf:"keep_versions"` // replaced ones without connections that stay loaded
 	Canary    Canary        `koanf:"canary"`
 	Image     bool          `koanf:"image"`    // instances are made from an image of the first one's start
 	PageOut   time.Duration `koanf:"page_out"` // of an instance with a connection of its own: how long idle; 0 = never

@@ -56,6 +56,7 @@ func DefaultPlugin() Plugin {
 		Config:    map[string]any{},
 		Drain:     10 * time.Minute,
 		MoveTime:  2 * time.Second,
+		Keep:      3,
 		Image:     true,
 		PageOut:   time.Second,
 		GoJumps:   true,

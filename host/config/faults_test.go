@@ -20,9 +20,9 @@ func TestFaults(t *testing.T) {
 		{name: "unknown key", file: "log:\n  levl: info\n",
 			want: `FILE:2: log.levl: found an unknown key, wanted one of level, format; did you mean "level"?`},
 		{name: "unknown key, none near", file: "zzz: 1\n",
-			want: `FILE:1: zzz: found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners`},
+			want: `FILE:1: zzz: found an unknown key, wanted one of log, reactor, admin, cache, state, plugins, listeners`},
 		{name: "key in capitals", file: "Log: {}\n",
-			want: `FILE:1: Log: found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners; ` +
+			want: `FILE:1: Log: found an unknown key, wanted one of log, reactor, admin, cache, state, plugins, listeners; ` +
 				`did you mean "log"?`},
 		{name: "number for text", file: "log: {level: 3}\n",
 			want: `FILE:1: log.level: found the number 3, wanted text (put it in quotes)`},
@@ -201,7 +201,7 @@ func TestFaults(t *testing.T) {
 				`"level"?`},
 		{name: "variable with one _", env: []string{"WIREHOST_LOG_LEVEL=info"},
 			want: `WIREHOST_LOG_LEVEL: log_level: found an unknown key, wanted one of log, reactor, admin, cache, ` +
-				`plugins, listeners; did you mean "WIREHOST_LOG__LEVEL"?`},
+				`state, plugins, listeners; did you mean "WIREHOST_LOG__LEVEL"?`},
 		{name: "variable's value", env: []string{"WIREHOST_REACTOR__LOOPS=many"},
 			want: `WIREHOST_REACTOR__LOOPS: reactor.loops: found "many", wanted a whole number`},
 		{name: "variable's YAML", env: []string{"WIREHOST_LOG=[1"},
@@ -230,7 +230,7 @@ func TestFaults(t *testing.T) {
 		{name: "newline in a value", set: []string{`log.level="a\nb"`},
 			want: `--set: log.level: found "a\nb", wanted trace, debug, info, warn or error`},
 		{name: "newline in a key", file: "\"a\\nb\": 1\n",
-			want: `FILE:1: "a\nb": found an unknown key, wanted one of log, reactor, admin, cache, plugins, listeners`},
+			want: `FILE:1: "a\nb": found an unknown key, wanted one of log, reactor, admin, cache, state, plugins, listeners`},
 		{name: "all at once, in order", file: "log: {level: x}\nreactor: {loops: y}\nplugins: {a: {}}\nlisteners: " +
 			"[{endpoint: z, plugin: b}]\n", env: []string{"WIREHOST_LOG__FORMAT=xml"},
 			want: "FILE:1: log.level: found \"x\", wanted trace, debug, info, warn or error\n" +
@@ -242,7 +242,7 @@ func TestFaults(t *testing.T) {
 				"WIREHOST_LOG__FORMAT: log.format: found \"xml\", wanted text or json"},
 		{name: "what follows from a fault is not said",
 			file: "plugns: {a: {module: x}}\nlisteners: [{endpont: z, plugin: a}]\n",
-			want: "FILE:1: plugns: found an unknown key, wanted one of log, reactor, admin, cache, plugins, " +
+			want: "FILE:1: plugns: found an unknown key, wanted one of log, reactor, admin, cache, state, plugins, " +
 				"listeners; did you mean \"plugins\"?\n" +
 				"FILE:2: listeners.0.endpont: found an unknown key, wanted one of endpoint, plugin, max_connections, " +
 				"idle_timeout, tls, proxy_protocol, proxy_from; did you mean \"endpoint\"?"},

@@ -25,6 +25,7 @@ func rules() map[string]rule {
 		"log.format":                        oneOf("text", "json"),
 		"reactor.loops":                     count(0, 1024),
 		"reactor.backend":                   oneOf("auto", "epoll", "portable"),
+		"reactor.pre_stop":                  orZero,
 		"reactor.drain_timeout":             orZero,
 		"reactor.close_timeout":             positive,
 		"reactor.write_timeout":             positive,
@@ -41,6 +42,7 @@ func rules() map[string]rule {
 		"plugins.*.reload":                  oneOf(ReloadMigrate, ReloadDrain, ReloadDrop),
 		"plugins.*.drain":                   positive,
 		"plugins.*.move_time":               positive,
+		"plugins.*.keep_versions":           count(1, 100),
 		"plugins.*.canary.connections":      count(0, math.MaxInt32),
 		"plugins.*.canary.for":              orZero,
 		"plugins.*.page_out":                orZero,
@@ -74,7 +76,7 @@ func namesFile(pattern, value string) bool {
 	switch pattern {
 	case "plugins.*.module":
 		return !strings.HasPrefix(value, "builtin:")
-	case "cache.dir":
+	case "cache.dir", "state.dir":
 		return value != "off"
 	case "plugins.*.allow.ca", "listeners.*.tls.cert", "listeners.*.tls.key", "listeners.*.tls.client_ca":
 		return true

@@ -152,7 +152,7 @@ func TestPluginFaults(t *testing.T) {
 			": export dataReceived: found none, wanted (i32, i32, i32)\n"},
 		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed,
 			`wirehost: body:1: limitz: found an unknown key, wanted one of module, sha256, isolation, reload, watch, ` +
-				`config, drain, move_time, canary, image, page_out, go_jumps, limits, allow, listener; did you mean ` +
+				`config, drain, move_time, keep_versions, canary, image, page_out, go_jumps, limits, allow, listener; did you mean ` +
 				`"limits"?` + "\n"},
 		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limits"}, exitUsage,
 			"wirehost: --with: found \"limits\", wanted KEY=VALUE, such as limits.memory=16MiB; see 'wirehost plugin " +
