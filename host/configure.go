@@ -46,6 +46,7 @@ func (c Change) Lines() []string {
 type reconfiguration struct {
 	h       *Host
 	cfg     config.Config
+	by      By
 	plugins map[string]*plugin // that will be there
 	plans   []*replacement     // of those that stay
 	only    map[string]bool    // where set, the plugins that are looked at; the others stay as they are
@@ -110,25 +111,26 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 // It is logged when the next change may come.
 func (h *Host) reconfigure(ctx context.Context,
 	edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
-	out, err := h.reconfigureAlone(ctx, edit)
+	r, err := h.reconfigureAlone(ctx, edit)
 	if err != nil {
-		return out, err
+		return Change{}, err
 	}
-	for _, o := range out.Plugins {
-		o.log(h.log.With("plugin", o.Plugin))
+	for _, o := range r.out.Plugins {
+		o.log(h.log.With("plugin", o.Plugin), r.by)
 	}
-	h.log.Info("configuration is active", "change", strings.Join(out.Lines(), "; "))
-	return out, nil
+	h.log.Info("configuration is active",
+		append([]any{"change", strings.Join(r.out.Lines(), "; ")}, r.by.LogArgs()...)...)
+	return r.out, nil
 }
 
 func (h *Host) reconfigureAlone(ctx context.Context,
-	edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
+	edit func(config.Config) (config.Config, map[string]bool, error)) (*reconfiguration, error) {
 	if !h.shape.TryLock() {
-		return Change{}, fmt.Errorf("host: %w", ErrChanging)
+		return nil, fmt.Errorf("host: %w", ErrChanging)
 	}
 	defer h.shape.Unlock()
 	if h.reactor == nil || h.ended {
-		return Change{}, ErrNotRunning
+		return nil, ErrNotRunning
 	}
 	defer h.leftovers.left()
 	ctx, cancel := h.untilStopping(ctx)
@@ -136,17 +138,17 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 	h.forgetUnloaded()
 	cfg, only, err := edit(h.cfg)
 	if err != nil {
-		return Change{}, err
+		return nil, err
 	}
-	r := &reconfiguration{h: h, cfg: cfg, only: only, plugins: map[string]*plugin{}}
+	r := &reconfiguration{h: h, cfg: cfg, by: ByOf(ctx), only: only, plugins: map[string]*plugin{}}
 	r.out.NeedsBoot = needsBoot(h.cfg, cfg)
 	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.State = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache, h.cfg.State
 	r.cfg.Log.Format = h.cfg.Log.Format
 	defer r.unlock()
 	if err := r.prepare(ctx); err != nil {
-		return Change{}, errors.Join(err, r.abandon())
+		return nil, errors.Join(err, r.abandon())
 	}
-	return r.commit()
+	return r, r.commit()
 }
 
 // needsBoot names the settings that differ and can't be changed at run time.
@@ -315,20 +317,21 @@ func (h *Host) forgetUnloaded() {
 }
 
 // commit does it. From here on only the end of the loops is an error.
-func (r *reconfiguration) commit() (Change, error) {
+func (r *reconfiguration) commit() error {
 	h := r.h
 	for _, plan := range r.plans {
 		out, err := plan.commit()
 		if err != nil {
-			return r.out, err
+			return err
 		}
 		r.out.Plugins = append(r.out.Plugins, out)
 	}
 	var wg sync.WaitGroup
 	for _, p := range r.added {
 		if err := p.startOnLoops(&wg); err != nil {
-			return r.out, err
+			return err
 		}
+		p.log.Info("plugin is loaded", append([]any{"version", p.active.name}, r.by.LogArgs()...)...)
 		r.out.Added = append(r.out.Added, "plugin "+p.name)
 	}
 	wg.Wait()
@@ -336,9 +339,10 @@ func (r *reconfiguration) commit() (Change, error) {
 	h.cfg, h.plugins, h.listeners = r.cfg, r.plugins, r.keep
 	h.mu.Unlock()
 	if err := r.commitListeners(); err != nil {
-		return r.out, err
+		return err
 	}
 	for _, p := range r.removed {
+		p.log.Info("plugin is unloaded", append([]any{"previous", p.active.name}, r.by.LogArgs()...)...)
 		p.beginUnload()
 		h.mu.Lock()
 		h.unloaded = append(h.unloaded, p)
@@ -347,7 +351,7 @@ func (r *reconfiguration) commit() (Change, error) {
 	}
 	h.announceReady() // what failed may be gone
 	slices.Sort(r.out.Removed)
-	return r.out, nil
+	return nil
 }
 
 func (r *reconfiguration) commitListeners() error {

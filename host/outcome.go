@@ -40,10 +40,10 @@ func (o Outcome) String() string {
 	return s
 }
 
-func (o Outcome) log(to hclog.Logger) {
+func (o Outcome) log(to hclog.Logger, by By) {
 	if !o.Unchanged {
-		to.Info("version is active", "version", o.Version, "previous", o.Previous, "policy", o.Policy,
-			"migrated", o.Migrated, "dropped", o.Dropped, "kept", o.kept())
+		to.Info("version is active", append([]any{"version", o.Version, "previous", o.Previous, "policy", o.Policy,
+			"migrated", o.Migrated, "dropped", o.Dropped, "kept", o.kept()}, by.LogArgs()...)...)
 	}
 }
 

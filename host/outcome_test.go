@@ -19,7 +19,7 @@ func TestOutcomeLogged(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		Outcome{Version: "echo@1", Policy: config.ReloadMigrate,
-			Kept: kept}.log(hclog.New(&hclog.LoggerOptions{Output: &out}))
+			Kept: kept}.log(hclog.New(&hclog.LoggerOptions{Output: &out}), By{})
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("found %q, wanted %q", out.String(), want)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +31,7 @@ func (p *plugin) goBack(ctx context.Context, name string) (Outcome, error) {
 func (p *plugin) change(ctx context.Context, plan func(context.Context) (*replacement, error)) (Outcome, error) {
 	out, err := p.changeAlone(ctx, plan)
 	if err == nil {
-		out.log(p.log)
+		out.log(p.log, ByOf(ctx))
 	}
 	return out, err
 }
@@ -51,7 +53,9 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 	defer p.host.leftovers.left()
 	r, err := plan(ctx)
 	if err != nil {
-		p.noteFailure(err)
+		if !errors.Is(err, ErrUnknown) { // a mistyped version is no change that failed
+			p.noteFailure(err)
+		}
 		return Outcome{}, err
 	}
 	return r.commit()
@@ -100,11 +104,24 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 	}
 	v, later := p.revive(name)
 	if v == nil {
-		return nil, fmt.Errorf("version %s: %w", name, ErrUnknown)
+		return nil, fmt.Errorf("version %s: %w; loaded: %s", name, ErrUnknown, strings.Join(p.usable(), ", "))
 	}
 	r := p.replacing(v)
 	r.revived, r.later = true, later
 	return r, r.prepare(ctx)
+}
+
+// usable are the names of the versions that can be gone over to, the active one first.
+func (p *plugin) usable() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	names := []string{p.active.name}
+	for _, v := range slices.Backward(p.replaced) {
+		if v.state != StateRetired {
+			names = append(names, v.name)
+		}
+	}
+	return names
 }
 
 // replacement is a change of a plugin from one version to another. prepare does

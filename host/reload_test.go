@@ -324,8 +324,12 @@ func TestUse(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := p.goBack(context.Background(), "guest@nothing"); !errors.Is(err, ErrUnknown) {
-				t.Error(err)
+			_, err := p.goBack(context.Background(), "guest@nothing")
+			if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "loaded: "+first) {
+				t.Errorf("found %v, wanted ErrUnknown, and what is loaded", err)
+			}
+			if info, err := s.Plugin("guest"); err != nil || info.Failure != "" {
+				t.Errorf("found the failure %q of a mistyped version, %v", info.Failure, err)
 			}
 		})
 	}

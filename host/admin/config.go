@@ -20,11 +20,12 @@ func (s *Server) reloadConfig(w http.ResponseWriter, r *http.Request) (*answer, 
 	if err := s.body(w, r, &struct{}{}); err != nil {
 		return nil, err
 	}
-	change, err := s.o.Host.ReloadConfig(r.Context())
+	change, err := s.o.Host.ReloadConfig(asking(r))
 	s.o.Metrics.Configured("admin", change, err)
 	if err != nil {
 		for _, f := range loggedFaults(err) {
-			s.log.Warn("the configuration was refused; what ran before runs on", "err", f)
+			s.log.Warn("the configuration was refused; what ran before runs on",
+				append([]any{"err", f}, by(r).LogArgs()...)...)
 		}
 		return nil, problemOf(err, kindRefused)
 	}

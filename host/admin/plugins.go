@@ -96,10 +96,10 @@ func (s *Server) loadPlugin(w http.ResponseWriter, r *http.Request) (*answer, er
 		p.Detail = strings.Join(p.Faults, "; ")
 		return nil, p
 	}
-	change, err := s.o.Host.LoadPlugin(r.Context(), name, cfg, listeners...)
+	change, err := s.o.Host.LoadPlugin(asking(r), name, cfg, listeners...)
 	s.o.Metrics.loaded(err)
 	if err != nil {
-		return nil, s.failed("load", name, err)
+		return nil, s.failed(r, "load", name, err)
 	}
 	a := &answer{status: http.StatusCreated, body: change, at: "/v1/plugins/" + name}
 	if info, err := s.o.Host.Plugin(name); err == nil { // it may be gone again
@@ -111,10 +111,10 @@ func (s *Server) loadPlugin(w http.ResponseWriter, r *http.Request) (*answer, er
 func (s *Server) unloadPlugin(_ http.ResponseWriter, r *http.Request) (*answer, error) {
 	name := r.PathValue("name")
 	return s.conditional(r, name, func() (*answer, error) {
-		change, err := s.o.Host.UnloadPlugin(r.Context(), name)
+		change, err := s.o.Host.UnloadPlugin(asking(r), name)
 		s.o.Metrics.unloaded(err)
 		if err != nil {
-			return nil, s.failed("unload", name, err)
+			return nil, s.failed(r, "unload", name, err)
 		}
 		return &answer{body: change}, nil
 	})
@@ -127,8 +127,8 @@ func (s *Server) reloadPlugin(w http.ResponseWriter, r *http.Request) (*answer, 
 	}
 	name := r.PathValue("name")
 	return s.conditional(r, name, func() (*answer, error) {
-		out, err := s.o.Host.ReloadPlugin(r.Context(), name, req.Force)
-		return s.changed("reload", name, out, err)
+		out, err := s.o.Host.ReloadPlugin(asking(r), name, req.Force)
+		return s.changed(r, "reload", name, out, err)
 	})
 }
 
@@ -146,8 +146,8 @@ func (s *Server) usePlugin(w http.ResponseWriter, r *http.Request) (*answer, err
 		if _, err := s.o.Host.Plugin(name); err != nil {
 			return nil, err
 		}
-		out, err := s.o.Host.UsePlugin(r.Context(), req.Version)
-		return s.changed("use", name, out, err)
+		out, err := s.o.Host.UsePlugin(asking(r), req.Version)
+		return s.changed(r, "use", name, out, err)
 	})
 }
 
@@ -194,16 +194,16 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, into any) error {
 }
 
 // changed answers a change of a plugin's version.
-func (s *Server) changed(what, name string, out host.Outcome, err error) (*answer, error) {
+func (s *Server) changed(r *http.Request, what, name string, out host.Outcome, err error) (*answer, error) {
 	s.o.Metrics.Changed("admin", name, out, err)
 	if err != nil {
-		return nil, s.failed(what, name, err)
+		return nil, s.failed(r, what, name, err)
 	}
 	return &answer{body: out, etag: out.Version}, nil
 }
 
 // failed is the problem of a change that failed, which the log has too.
-func (s *Server) failed(what, name string, err error) error {
+func (s *Server) failed(r *http.Request, what, name string, err error) error {
 	p := problemOf(err, kindRefused)
 	if info, err := s.o.Host.Plugin(name); err == nil {
 		p.Running = info.Active
@@ -213,7 +213,8 @@ func (s *Server) failed(what, name string, err error) error {
 	}
 	if p.Status == kindRefused.status {
 		for _, f := range loggedFaults(err) {
-			s.log.Warn("a change was refused; what ran before runs on", "change", what, "plugin", name, "err", f)
+			s.log.Warn("a change was refused; what ran before runs on",
+				append([]any{"change", what, "plugin", name, "err", f}, by(r).LogArgs()...)...)
 		}
 	}
 	return p

@@ -94,6 +94,7 @@ func New(o Options) *Server {
 	s.routes = s.table()
 	s.http = &http.Server{
 		Handler:           s.guard(s.mux()),
+		ConnContext:       knowAsker,
 		ReadHeaderTimeout: ioTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,

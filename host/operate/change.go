@@ -26,7 +26,7 @@ func (s *Server) Reload(ctx context.Context) (host.Change, error) {
 	}
 	s.metrics.Configured("signal", change, err)
 	if err != nil {
-		lines.Log(s.log, "reload failed; what ran before runs on", err)
+		lines.Log(s.log.With(host.ByOf(ctx).LogArgs()...), "reload failed; what ran before runs on", err)
 	}
 	return change, err
 }
@@ -108,7 +108,7 @@ func (s *Server) rewatch() {
 
 // changed goes over to a plugin's file that has changed. false: later again.
 func (s *Server) changed(name string) (done bool) {
-	out, err := s.ReloadPlugin(s.ctx, name, false)
+	out, err := s.ReloadPlugin(host.WithBy(s.ctx, host.By{Trigger: "watch"}), name, false)
 	if errors.Is(err, host.ErrChanging) {
 		return false
 	}
@@ -117,7 +117,7 @@ func (s *Server) changed(name string) (done bool) {
 	case err == nil: // the host has logged what it did
 	case s.ctx.Err() != nil, errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNotRunning): // it has ended
 	default:
-		lines.Log(s.log.With("plugin", name), "the changed module is refused; what ran before runs on", err)
+		lines.Log(s.log.With("plugin", name, "by", "watch"), "the changed module is refused; what ran before runs on", err)
 	}
 	return true
 }

@@ -112,6 +112,7 @@ func (c *client) fetch(ctx context.Context, method, path string, in any) ([]byte
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", admin.UserAgent)
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, c.unreachable(err)

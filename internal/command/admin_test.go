@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,8 +132,21 @@ func TestWatchedFile(t *testing.T) {
 
 	saved := time.Now()
 	replace(t, file, versioned(2))
-	first := changed("version is active").text("version")
+	watched := changed("version is active")
+	first := watched.text("version")
+	if watched.text("by") != "watch" {
+		t.Errorf("found %v, wanted by watch", watched)
+	}
 	t.Logf("from file saved to new version active: %s", time.Since(saved))
+
+	out := o.fine("plugin", "reload", "--force", "watched") // who has changed what is logged
+	forced := changed("version is active")
+	if me := strconv.Itoa(os.Getuid()); forced.text("by") != "command" || fmt.Sprint(forced["uid"]) != me ||
+		forced["pid"] == nil || forced.text("user") == "" || !strings.HasPrefix(out, forced.text("version")) ||
+		forced.text("previous") != first {
+		t.Errorf("found %v, wanted by command, with user, uid %s and pid", forced, me)
+	}
+	first = forced.text("version")
 
 	replace(t, file, versioned(3)[:40]) // truncated
 	if e := changed("the changed module is refused; what ran before runs on"); !strings.Contains(e.text("err"), file) {

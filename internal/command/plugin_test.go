@@ -128,7 +128,7 @@ func TestPluginFaults(t *testing.T) {
 		{[]string{"plugin", "reload", "served"}, exitFailed, "wirehost: plugin served: module " + good +
 			": export dataReceived: found none, wanted (i32, i32, i32)\n" + running},
 		{[]string{"plugin", "use", "served@000000000000"}, exitFailed,
-			"wirehost: version served@000000000000: not loaded\n" + running},
+			"wirehost: version served@000000000000: not loaded; loaded: " + active + "\n" + running},
 		{[]string{"plugin", "reload", "none"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "unload", "none", "--wait"}, exitFailed, "wirehost: plugin none: not loaded\n"},
 		{[]string{"plugin", "reload", "../config"}, exitFailed, "wirehost: plugin ../config: not loaded\n"},

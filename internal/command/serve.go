@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/operate"
 	"github.com/wirehost/wirehost/internal/lines"
@@ -125,7 +126,7 @@ func (s *server) start() (pending os.Signal, err error) {
 // run waits for the signal that ends, and reloads at each SIGHUP: one reload at
 // a time, and one more for all that came during it. pending has come already.
 func (s *server) run(pending os.Signal) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(host.WithBy(context.Background(), host.By{Trigger: "hup"}))
 	defer cancel()
 	again := false
 	var reloaded chan struct{} // nil: none under way
