@@ -20,6 +20,9 @@ type Config struct {
 	Log       Log               `koanf:"log"`
 	Reactor   Reactor           `koanf:"reactor"`
 	Admin     Admin             `koanf:"admin"`
+	Monitor   Monitor           `koanf:"monitor"`
+	AccessLog AccessLog         `koanf:"access_log"`
+	OTLP      OTLP              `koanf:"otlp"`
 	Cache     Cache             `koanf:"cache"`
 	State     State             `koanf:"state"`
 	Plugins   map[string]Plugin `koanf:"plugins"`
@@ -56,6 +59,23 @@ type WriteBuffer struct {
 // Admin says where the administration socket listens.
 type Admin struct {
 	Listen string `koanf:"listen"` // "" = the default, "off", unix://…, tcp://loopback
+}
+
+// Monitor says where probes and scrapes are answered, apart from administration.
+type Monitor struct {
+	Listen string `koanf:"listen"` // "" = nowhere; unix://…, tcp:// on any address
+}
+
+// AccessLog says where each connection gets a line at its end.
+type AccessLog struct {
+	To     string `koanf:"to"`     // "" = nowhere, stderr, file://PATH
+	Format string `koanf:"format"` // text, json
+}
+
+// OTLP says where traces go, as OpenTelemetry's protocol over HTTP has them.
+type OTLP struct {
+	Endpoint string `koanf:"endpoint"` // "" = nowhere; http://HOST:PORT, https://HOST:PORT
+	Sample   string `koanf:"sample"`   // of the connections that are accepted or made, in percent: 1%, 0.05%
 }
 
 // Cache says where compiled modules are kept.

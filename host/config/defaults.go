@@ -42,7 +42,9 @@ func base() Config {
 			ClosedTimeout: 60 * time.Second,
 			WriteBuffer:   WriteBuffer{High: 64 << 10, Low: 32 << 10, Max: 16 << 20},
 		},
-		Cache: Cache{Size: 1 << 30}, // room for some forty Go guests
+		AccessLog: AccessLog{Format: "text"},
+		OTLP:      OTLP{Sample: "1%"},
+		Cache:     Cache{Size: 1 << 30}, // room for some forty Go guests
 	}
 }
 

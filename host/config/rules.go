@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +38,11 @@ func rules() map[string]rule {
 		"reactor.max_connections":           count(0, math.MaxInt32),
 		"reactor.max_memory":                size(0, 1<<50),
 		"admin.listen":                      adminEndpoint,
+		"monitor.listen":                    monitorEndpoint,
+		"access_log.to":                     accessLog,
+		"access_log.format":                 oneOf("text", "json"),
+		"otlp.endpoint":                     collector,
+		"otlp.sample":                       percent,
 		"plugins.*.module":                  module,
 		"plugins.*.sha256":                  sha256Hex,
 		"plugins.*.isolation":               oneOf(IsolationConnection, IsolationLoop, IsolationShared),
@@ -194,6 +201,56 @@ func adminEndpoint(v reflect.Value) *Fault {
 		return &Fault{Found: quote(s) + ", which others can reach", Wanted: wanted}
 	}
 	return nil
+}
+
+func monitorEndpoint(v reflect.Value) *Fault {
+	s := v.String()
+	const wanted = "unix://PATH or tcp://HOST:PORT"
+	switch e, err := reactor.ParseEndpoint(s); {
+	case s == "":
+		return nil
+	case err != nil:
+		return endpointFault(s)
+	case e.Scheme == "tls" || e.Scheme == "unix" && e.Path[0] == '@':
+		return &Fault{Found: quote(s), Wanted: wanted}
+	}
+	return nil
+}
+
+func accessLog(v reflect.Value) *Fault {
+	s := v.String()
+	if path, ok := strings.CutPrefix(s, "file://"); s == "" || s == "stderr" || ok && path != "" {
+		return nil
+	}
+	return &Fault{Found: quote(s), Wanted: "stderr or file://PATH", Hint: suggest(s, []string{"stderr"})}
+}
+
+// collector checks where traces are sent to. What it says of s leaves out what may be a secret.
+func collector(v reflect.Value) *Fault {
+	s := v.String()
+	if s == "" {
+		return nil
+	}
+	const wanted = "http://HOST:PORT or https://HOST:PORT, a path behind it where there is one"
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return &Fault{Found: "what is no URL", Wanted: wanted}
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" ||
+		u.Fragment != "":
+		return &Fault{Found: quote(u.Redacted()), Wanted: wanted}
+	}
+	return nil
+}
+
+// percent checks a share such as 1%.
+func percent(v reflect.Value) *Fault {
+	s := v.String()
+	if n, err := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64); err == nil && strings.HasSuffix(s, "%") &&
+		n >= 0 && n <= 100 {
+		return nil
+	}
+	return &Fault{Found: quote(s), Wanted: "0% to 100%"}
 }
 
 // allowed checks where a guest may connect to: an endpoint, or one with * for

@@ -74,6 +74,13 @@ func (v *validator) config(c Config) {
 	if key := sameEndpoint(c.Admin.Listen); key != "" {
 		seen[key] = "admin.listen"
 	}
+	if key := sameEndpoint(c.Monitor.Listen); key != "" {
+		if first, twice := seen[key]; twice {
+			v.report(path{"monitor", "listen"}, quote(c.Monitor.Listen)+", which is "+first+"'s too",
+				"one endpoint for each", "")
+		}
+		seen[key] = "monitor.listen"
+	}
 	for i, ls := range c.Listeners {
 		v.listener(path{"listeners", strconv.Itoa(i)}, ls, c.Plugins, seen)
 	}
