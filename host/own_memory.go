@@ -16,11 +16,11 @@ const (
 	// leftoverLeast is how many bytes must have been allocated for it to be worth a
 	// collection of garbage.
 	leftoverLeast = 4 << 20
-	// goneLeast is how many linear memories must have gone for the same. wazero keeps up
-	// to 0.4 MB of Go's heap beside each, which is garbage then, and a server at rest
-	// collects it minutes later: 2,000 cells of a Go guest were left by 10,000
-	// connections that had just been opened.
-	goneLeast = 64
+	// goneLeast is how many linear memories must have gone for the same. wazero keeps
+	// 14 KB of Go's heap beside that of a C guest, 16 to 34 KB beside a Go guest's, which
+	// is garbage then, and a server at rest collects it minutes later: 2,000 cells of a Go
+	// guest were left by 10,000 connections that had just been opened.
+	goneLeast = leftoverLeast / (16 << 10)
 
 	// heapBelow is how far below the end of an overload Go is to keep the process,
 	// as a part of the limit: garbage alone neither begins one nor keeps one.

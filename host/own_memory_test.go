@@ -47,7 +47,7 @@ func TestMemoriesGone(t *testing.T) {
 		{0, 0, false}, {1000, 0, false}, {1000 - goneLeast + 1, 0, false}, {1000 - goneLeast, 0, true},
 		{1000 - goneLeast, 0, false}, {100, time.Second, false}, {100, giveBackAgain, true},
 		{100, giveBackAgain, false},
-		{90, giveBackAgain, false}, {200, giveBackAgain, false}, {100, giveBackAgain, true},
+		{90, giveBackAgain, false}, {500, giveBackAgain, false}, {100, giveBackAgain, true},
 	} {
 		h.now += step.after
 		h.cells = step.cells

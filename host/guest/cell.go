@@ -33,8 +33,8 @@ type callContext struct {
 	inst            *Instance
 }
 
-// newCell makes a cell that nothing has run in. Where there is an origin its memory
-// and globals are those of that.
+// newCell makes a cell that nothing has run in. Where there is an origin its memory is
+// that of it; its globals are the module's, which the caller sets.
 func (g *Guest) newCell(o *origin) (_ *cell, err error) {
 	linear, err := g.reserve()
 	if err != nil {

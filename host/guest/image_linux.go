@@ -54,10 +54,8 @@ func newImage(segments []compile.Segment) (*image, error) {
 	return im, nil
 }
 
-// imageOf makes an image of a linear memory, which instances can be put back to.
-func imageOf(memory []byte) (*image, error) { return imageOfParts(nonZero(memory)) }
-
-// imageOfParts is imageOf of what is not zero in a memory.
+// imageOfParts makes an image of what is not zero in a linear memory, which instances can
+// be put back to.
 func imageOfParts(parts []compile.Segment) (*image, error) {
 	im, err := newImage(parts)
 	if err != nil || im == nil {
@@ -157,11 +155,8 @@ func (im *image) close() error {
 
 // replace gives a memory that holds what its image does that image, in place of another.
 func (im *image) replace(m *linearMemory) error {
-	if m.image > 0 { // what is mapped of the other must not be seen again
-		if err := remap(m.reserved[:m.image], -1, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
-			return err
-		}
-		m.image = 0
+	if err := unput(m); err != nil { // what is mapped of the other must not be seen again
+		return err
 	}
 	return im.put(m)
 }
@@ -213,7 +208,14 @@ func (im *image) drop(m *linearMemory) error {
 	return im.put(m)
 }
 
-// unput has the range of a memory be without its image, and reports whether it is.
-func unput(m *linearMemory) bool {
-	return m.image == 0 || remap(m.reserved[:m.image], -1, unix.MAP_PRIVATE|unix.MAP_ANON) == nil
+// unput has the range of a memory be without its image.
+func unput(m *linearMemory) error {
+	if m.image == 0 {
+		return nil
+	}
+	if err := remap(m.reserved[:m.image], -1, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		return err
+	}
+	m.image = 0
+	return nil
 }

@@ -27,6 +27,5 @@ func (*image) replace(*linearMemory) error           { return nil }
 func smallPages(*linearMemory)                       {}
 func (*image) drop(*linearMemory) error              { return nil }
 func (*image) at(int) []byte                         { return nil }
-func imageOf([]byte) (*image, error)                 { return nil, errNoImages }
 func imageOfParts([]compile.Segment) (*image, error) { return nil, errNoImages }
-func unput(*linearMemory) bool                       { return true }
+func unput(*linearMemory) error                      { return nil }

@@ -134,7 +134,7 @@ func (m *linearMemory) Free() {
 	if m.reserved == nil {
 		return
 	}
-	if m.from.munmap(m.reserved) != nil && unput(m) {
+	if m.from.munmap(m.reserved) != nil && unput(m) == nil {
 		m.from.keep(m.reserved)
 	}
 	m.reserved = nil

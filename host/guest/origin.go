@@ -33,7 +33,8 @@ func (g *Guest) keepOrigin(i *Instance) error {
 	i.stdout.end(i) // it is not to be said again
 	i.stderr.end(i)
 	c := i.cell
-	im, err := imageOf(c.bytes())
+	parts := nonZero(c.bytes())
+	im, err := imageOfParts(parts)
 	if err != nil {
 		g.tellNoImage(err)
 		return nil
@@ -46,7 +47,7 @@ func (g *Guest) keepOrigin(i *Instance) error {
 		o.globals = append(o.globals, v.Get())
 	}
 	if !i.brief && (g.has[exStart] || g.has[exInitialize]) { // what is quick is not worth a file
-		if err := g.program.starts.Keep(o.file(g.startKey(), c.bytes())); err != nil {
+		if err := g.program.starts.Keep(o.file(g.startKey(), parts)); err != nil {
 			g.account.warn(startFileNote, "version", g.name, "err", err)
 		}
 	}
@@ -68,11 +69,10 @@ func (g *Guest) startKey() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// file is what the cache keeps of an origin of a memory.
-func (o *origin) file(key string, memory []byte) compile.Start {
+// file is what the cache keeps of an origin, with what is not zero in its memory.
+func (o *origin) file(key string, parts []compile.Segment) compile.Start {
 	return compile.Start{Key: key, Pages: o.pages, Globals: o.globals, Buffer: o.ptr, Capacity: o.size,
-		Prefix: o.prefix,
-		Clock:  int64(o.clock), Memory: nonZero(memory)}
+		Prefix: o.prefix, Clock: int64(o.clock), Memory: parts}
 }
 
 // findOrigin is the guest's origin; nil where its first start is still to come. On no
@@ -110,8 +110,7 @@ func (g *Guest) readOrigin() error {
 		return err
 	}
 	g.adopt(&origin{image: im, pages: st.Pages, globals: st.Globals, ptr: st.Buffer, size: st.Capacity,
-		prefix: st.Prefix,
-		clock:  time.Duration(st.Clock)})
+		prefix: st.Prefix, clock: time.Duration(st.Clock)})
 	return nil
 }
 

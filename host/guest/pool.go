@@ -211,15 +211,25 @@ func (p *Place) pageOut(i *Instance) bool {
 	if i.dead != nil || i.phase != phaseIdle || !c.based {
 		return false
 	}
-	l.spans = dirty(c.bytes(), l.spans[:0])
-	if spanned(l.spans) > maxDifferent {
+	l.saved = o.appendHead(l.saved[:0], c)
+	if !l.reset(o, c, true) {
 		return false
 	}
-	l.saved = o.reset(c.bytes(), l.spans, o.appendHead(l.saved[:0], c), true)
 	i.saved = bytes.Clone(l.saved)
 	l.dismiss(i)
 	i.leave()
 	p.free(c)
+	return true
+}
+
+// reset puts a cell's memory back to the origin, unless too much of it differs, and tells
+// whether it did. With keep, what was other is appended to l.saved.
+func (l *pool) reset(o *origin, c *cell, keep bool) bool {
+	l.spans = dirty(c.bytes(), l.spans[:0])
+	if spanned(l.spans) > maxDifferent {
+		return false
+	}
+	l.saved = o.reset(c.bytes(), l.spans, l.saved, keep)
 	return true
 }
 
@@ -246,24 +256,18 @@ func (p *Place) free(c *cell) {
 func (p *Place) closeOldest() {
 	l := &p.pool
 	p.closeCell(l.free[0])
-	l.free[0] = nil // nothing else drops it: it has some 400 KB of Go's heap
+	l.free[0] = nil // nothing else drops it: it has 14 KB of Go's heap and more
 	l.free = l.free[1:]
 }
 
 // giveBack takes the cell of an instance that has ended. One that has not trapped is
 // reset, for the next.
 func (p *Place) giveBack(i *Instance, c *cell) {
-	l := &p.pool
-	if p.isEnding() || !c.based || !p.Guest.pages() || i.dead != nil && !errors.Is(i.dead, errRetired) {
+	if p.isEnding() || !c.based || !p.Guest.pages() || i.dead != nil && !errors.Is(i.dead, errRetired) ||
+		!p.pool.reset(p.Guest.origin.Load(), c, false) {
 		p.closeCell(c)
 		return
 	}
-	l.spans = dirty(c.bytes(), l.spans[:0])
-	if spanned(l.spans) > maxDifferent {
-		p.closeCell(c)
-		return
-	}
-	p.Guest.origin.Load().reset(c.bytes(), l.spans, nil, false)
 	p.free(c)
 }
 
