@@ -33,6 +33,16 @@ func serveNet(o serveOptions, stdout io.Writer) error {
 	return serveEach(ln, func(c net.Conn) { echo(c, make([]byte, o.buffer)) })
 }
 
+// listenAnywhere listens on a port that the system chooses, and tells it.
+func listenAnywhere(stdout io.Writer) (net.Listener, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintln(stdout, "listening", ln.Addr())
+	return ln, err
+}
+
 // serveEach gives each connection a goroutine.
 func serveEach(ln net.Listener, serve func(net.Conn)) error {
 	for {
@@ -62,11 +72,10 @@ func echo(c net.Conn, buf []byte) {
 // serveLines is the usual Go server of lines: bufio.Scanner, and a bufio.Writer
 // that is flushed before the connection is read again.
 func serveLines(stdout io.Writer) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := listenAnywhere(stdout)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, "listening", ln.Addr())
 	return serveEach(ln, answerLines)
 }
 

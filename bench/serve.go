@@ -187,11 +187,10 @@ func serveNative(o serveOptions, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := listenAnywhere(stdout)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, "listening", ln.Addr())
 	return serve(ln)
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -68,7 +69,14 @@ func TestBadCache(t *testing.T) {
 			info, _ := os.Stat(file)
 			return os.Truncate(file, info.Size()-1)
 		},
-		"longer":               func(file string) error { return os.Truncate(file, 1<<30) },
+		"longer": func(file string) error { return os.Truncate(file, 1<<30) },
+		"another export": func(file string) error {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(file, bytes.Replace(b, []byte(`"dataReceived"`), []byte(`"dataRecieved"`), 1), 0o600)
+		},
 		"another byte":         func(file string) error { return flip(file, -20, io.SeekEnd) },
 		"another wazero's":     func(file string) error { return flip(file, 9, io.SeekStart) },
 		"machine code is gone": func(file string) error { return removeUnless(file, "module") },

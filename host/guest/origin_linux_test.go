@@ -72,16 +72,17 @@ func TestStartIsKept(t *testing.T) {
 			t.Errorf("%s: found %d bytes echoed, wanted 5", name, to.bytes)
 		}
 	}
-	for name, damage := range map[string]func(b []byte){
-		"memory": func(b []byte) { b[len(b)-1]++ },
-		"buffer": func(b []byte) { b[bytes.Index(b, []byte(`,"capacity":`))-1] ^= 1 },
+	for name, damage := range map[string]func(b []byte) []byte{
+		"memory": func(b []byte) []byte { b[len(b)-1]++; return b },
+		"buffer": func(b []byte) []byte { b[bytes.Index(b, []byte(`,"capacity":`))-1] ^= 1; return b },
+		"end":    func(b []byte) []byte { return append(b, 0) },
+		"header": func(b []byte) []byte { return bytes.Repeat([]byte(" "), len(b)) },
 	} {
 		b, err := os.ReadFile(kept())
 		if err != nil {
 			t.Fatal(err)
 		}
-		damage(b)
-		if err := os.WriteFile(kept(), b, 0o600); err != nil {
+		if err := os.WriteFile(kept(), damage(b), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s := in(paging, later(time.Hour))

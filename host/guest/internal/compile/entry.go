@@ -18,11 +18,13 @@ import (
 
 // entryFormat is the number of the layout of an entry, and of what is said
 // between a server and its compiler process.
-const entryFormat = 5
+const entryFormat = 6
 
 const (
 	moduleFile = "module" // the header, a line of JSON, and what wazero is to decode
 	codeFolder = "code"   // the folder of wazero's cache
+
+	maxHeader = 64 << 10 // bytes, with the end of its line
 )
 
 // header says what an entry is.
@@ -33,7 +35,7 @@ type header struct {
 	Gate    gate.Info `json:"gate"`
 	Size    int64     `json:"size"`  // of what follows the header, in bytes
 	Image   int64     `json:"image"` // of that, the segments at its end
-	Sum     uint32    `json:"sum"`   // CRC-32C of it
+	Sum     uint32    `json:"sum"`   // see sumOfFile
 	Code    string    `json:"code"`  // file of machine code, within the entry; "" = none
 	CodeLen int64     `json:"code_size"`
 	CodeSum uint32    `json:"code_sum"` // see sumCode
@@ -73,14 +75,17 @@ func (h header) write(dir string, content []byte, image []Segment) error {
 	stub := len(content)
 	content = appendSegments(content, image)
 	h.Image = int64(len(content) - stub)
-	h.Size, h.Sum = int64(len(content)), crc32.Checksum(content, castagnoli)
+	h.Size = int64(len(content))
+	var err error
 	if h.Code != "" {
-		var err error
 		var info os.FileInfo
 		if info, h.CodeSum, err = sumCode(filepath.Join(dir, h.Code)); err != nil {
 			return err
 		}
 		h.CodeLen = info.Size()
+	}
+	if h.Sum, err = h.sum(content); err != nil {
+		return err
 	}
 	line, err := json.Marshal(h)
 	if err != nil {
@@ -96,6 +101,38 @@ func (h header) write(dir string, content []byte, image []Segment) error {
 		}
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+func (h header) sum(content []byte) (uint32, error) {
+	h.Sum = 0
+	return sumOfFile(h, content)
+}
+
+// sumOfFile is the CRC-32C of a file's header, in which its place is 0, and of the content
+// that follows.
+func sumOfFile(header any, content []byte) (uint32, error) {
+	line, err := json.Marshal(header)
+	return crc32.Update(crc32.Checksum(line, castagnoli), castagnoli, content), err
+}
+
+// readHeader reads the line of JSON that a file begins with, and returns its length.
+func readHeader(r *bufio.Reader, header any) (n int64, err error) {
+	line, err := r.ReadSlice('\n')
+	if err == nil {
+		err = json.Unmarshal(line, header)
+	}
+	return int64(len(line)), err
+}
+
+// readContent reads what follows a header that says how much that is, where so many bytes
+// of the file are left.
+func readContent(r io.Reader, left, said int64) ([]byte, error) {
+	if said < 0 || left != said {
+		return nil, fmt.Errorf("found %d bytes behind the header, wanted %d", left, said)
+	}
+	content := make([]byte, said)
+	_, err := io.ReadFull(r, content)
+	return content, err
 }
 
 func appendSegments(content []byte, image []Segment) []byte {
@@ -150,22 +187,19 @@ func open(dir string) (*Entry, error) {
 
 // readModule reads an entry's module file, of so many bytes. Any error is damage.
 func (e *Entry) readModule(f io.Reader, size int64) (h header, err error) {
-	r := bufio.NewReaderSize(f, 64<<10)
-	line, err := r.ReadSlice('\n')
-	if err != nil || json.Unmarshal(line, &h) != nil || h.Format != entryFormat {
+	r := bufio.NewReaderSize(f, maxHeader)
+	n, err := readHeader(r, &h)
+	if err != nil || h.Format != entryFormat {
 		return h, errors.New("found no header")
 	}
 	if h.Key != e.Key {
 		return h, fmt.Errorf("found the entry %.64q", h.Key)
 	}
-	if want := int64(len(line)) + h.Size; h.Size < 0 || size != want {
-		return h, fmt.Errorf("found a file of %d bytes, wanted %d", size, want)
-	}
-	content := make([]byte, h.Size)
-	if _, err := io.ReadFull(r, content); err != nil {
+	content, err := readContent(r, size-n, h.Size)
+	if err != nil {
 		return h, err
 	}
-	if crc32.Checksum(content, castagnoli) != h.Sum {
+	if sum, err := h.sum(content); err != nil || sum != h.Sum {
 		return h, errors.New("found another checksum of the module")
 	}
 	if h.Image < 0 || h.Image > h.Size {

@@ -1,11 +1,10 @@
 package compile
 
 import (
-	"bytes"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -26,7 +25,7 @@ type Start struct {
 	Prefix   string    `json:"prefix"`      // for log lines
 	Clock    int64     `json:"clock"`       // the guest's, in ns
 	Size     int64     `json:"size"`        // of what follows, in bytes
-	Sum      uint32    `json:"sum"`         // CRC-32C of this header, with a sum of 0, and of it
+	Sum      uint32    `json:"sum"`         // see sumOfFile
 	Memory   []Segment `json:"-"`           // what is not zero
 	Format   int       `json:"startFormat"` // startFormat
 }
@@ -35,7 +34,6 @@ const (
 	startFormat = 2
 	startPrefix = "start-" // begins the names of their files
 	maxStarts   = 4        // of an entry; more are those of configurations that are no more
-	maxStart    = 1 << 30  // bytes of a file
 )
 
 // Starts keeps the starts of an entry's module. The zero value keeps none. Any
@@ -62,30 +60,38 @@ func (s Starts) Load(key string) (Start, error) {
 		return Start{}, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxStart))
+	info, err := f.Stat()
 	if err != nil {
 		return Start{}, err
 	}
-	line, content, _ := bytes.Cut(b, []byte{'\n'})
-	var st Start
-	switch err := json.Unmarshal(line, &st); {
-	case err != nil || st.Format != startFormat || st.Key != key:
-		return Start{}, fmt.Errorf("%w: %s: found no header", ErrDamaged, s.file(key))
-	}
-	sum, err := st.sum(content)
+	st, err := readStart(f, info.Size(), key)
 	if err != nil {
-		return Start{}, err
+		return Start{}, fmt.Errorf("%w: %s: %w", ErrDamaged, s.file(key), err)
 	}
-	if st.Size != int64(len(content)) || st.Sum != sum {
-		return Start{}, fmt.Errorf("%w: %s: found another checksum", ErrDamaged, s.file(key))
+	return st, nil
+}
+
+// readStart reads a start's file, of so many bytes. Any error is damage.
+func readStart(f io.Reader, size int64, key string) (st Start, err error) {
+	r := bufio.NewReaderSize(f, maxHeader)
+	n, err := readHeader(r, &st)
+	if err != nil || st.Format != startFormat || st.Key != key {
+		return st, errors.New("found no header")
+	}
+	content, err := readContent(r, size-n, st.Size)
+	if err != nil {
+		return st, err
+	}
+	if sum, err := st.sum(content); err != nil || sum != st.Sum {
+		return st, errors.New("found another checksum")
 	}
 	var ok bool
 	if st.Memory, ok = segments(content); !ok {
-		return Start{}, fmt.Errorf("%w: %s: found a memory that is cut short", ErrDamaged, s.file(key))
+		return st, errors.New("found a memory that is cut short")
 	}
 	for _, m := range st.Memory {
 		if uint64(m.Address)+uint64(len(m.Bytes)) > uint64(st.Pages)*wasmPage {
-			return Start{}, fmt.Errorf("%w: %s: found a part outside its memory", ErrDamaged, s.file(key))
+			return st, errors.New("found a part outside its memory")
 		}
 	}
 	return st, nil
@@ -95,8 +101,7 @@ func (s Starts) Load(key string) (Start, error) {
 // stand in the header.
 func (st Start) sum(content []byte) (uint32, error) {
 	st.Sum = 0
-	line, err := json.Marshal(st)
-	return crc32.Update(crc32.Checksum(line, castagnoli), castagnoli, content), err
+	return sumOfFile(st, content)
 }
 
 // Keep writes a start, which only the owner of this process may read: a guest's memory
