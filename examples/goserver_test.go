@@ -45,16 +45,20 @@ func goServer(loops int, settings map[string]any) func(*config.Config) {
 func inEach(t *testing.T, test func(t *testing.T, isolated func(edit func(*config.Config)) func(*config.Config))) {
 	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationConnection} {
 		t.Run(string(isolation), func(t *testing.T) {
-			test(t, func(edit func(*config.Config)) func(*config.Config) {
-				return func(c *config.Config) {
-					edit(c)
-					for name, p := range c.Plugins {
-						p.Isolation, p.PageOut = isolation, time.Millisecond
-						c.Plugins[name] = p
-					}
-				}
-			})
+			test(t, func(edit func(*config.Config)) func(*config.Config) { return isolatedAs(isolation, edit) })
 		})
+	}
+}
+
+// isolatedAs is edit, and then an isolation, in which an instance leaves its place whenever
+// it rests.
+func isolatedAs(isolation config.Isolation, edit func(*config.Config)) func(*config.Config) {
+	return func(c *config.Config) {
+		edit(c)
+		for name, p := range c.Plugins {
+			p.Isolation, p.PageOut = isolation, time.Millisecond
+			c.Plugins[name] = p
+		}
 	}
 }
 

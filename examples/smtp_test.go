@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/tooltest"
@@ -33,13 +32,7 @@ func TestSMTP(t *testing.T) {
 		{config.IsolationShared, 2, true}, {config.IsolationLoop, 1, true}, {config.IsolationConnection, 2, false},
 	} {
 		t.Run(string(tc.isolation), func(t *testing.T) {
-			edit := goServer(tc.loops, nil)
-			s := serve(t, "smtp", func(c *config.Config) {
-				edit(c)
-				p := c.Plugins["smtp"]
-				p.Isolation, p.PageOut = tc.isolation, time.Millisecond
-				c.Plugins["smtp"] = p
-			})
+			s := serve(t, "smtp", isolatedAs(tc.isolation, goServer(tc.loops, nil)))
 			testSMTP(t, s, curl, func(nth int) string {
 				if !tc.oneMailbox {
 					nth = 1

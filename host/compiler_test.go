@@ -9,6 +9,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
 )
 
 // TestCompilerProcess: a module that no compiler survives is refused, with the
@@ -52,14 +53,7 @@ func TestCompilerProcess(t *testing.T) {
 // wideFunction is the echo with a function that has a million values on its stack.
 func wideFunction(t *testing.T) []byte {
 	t.Helper()
-	b, err := os.ReadFile("testdata/echo.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := wasmbin.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := wasmbintest.Read(t, "testdata/echo.wasm")
 	m.Types = append(m.Types, wasmbin.FuncType{})
 	m.Functions = append(m.Functions, uint32(len(m.Types)-1))
 	m.Code = append(m.Code, wasmbin.Code{Body: []byte(strings.Repeat("\x41\x00", 1<<20) + "\x00\x0b")})

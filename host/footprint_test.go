@@ -9,19 +9,13 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
 )
 
 // changed writes a guest of testdata with a change, and says where.
 func changed(t testing.TB, guest string, change func(m *wasmbin.Module)) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + guest + ".wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := wasmbin.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := wasmbintest.Read(t, "testdata/"+guest+".wasm")
 	change(m)
 	path := filepath.Join(t.TempDir(), "guest.wasm")
 	if err := os.WriteFile(path, m.Encode(), 0o600); err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -74,14 +74,7 @@ func keeping(t testing.TB, start bool, more ...func(*Settings)) *stand {
 	t.Helper()
 	path := "../testdata/keeps.wasm"
 	if !start {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := wasmbin.Decode(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := wasmbintest.Read(t, path)
 		m.Start = nil
 		path = filepath.Join(t.TempDir(), "keeps.wasm")
 		if err := os.WriteFile(path, m.Encode(), 0o600); err != nil {

@@ -8,19 +8,13 @@ import (
 
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
 )
 
 // TestNamesAreCut: names that a trap would show are cut when the module is read, before
 // a stack is made of them.
 func TestNamesAreCut(t *testing.T) {
-	b, err := os.ReadFile("../testdata/echo.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := wasmbin.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := wasmbintest.Read(t, "../testdata/echo.wasm")
 	names := wasmbin.Names{Module: strings.Repeat("m", 1<<20)}
 	for i := range m.ImportedFunctions() + len(m.Functions) {
 		names.Functions = append(names.Functions,

@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"internal/transcript":  {"host", "internal/memnet"},
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},
+	"internal/wasmbintest": {"internal/wasmbin"},
 	"internal/gate":        {"internal/wasmbin"},
 	"internal/jumps":       {"internal/wasmbin"},
 	"internal/meter":       {"internal/wasmbin", wazero},
@@ -61,7 +62,8 @@ var arrows = map[string][]string{
 // forTests are packages that only tests import, and one another.
 var forTests = []string{
 	"examples/internal/exampletest", "host/conformance", "internal/boundedtest", "internal/reactortest",
-	"internal/script", "internal/simulator", "internal/tooltest", "sdk/go/sdktest",
+	"internal/script", "internal/simulator", "internal/tooltest", "internal/wasmbintest",
+	"sdk/go/sdktest",
 }
 
 // TestArrows holds the imports of everything but tests against the house's plan.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/tooltest"
-	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
 	"github.com/wirehost/wirehost/sdk"
 )
 
@@ -66,14 +66,7 @@ func TestNewBuilds(t *testing.T) {
 			toolchain(t, l)
 			dir := project(t, l.name, "hello")
 			inProject(t, dir, "make")
-			b, err := os.ReadFile(filepath.Join(dir, "hello.wasm"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, err := wasmbin.Decode(b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := wasmbintest.Read(t, filepath.Join(dir, "hello.wasm"))
 			for _, f := range abi.Validate(m.Describe()) {
 				t.Error(f)
 			}

@@ -9,21 +9,8 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/tooltest"
-	"github.com/wirehost/wirehost/internal/wasmbin"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
 )
-
-func describe(t testing.TB, path string) abi.Module {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := wasmbin.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m.Describe()
-}
 
 // Every guest keeps the contract, and exports and imports nothing beside it: an
 // import that is not in the table is a fault.
@@ -31,7 +18,7 @@ func TestContract(t *testing.T) {
 	for _, l := range languages() {
 		for _, guest := range l.guests {
 			t.Run(l.name+"/"+guest, func(t *testing.T) {
-				m := describe(t, build(t, l, guest))
+				m := wasmbintest.Read(t, build(t, l, guest)).Describe()
 				for _, f := range abi.Validate(m) {
 					t.Errorf("the ABI's validator: %v", f)
 				}
@@ -58,7 +45,7 @@ func TestContract(t *testing.T) {
 func TestTable(t *testing.T) {
 	for _, l := range with(everything) {
 		t.Run(l.name, func(t *testing.T) {
-			m := describe(t, build(t, l, everything))
+			m := wasmbintest.Read(t, build(t, l, everything)).Describe()
 			for _, want := range abi.Exports() {
 				if want.Name == abi.ExportInitialize && !l.wasi {
 					continue // of languages with something to run there
