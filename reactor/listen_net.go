@@ -58,20 +58,26 @@ type socketFile struct {
 // takeFile has the caller remove ln's file, where it has one, in package net's
 // place, which would remove another's too. On Windows nothing tells whether a
 // socket is the same, and package net goes on.
-func takeFile(ln net.Listener, address string) socketFile {
+func takeFile(ln net.Listener) socketFile {
 	u, ok := ln.(*net.UnixListener)
 	if !ok || runtime.GOOS == "windows" {
 		return socketFile{}
 	}
 	u.SetUnlinkOnClose(false)
-	if abstract(address) {
+	return fileAt(u.Addr())
+}
+
+// fileAt is the file of the Unix socket that listens at a.
+func fileAt(a net.Addr) socketFile {
+	u, ok := a.(*net.UnixAddr)
+	if !ok || u.Name == "" || abstract(u.Name) {
 		return socketFile{}
 	}
-	info, err := os.Lstat(address)
+	info, err := os.Lstat(u.Name)
 	if err != nil { // it went already
 		return socketFile{}
 	}
-	return socketFile{address, info}
+	return socketFile{u.Name, info}
 }
 
 // remove removes the file, unless another has taken its place: of a server that was

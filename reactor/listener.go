@@ -57,12 +57,13 @@ type Listener struct {
 	accepted, refused atomic.Uint64
 
 	// Of the acceptor:
-	polled, closed bool
-	rest           time.Duration
-	resting        *DelayedCall
-	toLog          uint64
-	loggedAt       time.Duration // of toLog
-	restedAt       time.Duration // of the last rest that was logged
+	polled, stopped, closed bool
+
+	rest     time.Duration
+	resting  *DelayedCall
+	toLog    uint64
+	loggedAt time.Duration // of toLog
+	restedAt time.Duration // of the last rest that was logged
 }
 
 // ListenerStats are a listener's counters.
@@ -83,6 +84,11 @@ func (r *Reactor) Listen(ep Endpoint, f Factory, o ListenOptions) (*Listener, er
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, err)
 	}
+	return r.newListener(fd, ep, f, o), nil
+}
+
+// newListener makes a Listener of a socket.
+func (r *Reactor) newListener(fd FD, ep Endpoint, f Factory, o ListenOptions) *Listener {
 	ln := &Listener{r: r, fd: fd, ep: ep, unix: ep.Scheme == "unix", token: listenerToken | r.listenerSeq.Add(1)}
 	if !ln.unix {
 		if a, ok := r.sys.LocalAddr(fd).(*net.TCPAddr); ok {
@@ -92,7 +98,7 @@ func (r *Reactor) Listen(ep Endpoint, f Factory, o ListenOptions) (*Listener, er
 	ln.factory.Store(&f)
 	ln.options.Store(&o)
 	r.addListener(ln)
-	return ln, nil
+	return ln
 }
 
 func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, error) {
@@ -106,15 +112,6 @@ func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, err
 		o.HandshakeTimeout = handshakeTimeout
 	}
 	return o, nil
-}
-
-// Start takes connections from now on. Any goroutine.
-func (ln *Listener) Start() error {
-	a := ln.r.acceptor
-	return a.CallFromThread(func() {
-		a.listeners[ln.token] = ln
-		ln.setAccepting(true)
-	})
 }
 
 // Endpoint is where it listens, with the port that the system chose for 0. Any goroutine.
@@ -148,39 +145,10 @@ func (ln *Listener) Stats() ListenerStats {
 	return ListenerStats{Connections: int(ln.count.Load()), Accepted: ln.accepted.Load(), Refused: ln.refused.Load()}
 }
 
-// Close stops listening; live connections go on. It returns when the address
-// is free again. Any goroutine but the loops'.
-func (ln *Listener) Close() error {
-	done := make(chan struct{})
-	err := ln.r.acceptor.CallFromThread(func() { ln.stopListening(); close(done) })
-	if err != nil { // the reactor has ended, and its listeners with it
-		return nil
-	}
-	ln.r.awaitLoop(done)
-	ln.r.removeListener(ln)
-	return nil
-}
-
-// stopListening is Close on the acceptor.
-func (ln *Listener) stopListening() {
-	if ln.closed {
-		return
-	}
-	ln.closed = true
-	ln.setAccepting(false)
-	if ln.resting != nil {
-		ln.resting.Cancel()
-	}
-	delete(ln.r.acceptor.listeners, ln.token)
-	if err := ln.r.sys.Close(ln.fd); err != nil {
-		ln.r.log.Warn("closing a listener", "endpoint", ln.ep.String(), "err", err)
-	}
-}
-
 // setAccepting starts and stops accepting. A poller that does not take the listener, for
 // want of memory, is asked again after a rest.
 func (ln *Listener) setAccepting(on bool) {
-	if ln.polled == on || ln.closed && on {
+	if ln.polled == on || on && (ln.closed || ln.stopped) {
 		return
 	}
 	ln.polled = on

@@ -45,7 +45,8 @@ func probe(t *testing.T, build func(reactor.Transport) reactor.Protocol, run fun
 					t.Fatal(err)
 				}
 				run(t, func() net.Conn {
-					c, err := net.Dial(reactor.Address(ln.Endpoint()))
+					network, address := reactor.Address(ln.Endpoint())
+					c, err := net.Dial(network, address)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"net"
+	"os"
 	"time"
 )
 
@@ -65,6 +66,17 @@ type Sys interface {
 	RemoteAddr(fd FD) net.Addr
 	SetNoDelay(fd FD, on bool) error
 	SetKeepAlive(fd FD, on bool) error
+
+	// File is a duplicate, closed on exec, of a socket or of a listening socket: for
+	// another process. The caller closes it. Open is the other way: it makes a
+	// duplicate of its own of f, a socket that listens or one that is connected, and
+	// says what f is where it is something else. ErrNotSupported where sockets can't
+	// be passed.
+	File(fd FD) (*os.File, error)
+	Open(f *os.File, listening bool) (FD, error)
+	// RemoveAtClose says whether Close removes the file of a listening Unix socket, as
+	// it does for one of Listen's and does not for one of Open's.
+	RemoveAtClose(fd FD, on bool)
 }
 
 // Events is a set of readiness events, asked for or reported.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -63,30 +64,46 @@ func (s *linuxSys) Listen(network, address string) (FD, error) {
 		return 0, err
 	}
 	defer ln.Close()
-	raw, err := ln.(syscall.Conn).SyscallConn()
+	fd, err := duplicate(ln.(syscall.Conn))
 	if err != nil {
 		return 0, err
-	}
-	fd := -1
-	var dupErr error
-	if err := raw.Control(func(orig uintptr) {
-		fd, dupErr = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 0)
-	}); err != nil {
-		return 0, err
-	}
-	if dupErr != nil {
-		return 0, dupErr
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return 0, err
 	}
-	if file := takeFile(ln, address); file.info != nil {
-		s.mu.Lock()
-		s.files[FD(fd)] = file
-		s.mu.Unlock()
-	}
+	s.setFile(FD(fd), takeFile(ln))
 	return FD(fd), nil
+}
+
+func (s *linuxSys) RemoveAtClose(fd FD, on bool) {
+	var file socketFile
+	if on {
+		file = fileAt(s.LocalAddr(fd))
+	}
+	s.setFile(fd, file)
+}
+
+func (s *linuxSys) setFile(fd FD, file socketFile) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, fd)
+	if file.info != nil {
+		s.files[fd] = file
+	}
+}
+
+func (s *linuxSys) File(fd FD) (*os.File, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(dup), "socket"), nil
+}
+
+func (s *linuxSys) Open(f *os.File, listening bool) (FD, error) {
+	fd, err := openSocket(f, listening)
+	return FD(max(0, fd)), err
 }
 
 func (s *linuxSys) Accept(l FD) (FD, error) {

@@ -51,6 +51,7 @@ type portableSocket interface {
 	events() Events
 	close(reset bool) error
 	addr() net.Addr
+	netSocket() any // package net's; nil while there is none
 }
 
 func newPortableSys() Sys {
@@ -111,7 +112,7 @@ func (s *portableSys) Listen(network, address string) (FD, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.add(&portableListener{ln: ln, file: takeFile(ln, address)}), nil
+	return s.add(&portableListener{ln: ln, file: takeFile(ln)}), nil
 }
 
 func (s *portableSys) Accept(l FD) (FD, error) {
@@ -124,6 +125,51 @@ func (s *portableSys) Accept(l FD) (FD, error) {
 		return 0, err
 	}
 	return s.add(&portableStream{sys: s, conn: conn}), nil
+}
+
+func (s *portableSys) File(fd FD) (*os.File, error) {
+	sock, err := s.socket(fd)
+	if err != nil {
+		return nil, err
+	}
+	from, ok := sock.netSocket().(syscall.Conn)
+	if !ok {
+		return nil, syscall.ENOTCONN
+	}
+	return socketFileOf(from)
+}
+
+func (s *portableSys) Open(f *os.File, listening bool) (FD, error) {
+	fd, err := openSocket(f, listening)
+	if err != nil {
+		return 0, err
+	}
+	own := os.NewFile(uintptr(fd), "socket")
+	defer own.Close() // package net makes a duplicate again
+	if listening {
+		ln, err := net.FileListener(own)
+		if err != nil {
+			return 0, err
+		}
+		return s.add(&portableListener{ln: ln}), nil
+	}
+	conn, err := net.FileConn(own)
+	if err != nil {
+		return 0, err
+	}
+	return s.add(&portableStream{sys: s, conn: conn}), nil
+}
+
+func (s *portableSys) RemoveAtClose(fd FD, on bool) {
+	ln, err := s.listening(fd)
+	if err != nil {
+		return
+	}
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.file = (socketFile{}); on {
+		ln.file = fileAt(ln.ln.Addr())
+	}
 }
 
 // AcceptAndClose takes the connection that the accepting goroutine holds, or

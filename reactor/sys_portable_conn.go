@@ -172,6 +172,8 @@ func (c *portableStream) netConn() net.Conn {
 	return c.conn
 }
 
+func (c *portableStream) netSocket() any { return c.netConn() }
+
 func (c *portableStream) addr() net.Addr {
 	if conn := c.netConn(); conn != nil {
 		return conn.LocalAddr()

@@ -46,6 +46,7 @@ type portableListener struct {
 	err       error // of the last accept, to be told
 	look      bool  // an error was told: readable until the next accept, as the system's sockets are
 	accepting bool
+	stopped   chan struct{} // closed when accepting is over; nil where nobody waits
 	closed    bool
 }
 
@@ -57,8 +58,28 @@ func (l *portableListener) attach(reg *registration) bool {
 	}
 	if reg != nil {
 		l.startAccept()
+	} else {
+		l.stopAccept()
 	}
 	return true
+}
+
+// stopAccept ends the accepting goroutine, which else would take a connection that may be
+// another process's. What it has taken is held. mu is held, but while it waits.
+func (l *portableListener) stopAccept() {
+	d, ok := l.ln.(interface{ SetDeadline(time.Time) error })
+	if !ok || !l.accepting || d.SetDeadline(time.Unix(1, 0)) != nil {
+		return
+	}
+	stopped := make(chan struct{})
+	l.stopped = stopped
+	l.mu.Unlock()
+	<-stopped
+	l.mu.Lock()
+	d.SetDeadline(time.Time{}) // fails on a closed socket only
+	if errors.Is(l.err, syscall.ETIMEDOUT) {
+		l.err = nil
+	}
 }
 
 func (l *portableListener) events() Events {
@@ -72,7 +93,7 @@ func (l *portableListener) events() Events {
 
 // startAccept is called with mu held.
 func (l *portableListener) startAccept() {
-	if l.accepting || l.held != nil || l.err != nil || l.closed {
+	if l.accepting || l.held != nil || l.err != nil || l.closed || l.reg == nil {
 		return
 	}
 	l.look, l.accepting = false, true
@@ -81,6 +102,10 @@ func (l *portableListener) startAccept() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.accepting = false
+		if l.stopped != nil {
+			close(l.stopped)
+			l.stopped = nil
+		}
 		if l.closed {
 			if err == nil {
 				conn.Close() // nobody has it
@@ -146,10 +171,10 @@ func (l *portableListener) acceptNow(wait time.Duration) (net.Conn, error) {
 func (l *portableListener) close(bool) error {
 	l.mu.Lock()
 	l.closed = true
-	held := l.held
+	held, file := l.held, l.file
 	l.held = nil
 	l.mu.Unlock()
-	l.file.remove()
+	file.remove()
 	err := l.ln.Close()
 	if held != nil {
 		held.Close() // its peer is told that nobody listens any more
@@ -158,3 +183,5 @@ func (l *portableListener) close(bool) error {
 }
 
 func (l *portableListener) addr() net.Addr { return l.ln.Addr() }
+
+func (l *portableListener) netSocket() any { return l.ln }

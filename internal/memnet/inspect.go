@@ -1,6 +1,7 @@
 package memnet
 
 import (
+	"slices"
 	"syscall"
 
 	"github.com/wirehost/wirehost/reactor"
@@ -24,7 +25,10 @@ func (p *Peer) OtherEnd() SocketState {
 	k := p.sock.peer
 	return SocketState{
 		Ready: k.events(p.sys.o.Buffer), Unread: k.unread(),
-		Fin: k.fin, Reset: k.reset, Closed: k.closed, Polled: k.poller != nil,
+		Fin: k.fin, Reset: k.reset, Closed: k.closed,
+		Polled: slices.ContainsFunc(p.sys.fds, func(d *descriptor) bool {
+			return d != nil && d.socket == k && d.poller != nil
+		}),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // poller is a reactor.Poller of a Sys.
 type poller struct {
 	sys    *Sys
-	socks  []*socket
+	socks  []*descriptor
 	next   int // where the next Wait begins
 	woken  bool
 	closed bool
@@ -32,7 +32,7 @@ func (s *Sys) NewPoller() (reactor.Poller, error) {
 	return p, nil
 }
 
-func (p *poller) lookup(fd reactor.FD, what string) (*socket, error) {
+func (p *poller) lookup(fd reactor.FD, what string) (*descriptor, error) {
 	sock := p.sys.socket(fd, what)
 	switch {
 	case p.closed:
@@ -92,7 +92,7 @@ func (p *poller) Remove(fd reactor.FD) error {
 	return nil
 }
 
-func (p *poller) remove(sock *socket) {
+func (p *poller) remove(sock *descriptor) {
 	sock.poller = nil
 	if i := slices.Index(p.socks, sock); i >= 0 {
 		p.socks = slices.Delete(p.socks, i, i+1)

@@ -7,9 +7,20 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
+// descriptor is what an FD stands for: a socket may have several, each with a poller of its
+// own. Sys.mu guards it.
+type descriptor struct {
+	*socket
+	fd     reactor.FD
+	poller *poller
+	token  uint64
+	want   reactor.Events
+}
+
 // socket is a listening socket or one end of a connection. Sys.mu guards it.
 type socket struct {
-	fd            reactor.FD // 0: a Peer's
+	descriptors   int // 0: a Peer's
+	number        int // of its tickets: see File
 	network       string
 	local, remote net.Addr
 
@@ -27,10 +38,6 @@ type socket struct {
 	closed     bool
 	err        syscall.Errno // pending; 0 = none
 	faulted    bool          // a simulated fault has hit the connection
-
-	poller *poller
-	token  uint64
-	want   reactor.Events
 }
 
 func (k *socket) unread() int { return len(k.in) - k.head }
@@ -146,15 +153,8 @@ func (k *socket) breakOff(err syscall.Errno) {
 
 // closeSocket closes sock. A close with unread bytes resets (RFC 9293, 3.10.4).
 func (s *Sys) closeSocket(sock *socket, reset bool) {
-	if sock.poller != nil {
-		s.misused("close of FD %d, which is polled", sock.fd)
-		sock.poller.remove(sock)
-	}
 	sock.closed = true
-	if sock.fd != 0 {
-		s.fds[sock.fd] = nil
-		s.open--
-	}
+	delete(s.tickets, sock.number)
 	s.changed.Broadcast()
 	if sock.listening {
 		delete(s.bound, sock.key)
@@ -286,7 +286,15 @@ func (s *Sys) closeFD(fd reactor.FD, reset bool) error {
 	if sock == nil {
 		return syscall.EBADF
 	}
-	s.closeSocket(sock, reset)
+	if sock.poller != nil {
+		s.misused("close of FD %d, which is polled", sock.fd)
+		sock.poller.remove(sock)
+	}
+	s.fds[fd] = nil
+	s.open--
+	if sock.descriptors--; sock.descriptors == 0 {
+		s.closeSocket(sock.socket, reset)
+	}
 	return nil
 }
 

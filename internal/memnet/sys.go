@@ -36,12 +36,13 @@ type Sys struct {
 	pollers []*poller
 	o       Options
 	now     time.Duration
-	fds     []*socket // by FD; 0 is never used
+	fds     []*descriptor // by FD; 0 is never used
 	open    int
 	bound   map[string]*socket
 	silent  map[string]bool
 	port    uint16
 	serial  int
+	tickets map[int]*socket // by number: see File
 	misuse  []string
 }
 
@@ -56,8 +57,8 @@ func New(o Options) *Sys {
 	if o.Backlog <= 0 {
 		o.Backlog = 128
 	}
-	s := &Sys{o: o, now: time.Hour, fds: make([]*socket, 1, 16), bound: map[string]*socket{}, silent: map[string]bool{},
-		port: 20000}
+	s := &Sys{o: o, now: time.Hour, fds: make([]*descriptor, 1, 16), bound: map[string]*socket{},
+		silent: map[string]bool{}, port: 20000, tickets: map[int]*socket{}}
 	s.changed.L, s.idle.L = &s.mu, &s.mu
 	return s
 }
@@ -132,7 +133,7 @@ func tcpAddr(port uint16) net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port))
 }
 
-// giveFD makes sock a descriptor: the lowest that is free, as a kernel does.
+// giveFD gives sock a descriptor: the lowest that is free, as a kernel does.
 func (s *Sys) giveFD(sock *socket) reactor.FD {
 	fd := len(s.fds)
 	for i := 1; i < len(s.fds); i++ {
@@ -144,14 +145,14 @@ func (s *Sys) giveFD(sock *socket) reactor.FD {
 	if fd == len(s.fds) {
 		s.fds = append(s.fds, nil)
 	}
-	s.fds[fd] = sock
-	sock.fd = reactor.FD(fd)
+	s.fds[fd] = &descriptor{socket: sock, fd: reactor.FD(fd)}
+	sock.descriptors++
 	s.open++
-	return sock.fd
+	return reactor.FD(fd)
 }
 
 // socket is fd's, or nil, which what is counted as misuse.
-func (s *Sys) socket(fd reactor.FD, what string) *socket {
+func (s *Sys) socket(fd reactor.FD, what string) *descriptor {
 	if fd > 0 && int(fd) < len(s.fds) && s.fds[fd] != nil {
 		return s.fds[fd]
 	}
@@ -209,7 +210,7 @@ func (s *Sys) Accept(l reactor.FD) (reactor.FD, error) {
 	case s.o.MaxFDs > 0 && s.open >= s.o.MaxFDs:
 		return 0, syscall.EMFILE
 	}
-	return s.giveFD(s.dequeue(ln)), nil
+	return s.giveFD(s.dequeue(ln.socket)), nil
 }
 
 // AcceptAndClose takes a connection and closes it.
@@ -223,7 +224,7 @@ func (s *Sys) AcceptAndClose(l reactor.FD) error {
 	case len(ln.queue) == 0:
 		return syscall.EAGAIN
 	}
-	s.closeSocket(s.dequeue(ln), false)
+	s.closeSocket(s.dequeue(ln.socket), false)
 	return nil
 }
 
