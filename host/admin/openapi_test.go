@@ -75,7 +75,8 @@ func TestTypesAreDescribed(t *testing.T) {
 		"Outcome":      host.Outcome{}, "Change": host.Change{}, "UseRequest": useRequest{},
 		"TraceRequest":  traceRequest{},
 		"ReloadRequest": reloadRequest{},
-		"LoadRequest":   config.Plugin{}, "Listener": config.Listener{}, "TLS": config.TLS{}, "Limits": config.Limits{},
+		"LoadRequest":   config.Plugin{}, "Listener": config.Listener{}, "TLS": config.TLS{},
+		"Certificate": config.Certificate{}, "Limits": config.Limits{},
 		"Allow":  config.Allow{},
 		"Canary": config.Canary{}, "Config": config.Config{},
 	} {

@@ -56,9 +56,19 @@ type WriteBuffer struct {
 	Max  Size `koanf:"max"`  // above it the connection is aborted
 }
 
-// Admin says where the administration socket listens.
+// Admin says where administrators are listened for, and how they are known. On a Unix
+// socket its mode lets them in; on TCP a token, or a certificate.
 type Admin struct {
-	Listen string `koanf:"listen"` // "" = the default, "off", unix://…, tcp://loopback
+	Listen    string   `koanf:"listen"`     // "" = the default, "off", unix://…, tcp://…
+	TokenFile string   `koanf:"token_file"` // of the token that requests on TCP must bear; "" = none
+	TLS       AdminTLS `koanf:"tls"`        // of TCP: needed where others than this machine can reach it
+}
+
+// AdminTLS is the administration's server side of TLS.
+type AdminTLS struct {
+	Cert     string `koanf:"cert"`      // PEM file of the certificate and what signed it
+	Key      string `koanf:"key"`       // PEM file
+	ClientCA string `koanf:"client_ca"` // PEM file: who has a certificate of it needs no token; "" = none
 }
 
 // Monitor says where probes and scrapes are answered, apart from administration.
@@ -153,9 +163,26 @@ type Listener struct {
 // TLS is a listener's server side of TLS: of tls:// from the first byte, of the others
 // when the guest calls startTLS.
 type TLS struct {
-	Cert             string        `koanf:"cert"`      // PEM file of the certificate and what signed it
-	Key              string        `koanf:"key"`       // PEM file
-	ClientCA         string        `koanf:"client_ca"` // PEM file: clients must have a certificate of it; "" = none
-	ALPN             []string      `koanf:"alpn"`      // protocols, the preferred one first
+	Cert             string        `koanf:"cert"`         // PEM file of the certificate and what signed it
+	Key              string        `koanf:"key"`          // PEM file
+	Certificates     []Certificate `koanf:"certificates"` // more of them; each client gets one for the name it asks for
+	ClientCA         string        `koanf:"client_ca"`    // PEM file: clients must have a certificate of it; "" = none
+	ALPN             []string      `koanf:"alpn"`         // protocols, the preferred one first
+	MinVersion       string        `koanf:"min_version"`  // of TLS: 1.2, 1.3
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+}
+
+// Certificate is one of several that a listener has.
+type Certificate struct {
+	Cert string `koanf:"cert"` // PEM file of the certificate and what signed it
+	Key  string `koanf:"key"`  // PEM file
+}
+
+// All are the certificates, that of Cert and Key first. The first is for clients that
+// ask for no name, or for one that none of them has.
+func (t TLS) All() []Certificate {
+	if t.Cert == "" && t.Key == "" {
+		return t.Certificates
+	}
+	return append([]Certificate{{t.Cert, t.Key}}, t.Certificates...)
 }

@@ -111,11 +111,25 @@ func TestFaults(t *testing.T) {
 			want: `FILE:4: listeners.0.endpoint: found "unix:///b/../a", which is admin.listen's too, wanted one ` +
 				`endpoint for each`},
 		{name: "administration for all", file: "admin: {listen: \"tcp://0.0.0.0:1\"}\n",
-			want: `FILE:1: admin.listen: found "tcp://0.0.0.0:1", which others can reach, wanted off, unix://PATH or ` +
-				`tcp:// on a loopback address`},
-		{name: "administration without a path", file: "admin: {listen: \"unix://@x\"}\n",
-			want: `FILE:1: admin.listen: found "unix://@x", which is no path, wanted off, unix://PATH or tcp:// on a ` +
+			want: `FILE:1: admin.listen: found "tcp://0.0.0.0:1", which others can reach, wanted admin.tls ` +
+				`with it, or a loopback address`},
+		{name: "administration for all, and a token that all can read",
+			file: "admin: {listen: \"tcp://[::]:1\", token_file: t}\n",
+			want: `FILE:1: admin.listen: found "tcp://[::]:1", which others can reach, wanted admin.tls with it, or a ` +
 				`loopback address`},
+		{name: "administration for all, with TLS alone",
+			file: "admin: {listen: \"tcp://wirehost.example:1\", tls: {cert: c, key: k}}\n",
+			want: `FILE:1: admin.listen: found "tcp://wirehost.example:1", which others can reach, wanted ` +
+				`admin.token_file or admin.tls.client_ca with it, or a loopback address`},
+		{name: "administration's certificate without key", file: "admin: {listen: \"tcp://:1\", tls: {cert: c}}\n",
+			want: "FILE:1: admin.tls.key: found no key, wanted the certificate's\nFILE:1: admin.listen: found " +
+				"\"tcp://:1\", which others can reach, wanted admin.token_file or admin.tls.client_ca with it, or a " +
+				"loopback address"},
+		{name: "administration's client CA alone", file: "admin: {tls: {client_ca: c}}\n",
+			want: `FILE:1: admin.tls.client_ca: found "DIR/c" without cert and key, wanted all three, or none`},
+		{name: "administration without a path", file: "admin: {listen: \"unix://@x\"}\n",
+			want: `FILE:1: admin.listen: found "unix://@x", which is no path, wanted off, unix://PATH or ` +
+				`tcp://HOST:PORT`},
 		{name: "tls without certificate", file: ls("{endpoint: \"tls://:1\", plugin: a}"),
 			want: "FILE:3: listeners.0.tls.cert: found no certificate, wanted the path of a PEM file, since the " +
 				"endpoint is tls://\nFILE:3: listeners.0.tls.key: found no key, wanted the path of a PEM file, since " +
@@ -124,6 +138,12 @@ func TestFaults(t *testing.T) {
 			want: `FILE:3: listeners.0.tls.key: found no key, wanted the certificate's`},
 		{name: "key without certificate", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {key: c}}"),
 			want: `FILE:3: listeners.0.tls.cert: found no certificate, wanted one for the key that is given`},
+		{name: "one of several certificates without key", file: ls("{endpoint: \"tls://:1\", plugin: a, tls: " +
+			"{certificates: [{cert: c, key: k}, {cert: c}, {}]}}"),
+			want: "FILE:3: listeners.0.tls.certificates.1.key: found no key, wanted the certificate's\n" +
+				"FILE:3: listeners.0.tls.certificates.2: found neither cert nor key, wanted the paths of both"},
+		{name: "version of TLS", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {min_version: \"1.1\"}}"),
+			want: `FILE:3: listeners.0.tls.min_version: found "1.1", wanted 1.2 or 1.3; did you mean "1.2"?`},
 		{name: "client CA alone", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {client_ca: c}}"),
 			want: `FILE:3: listeners.0.tls.client_ca: found "DIR/c" without cert and key, wanted all three, or none`},
 		{name: "cidr", file: ls("{endpoint: \"tcp://:1\", plugin: a, proxy_from: [10.0.0.1, x]}"),
@@ -150,7 +170,7 @@ func TestFaults(t *testing.T) {
 			file: "[log]\n[[listeners]]\nendpoint='tcp://:1'\nplugin='a'\n[listeners.tls]\ncrt='x'\n" +
 				"[plugins.a]\nmodule='x'\n",
 			want: `FILE:6: listeners.0.tls.crt: found an unknown key, ` +
-				`wanted one of cert, key, client_ca, alpn, handshake_timeout; did you mean "cert"?`},
+				`wanted one of cert, key, certificates, client_ca, alpn, min_version, handshake_timeout; did you mean "cert"?`},
 		{name: "no JSON", ext: ".json", file: "{\n\"log\": {},\n}",
 			want: "FILE:3: found what is not JSON: invalid character '}' looking for beginning of object key string"},
 		{name: "JSON too short", ext: ".json", file: "{\n\"log\": {",

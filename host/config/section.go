@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -61,8 +62,13 @@ func (v *validator) section(name string, p Plugin, list []Listener) {
 	v.absolute(path{"allow", "ca"}, p.Allow.CA)
 	for _, ls := range list {
 		v.listener(path{"listener"}, ls, map[string]Plugin{name: p}, map[string]string{})
+		at := path{"listener", "tls"}
 		for key, file := range map[string]string{"cert": ls.TLS.Cert, "key": ls.TLS.Key, "client_ca": ls.TLS.ClientCA} {
-			v.absolute(path{"listener", "tls", key}, file)
+			v.absolute(at.with(key), file)
+		}
+		for i, c := range ls.TLS.Certificates {
+			v.absolute(at.with("certificates").with(strconv.Itoa(i)).with("cert"), c.Cert)
+			v.absolute(at.with("certificates").with(strconv.Itoa(i)).with("key"), c.Key)
 		}
 	}
 }

@@ -70,6 +70,7 @@ func (v *validator) config(c Config) {
 			v.report(p, "no module", "builtin:NAME or the path of a .wasm file", "")
 		}
 	}
+	v.admin(c.Admin)
 	seen := map[string]string{}
 	if key := sameEndpoint(c.Admin.Listen); key != "" {
 		seen[key] = "admin.listen"
@@ -160,20 +161,54 @@ func among(names []string) string {
 
 func (v *validator) tls(p path, ls Listener) {
 	t := ls.TLS
+	all := t.All()
 	const why = ", since the endpoint is tls://"
-	isTLS := strings.HasPrefix(ls.Endpoint, "tls:")
 	switch {
-	case t.Cert == "" && t.Key == "" && isTLS:
+	case len(all) == 0 && strings.HasPrefix(ls.Endpoint, "tls:"):
 		v.report(p.with("cert"), "no certificate", "the path of a PEM file"+why, "")
 		v.report(p.with("key"), "no key", "the path of a PEM file"+why, "")
-	case t.Cert == "" && t.Key != "":
-		v.report(p.with("cert"), "no certificate", "one for the key that is given", "")
-	case t.Key == "" && t.Cert != "":
-		v.report(p.with("key"), "no key", "the certificate's", "")
-	case t.Cert == "" && t.ClientCA != "":
+	case len(all) == 0 && t.ClientCA != "":
 		v.report(p.with("client_ca"), quote(t.ClientCA)+" without cert and key", "all three, or none", "")
-	case t.Cert == "" && len(t.ALPN) > 0:
+	case len(all) == 0 && len(t.ALPN) > 0:
 		v.report(p.with("alpn"), "protocols without cert and key", "all three, or none", "")
+	}
+	v.pair(p, t.Cert, t.Key)
+	for i, c := range t.Certificates {
+		at := p.with("certificates").with(strconv.Itoa(i))
+		if c.Cert == "" && c.Key == "" {
+			v.report(at, "neither cert nor key", "the paths of both", "")
+		}
+		v.pair(at, c.Cert, c.Key)
+	}
+}
+
+// pair checks that a certificate has its key.
+func (v *validator) pair(p path, cert, key string) {
+	switch {
+	case cert == "" && key != "":
+		v.report(p.with("cert"), "no certificate", "one for the key that is given", "")
+	case key == "" && cert != "":
+		v.report(p.with("key"), "no key", "the certificate's", "")
+	}
+}
+
+// admin checks that whom the administration's address lets in is known.
+func (v *validator) admin(a Admin) {
+	p := path{"admin"}
+	v.pair(p.with("tls"), a.TLS.Cert, a.TLS.Key)
+	if a.TLS.ClientCA != "" && a.TLS.Cert == "" && a.TLS.Key == "" {
+		v.report(p.with("tls").with("client_ca"), quote(a.TLS.ClientCA)+" without cert and key", "all three, or none", "")
+	}
+	e, err := reactor.ParseEndpoint(a.Listen)
+	if err != nil || onLoopback(e) {
+		return
+	}
+	found := quote(a.Listen) + ", which others can reach"
+	switch {
+	case a.TLS.Cert == "": // whoever reads a token on its way has it
+		v.report(p.with("listen"), found, "admin.tls with it, or a loopback address", "")
+	case a.TokenFile == "" && a.TLS.ClientCA == "":
+		v.report(p.with("listen"), found, "admin.token_file or admin.tls.client_ca with it, or a loopback address", "")
 	}
 }
 
