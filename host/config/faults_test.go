@@ -170,7 +170,8 @@ func TestFaults(t *testing.T) {
 			file: "[log]\n[[listeners]]\nendpoint='tcp://:1'\nplugin='a'\n[listeners.tls]\ncrt='x'\n" +
 				"[plugins.a]\nmodule='x'\n",
 			want: `FILE:6: listeners.0.tls.crt: found an unknown key, ` +
-				`wanted one of cert, key, certificates, client_ca, alpn, min_version, handshake_timeout; did you mean "cert"?`},
+				`wanted one of cert, key, certificates, client_ca, alpn, min_version, handshake_timeout; did you ` +
+				`mean "cert"?`},
 		{name: "no JSON", ext: ".json", file: "{\n\"log\": {},\n}",
 			want: "FILE:3: found what is not JSON: invalid character '}' looking for beginning of object key string"},
 		{name: "JSON too short", ext: ".json", file: "{\n\"log\": {",

@@ -197,7 +197,8 @@ func (v *validator) admin(a Admin) {
 	p := path{"admin"}
 	v.pair(p.with("tls"), a.TLS.Cert, a.TLS.Key)
 	if a.TLS.ClientCA != "" && a.TLS.Cert == "" && a.TLS.Key == "" {
-		v.report(p.with("tls").with("client_ca"), quote(a.TLS.ClientCA)+" without cert and key", "all three, or none", "")
+		v.report(p.with("tls").with("client_ca"), quote(a.TLS.ClientCA)+" without cert and key", "all three, or none",
+			"")
 	}
 	e, err := reactor.ParseEndpoint(a.Listen)
 	if err != nil || onLoopback(e) {
