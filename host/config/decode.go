@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -133,10 +132,7 @@ func (d *decoder) text(v any, p path, pattern string) (any, bool) {
 		d.fault(p, quote(s), f, "")
 		return nil, false
 	}
-	if d.dir != "" && s != "" && namesFile(pattern, s) && !filepath.IsAbs(s) {
-		s = filepath.Join(d.dir, s)
-	}
-	return s, true
+	return rebase(pattern, s, d.dir), true
 }
 
 // textFault refuses what no setting needs and no system call takes.
@@ -168,8 +164,10 @@ func (d *decoder) mapping(v any, to reflect.Value, p path, pattern string) bool 
 		to.Set(reflect.MakeMap(to.Type()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) { // of plugins
-		if at := p.with(name); !validName(name) {
-			d.fault(at, "the name "+quote(name), nameWanted, "")
+		if at := p.with(name); strings.HasPrefix(name, ownPrefix) {
+			delete(m, name)
+		} else if !validName(name) {
+			d.fault(at, "the name "+quote(name), betterName(name), "")
 		} else if x := fresh(to.Type().Elem()); d.entry(m, name, x, p, join(pattern, "*")) {
 			to.SetMapIndex(reflect.ValueOf(name), x)
 		}
@@ -194,11 +192,18 @@ func (d *decoder) entry(m map[string]any, key string, to reflect.Value, p path, 
 	return ok
 }
 
+// ownPrefix begins the keys that are the user's own, for what YAML's anchors name.
+const ownPrefix = "x-"
+
 // field reads an entry of a struct.
 func (d *decoder) field(m map[string]any, key string, to reflect.Value, p path, pattern string) {
 	at, keys := p.with(key), keysOf(to.Type())
 	if i := slices.Index(keys, key); i >= 0 {
 		d.entry(m, key, to.Field(i), p, join(pattern, key))
+		return
+	}
+	if strings.HasPrefix(key, ownPrefix) {
+		delete(m, key)
 		return
 	}
 	if len(p) == 0 && d.beside != "" {

@@ -259,7 +259,7 @@ func TestFaults(t *testing.T) {
 			want: `--set: found "log.level", wanted KEY=VALUE, such as log.level=debug`},
 		{name: "flag with an empty part", set: []string{"log..level=info"},
 			want: `--set: found the key "log..level", wanted one such as log.level`},
-		{name: "newline in a value", set: []string{`log.level="a\nb"`},
+		{name: "newline in a value", set: []string{"log.level=a\nb"},
 			want: `--set: log.level: found "a\nb", wanted trace, debug, info, warn or error`},
 		{name: "newline in a key", file: "\"a\\nb\": 1\n",
 			want: `FILE:1: "a\nb": found an unknown key, wanted one of SECTIONS`},

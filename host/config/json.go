@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -73,7 +74,7 @@ func (r *jsonReader) node(depth int) (*yaml.Node, error) {
 	case bool:
 		n.Tag, n.Value = "!!bool", strconv.FormatBool(t)
 	case string:
-		n.Tag, n.Value = "!!str", t
+		n.Tag, n.Value, n.Style = "!!str", t, yaml.DoubleQuotedStyle
 	case json.Number:
 		n.Tag, n.Value = jsonNumber, t.String()
 	case json.Delim:
@@ -100,15 +101,13 @@ func (r *jsonReader) node(depth int) (*yaml.Node, error) {
 
 // jsonNumber makes the narrowest number that holds what the text says.
 func (d *document) jsonNumber(n *yaml.Node, p path) any {
-	if v, err := strconv.ParseInt(n.Value, 10, 64); err == nil {
-		return v
-	}
-	if v, err := strconv.ParseUint(n.Value, 10, 64); err == nil {
+	if v := integer(n.Value, 10); v != nil {
 		return v
 	}
 	f, err := strconv.ParseFloat(n.Value, 64)
-	if err != nil {
-		d.fault(n.Line, p, "the number "+quote(n.Value), "one that fits in 64 bits")
+	if err != nil || !strings.ContainsAny(n.Value, ".eE") {
+		d.fault(n.Line, p, "the number "+quote(n.Value), numberWanted)
+		return nil
 	}
 	return f
 }

@@ -72,8 +72,16 @@ func parse(name string, text []byte) *document {
 	if len(d.faults) == 0 && len(bytes.TrimSpace(text)) == 0 {
 		d.fault(0, nil, "an empty file", "settings, or a comment to say that none is meant")
 	}
-	d.dir = filepath.Dir(name)
+	d.dir = folderOf(name)
 	return d
+}
+
+// folderOf is where the relative paths of a file begin. One that is a pipe has none.
+func folderOf(name string) string {
+	if dir := filepath.Dir(name); !strings.HasPrefix(dir+"/", "/dev/") && !strings.HasPrefix(dir, "/proc/") {
+		return dir
+	}
+	return ""
 }
 
 // origin is where a value was said. The zero value: nowhere.
@@ -92,6 +100,7 @@ type loader struct {
 	where  map[string]origin // by path.key()
 	faults Faults
 	ranks  map[string]int // of origins: the order they came in
+	dir    string         // the file's folder; "" = there is none
 }
 
 func newLoader() *loader {
@@ -112,6 +121,7 @@ func (l *loader) load(m map[string]any, name string) {
 // is built in.
 func (l *loader) file(name string, text []byte) {
 	d := parse(name, text)
+	l.dir = d.dir
 	_, plugins := d.root["plugins"]
 	_, listeners := d.root["listeners"]
 	if plugins || listeners {

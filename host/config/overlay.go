@@ -3,11 +3,14 @@ package config
 import (
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	koanfmaps "github.com/knadh/koanf/maps"
 	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 )
 
 // shortcuts are flags that stand for one key.
@@ -41,8 +44,8 @@ func (l *loader) flags(f *pflag.FlagSet) {
 
 const envPrefix = "WIREHOST_"
 
-// assignment is one environment variable or flag: text that is YAML, for one
-// key.
+// assignment is one environment variable or flag: the text for one key, which is YAML
+// where no text is wanted.
 type assignment struct {
 	origin string
 	path   path // nil = text is no assignment at all
@@ -56,7 +59,7 @@ func environment(env []string) []assignment {
 	for _, e := range env {
 		name, text, _ := strings.Cut(e, "=")
 		key, ours := strings.CutPrefix(name, envPrefix)
-		if ours && !foreign(key) {
+		if ours && !foreign(key, text) {
 			list = append(list, assignment{origin: name, path: strings.Split(strings.ToLower(key), "__"), text: text})
 		}
 	}
@@ -64,11 +67,28 @@ func environment(env []string) []assignment {
 	return list
 }
 
-// foreign tells variables that begin like ours and are not: those that
-// Kubernetes makes for a Service called wirehost, and the tests' switch.
-func foreign(key string) bool {
-	return key == "PORT" || strings.HasPrefix(key, "PORT_") ||
-		strings.HasPrefix(key, "SERVICE_") || key == "REQUIRE_TOOLCHAINS"
+// service are the names that Kubernetes gives to variables of a Service, and their
+// texts: those of one called wirehost, or wirehost-metrics, begin like ours.
+var service = [...]struct{ name, text *regexp.Regexp }{ // never changed
+	{regexp.MustCompile(`(^|_)SERVICE_(HOST|PORT(_[A-Z0-9_]+)?)$`), regexp.MustCompile(``)},
+	{regexp.MustCompile(`(^|_)PORT$`), regexp.MustCompile(`^(tcp|udp|sctp)://[^/]+$`)},
+	{regexp.MustCompile(`(^|_)PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`), regexp.MustCompile(``)},
+}
+
+// foreign tells variables that begin like ours and are not: those that Kubernetes
+// makes for a Service, and the tests' switch. A name that begins with a section, as
+// PLUGINS__ECHO__CONFIG__SERVICE_PORT does, is a setting's.
+func foreign(key, text string) bool {
+	section, _, _ := strings.Cut(strings.ToLower(key), "__")
+	if slices.Contains(keysOf(reflect.TypeFor[Config]()), section) {
+		return false
+	}
+	for _, s := range service {
+		if s.name.MatchString(key) && s.text.MatchString(text) {
+			return true
+		}
+	}
+	return key == "REQUIRE_TOOLCHAINS"
 }
 
 // settings reads texts KEY=VALUE. A later one wins.
@@ -88,14 +108,14 @@ func settings(origin string, texts []string) []assignment {
 func (l *loader) assign(list []assignment) {
 	for _, a := range list {
 		d := newDocument(a.origin)
-		d.flat = !strings.Contains(a.text, "\n")
+		d.dir = l.dir
 		switch {
 		case a.path == nil:
 			d.fault(0, nil, quote(a.text), "KEY=VALUE, such as log.level=debug")
 		case slices.Contains(a.path, "") || len(a.path) > maxDepth:
 			d.fault(0, nil, "the key "+quote(strings.Join(a.path, ".")), "one such as log.level")
 		default:
-			v := d.parseYAMLValue(a.text, a.path)
+			v := l.valueOf(a, d)
 			if len(d.faults) == 0 {
 				d.root = koanfmaps.Unflatten(map[string]any{a.path.key(): v}, delim)
 			}
@@ -107,6 +127,66 @@ func (l *loader) assign(list []assignment) {
 		l.take(d, true)
 		underscores(a, d.faults)
 	}
+}
+
+// valueOf reads a's text. Where a text is wanted it is that, quotes and all: what the
+// setting's type says, and of a plugin's own configuration what stands there already.
+func (l *loader) valueOf(a assignment, d *document) any {
+	kind := kindAt(a.path)
+	_, isText := l.k.Get(a.path.key()).(string)
+	if kind == reflect.String || kind == reflect.Interface && (isText || plainText(a.text)) {
+		d.flat = true
+		d.note(0, a.path)
+		if kind == reflect.Interface && !utf8.ValidString(a.text) {
+			d.fault(0, a.path, quote(a.text), "text in UTF-8")
+			return nil
+		}
+		return a.text
+	}
+	d.flat = !strings.Contains(a.text, "\n")
+	return d.parseYAMLValue(a.text, a.path)
+}
+
+// kindAt is the kind of the setting at p, Interface below a plugin's own
+// configuration, or Invalid where none is.
+func kindAt(p path) reflect.Kind {
+	t := reflect.TypeFor[Config]()
+	for _, part := range p {
+		switch t.Kind() {
+		case reflect.Interface:
+			return reflect.Interface
+		case reflect.Map, reflect.Slice:
+			t = t.Elem()
+		case reflect.Struct:
+			i := slices.Index(keysOf(t), part)
+			if i < 0 {
+				return reflect.Invalid
+			}
+			t = t.Field(i).Type
+		default:
+			return reflect.Invalid
+		}
+	}
+	return t.Kind()
+}
+
+// plainText tells what YAML takes for a text without quotes, or for nothing at all
+// although something stands there. What it can't read, and does not begin a list or
+// a mapping in brackets, was not meant for YAML.
+func plainText(text string) bool {
+	var n yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil {
+		return !strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "{")
+	}
+	if len(n.Content) == 0 {
+		return strings.TrimSpace(text) != ""
+	}
+	one := n.Content[0]
+	switch one.ShortTag() {
+	case "!!str", "!!timestamp":
+		return one.Kind == yaml.ScalarNode && one.Style == 0
+	}
+	return false
 }
 
 // underscores finds WIREHOST_LOG_LEVEL, where WIREHOST_LOG__LEVEL was meant.

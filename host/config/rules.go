@@ -77,23 +77,6 @@ func rules() map[string]rule {
 	}
 }
 
-// namesFile tells the values that name a file: in a configuration file they are
-// relative to its folder. Endpoints are none of them: unix://PATH is relative
-// to the working directory wherever it is written.
-func namesFile(pattern, value string) bool {
-	switch pattern {
-	case "plugins.*.module":
-		return !strings.HasPrefix(value, "builtin:")
-	case "cache.dir", "state.dir":
-		return value != "off"
-	case "plugins.*.allow.ca", "listeners.*.tls.cert", "listeners.*.tls.key", "listeners.*.tls.client_ca",
-		"listeners.*.tls.certificates.*.cert", "listeners.*.tls.certificates.*.key",
-		"admin.token_file", "admin.tls.cert", "admin.tls.key", "admin.tls.client_ca":
-		return true
-	}
-	return false
-}
-
 func oneOf[T ~string](list ...T) rule {
 	words := make([]string, len(list))
 	for i, word := range list {
@@ -149,7 +132,15 @@ func validName(s string) bool {
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	}
-	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, odd)
+	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, odd) && !strings.HasPrefix(s, ownPrefix)
+}
+
+// betterName is what is wanted in place of a name that is not valid.
+func betterName(s string) string {
+	if strings.HasPrefix(s, ownPrefix) {
+		return "one that does not begin with " + ownPrefix + ", as the user's own keys do"
+	}
+	return nameWanted
 }
 
 func module(v reflect.Value) *Fault {

@@ -23,7 +23,7 @@ func ParsePlugin(from, name string, text []byte) (Plugin, []Listener, error) {
 		return Plugin{}, nil, d.faults
 	}
 	if !validName(name) {
-		d.fault(0, nil, "the name "+quote(name), nameWanted)
+		d.fault(0, nil, "the name "+quote(name), betterName(name))
 	}
 	p, ls := DefaultPlugin(), defaultListener()
 	d.decode(d.root, &p, nil, "plugins.*", decoder{whole: true, beside: "listener"})
@@ -61,6 +61,9 @@ func (v *validator) section(name string, p Plugin, list []Listener) {
 	}
 	v.absolute(path{"allow", "ca"}, p.Allow.CA)
 	for _, ls := range list {
+		if file, is := strings.CutPrefix(ls.Endpoint, unixPrefix); is && !strings.HasPrefix(file, "@") {
+			v.absolute(path{"listener", "endpoint"}, file)
+		}
 		v.listener(path{"listener"}, ls, map[string]Plugin{name: p}, map[string]string{})
 		at := path{"listener", "tls"}
 		for key, file := range map[string]string{"cert": ls.TLS.Cert, "key": ls.TLS.Key, "client_ca": ls.TLS.ClientCA} {

@@ -20,7 +20,7 @@ func (c Config) Validate() error {
 	v := newValidator(&loader{})
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		if !validName(name) {
-			v.report(path{"plugins", name}, "the name "+quote(name), nameWanted, "")
+			v.report(path{"plugins", name}, "the name "+quote(name), betterName(name), "")
 		}
 	}
 	rules := rules()

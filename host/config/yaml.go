@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -192,8 +191,15 @@ func (d *document) yamlScalar(n *yaml.Node, p path) any {
 	switch n.ShortTag() {
 	case "!!null":
 		return nil
-	case "!!bool", "!!int", "!!float":
-	case "!!str", "!!timestamp":
+	case "!!bool":
+	case "!!int", "!!float":
+		return d.yamlNumber(n, p)
+	case "!!str":
+		if n.Style == 0 && (yamlInt.MatchString(n.Value) || yamlFloat.MatchString(n.Value)) { // too large for yaml.v3
+			return d.yamlNumber(n, p)
+		}
+		return n.Value
+	case "!!timestamp":
 		return n.Value
 	case jsonNumber:
 		return d.jsonNumber(n, p)
@@ -206,14 +212,53 @@ func (d *document) yamlScalar(n *yaml.Node, p path) any {
 		d.fault(n.Line, p, quote(n.Value)+" under the tag "+n.ShortTag(), "")
 		return nil
 	}
-	switch v := v.(type) {
-	case int:
-		return int64(v)
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			d.fault(n.Line, p, n.Value, "a number that JSON can say")
-			return nil
+	return v
+}
+
+// Numbers of YAML 1.2 (section 10.3.2). yaml.v3 has those of YAML 1.1 beside them:
+// there 01234 is octal, and 1_000 and 0b11 are numbers.
+var ( // never changed
+	yamlInt   = regexp.MustCompile(`^(?:([-+]?[0-9]+)|0o([0-7]+)|0x([0-9a-fA-F]+))$`)
+	yamlFloat = regexp.MustCompile(`^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$`)
+)
+
+// yamlNumber makes the narrowest number that holds what the text says, or text of
+// what is no number in YAML 1.2.
+func (d *document) yamlNumber(n *yaml.Node, p path) any {
+	var v any
+	switch m := yamlInt.FindStringSubmatch(n.Value); {
+	case m != nil && m[1] != "":
+		v = integer(strings.TrimPrefix(m[1], "+"), 10)
+	case m != nil && m[2] != "":
+		v = integer(m[2], 8)
+	case m != nil:
+		v = integer(m[3], 16)
+	case yamlFloat.MatchString(n.Value):
+		if f, err := strconv.ParseFloat(n.Value, 64); err == nil {
+			v = f
 		}
+	case strings.HasPrefix(strings.TrimLeft(n.Value, "-+"), "."):
+		d.fault(n.Line, p, plain(n.Value), "a number that JSON can say")
+		return nil
+	case n.Style&yaml.TaggedStyle == 0:
+		return n.Value
+	}
+	if v == nil {
+		d.fault(n.Line, p, "the number "+quote(n.Value), numberWanted)
 	}
 	return v
+}
+
+// numberWanted is what a guest's JSON can say, and a setting can be, without rounding.
+const numberWanted = "one that fits in 64 bits"
+
+// integer reads digits, or is nil where they don't fit in 64 bits.
+func integer(digits string, base int) any {
+	if v, err := strconv.ParseInt(digits, base, 64); err == nil {
+		return v
+	}
+	if v, err := strconv.ParseUint(digits, base, 64); err == nil {
+		return v
+	}
+	return nil
 }

@@ -142,6 +142,13 @@ func sectionOf(module, listen string, with []string) (map[string]any, error) {
 		module = abs
 	}
 	section := map[string]any{"module": module}
+	if file, is := strings.CutPrefix(listen, "unix://"); is && !strings.HasPrefix(file, "@") {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		listen = "unix://" + abs
+	}
 	if listen != "" {
 		section["listener"] = map[string]any{"endpoint": listen}
 	}
