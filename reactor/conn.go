@@ -18,6 +18,7 @@ const (
 	flagAgain                       // in there for again
 	// Its socket.
 	flagUnix    // a Unix socket
+	flagOrphan  // accepted by a listener that is not here
 	flagBlocked // queued output waits for a WriteEvent
 	flagHangup  // both sides are closed, and bytes are not read: out of the poller
 	flagReset   // to be reset, whatever the reason
@@ -74,7 +75,7 @@ type connection struct {
 	finSum   time.Duration // how long it has waited, at the protocol's last resume
 	pullAt   time.Duration // when the pull producer is to be asked; 0 = when there is nothing queued
 	asked    uint64        // sent when it was last asked, and 1 more
-	setupBy  time.Duration // deadline of connect, handshake, header, linger; 0 = none
+	setupBy  time.Duration // deadline of connect, handshake, header, linger; 0 = none. Frozen: since when
 	idle     time.Duration
 	idleFrom time.Duration // when idle was set
 	in, sent uint64

@@ -61,7 +61,11 @@ func (l *Loop) dropAll() {
 // reports whether there were any.
 func (l *Loop) endAll() (found bool) {
 	for _, c := range l.slots {
-		if c != nil {
+		switch {
+		case c == nil:
+		case c.stage == stageFrozen: // nobody knows whether another process has it
+			c.forget()
+		default:
 			c.endWith(ShuttingDown, nil)
 			found = true
 		}

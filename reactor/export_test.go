@@ -49,3 +49,6 @@ func Postponed(l *Loop) int { return l.postponed }
 // Remaining is the time until a delayed call, 0 when it is due, has come or was
 // cancelled.
 func Remaining(t *DelayedCall) time.Duration { return t.remaining() }
+
+// ProtocolOf is a connection's protocol. Loop only.
+func ProtocolOf(t Transport) Protocol { return t.(*connection).proto }

@@ -70,11 +70,14 @@ func (c *connection) State() State {
 	set(c.readSide == sideEnded, StatePeerClosed)
 	set(c.writeSide != sideOpen, StateWriteClosed)
 	set(c.closing(), StateClosing)
-	set(c.listener == nil, StateOutgoing)
+	set(c.outgoing(), StateOutgoing)
 	set(c.producer != nil, StateProducer)
 	set(c.tls != nil, StateTLS)
 	return s
 }
+
+// outgoing tells whether we have connected.
+func (c *connection) outgoing() bool { return c.listener == nil && c.flags&flagOrphan == 0 }
 
 // PeerCertificate is the DER of the peer's leaf certificate, or nil.
 func (c *connection) PeerCertificate() []byte {

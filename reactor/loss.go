@@ -9,7 +9,7 @@ func (c *connection) endWith(reason Reason, err error) {
 	case stageLingering:
 		c.closeDrained()
 		return
-	case stageLost, stageGone:
+	case stageLost, stageFrozen, stageGone:
 		return
 	}
 	c.enter(stageOver)

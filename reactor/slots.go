@@ -9,7 +9,7 @@ import (
 // Connections yields the loop's connections. Loop only.
 func (l *Loop) Connections(yield func(Transport) bool) {
 	for _, c := range l.slots {
-		if c != nil && !c.unbuilt() && c.stage < stageLost && !yield(c) {
+		if c != nil && !c.unbuilt() && (c.stage < stageLost || c.stage == stageFrozen) && !yield(c) {
 			return
 		}
 	}

@@ -24,6 +24,9 @@ package reactor
 //	                      v the peer has closed too
 //	                    gone
 //
+// From open and closing a connection may be frozen, and go back from there; one that is
+// adopted begins there.
+//
 // Without a producer over is followed by lost, and after a loss that is not an
 // orderly close by us lost by gone. Any stage but the last may be followed by
 // gone: a connection that is refused before it has a protocol, and what is left
@@ -40,6 +43,7 @@ const (
 	stageStopping                // its producer was told, the protocol is still to be
 	stageLost                    // the protocol was told
 	stageLingering               // the protocol is gone; input is drained until the peer closes
+	stageFrozen                  // of Freeze: nothing happens to it until Thaw or Forget
 	stageGone                    // its socket is closed and its slot given back
 )
 
@@ -48,20 +52,21 @@ var follows = [...]uint16{
 	stageConnecting: 1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
 	stageUnbuilt:    1<<stageAwaiting | 1<<stageOpen | 1<<stageOver | 1<<stageGone,
 	stageAwaiting:   1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
-	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone,
-	stageClosing:    1<<stageOver | 1<<stageGone,
+	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone | 1<<stageFrozen,
+	stageClosing:    1<<stageOver | 1<<stageGone | 1<<stageFrozen,
 	// unbuilt: buildProtocol says why
 	stageOver:      1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone,
 	stageStopping:  1<<stageLost | 1<<stageGone,
 	stageLost:      1<<stageLingering | 1<<stageGone,
 	stageLingering: 1 << stageGone,
+	stageFrozen:    1<<stageOpen | 1<<stageClosing | 1<<stageGone,
 	stageGone:      0,
 }
 
 var stageTexts = [...]string{
 	stageConnecting: "connecting", stageUnbuilt: "unbuilt", stageAwaiting: "awaiting", stageOpen: "open",
 	stageClosing: "closing", stageOver: "over", stageStopping: "stopping", stageLost: "lost",
-	stageLingering: "lingering", stageGone: "gone",
+	stageLingering: "lingering", stageFrozen: "frozen", stageGone: "gone",
 }
 
 func (s stage) String() string { return stageTexts[s] }

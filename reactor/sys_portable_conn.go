@@ -80,6 +80,8 @@ type portableStream struct {
 	writing  bool   // writeOut runs
 	shut     bool   // ShutdownWrite was called
 	shutDone bool
+
+	halted chan struct{} // not nil: of halt, closed when the goroutines have ended
 }
 
 func (c *portableStream) attach(reg *registration) bool {
@@ -216,7 +218,7 @@ func (c *portableStream) read(p []byte) (int, error) {
 
 // startRead reads on where there is room and nobody does. mu is held.
 func (c *portableStream) startRead() {
-	if c.reading || c.eof || c.closed || c.conn == nil || c.ahead >= portableAhead {
+	if c.reading || c.eof || c.closed || c.conn == nil || c.halted != nil || c.ahead >= portableAhead {
 		return
 	}
 	c.reading = true
@@ -236,15 +238,17 @@ func (c *portableStream) readIn() {
 			c.readDeadline(0)
 		}
 		c.mu.Lock()
-		timedOut := large && err != nil && errors.Is(portableErrno(err), syscall.ETIMEDOUT) && !c.closed
+		timedOut := (large || c.halted != nil) && err != nil && errors.Is(portableErrno(err), syscall.ETIMEDOUT) &&
+			!c.closed
 		large = n == len(b.b)
-		more := c.queueRead(b, n)
+		more := c.queueRead(b, n) && c.halted == nil
 		if err != nil && !timedOut {
 			more = false
 			c.noteReadEnd(err)
 		}
 		if !more {
 			c.reading = false
+			c.noteHalt()
 		}
 		if n > 0 || !more {
 			c.changed()
@@ -260,7 +264,7 @@ func (c *portableStream) readIn() {
 func (c *portableStream) readDeadline(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.closed || c.halted != nil {
 		return
 	}
 	var t time.Time
@@ -320,7 +324,7 @@ func (c *portableStream) close(reset bool) error {
 		return nil
 	case later:
 		c.sys.stillSending(c)
-		conn.SetReadDeadline(time.Unix(1, 0)) // the reader ends
+		conn.SetReadDeadline(past) // the reader ends
 		c.extend()
 		c.mu.Unlock()
 		return nil

@@ -68,7 +68,7 @@ func (l *portableListener) attach(reg *registration) bool {
 // another process's. What it has taken is held. mu is held, but while it waits.
 func (l *portableListener) stopAccept() {
 	d, ok := l.ln.(interface{ SetDeadline(time.Time) error })
-	if !ok || !l.accepting || d.SetDeadline(time.Unix(1, 0)) != nil {
+	if !ok || !l.accepting || d.SetDeadline(past) != nil {
 		return
 	}
 	stopped := make(chan struct{})

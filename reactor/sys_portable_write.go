@@ -1,7 +1,9 @@
 package reactor
 
 import (
+	"errors"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -57,8 +59,15 @@ func (c *portableStream) writeOut() {
 	var buf []byte
 	for {
 		c.mu.Lock()
+		if c.halted != nil && !c.dead {
+			c.writing = false
+			c.noteHalt()
+			c.mu.Unlock()
+			return
+		}
 		if len(c.out) == 0 || c.dead {
 			c.out, c.behind, c.writing = nil, 0, false
+			c.noteHalt()
 			closed := c.closed
 			if !closed {
 				c.finishShutdown()
@@ -84,6 +93,11 @@ func (c *portableStream) writePieces(buf []byte) {
 		buf = buf[n:]
 		c.mu.Lock()
 		c.behind -= n
+		if c.halted != nil && (err == nil || errors.Is(portableErrno(err), syscall.ETIMEDOUT)) {
+			c.out = slices.Concat(buf, c.out)
+			c.mu.Unlock()
+			return
+		}
 		if err != nil && !(c.closed && (n > 0 || c.moved()) && c.extend()) {
 			c.failWrite(err)
 			c.mu.Unlock()
@@ -114,7 +128,7 @@ func (c *portableStream) giveUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.givenUp = true
-	c.conn.SetWriteDeadline(time.Unix(1, 0)) // fails on a closed socket only
+	c.conn.SetWriteDeadline(past) // fails on a closed socket only
 }
 
 // failWrite is called with mu held.
