@@ -225,8 +225,8 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 // LoopInfo is how an event loop does.
 type LoopInfo struct {
 	reactor.LoopStats
-	Lag    time.Duration // the longest turn since LoopInfos was called last
-	Queued uint64        // bytes that its connections have to send
+	reactor.LoopDetails
+	Queued uint64 // bytes that its connections have to send
 }
 
 // LoopInfos tells how the event loops do. It waits for a turn of each. The error is
@@ -237,8 +237,9 @@ func (h *Host) LoopInfos() ([]LoopInfo, error) {
 	}
 	var list []LoopInfo
 	for _, l := range h.reactor.Loops() {
-		info := LoopInfo{LoopStats: l.Stats(), Lag: l.TakeLag()}
+		info := LoopInfo{LoopStats: l.Stats()}
 		err := onLoop(l, func() {
+			info.LoopDetails = l.Details()
 			for t := range l.Connections {
 				info.Queued += uint64(t.Stats().Queued)
 			}
@@ -253,12 +254,18 @@ func (h *Host) LoopInfos() ([]LoopInfo, error) {
 
 // CallbackBounds are the upper bounds, in seconds, of CallbackStats.Counts but
 // for the last, which has none.
-func CallbackBounds() []float64 {
-	var list []float64
-	for _, b := range guest.CallbackBounds() {
-		list = append(list, b.Seconds())
+func CallbackBounds() []float64 { return seconds(guest.CallbackBounds()) }
+
+// TurnBounds are the upper bounds, in seconds, of LoopInfo.Turns but for the last, which
+// has none.
+func TurnBounds() []float64 { return seconds(reactor.TurnBounds()) }
+
+func seconds(list []time.Duration) []float64 {
+	out := make([]float64, len(list))
+	for n, d := range list {
+		out[n] = d.Seconds()
 	}
-	return list
+	return out
 }
 
 // CallbackStats is a histogram of how long callbacks took, by the meter's clock.

@@ -95,6 +95,8 @@ const maxTooLate = 1000
 func (c *connection) refuseConnect() {
 	if c.loop.tooLate++; c.loop.tooLate > maxTooLate {
 		c.client.cancel()
+		c.reason = ShuttingDown
+		c.tellEnded()
 		c.releaseSlot(false)
 		return
 	}

@@ -172,6 +172,10 @@ func (ln *Listener) stopListening() {
 	if ln.resting != nil {
 		ln.resting.Cancel()
 	}
+	if ln.telling != nil {
+		ln.telling.Cancel()
+	}
+	ln.tellRefusals()
 	delete(ln.r.acceptor.listeners, ln.token)
 	if err := ln.r.sys.Close(ln.fd); err != nil {
 		ln.r.log.Warn("closing a listener", "endpoint", ln.ep.String(), "err", err)

@@ -61,8 +61,9 @@ type Listener struct {
 
 	rest     time.Duration
 	resting  *DelayedCall
-	toLog    uint64
-	loggedAt time.Duration // of toLog
+	toLog    uint64        // refusals that were not logged
+	why      string        // of the last one
+	telling  *DelayedCall  // logs them; nil = nothing was logged within refusalLog
 	restedAt time.Duration // of the last rest that was logged
 }
 
@@ -190,6 +191,7 @@ func (ln *Listener) acceptWaiting() {
 // closeWaiting takes connections with the spare descriptor and closes them, so that
 // their peers are told at once, and rests.
 func (ln *Listener) closeWaiting(cause error) {
+	ln.r.starvedAt.Store(int64(max(1, ln.r.sys.Now())))
 	for range maxAccepts {
 		if err := ln.r.sys.AcceptAndClose(ln.fd); err != nil {
 			if !errors.Is(err, syscall.EAGAIN) {
@@ -214,16 +216,28 @@ func (ln *Listener) startRest(cause error) {
 	ln.resting = ln.r.acceptor.CallLater(ln.rest, func() { ln.setAccepting(true) })
 }
 
-// countRefusal counts a refused connection and says so, at most once a second.
+// countRefusal counts a refused connection and says so, at most once in refusalLog: what comes
+// meanwhile is told then.
 func (ln *Listener) countRefusal(why string) {
 	ln.refused.Add(1)
 	ln.toLog++
-	now := ln.r.sys.Now()
-	if ln.loggedAt != 0 && now-ln.loggedAt < refusalLog {
+	ln.why = why
+	if ln.telling == nil {
+		ln.tellRefusals()
+	}
+}
+
+// tellRefusals logs the refusals that were not logged yet.
+func (ln *Listener) tellRefusals() {
+	ln.telling = nil
+	if ln.toLog == 0 {
 		return
 	}
-	ln.r.log.Warn("connections refused", "endpoint", ln.ep.String(), "why", why, "count", ln.toLog)
-	ln.loggedAt, ln.toLog = now, 0
+	ln.r.log.Warn("connections refused", "endpoint", ln.ep.String(), "why", ln.why, "count", ln.toLog)
+	ln.toLog = 0
+	if !ln.closed {
+		ln.telling = ln.r.acceptor.CallLater(refusalLog, ln.tellRefusals)
+	}
 }
 
 // placeSocket gives a socket to its loop.
@@ -280,6 +294,8 @@ func (l *Loop) adoptSocket(a call) {
 		if ta, ok := l.sys.RemoteAddr(c.fd).(*net.TCPAddr); ok {
 			c.peer = unmap(ta.AddrPort())
 		} else { // reset before we looked
+			c.reason = Lost
+			c.tellEnded()
 			c.releaseSlot(false)
 			return
 		}

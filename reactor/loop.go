@@ -77,6 +77,7 @@ type Loop struct {
 	lingering atomic.Int32 // those without a protocol, waiting for their peer
 	sleeping  atomic.Bool
 	turns     loopCounters
+	details   LoopDetails
 
 	mu      sync.Mutex
 	inbox   []call
@@ -103,7 +104,6 @@ type loopCounters struct {
 	bytesIn, bytesOut uint64 // loop only
 	in, out           atomic.Uint64
 	opened, lost      atomic.Uint64
-	lag               atomic.Int64 // ns, the longest turn since it was last taken
 }
 
 // LoopStats are a loop's counters. Bytes are those of its sockets.
@@ -140,10 +140,6 @@ func (l *Loop) Stats() LoopStats {
 		BytesIn: l.turns.in.Load(), BytesOut: l.turns.out.Load(),
 	}
 }
-
-// TakeLag returns the longest turn since it was last asked: the time for which
-// a ready connection may have waited. Any goroutine.
-func (l *Loop) TakeLag() time.Duration { return time.Duration(l.turns.lag.Swap(0)) }
 
 // CallFromThread runs fn on the loop, in its next turn (Twisted's
 // reactor.callFromThread). Any goroutine. Either fn runs or ErrStopped is
@@ -241,9 +237,7 @@ func (l *Loop) turn(block bool) (progress bool) {
 func (l *Loop) publishCounters(start time.Duration) {
 	l.turns.in.Store(l.turns.bytesIn)
 	l.turns.out.Store(l.turns.bytesOut)
-	if took := int64(l.sys.Now() - start); took > l.turns.lag.Load() {
-		l.turns.lag.Store(took)
-	}
+	l.details.addTurn(l.sys.Now() - start)
 }
 
 // awaitEvents looks, yields once, and only then blocks: a peer that answers at once is

@@ -103,6 +103,7 @@ func (c *connection) callLost() {
 // dropped, the peer must not take the end for an orderly one.
 func (c *connection) letGo(linger bool) {
 	l := c.loop
+	c.tellEnded()
 	reset := resets(c.reason) || c.flags&flagReset != 0 || c.out.n > 0
 	c.out.clear(l)
 	c.flags &^= flagBlocked
@@ -218,6 +219,12 @@ func (c *connection) dropSilently() {
 	}
 	if c.client != nil {
 		c.client.cancel()
+	}
+	if !c.ended() {
+		c.reason = ShuttingDown
+	}
+	if c.stage < stageLost {
+		c.tellEnded()
 	}
 	reset := c.flags&flagReset != 0 || resets(c.reason) || c.queued() > 0
 	c.out.clear(c.loop)

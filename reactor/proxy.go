@@ -52,6 +52,8 @@ func (c *connection) refuseConnection(err error) {
 	ln := c.listener
 	ln.refused.Add(1)
 	c.loop.r.logRefusal(ln, c.Peer(), err)
+	c.reason, c.err = Refused, err
+	c.tellEnded()
 	c.releaseSlot(false)
 }
 

@@ -41,6 +41,11 @@ type Config struct {
 
 	MaxConnections int // all together; 0 = as many as there are descriptors
 
+	// Ended is told of each connection when it is over, accepted or not, behind its
+	// protocol's last callback, on its loop; nil = nobody is. It must not block, and
+	// may ask the transport's getters alone.
+	Ended func(Ended)
+
 	Logger hclog.Logger // nil = none
 }
 
@@ -86,7 +91,8 @@ type Reactor struct {
 	draining    atomic.Bool
 	shedding    atomic.Bool
 	listenerSeq atomic.Uint64
-	refusedAt   atomic.Int64 // when a refusal was last logged
+	starvedAt   atomic.Int64 // when there was no descriptor last; 0 = never
+	refusing    atomic.Bool  // a refusal was logged within refusalLog
 	refusedMore atomic.Int64 // refusals since then
 
 	mu        sync.Mutex
@@ -218,6 +224,17 @@ func (r *Reactor) live() int64 {
 		n -= int64(l.lingering.Load())
 	}
 	return n
+}
+
+// starvedFor is for how long a reactor says that it is out of descriptors after it was: a
+// listener tries again after maxRest.
+const starvedFor = 3 * maxRest
+
+// OutOfDescriptors tells whether a connection could not be accepted, a moment ago, for
+// want of a descriptor. Any goroutine.
+func (r *Reactor) OutOfDescriptors() bool {
+	at := time.Duration(r.starvedAt.Load())
+	return at != 0 && r.sys.Now()-at < starvedFor
 }
 
 // Shed refuses new connections while on is set. Any goroutine.
@@ -359,20 +376,25 @@ func (r *Reactor) endLoops(started bool) error {
 	return errors.Join(errs...)
 }
 
-// logRefusal says why a connection was refused, at most once a second, and how many
-// were in between.
+// logRefusal says why a connection was refused, at most once in refusalLog, and behind that
+// how many more there were.
 func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
-	now := int64(r.sys.Now())
-	last := r.refusedAt.Load()
-	if last != 0 && now-last < int64(refusalLog) || !r.refusedAt.CompareAndSwap(last, now) {
+	if !r.refusing.CompareAndSwap(false, true) {
 		r.refusedMore.Add(1)
 		return
 	}
-	args := []any{"endpoint", ln.ep.String(), "peer", peer, "err", err}
+	r.log.Warn("connection refused", "endpoint", ln.ep.String(), "peer", peer, "err", err)
+	a := r.acceptor
+	// Of a loop that has ended nothing is refused any more.
+	_ = a.CallFromThread(func() { a.CallLater(refusalLog, r.tellRefusals) })
+}
+
+// tellRefusals tells of the refusals that were not logged. On the acceptor.
+func (r *Reactor) tellRefusals() {
+	r.refusing.Store(false)
 	if more := r.refusedMore.Swap(0); more > 0 {
-		args = append(args, "more before", more)
+		r.log.Warn("more connections were refused", "count", more, "within", refusalLog)
 	}
-	r.log.Warn("connection refused", args...)
 }
 
 // retryable tells the errors after which the same call may go well. It is asked

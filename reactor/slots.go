@@ -38,6 +38,7 @@ func (l *Loop) removeConn(c *connection) {
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
 	l.turns.lost.Add(1)
+	l.details.LostBy[c.reason]++
 }
 
 // CloseIdle closes up to n connections that have had no byte for at least idle,

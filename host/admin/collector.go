@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // collector reads a Host at each scrape.
@@ -14,8 +15,11 @@ type collector struct {
 	descs map[string]*prometheus.Desc
 }
 
-// callbackName is the one metric that is a histogram.
-const callbackName = "wirehost_callback_duration_seconds"
+// The metrics that are histograms.
+const (
+	callbackName = "wirehost_callback_duration_seconds"
+	lagName      = "wirehost_loop_lag_seconds"
+)
 
 // metric is one of those that are read from the Host.
 type metric struct {
@@ -37,12 +41,11 @@ func metrics() []metric {
 		{"wirehost_overload_closed_total", "Idle connections that were closed to shed load.", counter, nil},
 		{"wirehost_connections", "Open connections.", gauge, loop},
 		{"wirehost_connections_opened_total", "Connections that were opened, both ways.", counter, loop},
-		{"wirehost_connections_lost_total", "Connections that have ended.", counter, loop},
+		{"wirehost_connections_lost_total", "Connections that have ended, by reason.", counter,
+			[]string{"loop", "reason"}},
 		{"wirehost_received_bytes_total", "Bytes that sockets have received.", counter, loop},
 		{"wirehost_sent_bytes_total", "Bytes that sockets have sent.", counter, loop},
 		{"wirehost_queued_bytes", "Bytes that connections have to send.", gauge, loop},
-		{"wirehost_loop_lag_seconds",
-			"The loop's longest turn since the last scrape: how long a ready connection may have waited.", gauge, loop},
 		{"wirehost_listener_connections", "Open connections of a listener.", gauge, listener},
 		{"wirehost_listener_accepted_total", "Connections that a listener has accepted.", counter, listener},
 		{"wirehost_listener_refused_total", "Connections that a listener has refused.", counter, listener},
@@ -66,6 +69,8 @@ func newCollector(h Host) *collector {
 	c := &collector{h: h, descs: map[string]*prometheus.Desc{}}
 	c.descs[callbackName] = prometheus.NewDesc(callbackName, "How long callbacks of a plugin take.", []string{"plugin"},
 		nil)
+	c.descs[lagName] = prometheus.NewDesc(lagName,
+		"How long a loop's turns take: for so long a ready connection may have waited.", []string{"loop"}, nil)
 	for _, m := range metrics() {
 		c.descs[m.name] = prometheus.NewDesc(m.name, m.help, m.labels, nil)
 	}
@@ -107,6 +112,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if loops, err := c.h.LoopInfos(); err == nil {
 		for n, l := range loops {
 			list = append(list, loopSamples(strconv.Itoa(n), l)...)
+			to <- c.histogram(lagName, strconv.Itoa(n), l.Turns[:], host.TurnBounds(), l.TurnTime.Seconds())
 		}
 	}
 	for _, l := range c.h.ListenerInfos() {
@@ -120,7 +126,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		for _, p := range plugins {
 			list = append(list, sample{"wirehost_plugin_up", up(p.State == "active"), []string{p.Name}})
 			list = append(list, pluginSamples(p)...)
-			to <- c.callbacks(p)
+			to <- c.histogram(callbackName, p.Name, p.Callbacks.Counts[:], host.CallbackBounds(), p.Callbacks.Sum)
 		}
 	}
 	for _, s := range list {
@@ -128,31 +134,33 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// callbacks is a plugin's histogram.
-func (c *collector) callbacks(p host.PluginInfo) prometheus.Metric {
+// histogram is one of those: counts are by bounds, and the last above them.
+func (c *collector) histogram(name, label string, counts []uint64, bounds []float64, sum float64) prometheus.Metric {
 	var count uint64
 	buckets := map[float64]uint64{}
-	bounds := host.CallbackBounds()
-	for n, in := range p.Callbacks.Counts {
+	for n, in := range counts {
 		count += in
 		if n < len(bounds) { // the last is +Inf
 			buckets[bounds[n]] = count
 		}
 	}
-	return prometheus.MustNewConstHistogram(c.descs[callbackName], count, p.Callbacks.Sum, buckets, p.Name)
+	return prometheus.MustNewConstHistogram(c.descs[name], count, sum, buckets, label)
 }
 
 func loopSamples(loop string, l host.LoopInfo) []sample {
 	labels := []string{loop}
-	return []sample{
+	list := []sample{
 		{"wirehost_connections", float64(l.Connections), labels},
 		{"wirehost_connections_opened_total", float64(l.Opened), labels},
-		{"wirehost_connections_lost_total", float64(l.Lost), labels},
 		{"wirehost_received_bytes_total", float64(l.BytesIn), labels},
 		{"wirehost_sent_bytes_total", float64(l.BytesOut), labels},
 		{"wirehost_queued_bytes", float64(l.Queued), labels},
-		{"wirehost_loop_lag_seconds", l.Lag.Seconds(), labels},
 	}
+	for reason, n := range l.LostBy {
+		list = append(list, sample{"wirehost_connections_lost_total", float64(n),
+			[]string{loop, reactor.Reason(reason).String()}})
+	}
+	return list
 }
 
 func pluginSamples(p host.PluginInfo) []sample {

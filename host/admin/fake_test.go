@@ -87,7 +87,8 @@ func (f *fake) ListenerInfos() []host.ListenerInfo {
 
 func (f *fake) LoopInfos() ([]host.LoopInfo, error) {
 	return []host.LoopInfo{{LoopStats: reactor.LoopStats{Connections: 3, Opened: 7, Lost: 4, BytesIn: 10, BytesOut: 11},
-		Lag: 20 * time.Millisecond, Queued: 12}}, f.fault()
+		LoopDetails: reactor.LoopDetails{Turns: [13]uint64{5, 0, 0, 0, 1}, TurnTime: 9 * time.Millisecond,
+			LostBy: [12]uint64{reactor.Timeout: 4}}, Queued: 12}}, f.fault()
 }
 
 func (f *fake) Overload() (bool, uint64) { return true, 8 }

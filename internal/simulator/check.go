@@ -281,6 +281,16 @@ func (w *world) close() {
 	if n := w.r.Connections(); n != 0 {
 		w.violated("%d connections are left after the reactor has ended", n)
 	}
+	var lost, by uint64
+	for _, l := range w.r.Loops() { // they have ended
+		lost += l.Stats().Lost
+		for _, n := range l.Details().LostBy {
+			by += n
+		}
+	}
+	if by != lost || len(w.ended) != int(lost) {
+		w.violated("%d connections have ended, %d of them with a reason, and %d ends were told", lost, by, len(w.ended))
+	}
 	for _, p := range w.peers {
 		p.drain()
 	}

@@ -73,6 +73,7 @@ type world struct {
 	ending      bool // faults are off, and every connection is to end
 	closing     bool // the reactor is being closed
 	broken      []string
+	ended       map[reactor.Transport]bool // those that Config.Ended was told of
 }
 
 // style is what a simulation's protocols and peers are inclined to.
@@ -110,9 +111,24 @@ func newWorld(c *choices, o Options) *world {
 		Loops: 1 + c.n(2), Sys: w.sys, HighWater: high, LowWater: high / (1 + c.n(4)), MaxQueued: high * (1 + c.n(12)),
 		CloseTimeout: 3 * time.Second, WriteTimeout: 5 * time.Second, ClosedTimeout: 4 * time.Second,
 		MaxConnections: []int{0, 0, 6}[c.n(3)],
+		Ended:          w.noteEnded,
 		Logger:         hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: warnings{w}, DisableTime: true}),
 	}
 	return w
+}
+
+// noteEnded wants each connection to be told of once, behind its protocol's last callback.
+func (w *world) noteEnded(e reactor.Ended) {
+	if w.ended == nil {
+		w.ended = map[reactor.Transport]bool{}
+	}
+	if w.ended[e.Transport] {
+		w.violated("the end of %s was told twice", e.Transport.Peer())
+	}
+	w.ended[e.Transport] = true
+	if p, ok := e.Protocol.(*protocol); ok && p.made && !p.lost {
+		w.violated("%v: its end was told, and it is not lost", p)
+	}
 }
 
 // violated notes a broken promise.
