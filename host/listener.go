@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
@@ -64,7 +66,13 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
 		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
 	}
-	var err error
+	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)
+	if err != nil {
+		return nil, o, fmt.Errorf("listener %s: mode: %w", cfg.Endpoint, err)
+	}
+	o.Socket = reactor.SocketOptions{
+		ReusePort: cfg.ReusePort, Mode: os.FileMode(mode), Owner: cfg.Owner, Group: cfg.Group,
+	}
 	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
 	}

@@ -14,15 +14,43 @@ import (
 // listenNet listens through package net. A Unix path on which nobody listens
 // any more, left behind by a process that was killed, is removed first; one in
 // use, or with something else there, is EADDRINUSE.
-func listenNet(network, address string) (net.Listener, error) {
-	if network == "unix" && !abstract(address) {
+func listenNet(network, address string, o SocketOptions) (net.Listener, error) {
+	isFile := network == "unix" && !abstract(address)
+	if isFile {
 		if err := clearPath(address); err != nil {
 			return nil, err
 		}
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // SetTCPKeepAlive turns it on
 	lc.SetMultipathTCP(false)
-	return lc.Listen(context.Background(), network, address)
+	lc.Control = func(network, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = beforeBind(network, fd, o) }), err)
+	}
+	done := closedFiles(network, o)
+	ln, err := lc.Listen(context.Background(), network, address)
+	done()
+	if err != nil || !isFile {
+		return ln, err
+	}
+	if err := setFile(address, o); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return ln, nil
+}
+
+// setSocket has set work on the descriptor of one of package net's sockets.
+func setSocket(of any, set func(fd uintptr) error) error {
+	c, ok := of.(syscall.Conn)
+	if !ok {
+		return syscall.EOPNOTSUPP
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var setErr error
+	return errors.Join(raw.Control(func(fd uintptr) { setErr = set(fd) }), setErr)
 }
 
 // abstract tells Linux's names of sockets that are no files.
@@ -78,6 +106,17 @@ func fileAt(a net.Addr) socketFile {
 		return socketFile{}
 	}
 	return socketFile{u.Name, info}
+}
+
+// set gives the file another mode and other owners, unless it is another's by now.
+func (f socketFile) set(o SocketOptions) error {
+	if f.info == nil {
+		return nil
+	}
+	if now, err := os.Lstat(f.path); err != nil || !os.SameFile(now, f.info) {
+		return nil
+	}
+	return setFile(f.path, o)
 }
 
 // remove removes the file, unless another has taken its place: of a server that was

@@ -40,7 +40,7 @@ func everySys(t *testing.T, test func(*testing.T, Sys)) {
 func TestSocketOfAnother(t *testing.T) {
 	everySys(t, func(t *testing.T, s Sys) {
 		for _, replaced := range []bool{false, true} {
-			fd, err := s.Listen("unix", "s")
+			fd, err := s.Listen("unix", "s", SocketOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestNoSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{"folder", "file"} {
-			_, err := s.Listen("unix", path)
+			_, err := s.Listen("unix", path, SocketOptions{})
 			if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "no socket") {
 				t.Errorf("%s: %v", path, err)
 			}
@@ -92,7 +92,7 @@ func TestAbstractSocket(t *testing.T) {
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		fd, err := s.Listen("unix", name)
+		fd, err := s.Listen("unix", name, SocketOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,14 +117,14 @@ func TestLongPath(t *testing.T) {
 	}
 	everySys(t, func(t *testing.T, s Sys) {
 		longest := strings.Repeat("x", maxUnixPath)
-		fd, err := s.Listen("unix", longest)
+		fd, err := s.Listen("unix", longest, SocketOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(fd); err != nil {
 			t.Error(err)
 		}
-		if _, err := s.Listen("unix", longest+"x"); err == nil {
+		if _, err := s.Listen("unix", longest+"x", SocketOptions{}); err == nil {
 			t.Error("the system takes more")
 		}
 	})

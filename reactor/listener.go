@@ -40,6 +40,8 @@ type ListenOptions struct {
 	// ProxyFrom; from elsewhere a connection is closed.
 	ProxyProtocol bool
 	ProxyFrom     []netip.Prefix
+	// Socket are the options of the listening socket.
+	Socket SocketOptions
 }
 
 // Listener is a listening socket and the factory of its connections.
@@ -81,7 +83,7 @@ func (r *Reactor) Listen(ep Endpoint, f Factory, o ListenOptions) (*Listener, er
 	if err != nil {
 		return nil, err
 	}
-	fd, err := r.sys.Listen(ep.network(), ep.address())
+	fd, err := r.sys.Listen(ep.network(), ep.address(), o.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, err)
 	}
@@ -124,6 +126,11 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 	o, err := ln.r.checkOptions(ln.ep, o)
 	if err != nil {
 		return err
+	}
+	if o.Socket != ln.options.Load().Socket {
+		if err := ln.r.sys.SetListener(ln.fd, o.Socket); err != nil {
+			return fmt.Errorf("reactor: options of %s: %w", ln.ep, err)
+		}
 	}
 	ln.options.Store(&o)
 	ln.factory.Store(&f)

@@ -28,7 +28,9 @@ type Sys interface {
 
 	// Listen makes a listening socket that is bound and already queues
 	// connections. For port 0, LocalAddr tells the port.
-	Listen(network, address string) (FD, error)
+	Listen(network, address string, o SocketOptions) (FD, error)
+	// SetListener gives a listening socket other options.
+	SetListener(l FD, o SocketOptions) error
 	// Accept takes one connection from a listening socket. It returns EAGAIN
 	// when there is none.
 	Accept(l FD) (FD, error)
@@ -77,6 +79,19 @@ type Sys interface {
 	// RemoveAtClose says whether Close removes the file of a listening Unix socket, as
 	// it does for one of Listen's and does not for one of Open's.
 	RemoveAtClose(fd FD, on bool)
+}
+
+// SocketOptions are those of a listening socket. Where its zero value says nothing, the
+// system has its way.
+type SocketOptions struct {
+	// ReusePort lets other sockets of the same user that want it as well listen on
+	// the same port (SO_REUSEPORT). Not for Unix sockets.
+	ReusePort bool
+	// Mode, Owner and Group are of a Unix socket's file, which nobody can connect to
+	// before it has them. A mode of 0 is the one that the umask leaves, and an owner
+	// or group, by name or number, of "" that of the process.
+	Mode         os.FileMode
+	Owner, Group string
 }
 
 // Events is a set of readiness events, asked for or reported.

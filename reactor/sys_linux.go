@@ -58,8 +58,8 @@ func (s *linuxSys) Now() time.Duration { return time.Since(s.start) }
 
 // Listen lets package net do the naming, the options (SO_REUSEADDR, the
 // system's backlog) and the IPv4 and IPv6 wildcard, and keeps the socket.
-func (s *linuxSys) Listen(network, address string) (FD, error) {
-	ln, err := listenNet(network, address)
+func (s *linuxSys) Listen(network, address string, o SocketOptions) (FD, error) {
+	ln, err := listenNet(network, address, o)
 	if err != nil {
 		return 0, err
 	}
@@ -104,6 +104,19 @@ func (s *linuxSys) File(fd FD) (*os.File, error) {
 func (s *linuxSys) Open(f *os.File, listening bool) (FD, error) {
 	fd, err := openSocket(f, listening)
 	return FD(max(0, fd)), err
+}
+
+func (s *linuxSys) SetListener(l FD, o SocketOptions) error {
+	s.mu.Lock()
+	file := s.files[l]
+	s.mu.Unlock()
+	if file.info != nil {
+		return file.set(o)
+	}
+	if a, ok := s.LocalAddr(l).(*net.TCPAddr); !ok || a == nil {
+		return nil
+	}
+	return setReusePort(uintptr(l), o.ReusePort)
 }
 
 func (s *linuxSys) Accept(l FD) (FD, error) {
@@ -298,11 +311,4 @@ func (s *linuxSys) SetNoDelay(fd FD, on bool) error {
 
 func (s *linuxSys) SetKeepAlive(fd FD, on bool) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, boolInt(on))
-}
-
-func boolInt(on bool) int {
-	if on {
-		return 1
-	}
-	return 0
 }

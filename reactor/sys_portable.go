@@ -107,12 +107,23 @@ func (s *portableSys) listening(fd FD) (*portableListener, error) {
 }
 
 // Listen's error is package net's.
-func (s *portableSys) Listen(network, address string) (FD, error) {
-	ln, err := listenNet(network, address)
+func (s *portableSys) Listen(network, address string, o SocketOptions) (FD, error) {
+	ln, err := listenNet(network, address, o)
 	if err != nil {
 		return 0, err
 	}
 	return s.add(&portableListener{ln: ln, file: takeFile(ln)}), nil
+}
+
+func (s *portableSys) SetListener(l FD, o SocketOptions) error {
+	ln, err := s.listening(l)
+	if err != nil {
+		return err
+	}
+	if _, unix := ln.ln.(*net.UnixListener); unix {
+		return ln.file.set(o)
+	}
+	return setSocket(ln.ln, func(fd uintptr) error { return setReusePort(fd, o.ReusePort) })
 }
 
 func (s *portableSys) Accept(l FD) (FD, error) {

@@ -15,7 +15,7 @@ import (
 // portablePair is a stream of s and the peer's end.
 func portablePair(t *testing.T, s *portableSys) (FD, *net.TCPConn) {
 	t.Helper()
-	l, err := s.Listen("tcp", "127.0.0.1:0")
+	l, err := s.Listen("tcp", "127.0.0.1:0", SocketOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

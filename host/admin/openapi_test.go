@@ -78,7 +78,7 @@ func TestTypesAreDescribed(t *testing.T) {
 		"LoadRequest":   config.Plugin{}, "Listener": config.Listener{}, "TLS": config.TLS{},
 		"Certificate": config.Certificate{}, "Limits": config.Limits{},
 		"Allow":  config.Allow{},
-		"Canary": config.Canary{}, "Config": config.Config{},
+		"Canary": config.Canary{}, "PerPeer": config.PerPeer{}, "Rate": config.Rate{}, "Config": config.Config{},
 	} {
 		schema := schemas[name]
 		delete(schemas, name)

@@ -151,13 +151,39 @@ type Allow struct {
 
 // Listener is one listening socket and the plugin behind it.
 type Listener struct {
-	Endpoint       string        `koanf:"endpoint"`        // tcp://HOST:PORT, tls://HOST:PORT or unix://PATH
-	Plugin         string        `koanf:"plugin"`          // a key of Config.Plugins
-	MaxConnections int           `koanf:"max_connections"` // live ones; 0 = no limit of its own
-	IdleTimeout    time.Duration `koanf:"idle_timeout"`    // closes a connection without a byte for so long; 0 = never
-	TLS            TLS           `koanf:"tls"`
-	ProxyProtocol  bool          `koanf:"proxy_protocol"` // a PROXY header, v1 or v2, begins each connection
-	ProxyFrom      []string      `koanf:"proxy_from"`     // trusted sources, as CIDR
+	Endpoint       string `koanf:"endpoint"`        // tcp://HOST:PORT, tls://HOST:PORT or unix://PATH
+	Plugin         string `koanf:"plugin"`          // a key of Config.Plugins
+	MaxConnections int    `koanf:"max_connections"` // live ones; 0 = no limit of its own
+	// connections; what is more waits with the system; 0 = any number
+	NewPerSecond int           `koanf:"new_per_second"`
+	PerPeer      PerPeer       `koanf:"per_peer"`
+	Rate         Rate          `koanf:"rate"`
+	IdleTimeout  time.Duration `koanf:"idle_timeout"` // closes a connection without a byte for so long; 0 = never
+	MaxAge       time.Duration `koanf:"max_age"`      // closes a connection that is so old; 0 = never
+	ReusePort    bool          `koanf:"reuse_port"`   // other processes of the same user may listen there, too
+	Mode         string        `koanf:"mode"`         // of a Unix socket's file, in octal digits
+	// of that file: a user's name or number; "" = who runs the server
+	Owner         string   `koanf:"owner"`
+	Group         string   `koanf:"group"` // the same of a group
+	TLS           TLS      `koanf:"tls"`
+	ProxyProtocol bool     `koanf:"proxy_protocol"` // a PROXY header, v1 or v2, begins each connection
+	ProxyFrom     []string `koanf:"proxy_from"`     // trusted sources, as CIDR
+}
+
+// PerPeer bounds what one address, or one network, may have of a listener: the address
+// of the PROXY header, where there is one.
+type PerPeer struct {
+	Connections  int `koanf:"connections"`    // live ones; 0 = any number
+	NewPerSecond int `koanf:"new_per_second"` // those that are over are refused; 0 = any number
+	IPv4Prefix   int `koanf:"ipv4_prefix"`    // bits of an address that tell one peer from another
+	IPv6Prefix   int `koanf:"ipv6_prefix"`
+}
+
+// Rate bounds the bytes a second of each connection; 0 = any number.
+type Rate struct {
+	In    Size `koanf:"in"`    // the connection is not read meanwhile
+	Out   Size `koanf:"out"`   // what the guest writes is queued meanwhile
+	Least Size `koanf:"least"` // who is slower for ten seconds, with something begun or something to take, is cut off
 }
 
 // TLS is a listener's server side of TLS: of tls:// from the first byte, of the others

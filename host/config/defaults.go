@@ -82,7 +82,11 @@ func DefaultPlugin() Plugin {
 // defaultListener is what holds for a listener that says nothing of it. It has
 // no endpoint and no plugin.
 func defaultListener() Listener {
-	return Listener{TLS: TLS{MinVersion: "1.2", HandshakeTimeout: 10 * time.Second}}
+	return Listener{
+		PerPeer: PerPeer{IPv4Prefix: 32, IPv6Prefix: 64},
+		Mode:    "0660",
+		TLS:     TLS{MinVersion: "1.2", HandshakeTimeout: 10 * time.Second},
+	}
 }
 
 // WithDefaults is a copy of c in which a zero value stands for the default where

@@ -146,6 +146,27 @@ func TestFaults(t *testing.T) {
 			want: `FILE:3: listeners.0.tls.min_version: found "1.1", wanted 1.2 or 1.3; did you mean "1.2"?`},
 		{name: "client CA alone", file: ls("{endpoint: \"tcp://:1\", plugin: a, tls: {client_ca: c}}"),
 			want: `FILE:3: listeners.0.tls.client_ca: found "DIR/c" without cert and key, wanted all three, or none`},
+		{name: "mode that is no mode", file: ls("{endpoint: \"unix:///a\", plugin: a, mode: \"0888\"}"),
+			want: `FILE:3: listeners.0.mode: found "0888", wanted octal digits such as "0660", at most "0777"`},
+		{name: "file of no Unix socket",
+			file: ls("{endpoint: \"tcp://:1\", plugin: a, mode: \"0600\", owner: o, group: g}"),
+			want: "FILE:3: listeners.0.mode: found \"0600\", wanted none, since the endpoint is no Unix socket with a " +
+				"file\nFILE:3: listeners.0.owner: found \"o\", wanted none, since the endpoint is no Unix socket " +
+				"with a " +
+				"file\nFILE:3: listeners.0.group: found \"g\", wanted none, since the endpoint is no Unix socket " +
+				"with a file"},
+		{name: "owner that is two", file: ls("{endpoint: \"unix:///a\", plugin: a, owner: \"a:b\"}"),
+			want: `FILE:3: listeners.0.owner: found "a:b", wanted a name or a number`},
+		{name: "port of a Unix socket", file: ls("{endpoint: \"unix:///a\", plugin: a, reuse_port: true}"),
+			want: `FILE:3: listeners.0.reuse_port: found true, wanted false, since a Unix socket has no port`},
+		{name: "peers of a Unix socket", file: ls("{endpoint: \"unix:///a\", plugin: a, per_peer: {connections: 1}}"),
+			want: `FILE:3: listeners.0.per_peer: found a limit for each address, wanted none, since clients of a Unix ` +
+				`socket have no address, or proxy_protocol`},
+		{name: "least rate that none may have",
+			file: ls("{endpoint: \"tcp://:1\", plugin: a, rate: {in: 1KiB, out: 2KiB, least: 1KiB}}"),
+			want: `FILE:3: listeners.0.rate.least: found 1KiB, wanted less than in, which is 1KiB`},
+		{name: "prefix of all", file: ls("{endpoint: \"tcp://:1\", plugin: a, per_peer: {ipv4_prefix: 0}}"),
+			want: `FILE:3: listeners.0.per_peer.ipv4_prefix: found the number 0, wanted 1 to 32`},
 		{name: "cidr", file: ls("{endpoint: \"tcp://:1\", plugin: a, proxy_from: [10.0.0.1, x]}"),
 			want: "FILE:3: listeners.0.proxy_from.0: found \"10.0.0.1\", wanted a network such as 10.0.0.0/8 or " +
 				"fd00::/8; did you mean \"10.0.0.1/32\"?\nFILE:3: listeners.0.proxy_from.1: found \"x\", wanted a " +

@@ -74,6 +74,19 @@ func rules() map[string]rule {
 		"listeners.*.tls.min_version":       oneOf("1.2", "1.3"),
 		"listeners.*.tls.handshake_timeout": positive,
 		"listeners.*.proxy_from.*":          cidr,
+
+		"listeners.*.new_per_second":          count(0, 1_000_000),
+		"listeners.*.per_peer.connections":    count(0, math.MaxInt32),
+		"listeners.*.per_peer.new_per_second": count(0, 1_000_000),
+		"listeners.*.per_peer.ipv4_prefix":    count(1, 32),
+		"listeners.*.per_peer.ipv6_prefix":    count(1, 128),
+		"listeners.*.rate.in":                 size(0, 16<<30),
+		"listeners.*.rate.out":                size(0, 16<<30),
+		"listeners.*.rate.least":              size(0, 16<<30),
+		"listeners.*.max_age":                 orZero,
+		"listeners.*.mode":                    fileMode,
+		"listeners.*.owner":                   account,
+		"listeners.*.group":                   account,
 	}
 }
 
@@ -241,6 +254,23 @@ func percent(v reflect.Value) *Fault {
 		return nil
 	}
 	return &Fault{Found: quote(s), Wanted: "0% to 100%"}
+}
+
+func fileMode(v reflect.Value) *Fault {
+	s := v.String()
+	if n, err := strconv.ParseUint(s, 8, 32); err != nil || n > 0o777 || len(s) < 3 {
+		return &Fault{Found: quote(s), Wanted: `octal digits such as "0660", at most "0777"`}
+	}
+	return nil
+}
+
+// account checks the name or number of a user or a group, as far as it can be without
+// asking the system.
+func account(v reflect.Value) *Fault {
+	if s := v.String(); strings.ContainsAny(s, ": /\t\n") {
+		return &Fault{Found: quote(s), Wanted: "a name or a number"}
+	}
+	return nil
 }
 
 // onLoopback tells whether only this machine can reach an endpoint, as far as its text

@@ -147,8 +147,45 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 			suggest(ls.Plugin, names))
 	}
 	v.tls(p.with("tls"), ls)
+	v.limits(p, ls)
 	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {
 		v.report(p.with("proxy_from"), "no source to trust", "the proxies' networks, since proxy_protocol is on", "")
+	}
+}
+
+// limits checks what a listener's limits and its socket's settings ask of its endpoint,
+// and of each other.
+func (v *validator) limits(p path, ls Listener) {
+	isUnix := strings.HasPrefix(ls.Endpoint, "unix:")
+	if isUnix && !ls.ProxyProtocol && (ls.PerPeer.Connections > 0 || ls.PerPeer.NewPerSecond > 0) {
+		v.report(p.with("per_peer"), "a limit for each address",
+			"none, since clients of a Unix socket have no address, "+
+				"or proxy_protocol", "")
+	}
+	for _, most := range []struct {
+		key string
+		is  Size
+	}{{"in", ls.Rate.In}, {"out", ls.Rate.Out}} {
+		if most.is > 0 && ls.Rate.Least >= most.is {
+			v.report(p.with("rate").with("least"), ls.Rate.Least.String(), "less than "+most.key+", which is "+
+				most.is.String(), "")
+		}
+	}
+	if ls.ReusePort && isUnix {
+		v.report(p.with("reuse_port"), "true", "false, since a Unix socket has no port", "")
+	}
+	if hasFile := isUnix && !strings.HasPrefix(ls.Endpoint, "unix://@"); hasFile || ls.Endpoint == "" {
+		return
+	}
+	const wanted = "none, since the endpoint is no Unix socket with a file"
+	if ls.Mode != defaultListener().Mode {
+		v.report(p.with("mode"), quote(ls.Mode), wanted, "")
+	}
+	if ls.Owner != "" {
+		v.report(p.with("owner"), quote(ls.Owner), wanted, "")
+	}
+	if ls.Group != "" {
+		v.report(p.with("group"), quote(ls.Group), wanted, "")
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // Peer is the other end of a connection: the test's. Its calls return at once.
@@ -107,7 +109,7 @@ type PeerListener struct {
 func (s *Sys) ListenPeer(network, address string) (*PeerListener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l, err := s.listen(network, address)
+	l, err := s.listen(network, address, reactor.SocketOptions{})
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type socket struct {
 	local, remote net.Addr
 
 	listening bool
+	options   reactor.SocketOptions
 	key       string
 	queue     []*socket // connections that wait for Accept
 
@@ -157,7 +158,9 @@ func (s *Sys) closeSocket(sock *socket, reset bool) {
 	delete(s.tickets, sock.number)
 	s.changed.Broadcast()
 	if sock.listening {
-		delete(s.bound, sock.key)
+		if s.bound[sock.key] == sock {
+			delete(s.bound, sock.key)
+		}
 		for _, q := range sock.queue {
 			s.closeSocket(q, true)
 		}

@@ -160,19 +160,32 @@ func (s *Sys) socket(fd reactor.FD, what string) *descriptor {
 	return nil
 }
 
-// Listen binds a port or a path. Hosts are not looked at.
-func (s *Sys) Listen(network, address string) (reactor.FD, error) {
+// Listen binds a port or a path. Hosts are not looked at. Of several that share a
+// port, the last one gets the connections.
+func (s *Sys) Listen(network, address string, o reactor.SocketOptions) (reactor.FD, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l, err := s.listen(network, address)
+	l, err := s.listen(network, address, o)
 	if err != nil {
 		return 0, err
 	}
 	return s.giveFD(l), nil
 }
 
-func (s *Sys) listen(network, address string) (*socket, error) {
-	l := &socket{network: network, listening: true}
+// SetListener gives a listening socket other options.
+func (s *Sys) SetListener(l reactor.FD, o reactor.SocketOptions) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln := s.socket(l, "setting options")
+	if ln == nil {
+		return syscall.EBADF
+	}
+	ln.options = o
+	return nil
+}
+
+func (s *Sys) listen(network, address string, o reactor.SocketOptions) (*socket, error) {
+	l := &socket{network: network, listening: true, options: o}
 	if network == "unix" {
 		l.local = &net.UnixAddr{Name: address, Net: "unix"}
 	} else {
@@ -190,7 +203,7 @@ func (s *Sys) listen(network, address string) (*socket, error) {
 		l.local = a
 	}
 	l.key = bindKey(network, address)
-	if s.bound[l.key] != nil {
+	if has := s.bound[l.key]; has != nil && !(has.options.ReusePort && o.ReusePort) {
 		return nil, syscall.EADDRINUSE
 	}
 	s.bound[l.key] = l

@@ -123,7 +123,7 @@ func (r *sysRig) await(fd reactor.FD, want reactor.Events) reactor.Events {
 
 func (r *sysRig) listen() reactor.FD {
 	r.t.Helper()
-	l, err := r.sys.Listen(r.network, r.address)
+	l, err := r.sys.Listen(r.network, r.address, reactor.SocketOptions{})
 	r.must(err)
 	r.open[l] = false
 	if r.network == "tcp" {

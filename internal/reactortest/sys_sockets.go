@@ -93,7 +93,7 @@ func testSysOptions(r *sysRig) {
 
 func testSysInUse(r *sysRig) {
 	r.listen()
-	fd, err := r.sys.Listen(r.network, r.address)
+	fd, err := r.sys.Listen(r.network, r.address, reactor.SocketOptions{})
 	if err == nil {
 		r.sys.Close(fd)
 	}

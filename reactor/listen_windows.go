@@ -1,0 +1,25 @@
+package reactor
+
+func beforeBind(_ string, _ uintptr, o SocketOptions) error {
+	if o.ReusePort {
+		return ErrNotSupported
+	}
+	return nil
+}
+
+func closedFiles(string, SocketOptions) (done func()) { return func() {} }
+
+func setReusePort(_ uintptr, on bool) error {
+	if on {
+		return ErrNotSupported
+	}
+	return nil
+}
+
+// setFile has nothing to set: a folder says here who may connect to what is in it.
+func setFile(_ string, o SocketOptions) error {
+	if o.Owner != "" || o.Group != "" {
+		return ErrNotSupported
+	}
+	return nil
+}
