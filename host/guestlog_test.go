@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/host/config"
-	"github.com/wirehost/wirehost/host/guest"
 )
 
 // trap makes a guest trap once, with a connection of its own.
@@ -32,7 +31,7 @@ func TestLinesCost(t *testing.T) {
 			p.Limits.LogBytes = 10_000
 			v := serveVirtual(t, configuration(p))
 			v.trap(t)
-			if line := v.logs.await(t, trapNote, 1); line["cause"] != string(guest.CauseTime) {
+			if line := v.logs.await(t, trapNote, 1); line["cause"] != "time" {
 				t.Errorf("found %v", line)
 			}
 			if n := len(v.logs.all("guest")); n == 0 || n > 10_000/lineOverhead {
@@ -88,7 +87,7 @@ func TestTrapsAreTold(t *testing.T) {
 func TestGrowthsRefused(t *testing.T) {
 	v := serveVirtual(t, configuration(hostile("memory_grow_without_end")))
 	v.trap(t)
-	if line := v.logs.await(t, trapNote, 1); line["cause"] != string(guest.CauseTime) {
+	if line := v.logs.await(t, trapNote, 1); line["cause"] != "time" {
 		t.Errorf("found %v", line)
 	}
 	if n := len(v.logs.all(growthNote)); n != notesPerSecond {

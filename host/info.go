@@ -28,7 +28,7 @@ type PluginInfo struct {
 	Timers      int                 `json:"timers"`
 	// linear memory of all instances; of those that are paged out, what they have written
 	Memory    uint64            `json:"memory_bytes"`
-	Traps     map[string]uint64 `json:"traps"`                  // ever, by guest.Cause
+	Traps     map[string]uint64 `json:"traps"`                  // ever, by guest.TrapError.Cause
 	Growths   uint64            `json:"memory_growths_refused"` // ever
 	Cut       uint64            `json:"log_bytes_cut"`          // ever, of the guests' own log
 	Callbacks CallbackStats     `json:"callbacks"`
@@ -135,10 +135,7 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
 		Instances: int(p.instances.Load()), Timers: counts.Timers,
 		Growths: counts.GrowthsRefused, Cut: counts.LogBytesCut,
-		Trace: p.account.Traced(), Traps: map[string]uint64{},
-	}
-	for cause, n := range counts.Traps {
-		info.Traps[string(cause)] = n
+		Trace: p.account.Traced(), Traps: counts.Traps,
 	}
 	if p.failure != nil {
 		at := p.failedAt

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"testing"
 
-	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -53,7 +52,7 @@ func TestTrapsLeaveNothing(t *testing.T) {
 	}
 	flat(t, early, settled())
 	counts := p.account.Counts()
-	if n := counts.Traps[guest.CauseUnreachable]; n != 10000 {
+	if n := counts.Traps["unreachable"]; n != 10000 {
 		t.Errorf("%d traps were counted", n)
 	}
 	if p.instances.Load() != 0 || counts.Connections != 0 {

@@ -174,7 +174,7 @@ func TestStartSpins(t *testing.T) {
 				v := g.version(false)
 				g.restart(t)
 				before := g.counts()
-				traps := g.plugins["guest"].account.Counts().Traps[guest.CauseTime]
+				traps := g.plugins["guest"].account.Counts().Traps["time"]
 				g.open(int64(when + 1))
 				c := dial(t, g.addrs[0])
 				g.turns(t)
@@ -183,7 +183,7 @@ func TestStartSpins(t *testing.T) {
 				if v.pace.quick() {
 					t.Error("the next start would be on the loop")
 				}
-				if n := g.plugins["guest"].account.Counts().Traps[guest.CauseTime] - traps; n != 1 {
+				if n := g.plugins["guest"].account.Counts().Traps["time"] - traps; n != 1 {
 					t.Errorf("found %d traps, wanted 1", n)
 				}
 				if isolation == config.IsolationConnection {

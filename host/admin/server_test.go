@@ -85,7 +85,7 @@ func TestExchanges(t *testing.T) {
 		{name: "reload a bad module", what: "POST /v1/plugins/echo/reload", err: bad, code: 422,
 			want: `"running":"echo@aaaaaaaaaaaa"`},
 		{name: "reload a version that traps", what: "POST /v1/plugins/echo/reload",
-			err: fmt.Errorf("version echo@b failed: %w", &guest.TrapError{Cause: guest.CauseTime}), code: 422,
+			err: fmt.Errorf("version echo@b failed: %w", &guest.TrapError{Cause: "time"}), code: 422,
 			want: "#refused"},
 		{name: "reload during a change", what: "POST /v1/plugins/echo/reload", err: busy, code: 409,
 			want: `"running":"echo@aaaaaaaaaaaa"`},

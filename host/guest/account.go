@@ -40,10 +40,10 @@ func (a *Account) SetLogRate(rate int) { a.budget.setRate(rate) }
 
 // Counts are what an account has counted.
 type Counts struct {
-	Connections, Timers int              // live handles
-	Traps               map[Cause]uint64 // ever
-	GrowthsRefused      uint64           // of linear memory, ever
-	LogBytesCut         uint64           // ever
+	Connections, Timers int               // live handles
+	Traps               map[string]uint64 // ever
+	GrowthsRefused      uint64            // of linear memory, ever
+	LogBytesCut         uint64            // ever
 }
 
 // Counts tells what was counted so far.
@@ -86,7 +86,7 @@ func (a *Account) trapped(t *TrapError) {
 	if !ok {
 		return
 	}
-	args := []any{"version", t.Version, "export", t.Export, "cause", string(t.Cause), "err", CleanLine(t.Err)}
+	args := []any{"version", t.Version, "export", t.Export, "cause", t.Cause, "err", CleanLine(t.Err)}
 	if t.Conn != 0 {
 		args = append(args, "conn", t.Conn)
 	}

@@ -84,7 +84,7 @@ func (i *Instance) callback(e export, handle int32) bool {
 }
 
 // fault makes the error of a start that failed for another reason than a trap.
-func (i *Instance) fault(e export, cause Cause, err error) *TrapError {
+func (i *Instance) fault(e export, cause string, err error) *TrapError {
 	return &TrapError{Plugin: i.account.name, Version: i.guest.name, Export: e.String(), Cause: cause,
 		Err: cutError(err)}
 }
@@ -99,7 +99,7 @@ func (i *Instance) trapped(e export, conn int32, err error) {
 	i.dead = trap
 	i.stdout.end(i)
 	i.stderr.end(i)
-	if i.brief && i.left > 0 && trap.Cause == CauseTime {
+	if i.brief && i.left > 0 && trap.Cause == causeTime {
 		return // it is started again, and longer
 	}
 	i.account.trapped(trap)

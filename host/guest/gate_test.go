@@ -101,7 +101,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-func causeOrNone(err error) Cause {
+func causeOrNone(err error) string {
 	if err == nil {
 		return ""
 	}

@@ -89,7 +89,7 @@ func TestTrapText(t *testing.T) {
 	long := fmt.Errorf("%w of 1s (recovered by wazero)\n%s%s", meter.ErrTime, stackHeading, stack)
 	err := &TrapError{Plugin: "p", Version: "v", Export: "dataReceived", Cause: causeOf(long),
 		Err: cutError(fmt.Errorf("start: %w", long))}
-	if err.Cause != CauseTime || !errors.Is(err, meter.ErrTime) {
+	if err.Cause != causeTime || !errors.Is(err, meter.ErrTime) {
 		t.Errorf("the cause is lost: %v", err)
 	}
 	lines := strings.Split(err.Stack(), "\n")

@@ -224,7 +224,7 @@ func TestStartsByChance(t *testing.T) {
 	var first *Instance
 	for first == nil {
 		i, err := start()
-		if trap := (*TrapError)(nil); err != nil && (!errors.As(err, &trap) || trap.Cause != CauseUnreachable ||
+		if trap := (*TrapError)(nil); err != nil && (!errors.As(err, &trap) || trap.Cause != causeUnreachable ||
 			s.origin.Load() != nil || s.memory.Live() != 0) {
 			t.Fatalf("found %v, %d memories, an image: %v", err, s.memory.Live(), s.origin.Load() != nil)
 		}

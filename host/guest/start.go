@@ -34,7 +34,7 @@ func (g *Guest) Start(within time.Duration, at *Place) (*Instance, error) {
 		return i, nil
 	}
 	i.Close()
-	if i.brief && causeOf(err) == CauseTime {
+	if i.brief && causeOf(err) == causeTime {
 		return nil, fmt.Errorf("%w: %w", ErrSlow, err)
 	}
 	return nil, err
@@ -52,7 +52,7 @@ func (i *Instance) startSafely(at *Place) (err error) {
 		if p := recover(); p != nil {
 			i.account.Note(hclog.Error, panicNote, "version", i.guest.name, "panic", fmt.Sprint(p), "stack",
 				string(debug.Stack()))
-			err = i.fault(exInitialize, CauseOther, fmt.Errorf("panic: %v", p))
+			err = i.fault(exInitialize, causeOther, fmt.Errorf("panic: %v", p))
 		}
 	}()
 	return i.start(at)
@@ -76,7 +76,7 @@ func (i *Instance) start(at *Place) error {
 			return i.dead
 		}
 		if code := api.DecodeI32(i.stack[0]); code != 0 {
-			return i.fault(exStartFactory, CauseRefusedStart, fmt.Errorf("startFactory returned %d", code))
+			return i.fault(exStartFactory, causeRefusedStart, fmt.Errorf("startFactory returned %d", code))
 		}
 	}
 	return nil
@@ -173,11 +173,11 @@ const maxPrefix = 64
 func (i *Instance) setReceiveBuffer(packed uint64) error {
 	ptr, size := abi.Unpack(packed)
 	if size < 1 || size > abi.MaxReceiveBuffer {
-		return i.fault(exReceiveBuffer, CauseReceiveBuffer,
+		return i.fault(exReceiveBuffer, causeReceiveBuffer,
 			fmt.Errorf("found a buffer of %d bytes, wanted 1 to %d", size, abi.MaxReceiveBuffer))
 	}
 	if _, ok := i.mem.Read(ptr, size); !ok {
-		return i.fault(exReceiveBuffer, CauseReceiveBuffer,
+		return i.fault(exReceiveBuffer, causeReceiveBuffer,
 			fmt.Errorf("found a buffer at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size()))
 	}
 	i.recvPtr, i.recvCap = ptr, size

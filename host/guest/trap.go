@@ -15,25 +15,22 @@ import (
 	"github.com/wirehost/wirehost/internal/meter"
 )
 
-// Cause says what a trap was.
-type Cause string
-
-// The causes. Where the WebAssembly specification has a name for a trap, it is that one.
+// The causes of traps. Where the WebAssembly specification has a name for a trap, it is that one.
 const (
-	CauseUnreachable   Cause = "unreachable"                   // the instruction: a panic, an assertion
-	CauseOutOfBounds   Cause = "out of bounds memory access"   // a load or store past the linear memory's end
-	CauseDivision      Cause = "division by zero"              // of an integer
-	CauseOverflow      Cause = "integer overflow"              // a quotient, or a conversion, that no integer holds
-	CauseConversion    Cause = "invalid conversion to integer" // of a float that is no number
-	CauseTable         Cause = "invalid table access"          // past a table's end, or where it has no element
-	CauseIndirectCall  Cause = "indirect call type mismatch"   // the function has another signature
-	CauseStack         Cause = "stack depth"                   // calls within calls took more than limits.stack
-	CauseTime          Cause = "time"                          // the callback took longer than limits.callback_time
-	CauseHostCall      Cause = "host call violation"           // a pointer outside memory, or a wait for a clock
-	CauseExit          Cause = "exit"                          // proc_exit was called
-	CauseRefusedStart  Cause = "refused start"                 // startFactory returned another value than 0
-	CauseReceiveBuffer Cause = "bad receive buffer"            // of no size, too large, or outside memory
-	CauseOther         Cause = "other"                         // anything else that the runtime reports
+	causeUnreachable   = "unreachable"                   // the instruction: a panic, an assertion
+	causeOutOfBounds   = "out of bounds memory access"   // a load or store past the linear memory's end
+	causeDivision      = "division by zero"              // of an integer
+	causeOverflow      = "integer overflow"              // a quotient, or a conversion, that no integer holds
+	causeConversion    = "invalid conversion to integer" // of a float that is no number
+	causeTable         = "invalid table access"          // past a table's end, or where it has no element
+	causeIndirectCall  = "indirect call type mismatch"   // the function has another signature
+	causeStack         = "stack depth"                   // calls within calls took more than limits.stack
+	causeTime          = "time"                          // the callback took longer than limits.callback_time
+	causeHostCall      = "host call violation"           // a pointer outside memory, or a wait for a clock
+	causeExit          = "exit"                          // proc_exit was called
+	causeRefusedStart  = "refused start"                 // startFactory returned another value than 0
+	causeReceiveBuffer = "bad receive buffer"            // of no size, too large, or outside memory
+	causeOther         = "other"                         // anything else that the runtime reports
 )
 
 // TrapError says that a guest's callback did not return. The instance is
@@ -43,8 +40,8 @@ type TrapError struct {
 	Version string // the guest's
 	Export  string // the callback
 	Conn    int32  // 0 where it is about none
-	Cause   Cause
-	Err     error // the runtime's, with the guest's stack by function name, both cut
+	Cause   string // what it was, one of those that sdk/COOKBOOK.md lists
+	Err     error  // the runtime's, with the guest's stack by function name, both cut
 }
 
 // Error names the guest, the callback, the connection and the cause, in one line.
@@ -59,7 +56,7 @@ func (e *TrapError) Error() string {
 		text = ": " + strings.TrimSuffix(text, " (recovered by wazero)")
 	}
 	how := "trapped"
-	if e.Cause == CauseRefusedStart || e.Cause == CauseReceiveBuffer {
+	if e.Cause == causeRefusedStart || e.Cause == causeReceiveBuffer {
 		how = "failed"
 	}
 	return fmt.Sprintf("plugin %s (%s) %s in %s%s: %s%s", e.Plugin, e.Version, how, e.Export, on, e.Cause, text)
@@ -138,22 +135,24 @@ func shortened(text string, most int) string {
 // trapCounts counts traps by cause. Any goroutine.
 type trapCounts struct {
 	mu     sync.Mutex
-	counts map[Cause]uint64
+	counts map[string]uint64
 }
 
-func (t *trapCounts) add(c Cause) {
+func (t *trapCounts) add(c string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts == nil {
-		t.counts = map[Cause]uint64{}
+		t.counts = map[string]uint64{}
 	}
 	t.counts[c]++
 }
 
-func (t *trapCounts) all() map[Cause]uint64 {
+func (t *trapCounts) all() map[string]uint64 {
+	all := map[string]uint64{} // where there are none too: JSON has no null for it
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.counts)
+	maps.Copy(all, t.counts)
+	return all
 }
 
 // violation is what a host call panics with when a guest breaks the contract.
@@ -170,29 +169,29 @@ func (e *exit) Error() string { return fmt.Sprintf("the guest called proc_exit(%
 
 // causeOf tells the causes apart by the runtime's error values, not by their
 // texts.
-func causeOf(err error) Cause {
+func causeOf(err error) string {
 	var v *violation
 	var x *exit
 	switch {
 	case errors.As(err, &v):
-		return CauseHostCall
+		return causeHostCall
 	case errors.As(err, &x):
-		return CauseExit
+		return causeExit
 	case errors.Is(err, meter.ErrTime):
-		return CauseTime
+		return causeTime
 	case errors.Is(err, meter.ErrStack):
-		return CauseStack
+		return causeStack
 	}
 	for _, k := range runtimeErrors() {
 		if errors.Is(err, k.err) {
 			return k.cause
 		}
 	}
-	return CauseOther
+	return causeOther
 }
 
 type knownError struct {
-	cause Cause
+	cause string
 	err   error
 }
 
@@ -223,20 +222,20 @@ var runtimeErrors = sync.OnceValue(func() []knownError {
 
 // provocation is the body of a function that traps.
 type provocation struct {
-	cause Cause
+	cause string
 	body  string
 }
 
 func provocations() []provocation {
 	return []provocation{
-		{CauseUnreachable, "\x00"},
-		{CauseOutOfBounds, "\x41\x7f\x28\x02\x00\x1a"},              // i32.load at -1
-		{CauseDivision, "\x41\x01\x41\x00\x6d\x1a"},                 // 1 / 0
-		{CauseOverflow, "\x41\x80\x80\x80\x80\x78\x41\x7f\x6d\x1a"}, // min / -1
-		{CauseConversion, "\x43\x00\x00\xc0\x7f\xa8\x1a"},           // trunc of NaN
-		{CauseTable, "\x41\x7f\x11\x00\x00"},                        // call_indirect at -1
-		{CauseIndirectCall, "\x41\x00\x11\x01\x00\x1a"},             // of the wrong type
-		{CauseStack, "\x10\x00"},                                    // endless recursion
+		{causeUnreachable, "\x00"},
+		{causeOutOfBounds, "\x41\x7f\x28\x02\x00\x1a"},              // i32.load at -1
+		{causeDivision, "\x41\x01\x41\x00\x6d\x1a"},                 // 1 / 0
+		{causeOverflow, "\x41\x80\x80\x80\x80\x78\x41\x7f\x6d\x1a"}, // min / -1
+		{causeConversion, "\x43\x00\x00\xc0\x7f\xa8\x1a"},           // trunc of NaN
+		{causeTable, "\x41\x7f\x11\x00\x00"},                        // call_indirect at -1
+		{causeIndirectCall, "\x41\x00\x11\x01\x00\x1a"},             // of the wrong type
+		{causeStack, "\x10\x00"},                                    // endless recursion
 	}
 }
 
