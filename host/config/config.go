@@ -25,6 +25,7 @@ type Config struct {
 	OTLP      OTLP              `koanf:"otlp"`
 	Cache     Cache             `koanf:"cache"`
 	State     State             `koanf:"state"`
+	Trust     Trust             `koanf:"trust"`
 	Plugins   map[string]Plugin `koanf:"plugins"`
 	Listeners []Listener        `koanf:"listeners"`
 }
@@ -100,23 +101,31 @@ type State struct {
 	Dir string `koanf:"dir"` // "" = $STATE_DIRECTORY, or else the user's state directory; "off" = none
 }
 
+// Trust says whose modules are run, wherever they come from; those that the program
+// carries (builtin:NAME) need no signature.
+type Trust struct {
+	Keys []string `koanf:"keys"` // public keys of minisign; none = every module is
+}
+
 // Plugin is one plugin: a module, how it is run, and what it may do.
 type Plugin struct {
-	Module    string        `koanf:"module"` // builtin:NAME, or a path
+	Module    string        `koanf:"module"` // builtin:NAME, a path, https://… or oci://HOST/NAME:TAG
+	Pull      PullPolicy    `koanf:"pull"`   // when what is fetched is fetched
 	SHA256    string        `koanf:"sha256"` // of the module, in hex: any other is refused; "" = none is
 	Isolation Isolation     `koanf:"isolation"`
 	Reload    ReloadPolicy  `koanf:"reload"`
-	Watch     bool          `koanf:"watch"`         // go over to the module when its file changes
-	Config    any           `koanf:"config"`        // the guest reads it as JSON; once a host has it, not to be changed
-	Drain     time.Duration `koanf:"drain"`         // how long a replaced version may keep its connections
-	MoveTime  time.Duration `koanf:"move_time"`     // for moving all connections to a new version; those that are left stay
-	Keep      int           `koanf:"keep_versions"` // replaced ones without connections that stay loaded
-	Canary    Canary        `koanf:"canary"`
-	Image     bool          `koanf:"image"`    // instances are made from an image of the first one's start
-	PageOut   time.Duration `koanf:"page_out"` // of an instance with a connection of its own: how long idle; 0 = never
-	GoJumps   bool          `koanf:"go_jumps"` // what Go's compiler makes of jumps is made direct again
-	Limits    Limits        `koanf:"limits"`
-	Allow     Allow         `koanf:"allow"`
+	Watch     bool          `koanf:"watch"`  // go over to the module when its file changes
+	Config    any           `koanf:"config"` // the guest reads it as JSON; once a host has it, not to be changed
+	Drain     time.Duration `koanf:"drain"`  // how long a replaced version may keep its connections
+	// for moving all connections to a new version; those that are left stay
+	MoveTime time.Duration `koanf:"move_time"`
+	Keep     int           `koanf:"keep_versions"` // replaced ones without connections that stay loaded
+	Canary   Canary        `koanf:"canary"`
+	Image    bool          `koanf:"image"`    // instances are made from an image of the first one's start
+	PageOut  time.Duration `koanf:"page_out"` // of an instance with a connection of its own: how long idle; 0 = never
+	GoJumps  bool          `koanf:"go_jumps"` // what Go's compiler makes of jumps is made direct again
+	Limits   Limits        `koanf:"limits"`
+	Allow    Allow         `koanf:"allow"`
 }
 
 // Canary says how many new connections try a version before the rest move. With 0 in

@@ -20,6 +20,7 @@ type decoder struct {
 	dir     string            // what relative paths are relative to; "" = the working directory
 	overlay bool              // environment or flags: digits index lists, and nothing is ""
 	whole   bool              // all sources have been laid over each other
+	hidden  map[string]string // the document's
 	beside  string            // a key that the root has beside its type's, and that is read elsewhere
 	told    map[string]bool   // keys with a fault already: there is no value to check
 	faults  Faults
@@ -29,7 +30,7 @@ type decoder struct {
 // pattern is p with * for names and indices, as the rules have it.
 func (d *document) decode(v, to any, p path, pattern string, c decoder) {
 	c.rules, c.told = rules(), map[string]bool{}
-	c.dir = d.dir
+	c.dir, c.hidden = d.dir, d.hidden
 	if c.place == nil {
 		c.place = func(p path) origin { return origin{d.origin, d.line(p)} }
 	}
@@ -41,6 +42,9 @@ func (d *document) decode(v, to any, p path, pattern string, c decoder) {
 }
 
 func (d *decoder) fault(p path, found, wanted, hint string) {
+	if instead := d.hidden[p.key()]; instead != "" {
+		found, hint = instead, ""
+	}
 	d.faults = append(d.faults, d.place(p).fault(p, found, wanted, hint))
 }
 
@@ -84,6 +88,9 @@ func (d *decoder) value(v any, to reflect.Value, p path, pattern string) bool {
 
 // leaf reads what holds no other values.
 func (d *decoder) leaf(v any, to reflect.Value, p path, pattern string) (any, bool) {
+	if d.told[p.String()] {
+		return nil, false
+	}
 	wanted := "a whole number"
 	switch to.Interface().(type) {
 	case time.Duration:

@@ -52,6 +52,7 @@ func base() Config {
 // module.
 func DefaultPlugin() Plugin {
 	return Plugin{
+		Pull:      PullMissing,
 		Isolation: IsolationLoop,
 		Reload:    ReloadMigrate,
 		Watch:     true,

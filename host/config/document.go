@@ -60,17 +60,19 @@ func isList(m map[string]any) bool { return m[listMark] != nil }
 // is a list too.
 type document struct {
 	origin  string
-	dir     string         // what relative paths are relative to; "" = the working directory
-	flat    bool           // one line: its number says nothing
-	root    map[string]any // never nil
-	lines   map[string]int // by path.key()
+	dir     string            // what relative paths are relative to; "" = the working directory
+	flat    bool              // one line: its number says nothing
+	root    map[string]any    // never nil
+	lines   map[string]int    // by path.key()
+	hidden  map[string]string // by path.key(): values with a file's text, which no message shows
 	faults  Faults
 	nodes   int
 	aliases map[*yaml.Node]bool // being followed
 }
 
 func newDocument(origin string) *document {
-	return &document{origin: origin, root: map[string]any{}, lines: map[string]int{}, aliases: map[*yaml.Node]bool{}}
+	return &document{origin: origin, root: map[string]any{}, lines: map[string]int{}, hidden: map[string]string{},
+		aliases: map[*yaml.Node]bool{}}
 }
 
 // fault notes a fault at p.

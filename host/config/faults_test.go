@@ -21,9 +21,9 @@ func TestFaults(t *testing.T) {
 		{name: "unknown key", file: "log:\n  levl: info\n",
 			want: `FILE:2: log.levl: found an unknown key, wanted one of level, format; did you mean "level"?`},
 		{name: "unknown key, none near", file: "zzz: 1\n",
-			want: `FILE:1: zzz: found an unknown key, wanted one of SECTIONS`},
+			want: `FILE:1: zzz: found an unknown key, wanted one of SECTIONS, include`},
 		{name: "key in capitals", file: "Log: {}\n",
-			want: `FILE:1: Log: found an unknown key, wanted one of SECTIONS; ` +
+			want: `FILE:1: Log: found an unknown key, wanted one of SECTIONS, include; ` +
 				`did you mean "log"?`},
 		{name: "number for text", file: "log: {level: 3}\n",
 			want: `FILE:1: log.level: found the number 3, wanted text (put it in quotes)`},
@@ -64,9 +64,9 @@ func TestFaults(t *testing.T) {
 		{name: "watermark above the cap", file: "reactor: {write_buffer: {high: 32MiB}}\n",
 			want: `FILE:1: reactor.write_buffer.high: found 32MiB, wanted at most max, which is 16MiB (the default)`},
 		{name: "plugin without module", file: "plugins:\n  a: {watch: false}\n",
-			want: `FILE:2: plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file`},
+			want: `FILE:2: plugins.a.module: found no module, wanted MODULE-WANTED`},
 		{name: "empty module", file: "plugins:\n  a: {module: \"\"}\n",
-			want: `FILE:2: plugins.a.module: found "", wanted builtin:NAME or the path of a .wasm file`},
+			want: `FILE:2: plugins.a.module: found "", wanted MODULE-WANTED`},
 		{name: "plugin's name", file: "plugins:\n  My.Echo: {module: x}\n",
 			want: `FILE:2: plugins.My.Echo: found the name "My.Echo", wanted 1 to 64 of the letters a to z, digits, ` +
 				`_ and -`},
@@ -283,19 +283,20 @@ func TestFaults(t *testing.T) {
 		{name: "newline in a value", set: []string{"log.level=a\nb"},
 			want: `--set: log.level: found "a\nb", wanted trace, debug, info, warn or error`},
 		{name: "newline in a key", file: "\"a\\nb\": 1\n",
-			want: `FILE:1: "a\nb": found an unknown key, wanted one of SECTIONS`},
+			want: `FILE:1: "a\nb": found an unknown key, wanted one of SECTIONS, include`},
 		{name: "all at once, in order", file: "log: {level: x}\nreactor: {loops: y}\nplugins: {a: {}}\nlisteners: " +
 			"[{endpoint: z, plugin: b}]\n", env: []string{"WIREHOST_LOG__FORMAT=xml"},
 			want: "FILE:1: log.level: found \"x\", wanted trace, debug, info, warn or error\n" +
 				"FILE:2: reactor.loops: found \"y\", wanted a whole number\n" +
-				"FILE:3: plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file\n" +
+				"FILE:3: plugins.a.module: found no module, wanted MODULE-WANTED\n" +
 				"FILE:4: listeners.0.endpoint: found \"z\" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or " +
 				"unix://PATH\n" +
 				"FILE:4: listeners.0.plugin: found \"b\", wanted the name of one under plugins (a)\n" +
 				"WIREHOST_LOG__FORMAT: log.format: found \"xml\", wanted text or json"},
 		{name: "what follows from a fault is not said",
 			file: "plugns: {a: {module: x}}\nlisteners: [{endpont: z, plugin: a}]\n",
-			want: "FILE:1: plugns: found an unknown key, wanted one of SECTIONS; did you mean \"plugins\"?\n" +
+			want: "FILE:1: plugns: found an unknown key, wanted one of SECTIONS, include; " +
+				"did you mean \"plugins\"?\n" +
 				"FILE:2: listeners.0.endpont: found an unknown key, wanted one of LISTENER-KEYS; did you mean " +
 				"\"endpoint\"?"},
 	}
@@ -316,7 +317,7 @@ func TestFaults(t *testing.T) {
 				t.Fatalf("found %v, wanted faults", err)
 			}
 			want := strings.NewReplacer("FILE", file, "DIR", dir, "SECTIONS", keysText[Config](),
-				"LISTENER-KEYS", keysText[Listener]()).Replace(tc.want)
+				"MODULE-WANTED", moduleWanted, "LISTENER-KEYS", keysText[Listener]()).Replace(tc.want)
 			if got := err.Error(); got != want {
 				t.Errorf("found\n%s\nwanted\n%s", got, want)
 			}

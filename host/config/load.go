@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,18 +22,20 @@ type Options struct {
 	// ReadFile reads File; nil = os.ReadFile.
 	ReadFile func(path string) ([]byte, error)
 	// Env is the environment, as from os.Environ; what does not begin with
-	// WIREHOST_ is ignored.
+	// WIREHOST_ sets nothing.
 	Env []string
+	// LookupEnv tells what ${VARIABLE} stands for in a file's values; nil = what Env has.
+	LookupEnv func(name string) (string, bool)
 	// Flags may hold the flags that AddFlags defines; nil = none.
 	Flags *pflag.FlagSet
 	// Set are more texts KEY=VALUE, as after --set; they win over Flags.
 	Set []string
 }
 
-// Load reads the configuration: defaults, then file, environment and flags,
-// each over the one before. Its error is Faults, with all that is wrong, or
-// wraps a *fs.PathError where the file can't be read. It does no other I/O: what the
-// configuration names is not looked at.
+// Load reads the configuration: defaults, then the file and those that it includes,
+// environment and flags, each over the one before. Its error is Faults, with all that is
+// wrong, or wraps a *fs.PathError where the file can't be read. It does no other I/O but
+// for files that values take text from: what the configuration names is not looked at.
 func Load(o Options) (Config, error) {
 	l := newLoader()
 	if o.File != "" {
@@ -44,12 +47,28 @@ func Load(o Options) (Config, error) {
 		if err != nil {
 			return Config{}, fmt.Errorf("configuration: %w", err)
 		}
+		l.given.read, l.given.lookup = read, o.LookupEnv
+		if l.given.lookup == nil {
+			l.given.lookup = lookup(o.Env)
+		}
 		l.file(o.File, text)
 	}
 	l.assign(environment(o.Env))
 	l.flags(o.Flags)
 	l.assign(settings("--set", o.Set))
 	return l.finish()
+}
+
+// lookup finds variables in an environment, of which the last one counts.
+func lookup(env []string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for _, e := range slices.Backward(env) {
+			if text, ok := strings.CutPrefix(e, name+"="); ok {
+				return text, true
+			}
+		}
+		return "", false
+	}
 }
 
 // parse reads a file's text by the extension of its name. Nothing at all is no
@@ -99,12 +118,15 @@ type loader struct {
 	k      *koanf.Koanf
 	where  map[string]origin // by path.key()
 	faults Faults
-	ranks  map[string]int // of origins: the order they came in
-	dir    string         // the file's folder; "" = there is none
+	ranks  map[string]int    // of origins: the order they came in
+	dir    string            // the file's folder; "" = there is none
+	hidden map[string]string // see document
+	given  given
 }
 
 func newLoader() *loader {
-	l := &loader{k: koanf.New(delim), where: map[string]origin{}, ranks: map[string]int{}}
+	l := &loader{k: koanf.New(delim), where: map[string]origin{}, ranks: map[string]int{}, hidden: map[string]string{},
+		given: given{texts: map[string]string{}}}
 	l.load(builtin(), "")
 	return l
 }
@@ -117,24 +139,37 @@ func (l *loader) load(m map[string]any, name string) {
 	}
 }
 
-// file lays a file over what is there. One that says what to run replaces what
-// is built in.
+// file lays a file, and those that it includes, over what is there. Where one says what
+// to run, that replaces what is built in.
 func (l *loader) file(name string, text []byte) {
-	d := parse(name, text)
-	l.dir = d.dir
-	_, plugins := d.root["plugins"]
-	_, listeners := d.root["listeners"]
-	if plugins || listeners {
-		l.k.Delete("plugins")
-		l.k.Delete("listeners")
+	f := files{given: &l.given, seen: map[string]bool{}}
+	f.add(name, text, nil)
+	l.dir = f.list[0].dir
+	for _, d := range f.list {
+		_, plugins := d.root["plugins"]
+		_, listeners := d.root["listeners"]
+		if plugins || listeners {
+			l.k.Delete("plugins")
+			l.k.Delete("listeners")
+		}
 	}
-	l.take(d, false)
+	for _, d := range f.list {
+		l.take(d, false)
+	}
 }
 
 // take checks a document by the types and the rules, and lays it over what is
 // there. So a bad value is told even where another source hides it.
 func (l *loader) take(d *document, overlay bool) {
-	d.decode(d.root, &Config{}, nil, "", decoder{overlay: overlay})
+	c := decoder{overlay: overlay}
+	if !overlay {
+		c.beside = includeKey
+	}
+	d.decode(d.root, &Config{}, nil, "", c)
+	if !overlay {
+		delete(d.root, includeKey)
+		l.merge(d)
+	}
 	l.note(d)
 	l.faults = append(l.faults, d.faults...)
 	l.replace(d.root, nil)
@@ -174,7 +209,9 @@ func (l *loader) note(d *document) {
 	}
 	for key, line := range d.lines {
 		l.where[key] = origin{d.origin, line}
+		delete(l.hidden, key) // another source says it
 	}
+	maps.Copy(l.hidden, d.hidden)
 }
 
 // origin is where the value at p, or what is around it, was said.

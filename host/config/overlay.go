@@ -150,24 +150,33 @@ func (l *loader) valueOf(a assignment, d *document) any {
 // kindAt is the kind of the setting at p, Interface below a plugin's own
 // configuration, or Invalid where none is.
 func kindAt(p path) reflect.Kind {
+	if t := typeAt(p); t != nil {
+		return t.Kind()
+	}
+	return reflect.Invalid
+}
+
+// typeAt is the type of the setting at p, that of config below a plugin's own
+// configuration, or nil where none is.
+func typeAt(p path) reflect.Type {
 	t := reflect.TypeFor[Config]()
 	for _, part := range p {
 		switch t.Kind() {
 		case reflect.Interface:
-			return reflect.Interface
+			return t
 		case reflect.Map, reflect.Slice:
 			t = t.Elem()
 		case reflect.Struct:
 			i := slices.Index(keysOf(t), part)
 			if i < 0 {
-				return reflect.Invalid
+				return nil
 			}
 			t = t.Field(i).Type
 		default:
-			return reflect.Invalid
+			return nil
 		}
 	}
-	return t.Kind()
+	return t
 }
 
 // plainText tells what YAML takes for a text without quotes, or for nothing at all

@@ -47,11 +47,18 @@ func pathPrefix(pattern, text string) string {
 	return noFile
 }
 
+// IsFile tells whether a plugin's module is a file: not one that the program carries, or
+// that is fetched.
+func IsFile(module string) bool {
+	return !strings.HasPrefix(module, "builtin:") && !strings.HasPrefix(module, "https://") &&
+		!strings.HasPrefix(module, "oci://")
+}
+
 // isWord tells the words that stand where a file may.
 func isWord(pattern, text string) bool {
 	switch pattern {
 	case "plugins.*.module":
-		return strings.HasPrefix(text, "builtin:")
+		return !IsFile(text)
 	case "cache.dir", "state.dir":
 		return text == "off"
 	}

@@ -7,10 +7,13 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"aead.dev/minisign"
 
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -44,6 +47,8 @@ func rules() map[string]rule {
 		"otlp.endpoint":                     collector,
 		"otlp.sample":                       percent,
 		"plugins.*.module":                  module,
+		"trust.keys.*":                      trusted,
+		"plugins.*.pull":                    oneOf(PullMissing, PullAlways, PullNever),
 		"plugins.*.sha256":                  sha256Hex,
 		"plugins.*.isolation":               oneOf(IsolationConnection, IsolationLoop, IsolationShared),
 		"plugins.*.reload":                  oneOf(ReloadMigrate, ReloadDrain, ReloadDrop),
@@ -156,11 +161,36 @@ func betterName(s string) string {
 	return nameWanted
 }
 
+const moduleWanted = "builtin:NAME, the path of a .wasm file, https://… or oci://HOST/NAME:TAG"
+
 func module(v reflect.Value) *Fault {
 	s := v.String()
 	name, builtin := strings.CutPrefix(s, "builtin:")
-	if s == "" || builtin && !validName(name) {
-		return &Fault{Found: quote(s), Wanted: "builtin:NAME or the path of a .wasm file"}
+	if s == "" || builtin && !validName(name) || strings.HasPrefix(s, "http://") {
+		return &Fault{Found: quote(s), Wanted: moduleWanted}
+	}
+	if rest, is := strings.CutPrefix(s, "https://"); is {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || rest == "" {
+			return &Fault{Found: quote(s), Wanted: "https://HOST/PATH, without a user and a password"}
+		}
+	}
+	if rest, is := strings.CutPrefix(s, "oci://"); is && !ociReference.MatchString(rest) {
+		return &Fault{Found: quote(s), Wanted: "oci://HOST/NAME:TAG or oci://HOST/NAME@sha256:DIGEST"}
+	}
+	return nil
+}
+
+// ociReference is a reference of the OCI distribution specification, with a host.
+var ociReference = regexp.MustCompile(`^[a-zA-Z0-9.\-\[\]:]+(?::[0-9]+)?` + // never changed
+	`(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)+(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?$`)
+
+// trusted checks a key of minisign: the base64 of 42 bytes, or the file of it, whose
+// first line is a comment.
+func trusted(v reflect.Value) *Fault {
+	var k minisign.PublicKey
+	if err := k.UnmarshalText([]byte(v.String())); err != nil {
+		return &Fault{Found: quote(v.String()), Wanted: "a public key of minisign, such as RW… (56 characters)"}
 	}
 	return nil
 }

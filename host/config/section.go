@@ -54,9 +54,9 @@ func ParsePlugin(from, name string, text []byte) (Plugin, []Listener, error) {
 // absolutely.
 func (v *validator) section(name string, p Plugin, list []Listener) {
 	if p.Module == "" {
-		v.report(path{"module"}, "no module", "builtin:NAME or the path of a .wasm file", "")
+		v.report(path{"module"}, "no module", moduleWanted, "")
 	}
-	if !strings.HasPrefix(p.Module, "builtin:") {
+	if IsFile(p.Module) {
 		v.absolute(path{"module"}, p.Module)
 	}
 	v.absolute(path{"allow", "ca"}, p.Allow.CA)

@@ -67,7 +67,7 @@ func (v *validator) config(c Config) {
 	v.watermarks(c.Reactor.WriteBuffer)
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
 		if p := (path{"plugins", name, "module"}); c.Plugins[name].Module == "" {
-			v.report(p, "no module", "builtin:NAME or the path of a .wasm file", "")
+			v.report(p, "no module", moduleWanted, "")
 		}
 	}
 	v.admin(c.Admin)
@@ -94,6 +94,9 @@ type validator struct {
 
 // report adds a fault of what stands at p.
 func (v *validator) report(p path, found, wanted, hint string) {
+	if instead := v.hidden[p.key()]; instead != "" {
+		found, hint = instead, ""
+	}
 	v.add(v.origin(p).fault(p, found, wanted, hint))
 }
 

@@ -43,7 +43,8 @@ func TestValidate(t *testing.T) {
 		{"a number that may be 0", set(func(p *Plugin) { p.Limits.Instances = -1 }),
 			`plugins.a.limits.instances: found the number -1, wanted 0 to 1048576`},
 		{"no module", set(func(p *Plugin) { p.Module = "" }),
-			`plugins.a.module: found no module, wanted builtin:NAME or the path of a .wasm file`},
+			`plugins.a.module: found no module, wanted builtin:NAME, the path of a .wasm file, https://… or ` +
+				`oci://HOST/NAME:TAG`},
 		{"a NUL byte", set(func(p *Plugin) { p.Module = "a\x00" }),
 			`plugins.a.module: found "a\x00", wanted text without a NUL byte`},
 		{"an item of a list", set(func(p *Plugin) { p.Allow.Connect = []string{"x"} }),

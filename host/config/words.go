@@ -20,3 +20,15 @@ const (
 	ReloadDrain   ReloadPolicy = "drain"   // they stay with the previous version until they end
 	ReloadDrop    ReloadPolicy = "drop"    // they are closed
 )
+
+// PullPolicy says when a module of https:// or oci:// is fetched, where the cache has
+// what came from there before.
+type PullPolicy string
+
+// The pull policies, as configuration has them. A reference that names a digest gives
+// the same bytes for ever: it is fetched once, with any of them but PullNever.
+const (
+	PullMissing PullPolicy = "missing" // where the cache has nothing of it
+	PullAlways  PullPolicy = "always"  // at each start, reload and plugin reload
+	PullNever   PullPolicy = "never"   // not at all: what the cache has, or an error
+)

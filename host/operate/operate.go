@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,8 +59,8 @@ func (o Options) load(ctx context.Context) (config.Config, error) {
 }
 
 // File reads the configuration from a file, for Options.Load: YAML, or by its
-// extension TOML or JSON. Relative paths within it start at its folder. It waits
-// for no file for ever.
+// extension TOML or JSON. Relative paths within it start at its folder, and ${VARIABLE}
+// is of the process's environment. It waits for no file for ever.
 func File(path string) func(context.Context) (config.Config, error) {
 	files := &bounded.Reader{}
 	return func(ctx context.Context) (config.Config, error) {
@@ -67,7 +68,7 @@ func File(path string) func(context.Context) (config.Config, error) {
 			return config.Config{}, errors.New("configuration: found no name of a file, wanted one")
 		}
 		read := func(path string) ([]byte, error) { return files.Read(ctx, path, bounded.MaxText) }
-		return config.Load(config.Options{File: path, ReadFile: read})
+		return config.Load(config.Options{File: path, ReadFile: read, LookupEnv: os.LookupEnv})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/lines"
 )
 
@@ -94,9 +95,9 @@ func newPluginLoad(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load NAME MODULE",
 		Short: "Load a plugin into a running host",
-		Long: "Load a plugin into a running host. MODULE is builtin:NAME or the path of a .wasm\n" +
-			"file. The next reload of the configuration unloads it again, unless the\n" +
-			"configuration has it.",
+		Long: "Load a plugin into a running host. MODULE is builtin:NAME, the path of a .wasm\n" +
+			"file, https://… or oci://HOST/NAME:TAG. The next reload of the configuration\n" +
+			"unloads it again, unless the configuration has it.",
 		Example: "  wirehost plugin load gopher ./gopher.wasm --listen tcp://127.0.0.1:7070 --with config.root=/srv",
 		Args:    arguments("NAME", "MODULE"),
 	}
@@ -134,7 +135,7 @@ func newPluginLoad(a *app) *cobra.Command {
 
 // sectionOf is a plugin's section as the administration wants it.
 func sectionOf(module, listen string, with []string) (map[string]any, error) {
-	if !strings.HasPrefix(module, "builtin:") {
+	if config.IsFile(module) {
 		abs, err := filepath.Abs(module)
 		if err != nil {
 			return nil, err
