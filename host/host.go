@@ -41,6 +41,10 @@ type Options struct {
 	// One goroutine.
 	SetMemoryLimit func(bytes int64)
 
+	// Patience is how long those who ask what runs wait for an event loop that a guest
+	// holds; what it told last is taken then. 0 = for ever.
+	Patience time.Duration
+
 	// Compiler is the command line of a program that compiles modules, each in a
 	// process of its own: CompileIfAsked gives this program's. Another program that
 	// calls it (the command wirehost does) takes the argument compile-module, and must
@@ -73,6 +77,7 @@ type Host struct {
 	spent      func() time.Duration
 	clockBase  time.Duration        // of the guests' monotonic clock: what the reactor's begins with
 	cpu        func() time.Duration // the process's processor time; nil = unknown
+	lookouts   []lookout // by loop
 	leftovers  leftovers
 	giveBack   func() // gives what Go does not need back to the system
 	overloaded atomic.Bool
@@ -152,6 +157,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
 	}
+	h.lookouts = make([]lookout, len(h.reactor.Loops()))
 	if h.loader, err = h.newLoader(ctx); err != nil {
 		return errors.Join(err, h.reactor.Close())
 	}

@@ -32,6 +32,7 @@ type PluginInfo struct {
 	Growths   uint64            `json:"memory_growths_refused"` // ever
 	Cut       uint64            `json:"log_bytes_cut"`          // ever, of the guests' own log
 	Callbacks CallbackStats     `json:"callbacks"`
+	Stale     bool              `json:"stale,omitempty"`        // a guest holds an event loop, whose part is of before
 	Trace     string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
 	Failure   string            `json:"last_failure,omitempty"` // of the last change, where it failed
 	FailedAt  *time.Time        `json:"last_failure_at,omitempty"`
@@ -73,51 +74,66 @@ type ListenerInfo struct {
 	Refused     uint64 `json:"refused"`     // ever: over a limit, shed, or out of descriptors
 }
 
-// Plugins tells what runs, by name. It waits for a turn of each loop. The error is
-// ErrNotRunning.
-func (h *Host) Plugins() ([]PluginInfo, error) {
-	var list []PluginInfo
-	for _, p := range h.loaded() {
-		info, err := p.info()
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, info)
-	}
-	return list, nil
-}
+// Plugins tells what runs, by name. It waits for a turn of each loop, for no longer than
+// Options.Patience. The error is ErrNotRunning.
+func (h *Host) Plugins() ([]PluginInfo, error) { return h.infos(h.loaded()) }
 
-// Plugin tells what runs under a name. It waits for a turn of each loop. The error is
-// ErrUnknown or ErrNotRunning.
+// Plugin tells what runs under a name, as Plugins does. The error is ErrUnknown or
+// ErrNotRunning.
 func (h *Host) Plugin(name string) (PluginInfo, error) {
 	p, err := h.plugin(name)
 	if err != nil {
 		return PluginInfo{}, err
 	}
-	return p.info()
+	list, err := h.infos([]*plugin{p})
+	if err != nil {
+		return PluginInfo{}, err
+	}
+	return list[0], nil
 }
 
-// info waits for a turn of each loop.
-func (p *plugin) info() (PluginInfo, error) {
-	info, slots, err := p.infoSoFar()
-	if err != nil {
-		return info, err
+// infos are what runs of some plugins.
+func (h *Host) infos(plugins []*plugin) ([]PluginInfo, error) {
+	if len(plugins) == 0 {
+		return nil, nil
 	}
+	list, slots := make([]PluginInfo, len(plugins)), make([][][]*slot, len(plugins))
+	for n, p := range plugins {
+		var err error
+		if list[n], slots[n], err = p.infoSoFar(); err != nil {
+			return nil, err
+		}
+	}
+	views, err := h.look()
+	if err != nil {
+		return nil, err
+	}
+	for n, p := range plugins {
+		list[n].complete(p, slots[n], views)
+	}
+	return list, nil
+}
+
+// complete adds what the loops have told.
+func (info *PluginInfo) complete(p *plugin, slots [][]*slot, views []view) {
 	for n := range slots {
 		for _, s := range slots[n] {
-			if err := onLoop(s.place.Loop, func() { s.addTo(&info, n) }); err != nil {
-				return info, ErrNotRunning
+			v := views[s.place.Loop.Index()].slots[s]
+			info.Versions[n].Connections += v.connections
+			info.Memory += v.memory
+			info.PagedOut += v.pagedOut
+			if v.err != nil {
+				info.State, info.Reason = "failed", guest.Clean(v.err.Error())
 			}
 		}
 		info.Connections += info.Versions[n].Connections
 	}
-	for n, l := range p.loops {
-		if err := onLoop(l, func() { info.Callbacks.add(&p.took[n]) }); err != nil {
-			return info, ErrNotRunning
-		}
+	for _, v := range views {
+		took := v.took[p]
+		info.Callbacks.add(&took)
+		info.Stale = info.Stale || v.late > 0
 	}
 	slices.Reverse(info.Versions) // the active one first
-	return info, nil
 }
 
 // infoSoFar is what is known of a plugin without asking its loops, and the slots of each
@@ -149,16 +165,6 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		})
 	}
 	return info, slots, nil
-}
-
-// addTo adds what a slot of the nth version has. On its loop.
-func (s *slot) addTo(info *PluginInfo, nth int) {
-	info.Versions[nth].Connections += s.place.CountConnections()
-	info.Memory += s.place.Memory()
-	info.PagedOut += s.place.PagedOut()
-	if s.err != nil {
-		info.State, info.Reason = "failed", guest.Clean(s.err.Error())
-	}
 }
 
 // Connections tells of every live connection of every plugin, also of those that were
@@ -223,28 +229,24 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 type LoopInfo struct {
 	reactor.LoopStats
 	reactor.LoopDetails
-	Queued uint64 // bytes that its connections have to send
+	Queued uint64        // bytes that its connections have to send
+	Late   time.Duration // for how long it has not answered: what only it can tell is of then; 0 = it has
 }
 
-// LoopInfos tells how the event loops do. It waits for a turn of each. The error is
-// ErrNotRunning.
+// LoopInfos tells how the event loops do. It waits for a turn of each, for no longer than
+// Options.Patience. The error is ErrNotRunning.
 func (h *Host) LoopInfos() ([]LoopInfo, error) {
 	if !h.ready.started() {
 		return nil, ErrNotRunning
 	}
+	views, err := h.look()
+	if err != nil {
+		return nil, err
+	}
 	var list []LoopInfo
-	for _, l := range h.reactor.Loops() {
-		info := LoopInfo{LoopStats: l.Stats()}
-		err := onLoop(l, func() {
-			info.LoopDetails = l.Details()
-			for t := range l.Connections {
-				info.Queued += uint64(t.Stats().Queued)
-			}
-		})
-		if err != nil {
-			return nil, ErrNotRunning
-		}
-		list = append(list, info)
+	for n, l := range h.reactor.Loops() {
+		list = append(list, LoopInfo{LoopStats: l.Stats(), LoopDetails: views[n].details, Queued: views[n].queued,
+			Late: views[n].late})
 	}
 	return list, nil
 }

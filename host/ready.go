@@ -60,15 +60,26 @@ func (h *Host) announceListeners() {
 // announceReady logs ready once, when every plugin runs. Any goroutine.
 func (h *Host) announceReady() { h.ready.announce(h.allStarted, h.log) }
 
-// Ready tells whether every listener is bound and every plugin active, and Shutdown has
-// not begun.
-func (h *Host) Ready() bool {
-	select {
-	case <-h.stopping:
-		return false
-	default:
-		return h.ready.told() && h.allStarted()
+// Ready tells whether every listener is bound and every plugin active, connections are taken,
+// and Shutdown has not begun. It waits for no loop.
+func (h *Host) Ready() bool { return h.Unready() == "" }
+
+// Unready says why the host is not Ready, in words that tell nothing of its clients; "" where
+// it is. Any goroutine.
+func (h *Host) Unready() string {
+	switch {
+	case h.isStopping():
+		return "the host is ending"
+	case !h.ready.told():
+		return "some listener is not bound, or some plugin has not started"
+	case !h.allStarted():
+		return "some plugin does not start"
+	case h.overloaded.Load():
+		return "overloaded: short of memory"
+	case h.reactor.OutOfDescriptors():
+		return "out of file descriptors"
 	}
+	return ""
 }
 
 // allStarted tells whether no plugin fails to start.

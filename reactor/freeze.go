@@ -307,5 +307,6 @@ func (l *Loop) Forget(t Transport) {
 func (c *connection) forget() {
 	c.out.clear(c.loop)
 	c.proto, c.buffered, c.producer, c.proxied = nil, nil, nil, nil
+	c.reason = Replaced // for the counts: it has not ended, so nobody is told
 	c.releaseSlot(false)
 }
