@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/netip"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -52,3 +54,11 @@ func Remaining(t *DelayedCall) time.Duration { return t.remaining() }
 
 // ProtocolOf is a connection's protocol. Loop only.
 func ProtocolOf(t Transport) Protocol { return t.(*connection).proto }
+
+// ListenerOf is the listener that has accepted a connection. Loop only.
+func ListenerOf(t Transport) *Listener { return t.(*connection).listener }
+
+// OutOfFDs tells an error for want of a descriptor.
+func OutOfFDs(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}

@@ -20,6 +20,9 @@ func (c *connection) Peer() string {
 		if c.client != nil {
 			return c.client.ep.String()
 		}
+		if c.fd == 0 {
+			return c.unixAddr(nil)
+		}
 		return c.unixAddr(c.loop.sys.RemoteAddr(c.fd))
 	case c.peer.IsValid():
 		return "tcp://" + c.peer.String()

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,7 +31,23 @@ func (r *Reactor) ListenFile(f *os.File, ep Endpoint, fac Factory, o ListenOptio
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s with %s: %w", ep, f.Name(), err)
 	}
-	return r.newListener(fd, ep, fac, o), nil
+	ln := r.newListener(fd, ep, fac, o)
+	if err := ln.setSocket(); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return ln, nil
+}
+
+// setSocket gives a socket that was bound by another its options.
+func (ln *Listener) setSocket() error {
+	o := ln.options.Load().Socket
+	if o == (SocketOptions{}) {
+		return nil
+	}
+	if err := ln.r.sys.SetListener(ln.fd, o); err != nil {
+		return fmt.Errorf("reactor: options of %s: %w", ln.ep, err)
+	}
+	return nil
 }
 
 // lookupPatience bounds the resolution of a listener's name.
@@ -128,14 +145,17 @@ func (ln *Listener) stopAccepting() {
 	}
 }
 
-// Own has Close remove the file of a Unix socket, where ListenFile was given one that is
-// this process's from now on. Any goroutine but the loops'.
+// Own takes over the file of ListenFile's Unix socket, which is this process's from now
+// on: it gets its mode and its owners, and Close removes it. Any goroutine but the loops'.
 func (ln *Listener) Own() error {
-	return ln.onAcceptor(func() {
+	var setErr error
+	err := ln.onAcceptor(func() {
 		if !ln.closed {
 			ln.r.sys.RemoveAtClose(ln.fd, true)
+			setErr = ln.setSocket()
 		}
 	})
+	return errors.Join(err, setErr)
 }
 
 // Leave is Close for a socket that another process has from now on: a Unix socket's file

@@ -171,7 +171,7 @@ func (c *connection) discardInput() (ended bool) {
 
 // releaseSlot closes the socket and gives the slot back.
 func (c *connection) releaseSlot(reset bool) {
-	l := c.loop
+	l, forgotten := c.loop, c.stage == stageFrozen
 	if c.stage == stageLingering {
 		l.lingering.Add(-1)
 	}
@@ -191,7 +191,7 @@ func (c *connection) releaseSlot(reset bool) {
 		c.listener.count.Add(-1)
 	}
 	c.tls = nil
-	l.removeConn(c)
+	l.removeConn(c, forgotten)
 	if c.reached == stageAwaiting {
 		c.endWait().Gone()
 	}

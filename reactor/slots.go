@@ -31,14 +31,16 @@ func (l *Loop) addConn(c *connection) {
 	l.turns.opened.Add(1)
 }
 
-func (l *Loop) removeConn(c *connection) {
+func (l *Loop) removeConn(c *connection, forgotten bool) {
 	l.slots[c.slot] = nil
 	l.gens[c.slot] = (l.gens[c.slot] + 1) & (1<<31 - 1)
 	l.free = append(l.free, c.slot)
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
 	l.turns.lost.Add(1)
-	l.details.LostBy[c.reason]++
+	if !forgotten {
+		l.details.LostBy[c.reason]++
+	}
 }
 
 // CloseIdle closes up to n connections that have had no byte for at least idle,

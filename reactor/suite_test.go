@@ -42,7 +42,7 @@ func TestPromises(t *testing.T) {
 						if sys == "memory" {
 							cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 						}
-						return scriptedServer(t, cfg, scheme, s.HandshakeTimeout, server, client)
+						return scriptedServer(t, cfg, scheme, reactortest.NewScript(), s.HandshakeTimeout, server, client)
 					},
 				})
 			})
@@ -51,7 +51,8 @@ func TestPromises(t *testing.T) {
 }
 
 func scriptedServer(
-	t *testing.T, cfg reactor.Config, scheme string, handshake time.Duration, serverTLS, clientTLS *tls.Config,
+	t *testing.T, cfg reactor.Config, scheme string, f reactor.Factory, handshake time.Duration,
+	serverTLS, clientTLS *tls.Config,
 ) *reactortest.Server {
 	t.Helper()
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: &stepLog{t}})
@@ -78,7 +79,7 @@ func scriptedServer(
 	} else {
 		clientTLS = nil
 	}
-	ln, err := r.Listen(ep, reactortest.NewScript(), o)
+	ln, err := r.Listen(ep, f, o)
 	if err != nil {
 		t.Fatal(err)
 	}

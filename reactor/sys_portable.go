@@ -121,7 +121,10 @@ func (s *portableSys) SetListener(l FD, o SocketOptions) error {
 		return err
 	}
 	if _, unix := ln.ln.(*net.UnixListener); unix {
-		return ln.file.set(o)
+		ln.mu.Lock()
+		file := ln.file
+		ln.mu.Unlock()
+		return file.set(o)
 	}
 	return setSocket(ln.ln, func(fd uintptr) error { return setReusePort(fd, o.ReusePort) })
 }
