@@ -1,6 +1,7 @@
 package host
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -13,8 +14,14 @@ func TestLookWaitsForNoLoop(t *testing.T) {
 	cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
 	cfg.Reactor.Loops = 2
 	s := serve(t, cfg)
-	dial(t, s.addrs[0])
-	s.await(t, 1)
+	c := dial(t, s.addrs[0])
+	send(t, c, "x")
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.Plugin("guest"); err != nil || info.Stale || info.Connections != 1 {
+		t.Fatalf("found %+v, %v", info, err)
+	}
 	s.o.Patience = time.Millisecond
 	held, let := make(chan struct{}), make(chan struct{})
 	if err := s.reactor.Loops()[0].CallFromThread(func() { close(held); <-let }); err != nil {
