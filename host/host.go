@@ -77,7 +77,7 @@ type Host struct {
 	spent      func() time.Duration
 	clockBase  time.Duration        // of the guests' monotonic clock: what the reactor's begins with
 	cpu        func() time.Duration // the process's processor time; nil = unknown
-	lookouts   []lookout // by loop
+	lookouts   []lookout            // by loop
 	leftovers  leftovers
 	giveBack   func() // gives what Go does not need back to the system
 	overloaded atomic.Bool

@@ -17,7 +17,8 @@ func TestNewValidates(t *testing.T) {
 	bad.Listeners[0].Plugin = "gast"
 	want := []string{
 		`plugins.guest.isolation: found "proces", wanted connection, loop or shared`,
-		`plugins.guest.module: found no module, wanted builtin:NAME, the path of a .wasm file, https://… or oci://HOST/NAME:TAG`,
+		`plugins.guest.module: found no module, wanted builtin:NAME, the path of a .wasm file, https://… or ` +
+			`oci://HOST/NAME:TAG`,
 		`listeners.0.plugin: found "gast", wanted the name of one under plugins (guest)`,
 	}
 	check := func(what string, err error) {

@@ -46,6 +46,8 @@ func metrics() []metric {
 		{"wirehost_received_bytes_total", "Bytes that sockets have received.", counter, loop},
 		{"wirehost_sent_bytes_total", "Bytes that sockets have sent.", counter, loop},
 		{"wirehost_queued_bytes", "Bytes that connections have to send.", gauge, loop},
+		{"wirehost_loop_late_seconds", "For how long a loop has not answered; what only it can tell is of then.",
+			gauge, loop},
 		{"wirehost_listener_connections", "Open connections of a listener.", gauge, listener},
 		{"wirehost_listener_accepted_total", "Connections that a listener has accepted.", counter, listener},
 		{"wirehost_listener_refused_total", "Connections that a listener has refused.", counter, listener},
@@ -96,12 +98,6 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	kinds := map[string]prometheus.ValueType{}
 	for _, m := range metrics() {
 		kinds[m.name] = m.kind
-	}
-	up := func(is bool) float64 {
-		if is {
-			return 1
-		}
-		return 0
 	}
 	overloaded, closed := c.h.Overload()
 	list := []sample{
@@ -155,6 +151,7 @@ func loopSamples(loop string, l host.LoopInfo) []sample {
 		{"wirehost_received_bytes_total", float64(l.BytesIn), labels},
 		{"wirehost_sent_bytes_total", float64(l.BytesOut), labels},
 		{"wirehost_queued_bytes", float64(l.Queued), labels},
+		{"wirehost_loop_late_seconds", l.Late.Seconds(), labels},
 	}
 	for reason, n := range l.LostBy {
 		list = append(list, sample{"wirehost_connections_lost_total", float64(n),

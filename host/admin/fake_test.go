@@ -91,6 +91,13 @@ func (f *fake) LoopInfos() ([]host.LoopInfo, error) {
 			LostBy: [12]uint64{reactor.Timeout: 4}}, Queued: 12}}, f.fault()
 }
 
+func (f *fake) Unready() string {
+	if f.Ready() {
+		return ""
+	}
+	return "some plugin does not start"
+}
+
 func (f *fake) Overload() (bool, uint64) { return true, 8 }
 
 func (f *fake) Config() config.Config { return f.cfg }

@@ -185,11 +185,10 @@ func (s *Server) health(http.ResponseWriter, *http.Request) (*answer, error) {
 	return &answer{body: status{"ok"}}, nil
 }
 
-// ready says that every listener is bound and every plugin active.
+// ready says that every listener is bound, every plugin active, and connections are taken.
 func (s *Server) ready(http.ResponseWriter, *http.Request) (*answer, error) {
-	if s.o.Host.Ready() {
-		return &answer{body: status{"ready"}}, nil
+	if why := s.o.Host.Unready(); why != "" {
+		return nil, kindNotReady.problem("%s", why)
 	}
-	return nil, kindNotReady.problem("some listener is not bound, some plugin does not run, or the host is ending; " +
-		"/v1/plugins tells")
+	return &answer{body: status{"ready"}}, nil
 }

@@ -28,6 +28,7 @@ import (
 // Methods may be called from any goroutine.
 type Host interface {
 	Ready() bool
+	Unready() string // why it is not ready; "" = it is
 	Plugins() ([]host.PluginInfo, error)
 	Plugin(name string) (host.PluginInfo, error)
 	Connections() ([]host.ConnInfo, error)
@@ -84,13 +85,7 @@ type Server struct {
 
 // New makes a Server that does not serve yet.
 func New(o Options) *Server {
-	if o.Logger == nil {
-		o.Logger = hclog.NewNullLogger()
-	}
-	if o.Metrics == nil {
-		o.Metrics = NewMetrics(nil)
-	}
-	s := &Server{o: o, log: o.Logger, ioTime: ioTime}
+	s := newServer(o)
 	s.routes = s.table()
 	s.http = &http.Server{
 		Handler:           s.guard(s.mux()),
@@ -101,6 +96,16 @@ func New(o Options) *Server {
 		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
 	}
 	return s
+}
+
+func newServer(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	return &Server{o: o, log: o.Logger, ioTime: ioTime}
 }
 
 // Serve answers what comes in on ln, until Close. It closes ln.

@@ -117,7 +117,8 @@ func (s *Server) changed(name string) (done bool) {
 	case err == nil: // the host has logged what it did
 	case s.ctx.Err() != nil, errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNotRunning): // it has ended
 	default:
-		lines.Log(s.log.With("plugin", name, "by", "watch"), "the changed module is refused; what ran before runs on", err)
+		lines.Log(s.log.With("plugin", name, "by", "watch"), "the changed module is refused; what ran before runs on",
+			err)
 	}
 	return true
 }

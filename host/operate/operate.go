@@ -87,6 +87,7 @@ type Server struct {
 	cancel context.CancelFunc
 
 	administration administration
+	monitor        monitor
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 
@@ -105,6 +106,9 @@ func New(cfg config.Config, o Options) (*Server, error) {
 	}
 	s.log = s.o.Host.Logger
 	var err error
+	if s.o.Host.Patience == 0 {
+		s.o.Host.Patience = lookPatience
+	}
 	if s.Host, err = host.New(cfg, s.o.Host); err != nil {
 		s.closeLog()
 		return nil, err
@@ -113,6 +117,10 @@ func New(cfg config.Config, o Options) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
+
+// lookPatience is Host.Patience where the program says nothing: administrators and probes are
+// answered within a second.
+const lookPatience = 800 * time.Millisecond
 
 // Run reads the configuration and serves until ctx is done. Then connections may
 // finish for reactor.drain_timeout, and the rest are closed; that is no error. An
@@ -144,6 +152,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	err := s.administration.listen(s.Config().Admin.Listen, s.o.Getenv)
 	if err == nil {
+		err = s.monitor.begin(s)
+	}
+	if err == nil {
 		err = s.Host.Start(ctx)
 	}
 	if err != nil {
@@ -155,9 +166,18 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ready tells whether every listener is bound and every plugin active, and the server is
-// not ending.
-func (s *Server) Ready() bool { return !s.ending.Load() && s.Host.Ready() }
+// Ready tells whether every listener is bound and every plugin active, connections are taken,
+// and the server is not ending.
+func (s *Server) Ready() bool { return s.Unready() == "" }
+
+// Unready says why the server is not Ready, in words that tell nothing of its clients; "" where
+// it is.
+func (s *Server) Unready() string {
+	if s.ending.Load() {
+		return "the server is ending"
+	}
+	return s.Host.Unready()
+}
 
 // Shutdown lets no more changes begin, and connections finish for
 // reactor.drain_timeout, or until ctx is done; then it closes the rest, which is
@@ -188,6 +208,9 @@ func (s *Server) Close() {
 	s.close.Do(func() {
 		if err := s.administration.end(); err != nil {
 			s.log.Warn("closing the administration", "err", err)
+		}
+		if err := s.monitor.end(); err != nil {
+			s.log.Warn("closing the monitor", "err", err)
 		}
 		s.closeLog()
 	})

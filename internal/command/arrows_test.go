@@ -24,11 +24,12 @@ var arrows = map[string][]string{
 		"abi", "internal/bounded", "internal/gate", "internal/jumps", "internal/wasmbin", "internal/meter", wazero,
 	},
 	"host/conformance": {"host", "internal/memnet", "internal/transcript"},
-	"host/admin":       {"host", "reactor", "internal/lines"},
+	"host/admin":       {"host", "reactor", "internal/build", "internal/lines"},
 	"host/operate": {
 		"host", "internal/bounded", "internal/changes", "internal/lines", "internal/logqueue", "internal/watch",
 	},
 	"internal/bounded":     {},
+	"internal/build":       {"abi"},
 	"internal/boundedtest": {"internal/bounded"},
 	"internal/changes":     {"host"},
 	"internal/lines":       {"host"},

@@ -44,7 +44,7 @@ func newRoot(a *app) *cobra.Command {
 	a.flags.StringVarP(&a.file, "config", "c", "", "configuration `FILE`: YAML, or by its extension TOML or JSON")
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
-	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newTest(a), newNew(a),
+	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newHealth(a), newTest(a), newNew(a),
 		newDev(a), newVersion(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"github.com/wirehost/wirehost/internal/build"
 )
 
 // Wrong usage: one line that says what and where to read, exit code 2.
@@ -62,7 +64,7 @@ func TestHelp(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	got := command(t, "version", "-o", "json")
-	var v version
+	var v build.Info
 	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil || got.code != exitFine {
 		t.Fatalf("%d %v: %q %q", got.code, err, got.stdout, got.stderr)
 	}
@@ -72,7 +74,7 @@ func TestVersion(t *testing.T) {
 	if got := command(t, "version"); !strings.Contains(got.stdout, "abi      1\n") || got.code != exitFine {
 		t.Errorf("found %d %q", got.code, got.stdout)
 	}
-	v = versionOf(&debug.BuildInfo{
+	v = build.Of(&debug.BuildInfo{
 		Main: debug.Module{Version: "v1.2.3"},
 		Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"},
 			{Key: "vcs.time", Value: "2026-11-26T15:55:05Z"}, {Key: "vcs.modified", Value: "true"}},

@@ -1,0 +1,44 @@
+package command
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestHealth: a probe by the command, of the administration and of a monitor, while the host
+// serves, while it ends, and when it is gone.
+func TestHealth(t *testing.T) {
+	skipWithoutSignals(t)
+	o := operator{t, socketAt(t)}
+	monitor := operator{t, socketAt(t)}
+	p := start(t, append(anyPorts, "--set=admin.listen="+o.endpoint, "--set=monitor.listen="+monitor.endpoint)...)
+	c := dial(t, p.ready()[0])
+	exchange(t, c, "before")
+	p.await("administration")
+	for _, at := range []string{"--admin=" + o.endpoint, "--set=monitor.listen=" + monitor.endpoint} {
+		if r := command(t, "health", at); r.code != exitFine || r.stdout != "ok\n" || r.stderr != "" {
+			t.Errorf("%s: found %d %q %q", at, r.code, r.stdout, r.stderr)
+		}
+		if r := command(t, "health", "--ready", at); r.code != exitFine || r.stdout != "ready\n" {
+			t.Errorf("%s: found %d %q %q", at, r.code, r.stdout, r.stderr)
+		}
+	}
+	if code, text := monitor.get("GET", "/metrics"); code != 200 || !strings.Contains(text, "wirehost_build_info{") {
+		t.Errorf("found %d %.300s", code, text)
+	}
+	p.signal(syscall.SIGTERM)
+	p.await("shutting down")
+	if r := command(t, "health", "--ready", "--set=monitor.listen="+monitor.endpoint); r.code != exitFailed ||
+		r.stderr != "wirehost: not ready: the server is ending\n" {
+		t.Errorf("found %d %q", r.code, r.stderr)
+	}
+	c.Close()
+	if code := p.end(); code != exitFine {
+		t.Errorf("found exit code %d:\n%s", code, p.stderr())
+	}
+	if r := command(t, "health", "--admin="+monitor.endpoint); r.code != exitFailed ||
+		!strings.Contains(r.stderr, "no host answers at "+monitor.endpoint) || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("found %d %q", r.code, r.stderr)
+	}
+}
