@@ -47,7 +47,7 @@ func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 		t.Fatal(err)
 	}
 	p := newPlugin(h, "guest", h.cfg.Plugins["guest"], 0)
-	if p.active, err = p.loadVersion(context.Background(), h.cfg.Plugins["guest"]); err != nil {
+	if p.active, err = p.loadVersion(context.Background(), h.cfg.Plugins["guest"], config.Trust{}); err != nil {
 		t.Fatal(err)
 	}
 	p.active.pace.hurdle.Store(0) // nothing is started off the loop

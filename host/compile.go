@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/internal/fetch"
 )
 
 // compileWord is the argument that a program starts itself with, to compile a
@@ -46,11 +47,19 @@ func itself() string {
 	return path
 }
 
-// newLoader finds out what runs guests here, and opens the cache of what was compiled.
+// newLoader finds out what runs guests here, and opens the cache of what was compiled,
+// with a folder beside it for what was fetched.
 func (h *Host) newLoader(ctx context.Context) (*guest.Loader, error) {
-	cache := h.cfg.Cache
-	return guest.NewLoader(ctx, guest.LoaderOptions{Compiler: h.o.Compiler, Dir: cacheDir(cache.Dir, h.log),
-		Size: int64(cache.Size), Logger: h.log})
+	cache, dir := h.cfg.Cache, cacheDir(h.cfg.Cache.Dir, h.log)
+	modules := fetch.Options{Size: int64(cache.Size)}
+	if dir != "" {
+		modules.Dir = filepath.Join(dir, "modules")
+	}
+	if h.sources.fetch == nil { // a test has its own
+		h.sources.fetch = fetch.New(modules)
+	}
+	return guest.NewLoader(ctx, guest.LoaderOptions{Compiler: h.o.Compiler, Dir: dir, Size: int64(cache.Size),
+		Logger: h.log})
 }
 
 // cacheDir is the folder of the cache on disk; "" where there is none.

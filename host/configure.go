@@ -194,7 +194,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	p := r.h.plugins[name]
 	if p == nil {
 		p = newPlugin(r.h, name, cfg, len(r.h.plugins)%len(r.h.reactor.Loops()))
-		v, err := p.loadVersion(ctx, cfg)
+		v, err := p.loadVersion(ctx, cfg, r.cfg.Trust)
 		if err != nil {
 			return err
 		}
@@ -210,7 +210,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	if !p.changing.TryLock() {
 		return fmt.Errorf("plugin %s: %w", name, ErrChanging)
 	}
-	plan, err := p.plan(ctx, cfg, false)
+	plan, err := p.plan(ctx, cfg, r.cfg.Trust, false)
 	if err != nil {
 		p.setPreparing(nil)
 		p.changing.Unlock()

@@ -14,7 +14,7 @@
 // Every step can fail but the last, has one owner, and undoes what it did where a later
 // one fails:
 //
-//	bytes      sources.readModule      adds the file up; nobody keeps or decodes it
+//	bytes      sources.readModule      adds it up; nobody keeps or decodes it
 //	module     guest.Loader.Load       the compiler decodes, checks and compiles it, once
 //	program    newVersion              with its configuration: a version
 //	instances  replacement.prepare     started off the loops; rehearsal; canary

@@ -10,6 +10,7 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/fetch"
 )
 
 // sources read what the configuration names: modules, certificates, keys. Any
@@ -18,6 +19,7 @@ type sources struct {
 	files   bounded.Reader
 	builtin func(string) ([]byte, bool) // the module behind builtin:NAME; nil = there are none
 	wall    func() time.Time
+	fetch   *fetch.Fetcher // made with the loader
 }
 
 // readPEM reads a file of certificates or of a key.

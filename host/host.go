@@ -259,7 +259,7 @@ func (h *Host) loadAll(ctx context.Context) error {
 	for n, name := range names {
 		p := newPlugin(h, name, h.cfg.Plugins[name], n%len(h.reactor.Loops()))
 		wg.Go(func() {
-			if p.active, errs[n] = p.loadVersion(ctx, h.cfg.Plugins[name]); errs[n] == nil {
+			if p.active, errs[n] = p.loadVersion(ctx, h.cfg.Plugins[name], h.cfg.Trust); errs[n] == nil {
 				h.mu.Lock()
 				defer h.mu.Unlock()
 				h.plugins[name] = p
@@ -410,7 +410,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	}
 	for _, name := range pluginNames(h.cfg) {
 		p := newPlugin(h, name, h.cfg.Plugins[name], 0)
-		v, err := p.loadVersion(ctx, h.cfg.Plugins[name])
+		v, err := p.loadVersion(ctx, h.cfg.Plugins[name], h.cfg.Trust)
 		if err == nil {
 			err = v.freeProgram(ctx)
 		}

@@ -12,9 +12,12 @@ import (
 	"io/fs"
 	"strings"
 
+	"aead.dev/minisign"
+
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/bounded"
+	"github.com/wirehost/wirehost/internal/fetch"
 )
 
 // builtinPrefix begins the modules that the command carries.
@@ -24,17 +27,17 @@ const builtinPrefix = "builtin:"
 // compiler does, once.
 type module struct {
 	plugin string
-	from   string // where it was read: a path, or builtin:NAME
-	sum    [sha256.Size]byte
-	size   int64  // bytes
-	config []byte // the plugin's section as JSON
-	open   func(context.Context) (io.ReadCloser, error)
+	from   string // where it was read: a path, builtin:NAME, or a URL with what it was resolved to
+	digest
+	carried bool   // by the program: it is trusted as that is
+	config  []byte // the plugin's section as JSON
+	open    func(context.Context) (io.ReadCloser, error)
 }
 
 // LoadError says why a plugin's module can't be hosted.
 type LoadError struct {
 	Plugin string   // its name
-	Module string   // where it was read: a path, or builtin:NAME
+	Module string   // where it was read: a path, builtin:NAME, or a URL
 	Faults []string // all that is wrong, one a line; at least one
 	Err    error    // the first fault as an error, where it is one
 }
@@ -47,17 +50,21 @@ func (e *LoadError) Error() string {
 // Unwrap is Err.
 func (e *LoadError) Unwrap() error { return e.Err }
 
-// readModule finds the module of a plugin's configuration, and adds it up. It
-// keeps none of it: the compiler reads it again.
-func (s *sources) readModule(ctx context.Context, name string, cfg config.Plugin) (*module, error) {
+// readModule finds the module of a plugin's configuration, adds it up, and holds it
+// against its signature where keys are trusted. It keeps none of it: the compiler reads
+// it again.
+func (s *sources) readModule(ctx context.Context, name string, cfg config.Plugin, t config.Trust) (*module, error) {
 	m := &module{plugin: name, from: cfg.Module}
-	if err := s.addUp(ctx, m, int64(cfg.Limits.Module)); err != nil {
+	keys, err := trustedKeys(t)
+	if err == nil {
+		err = s.addUp(ctx, m, cfg, keys)
+	}
+	if err != nil {
 		return nil, m.fault(err)
 	}
 	if want := strings.ToLower(cfg.SHA256); want != "" && want != hex.EncodeToString(m.sum[:]) {
 		return nil, m.fault(fmt.Errorf("found sha256 %x, wanted %s", m.sum, want))
 	}
-	var err error
 	if m.config, err = configJSON(cfg.Config); err != nil {
 		return nil, m.fault(err)
 	}
@@ -87,35 +94,74 @@ func configJSON(section any) ([]byte, error) {
 }
 
 // addUp finds out how the module's bytes are read, and their sum.
-func (s *sources) addUp(ctx context.Context, m *module, limit int64) error {
+func (s *sources) addUp(ctx context.Context, m *module, cfg config.Plugin, keys []minisign.PublicKey) error {
 	if name, ok := strings.CutPrefix(m.from, builtinPrefix); ok {
-		if s.builtin != nil {
-			if b, ok := s.builtin(name); ok {
-				m.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-				m.sum, m.size = sha256.Sum256(b), int64(len(b))
-				return nil
-			}
-		}
-		if s.builtin == nil {
-			return fmt.Errorf("found no built-in module %q: this program gives none (host.Options.Builtin)", name)
-		}
+		return s.addUpBuiltin(m, name)
+	}
+	if config.IsFile(m.from) {
+		return s.addUpFile(ctx, m, int64(cfg.Limits.Module), keys)
+	}
+	return s.addUpFetched(ctx, m, cfg, keys)
+}
+
+func (s *sources) addUpBuiltin(m *module, name string) error {
+	if s.builtin == nil {
+		return fmt.Errorf("found no built-in module %q: this program gives none (host.Options.Builtin)", name)
+	}
+	b, ok := s.builtin(name)
+	if !ok {
 		return fmt.Errorf("found no built-in module %q", name)
 	}
+	m.open = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+	m.sum, m.size, m.carried = sha256.Sum256(b), int64(len(b)), true
+	return nil
+}
+
+func (s *sources) addUpFile(ctx context.Context, m *module, limit int64, keys []minisign.PublicKey) error {
 	m.open = func(ctx context.Context) (io.ReadCloser, error) { return s.files.File(ctx, m.from) }
-	type digest struct {
-		sum  [sha256.Size]byte
-		size int64
+	var signature []byte
+	var err error
+	if len(keys) > 0 {
+		if signature, err = s.signatureBeside(ctx, m.from); err != nil {
+			return err
+		}
 	}
-	d, err := bounded.Use(ctx, &s.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (d digest, err error) {
-		h := sha256.New()
-		d.size, err = io.Copy(h, r)
-		h.Sum(d.sum[:0])
-		return d, err
+	c, err := newCheck(keys, signature)
+	if err != nil {
+		return err
+	}
+	m.digest, err = bounded.Use(ctx, &s.files, m.from, limit, func(_ fs.FileInfo, r io.Reader) (digest, error) {
+		return c.sumUp(r)
 	})
 	if errors.Is(err, bounded.ErrTooLong) {
 		err = fmt.Errorf("%w, wanted at most limits.module", err)
 	}
-	m.sum, m.size = d.sum, d.size
+	return err
+}
+
+// addUpFetched gets the module from its server, or from the cache.
+func (s *sources) addUpFetched(ctx context.Context, m *module, cfg config.Plugin, keys []minisign.PublicKey) error {
+	got, err := s.fetch.Get(ctx, fetch.Request{
+		Source: m.from, SHA256: cfg.SHA256, Limit: int64(cfg.Limits.Module), Signed: len(keys) > 0,
+		Always: cfg.Pull == config.PullAlways, Never: cfg.Pull == config.PullNever,
+	})
+	if err != nil {
+		return fmt.Errorf("it can't be fetched: %w", err)
+	}
+	m.from = got.Source
+	m.open = func(context.Context) (io.ReadCloser, error) { return got.Open() }
+	c, err := newCheck(keys, got.Signature)
+	if err != nil {
+		return err
+	}
+	r, err := got.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close() // it was only read
+	if m.digest, err = c.sumUp(r); err == nil && hex.EncodeToString(m.sum[:]) != got.SHA256 {
+		err = fmt.Errorf("found sha256 %x in the cache, wanted %s", m.sum, got.SHA256)
+	}
 	return err
 }
 

@@ -66,11 +66,11 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 }
 
 // loadVersion reads, checks and compiles a plugin's module. Any goroutine.
-func (p *plugin) loadVersion(ctx context.Context, cfg config.Plugin) (*version, error) {
+func (p *plugin) loadVersion(ctx context.Context, cfg config.Plugin, t config.Trust) (*version, error) {
 	began := time.Now()
 	defer p.host.leftovers.beginLoading()()
 	defer p.setPreparing(nil)
-	m, err := p.host.sources.readModule(ctx, p.name, cfg)
+	m, err := p.host.sources.readModule(ctx, p.name, cfg, t)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,12 @@ func (p *plugin) loadVersion(ctx context.Context, cfg config.Plugin) (*version, 
 	if err != nil {
 		return nil, err
 	}
-	p.log.Info("loaded", "version", v.name, "module", m.from, "bytes", m.size, "isolation", cfg.Isolation,
-		"took", time.Since(began).Round(time.Millisecond))
+	var signed []any
+	if m.signer != nil {
+		signed = []any{"signed_by", fmt.Sprintf("%X", m.signer.ID())}
+	}
+	p.log.With(signed...).Info("loaded", "version", v.name, "module", m.from, "bytes", m.size,
+		"isolation", cfg.Isolation, "took", time.Since(began).Round(time.Millisecond))
 	return v, nil
 }
 

@@ -18,7 +18,9 @@ import (
 // reload gives the plugin a new version, if its module has changed, or force is
 // set. On an error the version that was active stays so.
 func (p *plugin) reload(ctx context.Context, force bool) (Outcome, error) {
-	return p.change(ctx, func(ctx context.Context) (*replacement, error) { return p.plan(ctx, p.current().cfg, force) })
+	return p.change(ctx, func(ctx context.Context) (*replacement, error) {
+		return p.plan(ctx, p.current().cfg, p.host.Config().Trust, force)
+	})
 }
 
 // goBack makes a version active again that is still loaded.
@@ -75,13 +77,13 @@ func (h *Host) untilStopping(ctx context.Context) (context.Context, context.Canc
 }
 
 // plan prepares another version of a configuration, where it is another or force is
-// set: bytes, module, program, instances. On an error nothing is left of it. p.changing
+// set, of a module that is trusted: bytes, module, program, instances. On an error nothing is left of it. p.changing
 // is held until the replacement is committed or abandoned.
-func (p *plugin) plan(ctx context.Context, cfg config.Plugin, force bool) (*replacement, error) {
+func (p *plugin) plan(ctx context.Context, cfg config.Plugin, t config.Trust, force bool) (*replacement, error) {
 	old := p.current()
 	loaded := sync.OnceFunc(p.host.leftovers.beginLoading())
 	defer loaded()
-	m, err := p.host.sources.readModule(ctx, p.name, cfg)
+	m, err := p.host.sources.readModule(ctx, p.name, cfg, t)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +107,10 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 	v, later := p.revive(name)
 	if v == nil {
 		return nil, fmt.Errorf("version %s: %w; loaded: %s", name, ErrUnknown, strings.Join(p.usable(), ", "))
+	}
+	if err := v.mod.trusted(p.host.Config().Trust); err != nil {
+		p.putBack(v, later)
+		return nil, fmt.Errorf("version %s: %w", name, err)
 	}
 	r := p.replacing(v)
 	r.revived, r.later = true, later

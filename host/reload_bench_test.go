@@ -55,7 +55,8 @@ func benchmarkReload(b *testing.B, guest string, isolation config.Isolation) {
 			next := time.Now().Add(time.Second / 20)
 			p.Config = map[string]any{"n": n % 2}
 			r, err := guestPlugin.plan(context.Background(),
-				config.Config{Plugins: map[string]config.Plugin{"guest": p}}.WithDefaults().Plugins["guest"], false)
+				config.Config{Plugins: map[string]config.Plugin{"guest": p}}.WithDefaults().Plugins["guest"],
+				config.Trust{}, false)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -163,17 +163,19 @@ listeners: [{endpoint: "${UNSET}", plugin: "${file:secret}"}]
 `
 	dir := tree(t, map[string]string{"c.yaml": text, "secret": "s3cret\n", "odd": "\xff"})
 	_, err := Load(Options{File: filepath.Join(dir, "c.yaml"), Env: []string{"WORD=word"}})
-	want := strings.ReplaceAll(`DIR/c.yaml:4: plugins.a.isolation: found what ${file:secret} gives, wanted connection, loop or shared
-DIR/c.yaml:6: plugins.a.config.list.1: found ${UNSET}, which is not set, wanted a variable of the environment, or $${ for a plain ${
-DIR/c.yaml:7: plugins.a.config.bad: found "${no name}", wanted ${VARIABLE}, ${file:PATH}, or $${ for a plain ${
-DIR/c.yaml:8: plugins.a.config.open: found "${", wanted ${VARIABLE}, ${file:PATH}, or $${ for a plain ${
-DIR/c.yaml:9: plugins.a.config.none: found ${file:…}, which can't be read: open DIR/none: no such file or directory, wanted a file's text
+	const unset = "found ${UNSET}, which is not set, wanted a variable of the environment, or $${ for a plain ${"
+	want := strings.NewReplacer("UNSET", unset, "UNREAD", "found ${file:…}, which can't be read: open "+dir+
+		"/none: no such file or directory, wanted a file's text", "REST", "$${ for a plain ${", "DIR", dir).Replace(
+		`DIR/c.yaml:4: plugins.a.isolation: found what ${file:secret} gives, wanted connection, loop or shared
+DIR/c.yaml:6: plugins.a.config.list.1: UNSET
+DIR/c.yaml:7: plugins.a.config.bad: found "${no name}", wanted ${VARIABLE}, ${file:PATH}, or REST
+DIR/c.yaml:8: plugins.a.config.open: found "${", wanted ${VARIABLE}, ${file:PATH}, or REST
+DIR/c.yaml:9: plugins.a.config.none: UNREAD
 DIR/c.yaml:10: plugins.a.config.odd: found ${file:DIR/odd}, which is not UTF-8, wanted a file's text
 DIR/c.yaml:11: plugins.a.limits.memory: found "word", wanted a size such as 512, 64KiB, 16MiB or 1GiB
 DIR/c.yaml:11: plugins.a.limits.timers: found what ${file:secret} gives, wanted a whole number
-DIR/c.yaml:12: listeners.0.endpoint: found ${UNSET}, which is not set, wanted a variable of the environment, or $${ for a plain ${
-DIR/c.yaml:12: listeners.0.plugin: found what ${file:secret} gives, wanted the name of one under plugins (a)`, "DIR",
-		dir)
+DIR/c.yaml:12: listeners.0.endpoint: UNSET
+DIR/c.yaml:12: listeners.0.plugin: found what ${file:secret} gives, wanted the name of one under plugins (a)`)
 	var faults Faults
 	if !errors.As(err, &faults) {
 		t.Fatalf("found %v, wanted faults", err)

@@ -83,11 +83,14 @@ func (s *Server) beginWatching() {
 	s.rewatch()
 }
 
+// besideMark ends the name that a module's signature is watched under. No plugin has it.
+const besideMark = "/signature"
+
 // rewatch watches the files of the plugins that run and want that.
 func (s *Server) rewatch() {
-	files := map[string]watch.File{}
-	for name, p := range s.Config().Plugins {
-		if !p.Watch || strings.HasPrefix(p.Module, "builtin:") {
+	files, cfg := map[string]watch.File{}, s.Config()
+	for name, p := range cfg.Plugins {
+		if !p.Watch || !config.IsFile(p.Module) {
 			continue
 		}
 		f := watch.File{Path: p.Module}
@@ -95,6 +98,9 @@ func (s *Server) rewatch() {
 			f.SHA256 = info.Versions[0].SHA256 // the active one's
 		}
 		files[name] = f
+		if len(cfg.Trust.Keys) > 0 { // it may come after its module
+			files[name+besideMark] = watch.File{Path: p.Module + ".minisig"}
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,6 +114,7 @@ func (s *Server) rewatch() {
 
 // changed goes over to a plugin's file that has changed. false: later again.
 func (s *Server) changed(name string) (done bool) {
+	name = strings.TrimSuffix(name, besideMark)
 	out, err := s.ReloadPlugin(host.WithBy(s.ctx, host.By{Trigger: "watch"}), name, false)
 	if errors.Is(err, host.ErrChanging) {
 		return false

@@ -17,7 +17,7 @@ const (
 var arrows = map[string][]string{
 	"abi":         {},
 	"reactor":     {},
-	"host":        {"host/config", "host/guest", "internal/bounded", "internal/meter", "reactor"},
+	"host":        {"host/config", "host/guest", "internal/bounded", "internal/fetch", "internal/meter", "reactor"},
 	"host/config": {"reactor"},
 	"host/guest":  {"abi", "host/guest", "internal/gate", "internal/meter", "reactor", wazero},
 	"host/guest/internal/compile": {
@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"internal/build":       {"abi"},
 	"internal/boundedtest": {"internal/bounded"},
 	"internal/changes":     {"host"},
+	"internal/fetch":       {},
 	"internal/lines":       {"host"},
 	"internal/logqueue":    {},
 	"internal/memnet":      {"reactor"},

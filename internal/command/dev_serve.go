@@ -183,7 +183,7 @@ func (d *dev) written(cfg config.Config) error {
 func moduleNames(cfg config.Config) []string {
 	var names []string
 	for name, p := range cfg.Plugins {
-		if !strings.HasPrefix(p.Module, "builtin:") {
+		if config.IsFile(p.Module) {
 			names = append(names, name)
 		}
 	}

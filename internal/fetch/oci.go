@@ -21,7 +21,8 @@ const SignatureAnnotation = "dev.wirehost.minisig"
 
 // wasmTypes are the media types of layers that are modules, the preferred one first.
 var wasmTypes = []string{ // never changed
-	"application/wasm", "application/vnd.wasm.content.layer.v1+wasm", "application/vnd.module.wasm.content.layer.v1+wasm",
+	"application/wasm", "application/vnd.wasm.content.layer.v1+wasm",
+	"application/vnd.module.wasm.content.layer.v1+wasm",
 }
 
 // pull gets a module of oci://. A nil body: it is what is kept.
@@ -94,7 +95,8 @@ func (f *Fetcher) repository(reference string) (*remote.Repository, error) {
 
 // moduleOf finds the module's layer, and its signature where there is one, in what a
 // reference leads to: a manifest, or an index that has one for wasm.
-func moduleOf(ctx context.Context, repo *remote.Repository, desc ocispec.Descriptor) (ocispec.Descriptor, string, error) {
+func moduleOf(ctx context.Context, repo *remote.Repository,
+	desc ocispec.Descriptor) (ocispec.Descriptor, string, error) {
 	none := ocispec.Descriptor{}
 	for range 2 {
 		if desc.Size > maxSmall {
@@ -131,7 +133,8 @@ func forWasm(list []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	if len(list) == 1 {
 		return list[0], nil
 	}
-	return ocispec.Descriptor{}, fmt.Errorf("found an index of %d manifests, wanted one for the architecture wasm", len(list))
+	return ocispec.Descriptor{}, fmt.Errorf("found an index of %d manifests, wanted one for the architecture wasm",
+		len(list))
 }
 
 // layerOf is the layer of a manifest that is a module, or the only one.
