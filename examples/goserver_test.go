@@ -240,10 +240,11 @@ func (s *server) untilConnection(t *testing.T, peer, what string, so func(host.C
 	t.Helper()
 	var last []host.ConnInfo
 	for give := time.Now().Add(patience); time.Now().Before(give); {
-		var err error
-		if last, err = s.Connections(); err != nil {
+		page, err := s.Connections(t.Context(), host.ConnQuery{})
+		if err != nil {
 			t.Fatal(err)
 		}
+		last = page.Connections
 		for _, c := range last {
 			if strings.HasSuffix(c.Peer, peer) && so(c) {
 				return

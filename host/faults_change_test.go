@@ -42,7 +42,8 @@ func TestWhileChanging(t *testing.T) {
 		k.Connections != 1 || k.Instances != 1 {
 		t.Errorf("%+v", info.Versions)
 	}
-	conns, err := v.Connections()
+	page, err := v.Connections(ctx, ConnQuery{})
+	conns := page.Connections
 	if err != nil || len(conns) != 2 || !slices.ContainsFunc(conns, func(c ConnInfo) bool {
 		return c.Version == version
 	}) {
@@ -120,8 +121,8 @@ func TestUnloadedIsForgotten(t *testing.T) {
 		v.turn(t, 0)
 		v.logs.await(t, "version is retired", n+1)
 	}
-	if conns, err := v.Connections(); err != nil || len(conns) != 1 {
-		t.Errorf("%+v, %v", conns, err)
+	if page, err := v.Connections(context.Background(), ConnQuery{}); err != nil || len(page.Connections) != 1 {
+		t.Errorf("%+v, %v", page, err)
 	}
 	if len(v.unloaded) != 2 { // guest, and the last of the others
 		t.Errorf("%d plugins are kept", len(v.unloaded))

@@ -89,7 +89,7 @@ func TestChangesDuringShutdown(t *testing.T) {
 				},
 				func(int) error { _, err := s.Plugins(); return err },
 				func(int) error { _, err := s.Plugin("guest"); return err },
-				func(int) error { _, err := s.Connections(); return err },
+				func(int) error { _, err := s.Connections(ctx, ConnQuery{}); return err },
 				func(int) error { return s.Trace("guest", 0, false) },
 				func(int) error { return s.Renew("guest") },
 			} {

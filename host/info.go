@@ -2,7 +2,6 @@ package host
 
 import (
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"time"
 
@@ -48,23 +47,6 @@ type VersionInfo struct {
 	Connections int       `json:"connections"`
 }
 
-// ConnInfo is a live connection, accepted or outgoing.
-type ConnInfo struct {
-	ID        string  `json:"id"` // PLUGIN/HANDLE
-	Plugin    string  `json:"plugin"`
-	Version   string  `json:"version"`
-	Peer      string  `json:"peer"` // an endpoint, such as tcp://127.0.0.1:5000
-	Host      string  `json:"host"` // our end of it
-	Loop      int     `json:"loop"` // from 0 up
-	Age       float64 `json:"age_seconds"`
-	In        uint64  `json:"bytes_in"`
-	Out       uint64  `json:"bytes_out"`    // to the socket
-	Queued    int     `json:"bytes_queued"` // the guest has written them, and the socket has not taken them yet
-	State     string  `json:"state"`        // open, closing, half-closed, connecting, paused
-	Outgoing  bool    `json:"outgoing"`
-	Encrypted bool    `json:"tls"`
-}
-
 // ListenerInfo is a socket that is listened on.
 type ListenerInfo struct {
 	Endpoint    string `json:"endpoint"`
@@ -74,9 +56,19 @@ type ListenerInfo struct {
 	Refused     uint64 `json:"refused"`     // ever: over a limit, shed, or out of descriptors
 }
 
-// Plugins tells what runs, by name. It waits for a turn of each loop, for no longer than
-// Options.Patience. The error is ErrNotRunning.
-func (h *Host) Plugins() ([]PluginInfo, error) { return h.infos(h.loaded()) }
+// StateUnloading is the PluginInfo.State of a plugin that was unloaded and has connections
+// left. Another may be loaded under its name.
+const StateUnloading = "unloading"
+
+// Plugins tells what runs, by name, and behind that what was unloaded and has connections
+// left. It waits for a turn of each loop, for no longer than Options.Patience. The error is
+// ErrNotRunning.
+func (h *Host) Plugins() ([]PluginInfo, error) {
+	list, err := h.infos(h.all())
+	return slices.DeleteFunc(list, func(p PluginInfo) bool {
+		return p.State == StateUnloading && len(p.Versions) == 0
+	}), err
+}
 
 // Plugin tells what runs under a name, as Plugins does. The error is ErrUnknown or
 // ErrNotRunning.
@@ -153,6 +145,9 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		Growths: counts.GrowthsRefused, Cut: counts.LogBytesCut,
 		Trace: p.account.Traced(), Traps: counts.Traps,
 	}
+	if p.unloaded {
+		info.State, info.Active = StateUnloading, ""
+	}
 	if p.failure != nil {
 		at := p.failedAt
 		info.Failure, info.FailedAt = guest.Clean(p.failure.Error()), &at
@@ -165,51 +160,6 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		})
 	}
 	return info, slots, nil
-}
-
-// Connections tells of every live connection of every plugin, also of those that were
-// unloaded. It waits for a turn of each loop. The error is ErrNotRunning.
-func (h *Host) Connections() ([]ConnInfo, error) {
-	var list []ConnInfo
-	for _, p := range h.all() {
-		for _, s := range p.allSlots() {
-			if err := onLoop(s.place.Loop, func() { list = append(list, s.conns()...) }); err != nil {
-				return nil, ErrNotRunning
-			}
-		}
-	}
-	return list, nil
-}
-
-// conns describes the slot's connections. On its loop.
-func (s *slot) conns() []ConnInfo {
-	var list []ConnInfo
-	for c := range s.place.Connections() {
-		t := c.Transport
-		stats, state := t.Stats(), t.State()
-		list = append(list, ConnInfo{
-			ID: fmt.Sprintf("%s/%d", s.plugin.name, c.Handle), Plugin: s.plugin.name, Version: s.ver.name,
-			Peer: t.Peer(), Host: t.Host(), Loop: s.place.Loop.Index(),
-			Age: (s.place.Loop.Now() - stats.Opened).Seconds(),
-			In:  stats.In, Out: stats.Out, Queued: stats.Queued, State: stateText(c.Connecting, state),
-			Outgoing: state&reactor.StateOutgoing != 0, Encrypted: state&reactor.StateTLS != 0,
-		})
-	}
-	return list
-}
-
-func stateText(connecting bool, s reactor.State) string {
-	switch {
-	case connecting:
-		return "connecting"
-	case s&reactor.StateClosing != 0:
-		return "closing"
-	case s&(reactor.StatePeerClosed|reactor.StateWriteClosed) != 0:
-		return "half-closed"
-	case s&reactor.StatePaused != 0:
-		return "paused"
-	}
-	return "open"
 }
 
 // ListenerInfos tells of the sockets that are listened on, in the

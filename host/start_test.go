@@ -428,7 +428,8 @@ func TestCanaryInStart(t *testing.T) {
 	g.turns(t)
 	g.open(0)
 	expect(t, c, "hello")
-	conns, err := g.Connections()
+	page, err := g.Connections(context.Background(), ConnQuery{})
+	conns := page.Connections
 	if err != nil || len(conns) != 2 || conns[0].Version != version && conns[1].Version != version {
 		t.Errorf("%+v, %v, wanted one of %s", conns, err, version)
 	}

@@ -171,11 +171,13 @@ type Transport interface {
 	Stats() ConnStats
 }
 
-// ConnStats are a connection's counters, all in bytes.
+// ConnStats are a connection's counters, in bytes, and where it is from.
 type ConnStats struct {
-	In, Out uint64        // read from and written to the socket
-	Queued  int           // taken by Write and not yet written
-	Opened  time.Duration // on the loop's clock
+	In, Out  uint64        // read from and written to the socket
+	Queued   int           // taken by Write and not yet written
+	Opened   time.Duration // on the loop's clock
+	Active   time.Duration // when the last byte was read or written
+	Listener *Listener     // that has accepted it; nil = it is outgoing
 }
 
 // State is a set of bits that describe a connection.

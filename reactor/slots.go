@@ -15,6 +15,31 @@ func (l *Loop) Connections(yield func(Transport) bool) {
 	}
 }
 
+// SomeConnections yields connections that have a protocol, or are being made by
+// Connect, from the nth slot on, of most slots at a time, and tells where to go on; -1 =
+// that were all. So a loop with many is looked through in several turns; what comes and
+// goes between them may be missed. Loop only.
+func (l *Loop) SomeConnections(nth, most int, yield func(Transport, Protocol) bool) (next int) {
+	for next = max(0, nth); next < len(l.slots) && most > 0; most-- {
+		c := l.slots[next]
+		next++
+		if c == nil || c.stage >= stageLost {
+			continue
+		}
+		p := c.proto
+		if p == nil && c.client != nil {
+			p = c.client.proto
+		}
+		if p != nil && !yield(c, p) {
+			break
+		}
+	}
+	if next >= len(l.slots) {
+		return -1
+	}
+	return next
+}
+
 // addConn gives c a slot. The slot's generation has grown since its last
 // connection, so that no stale event reaches c.
 func (l *Loop) addConn(c *connection) {

@@ -120,6 +120,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	if plugins, err := c.h.Plugins(); err == nil {
 		for _, p := range plugins {
+			if p.State == host.StateUnloading { // another may have its name
+				continue
+			}
 			list = append(list, sample{"wirehost_plugin_up", up(p.State == "active"), []string{p.Name}})
 			list = append(list, pluginSamples(p)...)
 			to <- c.histogram(callbackName, p.Name, p.Callbacks.Counts[:], host.CallbackBounds(), p.Callbacks.Sum)

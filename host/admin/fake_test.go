@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,10 @@ type fake struct {
 	forced   bool
 	traced   string // conn, on
 	profiled time.Duration
+	query    host.ConnQuery
+	closing  host.ConnFilter
+	aborted  bool
+	by       host.By
 	entered  chan struct{} // where it is not nil, reload says here that it has begun
 	proceed  chan struct{} // and waits for this
 }
@@ -76,9 +81,29 @@ func (f *fake) Plugin(name string) (host.PluginInfo, error) {
 	}, nil
 }
 
-func (f *fake) Connections() ([]host.ConnInfo, error) {
-	return []host.ConnInfo{{ID: "echo/1", Plugin: "echo", Version: f.active, Peer: "1.2.3.4:5", State: "open"},
-		{ID: "line/1", Plugin: "line"}}, f.fault()
+func (f *fake) Connections(_ context.Context, q host.ConnQuery) (host.ConnPage, error) {
+	if q.Plugin == "none" {
+		return host.ConnPage{}, fmt.Errorf("plugin none: %w", host.ErrUnknown)
+	}
+	f.query = q
+	return host.ConnPage{Connections: []host.ConnInfo{
+		{ID: "echo/1", Plugin: "echo", Version: f.active, Peer: "1.2.3.4:5", State: "open"},
+		{ID: "line/1", Plugin: "line"}}, Next: "1.5"}, f.fault()
+}
+
+func (f *fake) CloseConnections(ctx context.Context, filter host.ConnFilter, abort bool) (int, error) {
+	if filter.IsZero() {
+		return 0, host.ErrNoFilter
+	}
+	f.closing, f.aborted, f.by = filter, abort, host.ByOf(ctx)
+	if slices.Contains(filter.IDs, "echo/9") {
+		return len(filter.IDs) - 1, fmt.Errorf("connection echo/9: %w", host.ErrNoConnection)
+	}
+	return 3, f.fault()
+}
+
+func (f *fake) Origins() (string, map[string]string) {
+	return "/etc/w.yaml", map[string]string{"reactor.loops": "/etc/w.yaml:3"}
 }
 
 func (f *fake) ListenerInfos() []host.ListenerInfo {

@@ -16,9 +16,6 @@ type (
 	pluginList struct {
 		Plugins []host.PluginInfo `json:"plugins"`
 	}
-	connectionList struct {
-		Connections []host.ConnInfo `json:"connections"`
-	}
 	listenerList struct {
 		Listeners []host.ListenerInfo `json:"listeners"`
 	}
@@ -52,23 +49,6 @@ func (s *Server) getPlugin(_ http.ResponseWriter, r *http.Request) (*answer, err
 		return nil, err
 	}
 	return &answer{body: info, etag: info.Active}, nil
-}
-
-func (s *Server) listConnections(_ http.ResponseWriter, r *http.Request) (*answer, error) {
-	list, err := s.o.Host.Connections()
-	if err != nil {
-		return nil, err
-	}
-	if plugin := r.URL.Query().Get("plugin"); plugin != "" {
-		var kept []host.ConnInfo
-		for _, c := range list {
-			if c.Plugin == plugin {
-				kept = append(kept, c)
-			}
-		}
-		list = kept
-	}
-	return &answer{body: connectionList{orEmpty(list)}}, nil
 }
 
 func (s *Server) listListeners(http.ResponseWriter, *http.Request) (*answer, error) {

@@ -31,7 +31,8 @@ type Host interface {
 	Unready() string // why it is not ready; "" = it is
 	Plugins() ([]host.PluginInfo, error)
 	Plugin(name string) (host.PluginInfo, error)
-	Connections() ([]host.ConnInfo, error)
+	Connections(ctx context.Context, q host.ConnQuery) (host.ConnPage, error)
+	CloseConnections(ctx context.Context, f host.ConnFilter, abort bool) (closed int, err error)
 	ListenerInfos() []host.ListenerInfo
 	LoopInfos() ([]host.LoopInfo, error)
 	Overload() (on bool, closed uint64)
@@ -43,6 +44,9 @@ type Host interface {
 	UsePlugin(ctx context.Context, version string) (host.Outcome, error)
 	Trace(plugin string, conn int32, on bool) error
 	Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error)
+	// Origins are the configuration's file, "" for none, and where each setting was said,
+	// by its dotted name.
+	Origins() (file string, settings map[string]string)
 	// ReloadConfig reads the configuration again, and goes over to it.
 	ReloadConfig(ctx context.Context) (host.Change, error)
 }
@@ -74,6 +78,7 @@ const (
 type Server struct {
 	o       Options
 	log     hclog.Logger
+	began   time.Time
 	http    *http.Server
 	routes  []route
 	ioTime  time.Duration
@@ -105,7 +110,7 @@ func newServer(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	return &Server{o: o, log: o.Logger, ioTime: ioTime}
+	return &Server{o: o, log: o.Logger, ioTime: ioTime, began: time.Now()}
 }
 
 // Serve answers what comes in on ln, until Close. It closes ln.

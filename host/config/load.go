@@ -30,6 +30,10 @@ type Options struct {
 	Flags *pflag.FlagSet
 	// Set are more texts KEY=VALUE, as after --set; they win over Flags.
 	Set []string
+	// Origins is told where settings were said, once where there is no error: by dotted
+	// name FILE:LINE, a variable or a flag. What nobody said is not among them. nil =
+	// nobody asks.
+	Origins func(map[string]string)
 }
 
 // Load reads the configuration: defaults, then the file and those that it includes,
@@ -56,7 +60,24 @@ func Load(o Options) (Config, error) {
 	l.assign(environment(o.Env))
 	l.flags(o.Flags)
 	l.assign(settings("--set", o.Set))
-	return l.finish()
+	c, err := l.finish()
+	if err == nil && o.Origins != nil {
+		o.Origins(l.origins())
+	}
+	return c, err
+}
+
+// origins are where values were said, by their dotted names.
+func (l *loader) origins() map[string]string {
+	all := make(map[string]string, len(l.where))
+	for key, o := range l.where {
+		text := o.name
+		if o.line > 0 {
+			text = fmt.Sprintf("%s:%d", text, o.line)
+		}
+		all[strings.ReplaceAll(key, delim, ".")] = text
+	}
+	return all
 }
 
 // lookup finds variables in an environment, of which the last one counts.

@@ -68,6 +68,22 @@ type Connection struct {
 	Connecting bool // it is outgoing, and not made yet
 }
 
+// ConnectionOf is the connection that p is the Protocol of, with its guest and that one's
+// account; false: it is no guest's. On its loop.
+func ConnectionOf(p reactor.Protocol) (c Connection, of *Guest, ok bool) {
+	own, ok := p.(*conn)
+	if !ok {
+		return c, nil, false
+	}
+	return Connection{own.handle, own.t, own.stage == stageConnecting}, own.in.guest, true
+}
+
+// Name is what the guest is called in log lines and traps; AccountName is its account's.
+func (g *Guest) Name() string { return g.name }
+
+// AccountName is the name of the guest's account.
+func (g *Guest) AccountName() string { return g.account.name }
+
 // CountConnections counts them.
 func (p *Place) CountConnections() (n int) {
 	for i := range p.all {

@@ -19,6 +19,12 @@ type administered struct{ *Server }
 // ReloadConfig reads the configuration again, and goes over to it.
 func (a administered) ReloadConfig(ctx context.Context) (host.Change, error) { return a.reload(ctx) }
 
+// Origins are the configuration's file, and where each setting was said.
+func (a administered) Origins() (file string, settings map[string]string) {
+	o := a.origins.Load()
+	return o.file, o.settings
+}
+
 // administration is where administrators are listened for, and answered. Any
 // goroutine.
 type administration struct {

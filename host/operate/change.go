@@ -40,12 +40,28 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 	if err != nil {
 		return change, err
 	}
+	s.noteOrigins()
 	if s.o.Reloaded != nil {
 		s.o.Reloaded(cfg)
 	}
 	s.log.Debug("reloaded", "log_level", cfg.Log.Level) // the host has logged what changed
 	s.rewatch()
 	return change, nil
+}
+
+// origins are what Options.Origins says.
+type origins struct {
+	file     string
+	settings map[string]string
+}
+
+// noteOrigins keeps where the settings of the configuration that runs were said.
+func (s *Server) noteOrigins() {
+	var o origins
+	if s.o.Origins != nil {
+		o.file, o.settings = s.o.Origins()
+	}
+	s.origins.Store(&o)
 }
 
 // LoadPlugin adds a plugin at run time, with listeners where there are any, and has its

@@ -47,6 +47,9 @@ type Options struct {
 	// LogLost is how many lines of Host.Logger's log were lost, ever, for a metric;
 	// nil = there is no such metric. Any goroutine.
 	LogLost func() uint64
+	// Origins says which file Load has read last, "" for none, and where each setting was
+	// said, as config.Options.Origins is told; nil = nobody knows.
+	Origins func() (file string, settings map[string]string)
 	// Getenv finds the default place of the administration's socket; nil = os.Getenv.
 	Getenv func(string) string
 }
@@ -91,6 +94,7 @@ type Server struct {
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 
+	origins atomic.Pointer[origins] // of the configuration that runs
 	mu      sync.Mutex
 	watcher *watch.Watcher // nil = files can't be watched, or it has ended
 }
@@ -113,6 +117,7 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		s.closeLog()
 		return nil, err
 	}
+	s.noteOrigins()
 	s.metrics = admin.NewMetrics(s.o.LogLost)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
+	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -41,18 +45,67 @@ type client struct {
 	http     http.Client
 }
 
-// client makes one for an endpoint, or for the configured one.
+// client makes one for an endpoint, or for the configured one. Where neither says which,
+// it is the default one, and who that is is said where it may be another than is meant.
 func (a *app) client(endpoint string) (*client, error) {
+	c, guessed, err := a.quietClient(endpoint)
+	if err == nil && guessed {
+		if text := a.guess(c); text != "" {
+			fmt.Fprintln(a.stderr, "wirehost:", lines.Visible(text))
+		}
+	}
+	return c, err
+}
+
+// guessTime is how long a host has to say which configuration it runs.
+const guessTime = 2 * time.Second
+
+// guess says whose host is asked, where that is another user's, or another
+// configuration's than the command line names.
+func (a *app) guess(c *client) string {
+	if name, _, other, known := ownerOf(c.endpoint); known && other {
+		return fmt.Sprintf("asking the host of user %s at %s; --admin names another", name, c.endpoint)
+	}
+	if a.file == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), guessTime)
+	defer cancel()
+	s, err := c.status(ctx)
+	if err != nil || sameFile(s.Config, a.file) {
+		return "" // the request itself tells what is wrong
+	}
+	return fmt.Sprintf("asking the host at %s, which runs %s and not %s; --admin names another", c.endpoint,
+		orElse(s.Config, "what is built in"), a.file)
+}
+
+func sameFile(a, b string) bool {
+	if abs, err := filepath.Abs(b); err == nil && a == abs {
+		return true
+	}
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// quietClient makes a client. guessed: nothing says that this host is meant.
+func (a *app) quietClient(endpoint string) (c *client, guessed bool, err error) {
 	if endpoint == "" {
 		cfg, err := a.load(context.Background())
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		endpoint = cfg.Admin.Listen
 	}
+	if endpoint == "" {
+		endpoint, guessed = admin.DefaultEndpoint(a.getenv), true
+	}
+	c, err = newClient(endpoint)
+	return c, guessed, err
+}
+
+func newClient(endpoint string) (*client, error) {
 	switch endpoint {
-	case "":
-		endpoint = admin.DefaultEndpoint(a.getenv)
 	case admin.Off:
 		return nil, errors.New("admin.listen is off: a host so configured can't be asked")
 	}
@@ -132,6 +185,10 @@ func (c *client) fetch(ctx context.Context, method, path string, in any) ([]byte
 func (c *client) unreachable(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("this user may not talk to the host at %s%s (%w): run the command as the host's user, "+
+				"or as a member of its group", c.endpoint, ownerText(c.endpoint), op.Err)
+		}
 		return fmt.Errorf("no host answers at %s (%w): start one with 'wirehost serve', "+
 			"or name its endpoint with --admin",
 			c.endpoint, op.Err)
@@ -139,46 +196,56 @@ func (c *client) unreachable(err error) error {
 	return fmt.Errorf("the host at %s went away: %w", c.endpoint, err)
 }
 
-// problemError is what an answer says that is wrong, one fault a line, and what
-// still runs.
+// problemError is what an answer says that is wrong. It is an *admin.Problem, and shown
+// one fault a line.
 func problemError(resp *http.Response, text []byte) error {
-	var p admin.Problem
-	if err := json.Unmarshal(text, &p); err != nil || p.Detail == "" {
+	p := &admin.Problem{}
+	if err := json.Unmarshal(text, p); err != nil || p.Detail == "" {
 		return fmt.Errorf("found %s", resp.Status)
 	}
-	list := []error{}
-	for _, f := range p.Faults {
-		list = append(list, errors.New(f))
-	}
+	return &answeredError{p}
+}
+
+// answeredError is a problem that a host has answered with.
+type answeredError struct{ *admin.Problem }
+
+func (e *answeredError) Error() string {
+	list := e.Faults
 	if len(list) == 0 {
-		list = append(list, errors.New(p.Detail))
+		list = []string{e.Detail}
 	}
-	if p.Running != "" {
-		list = append(list, fmt.Errorf("%s is still running", p.Running))
+	if e.Running != "" {
+		list = append(slices.Clip(list), e.Running+" is still running")
 	}
-	return errors.Join(list...)
+	return strings.Join(list, "\n")
+}
+
+func (e *answeredError) Unwrap() error { return e.Problem }
+
+// anyLeft tells whether one of the versions has a connection.
+func (c *client) anyLeft(ctx context.Context, versions []string) (bool, error) {
+	for _, v := range versions {
+		page, err := c.connections(ctx, map[string]string{"version": v}, "", 1)
+		var p *admin.Problem
+		switch {
+		case errors.As(err, &p) && p.Status == http.StatusNotFound: // it is gone
+		case err != nil:
+			return false, err
+		case len(page.Connections) > 0:
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // drained waits until the last connection of some versions of a plugin has ended.
-func (c *client) drained(ctx context.Context, plugin string, versions ...string) error {
+func (c *client) drained(ctx context.Context, versions ...string) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		var list struct{ Connections []host.ConnInfo }
-		path := "/v1/connections?plugin=" + url.QueryEscape(plugin)
-		if err := c.ask(ctx, http.MethodGet, path, nil, &list); err != nil {
+		left, err := c.anyLeft(ctx, versions)
+		if err != nil || !left {
 			return err
-		}
-		left := 0
-		for _, conn := range list.Connections {
-			for _, v := range versions {
-				if conn.Version == v {
-					left++
-				}
-			}
-		}
-		if left == 0 {
-			return nil
 		}
 		<-tick.C
 	}

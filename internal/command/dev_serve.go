@@ -102,7 +102,9 @@ func (d *dev) running() string {
 	}
 	var names []string
 	for _, p := range list {
-		names = append(names, p.Active)
+		if p.State != host.StateUnloading {
+			names = append(names, p.Active)
+		}
 	}
 	return strings.Join(names, ", ")
 }

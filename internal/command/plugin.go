@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -209,6 +210,11 @@ func newPluginUse(a *app) *cobra.Command {
 func (a *app) versionCommand(cmd *cobra.Command,
 	request func(args []string) (plugin, what string, body any)) *cobra.Command {
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	from := pluginNames
+	if cmd.Name() == "use" {
+		from = versionNames
+	}
+	cmd.ValidArgsFunction = a.completion(endpoint, from, !many)
 	wait := cmd.Flags().Bool("wait", false, "wait until the last connection of the previous version has ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, what, body := request(args)
@@ -233,7 +239,7 @@ func (a *app) versionCommand(cmd *cobra.Command,
 		if err != nil || !*wait || out.Previous == "" {
 			return err
 		}
-		return c.drained(cmd.Context(), name, out.Previous)
+		return c.drained(cmd.Context(), out.Previous)
 	}
 	return cmd
 }
@@ -272,6 +278,7 @@ func newPluginUnload(a *app) *cobra.Command {
 		Args:  arguments("NAME"),
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	cmd.ValidArgsFunction = a.completion(endpoint, pluginNames, !many)
 	wait := cmd.Flags().Bool("wait", false, "wait until its last connection has ended")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, path, err := a.pluginClient(*endpoint, args[0])
@@ -293,7 +300,7 @@ func newPluginUnload(a *app) *cobra.Command {
 		for _, v := range was.Versions {
 			versions = append(versions, v.Name)
 		}
-		return c.drained(cmd.Context(), args[0], versions...)
+		return c.drained(cmd.Context(), versions...)
 	}
 	return cmd
 }
@@ -309,6 +316,9 @@ func newPluginTrace(a *app) *cobra.Command {
 		Args:    arguments("NAME or ID"),
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	cmd.ValidArgsFunction = a.completion(endpoint, func(ctx context.Context, c *client) []string {
+		return append(pluginNames(ctx, c), connectionIDs(ctx, c)...)
+	}, !many)
 	off := cmd.Flags().Bool("off", false, "end the trace")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, _, one := strings.Cut(args[0], "/")

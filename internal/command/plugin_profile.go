@@ -37,6 +37,7 @@ func newPluginProfile(a *app) *cobra.Command {
 		Args: arguments("NAME"),
 	}
 	endpoint := adminFlag(cmd)
+	cmd.ValidArgsFunction = a.completion(endpoint, pluginNames, !many)
 	d := cmd.Flags().Duration("for", 10*time.Second, "sample for so long, at most 1h")
 	file := cmd.Flags().StringP("output", "o", "cpu.pprof", "write the profile to `FILE`; - for standard output")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -32,7 +32,7 @@ func TestPluginCommands(t *testing.T) {
 		return m
 	}
 	v1 := matches(o.fine("plugin", "list"), `(?m)^NAME .*\necho +active +(echo@\w{12}) +loop +1 +`)[1]
-	matches(o.fine("conns"), `(?m)^ID .*\necho/1 +\S*127\.0\.0\.1:\d+ +`+v1+` +\S+ +5 +5 +0 +open$`)
+	matches(o.fine("conns"), `(?m)^ID .*\necho/1 +\S*127\.0\.0\.1:\d+ +\S*127\.0\.0\.1:\d+ +`+v1+` +\S+ +\S+ +5 +5 +0 +open$`)
 	if out := o.fine("conns", "--plugin=linereceiver"); strings.Contains(out, "echo/1") {
 		t.Errorf("found\n%s", out)
 	}
@@ -75,7 +75,7 @@ func TestPluginCommands(t *testing.T) {
 		`^added plugin more\nadded listener tcp://127\.0\.0\.1:\d+ for plugin more\n$`)
 	_, text := o.get("GET", "/v1/listeners")
 	exchange(t, dial(t, matches(text, `"tcp://([^"]+)","plugin":"more"`)[1]), "more")
-	if _, text := o.get("GET", "/v1/config"); !strings.Contains(text, `"isolation":"connection","limits":`) ||
+	if _, text := o.get("GET", "/v1/config"); !strings.Contains(text, `"isolation":"connection"`) ||
 		!strings.Contains(text, `"memory":"32MiB"`) {
 		t.Errorf("found %s", text)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -21,10 +22,11 @@ type app struct {
 	stdout, stderr io.Writer
 	file           string // --config
 	files          *bounded.Reader
-	flags          *pflag.FlagSet // those of every command
-	begun          bool           // a command runs: the command line was right
-	compiler       []string       // the command line that compiles a module
-	queues         *queues        // of a command that serves; nil = none
+	flags          *pflag.FlagSet                     // those of every command
+	begun          bool                               // a command runs: the command line was right
+	compiler       []string                           // the command line that compiles a module
+	origins        *atomic.Pointer[map[string]string] // of the configuration that was read last
+	queues         *queues                            // of a command that serves; nil = none
 }
 
 // newRoot makes the tree of commands. Each is made in a file of its own.
@@ -38,13 +40,14 @@ func newRoot(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	a.files = newFiles()
+	a.files, a.origins = newFiles(), &atomic.Pointer[map[string]string]{}
 	group(root)
 	a.flags = root.PersistentFlags()
 	a.flags.StringVarP(&a.file, "config", "c", "", "configuration `FILE`: YAML, or by its extension TOML or JSON")
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
-	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newHealth(a), newTest(a), newNew(a),
+	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newStatus(a), newHealth(a),
+		newReload(a), newConfig(a), newListeners(a), newTest(a), newNew(a),
 		newDev(a), newVersion(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)
@@ -111,7 +114,8 @@ func newHelp(root *cobra.Command) *cobra.Command {
 // load reads the configuration. It does not wait for its file for ever.
 func (a *app) load(ctx context.Context) (config.Config, error) {
 	read := func(path string) ([]byte, error) { return a.files.Read(ctx, path, bounded.MaxText) }
-	return config.Load(config.Options{File: a.file, ReadFile: read, Env: a.env, Flags: a.flags})
+	return config.Load(config.Options{File: a.file, ReadFile: read, Env: a.env, Flags: a.flags,
+		Origins: func(all map[string]string) { a.origins.Store(&all) }})
 }
 
 // newFiles reads what the command is told to read. A pipe may come from a program

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -41,6 +42,20 @@ func newServe(a *app) *cobra.Command {
 	return cmd
 }
 
+// said is which file the configuration was read from, and where each setting was said.
+func (a *app) said() (file string, settings map[string]string) {
+	if all := a.origins.Load(); all != nil {
+		settings = *all
+	}
+	if a.file == "" {
+		return "", settings
+	}
+	if abs, err := filepath.Abs(a.file); err == nil {
+		return abs, settings
+	}
+	return a.file, settings
+}
+
 // server is what serve runs, and what it was told.
 type server struct {
 	*app
@@ -66,7 +81,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	o := a.options()
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
 	s.ops, err = operate.New(cfg, operate.Options{
-		Host: o, Load: a.load, Getenv: a.getenv, LogLost: a.queues.err.Lost,
+		Host: o, Load: a.load, Origins: a.said, Getenv: a.getenv, LogLost: a.queues.err.Lost,
 		Reloaded: func(cfg config.Config) { s.log.SetLevel(hclog.LevelFromString(cfg.Log.Level)) },
 	})
 	if err != nil {

@@ -18,9 +18,15 @@ type table struct {
 }
 
 func newTable(w io.Writer, head ...string) *table {
-	t := &table{out: w, columns: len(head)}
-	t.tabs = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
+	t := newPlainTable(w, len(head))
 	t.row(head...)
+	return t
+}
+
+// newPlainTable is one without a head.
+func newPlainTable(w io.Writer, columns int) *table {
+	t := &table{out: w, columns: columns}
+	t.tabs = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
 	return t
 }
 

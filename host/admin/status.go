@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// Status is how a server does, in a few lines.
+type Status struct {
+	Version     string    `json:"version"` // of the program; (devel) where Go stamped none
+	Commit      string    `json:"commit"`  // "" = unknown
+	PID         int       `json:"pid"`
+	Config      string    `json:"config"` // the file; "" = none
+	Since       time.Time `json:"since"`  // when administrators could first ask
+	Uptime      float64   `json:"uptime_seconds"`
+	Ready       bool      `json:"ready"`
+	NotReady    string    `json:"not_ready,omitempty"` // why
+	Overloaded  bool      `json:"overloaded"`
+	Shed        uint64    `json:"connections_shed"` // ever: idle ones that were closed while overloaded
+	Connections int       `json:"connections"`
+	Opened      uint64    `json:"connections_opened"` // ever
+	In          uint64    `json:"bytes_in"`           // ever
+	Out         uint64    `json:"bytes_out"`          // ever
+	Queued      uint64    `json:"bytes_queued"`
+	Loops       int       `json:"loops"`
+	Plugins     int       `json:"plugins"`
+	Listeners   int       `json:"listeners"`
+}
+
+func (s *Server) getStatus(http.ResponseWriter, *http.Request) (*answer, error) {
+	st := Status{PID: os.Getpid(), Since: s.began, Uptime: time.Since(s.began).Seconds()}
+	st.NotReady = s.o.Host.Unready()
+	st.Ready = st.NotReady == ""
+	st.Version, st.Commit = built()
+	st.Config, _ = s.o.Host.Origins()
+	st.Overloaded, st.Shed = s.o.Host.Overload()
+	loops, err := s.o.Host.LoopInfos()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range loops {
+		st.Connections += l.Connections
+		st.Opened, st.In, st.Out, st.Queued = st.Opened+l.Opened, st.In+l.BytesIn, st.Out+l.BytesOut, st.Queued+l.Queued
+	}
+	st.Loops, st.Listeners = len(loops), len(s.o.Host.ListenerInfos())
+	plugins, err := s.o.Host.Plugins()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range plugins {
+		if p.State != host.StateUnloading {
+			st.Plugins++
+		}
+	}
+	return &answer{body: st}, nil
+}
+
+// built is the version and commit that Go stamps into a program.
+func built() (version, commit string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(devel)", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	if info.Main.Version == "" {
+		return "(devel)", commit
+	}
+	return info.Main.Version, commit
+}
+
+// setting is one value of the configuration that runs.
+type setting struct {
+	Key   string `json:"key"`   // dotted, as after --set
+	Value string `json:"value"` // as JSON where it is no text, number or truth value
+	// From is FILE:LINE, a variable, a flag, default, or run time: it was loaded.
+	From string `json:"from"`
+}
+
+// settingList is the whole of it.
+type settingList struct {
+	File     string    `json:"file"` // "" = none
+	Settings []setting `json:"settings"`
+}
+
+func (s *Server) listSettings(http.ResponseWriter, *http.Request) (*answer, error) {
+	file, origins := s.o.Host.Origins()
+	list := settingList{File: file, Settings: []setting{}}
+	flatten("", visibleConfig(s.o.Host.Config()), func(key, value string) {
+		from := origins[key]
+		switch {
+		case from != "":
+		case atRunTime(key, origins):
+			from = "run time"
+		default:
+			from = "default"
+		}
+		list.Settings = append(list.Settings, setting{key, value, from})
+	})
+	return &answer{body: list}, nil
+}
+
+// atRunTime tells whether a setting is of a plugin that no source has, and that is not
+// built in.
+func atRunTime(key string, origins map[string]string) bool {
+	parts := strings.Split(key, ".")
+	if len(parts) < 3 || parts[0] != "plugins" {
+		return false
+	}
+	_, said := origins["plugins."+parts[1]+".module"]
+	_, builtIn := config.Defaults().Plugins[parts[1]]
+	return !said && !builtIn
+}
+
+// flatten tells each value of a tree, in the order of their names.
+func flatten(at string, v any, tell func(key, value string)) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			flatten(strings.TrimPrefix(at+"."+key, "."), v[key], tell)
+		}
+	case []any:
+		if len(v) > 0 {
+			if _, ok := v[0].(map[string]any); ok {
+				for n, e := range v {
+					flatten(at+"."+strconv.Itoa(n), e, tell)
+				}
+				return
+			}
+		}
+		tell(at, asJSON(v))
+	case string:
+		tell(at, v)
+	default:
+		tell(at, asJSON(v))
+	}
+}
+
+// asJSON is a value of a configuration, which always has JSON.
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
