@@ -74,6 +74,9 @@ type ConnPage struct {
 	Next string `json:"next,omitempty"`
 	// Matched is how many there are, where they are sorted.
 	Matched int `json:"matched,omitempty"`
+	// Late are the event loops that have not answered within Options.Patience: their
+	// connections are missing.
+	Late []int `json:"late,omitempty"`
 }
 
 // connsAtOnce is how many of a loop's connections are looked at between two of its
@@ -101,9 +104,11 @@ func (h *Host) Connections(ctx context.Context, q ConnQuery) (ConnPage, error) {
 		return ConnPage{}, err
 	}
 	l := &connList{scan: s, q: q, page: ConnPage{Connections: []ConnInfo{}}}
-	if err := h.eachConnection(ctx, at, connsAtOnce, l.take, &l.page.Next); err != nil {
+	w := &walk{h: h, at: at, most: connsAtOnce, patience: h.o.Patience, paged: q.Sort == ""}
+	if l.page.Next, err = w.each(ctx, l.take); err != nil {
 		return ConnPage{}, err
 	}
+	l.page.Late = w.late
 	l.sort()
 	return l.page, nil
 }
@@ -121,7 +126,8 @@ func (h *Host) CloseConnections(ctx context.Context, f ConnFilter, abort bool) (
 		return 0, err
 	}
 	found := map[string]bool{}
-	err = h.eachConnection(ctx, scanPlace{}, closedAtOnce, func(t reactor.Transport, p reactor.Protocol) bool {
+	w := &walk{h: h, most: closedAtOnce}
+	_, err = w.each(ctx, func(t reactor.Transport, p reactor.Protocol) bool {
 		c, of, ok := s.match(t, p)
 		if !ok {
 			return true
@@ -139,7 +145,7 @@ func (h *Host) CloseConnections(ctx context.Context, f ConnFilter, abort bool) (
 		}
 		closed++
 		return true
-	}, nil)
+	})
 	h.log.Info("connections were closed", append([]any{"connections", closed, "abort", abort, "which", f.String()},
 		ByOf(ctx).LogArgs()...)...)
 	if err != nil {

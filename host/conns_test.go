@@ -163,3 +163,34 @@ func TestCloseConnections(t *testing.T) {
 		t.Errorf("found %v of a plugin that is gone, wanted ErrUnknown", err)
 	}
 }
+
+// A loop that does not answer is left out, and named; where a page has begun, the next
+// one begins with it.
+func TestConnectionsOfALateLoop(t *testing.T) {
+	s, _ := connected(t, 4)
+	s.o.Patience = time.Millisecond
+	held, let := make(chan struct{}), make(chan struct{})
+	if err := s.reactor.Loops()[1].CallFromThread(func() { close(held); <-let }); err != nil {
+		t.Fatal(err)
+	}
+	<-held
+	ctx := context.Background()
+	page, err := s.Connections(ctx, ConnQuery{Sort: "in"})
+	if err != nil || !slices.Equal(page.Late, []int{1}) || len(page.Connections) == 0 ||
+		slices.ContainsFunc(page.Connections, func(c ConnInfo) bool { return c.Loop == 1 }) {
+		t.Errorf("sorted: found %+v, %v", page, err)
+	}
+	if page, err = s.Connections(ctx, ConnQuery{}); err != nil || page.Next != "1.0" || page.Late != nil {
+		t.Errorf("a page: found %+v, %v", page, err)
+	}
+	if page, err = s.Connections(ctx, ConnQuery{After: "1.0"}); err != nil || page.Next != "" ||
+		!slices.Equal(page.Late, []int{1}) || len(page.Connections) != 0 {
+		t.Errorf("the next page: found %+v, %v", page, err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := s.CloseConnections(ended, ConnFilter{Plugin: "guest"}, true); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v, wanted that who asks has gone", err)
+	}
+	close(let)
+}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
@@ -14,6 +16,14 @@ import (
 
 // scanPlace is where a scan of the loops' connections has come to.
 type scanPlace struct{ loop, slot int }
+
+// text is the place as ConnPage.Next has it; "" = there is none, of so many loops.
+func (at scanPlace) text(loops int) string {
+	if at.loop >= loops {
+		return ""
+	}
+	return fmt.Sprintf("%d.%d", at.loop, at.slot)
+}
 
 func parsePlace(text string) (at scanPlace, err error) {
 	if text == "" {
@@ -29,42 +39,101 @@ func parsePlace(text string) (at scanPlace, err error) {
 	return at, nil
 }
 
-// eachConnection has take called on the loops with each connection from a place on, most
-// in a turn, until it returns false; then next is told where to go on, where there is
-// more. An error is ErrNotRunning or ctx's.
-func (h *Host) eachConnection(ctx context.Context, at scanPlace, most int,
-	take func(reactor.Transport, reactor.Protocol) bool, next *string) error {
-	if !h.ready.started() {
-		return ErrNotRunning
+// walk goes over the loops' connections in pieces.
+type walk struct {
+	h    *Host
+	at   scanPlace
+	most int // connections that are looked at in a turn of a loop
+	// patience is how long the loops may take to answer, all together; 0 = for ever. One
+	// that is late is left out, where nothing has been told yet, or paged is not set.
+	patience time.Duration
+	paged    bool
+	late     []int // loops that were left out
+}
+
+// each has take called on the loops with each connection, until it returns false, or
+// time is up; next is where to go on then, "" = there is no more. take must be done with
+// what it has been given when it returns, and is never called by two loops at once. An
+// error is ErrNotRunning or ctx's.
+func (w *walk) each(ctx context.Context, take func(reactor.Transport, reactor.Protocol) bool) (next string, err error) {
+	if !w.h.ready.started() {
+		return "", ErrNotRunning
 	}
-	loops := h.reactor.Loops()
-	for ; at.loop < len(loops); at = (scanPlace{at.loop + 1, 0}) {
-		for at.slot >= 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			more := true
-			err := onLoop(loops[at.loop], func() {
-				at.slot = loops[at.loop].SomeConnections(at.slot, most, func(t reactor.Transport, p reactor.Protocol) bool {
-					more = take(t, p)
-					return more
-				})
-			})
-			if err != nil {
-				return ErrNotRunning
-			}
-			if !more {
-				if at.slot < 0 {
-					at = scanPlace{at.loop + 1, 0}
-				}
-				if at.loop < len(loops) && next != nil {
-					*next = fmt.Sprintf("%d.%d", at.loop, at.slot)
-				}
-				return nil
-			}
+	loops := w.h.reactor.Loops()
+	t := time.NewTimer(max(w.patience, 0))
+	defer t.Stop()
+	for told := false; w.at.loop < len(loops); {
+		p := &piece{answer: make(chan struct{})}
+		if loops[w.at.loop].CallFromThread(func() { p.look(loops[w.at.loop], w, take) }) != nil {
+			return "", ErrNotRunning
+		}
+		over := t.C
+		if w.patience == 0 {
+			over = nil
+		}
+		select {
+		case <-p.answer:
+		case <-over:
+			t.Reset(grace)
+		case <-ctx.Done():
+		}
+		missed := p.abandon()
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case missed && told && w.paged: // the next page begins with it
+			return w.at.text(len(loops)), nil
+		case missed:
+			w.late = append(w.late, w.at.loop)
+			w.at = scanPlace{w.at.loop + 1, 0}
+			continue
+		case p.next >= 0:
+			w.at.slot = p.next
+		default:
+			w.at = scanPlace{w.at.loop + 1, 0}
+		}
+		if told = true; p.enough {
+			return w.at.text(len(loops)), nil
 		}
 	}
-	return nil
+	return "", nil
+}
+
+// grace is how long a loop has to answer where another has used up all patience.
+const grace = 50 * time.Millisecond
+
+// piece is a look at some of a loop's connections, which who has asked for it may not
+// wait for.
+type piece struct {
+	answer    chan struct{} // closed when it is over
+	mu        sync.Mutex    // held during it
+	abandoned bool
+	looked    bool
+	next      int  // slot; -1 = there is no more
+	enough    bool // take has returned false
+}
+
+// look is the look. On the loop.
+func (p *piece) look(l *reactor.Loop, w *walk, take func(reactor.Transport, reactor.Protocol) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.abandoned {
+		return // w may be elsewhere
+	}
+	p.looked = true
+	p.next = l.SomeConnections(w.at.slot, w.most, func(t reactor.Transport, proto reactor.Protocol) bool {
+		p.enough = !take(t, proto)
+		return !p.enough
+	})
+	close(p.answer)
+}
+
+// abandon has the look not begin any more, and tells whether that was in time.
+func (p *piece) abandon() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.abandoned = true
+	return !p.looked
 }
 
 // scan is a filter, made ready.

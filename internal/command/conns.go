@@ -100,6 +100,9 @@ func newConns(a *app) *cobra.Command {
 		if err := printConns(a.stdout, page.Connections); err != nil {
 			return err
 		}
+		for _, loop := range page.Late {
+			fmt.Fprintf(a.stderr, "wirehost: event loop %d does not answer: its connections are missing\n", loop)
+		}
 		if more := page.Matched - len(page.Connections); more > 0 && *limit == 0 {
 			fmt.Fprintf(a.stderr, "wirehost: there are %d more\n", more)
 		}
@@ -131,7 +134,7 @@ func (c *client) connections(ctx context.Context, filter map[string]string, sort
 			return all, err
 		}
 		all.Connections = append(all.Connections, page.Connections...)
-		all.Next, all.Matched = page.Next, page.Matched
+		all.Next, all.Matched, all.Late = page.Next, page.Matched, append(all.Late, page.Late...)
 		if page.Next == "" || limit > 0 && len(all.Connections) >= limit {
 			break
 		}
