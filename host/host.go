@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -44,6 +45,14 @@ type Options struct {
 	// Patience is how long those who ask what runs wait for an event loop that a guest
 	// holds; what it told last is taken then. 0 = for ever.
 	Patience time.Duration
+
+	// Inherited is a listening socket that another process has given for an endpoint of the
+	// configuration, as that has it, for the host to close; nil = the host binds it. nil =
+	// there are none.
+	Inherited func(endpoint string) *os.File
+	// TakeOver is called at the end of Start, when everything is ready and nothing is
+	// accepted yet, with a Takeover that is to be ended. On its error nothing starts.
+	TakeOver func(*Takeover) error
 
 	// Compiler is the command line of a program that compiles modules, each in a
 	// process of its own: CompileIfAsked gives this program's. Another program that
@@ -190,6 +199,11 @@ func (h *Host) startAll(ctx context.Context) error {
 	}
 	if err := h.startPlugins(ctx); err != nil {
 		return err
+	}
+	if h.o.TakeOver != nil {
+		if err := h.o.TakeOver(h.takeOver()); err != nil {
+			return err
+		}
 	}
 	for _, l := range h.listeners {
 		if err := l.ln.Start(); err != nil {

@@ -78,6 +78,11 @@ func (s *slot) awaitInstance(t reactor.Transport) error {
 			return err
 		}
 	}
+	return s.wait(t)
+}
+
+// wait has a connection wait until askAgain.
+func (s *slot) wait(t reactor.Transport) *waiter {
 	w := &waiter{slot: s, t: t}
 	w.at = s.waiters.PushBack(w)
 	return w

@@ -48,11 +48,23 @@ func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions
 	if err != nil {
 		return nil, err
 	}
-	ln, err := h.reactor.Listen(ep, p, o)
+	ln, err := h.listenOn(cfg.Endpoint, ep, p, o)
 	if err != nil {
 		return nil, err
 	}
 	return &listener{cfg: cfg, ln: ln, plugin: p, options: o}, nil
+}
+
+// listenOn listens on an inherited socket, or where there is none binds one.
+func (h *Host) listenOn(endpoint string, ep reactor.Endpoint, p *plugin, o reactor.ListenOptions) (*reactor.Listener,
+	error) {
+	if h.o.Inherited != nil {
+		if f := h.o.Inherited(endpoint); f != nil {
+			ln, err := h.reactor.ListenFile(f, ep, p, o)
+			return ln, errors.Join(err, f.Close())
+		}
+	}
+	return h.reactor.Listen(ep, p, o)
 }
 
 // options are a listener's, read from its configuration and its files.

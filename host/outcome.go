@@ -59,17 +59,20 @@ func (o Outcome) kept() string {
 	return strings.Join(parts, "; ")
 }
 
-func (o *Outcome) keep(n int, why string) {
+func (o *Outcome) keep(n int, why string) { keep(&o.Kept, n, why) }
+
+// keep counts n connections that stay for a reason.
+func keep(kept *map[string]int, n int, why string) {
 	if n == 0 {
 		return
 	}
-	if o.Kept == nil {
-		o.Kept = map[string]int{}
+	if *kept == nil {
+		*kept = map[string]int{}
 	}
-	if _, known := o.Kept[why]; !known && len(o.Kept) >= maxReasons {
+	if _, known := (*kept)[why]; !known && len(*kept) >= maxReasons {
 		why = "other reasons"
 	}
-	o.Kept[why] += n
+	(*kept)[why] += n
 }
 
 // maxReasons is how many reasons are told apart: their numbers are the guest's.

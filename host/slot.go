@@ -46,6 +46,7 @@ type slot struct {
 	waiters  list.List // of *waiter, those that have waited longest first
 	launches []*launch // in the order in which they were asked for
 	handedOn bool      // no new connections come
+	waiting  bool      // they wait: the instance for them is frozen
 }
 
 func newSlot(v *version, l *reactor.Loop) *slot {
@@ -56,6 +57,9 @@ func newSlot(v *version, l *reactor.Loop) *slot {
 
 // buildProtocol is BuildProtocol for one of the loop's slots.
 func (s *slot) buildProtocol(t reactor.Transport) (reactor.Protocol, error) {
+	if s.waiting {
+		return nil, s.wait(t)
+	}
 	i, err := s.instance()
 	switch {
 	case errors.Is(err, errLate):

@@ -50,7 +50,7 @@ func Postponed(l *Loop) int { return l.postponed }
 
 // Remaining is the time until a delayed call, 0 when it is due, has come or was
 // cancelled.
-func Remaining(t *DelayedCall) time.Duration { return t.remaining() }
+func Remaining(t *DelayedCall) time.Duration { return t.Remaining() }
 
 // ProtocolOf is a connection's protocol. Loop only.
 func ProtocolOf(t Transport) Protocol { return t.(*connection).proto }

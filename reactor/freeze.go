@@ -76,13 +76,13 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 		why = "TLS is on"
 	}
 	if why != "" {
-		return Frozen{}, fmt.Errorf("reactor: %s can't be moved: %s", c.Peer(), why)
+		return Frozen{}, errors.New("can't be moved: " + why)
 	}
 	var ahead, behind []byte
 	if b, ok := l.sys.(bufferedSys); ok {
 		var err error
 		if ahead, behind, err = b.halt(c.fd); err != nil {
-			return Frozen{}, fmt.Errorf("reactor: %s can't be moved: %w", c.Peer(), err)
+			return Frozen{}, fmt.Errorf("can't be moved: %w", err)
 		}
 	}
 	c.unqueue()

@@ -180,7 +180,7 @@ func (r *Reactor) NextTimer() (time.Duration, bool) {
 	best, found := time.Duration(0), false
 	for _, l := range r.allLoops() {
 		if len(l.timers) > 0 {
-			if d := l.timers[0].remaining(); !found || d < best {
+			if d := l.timers[0].Remaining(); !found || d < best {
 				best, found = d, true
 			}
 		}

@@ -31,6 +31,7 @@ type Share struct {
 	used   time.Duration // in that turn
 	late   bool          // what comes waits
 	listed bool          // in loop.lateShares
+	held   int           // Holds without their Release: it is late until then
 	queue  []postponed
 	head   int    // of queue
 	posted []call // functions, for which somebody waits: they come before the queue
@@ -108,6 +109,26 @@ func (l *Loop) sampleTime() {
 
 // Late tells whether the owner has used up its share of the turn.
 func (s *Share) Late() bool { return s != nil && s.late }
+
+// Hold has everything that comes for the owner wait, in order, until Release was called as
+// often. The loop spins meanwhile where something waits: it is for milliseconds.
+func (s *Share) Hold() {
+	if s != nil {
+		s.held++
+		s.late = true
+	}
+}
+
+// Release ends a Hold.
+func (s *Share) Release() {
+	if s == nil || s.held == 0 {
+		return
+	}
+	if s.held--; s.held == 0 && !s.listed {
+		s.listed = true
+		s.loop.lateShares = append(s.loop.lateShares, s)
+	}
+}
 
 // CallLater is Loop.CallLater for the owner.
 func (s *Share) CallLater(d time.Duration, fn func()) *DelayedCall {
@@ -209,6 +230,9 @@ func (s *Share) pop() postponed {
 // have of this one.
 func (l *Loop) runLate(n int) (ran bool) {
 	for _, s := range l.lateShares[:n] {
+		if s.held > 0 {
+			continue
+		}
 		s.turn, s.used, s.late = l.turnSeq, 0, false
 		s.unwait()
 		for last := l.timerSeq; !s.late && s.runOne(last); {
@@ -216,8 +240,8 @@ func (l *Loop) runLate(n int) (ran bool) {
 		}
 	}
 	l.lateShares = slices.DeleteFunc(l.lateShares, func(s *Share) bool {
-		s.listed = s.late
-		return !s.late
+		s.listed = s.late && s.held == 0
+		return !s.listed
 	})
 	return ran
 }

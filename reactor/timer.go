@@ -65,9 +65,9 @@ func (t *DelayedCall) Reset(d time.Duration) bool {
 	return true
 }
 
-// remaining is the time until the call, 0 when it is due, has come or was
+// Remaining is the time until the call, 0 when it is due, has come or was
 // cancelled.
-func (t *DelayedCall) remaining() time.Duration {
+func (t *DelayedCall) Remaining() time.Duration {
 	if t.index < 0 {
 		return 0
 	}

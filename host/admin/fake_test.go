@@ -205,6 +205,10 @@ func (f *fake) ReloadConfig(context.Context) (host.Change, error) {
 		NeedsBoot: []string{"reactor"}}, f.fault()
 }
 
+func (f *fake) Upgrade(_ context.Context, dryRun bool) (host.Upgraded, error) {
+	return host.Upgraded{DryRun: dryRun, Plugins: []host.Departure{{Plugin: "echo", Moved: 2}}}, f.fault()
+}
+
 // reply is what a request got.
 type reply struct {
 	code   int

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/wirehost/wirehost/reactor"
@@ -65,6 +66,65 @@ func Listen(endpoint string, isDefault bool) (ln net.Listener, authority string,
 		authority = ln.Addr().String()
 	}
 	return ln, authority, nil
+}
+
+// ListenFile is Listen with a socket that listens there already, which another process has
+// given. It closes f.
+func ListenFile(f *os.File, endpoint string) (ln net.Listener, authority string, err error) {
+	if ln, err = listenFile(f, endpoint); err != nil {
+		return nil, "", fmt.Errorf("admin: %s: %w", endpoint, err)
+	}
+	if _, ok := ln.(*socket); !ok {
+		authority = ln.Addr().String()
+	}
+	return ln, authority, nil
+}
+
+func listenFile(f *os.File, endpoint string) (net.Listener, error) {
+	ln, err := net.FileListener(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	u, ok := ln.(*net.UnixListener)
+	if !ok {
+		return ln, nil
+	}
+	u.SetUnlinkOnClose(false)
+	s := &socket{UnixListener: u, path: strings.TrimPrefix(endpoint, "unix://")} // it was made under another name
+	if s.info, err = os.Lstat(s.path); err != nil {
+		return nil, errors.Join(err, u.Close())
+	}
+	return s, nil
+}
+
+// bare is the listener that a socket is accepted by, without what is around it.
+func bare(ln net.Listener) net.Listener {
+	for {
+		around, ok := ln.(interface{ inner() net.Listener })
+		if !ok {
+			return ln
+		}
+		ln = around.inner()
+	}
+}
+
+// File is a duplicate of the socket of a listener that Listen or ListenMonitor has made, for
+// another process. The caller closes it.
+func File(ln net.Listener) (*os.File, error) {
+	l, ok := bare(ln).(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("%s: found a listener without a file", ln.Addr())
+	}
+	return l.File()
+}
+
+// Leave ends the listening here for another process that has the socket: its file stays.
+func Leave(ln net.Listener) error {
+	if s, ok := bare(ln).(*socket); ok {
+		s.once.Do(func() {})
+		return s.UnixListener.Close()
+	}
+	return ln.Close()
 }
 
 func listenTCP(e reactor.Endpoint) (net.Listener, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -71,6 +72,18 @@ func ListenMonitor(endpoint string) (net.Listener, error) {
 	}
 	return &newest{Listener: ln}, nil
 }
+
+// ListenMonitorFile is ListenMonitor with a socket that listens there already, which another
+// process has given. It closes f.
+func ListenMonitorFile(f *os.File, endpoint string) (net.Listener, error) {
+	ln, err := listenFile(f, endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("monitor: %s: %w", endpoint, err)
+	}
+	return &newest{Listener: ln}, nil
+}
+
+func (l *newest) inner() net.Listener { return l.Listener }
 
 // newest is a listener that closes the oldest connection for one too many. So those that
 // are opened and say nothing keep out nobody who asks at once, as a probe does.

@@ -51,6 +51,7 @@ func (s *Server) table() []route {
 		{method: "GET", path: "/v1/config", do: s.getConfig},
 		{method: "GET", path: "/v1/config/settings", do: s.listSettings},
 		{method: "POST", path: "/v1/config/reload", do: s.reloadConfig},
+		{method: "POST", path: "/v1/upgrade", do: s.upgrade},
 		{method: "GET", path: "/v1/openapi.json", raw: http.HandlerFunc(s.describe)},
 		{method: "GET", path: "/healthz", do: s.health},
 		{method: "GET", path: "/readyz", do: s.ready},

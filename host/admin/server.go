@@ -49,6 +49,8 @@ type Host interface {
 	Origins() (file string, settings map[string]string)
 	// ReloadConfig reads the configuration again, and goes over to it.
 	ReloadConfig(ctx context.Context) (host.Change, error)
+	// Upgrade hands over to the program's executable as it is now, or only says what would move.
+	Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error)
 }
 
 // Options are what a Server is given. Host must be set.
@@ -113,13 +115,51 @@ func newServer(o Options) *Server {
 	return &Server{o: o, log: o.Logger, ioTime: ioTime, began: time.Now()}
 }
 
-// Serve answers what comes in on ln, until Close. It closes ln.
+// Serve answers what comes in on ln, until Close, or until ln is closed. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
 }
+
+// ServeConn answers what comes in on one connection, however rarely, until that ends.
+func (s *Server) ServeConn(conn net.Conn) {
+	one := &oneConn{Conn: conn, done: make(chan struct{})}
+	server := &http.Server{Handler: s.http.Handler, ReadHeaderTimeout: ioTime, MaxHeaderBytes: maxHeader,
+		ErrorLog: s.http.ErrorLog, ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed || state == http.StateHijacked {
+				one.end()
+			}
+		}}
+	_ = server.Serve(one) // the end of the connection
+}
+
+// oneConn is a listener that has one connection.
+type oneConn struct {
+	net.Conn
+	given atomic.Bool
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (o *oneConn) Accept() (net.Conn, error) {
+	if !o.given.Swap(true) {
+		return o.Conn, nil
+	}
+	<-o.done
+	return nil, net.ErrClosed
+}
+
+func (o *oneConn) end() { o.once.Do(func() { close(o.done) }) }
+
+// Close ends Accept; the connection is the server's.
+func (o *oneConn) Close() error {
+	o.end()
+	return nil
+}
+
+func (o *oneConn) Addr() net.Addr { return o.Conn.LocalAddr() }
 
 // Close stops listening, lets requests finish until ctx is done, and ends the
 // rest.

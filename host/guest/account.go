@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/abi"
 )
 
 // Account is kept for all the guests of one name, whichever modules they run: what
@@ -56,6 +58,26 @@ func (a *Account) Counts() Counts {
 
 // HasConnection tells whether a connection has that handle.
 func (a *Account) HasConnection(handle int32) bool { return a.conns.taken(handle) }
+
+// Handles are the last handles of connections and timers that were given.
+func (a *Account) Handles() (conns, timers int32) { return a.conns.latest(), a.timers.latest() }
+
+// GoOn has handles go on so far behind those of another process that the two don't meet
+// while instances move, as long as that gives fewer than handleGap meanwhile.
+func (a *Account) GoOn(conns, timers int32) {
+	a.conns.goOn(behind(conns))
+	a.timers.goOn(behind(timers))
+}
+
+// handleGap is how many handles stay the other process's.
+const handleGap = 1 << 20
+
+func behind(last int32) int32 {
+	if last > abi.MaxHandle-handleGap { // the sequence begins again
+		return handleGap
+	}
+	return last + handleGap
+}
 
 // SetTrace begins the trace of the connection of a handle, 0 for all, in place of the
 // one before, or ends it. It holds for instances that are committed from then on; for

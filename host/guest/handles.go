@@ -33,6 +33,34 @@ func (h *handles) take() int32 {
 	}
 }
 
+// reserve takes a handle that another process has given; false says that it is live.
+func (h *handles) reserve(handle int32) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, taken := h.live[handle]; taken {
+		return false
+	}
+	if h.live == nil {
+		h.live = map[int32]struct{}{}
+	}
+	h.live[handle] = struct{}{}
+	return true
+}
+
+// goOn has the sequence go on behind a handle, unless it is there already.
+func (h *handles) goOn(last int32) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = max(h.last, last)
+}
+
+// latest is the handle that was given last.
+func (h *handles) latest() int32 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
+}
+
 func (h *handles) free(handle int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -31,6 +31,7 @@ type Instance struct {
 	phase            phase
 	quiet            uint8 // sweeps since the last call
 	closed           bool
+	ending           bool          // it ends with its last connection
 	brief            bool          // it is started on its loop
 	retiring         bool          // it has nothing left but its stopFactory
 	left             time.Duration // of a start, for all of its calls; 0 behind it
@@ -194,7 +195,7 @@ func (i *Instance) settle() {
 	if i.dead != nil || i.retiring || i.conns.len() > 0 {
 		return
 	}
-	if i.place.closing || i.guest.single && len(i.timers) == 0 {
+	if i.place.closing || i.ending || i.guest.single && len(i.timers) == 0 {
 		i.retire()
 	}
 }

@@ -58,3 +58,14 @@ func (i *Instance) dropTimers() {
 		i.dropTimer(t)
 	}
 }
+
+// hold has a timer wait for start again, and tells how long it has left. On the
+// instance's loop.
+func (t *timer) hold() time.Duration {
+	if t.call != nil {
+		t.after = t.call.Remaining()
+		t.call.Cancel()
+		t.call = nil
+	}
+	return t.after
+}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync"
-	"time"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
@@ -28,20 +26,16 @@ func (a administered) Origins() (file string, settings map[string]string) {
 // administration is where administrators are listened for, and answered. Any
 // goroutine.
 type administration struct {
-	mu        sync.Mutex
-	ended     bool
-	listener  net.Listener // nil = none
-	without   error        // why there is none, where that is no error of the start
+	service
+	without   error // why there is none, where that is no error of the start
 	authority string
-	server    *admin.Server
-	served    sync.WaitGroup
+	server    *admin.Server // nil = there is none
 }
 
 // listen binds the endpoint: where that fails, it is better not to start at all.
-func (a *administration) listen(endpoint string, getenv func(string) string) (err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if endpoint == admin.Off || a.ended {
+// inherited is its socket where another process has given that, or nil.
+func (a *administration) listen(endpoint string, getenv func(string) string, inherited *os.File) (err error) {
+	if endpoint == admin.Off || a.hasEnded() {
 		return nil
 	}
 	isDefault := endpoint == ""
@@ -51,7 +45,15 @@ func (a *administration) listen(endpoint string, getenv func(string) string) (er
 		}
 		endpoint = admin.DefaultEndpoint(getenv)
 	}
-	a.listener, a.authority, err = admin.Listen(endpoint, isDefault)
+	a.again = func(f *os.File) (ln net.Listener, err error) {
+		ln, a.authority, err = admin.ListenFile(f, endpoint)
+		return ln, err
+	}
+	if inherited != nil {
+		a.listener, err = a.again(inherited)
+	} else {
+		a.listener, a.authority, err = admin.Listen(endpoint, isDefault)
+	}
 	if err != nil && isDefault {
 		a.without = err
 		return nil
@@ -61,12 +63,10 @@ func (a *administration) listen(endpoint string, getenv func(string) string) (er
 
 // begin has administrators answered. The host runs.
 func (a *administration) begin(s *Server) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.without != nil {
 		s.log.Warn("no administration", "err", a.without)
 	}
-	if a.listener == nil || a.ended {
+	if a.listener == nil {
 		return
 	}
 	a.server = admin.New(admin.Options{
@@ -77,34 +77,23 @@ func (a *administration) begin(s *Server) {
 		endpoint = a.listener.Addr().String()
 	}
 	s.log.Info("administration", "endpoint", a.listener.Addr().Network()+"://"+endpoint)
-	a.served.Go(func() {
-		if err := a.server.Serve(a.listener); err != nil {
-			s.log.Error("the administration has ended", "err", err)
-		}
-	})
+	a.set("the administration", s.log, a.server.Serve, a.again)
+	a.service.begin()
 }
 
-// requestWait is how long a request may take to finish when everything else has
-// ended.
-const requestWait = time.Second
-
-// end lets requests finish, for requestWait, and ends the listening.
-func (a *administration) end() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ended = true
-	switch {
-	case a.server != nil:
-		ctx, cancel := context.WithTimeout(context.Background(), requestWait)
-		defer cancel()
-		err := a.server.Close(ctx)
-		a.served.Wait()
-		if errors.Is(err, context.DeadlineExceeded) {
-			return nil
-		}
-		return err
-	case a.listener != nil:
-		return a.listener.Close()
+// answerOne answers another process of the program on a socket that it alone has, until
+// either ends.
+func (a *administration) answerOne(f *os.File) error {
+	if a.server == nil {
+		return f.Close()
 	}
+	conn, err := net.FileConn(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	go a.server.ServeConn(conn)
 	return nil
 }
+
+// end lets requests finish, for requestWait, and ends the listening.
+func (a *administration) end() error { return a.service.end(a.server) }

@@ -25,9 +25,10 @@ func TestMonitorBeforeTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.monitor.begin(s); err != nil {
+	if err := s.monitor.listen(s, nil); err != nil {
 		t.Fatal(err)
 	}
+	s.monitor.begin()
 	ask := func(what string, want int, text string) {
 		t.Helper()
 		if code, got := get(t, path, what); code != want || !strings.Contains(got, text) {

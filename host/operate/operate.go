@@ -50,6 +50,9 @@ type Options struct {
 	// Origins says which file Load has read last, "" for none, and where each setting was
 	// said, as config.Options.Origins is told; nil = nobody knows.
 	Origins func() (file string, settings map[string]string)
+	// Program is the command line of the program, for Upgrade: the path of its executable
+	// and its arguments; nil = there is no Upgrade.
+	Program []string
 	// Getenv finds the default place of the administration's socket; nil = os.Getenv.
 	Getenv func(string) string
 }
@@ -91,6 +94,10 @@ type Server struct {
 
 	administration administration
 	monitor        monitor
+	inherited      *inheritance // from the process that this one takes over from; nil = none
+	predecessors   predecessors
+	replaced       chan struct{}   // closed when another process has taken over
+	drain          time.Duration   // then: what is left may take so long to end
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 
@@ -101,7 +108,7 @@ type Server struct {
 
 // New prepares a server; it does no I/O. It must be closed, which Shutdown does too.
 func New(cfg config.Config, o Options) (*Server, error) {
-	s := &Server{o: o}
+	s := &Server{o: o, replaced: make(chan struct{})}
 	if o.Host.Logger == nil {
 		s.o.Host.Logger = hclog.NewNullLogger()
 		if o.Log != nil {
@@ -109,6 +116,10 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		}
 	}
 	s.log = s.o.Host.Logger
+	if _, there := os.LookupEnv(handoverVariable); there {
+		s.o.Host.Inherited = func(endpoint string) *os.File { return s.inherited.socket(endpoint) }
+		s.o.Host.TakeOver = func(t *host.Takeover) error { return s.inherited.takeOver(t) }
+	}
 	var err error
 	if s.o.Host.Patience == 0 {
 		s.o.Host.Patience = lookPatience
@@ -127,7 +138,8 @@ func New(cfg config.Config, o Options) (*Server, error) {
 // answered within a second.
 const lookPatience = 800 * time.Millisecond
 
-// Run reads the configuration and serves until ctx is done. Then connections may
+// Run reads the configuration and serves until ctx is done, or another process has taken
+// over. Then connections may
 // finish for reactor.drain_timeout, and the rest are closed; that is no error. An
 // error is one of the start, the context's where it ended that, or of the end.
 func Run(ctx context.Context, o Options) error {
@@ -142,7 +154,10 @@ func Run(ctx context.Context, o Options) error {
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-s.Replaced():
+	}
 	return s.Shutdown(context.WithoutCancel(ctx))
 }
 
@@ -155,19 +170,30 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.started.Swap(true) {
 		return errors.New("operate: found a server that was started before, wanted a new one: each starts once")
 	}
-	err := s.administration.listen(s.Config().Admin.Listen, s.o.Getenv)
-	if err == nil {
-		err = s.monitor.begin(s)
+	var err error
+	if s.inherited, err = s.inherit(); err == nil {
+		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.inherited.socket(adminSocket))
 	}
 	if err == nil {
+		err = s.monitor.listen(s, s.inherited.socket(monitorSocket))
+	}
+	if err == nil {
+		if s.inherited == nil { // else it is the other process's until the host runs
+			s.monitor.begin()
+		}
 		err = s.Host.Start(ctx)
 	}
 	if err != nil {
+		s.inherited.close()
 		s.Close()
 		return err
 	}
-	s.beginWatching()
 	s.administration.begin(s)
+	if s.inherited != nil {
+		s.monitor.begin()
+		s.inherited.takeRest()
+	}
+	s.beginWatching()
 	return nil
 }
 
@@ -190,6 +216,11 @@ func (s *Server) Unready() string {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.endChanges()
 	drain := s.Config().Reactor.DrainTimeout
+	select {
+	case <-s.replaced:
+		drain = s.drain
+	default:
+	}
 	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
 	err := s.Host.Shutdown(ctx)
@@ -211,6 +242,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() {
 	s.endChanges()
 	s.close.Do(func() {
+		s.predecessors.close()
 		if err := s.administration.end(); err != nil {
 			s.log.Warn("closing the administration", "err", err)
 		}

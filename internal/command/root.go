@@ -18,6 +18,7 @@ import (
 
 // app is what the commands share.
 type app struct {
+	args           []string // the command line's, without the program's name
 	env            []string
 	stdout, stderr io.Writer
 	file           string // --config
@@ -47,8 +48,7 @@ func newRoot(a *app) *cobra.Command {
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
 	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newStatus(a), newHealth(a),
-		newReload(a), newConfig(a), newListeners(a), newTest(a), newNew(a),
-		newDev(a), newVersion(a))
+		newReload(a), newUpgrade(a), newConfig(a), newListeners(a), newTest(a), newNew(a), newDev(a), newVersion(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)

@@ -27,7 +27,7 @@ const (
 // os.Environ. It returns the exit code, and may leave goroutines behind when
 // that is that of a second signal.
 func Run(args, env []string, stdout, stderr io.Writer) int {
-	a := &app{env: env, stdout: stdout, stderr: stderr, compiler: host.CompileIfAsked()}
+	a := &app{args: args, env: env, stdout: stdout, stderr: stderr, compiler: host.CompileIfAsked()}
 	defer a.unqueue()
 	root := newRoot(a)
 	root.SetArgs(args)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -56,6 +57,28 @@ func (a *app) said() (file string, settings map[string]string) {
 	return a.file, settings
 }
 
+// program is the command line of this process, for an upgrade; nil where its executable is
+// not known.
+func (a *app) program() []string {
+	path, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	// A link that leads to the program may lead to another one later.
+	if asked, err := exec.LookPath(os.Args[0]); err == nil {
+		if asked, err = filepath.Abs(asked); err == nil && sameFile(asked, path) {
+			path = asked
+		}
+	}
+	return append([]string{path}, a.args...)
+}
+
+func sameFile(a, b string) bool {
+	one, errA := os.Stat(a)
+	two, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(one, two)
+}
+
 // server is what serve runs, and what it was told.
 type server struct {
 	*app
@@ -82,6 +105,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
 	s.ops, err = operate.New(cfg, operate.Options{
 		Host: o, Load: a.load, Origins: a.said, Getenv: a.getenv, LogLost: a.queues.err.Lost,
+		Program: a.program(),
 		Reloaded: func(cfg config.Config) { s.log.SetLevel(hclog.LevelFromString(cfg.Log.Level)) },
 	})
 	if err != nil {
@@ -124,10 +148,10 @@ func (s *server) start() (pending os.Signal, err error) {
 			return nil, errSaid
 		case sig := <-s.signals:
 			switch {
-			case sig != syscall.SIGHUP && ending:
+			case !goesOn(sig) && ending:
 				s.log.Warn("ended by a second signal, during start-up", "signal", sig.String())
 				return nil, errForced
-			case sig != syscall.SIGHUP:
+			case !goesOn(sig):
 				ending = true
 				cancel()
 				pending = sig
@@ -146,8 +170,12 @@ func (s *server) run(pending os.Signal) {
 	again := false
 	var reloaded chan struct{} // nil: none under way
 	obey := func(sig os.Signal) (ends bool) {
-		if sig == syscall.SIGHUP {
+		switch sig {
+		case syscall.SIGHUP:
 			again = true
+			return false
+		case upgradeSignal:
+			go func() { _, _ = s.ops.Upgrade(ctx, false) }() // the log has it
 			return false
 		}
 		s.log.Info("ending", "signal", sig.String())
@@ -167,6 +195,8 @@ func (s *server) run(pending os.Signal) {
 		select {
 		case <-reloaded:
 			reloaded = nil
+		case <-s.ops.Replaced():
+			return
 		case sig := <-s.signals:
 			if obey(sig) {
 				return
@@ -188,7 +218,7 @@ func (s *server) shutdown() error {
 			}
 			return nil
 		case sig := <-s.signals:
-			if sig != syscall.SIGHUP {
+			if !goesOn(sig) {
 				s.log.Warn("ended by a second signal; connections were cut", "signal", sig.String())
 				return errForced
 			}

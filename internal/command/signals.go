@@ -19,6 +19,9 @@ func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
 	if reload || !signal.Ignored(syscall.SIGHUP) { // nohup
 		signal.Notify(from, syscall.SIGHUP)
 	}
+	if reload && upgradeSignal != nil {
+		signal.Notify(from, upgradeSignal)
+	}
 	done := make(chan struct{})
 	to := make(chan os.Signal, 4)
 	go relay(from, to, done, reload, forcedWait, func() {
@@ -31,6 +34,9 @@ func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
 	}
 }
 
+// goesOn tells the signals that end nothing.
+func goesOn(sig os.Signal) bool { return sig == syscall.SIGHUP || sig == upgradeSignal && sig != nil }
+
 // relay passes on signals until done is closed, and calls exit some time, wait,
 // after the second one that ends. to has room for four.
 func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, reload bool, wait time.Duration,
@@ -40,7 +46,7 @@ func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, rel
 	for {
 		select {
 		case sig := <-from:
-			if reload && sig == syscall.SIGHUP {
+			if reload && goesOn(sig) {
 				if len(to) < 2 { // more than one that waits is one; the others' places are for what ends
 					to <- sig
 				}

@@ -1,0 +1,123 @@
+package guest
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// Adopt gives a started instance that has nothing the state of one of another process,
+// up to the commit: CommitAdopted, or DropAdopted. sockets are its connections', in the
+// state's order, which Adopt closes; listener finds the one that a connection counts to,
+// or nil. On an error, the instance is to be closed. On the loop of at.
+func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
+	listener func(endpoint string) *reactor.Listener) error {
+	defer closeAll(sockets)
+	if len(sockets) != len(s.Connections) {
+		return fmt.Errorf("found %d sockets for %d connections", len(sockets), len(s.Connections))
+	}
+	i.moving = at
+	err := i.adoptAll(s, sockets, at, listener)
+	i.moving = nil
+	if err != nil {
+		i.DropAdopted(at)
+	}
+	return err
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // a duplicate
+	}
+}
+
+func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
+	listener func(endpoint string) *reactor.Listener) error {
+	for n := range s.Connections {
+		if err := i.adoptConnection(&s.Connections[n], sockets[n], at, listener); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.Timers {
+		if !i.account.timers.reserve(t.Handle) {
+			return fmt.Errorf("timer %d is another's", t.Handle)
+		}
+		if i.timers == nil {
+			i.timers = map[int32]*timer{}
+		}
+		i.timers[t.Handle] = &timer{in: i, handle: t.Handle, after: t.After}
+	}
+	if err := i.guest.canTake(i); err != nil {
+		return err
+	}
+	k := i.guest.hold()
+	if s.HasFactory {
+		if err := i.restoreState(0, s.Version, s.Factory, &k); err != nil {
+			return fmt.Errorf("the factory's state: %w", err)
+		}
+	}
+	for n := range s.Connections {
+		c := &s.Connections[n]
+		if k.over() {
+			return &errHeld{k.limit}
+		}
+		if err := i.restoreState(c.Handle, s.Version, c.State, &k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *Instance) adoptConnection(s *ConnectionState, socket *os.File, at *Place,
+	listener func(endpoint string) *reactor.Listener) (err error) {
+	if !i.account.conns.reserve(s.Handle) {
+		return fmt.Errorf("connection %d is another's", s.Handle)
+	}
+	c := &conn{in: i, handle: s.Handle, stage: stageOpen, producing: s.Socket.Producer}
+	var producer reactor.Producer
+	if s.Socket.Producer {
+		producer = c
+	}
+	if c.t, err = at.Loop.Adopt(socket, s.Socket, c, producer, listener(s.Listener), at.Share); err != nil {
+		i.account.conns.free(s.Handle)
+		return err
+	}
+	i.conns.add(c)
+	if c.t.State()&reactor.StateOutgoing != 0 {
+		i.out++
+	}
+	return nil
+}
+
+// DropAdopted lets go of what was adopted: it is the other process's. The instance is to be
+// closed. On the loop of at.
+func (i *Instance) DropAdopted(at *Place) {
+	for c := range i.conns.all() {
+		at.Loop.Forget(c.t)
+		i.account.conns.free(c.handle)
+	}
+	i.dropTimers()
+	i.dropMoved()
+}
+
+// CommitAdopted makes the instance one of the place's, and has its connections go on. On
+// the loop of the place.
+func (i *Instance) CommitAdopted(p *Place) {
+	i.Commit(p)
+	for c := range i.conns.all() {
+		p.Loop.Thaw(c.t)
+		if len(c.held) > 0 {
+			// Over the hard cap the connection ends, and its guest is told.
+			_, _ = c.t.Write(c.held)
+			c.held = nil
+		}
+	}
+}
+
+// EndWhenEmpty has an instance end with its last connection, as those of a place do that
+// is closing. On its loop.
+func (i *Instance) EndWhenEmpty() {
+	i.ending = true
+	i.settle()
+}

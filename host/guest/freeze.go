@@ -1,0 +1,199 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// An instance moves to another process of the program as it moves to another version
+// (see move.go): by what its saveState gives, between two callbacks. It is frozen
+// first: no event reaches it. Then the other process says whether it can take it, and
+// it is forgotten, or thawed and goes on as if nothing had been asked.
+
+// State is what an instance has, as plain values for another process.
+type State struct {
+	Version     int32             `json:"version"`           // of the guest's layout
+	Factory     []byte            `json:"factory,omitempty"` // the factory's own
+	HasFactory  bool              `json:"has_factory"`       // it was not declined
+	Connections []ConnectionState `json:"connections"`
+	Timers      []TimerState      `json:"timers,omitempty"`
+}
+
+// ConnectionState is a connection of State.
+type ConnectionState struct {
+	Handle   int32          `json:"handle"`
+	State    []byte         `json:"state"`
+	Listener string         `json:"listener,omitempty"` // the endpoint that it came to
+	Socket   reactor.Frozen `json:"socket"`
+}
+
+// TimerState is a delayed call of State.
+type TimerState struct {
+	Handle int32         `json:"handle"`
+	After  time.Duration `json:"after"`
+}
+
+// Frozen is an instance that no event reaches. It is its loop's.
+type Frozen struct {
+	State  State
+	i      *Instance
+	moving []*conn // in the order of State.Connections
+	held   bool    // the plugin's share is
+	stay   error   // why the others stay; nil = there are none
+}
+
+// ErrUnsettled says that an instance can't be frozen now, and may be later.
+var ErrUnsettled = errors.New("a connection is being made, or ends")
+
+// Freeze has no event reach the instance, and asks it for its state, until Thaw or
+// Forget. Connections that can't leave the process, such as those with TLS, stay: they
+// wait with the plugin's share of the loop meanwhile. On an error, which says why it can't
+// be moved, or ErrUnsettled, nothing has changed, unless the instance trapped. On its
+// loop, in no callback.
+func (i *Instance) Freeze() (*Frozen, error) {
+	if !i.Usable() {
+		return nil, errRetired
+	}
+	f := &Frozen{i: i}
+	err := f.freezeConnections()
+	if err == nil {
+		k := i.guest.hold()
+		err = f.saveStates(&k)
+	}
+	if err != nil {
+		f.Thaw()
+		return nil, err
+	}
+	for handle, t := range i.timers {
+		f.State.Timers = append(f.State.Timers, TimerState{handle, t.hold()})
+	}
+	if f.stay != nil {
+		f.held = true
+		i.place.Share.Hold()
+	}
+	return f, nil
+}
+
+// freezeConnections freezes those that can move.
+func (f *Frozen) freezeConnections() error {
+	i := f.i
+	for c := range i.conns.all() {
+		if c.stage != stageOpen {
+			return ErrUnsettled
+		}
+		socket, err := i.place.Loop.Freeze(c.t)
+		if err != nil {
+			f.stay = err
+			continue
+		}
+		f.moving = append(f.moving, c)
+		f.State.Connections = append(f.State.Connections,
+			ConnectionState{Handle: c.handle, Listener: cameTo(c.t), Socket: socket})
+	}
+	switch {
+	case f.stay == nil:
+		return nil
+	case len(f.moving) == 0:
+		return f.stay
+	case len(i.timers) > 0:
+		return fmt.Errorf("timers are alive, which can't be divided, and a connection has to stay: %w", f.stay)
+	}
+	return nil
+}
+
+// cameTo is the endpoint of the listener that accepted a connection, or "".
+func cameTo(t reactor.Transport) string {
+	if ln := t.Stats().Listener; ln != nil {
+		return ln.Endpoint().String()
+	}
+	return ""
+}
+
+func (f *Frozen) saveStates(k *hold) (err error) {
+	i := f.i
+	if f.State.Version, err = i.stateVersion(); err != nil {
+		return err
+	}
+	state, err := i.saveState(0)
+	switch {
+	case err == nil:
+		f.State.Factory, f.State.HasFactory = append([]byte{}, state...), true
+	case !errors.Is(err, errDeclined):
+		return fmt.Errorf("the factory's state: %w", err)
+	}
+	for n, c := range f.moving {
+		if k.over() {
+			return &errHeld{k.limit}
+		}
+		if state, err = i.saveState(c.handle); err != nil {
+			return err
+		}
+		f.State.Connections[n].State = append([]byte{}, state...)
+	}
+	return nil
+}
+
+// Stay says why connections of the instance stay; nil = all of them move.
+func (f *Frozen) Stay() error { return f.stay }
+
+// Staying counts the connections that stay.
+func (f *Frozen) Staying() int { return f.i.CountConnections() - len(f.moving) }
+
+// Files are duplicates of the sockets, in the order of State.Connections, for the caller
+// to close.
+func (f *Frozen) Files() (files []*os.File, err error) {
+	for _, c := range f.moving {
+		file, err := f.i.place.Loop.File(c.t)
+		if err != nil {
+			for _, file := range files {
+				_ = file.Close() // a duplicate
+			}
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// Thaw has the instance go on. On its loop.
+func (f *Frozen) Thaw() {
+	i := f.i
+	for _, c := range f.moving {
+		i.place.Loop.Thaw(c.t)
+	}
+	for _, t := range i.timers {
+		if t.call == nil && i.dead == nil {
+			t.start()
+		}
+	}
+	f.release()
+}
+
+func (f *Frozen) release() {
+	if f.held {
+		f.held = false
+		f.i.place.Share.Release()
+	}
+}
+
+// Forget lets go of what has moved. The instance ends, or where connections stay it is
+// told that the others were lost to a replacement (reason 6). On its loop.
+func (f *Frozen) Forget() {
+	i := f.i
+	f.release()
+	for _, c := range f.moving {
+		i.place.Loop.Forget(c.t)
+		if f.stay != nil {
+			c.ConnectionLost(reactor.Replaced, nil)
+		} else {
+			c.end()
+		}
+	}
+	if f.stay == nil {
+		i.retire()
+	}
+}

@@ -1,0 +1,137 @@
+package operate
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// predecessor is a process that has handed over, and has connections left: it answers as
+// an administration does, on a socket that this process alone has. Any goroutine.
+type predecessor struct {
+	pid int
+
+	mu   sync.Mutex
+	conn net.Conn
+	file *os.File // of conn, to hand on
+	gone bool
+}
+
+// predecessorWait is how long one may take to answer.
+const predecessorWait = 2 * time.Second
+
+// newPredecessor takes a socket.
+func newPredecessor(pid int, file *os.File) (*predecessor, error) {
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return &predecessor{pid: pid, conn: conn, file: file}, nil
+}
+
+// ask makes one request. An error says that the process has ended, or does not answer: then
+// it is not asked again.
+func (p *predecessor) ask(ctx context.Context, method, path string, out any) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return net.ErrClosed
+	}
+	err := p.exchange(ctx, method, path, out)
+	if err != nil {
+		p.close()
+	}
+	return err
+}
+
+func (p *predecessor) exchange(ctx context.Context, method, path string, out any) error {
+	deadline := time.Now().Add(predecessorWait)
+	if by, ok := ctx.Deadline(); ok && by.Before(deadline) {
+		deadline = by
+	}
+	if err := p.conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://predecessor"+path, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.Write(p.conn); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(p.conn), r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close() // it was only read
+	if answer.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("process %d answers %s", p.pid, answer.Status)
+	}
+	return json.NewDecoder(answer.Body).Decode(out)
+}
+
+// predecessors are those that are left. Any goroutine.
+type predecessors struct {
+	mu  sync.Mutex
+	all []*predecessor
+}
+
+// take takes those that were inherited.
+func (ps *predecessors) take(in *inheritance) error {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for endpoint, f := range in.sockets {
+		number, ok := strings.CutPrefix(endpoint, askSocket)
+		if !ok {
+			continue
+		}
+		delete(in.sockets, endpoint)
+		pid, err := strconv.Atoi(number)
+		if err == nil {
+			var p *predecessor
+			if p, err = newPredecessor(pid, f); err == nil {
+				ps.all = append(ps.all, p)
+				continue
+			}
+		}
+		return errors.Join(fmt.Errorf("taking over: %q: %w", endpoint, err), f.Close())
+	}
+	return nil
+}
+
+// list are those that have not ended, as far as is known.
+func (ps *predecessors) list() []*predecessor {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.all = slices.DeleteFunc(ps.all, func(p *predecessor) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.gone
+	})
+	return slices.Clone(ps.all)
+}
+
+func (ps *predecessors) close() {
+	for _, p := range ps.list() {
+		p.mu.Lock()
+		p.close()
+		p.mu.Unlock()
+	}
+}
+
+func (p *predecessor) close() {
+	if !p.gone {
+		p.gone = true
+		_, _ = p.conn.Close(), p.file.Close() // nothing was asked that must arrive
+	}
+}

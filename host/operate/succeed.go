@@ -1,0 +1,219 @@
+package operate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/build"
+	"github.com/wirehost/wirehost/internal/handover"
+)
+
+// What stands for sockets of the server's own, among endpoints.
+const (
+	adminSocket   = "administration"
+	monitorSocket = "monitor"
+)
+
+// askSocket and a number stand for a socket on which that process, which has handed over
+// and has connections left, can be asked.
+const askSocket = "process "
+
+// inheritance is what a process gets from the one that it takes over from. It is one
+// goroutine's.
+type inheritance struct {
+	s       *Server
+	conn    *handover.Conn
+	sockets map[string]*os.File // by endpoint; those that are not taken are closed
+	files   []*os.File          // that came ahead of the next offer
+	over    *host.Takeover      // from host.Start on
+	alone   bool                // the other process has ended
+}
+
+// inherit finds the process that this one takes over from; nil = there is none, or it has
+// ended.
+func (s *Server) inherit() (*inheritance, error) {
+	number, there := os.LookupEnv(handoverVariable)
+	if !there {
+		return nil, nil
+	}
+	if err := os.Unsetenv(handoverVariable); err != nil { // other processes that this one starts
+		return nil, err
+	}
+	fd, err := strconv.Atoi(number)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("%s: found %q, wanted the number of a descriptor: it is set by an upgrade alone",
+			handoverVariable, number)
+	}
+	in := &inheritance{s: s, sockets: map[string]*os.File{}}
+	if in.conn, err = handover.FromFile(os.NewFile(uintptr(fd), "handover")); err != nil {
+		return nil, fmt.Errorf("%s: %w", handoverVariable, err)
+	}
+	var first hello
+	err = in.hello(&first)
+	if errors.Is(err, io.EOF) { // it ended before it gave anything
+		s.log.Warn("the process to take over from has ended; starting as any other")
+		return nil, in.conn.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("taking over: %w", errors.Join(err, in.conn.Close()))
+	}
+	s.log.Info("taking over", "from", first.PID, "version", first.Program)
+	return in, nil
+}
+
+func (in *inheritance) hello(first *hello) error {
+	for {
+		m, err := in.conn.Receive()
+		if err != nil {
+			return err
+		}
+		in.files = append(in.files, m.Files...)
+		if m.Kind == saySockets {
+			continue
+		}
+		if m.Kind != sayHello {
+			return fmt.Errorf("found a message %q, wanted %q", m.Kind, sayHello)
+		}
+		if err := m.Decode(first); err != nil {
+			return err
+		}
+		if first.Format != handoverFormat || len(in.files) != len(first.Endpoints) {
+			return fmt.Errorf("process %d of version %s hands over by format %d, with %d sockets for %d endpoints; "+
+				"wanted "+
+				"format %d", first.PID, first.Program, first.Format, len(in.files), len(first.Endpoints),
+				handoverFormat)
+		}
+		for n, endpoint := range first.Endpoints {
+			in.sockets[endpoint] = in.files[n]
+		}
+		in.files = nil
+		return nil
+	}
+}
+
+// socket is what was inherited for an endpoint, or nil. It is the caller's.
+func (in *inheritance) socket(endpoint string) *os.File {
+	if in == nil {
+		return nil
+	}
+	f := in.sockets[endpoint]
+	delete(in.sockets, endpoint)
+	return f
+}
+
+// takeOver is host.Options.TakeOver: it takes what comes before new connections.
+func (in *inheritance) takeOver(t *host.Takeover) error {
+	if in == nil {
+		t.End()
+		return nil
+	}
+	in.over = t
+	if err := in.s.predecessors.take(in); err != nil {
+		return err
+	}
+	for endpoint, f := range in.sockets { // it left the configuration
+		in.s.log.Info("an endpoint is not listened on any more", "endpoint", endpoint)
+		_ = f.Close() // a duplicate
+	}
+	if err := in.conn.Send(sayReady, ready{handoverFormat, build.Read().Version}); err != nil {
+		return in.orAlone(err)
+	}
+	return in.orAlone(in.serve(sayAccept))
+}
+
+// takeRest takes what comes after that, and ends the takeover.
+func (in *inheritance) takeRest() {
+	defer in.over.End()
+	defer in.conn.Close()
+	err := error(nil)
+	if !in.alone {
+		err = in.serve(sayDone)
+	}
+	if err == nil && !in.alone {
+		err = in.conn.Send(sayOver, nil)
+	}
+	if err = in.orAlone(err); err != nil {
+		in.s.log.Error("taking over", "err", err)
+	}
+}
+
+// orAlone has the process go on alone where the other one has ended: what was offered
+// last is then nobody else's.
+func (in *inheritance) orAlone(err error) error {
+	if err == nil {
+		return nil
+	}
+	in.alone = true
+	if !errors.Is(err, io.EOF) && !gone(err) {
+		return errors.Join(err, in.over.Drop())
+	}
+	in.s.log.Warn("the process to take over from has ended; going on alone")
+	return in.over.Commit()
+}
+
+// serve does what the other process says until it says last.
+func (in *inheritance) serve(last string) error {
+	for {
+		m, err := in.conn.Receive()
+		if err != nil {
+			return err
+		}
+		in.files = append(in.files, m.Files...)
+		switch m.Kind {
+		case last:
+			return nil
+		case saySockets:
+		case sayBegin:
+			var handles map[string]host.Handles
+			if err = m.Decode(&handles); err == nil {
+				in.over.GoOn(handles)
+			}
+		case sayOffer:
+			err = in.answer(m)
+		case sayCommit:
+			err = in.over.Commit()
+		default:
+			err = fmt.Errorf("found a message %q", m.Kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (in *inheritance) answer(m *handover.Message) error {
+	var list []host.Handed
+	if err := m.Decode(&list); err != nil {
+		return err
+	}
+	if err := in.over.Drop(); err != nil { // the last offer was not committed
+		return err
+	}
+	for n := range list {
+		want := len(list[n].State.Connections)
+		if want > len(in.files) {
+			return fmt.Errorf("found %d sockets too few", want-len(in.files))
+		}
+		list[n].Sockets, in.files = in.files[:want:want], in.files[want:]
+	}
+	return in.conn.Send(sayAnswer, in.over.Adopt(list))
+}
+
+// close lets go of what was not taken.
+func (in *inheritance) close() {
+	if in == nil {
+		return
+	}
+	for _, f := range in.sockets {
+		_ = f.Close() // a duplicate
+	}
+	_ = in.conn.Close()
+}
+
+// gone tells whether a connection failed because its other end has gone.
+func gone(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) }

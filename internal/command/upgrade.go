@@ -1,0 +1,47 @@
+package command
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wirehost/wirehost/host"
+)
+
+func newUpgrade(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "upgrade",
+		Short: "Have the executable that now lies at the host's path take over, with live connections",
+		Long: "Have the executable that now lies at the running host's path take over. It is\n" +
+			"started with the same arguments and must be ready before anything moves; if it\n" +
+			"fails, the old one goes on. Listeners move, and connections that can: TCP and\n" +
+			"Unix without TLS, of plugins with reload: migrate whose modules save their\n" +
+			"state. The others stay with the old process until they end, for the plugin's\n" +
+			"drain at most. SIGUSR2 does the same.",
+		Args: arguments(),
+	}
+	endpoint, format := adminFlag(cmd), outputFlag(cmd)
+	dryRun := cmd.Flags().Bool("dry-run", false, "only say what would move")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client(*endpoint)
+		if err != nil {
+			return err
+		}
+		var out host.Upgraded
+		ask := map[string]bool{"dry_run": *dryRun}
+		if err := c.ask(cmd.Context(), http.MethodPost, "/v1/upgrade", ask, &out); err != nil {
+			return err
+		}
+		if *format == "json" {
+			return printJSON(a.stdout, out)
+		}
+		for _, line := range out.Lines() {
+			if _, err := fmt.Fprintln(a.stdout, line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,380 @@
+//go:build unix
+
+package command
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	le "encoding/binary"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host"
+)
+
+// upgraded is a server that is upgraded, with streams that count.
+type upgraded struct {
+	t       *testing.T
+	p       *process
+	dir     string
+	plain   []string // addresses by kind: loop, an instance each
+	sockets string
+	tls     string
+	pid     int
+
+	stop      chan struct{}
+	mayBreak  bool // streams may be reset, and nothing else
+	streaming sync.WaitGroup
+	exchanged atomic.Int64
+	worst     [2]atomic.Int64 // ns: of those that move, and the others
+	connected atomic.Int64
+}
+
+// startUpgraded starts the server. more is put behind its configuration.
+func startUpgraded(t *testing.T, more string) *upgraded {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "wirehost-upgrade-*") // a short path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	cert, key := testCertificate(t, dir)
+	var ports []string
+	for range 3 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, ln.Addr().String())
+		ln.Close()
+	}
+	file := filepath.Join(dir, "c.yaml")
+	text := fmt.Sprintf(`
+admin: {listen: "unix://%[1]s/admin.sock"}
+plugins:
+  loop: {module: "builtin:echo", drain: 20m}
+  each: {module: "builtin:echo", isolation: connection, drain: 20m}
+listeners:
+  - {endpoint: "tcp://%[2]s", plugin: loop}
+  - {endpoint: "tcp://%[3]s", plugin: each}
+  - {endpoint: "tls://%[4]s", plugin: each, tls: {cert: "%[5]s", key: "%[6]s"}}
+  - {endpoint: "unix://%[1]s/echo.sock", plugin: loop}
+%[7]s`, dir, ports[0], ports[1], ports[2], cert, key, more)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u := &upgraded{t: t, dir: dir, plain: ports[:2], tls: ports[2], sockets: dir + "/echo.sock",
+		stop: make(chan struct{})}
+	u.p = startIn(t, nil, "serve", "--config="+file)
+	u.pid = u.p.cmd.Process.Pid
+	u.p.await("ready")
+	return u
+}
+
+func testCertificate(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, b := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "PRIVATE KEY", Bytes: text}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// dials are the kinds of connections: those on TLS stay.
+func (u *upgraded) dials() []func() (net.Conn, error) {
+	return []func() (net.Conn, error){
+		func() (net.Conn, error) { return net.Dial("tcp", u.plain[0]) },
+		func() (net.Conn, error) { return net.Dial("unix", u.sockets) },
+		func() (net.Conn, error) { return net.Dial("tcp", u.plain[1]) },
+		func() (net.Conn, error) {
+			return tls.Dial("tcp", u.tls, &tls.Config{InsecureSkipVerify: true}) // its own
+		},
+	}
+}
+
+// stream opens connections and has each count until the end.
+func (u *upgraded) stream(connections int) {
+	u.t.Helper()
+	kinds := u.dials()
+	for n := range connections {
+		kind := n % len(kinds)
+		c, err := kinds[kind]()
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		u.streaming.Go(func() {
+			defer c.Close()
+			if err := u.count(c, &u.worst[kind/3]); err != nil && !(u.mayBreak && broken(err)) {
+				u.t.Errorf("a stream of kind %d: %v", kind, err)
+			}
+		})
+	}
+}
+
+// broken tells an error of a connection that has ended.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
+}
+
+// count sends numbers, several at a time, and reads them back.
+func (u *upgraded) count(c net.Conn, worst *atomic.Int64) error {
+	const ahead = 16
+	var sent, got uint64
+	buf := make([]byte, 8*ahead)
+	for {
+		select {
+		case <-u.stop:
+			return nil
+		default:
+		}
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
+		for n := range ahead {
+			le.LittleEndian.PutUint64(buf[8*n:], sent)
+			sent++
+		}
+		began := time.Now()
+		if _, err := c.Write(buf); err != nil {
+			return fmt.Errorf("after %d: %w", got, err)
+		}
+		if _, err := io.ReadFull(c, buf); err != nil {
+			return fmt.Errorf("after %d: %w", got, err)
+		}
+		for n := range ahead {
+			if found := le.LittleEndian.Uint64(buf[8*n:]); found != got {
+				return fmt.Errorf("found %d, wanted %d", found, got)
+			}
+			got++
+		}
+		took := int64(time.Since(began))
+		for was := worst.Load(); took > was && !worst.CompareAndSwap(was, took); was = worst.Load() {
+		}
+		u.exchanged.Add(ahead)
+	}
+}
+
+// connect connects again and again, and asks each time for one answer.
+func (u *upgraded) connect() {
+	u.streaming.Go(func() {
+		for {
+			select {
+			case <-u.stop:
+				return
+			default:
+			}
+			for kind, dial := range u.dials() {
+				c, err := dial()
+				if err == nil {
+					_, err = c.Write([]byte("?"))
+				}
+				if err == nil {
+					_, err = io.ReadFull(c, make([]byte, 1))
+				}
+				if err != nil {
+					u.t.Errorf("connection %d, of kind %d: %v", u.connected.Load(), kind, err)
+					return
+				}
+				_ = c.Close() // it has answered
+				u.connected.Add(1)
+			}
+		}
+	})
+}
+
+// upgrade upgrades by the command.
+func (u *upgraded) upgrade(args ...string) (out host.Upgraded, err error) {
+	r := command(u.t, append([]string{"upgrade", "-o", "json", "--admin", "unix://" + u.dir + "/admin.sock"},
+		args...)...)
+	if r.code != exitFine {
+		return out, errors.New(r.stderr)
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil {
+		return out, err
+	}
+	if !out.DryRun {
+		u.pid = out.PID
+	}
+	return out, nil
+}
+
+// end ends the streams and the server, whose last process ends as it should.
+func (u *upgraded) end() {
+	u.t.Helper()
+	close(u.stop)
+	u.streaming.Wait()
+	if err := syscall.Kill(u.pid, syscall.SIGTERM); err != nil {
+		u.t.Error(err)
+	}
+	u.p.end() // of the first; its log is that of all
+	u.t.Logf("exchanged %d, connected %d, worst wait %v, of those that stay %v", u.exchanged.Load(), u.connected.Load(),
+		time.Duration(u.worst[0].Load()), time.Duration(u.worst[1].Load()))
+}
+
+// upgrades is how often TestUpgrade upgrades, and with how many connections.
+func upgrades() (times, connections int) {
+	times, connections = 3, 40
+	if n, err := strconv.Atoi(os.Getenv("WIREHOST_TEST_UPGRADES")); err == nil {
+		times, connections = n, 500
+	}
+	return times, connections
+}
+
+// Connections count on under upgrades: nothing is lost, doubled or out of order, and no
+// connect is refused.
+func TestUpgrade(t *testing.T) {
+	u := startUpgraded(t, "")
+	times, connections := upgrades()
+	u.stream(connections)
+	u.connect()
+	for n := range times {
+		out, err := u.upgrade()
+		if err != nil {
+			t.Fatalf("upgrade %d: %v\n%s", n, err, u.p.stderr())
+		}
+		moved, stay := 0, 0
+		for _, d := range out.Plugins {
+			moved, stay = moved+d.Moved, stay+d.Stay
+		}
+		if want := connections / 4 * 3; moved < want || n == 0 && stay < connections/4 {
+			t.Errorf("upgrade %d: %d moved and %d stay, wanted %d and, at first, %d: %+v", n, moved, stay, want,
+				connections/4, out)
+		}
+		t.Logf("upgrade %d: %+v", n, out)
+	}
+	u.end()
+}
+
+// A dry run says what would move, and moves nothing.
+func TestUpgradeDryRun(t *testing.T) {
+	u := startUpgraded(t, "")
+	u.stream(8)
+	out, err := u.upgrade("--dry-run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, stay := map[string]int{}, map[string]int{}
+	for _, d := range out.Plugins {
+		moved[d.Plugin], stay[d.Plugin] = d.Moved, d.Stay
+	}
+	if !out.DryRun || out.PID != 0 || moved["loop"] != 4 || moved["each"] != 2 || stay["each"] != 2 {
+		t.Errorf("found %+v", out)
+	}
+	u.end()
+}
+
+// Whichever process is killed, at whatever moment of an upgrade, the other one serves.
+func TestUpgradeKilled(t *testing.T) {
+	points := 3
+	if n, err := strconv.Atoi(os.Getenv("WIREHOST_TEST_KILLS")); err == nil {
+		points = n
+	}
+	for n := range points {
+		for _, victim := range []string{"old", "new"} {
+			t.Run(fmt.Sprintf("%s %d", victim, n), func(t *testing.T) { killOne(t, victim, n, points) })
+		}
+	}
+}
+
+// killOne kills the old or the new process at the nth of so many moments of an upgrade.
+func killOne(t *testing.T, victim string, n, of int) {
+	u := startUpgraded(t, "")
+	u.mayBreak = true
+	u.stream(16)
+	done := make(chan error, 1)
+	old := u.pid
+	go func() {
+		_, err := u.upgrade()
+		done <- err
+	}()
+	young, _ := u.p.await("upgrade: the new process is started")["pid"].(float64)
+	pid, other := old, int(young)
+	if victim == "new" {
+		pid, other = int(young), old
+	}
+	const longest = 300 * time.Millisecond // of an upgrade here
+	moment := time.NewTimer(longest * time.Duration(n) / time.Duration(of))
+	select { // when it is over, one is killed that serves alone, or has nothing to serve
+	case <-moment.C:
+	case err := <-done:
+		done <- err
+		if victim == "new" {
+			other = 0
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
+	err := <-done
+	if victim == "new" && err == nil {
+		other = 0 // it was over
+	}
+	if other != 0 {
+		u.pid = other
+		u.serves()
+		u.end()
+		return
+	}
+	close(u.stop)
+	u.streaming.Wait()
+	_ = syscall.Kill(old, syscall.SIGKILL) // it may have ended
+	u.p.end()
+}
+
+// serves tries each kind of connection until it is answered.
+func (u *upgraded) serves() {
+	u.t.Helper()
+	for kind, dial := range u.dials() {
+		for began := time.Now(); ; {
+			c, err := dial()
+			if err == nil {
+				_, err = c.Write([]byte("?"))
+			}
+			if err == nil {
+				_, err = io.ReadFull(c, make([]byte, 1))
+				_ = c.Close() // it has answered, or failed
+			}
+			if err == nil {
+				break
+			}
+			if time.Since(began) > patience {
+				u.t.Fatalf("kind %d: %v\n%s", kind, err, u.p.stderr())
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+//go:build unix
+
+package handover
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+func pair(t *testing.T) (a, b *Conn) {
+	a, f, err := Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = FromFile(f); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
+	return a, b
+}
+
+// A message comes as it was sent, with files that are open in both processes.
+func TestMessage(t *testing.T) {
+	a, b := pair(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	body := strings.Repeat("x", 1<<20)
+	sent := make(chan error, 1)
+	go func() {
+		err := errors.Join(a.Send("first", body, w, w), a.Send("second", 2), w.Close(), a.Close())
+		sent <- err
+	}()
+	m, err := b.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	if err := m.Decode(&got); err != nil || m.Kind != "first" || got != body || len(m.Files) != 2 {
+		t.Fatalf("found %q with %d bytes and %d files, %v", m.Kind, len(got), len(m.Files), err)
+	}
+	if m, err := b.Receive(); err != nil || m.Kind != "second" || string(m.Body) != "2" || len(m.Files) != 0 {
+		t.Fatalf("found %v, %v", m, err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Files[1].WriteString("through"); err != nil {
+		t.Fatal(err)
+	}
+	m.CloseFiles()
+	if text, err := io.ReadAll(r); err != nil || string(text) != "through" {
+		t.Fatalf("found %q, %v", text, err)
+	}
+	if _, err := b.Receive(); !errors.Is(err, io.EOF) {
+		t.Fatalf("found %v, wanted EOF", err)
+	}
+}
+
+// What is no message, or half of one, is an error that leaves no file open.
+func TestBadMessage(t *testing.T) {
+	for what, bytes := range map[string]string{
+		"half a header":  "\x02\x00",
+		"too long":       "\xff\xff\xff\xff\x00\x00\x00\x00",
+		"missing files":  "\x02\x00\x00\x00\x01\x00\x00\x00{}",
+		"half a message": "\x09\x00\x00\x00\x00\x00\x00\x00{}",
+		"no JSON":        "\x02\x00\x00\x00\x00\x00\x00\x00{]",
+	} {
+		a, b := pair(t)
+		if _, err := a.socket.Write([]byte(bytes)); err != nil {
+			t.Fatal(err)
+		}
+		_ = a.Close()
+		if _, err := b.Receive(); err == nil || errors.Is(err, io.EOF) && what == "half a header" {
+			t.Errorf("%s: found %v, wanted an error that is not the end", what, err)
+		}
+	}
+	a, _ := pair(t)
+	if err := a.Send("many", nil, make([]*os.File, MaxFiles+1)...); err == nil {
+		t.Error("too many files: found no error")
+	}
+}
