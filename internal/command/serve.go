@@ -73,12 +73,6 @@ func (a *app) program() []string {
 	return append([]string{path}, a.args...)
 }
 
-func sameFile(a, b string) bool {
-	one, errA := os.Stat(a)
-	two, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(one, two)
-}
-
 // server is what serve runs, and what it was told.
 type server struct {
 	*app
@@ -105,7 +99,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
 	s.ops, err = operate.New(cfg, operate.Options{
 		Host: o, Load: a.load, Origins: a.said, Getenv: a.getenv, LogLost: a.queues.err.Lost,
-		Program: a.program(),
+		Program:  a.program(),
 		Reloaded: func(cfg config.Config) { s.log.SetLevel(hclog.LevelFromString(cfg.Log.Level)) },
 	})
 	if err != nil {
