@@ -21,6 +21,7 @@ type file struct {
 	stop  func() bool // the timer's; nil = none runs
 	armed int         // how often the timer was started
 	chain []link      // how path leads to the file
+	at    fs.FileInfo // what lay there when a mount was noticed last, or it was added; nil = nothing
 
 	cancel context.CancelFunc // of the look that is under way; nil = there was none
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -13,17 +14,24 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// link is a name in a folder that decides what a path leads to: a symbolic
-// link on the way, the file at its end, or the first name that is not there.
-type link struct{ folder, name string }
+// link is a name in a folder that decides what a path leads to: a symbolic link or a
+// folder on the way, the file at its end, or the first name that is not there.
+type link struct {
+	folder, name string
+	plain        bool // it is a folder: watched where that can be
+}
+
+// watchAncestors tells whether plain folders on the way are watched too. kqueue would
+// open every file beside them, and Windows keep them from being renamed: there only the
+// last folder before the file is noticed when it goes.
+const watchAncestors = runtime.GOOS == "linux"
 
 // maxLinks is how many symbolic links a path may lead through, as on Linux
 // (path_resolution(7)).
 const maxLinks = 40
 
 // chain resolves a path as the kernel does and tells all the names that it
-// depends on. Plain folders on the way are not among them: one that is the last
-// before the file is noticed when it goes, one further up is not.
+// depends on.
 func chain(path string) ([]link, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -44,9 +52,9 @@ func chain(path string) ([]link, error) {
 		info, err := os.Lstat(full)
 		switch {
 		case err != nil: // not there: its folder will tell when it comes
-			return append(links, link{at, name}), nil
+			return append(links, link{folder: at, name: name}), nil
 		case info.Mode()&fs.ModeSymlink != 0:
-			links = append(links, link{at, name})
+			links = append(links, link{folder: at, name: name})
 			if followed++; followed > maxLinks {
 				return links, fmt.Errorf("%s: found more than %d symbolic links", path, maxLinks)
 			}
@@ -60,8 +68,11 @@ func chain(path string) ([]link, error) {
 			}
 			rest = append(parts(to), rest...)
 		case len(rest) == 0:
-			links = append(links, link{at, name})
+			links = append(links, link{folder: at, name: name})
 		default:
+			if watchAncestors {
+				links = append(links, link{at, name, true})
+			}
 			at = full
 		}
 	}
@@ -109,7 +120,7 @@ func (w *Watcher) followOne(f *file, wanted map[string]bool) error {
 		f.chain = links
 		for _, l := range links {
 			wanted[l.folder] = true
-			if err := w.add(l.folder); err != nil {
+			if err := w.add(l.folder); err != nil && !l.plain { // one that others may not list can't be watched
 				return err
 			}
 		}
@@ -117,10 +128,15 @@ func (w *Watcher) followOne(f *file, wanted map[string]bool) error {
 	return fmt.Errorf("%s: found it changing all the time", f.path)
 }
 
-// covers tells whether the folders of links are watched and wanted.
+// covers tells whether the folders of links are watched and wanted, and are still what
+// lies under their names.
 func (w *Watcher) covers(links []link, wanted map[string]bool) bool {
 	for _, l := range links {
-		if w.folders[l.folder] == nil || !wanted[l.folder] {
+		have := w.folders[l.folder]
+		if !wanted[l.folder] || have == nil && !l.plain {
+			return false
+		}
+		if info, err := os.Stat(l.folder); err != nil || have != nil && !os.SameFile(have, info) {
 			return false
 		}
 	}
@@ -195,7 +211,7 @@ func (w *Watcher) event(e fsnotify.Event) {
 	moved := false // what a path leads through may have changed
 	for _, f := range w.files {
 		for _, l := range f.chain {
-			if l == (link{folder, name}) || gone && l.folder == e.Name {
+			if l.folder == folder && l.name == name || gone && l.folder == e.Name {
 				touched = append(touched, f)
 				moved = moved || gone || e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0
 				break
@@ -208,5 +224,22 @@ func (w *Watcher) event(e fsnotify.Event) {
 	for _, f := range touched {
 		f.seen = nil
 		w.arm(f)
+	}
+}
+
+// remounted has the files looked at that something was mounted over, or unmounted from:
+// no folder tells of that.
+func (w *Watcher) remounted() {
+	w.refollow()
+	for _, f := range w.files {
+		now, err := os.Stat(f.path)
+		if err != nil {
+			now = nil
+		}
+		if (now == nil) != (f.at == nil) || now != nil && !os.SameFile(now, f.at) {
+			f.seen = nil
+			w.arm(f)
+		}
+		f.at = now
 	}
 }

@@ -3,7 +3,8 @@
 // deleted and created again, or reached through a symbolic link that is swapped.
 //
 // It watches folders with fsnotify, never the files themselves: a file that is
-// replaced is another file. It looks at content, never at dates alone, and it
+// replaced is another file. On Linux every folder on the way is watched, so that any
+// may be renamed, removed, made again or mounted over. It looks at content, never at dates alone, and it
 // looks twice, so that a file that is being written is left to its writer.
 package watch
 
@@ -72,11 +73,12 @@ type Watcher struct {
 	set    chan setting
 	fired  chan alarm
 	done   chan result
+	mounts chan struct{} // gets one when something was mounted or unmounted
 	ending chan struct{}
 	ended  chan struct{}
 	looked chan seen
 	calls  sync.WaitGroup  // of Changed
-	looks  sync.WaitGroup  // at files
+	looks  sync.WaitGroup  // at files, and at mounts
 	ctx    context.Context // of looks; done when Close begins
 	cancel context.CancelFunc
 	reader bounded.Reader
@@ -125,9 +127,11 @@ func New(o Options) (*Watcher, error) {
 	w := &Watcher{
 		o: o.withDefaults(), fs: fs, slow: slow, files: map[string]*file{}, folders: map[string]os.FileInfo{},
 		set: make(chan setting), fired: make(chan alarm), done: make(chan result), looked: make(chan seen),
+		mounts: make(chan struct{}),
 		ending: make(chan struct{}), ended: make(chan struct{}),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.watchMounts()
 	go w.run()
 	return w, nil
 }
@@ -189,6 +193,8 @@ func (w *Watcher) run() {
 			w.event(e)
 		case err := <-w.fs.Errors:
 			w.complaint(err)
+		case <-w.mounts:
+			w.remounted()
 		case a := <-w.fired:
 			if w.isLast(a) {
 				w.look(a)
@@ -220,6 +226,7 @@ func (w *Watcher) replace(files map[string]File) error {
 	for name, want := range files {
 		if w.files[name] == nil {
 			f := &file{name: name, path: want.Path, known: want.SHA256}
+			f.at, _ = os.Stat(f.path) // nil where it is not there
 			w.files[name] = f
 			added = append(added, f)
 		}
