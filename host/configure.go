@@ -136,6 +136,7 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 	ctx, cancel := h.untilStopping(ctx)
 	defer cancel()
 	h.forgetUnloaded()
+	defer h.keepCredentials()
 	cfg, only, err := edit(h.cfg)
 	if err != nil {
 		return nil, err
@@ -244,7 +245,7 @@ func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 }
 
 func (r *reconfiguration) prepareListener(ctx context.Context, l *listener, cfg config.Listener) (*listener, error) {
-	p, o, err := r.h.options(ctx, cfg, r.plugins)
+	p, o, err := r.h.options(ctx, cfg, r.plugins, false)
 	if err != nil {
 		return nil, err
 	}

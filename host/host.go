@@ -18,6 +18,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/internal/credentials"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -121,13 +122,15 @@ func New(cfg config.Config, o Options) (*Host, error) {
 		o.Wall, clockBase = time.Now, time.Duration(time.Now().UnixNano())
 	}
 	made := time.Now()
-	return &Host{
-		o: o, log: o.Logger, sources: sources{builtin: o.Builtin, wall: o.Wall}, cfg: cfg,
+	h := &Host{
+		o: o, log: o.Logger, sources: sources{builtin: o.Builtin}, cfg: cfg,
 		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
 		spent: func() time.Duration { return time.Since(made) }, clockBase: clockBase, cpu: meter.ProcessClock(),
 		giveBack: debug.FreeOSMemory,
-	}, nil
+	}
+	h.sources.credentials = credentials.New(credentials.Options{Files: &h.sources.files, Wall: o.Wall, Logger: o.Logger})
+	return h, nil
 }
 
 // complete is cfg with defaults, and an error where it is not valid.
@@ -248,6 +251,7 @@ func (h *Host) tellCuts() {
 			for _, p := range h.all() {
 				p.account.TellCut(false)
 			}
+			h.sources.credentials.Remind()
 		case <-h.stopping:
 			return
 		}
@@ -418,7 +422,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	}
 	var errs []error
 	for n, l := range h.cfg.Listeners {
-		if _, err := h.sources.serverTLS(ctx, l.TLS); err != nil {
+		if _, err := h.sources.serverTLS(ctx, l.TLS, false); err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
 		}
 	}

@@ -36,7 +36,7 @@ func (h *Host) bind(ctx context.Context) error {
 }
 
 func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, error) {
-	p, o, err := h.options(ctx, cfg, h.plugins)
+	p, o, err := h.options(ctx, cfg, h.plugins, true)
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +67,10 @@ func (h *Host) listenOn(endpoint string, ep reactor.Endpoint, p *plugin, o react
 	return h.reactor.Listen(ep, p, o)
 }
 
-// options are a listener's, read from its configuration and its files.
+// options are a listener's, read from its configuration and its files. starting: a
+// certificate that can't be loaded is no error.
 func (h *Host) options(ctx context.Context, cfg config.Listener,
-	plugins map[string]*plugin) (*plugin, reactor.ListenOptions, error) {
+	plugins map[string]*plugin, starting bool) (*plugin, reactor.ListenOptions, error) {
 	p := plugins[cfg.Plugin]
 	if p == nil {
 		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
@@ -85,7 +86,7 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	o.Socket = reactor.SocketOptions{
 		ReusePort: cfg.ReusePort, Mode: os.FileMode(mode), Owner: cfg.Owner, Group: cfg.Group,
 	}
-	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS); err != nil {
+	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS, starting); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
 	}
 	for _, from := range cfg.ProxyFrom {

@@ -2,7 +2,6 @@ package guest
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -17,7 +16,7 @@ import (
 type AllowList struct {
 	patterns []pattern
 	private  bool
-	tls      *tls.Config
+	tls      func() *tls.Config // nil = the system's roots
 }
 
 // pattern is an endpoint with wildcards.
@@ -28,9 +27,10 @@ type pattern struct {
 
 // NewAllowList makes a list of patterns such as tcp://HOST:PORT, where HOST may be * or
 // *.DOMAIN and PORT may be *. private says that names and wildcards may lead to
-// addresses that are not public. roots verify outgoing TLS; nil are the system's.
-func NewAllowList(patterns []string, private bool, roots *x509.CertPool) (*AllowList, error) {
-	a := &AllowList{private: private}
+// addresses that are not public. client has the roots that verify outgoing TLS, each
+// connection those of its time; nil are the system's. Loops call it: it must not block.
+func NewAllowList(patterns []string, private bool, client func() *tls.Config) (*AllowList, error) {
+	a := &AllowList{private: private, tls: client}
 	for _, text := range patterns {
 		p, err := parsePattern(text)
 		if err != nil {
@@ -38,10 +38,15 @@ func NewAllowList(patterns []string, private bool, roots *x509.CertPool) (*Allow
 		}
 		a.patterns = append(a.patterns, p)
 	}
-	if roots != nil {
-		a.tls = &tls.Config{RootCAs: roots}
-	}
 	return a, nil
+}
+
+// clientTLS is what outgoing TLS is verified by.
+func (a *AllowList) clientTLS() *tls.Config {
+	if a.tls == nil {
+		return nil
+	}
+	return a.tls()
 }
 
 // parsePattern reads tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST may

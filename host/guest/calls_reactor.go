@@ -96,7 +96,7 @@ func reactorConnect(i *Instance, stack []uint64) {
 	i.conns.add(c)
 	i.out++
 	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,
-		TLS: i.guest.allow.tls, Allow: i.guest.allow.address})
+		TLS: i.guest.allow.clientTLS(), Allow: i.guest.allow.address})
 	stack[0] = api.EncodeI32(c.handle)
 }
 

@@ -15,9 +15,12 @@ const (
 // arrows say which of our packages, and which of wazero's, a package may
 // import, by prefix. A package is under the longest name that fits.
 var arrows = map[string][]string{
-	"abi":         {},
-	"reactor":     {},
-	"host":        {"host/config", "host/guest", "internal/bounded", "internal/fetch", "internal/meter", "reactor"},
+	"abi":     {},
+	"reactor": {},
+	"host": {
+		"host/config", "host/guest", "internal/bounded", "internal/credentials", "internal/fetch", "internal/meter",
+		"reactor",
+	},
 	"host/config": {"reactor"},
 	"host/guest":  {"abi", "host/guest", "internal/gate", "internal/meter", "reactor", wazero},
 	"host/guest/internal/compile": {
@@ -33,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/build":       {"abi"},
 	"internal/boundedtest": {"internal/bounded"},
 	"internal/changes":     {"host"},
+	"internal/credentials": {"internal/bounded"},
 	"internal/fetch":       {},
 	"internal/handover":    {},
 	"internal/lines":       {"host"},
