@@ -129,7 +129,8 @@ func New(cfg config.Config, o Options) (*Host, error) {
 		spent: func() time.Duration { return time.Since(made) }, clockBase: clockBase, cpu: meter.ProcessClock(),
 		giveBack: debug.FreeOSMemory,
 	}
-	h.sources.credentials = credentials.New(credentials.Options{Files: &h.sources.files, Wall: o.Wall, Logger: o.Logger})
+	h.sources.credentials = credentials.New(
+		credentials.Options{Files: &h.sources.files, Wall: time.Now, Logger: o.Logger})
 	return h, nil
 }
 

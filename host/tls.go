@@ -68,12 +68,12 @@ func (h *Host) Certificates() []CertificateInfo {
 // the SHA-256 of what was taken over, in hex. Any goroutine.
 func (h *Host) CertificateFiles() map[string]string { return h.sources.credentials.Files() }
 
-// ReloadCertificates reads them again, and takes over what has changed and is whole:
-// handshakes from then on have it. The error joins what can't be taken over, such as a
-// certificate whose key has not been written yet; there, what ran runs on. Any goroutine;
-// ctx ends it.
-func (h *Host) ReloadCertificates(ctx context.Context) error {
-	return h.sources.credentials.Reload(ctx)
+// ReloadCertificate reads one of CertificateFiles again, and the one that belongs to it,
+// and takes over what has changed and is whole: handshakes from then on have it. The error
+// says what can't be taken over, such as a certificate whose key has not been written yet;
+// there, what ran runs on. Any goroutine; ctx ends it.
+func (h *Host) ReloadCertificate(ctx context.Context, file string) error {
+	return h.sources.credentials.Reload(ctx, file)
 }
 
 // keepCredentials forgets the certificates that no listener and no version has any more.

@@ -102,7 +102,8 @@ func (s *Server) beginWatching() {
 // besideMark ends the name that a module's signature is watched under. No plugin has it.
 const besideMark = "/signature"
 
-// rewatch watches the files of the plugins that run and want that.
+// rewatch watches the files of the plugins that run and want that, and those of
+// certificates.
 func (s *Server) rewatch() {
 	files, cfg := map[string]watch.File{}, s.Config()
 	for name, p := range cfg.Plugins {
@@ -118,18 +119,22 @@ func (s *Server) rewatch() {
 			files[name+besideMark] = watch.File{Path: p.Module + ".minisig"}
 		}
 	}
+	s.addCredentials(files)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.watcher == nil {
 		return
 	}
 	if err := s.watcher.Set(files); err != nil {
-		lines.Log(s.log, "changes of some plugins' files are not noticed", err)
+		lines.Log(s.log, "changes of some files are not noticed", err)
 	}
 }
 
 // changed goes over to a plugin's file that has changed. false: later again.
 func (s *Server) changed(name string) (done bool) {
+	if path, ok := strings.CutPrefix(name, credential); ok {
+		return s.changedCredential(path)
+	}
 	name = strings.TrimSuffix(name, besideMark)
 	out, err := s.ReloadPlugin(host.WithBy(s.ctx, host.By{Trigger: "watch"}), name, false)
 	if errors.Is(err, host.ErrChanging) {

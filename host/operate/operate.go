@@ -104,6 +104,8 @@ type Server struct {
 	origins atomic.Pointer[origins] // of the configuration that runs
 	mu      sync.Mutex
 	watcher *watch.Watcher // nil = files can't be watched, or it has ended
+	refused map[string]int // by credential's file: how often what it has now was refused
+	refusal string         // that was told last
 }
 
 // New prepares a server; it does no I/O. It must be closed, which Shutdown does too.

@@ -157,21 +157,24 @@ func (s *Store) loadPool(ctx context.Context, path string, lenient bool) (*Pool,
 	return s.pools[path], nil
 }
 
-// Reload reads every file again, and takes over what has changed and is whole. The error
-// joins what can't be: there, what was taken over before stays. Of a certificate and a
-// key that are being renewed one after the other it says that they do not match.
-func (s *Store) Reload(ctx context.Context) error {
+// Reload reads a file again, and the one that belongs to it, and takes over what has
+// changed and is whole. The error joins what can't be: there, what was taken over before
+// stays. Of a certificate and a key that are being renewed one after the other it says
+// that they do not match. A file that is nobody's is none.
+func (s *Store) Reload(ctx context.Context, file string) error {
+	var pairs []*certificate
+	var pools []*Pool
 	s.mu.Lock()
-	pairs, pools := make([]*certificate, 0, len(s.pairs)), make([]*Pool, 0, len(s.pools))
-	for _, c := range s.pairs {
-		pairs = append(pairs, c)
+	for p, c := range s.pairs {
+		if p.Cert == file || p.Key == file {
+			pairs = append(pairs, c)
+		}
 	}
-	for _, p := range s.pools {
+	if p := s.pools[file]; p != nil {
 		pools = append(pools, p)
 	}
 	s.mu.Unlock()
 	slices.SortFunc(pairs, func(a, b *certificate) int { return strings.Compare(a.pair.Cert, b.pair.Cert) })
-	slices.SortFunc(pools, func(a, b *Pool) int { return strings.Compare(a.path, b.path) })
 	var errs []error
 	for _, c := range pairs {
 		errs = append(errs, s.read(ctx, c))

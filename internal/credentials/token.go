@@ -37,7 +37,8 @@ func ReadToken(ctx context.Context, files *bounded.Reader, path string) (string,
 		return "", fmt.Errorf("%s: found more than one word, or a character that no token has, "+
 			"wanted a token of ASCII characters", path)
 	case len(token) < minToken || len(token) > maxToken:
-		return "", fmt.Errorf("%s: found %d characters, wanted a token of %d to %d", path, len(token), minToken, maxToken)
+		return "", fmt.Errorf("%s: found %d characters, wanted a token of %d to %d", path, len(token), minToken,
+			maxToken)
 	}
 	return token, nil
 }
