@@ -37,13 +37,18 @@ func (k *canary) noteTrap(t *guest.TrapError) {
 	}
 }
 
+func (r *replacement) wantsCanary() bool {
+	cfg := r.new.cfg.Canary
+	return !r.revived && cfg.For > 0 && cfg.Connections > 0
+}
+
 // runCanary runs one, if the new version's configuration asks for it and it has not
 // been active before. Where a guest traps in that time, the replacement has failed.
 func (r *replacement) runCanary(ctx context.Context) error {
-	cfg := r.new.cfg.Canary
-	if r.revived || cfg.For <= 0 || cfg.Connections <= 0 {
+	if !r.wantsCanary() {
 		return nil
 	}
+	cfg := r.new.cfg.Canary
 	k := &canary{version: r.new, slots: make([]*slot, len(r.loops)), trap: make(chan *guest.TrapError, 1)}
 	k.left.Store(int32(cfg.Connections))
 	if err := r.placeCanary(k); err != nil {

@@ -144,7 +144,7 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 	r := &reconfiguration{h: h, cfg: cfg, by: ByOf(ctx), only: only, plugins: map[string]*plugin{}}
 	r.out.NeedsBoot = needsBoot(h.cfg, cfg)
 	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.State = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache, h.cfg.State
-	r.cfg.Log.Format = h.cfg.Log.Format
+	r.cfg.Log.Format, r.cfg.Monitor = h.cfg.Log.Format, h.cfg.Monitor
 	defer r.unlock()
 	if err := r.prepare(ctx); err != nil {
 		return nil, errors.Join(err, r.abandon())
@@ -160,6 +160,7 @@ func needsBoot(before, after config.Config) []string {
 		before, after any
 	}{
 		{"reactor", before.Reactor, after.Reactor}, {"admin", before.Admin, after.Admin},
+		{"monitor", before.Monitor, after.Monitor},
 		{"cache", before.Cache, after.Cache}, {"state", before.State, after.State},
 		{"log.format", before.Log.Format, after.Log.Format},
 	} {

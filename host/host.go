@@ -89,7 +89,8 @@ type Host struct {
 	cpu        func() time.Duration // the process's processor time; nil = unknown
 	lookouts   []lookout            // by loop
 	leftovers  leftovers
-	giveBack   func() // gives what Go does not need back to the system
+	giveBack   func()                   // gives what Go does not need back to the system
+	observer   atomic.Pointer[Observer] // nil = none
 	overloaded atomic.Bool
 	shed       atomic.Uint64 // idle connections that an overload has closed
 
@@ -265,8 +266,8 @@ func (h *Host) reactorConfig() reactor.Config {
 		Loops: c.Loops, Backend: c.Backend, Sys: h.o.Sys, Place: h.o.Place,
 		CloseTimeout: c.CloseTimeout, WriteTimeout: c.WriteTimeout, ClosedTimeout: c.ClosedTimeout,
 		HighWater: int(c.WriteBuffer.High), LowWater: int(c.WriteBuffer.Low), MaxQueued: int(c.WriteBuffer.Max),
-		MaxQueuedAll:   mostQueued(uint64(c.MaxMemory)),
-		MaxConnections: c.MaxConnections, Logger: h.log.Named("reactor"),
+		MaxQueuedAll: mostQueued(uint64(c.MaxMemory)),
+		Ended:        h.tellEnded, MaxConnections: c.MaxConnections, Logger: h.log.Named("reactor"),
 	}
 }
 

@@ -52,6 +52,7 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	log := h.log.With("plugin", name)
 	p := &plugin{host: h, name: name, log: log, pinned: pinned, gone: make(chan struct{}),
 		account: guest.NewAccount(name, log, int(cfg.Limits.LogBytes), h.now)}
+	p.sample()
 	if slices.Contains(h.o.Trace, name) {
 		p.account.SetTrace(0, true)
 	}

@@ -90,12 +90,19 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, t config.Trust, fo
 	if !force && m.hash() == old.mod.hash() && reflect.DeepEqual(cfg, old.cfg) {
 		return p.unchanged(), nil
 	}
-	v, err := newVersion(ctx, p, m, cfg)
+	times := p.beginTimeline()
+	var v *version
+	err = times.step("compile", func() error {
+		v, err = newVersion(ctx, p, m, cfg)
+		return err
+	})
 	loaded()
 	if err != nil {
+		times.end(Outcome{}, err)
 		return nil, err
 	}
 	r := p.replacing(v)
+	r.keepTimes(times)
 	return r, r.prepare(ctx)
 }
 
@@ -113,6 +120,7 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 		return nil, fmt.Errorf("version %s: %w", name, err)
 	}
 	r := p.replacing(v)
+	r.keepTimes(p.beginTimeline())
 	r.revived, r.later = true, later
 	return r, r.prepare(ctx)
 }
@@ -139,6 +147,7 @@ type replacement struct {
 	loops    []*reactor.Loop
 	old, new *version
 	out      Outcome
+	times    *timeline
 	fresh    []*guest.Instance // by loop, started and not committed; of isolation loop and shared
 	revived  bool              // new was active before
 	later    int               // then: how many versions were replaced after it
@@ -181,9 +190,9 @@ func (r *replacement) policy() (policy config.ReloadPolicy, why string) {
 func (r *replacement) prepare(ctx context.Context) error {
 	began := time.Now()
 	stay := r.endStartsWith(ctx)
-	err := r.startFresh(ctx)
+	err := r.times.step("start", func() error { return r.startFresh(ctx) })
 	if err == nil {
-		err = r.rehearse(ctx)
+		err = r.times.step("rehearse", func() error { return r.rehearse(ctx) })
 	}
 	stay()
 	if cause := context.Cause(ctx); cause != nil {
@@ -191,10 +200,13 @@ func (r *replacement) prepare(ctx context.Context) error {
 	}
 	if err == nil {
 		r.p.log.Debug("rehearsed", "version", r.new.name, "took", time.Since(began))
-		err = r.runCanary(ctx)
+		if r.wantsCanary() {
+			err = r.times.step("canary", func() error { return r.runCanary(ctx) })
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("version %s failed, %s stays active: %w", r.new.name, r.old.name, err)
+		r.times.end(Outcome{}, err)
 		return errors.Join(err, r.abandon())
 	}
 	return nil
@@ -313,10 +325,17 @@ func (r *replacement) commit() (Outcome, error) {
 		return r.out, nil
 	}
 	r.moveBy = r.host.now() + r.new.cfg.MoveTime
-	for n, l := range r.loops {
-		if err := r.changeLoop(n, l); err != nil {
-			return Outcome{}, err
+	err := r.times.step("move", func() error {
+		for n, l := range r.loops {
+			if err := r.changeLoop(n, l); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	defer func() { r.times.end(r.out, err) }()
+	if err != nil {
+		return Outcome{}, err
 	}
 	r.p.replaceActive(r.new)
 	r.host.announceReady() // what failed may be gone
@@ -328,6 +347,7 @@ func (r *replacement) abandon() error {
 	if r.out.Unchanged {
 		return nil
 	}
+	r.times.end(Outcome{}, errNotAlone)
 	r.closeFresh()
 	switch {
 	case r.revived:

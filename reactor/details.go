@@ -39,9 +39,11 @@ type Ended struct {
 	Protocol  Protocol  // nil: it never had one
 	Listener  *Listener // that accepted it; nil: it is outgoing
 	Reason    Reason
-	Err       error         // says more; nil = nothing
-	Age       time.Duration // since it was accepted, or Connect was called
+	Err       error // says more; nil = nothing
 }
+
+// Age is how long it was since it was accepted, or Connect was called. Loop only.
+func (e Ended) Age() time.Duration { return e.Transport.Loop().sys.Now() - e.Transport.Stats().Opened }
 
 // TLS is the version of TLS, such as 0x0304 for 1.3, and the name that the client asked
 // for; 0 and "" where it is not known. Loop only.
@@ -64,6 +66,5 @@ func (c *connection) tellEnded() {
 	if p == nil && c.client != nil {
 		p = c.client.proto
 	}
-	tell(Ended{Transport: c, Protocol: p, Listener: c.listener, Reason: c.reason, Err: c.err,
-		Age: c.loop.sys.Now() - c.opened})
+	tell(Ended{Transport: c, Protocol: p, Listener: c.listener, Reason: c.reason, Err: c.err})
 }

@@ -19,6 +19,7 @@ import (
 func TestEnded(t *testing.T) {
 	var ends []reactor.Ended
 	var stats []reactor.ConnStats
+	var ages []time.Duration
 	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{Ended: func(e reactor.Ended) {
 		if p, ok := e.Protocol.(*told); !ok || !p.lost {
 			t.Errorf("found the protocol %v, wanted one that was told", e.Protocol)
@@ -26,7 +27,7 @@ func TestEnded(t *testing.T) {
 		if e.Transport.Peer() == "tcp://" || e.Transport.Host() == "" {
 			t.Errorf("found the peer %q and the host %q", e.Transport.Peer(), e.Transport.Host())
 		}
-		ends, stats = append(ends, e), append(stats, e.Transport.Stats())
+		ends, stats, ages = append(ends, e), append(stats, e.Transport.Stats()), append(ages, e.Age())
 	}})
 	h.made = func(p *told) {
 		p.onData = func(b []byte) { _, err := p.t.Write(append(b, '!')); h.check(err); p.t.LoseConnection() }
@@ -34,7 +35,7 @@ func TestEnded(t *testing.T) {
 	peer, _ := h.dial()
 	h.pass(3 * time.Second)
 	h.send(peer, []byte("hello"))
-	if len(ends) != 1 || ends[0].Reason != reactor.Done || ends[0].Age != 3*time.Second || ends[0].Listener != h.ln ||
+	if len(ends) != 1 || ends[0].Reason != reactor.Done || ages[0] != 3*time.Second || ends[0].Listener != h.ln ||
 		stats[0].In != 5 || stats[0].Out != 6 {
 		t.Fatalf("found %+v, %+v", ends, stats)
 	}

@@ -219,7 +219,8 @@ func TestListenFileRefuses(t *testing.T) {
 				must(t, err)
 				ln, err := b.ListenFile(f, ep, namer{"two"}, reactor.ListenOptions{Loop: -1})
 				must(t, errors.Join(f.Close(), closeListener(ln)))
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				if c.want == "" && err != nil || c.want != "" &&
+					(err == nil || !strings.Contains(err.Error(), c.want)) {
 					t.Errorf("%s: found %v, wanted %q", c.ep, err, c.want)
 				}
 			}

@@ -137,6 +137,9 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 	return nil
 }
 
+// Factory makes the protocols of its connections. Any goroutine.
+func (ln *Listener) Factory() Factory { return *ln.factory.Load() }
+
 // shareOn is whose time the protocols of connections take that l accepts.
 func (ln *Listener) shareOn(l *Loop) *Share {
 	if f := ln.options.Load().Share; f != nil {

@@ -42,7 +42,8 @@ func TestPromises(t *testing.T) {
 						if sys == "memory" {
 							cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 						}
-						return scriptedServer(t, cfg, scheme, reactortest.NewScript(), s.HandshakeTimeout, server, client)
+						return scriptedServer(t, cfg, scheme, reactortest.NewScript(), s.HandshakeTimeout, server,
+							client)
 					},
 				})
 			})

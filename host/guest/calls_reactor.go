@@ -93,6 +93,7 @@ func reactorConnect(i *Instance, stack []uint64) {
 		return
 	}
 	c := &conn{in: i, handle: i.account.conns.take(), stage: stageConnecting}
+	c.note()
 	i.conns.add(c)
 	i.out++
 	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,

@@ -21,6 +21,7 @@ type conn struct {
 	reason reactor.Reason
 	err    error
 	held   []byte // written in restoreState, and not yet released
+	noted  *Noted // its callbacks; nil = they are not noted
 
 	producing bool // a producer was registered and not unregistered
 	gone      bool // stopProducing was told, and is not told again
@@ -53,6 +54,7 @@ var errRefused = errors.New("the guest refused the connection")
 // On the instance's loop. The error is a *TrapError, or says that the guest refused.
 func (i *Instance) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	c := &conn{in: i, t: t, handle: i.account.conns.take()}
+	c.note()
 	if err := c.build(); err != nil {
 		i.account.conns.free(c.handle)
 		i.settle()

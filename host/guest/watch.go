@@ -10,8 +10,9 @@ import (
 // the slower way through its callbacks. It is replaced, and never changed.
 type watch struct {
 	traced  bool
-	conn    int32    // whose trace; 0 = all connections, and what belongs to none
-	profile *Profile // nil = none
+	conn    int32       // whose trace; 0 = all connections, and what belongs to none
+	profile *Profile    // nil = none
+	sample  func() bool // whether the callbacks of a new connection are noted; nil = of none
 }
 
 // rewatch replaces what is watched.
@@ -22,7 +23,7 @@ func (a *Account) rewatch(change func(*watch)) {
 	if was := a.watch.Load(); was != nil {
 		w = *was
 	}
-	if change(&w); !w.traced && w.profile == nil {
+	if change(&w); !w.traced && w.profile == nil && w.sample == nil {
 		a.watch.Store(nil)
 		return
 	}
@@ -47,7 +48,18 @@ type running struct {
 
 // watched calls a guest's function as run does.
 func (i *Instance) watched(e export, conn int32) error {
+	if n := i.noted(e, conn); n != nil {
+		return i.noting(n, e, conn)
+	}
+	return i.look(e, conn)
+}
+
+// look calls a guest's function, and traces and profiles that.
+func (i *Instance) look(e export, conn int32) error {
 	w := i.watch
+	if !w.traced && w.profile == nil {
+		return i.cell.call.CallWithStack(&i.cell.ctx, i.stack[:])
+	}
 	g := w.profile.gauge(i)
 	var r *running
 	if g != nil {

@@ -32,6 +32,7 @@ func (s *Server) Reload(ctx context.Context) (host.Change, error) {
 }
 
 func (s *Server) reload(ctx context.Context) (host.Change, error) {
+	s.access.reopen()
 	cfg, err := s.o.load(ctx)
 	if err != nil {
 		return host.Change{}, err
@@ -44,6 +45,7 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 	if s.o.Reloaded != nil {
 		s.o.Reloaded(cfg)
 	}
+	s.observe(cfg)
 	s.log.Debug("reloaded", "log_level", cfg.Log.Level) // the host has logged what changed
 	s.rewatch()
 	return change, nil

@@ -53,6 +53,8 @@ type Options struct {
 	// Program is the command line of the program, for Upgrade: the path of its executable
 	// and its arguments; nil = there is no Upgrade.
 	Program []string
+	// Stderr is where access_log.to: stderr goes; nil = os.Stderr.
+	Stderr io.Writer
 	// Getenv finds the default place of the administration's socket; nil = os.Getenv.
 	Getenv func(string) string
 }
@@ -96,8 +98,9 @@ type Server struct {
 	monitor        monitor
 	inherited      *inheritance // from the process that this one takes over from; nil = none
 	predecessors   predecessors
-	replaced       chan struct{}   // closed when another process has taken over
-	drain          time.Duration   // then: what is left may take so long to end
+	replaced       chan struct{} // closed when another process has taken over
+	drain          time.Duration // then: what is left may take so long to end
+	access         accessLog
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 
@@ -132,6 +135,7 @@ func New(cfg config.Config, o Options) (*Server, error) {
 	}
 	s.noteOrigins()
 	s.metrics = admin.NewMetrics(s.o.LogLost)
+	s.beginObserving()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -172,6 +176,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.started.Swap(true) {
 		return errors.New("operate: found a server that was started before, wanted a new one: each starts once")
 	}
+	s.observe(s.Config())
 	var err error
 	if s.inherited, err = s.inherit(); err == nil {
 		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.inherited.socket(adminSocket))
@@ -251,6 +256,7 @@ func (s *Server) Close() {
 		if err := s.monitor.end(); err != nil {
 			s.log.Warn("closing the monitor", "err", err)
 		}
+		s.endObserving()
 		s.closeLog()
 	})
 }

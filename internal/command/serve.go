@@ -100,6 +100,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	s.ops, err = operate.New(cfg, operate.Options{
 		Host: o, Load: a.load, Origins: a.said, Getenv: a.getenv, LogLost: a.queues.err.Lost,
 		Program:  a.program(),
+		Stderr:   a.stderr,
 		Reloaded: func(cfg config.Config) { s.log.SetLevel(hclog.LevelFromString(cfg.Log.Level)) },
 	})
 	if err != nil {
