@@ -68,7 +68,7 @@ func TestTrapsAreTold(t *testing.T) {
 	}
 	v.turn(t, time.Second)
 	v.trap(t)
-	if line := v.logs.await(t, trapNote, notesPerSecond+1); line["cut before"] != 5.0 {
+	if line := v.logs.await(t, trapNote, notesPerSecond+1); line["cut_before"] != 5.0 {
 		t.Errorf("found %v, wanted that 5 were cut", line)
 	}
 	for range traps {

@@ -139,8 +139,8 @@ func (s *slot) noteFailure(err error) {
 		s.plugin.failing.Add(1)
 	}
 	s.err, s.until = err, now+wait
-	s.plugin.account.Note(hclog.Error, startNote, "version", s.ver.name, "loop", loop.Index(), "again in",
-		wait.String(), "err", guest.CleanLine(err))
+	s.plugin.account.Note(hclog.Error, startNote, "version", s.ver.name, "loop", loop.Index(), "again_in",
+		wait, "err", guest.CleanLine(err))
 	s.cancelRetry()
 	s.retry = loop.CallLater(wait, func() { s.startAhead(nil) })
 }

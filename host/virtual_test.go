@@ -96,7 +96,7 @@ func TestBackoff(t *testing.T) {
 	for n, wait := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 		wait *= time.Second
 		line := v.logs.await(t, message, n+1)
-		if got := line["again in"]; got != wait.String() {
+		if got := line["again_in"]; got != float64(wait) {
 			t.Fatalf("start %d is tried again in %v, wanted %v", n, got, wait)
 		}
 		if b, err := io.ReadAll(v.dial(t)); err != nil || len(b) > 0 {

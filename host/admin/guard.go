@@ -41,7 +41,7 @@ func (s *Server) logIntruder(r *http.Request, p *Problem) {
 	}
 	args := []any{"method", cut(r.Method), "path", cut(r.URL.Path), "why", cut(p.Detail)}
 	if more := s.refusedMore.Swap(0); more > 0 {
-		args = append(args, "more before", more)
+		args = append(args, "more_before", more)
 	}
 	s.log.Warn("a request was refused", args...)
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/build"
 )
 
 // Status is how a server does, in a few lines.
@@ -41,7 +41,8 @@ func (s *Server) getStatus(http.ResponseWriter, *http.Request) (*answer, error) 
 	st := Status{PID: os.Getpid(), Since: s.began, Uptime: time.Since(s.began).Seconds()}
 	st.NotReady = s.o.Host.Unready()
 	st.Ready = st.NotReady == ""
-	st.Version, st.Commit = built()
+	program := build.Read()
+	st.Version, st.Commit = program.Version, program.Commit
 	st.Config, _ = s.o.Host.Origins()
 	st.Overloaded, st.Shed = s.o.Host.Overload()
 	loops, err := s.o.Host.LoopInfos()
@@ -63,23 +64,6 @@ func (s *Server) getStatus(http.ResponseWriter, *http.Request) (*answer, error) 
 		}
 	}
 	return &answer{body: st}, nil
-}
-
-// built is the version and commit that Go stamps into a program.
-func built() (version, commit string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "(devel)", ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			commit = s.Value
-		}
-	}
-	if info.Main.Version == "" {
-		return "(devel)", commit
-	}
-	return info.Main.Version, commit
 }
 
 // setting is one value of the configuration that runs.

@@ -53,7 +53,7 @@ func (n *notes) take(now time.Duration, message string) (ok bool, before []any) 
 	}
 	k.left--
 	if k.cut > 0 {
-		before = []any{"cut before", k.cut}
+		before = []any{"cut_before", k.cut}
 		k.cut = 0
 	}
 	return true, before

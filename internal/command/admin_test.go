@@ -295,7 +295,7 @@ func TestDefaultSocketTaken(t *testing.T) {
 	first.await("administration")
 	second := startIn(t, env, anyPorts...)
 	second.ready()
-	if e := second.await("no administration"); e.text("@level") != "warn" ||
+	if e := second.await("no administration"); e.text("level") != "warn" ||
 		!strings.Contains(e.text("err"), "another server answers there") {
 		t.Errorf("found %v", e)
 	}

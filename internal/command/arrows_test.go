@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"internal/gate":        {"internal/wasmbin"},
 	"internal/jumps":       {"internal/wasmbin"},
 	"internal/meter":       {"internal/wasmbin", wazero},
+	"internal/manual":      {"internal/command"},
 	"internal/command":     {"abi", "reactor", "host", "internal", "plugins", "sdk"},
 	"cmd":                  {"internal/command"},
 	"plugins":              {},

@@ -60,7 +60,7 @@ func (p *piped) await(text string) string {
 // address is where the built-in echo listens.
 func (p *piped) address() string {
 	p.t.Helper()
-	_, rest, _ := strings.Cut(p.await(`"@message":"ready"`), "tcp://")
+	_, rest, _ := strings.Cut(p.await(`"msg":"ready"`), "tcp://")
 	address, _, _ := strings.Cut(rest, " ")
 	return address
 }

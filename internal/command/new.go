@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -28,22 +29,25 @@ const projectAddress = "127.0.0.1:7009"
 func newNew(a *app) *cobra.Command {
 	var lang string
 	cmd := &cobra.Command{
-		Use:   "new --lang LANG NAME",
+		Use:   "new --lang LANG PATH",
 		Short: "Make a plugin project in a new folder",
-		Long: "Make a plugin project in a new folder NAME: the SDK's source, a protocol that echoes, its tests,\n" +
-			"a Makefile whose default target builds NAME.wasm, and a configuration to serve it.\n\n" +
+		Long: "Make a plugin project in a new folder PATH, whose last part is its name: the SDK's source,\n" +
+			"a protocol that echoes, its tests, a Makefile whose default target builds NAME.wasm, and a\n" +
+			"configuration to serve it.\n\n" +
 			"LANG is one of " + languageNames() + ".",
-		Args: arguments("NAME"),
+		Example: "  wirehost new --lang go hello\n  wirehost new --lang rust ~/src/gopher",
+		Args:    arguments("PATH"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			l, err := languageOf(lang)
 			if err != nil {
 				return &usageError{err}
 			}
-			if !projectName.MatchString(args[0]) {
+			dir := filepath.Clean(args[0])
+			if name := filepath.Base(dir); args[0] == "" || !projectName.MatchString(name) {
 				return &usageError{fmt.Errorf("found the name %q, wanted a letter a to z, then letters a to z, "+
-					"digits and _, 64 at most", args[0])}
+					"digits and _, 64 at most; folders may stand before it", name)}
 			}
-			return a.newProject(l, args[0])
+			return a.newProject(l, dir)
 		},
 	}
 	cmd.Flags().StringVarP(&lang, "lang", "l", "", "`LANG`uage: "+languageNames())
@@ -59,31 +63,33 @@ var projectName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
 // newProject makes the project, and says first what is missing to build it, then
 // what to type.
-func (a *app) newProject(l *language, name string) error {
+func (a *app) newProject(l *language, dir string) error {
+	name := filepath.Base(dir)
 	files, err := l.project(name)
 	if err != nil {
 		return err
 	}
-	if err := writeProject(name, files); err != nil {
+	if err := writeProject(dir, files); err != nil {
 		return err
 	}
 	var b strings.Builder
 	for _, missing := range l.missing(exec.LookPath, outputOf) {
 		fmt.Fprintf(&b, "Missing: %s\n", missing)
 	}
-	fmt.Fprintf(&b, "Made %s, a protocol in %s: %s.\n", name+string(filepath.Separator), l.title,
+	fmt.Fprintf(&b, "Made %s, a protocol in %s: %s.\n", dir+string(filepath.Separator), l.title,
 		plural(len(files), "file"))
 	where := "" // make finds wirehost
 	if path := self(); path != "wirehost" {
 		where = " WIREHOST=" + path
 	}
+	at := shellWord(dir)
 	commands := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, line := range [][2]string{
-		{"make -C " + name, "build " + name + ".wasm"},
-		{"make -C " + name + " test" + where, "test it"},
-		{self() + " serve --config " + filepath.Join(name, projectConfig), "serve it"},
+		{"make -C " + at, "build " + name + ".wasm"},
+		{"make -C " + at + " test" + where, "test it"},
+		{self() + " serve --config " + shellWord(filepath.Join(dir, projectConfig)), "serve it"},
 		{"echo hello | nc -N " + strings.Replace(projectAddress, ":", " ", 1), "try it, from another terminal"},
-		{self() + " dev " + name, "serve it, and build and reload it at each save"},
+		{self() + " dev " + at, "serve it, and build and reload it at each save"},
 	} {
 		fmt.Fprintf(commands, "  %s\t# %s\n", line[0], line[1]) // Flush has its error
 	}
@@ -92,6 +98,17 @@ func (a *app) newProject(l *language, name string) error {
 	}
 	_, err = io.WriteString(a.stdout, b.String())
 	return err
+}
+
+// shellWord is a path as a shell takes it for one word.
+func shellWord(path string) string {
+	plain := func(r rune) bool {
+		return strings.ContainsRune("/._-+@%,:=", r) || unicode.IsLetter(r) || unicode.IsDigit(r)
+	}
+	if strings.IndexFunc(path, func(r rune) bool { return !plain(r) }) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // projectConfig is the configuration's name in a project's folder.

@@ -173,7 +173,8 @@ func TestNewBadInput(t *testing.T) {
 	if err := os.Mkdir("taken", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	const wanted = ", wanted a letter a to z, then letters a to z, digits and _, 64 at most; see 'wirehost new --help'"
+	const wanted = ", wanted a letter a to z, then letters a to z, digits and _, 64 at most; " +
+		"folders may stand before it; see 'wirehost new --help'"
 	for _, c := range []struct {
 		args string
 		code int
@@ -183,11 +184,13 @@ func TestNewBadInput(t *testing.T) {
 		{"new --lang cobol x", 2, `wirehost: found the language "cobol", wanted one of ` + languageNames() +
 			"; see 'wirehost new --help'"},
 		{"new x", 2, "wirehost: found no --lang, wanted one of " + languageNames() + "; see 'wirehost new --help'"},
-		{"new --lang c", 2, "wirehost: found no NAME; see 'wirehost new --help'"},
-		{"new --lang c a b", 2, `wirehost: found the argument "b", wanted none after NAME; see 'wirehost new --help'`},
+		{"new --lang c", 2, "wirehost: found no PATH; see 'wirehost new --help'"},
+		{"new --lang c a b", 2, `wirehost: found the argument "b", wanted none after PATH; see 'wirehost new --help'`},
 		{"new --lang c 9p", 2, `wirehost: found the name "9p"` + wanted},
 		{"new --lang c a-b", 2, `wirehost: found the name "a-b"` + wanted},
-		{"new --lang c ../a", 2, `wirehost: found the name "../a"` + wanted},
+		{"new --lang c ../9p", 2, `wirehost: found the name "9p"` + wanted},
+		{"new --lang c ..", 2, `wirehost: found the name ".."` + wanted},
+		{"new --lang c nowhere/a", 1, "wirehost: mkdir nowhere/a: no such file or directory"},
 		{"new --lang c Éa", 2, `wirehost: found the name "Éa"` + wanted},
 		{"new --lang c " + strings.Repeat("a", 65), 2, `wirehost: found the name "` + strings.Repeat("a", 65) + `"` +
 			wanted},
@@ -199,6 +202,28 @@ func TestNewBadInput(t *testing.T) {
 	}
 	if left, err := os.ReadDir("."); err != nil || len(left) != 1 {
 		t.Errorf("found %v, %v, wanted nothing but what was there", left, err)
+	}
+}
+
+// A path is taken, with a name at its end, and stands in what there is to type next.
+func TestNewTakesAPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("my projects", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got := command(t, "new", "--lang=c", "my projects/hello/")
+	for _, want := range []string{"Made my projects/hello/, ", "make -C 'my projects/hello' ", "build hello.wasm",
+		" serve --config 'my projects/hello/wirehost.yaml'", " dev 'my projects/hello'"} {
+		if got.code != 0 || !strings.Contains(got.stdout, want) {
+			t.Errorf("found no %q in %+v", want, got)
+		}
+	}
+	text, err := os.ReadFile("my projects/hello/wirehost.yaml")
+	if err != nil || !strings.Contains(string(text), "plugin: \"hello\"") && !strings.Contains(string(text), "hello") {
+		t.Errorf("found %q, %v", text, err)
+	}
+	if word := shellWord("it's"); word != `'it'\''s'` {
+		t.Errorf("found %s", word)
 	}
 }
 

@@ -93,7 +93,7 @@ func (p *process) await(message string) entry {
 				p.t.Fatalf("it ended without %q:\n%s", message, p.stderr())
 			}
 			var e entry
-			if json.Unmarshal([]byte(line), &e) == nil && strings.HasPrefix(e.text("@message"), message) {
+			if json.Unmarshal([]byte(line), &e) == nil && strings.HasPrefix(e.text("msg"), message) {
 				return e
 			}
 		case <-timeout.C:

@@ -30,6 +30,9 @@ type app struct {
 	queues         *queues                            // of a command that serves; nil = none
 }
 
+// Tree are the commands, for who describes them. They are not to be run.
+func Tree() *cobra.Command { return newRoot(&app{stdout: io.Discard, stderr: io.Discard}) }
+
 // newRoot makes the tree of commands. Each is made in a file of its own.
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{

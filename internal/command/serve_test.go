@@ -93,12 +93,12 @@ func TestSignalDuringStart(t *testing.T) {
 		t.Errorf("found exit code %d, wanted %d", code, exitFailed)
 	}
 	log := p.stderr()
-	for _, bad := range []string{`"@message":"ready"`, "goroutine ", "panic"} {
+	for _, bad := range []string{`"msg":"ready"`, "goroutine ", "panic"} {
 		if strings.Contains(log, bad) {
 			t.Errorf("found %q in\n%s", bad, log)
 		}
 	}
-	if n := strings.Count(log, `"@level":"error"`); n != 1 || !strings.Contains(log, "stopped during start-up") {
+	if n := strings.Count(log, `"level":"error"`); n != 1 || !strings.Contains(log, "stopped during start-up") {
 		t.Errorf("found %d errors, wanted one:\n%s", n, log)
 	}
 }
@@ -117,7 +117,7 @@ func TestCacheThatCantBeWritten(t *testing.T) {
 	skipWithoutSignals(t)
 	file := write(t, "file", "")
 	p := start(t, append(anyPorts, "--set=cache.dir="+filepath.Join(file, "cache"))...)
-	if e := p.await("no cache of compiled modules"); e.text("@level") != "warn" {
+	if e := p.await("no cache of compiled modules"); e.text("level") != "warn" {
 		t.Errorf("found %v, wanted a warning", e)
 	}
 	c := dial(t, p.ready()[0])

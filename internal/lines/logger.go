@@ -3,18 +3,58 @@ package lines
 import (
 	"bytes"
 	"io"
+	"log/slog"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host"
 )
 
 // Logger logs to w, from level on, in the format text or json. Every entry is one
-// line.
+// line. JSON begins with the keys time, level and msg; durations are numbers of seconds.
 func Logger(w io.Writer, level, format string) hclog.Logger {
-	o := hclog.LoggerOptions{Level: hclog.LevelFromString(level), Output: w, JSONFormat: format == "json"}
-	if !o.JSONFormat {
-		o.Output = lineWriter{w}
+	if format == "json" {
+		return newJSONLogger(w, level)
 	}
-	return hclog.New(&o)
+	return hclog.New(&hclog.LoggerOptions{Level: hclog.LevelFromString(level), Output: lineWriter{w}})
+}
+
+// jsonLogger is a logger of log/slog's, whose level can be set.
+type jsonLogger struct {
+	hclog.Logger
+	level *slog.LevelVar
+}
+
+func newJSONLogger(w io.Writer, level string) hclog.Logger {
+	l := &jsonLogger{level: &slog.LevelVar{}}
+	l.SetLevel(hclog.LevelFromString(level))
+	l.Logger = host.SlogLogger(slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{
+		Level: l.level, ReplaceAttr: plainAttribute,
+	})))
+	return l
+}
+
+// SetLevel holds for what Named and With have given, too.
+func (l *jsonLogger) SetLevel(level hclog.Level) {
+	levels := map[hclog.Level]slog.Level{hclog.Trace: slog.LevelDebug - 4, hclog.Debug: slog.LevelDebug,
+		hclog.Warn: slog.LevelWarn, hclog.Error: slog.LevelError, hclog.Off: slog.LevelError + 1}
+	l.level.Set(levels[level]) // info is slog's zero
+}
+
+// plainAttribute writes levels as the configuration has them, and durations in seconds.
+func plainAttribute(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case slog.Level:
+		if v < slog.LevelDebug {
+			return slog.String(a.Key, "trace")
+		}
+		return slog.String(a.Key, strings.ToLower(v.String()))
+	case time.Duration:
+		return slog.Float64(a.Key, v.Seconds())
+	}
+	return a
 }
 
 // lineWriter writes hclog's text format, which lets messages through as they
