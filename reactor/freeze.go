@@ -88,6 +88,10 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	c.unqueue()
 	c.enter(stageFrozen)
 	c.setupBy = l.sys.Now()
+	if c.pullAt > 0 && c.pullAt <= c.setupBy { // its timer was due
+		c.pullAt = 0
+		c.flags |= flagAgain
+	}
 	s := c.frozen()
 	s.Ahead, s.Behind = ahead, behind
 	return s, nil
@@ -160,7 +164,7 @@ func (c *connection) frozen() Frozen {
 		SinceLooked: now - c.looked, SinceFin: now - c.finAt, FinBefore: c.finSum, SinceIdle: now - c.idleFrom,
 	}
 	if c.pullAt > 0 {
-		s.PullIn = max(1, c.pullAt-now)
+		s.PullIn = c.pullAt - now
 	}
 	return s
 }

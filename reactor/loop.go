@@ -109,7 +109,7 @@ type loopCounters struct {
 // LoopStats are a loop's counters. Bytes are those of its sockets.
 type LoopStats struct {
 	Connections       int    // open ones, accepted and outgoing
-	Opened, Lost      uint64 // connections, ever; those too that came from another reactor, or went to one
+	Opened, Lost      uint64 // connections, ever; one that moves is opened in one reactor and lost in another
 	BytesIn, BytesOut uint64 // ever
 }
 

@@ -53,7 +53,9 @@ func (l *Loop) addConn(c *connection) {
 		l.gens = append(l.gens, 0)
 	}
 	c.gen = l.gens[c.slot]
-	l.turns.opened.Add(1)
+	if c.stage != stageFrozen { // opened elsewhere
+		l.turns.opened.Add(1)
+	}
 }
 
 func (l *Loop) removeConn(c *connection, forgotten bool) {
@@ -62,8 +64,8 @@ func (l *Loop) removeConn(c *connection, forgotten bool) {
 	l.free = append(l.free, c.slot)
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
-	l.turns.lost.Add(1)
 	if !forgotten {
+		l.turns.lost.Add(1)
 		l.details.LostBy[c.reason]++
 	}
 }

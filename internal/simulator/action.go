@@ -83,7 +83,7 @@ func (p *protocol) getters() {
 // dropsWrites is when the transport drops output: closing waits for a producer,
 // so what it writes counts.
 func (p *protocol) dropsWrites() bool {
-	if p.lost || p.ended || p.overLimit || p.writeLost {
+	if p.lost || p.ended || p.overLimit || p.writeLost || p.frozen {
 		return true
 	}
 	closing := p.losing || p.losingWrite || p.t.State()&reactor.StateClosing != 0 // that of an end of file too
@@ -233,7 +233,7 @@ func (p *protocol) callLater() {
 			w.violated("%v: a delayed call: ran %v, cancelled %v, due %v", p, ran, cancelled, due)
 		}
 		ran = true
-		if p.live() {
+		if p.live() && !p.frozen {
 			p.callback(func() { p.actions(3) })
 		}
 	})

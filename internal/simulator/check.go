@@ -57,6 +57,7 @@ func (w *world) quiesce() {
 	}
 	for _, p := range w.protos {
 		switch {
+		case p.frozen:
 		case p.live():
 			p.checkQuiet()
 		case !p.made && !p.failed && (p.ended || w.sys.Now() > p.connectBy):
@@ -194,6 +195,7 @@ func (p *protocol) checkReason(reason reactor.Reason, err error) {
 func (w *world) finish() {
 	w.tracef("all connections are to end")
 	w.ending = true
+	w.thawAll()
 	w.sys.SetMaxFDs(0)
 	w.r.Shed(false)
 	until := w.sys.Now() + 3*w.longest()
@@ -266,6 +268,7 @@ func (w *world) loseAll() {
 // close ends the reactor, and looks whether anything is left.
 func (w *world) close() {
 	w.closing = true
+	w.thawAll()
 	w.budget = 400
 	if err := w.r.Close(); err != nil {
 		w.violated("close: %v", err)

@@ -14,6 +14,7 @@ type protocol struct {
 	w        *world
 	id       int // of the connection; 0 before it is made
 	serial   int
+	dress    reactor.ClientProtocol // what the reactor calls
 	t        reactor.Transport
 	loop     *reactor.Loop
 	owner    *owner // whose time it takes; nil = nobody's
@@ -52,6 +53,8 @@ type protocol struct {
 	readSeen  time.Duration // when the peer had last read, when it was last looked at
 	lookBy    time.Duration // when the loop will look; 0 = it has
 	looked    time.Duration // when it may have seen the peer's last read
+	frozen    bool
+	frozenAt  time.Duration
 	finQuiet  time.Duration // when a FIN was first seen behind unread bytes, paused
 }
 
@@ -111,6 +114,11 @@ func (w *world) newProto() *protocol {
 
 // dressed is p with the optional interfaces of its kind.
 func (p *protocol) dressed() reactor.ClientProtocol {
+	p.dress = p.ofKind()
+	return p.dress
+}
+
+func (p *protocol) ofKind() reactor.ClientProtocol {
 	kind := p.w.style.kind
 	if kind == 4 {
 		kind = p.w.c.n(4)
@@ -149,6 +157,9 @@ func (p *protocol) callback(f func()) {
 	w := p.w
 	if w.current != nil || w.inTransport > 0 {
 		w.violated("%v: a callback inside one of %v (%d calls to the reactor run)", p, w.current, w.inTransport)
+	}
+	if p.frozen {
+		w.violated("%v: a callback while it is frozen", p)
 	}
 	w.current = p
 	p.owner.begins(p)

@@ -247,7 +247,7 @@ func (w *world) act() {
 }
 
 func (w *world) rarely() {
-	switch w.c.n(6) {
+	switch w.c.n(8) {
 	case 0:
 		n := []int{0, 3, 8, 30}[w.c.n(4)]
 		w.tracef("descriptors: %d", n)
@@ -256,6 +256,8 @@ func (w *world) rarely() {
 		on := w.c.oneIn(3)
 		w.tracef("shed %v", on)
 		w.r.Shed(on)
+	case 2, 3:
+		w.moveOne()
 	default:
 		w.quiesce()
 	}
@@ -310,7 +312,7 @@ func (w *world) anyOn(l *reactor.Loop) *protocol {
 	}
 	at := w.c.n(len(w.protos))
 	for i := range w.protos {
-		if p := w.protos[(at+i)%len(w.protos)]; p.loop == l && p.live() {
+		if p := w.protos[(at+i)%len(w.protos)]; p.loop == l && p.live() && !p.frozen {
 			return p
 		}
 	}
