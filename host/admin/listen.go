@@ -32,10 +32,10 @@ func DefaultEndpoint(getenv func(string) string) string {
 		return "unix://" + filepath.Join(dir, "wirehost", "admin.sock")
 	}
 	dir := getenv("TMPDIR")
-	if dir == "" {
+	if !filepath.IsAbs(dir) { // server and client may be started in two folders
 		dir = os.TempDir()
 	}
-	return "unix://" + filepath.Join(dir, "wirehost-"+strconv.Itoa(os.Getuid()), "admin.sock")
+	return "unix://" + filepath.Join(dir, temporaryName(), "admin.sock")
 }
 
 // Listen binds the endpoint that Serve is given: unix://PATH or tcp://HOST:PORT
@@ -145,6 +145,14 @@ func ownFolder(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	if err := private(dir); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700) // it is ours, and others may have been let in
+}
+
+// private says why a folder is not one that its user alone can write to, or nil.
+func private(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return err
@@ -152,12 +160,40 @@ func ownFolder(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s: found %s, wanted a folder", dir, info.Mode().Type())
 	}
-	if owner, known := ownerOf(info); known && (owner != os.Getuid() || info.Mode().Perm()&0o022 != 0) {
+	owner, known := ownerOf(info)
+	if !known {
+		return nil
+	}
+	if owner != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s: found a folder of user %d with mode %o, wanted one that nobody else can write to", dir,
 			owner, info.Mode().Perm())
 	}
+	around, err := os.Stat(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	if around.Mode().Perm()&0o002 != 0 && around.Mode()&fs.ModeSticky == 0 { // anybody could put another in its place
+		return fmt.Errorf("%s: found a folder that all can write to and rename others' files in, wanted the sticky bit",
+			filepath.Dir(dir))
+	}
 	return nil
 }
+
+// CheckDefault says why a client should not ask at a default endpoint, or nil: among the
+// temporary files, another user may have made the folder, and listen there.
+func CheckDefault(endpoint string) error {
+	dir := filepath.Dir(strings.TrimPrefix(endpoint, "unix://"))
+	if filepath.Base(dir) != temporaryName() {
+		return nil // in XDG_RUNTIME_DIR
+	}
+	if err := private(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil // nobody listens there
+}
+
+// temporaryName is the name of the user's own folder among the temporary files.
+func temporaryName() string { return "wirehost-" + strconv.Itoa(os.Getuid()) }
 
 // listenUnix binds a socket. It is made under another name, and takes its place
 // when it has its mode and is listened on: so whatever stands in its place is

@@ -221,6 +221,58 @@ func TestDefaultEndpoint(t *testing.T) {
 	}
 }
 
+// Among the temporary files server and client both want a folder that is the user's
+// alone, which nobody can put another in the place of.
+func TestTemporaryFolder(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes")
+	}
+	dir := filepath.Dir(spot(t, "s"))
+	own := filepath.Join(dir, fmt.Sprint("wirehost-", os.Getuid()))
+	endpoint := "unix://" + filepath.Join(own, "admin.sock")
+	if err := CheckDefault(endpoint); err != nil {
+		t.Errorf("nothing there: %v", err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	both := func(how, want string) {
+		t.Helper()
+		ln, _, err := Listen(endpoint, true)
+		if err == nil {
+			ln.Close()
+		}
+		if asked := CheckDefault(endpoint); want == "" && (err != nil || asked != nil) || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want) || asked == nil || !strings.Contains(err.Error(), asked.Error())) {
+			t.Errorf("%s: found %v and %v, wanted %q", how, err, asked, want)
+		}
+	}
+	must(os.Mkdir(own, 0o755))
+	both("others may look", "")
+	if info, err := os.Stat(own); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("found %v, %v, wanted mode 700", info.Mode(), err)
+	}
+	must(os.Chmod(dir, 0o777))
+	both("no sticky bit", "wanted the sticky bit")
+	must(os.Chmod(dir, 0o777|os.ModeSticky))
+	both("sticky", "")
+	must(os.Chmod(own, 0o770))
+	both("the group may write", "that nobody else can write to")
+	must(os.Remove(own))
+	must(os.Mkdir(filepath.Join(dir, "elsewhere"), 0o700))
+	must(os.Symlink("elsewhere", own))
+	both("a link", "wanted a folder")
+	if os.Getuid() == 0 {
+		must(os.Remove(own))
+		must(os.Mkdir(own, 0o700))
+		must(os.Chown(own, 65534, 65534))
+		both("another's", "of user 65534")
+	}
+}
+
 func TestDefaultFolder(t *testing.T) {
 	path := spot(t, "own/s")
 	ln, authority, err := Listen("unix://"+path, true)

@@ -99,6 +99,9 @@ func (a *app) quietClient(endpoint string) (c *client, guessed bool, err error) 
 	}
 	if endpoint == "" {
 		endpoint, guessed = admin.DefaultEndpoint(a.getenv), true
+		if err := admin.CheckDefault(endpoint); err != nil {
+			return nil, false, fmt.Errorf("the default endpoint of the administration: %w; --admin names another", err)
+		}
 	}
 	c, err = newClient(endpoint)
 	return c, guessed, err

@@ -65,6 +65,11 @@ func TestNewBuilds(t *testing.T) {
 			t.Parallel()
 			toolchain(t, l)
 			dir := project(t, l.name, "hello")
+			for file, text := range map[string]string{"go.work": "go 1.26.0\n", "Cargo.toml": "[workspace]\n"} { // others'
+				if err := os.WriteFile(filepath.Join(filepath.Dir(dir), file), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
 			inProject(t, dir, "make")
 			m := wasmbintest.Read(t, filepath.Join(dir, "hello.wasm"))
 			for _, f := range abi.Validate(m.Describe()) {
