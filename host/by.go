@@ -1,6 +1,9 @@
 package host
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // By is who asked for a change, and how. It goes with the context of a change, and
 // stands in the lines that are logged of it.
@@ -41,4 +44,16 @@ func (b By) LogArgs() []any {
 		args = append(args, "peer", b.Peer)
 	}
 	return args
+}
+
+// String is who it was, for people: what asked, and for whom.
+func (b By) String() string {
+	who := b.User
+	if b.Peer != "" {
+		who = strings.TrimSpace(who + " " + b.Peer)
+	}
+	if who == "" || b.Trigger == "" {
+		return b.Trigger + who
+	}
+	return b.Trigger + ", " + who
 }

@@ -37,6 +37,14 @@ type Options struct {
 	Place   func(loops int) int // reactor.Config.Place, for tests
 	Wall    func() time.Time    // the guests' wall clock; nil = time.Now
 	Trace   []string            // plugins that are traced from the start
+	// Pins are versions that plugins were pinned to in another process, as Host.Pins gave
+	// them, by plugin. One whose module has changed since is forgotten.
+	Pins map[string]Pin
+	// Modules is the folder where the bytes of modules are kept, for versions that are
+	// pinned after their file has changed: else a pin ends with the process. It is asked
+	// again at each use, so that a process can leave the folder to the next; "" or nil =
+	// there is none.
+	Modules func() string
 	// SetMemoryLimit is called with what Go's memory limit is to be for the process
 	// to stay within the memory it may have, in bytes, from the start on and as that
 	// changes: debug.SetMemoryLimit, or nil where the program has a limit of its own.
@@ -99,10 +107,12 @@ type Host struct {
 
 	shape     sync.Mutex // held while plugins or listeners come or go
 	ended     bool       // under shape
+	keeping   keeping
 	mu        sync.Mutex // of what follows; never held while a loop is waited for
 	unloaded  []*plugin  // they may have connections left
 	cfg       config.Config
 	plugins   map[string]*plugin
+	pins      map[string]Pin // of Options.Pins, those that no plugin has taken yet
 	listeners []*listener
 
 	ready readiness
@@ -125,7 +135,7 @@ func New(cfg config.Config, o Options) (*Host, error) {
 	made := time.Now()
 	h := &Host{
 		o: o, log: o.Logger, sources: sources{builtin: o.Builtin}, cfg: cfg,
-		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
+		plugins: map[string]*plugin{}, pins: maps.Clone(o.Pins), stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
 		spent: func() time.Duration { return time.Since(made) }, clockBase: clockBase, cpu: meter.ProcessClock(),
 		giveBack: debug.FreeOSMemory,

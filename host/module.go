@@ -31,8 +31,11 @@ type module struct {
 	digest
 	carried bool   // by the program: it is trusted as that is
 	config  []byte // the plugin's section as JSON
-	open    func(context.Context) (io.ReadCloser, error)
+	open    opener
 }
+
+// opener opens a module's bytes, to be read from their beginning.
+type opener func(context.Context) (io.ReadCloser, error)
 
 // LoadError says why a plugin's module can't be hosted.
 type LoadError struct {

@@ -17,6 +17,7 @@ type Outcome struct {
 	Version   string              `json:"version"`            // the one that is active now
 	Previous  string              `json:"previous,omitempty"` // the one that was replaced
 	Unchanged bool                `json:"unchanged"`          // the same bytes and configuration: nothing was done
+	Pinned    bool                `json:"pinned,omitempty"`   // the version is pinned; the configured module waits
 	Policy    config.ReloadPolicy `json:"policy,omitempty"`   // migrate, drain or drop, as it was done
 	Why       string              `json:"why,omitempty"`      // why the policy is not the configured one
 	Migrated  int                 `json:"migrated"`           // connections
@@ -27,6 +28,9 @@ type Outcome struct {
 // String is one line for people.
 func (o Outcome) String() string {
 	if o.Unchanged {
+		if o.Pinned {
+			return fmt.Sprintf("%s is unchanged: it is pinned", o.Version)
+		}
 		return fmt.Sprintf("%s is unchanged", o.Version)
 	}
 	s := fmt.Sprintf("%s is active", o.Version)

@@ -249,13 +249,14 @@ func TestGivenBackAfterLoads(t *testing.T) {
 	}
 	awaitGiven()
 	litter()
-	out, err := s.ReloadPlugin(context.Background(), "guest", true)
-	if err != nil {
+	before := s.plugins["guest"].current().name
+	next := numbered("testdata/echo.wasm", config.IsolationLoop, 1)
+	if err := last(s.Reload(context.Background(), configuration(next))); err != nil {
 		t.Fatal(err)
 	}
 	awaitGiven()
 	litter() // going back loads nothing
-	if _, err := s.UsePlugin(context.Background(), out.Previous); err != nil {
+	if _, err := s.UsePlugin(context.Background(), before); err != nil {
 		t.Fatal(err)
 	}
 	awaitGiven()

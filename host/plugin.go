@@ -39,6 +39,8 @@ type plugin struct {
 	replaced  []*version // those that are not freed yet, the oldest first
 	unloaded  bool
 	gone      chan struct{} // closed when unloaded is set
+	pin       *Pin          // nil = none; replaced as a whole
+	seen      string        // the sum of the configured module when it was read last
 	failure   error         // of the last change; nil where it went well
 	failedAt  time.Time
 	freeing   sync.WaitGroup
@@ -56,6 +58,7 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	if slices.Contains(h.o.Trace, name) {
 		p.account.SetTrace(0, true)
 	}
+	p.pin = h.takePin(name)
 	if h.reactor != nil {
 		p.loops = h.reactor.Loops()
 		p.took = make([]guest.Callbacks, len(p.loops))
@@ -75,9 +78,12 @@ func (p *plugin) loadVersion(ctx context.Context, cfg config.Plugin, t config.Tr
 	if err != nil {
 		return nil, err
 	}
-	v, err := newVersion(ctx, p, m, cfg)
-	if err != nil {
-		return nil, err
+	p.noteSeen(m)
+	v := p.loadAtStart(ctx, m, cfg, t)
+	if v == nil {
+		if v, err = newVersion(ctx, p, m, cfg); err != nil {
+			return nil, err
+		}
 	}
 	var signed []any
 	if m.signer != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +18,7 @@ import (
 // set. On an error the version that was active stays so.
 func (p *plugin) reload(ctx context.Context, force bool) (Outcome, error) {
 	return p.change(ctx, func(ctx context.Context) (*replacement, error) {
-		return p.plan(ctx, p.current().cfg, p.host.Config().Trust, force)
+		return p.plan(ctx, p.configured(), p.host.Config().Trust, force)
 	})
 }
 
@@ -77,9 +76,24 @@ func (h *Host) untilStopping(ctx context.Context) (context.Context, context.Canc
 }
 
 // plan prepares another version of a configuration, where it is another or force is
-// set, of a module that is trusted: bytes, module, program, instances. On an error nothing is left of it. p.changing
-// is held until the replacement is committed or abandoned.
+// set, of a module that is trusted: bytes, module, program, instances. On an error nothing
+// is left of it. p.changing is held until the replacement is committed or abandoned.
 func (p *plugin) plan(ctx context.Context, cfg config.Plugin, t config.Trust, force bool) (*replacement, error) {
+	if pin := p.currentPin(); pin != nil {
+		m, err := p.host.sources.readModule(ctx, p.name, cfg, t)
+		if err != nil {
+			return nil, err
+		}
+		if p.noteSeen(m); pin.Of == m.sumText() {
+			return p.planPinned(ctx, pin.follow(cfg), m, t, force)
+		}
+	}
+	return p.planConfigured(ctx, cfg, t, force)
+}
+
+// planConfigured is plan for the module that is configured, whatever is pinned.
+func (p *plugin) planConfigured(ctx context.Context, cfg config.Plugin, t config.Trust,
+	force bool) (*replacement, error) {
 	old := p.current()
 	loaded := sync.OnceFunc(p.host.leftovers.beginLoading())
 	defer loaded()
@@ -87,8 +101,14 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, t config.Trust, fo
 	if err != nil {
 		return nil, err
 	}
-	if !force && m.hash() == old.mod.hash() && reflect.DeepEqual(cfg, old.cfg) {
+	p.noteSeen(m)
+	if !force && m.hash() == old.mod.hash() && sameSection(cfg, old.cfg) {
 		return p.unchanged(), nil
+	}
+	if !force {
+		if v, later := p.reviveSame(m, cfg, t); v != nil {
+			return p.returning(ctx, v, later, nil)
+		}
 	}
 	times := p.beginTimeline()
 	var v *version
@@ -109,7 +129,11 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, t config.Trust, fo
 // planBack prepares the way back to a version that is still loaded.
 func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error) {
 	if name == p.current().name {
-		return p.unchanged(), nil
+		r := p.unchanged()
+		if r.pin = p.currentPin(); r.pin != nil {
+			r.out.Pinned = true
+		}
+		return r, nil
 	}
 	v, later := p.revive(name)
 	if v == nil {
@@ -119,9 +143,15 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 		p.putBack(v, later)
 		return nil, fmt.Errorf("version %s: %w", name, err)
 	}
+	return p.returning(ctx, v, later, p.pinTo(ctx, v))
+}
+
+// returning prepares a version that was active before, and was revived. pin is what is to
+// hold it; nil = nothing.
+func (p *plugin) returning(ctx context.Context, v *version, later int, pin *Pin) (*replacement, error) {
 	r := p.replacing(v)
 	r.keepTimes(p.beginTimeline())
-	r.revived, r.later = true, later
+	r.revived, r.later, r.pin, r.out.Pinned = true, later, pin, pin != nil
 	return r, r.prepare(ctx)
 }
 
@@ -151,6 +181,7 @@ type replacement struct {
 	fresh    []*guest.Instance // by loop, started and not committed; of isolation loop and shared
 	revived  bool              // new was active before
 	later    int               // then: how many versions were replaced after it
+	pin      *Pin              // that holds the new version; nil = none does
 	moveBy   time.Duration     // on Host.now: what has not moved then stays
 }
 
@@ -322,6 +353,7 @@ func (r *replacement) restoreSample(s *guest.Sample) error {
 // have ended.
 func (r *replacement) commit() (Outcome, error) {
 	if r.out.Unchanged {
+		r.p.setPin(r.pin)
 		return r.out, nil
 	}
 	r.moveBy = r.host.now() + r.new.cfg.MoveTime
@@ -338,6 +370,7 @@ func (r *replacement) commit() (Outcome, error) {
 		return Outcome{}, err
 	}
 	r.p.replaceActive(r.new)
+	r.p.setPin(r.pin)
 	r.host.announceReady() // what failed may be gone
 	return r.out, nil
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -179,13 +180,14 @@ func TestDrain(t *testing.T) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
 			p := numbered("testdata/counter.wasm", isolation, 0)
+			p.Keep = 1
 			cfg := configuration(p)
 			s := serve(t, cfg)
 			old := &counting{Conn: dial(t, s.addrs[0])}
 			if err := old.roundTrip(3); err != nil {
 				t.Fatal(err)
 			}
-			cfg.Plugins["guest"] = config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation}
+			cfg.Plugins["guest"] = config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation, Keep: 1}
 			change, err := s.Reload(context.Background(), cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -201,6 +203,7 @@ func TestDrain(t *testing.T) {
 				t.Fatal(err)
 			}
 			old.Close()
+			fresh.Close() // of one version there is a way back: the last one
 			p.Config = map[string]any{"n": 1}
 			cfg.Plugins["guest"] = p
 			if _, err := s.Reload(context.Background(), cfg); err != nil { // the first version is freed now
@@ -309,14 +312,14 @@ func TestUse(t *testing.T) {
 			}
 			p := s.plugins["guest"]
 			first := p.current().name
-			for _, want := range []string{first + "-2", first} {
-				var out Outcome
-				var err error
-				if want == first {
-					out, err = p.goBack(context.Background(), first)
-				} else {
-					out, err = p.reload(context.Background(), true)
-				}
+			cfg.Plugins["guest"] = numbered("testdata/counter.wasm", isolation, 1)
+			change, err := s.Reload(context.Background(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second := change.Plugins[0].Version
+			for _, want := range []string{first, second, first} {
+				out, err := p.goBack(context.Background(), want)
 				if err != nil || out.Version != want || out.Migrated != 1 {
 					t.Fatalf("%+v, %v, wanted %s", out, err, want)
 				}
@@ -324,7 +327,7 @@ func TestUse(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := p.goBack(context.Background(), "guest@nothing")
+			_, err = p.goBack(context.Background(), "guest@nothing")
 			if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "loaded: "+first) {
 				t.Errorf("found %v, wanted ErrUnknown, and what is loaded", err)
 			}
@@ -340,18 +343,24 @@ func TestUse(t *testing.T) {
 // it stays.
 func TestUseGivenUp(t *testing.T) {
 	settings := numbered("testdata/counter.wasm", config.IsolationLoop, 0)
-	settings.Reload = config.ReloadDrain
-	s := serve(t, configuration(settings))
+	settings.Reload, settings.Keep = config.ReloadDrain, 1
+	cfg := configuration(settings)
+	s := serve(t, cfg)
 	c := &counting{Conn: dial(t, s.addrs[0])}
 	if err := c.roundTrip(3); err != nil {
 		t.Fatal(err)
 	}
 	p := s.plugins["guest"]
 	first := p.current().name
-	for range 2 {
-		if _, err := p.reload(context.Background(), true); err != nil {
+	second := ""
+	for n := range 2 {
+		settings.Config = map[string]any{"n": n + 1}
+		cfg.Plugins["guest"] = settings
+		change, err := s.Reload(context.Background(), cfg)
+		if err != nil {
 			t.Fatal(err)
 		}
+		second = cmp.Or(second, change.Plugins[0].Version)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -362,7 +371,7 @@ func TestUseGivenUp(t *testing.T) {
 	if line := s.logs.await(t, "version is retired", 1); line["version"] != first {
 		t.Errorf("%v is freed, wanted %s", line["version"], first)
 	}
-	if _, err := p.goBack(context.Background(), first+"-2"); err != nil {
+	if _, err := p.goBack(context.Background(), second); err != nil {
 		t.Error(err)
 	}
 }

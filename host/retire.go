@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -14,9 +15,8 @@ import (
 const maxReplaced = 4
 
 // replaceActive makes v the active version, after every loop has changed to it. The
-// one before stays loaded until its connections have ended; the last one
-// replaced stays longer, empty as it may be, so that there is a way back: until
-// the next change, or until its drain time is over.
+// one before stays loaded until its connections have ended; the last ones replaced stay
+// longer, empty as they may be, so that there is a way back: as many as keep_versions says.
 func (p *plugin) replaceActive(v *version) {
 	p.mu.Lock()
 	old := p.active
@@ -35,12 +35,12 @@ func (p *plugin) beginDraining(v *version) {
 	p.limitDrain(v)
 }
 
-// freeEmpty frees the replaced versions that nothing is left of, but for the last
-// one, and closes the connections of the oldest where too many have some.
+// freeEmpty frees the replaced versions that nothing is left of, but for those that are
+// kept for the way back, and closes the connections of the oldest where too many have some.
 func (p *plugin) freeEmpty() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	draining := 0
+	draining, kept := 0, 0
 	for n := len(p.replaced) - 1; n >= 0; n-- {
 		v := p.replaced[n]
 		if v.live.Load() > 0 {
@@ -51,12 +51,21 @@ func (p *plugin) freeEmpty() {
 		}
 		if v.state == StateDraining {
 			v.state = StateStandby
+			p.log.Debug("version is standby", "version", v.name)
 		}
-		if n < len(p.replaced)-1 || v.state == StateRetired || p.unloaded {
-			p.replaced = slices.Delete(p.replaced, n, n+1)
-			p.retireVersion(v)
+		if v.state != StateRetired && !p.unloaded && kept < p.active.cfg.Keep && !v.copies(p.active) {
+			kept++
+			continue
 		}
+		p.replaced = slices.Delete(p.replaced, n, n+1)
+		p.retireVersion(v)
 	}
+}
+
+// copies tells whether a version is the same as another, which has taken its place: there
+// is no way back to it, since it is where one is.
+func (v *version) copies(of *version) bool {
+	return v.mod.hash() == of.mod.hash() && sameSection(v.cfg, of.cfg)
 }
 
 // noticeEmpty is told that a version has no instance left. Any goroutine.
@@ -93,15 +102,10 @@ func (p *plugin) limitDrain(v *version) {
 		}
 		v.drain = l.CallLater(v.cfg.Drain, func() {
 			p.mu.Lock()
-			over := v.state != StateActive && v.replaced == nth
-			if over {
-				v.state = StateRetired
-				p.closeAll(v)
+			if v.state != StateActive && v.replaced == nth {
+				p.closeAll(v) // noticeEmpty is told of the last one
 			}
 			p.mu.Unlock()
-			if over {
-				p.freeEmpty()
-			}
 		})
 	})
 }
@@ -112,6 +116,19 @@ func (p *plugin) closeAll(v *version) {
 		// A loop that has ended has no connections.
 		_ = s.place.Loop.CallFromThread(func() { s.place.Abort(reactor.Replaced) })
 	}
+}
+
+// reviveSame is revive for one that has a module's bytes and settings, and is trusted.
+func (p *plugin) reviveSame(m *module, cfg config.Plugin, t config.Trust) (v *version, later int) {
+	p.mu.Lock()
+	name := ""
+	for _, v := range p.replaced {
+		if v.mod.hash() == m.hash() && sameSection(v.cfg, cfg) && v.mod.trusted(t) == nil {
+			name = v.name
+		}
+	}
+	p.mu.Unlock()
+	return p.revive(name)
 }
 
 // revive takes a replaced version out of the list, to be made active again; nil
@@ -189,6 +206,7 @@ func (p *plugin) retireVersion(v *version) {
 			return
 		}
 		p.host.leftovers.left()
+		p.host.sweepModules()
 		p.log.Info("version is retired", "version", v.name)
 	})
 }

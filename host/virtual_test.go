@@ -177,7 +177,7 @@ func TestDrainTime(t *testing.T) {
 	}
 	v.turn(t, time.Millisecond)
 	expectEnd(t, c)
-	v.logs.await(t, "version is retired", 1)
+	v.logs.await(t, "version is standby", 1)
 }
 
 // TestDrainingVersions: four may drain, a fifth closes the oldest.
