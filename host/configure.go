@@ -98,12 +98,7 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 		if _, there := c.Plugins[name]; !there {
 			return c, nil, fmt.Errorf("plugin %s: %w", name, ErrUnknown)
 		}
-		c.Plugins = maps.Clone(c.Plugins)
-		delete(c.Plugins, name)
-		c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool {
-			return l.Plugin == name
-		})
-		return c, map[string]bool{}, nil
+		return without(c, name), map[string]bool{}, nil
 	})
 }
 

@@ -37,9 +37,9 @@ type Options struct {
 	Place   func(loops int) int // reactor.Config.Place, for tests
 	Wall    func() time.Time    // the guests' wall clock; nil = time.Now
 	Trace   []string            // plugins that are traced from the start
-	// Pins are versions that plugins were pinned to in another process, as Host.Pins gave
-	// them, by plugin. One whose module has changed since is forgotten.
-	Pins map[string]Pin
+	// Resume is asked once, when the host starts, how it is to be other than its
+	// configuration says; nil = it is not.
+	Resume func() Resumed
 	// Modules is the folder where the bytes of modules are kept, for versions that are
 	// pinned after their file has changed: else a pin ends with the process. It is asked
 	// again at each use, so that a process can leave the folder to the next; "" or nil =
@@ -112,7 +112,7 @@ type Host struct {
 	unloaded  []*plugin  // they may have connections left
 	cfg       config.Config
 	plugins   map[string]*plugin
-	pins      map[string]Pin // of Options.Pins, those that no plugin has taken yet
+	pins      map[string]Pin // of Options.Resume, those that no plugin has taken yet
 	listeners []*listener
 
 	ready readiness
@@ -135,7 +135,7 @@ func New(cfg config.Config, o Options) (*Host, error) {
 	made := time.Now()
 	h := &Host{
 		o: o, log: o.Logger, sources: sources{builtin: o.Builtin}, cfg: cfg,
-		plugins: map[string]*plugin{}, pins: maps.Clone(o.Pins), stopping: make(chan struct{}),
+		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
 		spent: func() time.Duration { return time.Since(made) }, clockBase: clockBase, cpu: meter.ProcessClock(),
 		giveBack: debug.FreeOSMemory,
@@ -177,6 +177,7 @@ func (h *Host) Start(ctx context.Context) error {
 		return ErrNotRunning
 	}
 	began := time.Now()
+	h.resume()
 	var err error
 	if h.reactor, err = reactor.New(h.reactorConfig()); err != nil {
 		return err
@@ -194,6 +195,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	h.background.Go(h.tellCuts)
 	h.background.Go(h.loader.TrimCache)
+	h.sweepModules()
 	h.announceListeners()
 	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
 	h.announceReady()

@@ -33,6 +33,8 @@ type PluginInfo struct {
 	Callbacks CallbackStats     `json:"callbacks"`
 	Stale     bool              `json:"stale,omitempty"`        // a guest holds an event loop, whose part is of before
 	Trace     string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
+	PinnedAt  *time.Time        `json:"pinned_at,omitempty"`    // while the active version is pinned
+	PinnedBy  string            `json:"pinned_by,omitempty"`    // who did that
 	Failure   string            `json:"last_failure,omitempty"` // of the last change, where it failed
 	FailedAt  *time.Time        `json:"last_failure_at,omitempty"`
 }
@@ -147,6 +149,10 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 	}
 	if p.unloaded {
 		info.State, info.Active = StateUnloading, ""
+	}
+	if p.pin != nil {
+		at := p.pin.Since
+		info.PinnedAt, info.PinnedBy = &at, p.pin.By
 	}
 	if p.failure != nil {
 		at := p.failedAt

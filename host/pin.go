@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
@@ -14,7 +16,7 @@ import (
 
 // Pin holds a plugin at a version that an administrator went back to, until the bytes of
 // the module that its configuration names change, or UnpinPlugin. Neither a reload of the
-// configuration nor, by Options.Pins, another process ends it. A program keeps what
+// configuration nor, by Options.Resume, another process ends it. A program keeps what
 // Host.Pins gives, as JSON where it likes, and changes nothing of it.
 type Pin struct {
 	Version string        `json:"version"`          // NAME@HASH
@@ -54,7 +56,7 @@ func sameSection(a, b config.Plugin) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// Pins are the pins of the plugins that are loaded, and those of Options.Pins whose
+// Pins are the pins of the plugins that are loaded, and those of Options.Resume whose
 // plugins have not been, by plugin. Any goroutine.
 func (h *Host) Pins() map[string]Pin {
 	h.mu.Lock()
@@ -69,6 +71,38 @@ func (h *Host) Pins() map[string]Pin {
 		}
 	}
 	return pins
+}
+
+// Resumed is what administrators of the process before have changed, for a host to begin
+// with.
+type Resumed struct {
+	// Pins are by plugin. One whose module has changed since is forgotten.
+	Pins map[string]Pin
+	// Unloaded are plugins that are not to be there, although they are configured, nor
+	// are their listeners.
+	Unloaded []string
+}
+
+// resume takes what Options.Resume gives.
+func (h *Host) resume() {
+	if h.o.Resume == nil {
+		return
+	}
+	from := h.o.Resume()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pins = maps.Clone(from.Pins)
+	for _, name := range from.Unloaded {
+		h.cfg = without(h.cfg, name)
+	}
+}
+
+// without is a configuration without a plugin, and its listeners.
+func without(c config.Config, name string) config.Config {
+	c.Plugins = maps.Clone(c.Plugins)
+	delete(c.Plugins, name)
+	c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool { return l.Plugin == name })
+	return c
 }
 
 // takePin is the pin that a plugin begins with; nil = none.

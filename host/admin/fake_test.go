@@ -32,6 +32,8 @@ type fake struct {
 	loaded   config.Plugin
 	listens  []config.Listener
 	forced   bool
+	saved    []string
+	cantSave error
 	traced   string // conn, on
 	profiled time.Duration
 	query    host.ConnQuery
@@ -198,6 +200,27 @@ func (f *fake) Profile(ctx context.Context, plugin string, d time.Duration) (*pr
 	}
 	f.profiled = d
 	return &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}}}, f.fault()
+}
+
+func (f *fake) UnpinPlugin(_ context.Context, name string) (host.Outcome, error) {
+	if name != "echo" {
+		return host.Outcome{}, fmt.Errorf("plugin %s: %w", name, host.ErrUnknown)
+	}
+	return host.Outcome{Plugin: "echo", Version: f.active}, f.fault()
+}
+
+func (f *fake) History(name string) ([]Event, error) {
+	if name != "echo" {
+		return nil, fmt.Errorf("plugin %s: %w", name, host.ErrUnknown)
+	}
+	return []Event{{Outcome: "active", Version: f.active, By: "command, root"}}, f.fault()
+}
+
+func (f *fake) CanSave() error { return f.cantSave }
+
+func (f *fake) SavePlugin(name string) error {
+	f.saved = append(f.saved, name)
+	return nil
 }
 
 func (f *fake) ReloadConfig(context.Context) (host.Change, error) {

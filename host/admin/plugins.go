@@ -76,10 +76,17 @@ func (s *Server) loadPlugin(w http.ResponseWriter, r *http.Request) (*answer, er
 		p.Detail = strings.Join(p.Faults, "; ")
 		return nil, p
 	}
+	save, err := s.toSave(r)
+	if err != nil {
+		return nil, err
+	}
 	change, err := s.o.Host.LoadPlugin(asking(r), name, cfg, listeners...)
 	s.o.Metrics.loaded(err)
 	if err != nil {
 		return nil, s.failed(r, "load", name, err)
+	}
+	if err := s.save(save, name); err != nil {
+		return nil, err
 	}
 	a := &answer{status: http.StatusCreated, body: change, at: "/v1/plugins/" + name}
 	if info, err := s.o.Host.Plugin(name); err == nil { // it may be gone again
@@ -90,11 +97,18 @@ func (s *Server) loadPlugin(w http.ResponseWriter, r *http.Request) (*answer, er
 
 func (s *Server) unloadPlugin(_ http.ResponseWriter, r *http.Request) (*answer, error) {
 	name := r.PathValue("name")
+	save, err := s.toSave(r)
+	if err != nil {
+		return nil, err
+	}
 	return s.conditional(r, name, func() (*answer, error) {
 		change, err := s.o.Host.UnloadPlugin(asking(r), name)
 		s.o.Metrics.unloaded(err)
 		if err != nil {
 			return nil, s.failed(r, "unload", name, err)
+		}
+		if err := s.save(save, name); err != nil {
+			return nil, err
 		}
 		return &answer{body: change}, nil
 	})

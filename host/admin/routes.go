@@ -41,6 +41,8 @@ func (s *Server) table() []route {
 		{method: "DELETE", path: "/v1/plugins/{name}", do: s.unloadPlugin},
 		{method: "POST", path: "/v1/plugins/{name}/reload", do: s.reloadPlugin},
 		{method: "POST", path: "/v1/plugins/{name}/use", do: s.usePlugin},
+		{method: "DELETE", path: "/v1/plugins/{name}/pin", do: s.unpin},
+		{method: "GET", path: "/v1/plugins/{name}/history", do: s.history},
 		{method: "PUT", path: "/v1/plugins/{name}/trace", do: s.tracePlugin},
 		{method: "DELETE", path: "/v1/plugins/{name}/trace", do: s.untracePlugin},
 		{method: "GET", path: "/v1/plugins/{name}/profile", do: s.profilePlugin},

@@ -47,6 +47,13 @@ type Host interface {
 	// Origins are the configuration's file, "" for none, and where each setting was said,
 	// by its dotted name.
 	Origins() (file string, settings map[string]string)
+	UnpinPlugin(ctx context.Context, name string) (host.Outcome, error)
+	// History tells what became of a plugin, the last change first.
+	History(plugin string) ([]Event, error)
+	// SavePlugin has a plugin that was loaded or unloaded stay so over restarts; CanSave
+	// says why that can't be, nil = it can.
+	SavePlugin(name string) error
+	CanSave() error
 	// ReloadConfig reads the configuration again, and goes over to it.
 	ReloadConfig(ctx context.Context) (host.Change, error)
 	// Upgrade hands over to the program's executable as it is now, or only says what would move.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,13 @@ func TestExchanges(t *testing.T) {
 		{name: "use another's", what: "POST /v1/plugins/echo/use", body: `{"version":"line@000000000000"}`, code: 400,
 			want: "wanted a version of this plugin"},
 		{name: "use nothing", what: "POST /v1/plugins/echo/use", code: 400},
+
+		{name: "unpin", what: "DELETE /v1/plugins/echo/pin", code: 200, want: `"version":"echo@aaaaaaaaaaaa"`,
+			header: `ETag: "echo@aaaaaaaaaaaa"`},
+		{name: "unpin none", what: "DELETE /v1/plugins/none/pin", code: 404, want: "#unknown-plugin"},
+		{name: "history", what: "GET /v1/plugins/echo/history", code: 200, want: `"by":"command, root"`},
+		{name: "history of none", what: "GET /v1/plugins/none/history", code: 404, want: "#unknown-plugin"},
+		{name: "save neither", what: "DELETE /v1/plugins/echo?save=maybe", code: 400, want: "wanted true or false"},
 
 		{name: "trace", what: "PUT /v1/plugins/echo/trace", code: 200, want: `"name":"echo"`,
 			header: `ETag: "echo@aaaaaaaaaaaa"`},
@@ -359,5 +367,19 @@ func TestRefusedSeldom(t *testing.T) {
 	}
 	if list := loggedFaults(errors.New(strings.Repeat("x", 1<<20))); len(list) != 1 || len(list[0]) != maxLogged {
 		t.Errorf("found %d lines, the first of %d bytes", len(list), len(list[0]))
+	}
+}
+
+// TestSave: a change is saved after it was made, and not begun where it can't be.
+func TestSave(t *testing.T) {
+	f := &fake{ready: true, active: "echo@aaaaaaaaaaaa"}
+	s := New(Options{Host: f})
+	if r := ask(t, s, "DELETE /v1/plugins/echo?save=true", ""); r.code != 200 || !slices.Equal(f.saved, []string{"echo"}) {
+		t.Errorf("%d, saved %q, wanted echo: %s", r.code, f.saved, r.body)
+	}
+	f.cantSave, f.err = errors.New("no folder"), errors.New("it was done")
+	r := ask(t, s, "DELETE /v1/plugins/echo?save=true", "")
+	if r.code != 422 || !strings.Contains(r.body, "nothing was done: no folder") {
+		t.Errorf("found %d %s, wanted what is not done, and why", r.code, r.body)
 	}
 }

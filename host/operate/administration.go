@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
@@ -29,6 +31,7 @@ type administration struct {
 	service
 	without   error // why there is none, where that is no error of the start
 	authority string
+	place     string        // the endpoint that is listened on, as it is told from others'
 	server    *admin.Server // nil = there is none
 }
 
@@ -58,7 +61,21 @@ func (a *administration) listen(endpoint string, getenv func(string) string, inh
 		a.without = err
 		return nil
 	}
+	a.place = endpoint
+	if path, is := strings.CutPrefix(endpoint, "unix://"); is && err == nil {
+		if path, err := filepath.Abs(path); err == nil {
+			a.place = "unix://" + path
+		}
+	}
 	return err
+}
+
+// endpoint is where administrators are listened for, whatever folder the server was
+// started in; "" = nowhere.
+func (a *administration) endpoint() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.place
 }
 
 // begin has administrators answered. The host runs.

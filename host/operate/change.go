@@ -37,11 +37,18 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 	if err != nil {
 		return host.Change{}, err
 	}
-	change, err := s.Host.Reload(ctx, cfg)
+	with, active := s.applySaved(cfg)
+	change, err := s.Host.Reload(ctx, with)
 	if err != nil {
+		if !passing(err) {
+			s.remember(s.reloadedEvents(ctx, change, err))
+		}
 		return change, err
 	}
 	s.noteOrigins()
+	active()
+	s.loadSaved(ctx)
+	s.remember(s.reloadedEvents(ctx, change, nil))
 	if s.o.Reloaded != nil {
 		s.o.Reloaded(cfg)
 	}
@@ -64,23 +71,6 @@ func (s *Server) noteOrigins() {
 		o.file, o.settings = s.o.Origins()
 	}
 	s.origins.Store(&o)
-}
-
-// LoadPlugin adds a plugin at run time, with listeners where there are any, and has its
-// module's file watched. See host.Host.LoadPlugin.
-func (s *Server) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
-	listeners ...config.Listener) (host.Change, error) {
-	change, err := s.Host.LoadPlugin(ctx, name, cfg, listeners...)
-	s.rewatch()
-	return change, err
-}
-
-// UnloadPlugin removes a plugin and its listeners at run time, and ends the watch of its
-// module's file. Its connections drain.
-func (s *Server) UnloadPlugin(ctx context.Context, name string) (host.Change, error) {
-	change, err := s.Host.UnloadPlugin(ctx, name)
-	s.rewatch()
-	return change, err
 }
 
 // beginWatching watches the modules' files. The host runs.
@@ -107,7 +97,7 @@ const besideMark = "/signature"
 // rewatch watches the files of the plugins that run and want that, and those of
 // certificates.
 func (s *Server) rewatch() {
-	files, cfg := map[string]watch.File{}, s.Config()
+	files, pins, cfg := map[string]watch.File{}, s.Host.Pins(), s.Config()
 	for name, p := range cfg.Plugins {
 		if !p.Watch || !config.IsFile(p.Module) {
 			continue
@@ -115,6 +105,9 @@ func (s *Server) rewatch() {
 		f := watch.File{Path: p.Module}
 		if info, err := s.Plugin(name); err == nil && len(info.Versions) > 0 { // else what is there now is taken for it
 			f.SHA256 = info.Versions[0].SHA256 // the active one's
+		}
+		if pin, pinned := pins[name]; pinned {
+			f.SHA256 = pin.Of // the file's, which waits
 		}
 		files[name] = f
 		if len(cfg.Trust.Keys) > 0 { // it may come after its module

@@ -101,6 +101,7 @@ type Server struct {
 	replaced       chan struct{} // closed when another process has taken over
 	drain          time.Duration // then: what is left may take so long to end
 	access         accessLog
+	keep           keeper
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 
@@ -125,6 +126,8 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		s.o.Host.Inherited = func(endpoint string) *os.File { return s.inherited.socket(endpoint) }
 		s.o.Host.TakeOver = func(t *host.Takeover) error { return s.inherited.takeOver(t) }
 	}
+	s.keep = keeper{log: s.log.Named("state"), state: newState(), why: errors.New("the server has not started")}
+	s.o.Host.Resume, s.o.Host.Modules = s.keep.resumed, s.keep.modules
 	var err error
 	if s.o.Host.Patience == 0 {
 		s.o.Host.Patience = lookPatience
@@ -134,6 +137,7 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.noteOrigins()
+	s.keep.base = s.Config()
 	s.metrics = admin.NewMetrics(s.o.LogLost)
 	s.beginObserving()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -180,6 +184,7 @@ func (s *Server) Start(ctx context.Context) error {
 	var err error
 	if s.inherited, err = s.inherit(); err == nil {
 		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.inherited.socket(adminSocket))
+		s.keep.open(s.Config().State, s.administration.endpoint(), s.getenv())
 	}
 	if err == nil {
 		err = s.monitor.listen(s, s.inherited.socket(monitorSocket))
@@ -195,6 +200,8 @@ func (s *Server) Start(ctx context.Context) error {
 		s.Close()
 		return err
 	}
+	s.loadSaved(ctx)
+	s.begun()
 	s.administration.begin(s)
 	if s.inherited != nil {
 		s.monitor.begin()
@@ -215,6 +222,14 @@ func (s *Server) Unready() string {
 		return "the server is ending"
 	}
 	return s.Host.Unready()
+}
+
+// getenv is Options.Getenv.
+func (s *Server) getenv() func(string) string {
+	if s.o.Getenv == nil {
+		return os.Getenv
+	}
+	return s.o.Getenv
 }
 
 // Shutdown lets no more changes begin, and connections finish for
@@ -257,6 +272,7 @@ func (s *Server) Close() {
 			s.log.Warn("closing the monitor", "err", err)
 		}
 		s.endObserving()
+		s.keep.release()
 		s.closeLog()
 	})
 }
