@@ -54,14 +54,13 @@ func (r *replacement) runCanary(ctx context.Context) error {
 	if err := r.placeCanary(k); err != nil {
 		return err
 	}
-	over := make(chan struct{})
-	first := r.loops[0]
-	if err := first.CallFromThread(func() { first.CallLater(cfg.For, func() { close(over) }) }); err != nil {
+	over, err := r.canaryTime()
+	if err != nil {
 		return err
 	}
 	r.p.canary.Store(k)
 	r.p.log.Info("canary", "version", r.new.name, "connections", cfg.Connections, "for", cfg.For)
-	err := k.awaitEnd(ctx, over)
+	err = r.awaitCanary(ctx, k, over)
 	r.p.canary.Store(nil)
 	for _, s := range k.slots {
 		if s != nil {
@@ -73,6 +72,44 @@ func (r *replacement) runCanary(ctx context.Context) error {
 		return fmt.Errorf("canary: %w", err)
 	}
 	return r.startFresh(ctx)
+}
+
+// canaryPatience is how often a canary's time is begun again while it has seen no
+// connection.
+const canaryPatience = 9
+
+// canaryTime begins a canary's time; what it gives is closed when that is over.
+func (r *replacement) canaryTime() (over chan struct{}, err error) {
+	over = make(chan struct{})
+	first := r.loops[0]
+	err = first.CallFromThread(func() { first.CallLater(r.new.cfg.Canary.For, func() { close(over) }) })
+	return over, err
+}
+
+// awaitCanary waits until the canary's time is over. Where it had no connection to try the
+// version with, that begins anew, a few times; then the version is as good as it is without
+// a canary, and the outcome says so.
+func (r *replacement) awaitCanary(ctx context.Context, k *canary, over <-chan struct{}) error {
+	cfg := r.new.cfg.Canary
+	seen := func() bool { return k.left.Load() < int32(cfg.Connections) }
+	whole := true // what was seen had all of the time that runs
+	for more := canaryPatience; ; more-- {
+		if err := k.awaitEnd(ctx, over); err != nil || seen() && whole {
+			return err
+		}
+		if !seen() && more == 0 {
+			within := (canaryPatience + 1) * cfg.For
+			r.out.Canary = fmt.Sprintf("its canary saw no connection within %v", within)
+			r.p.log.Warn("the canary saw no connection: the version is untried", "version", r.new.name, "within", within)
+			return nil
+		}
+		whole = seen() // one that has come while it ran anew has all of the next
+		var err error
+		if over, err = r.canaryTime(); err != nil {
+			return err
+		}
+		r.p.log.Info("the canary has seen no connection for long enough: its time begins anew", "version", r.new.name)
+	}
 }
 
 // placeCanary gives each loop a slot of the new version, with the instance that was

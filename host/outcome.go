@@ -23,6 +23,7 @@ type Outcome struct {
 	Migrated  int                 `json:"migrated"`           // connections
 	Kept      map[string]int      `json:"kept,omitempty"`     // connections on the previous version, by reason
 	Dropped   int                 `json:"dropped"`            // connections
+	Canary    string              `json:"canary,omitempty"`   // that it saw no connection, where that is so
 }
 
 // String is one line for people.
@@ -40,6 +41,9 @@ func (o Outcome) String() string {
 	s += fmt.Sprintf("; %s: migrated %d, dropped %d", o.Policy, o.Migrated, o.Dropped)
 	for _, why := range slices.Sorted(maps.Keys(o.Kept)) {
 		s += fmt.Sprintf(", kept %d on %s: %s", o.Kept[why], o.Previous, why)
+	}
+	if o.Canary != "" {
+		s += "; " + o.Canary
 	}
 	return s
 }

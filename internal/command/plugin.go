@@ -24,7 +24,7 @@ import (
 func newPlugin(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "plugin", Short: "List and change the plugins of a running host"}
 	group(cmd)
-	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnload(a),
+	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnpin(a), newPluginHistory(a), newPluginUnload(a),
 		newPluginTrace(a), newPluginProfile(a))
 	return cmd
 }
@@ -62,6 +62,9 @@ func printPlugins(w io.Writer, list []host.PluginInfo) error {
 		if note == "" && p.Failure != "" {
 			note = "the last change failed: " + p.Failure
 		}
+		if p.PinnedAt != nil {
+			note = strings.TrimPrefix(note+"; pinned since "+p.PinnedAt.Local().Format(time.DateTime), "; ")
+		}
 		if p.Trace != "" {
 			note = strings.TrimPrefix(note+"; traced: "+p.Trace, "; ")
 		}
@@ -98,7 +101,8 @@ func newPluginLoad(a *app) *cobra.Command {
 		Short: "Load a plugin into a running host",
 		Long: "Load a plugin into a running host. MODULE is builtin:NAME, the path of a .wasm\n" +
 			"file, https://… or oci://HOST/NAME:TAG. The next reload of the configuration\n" +
-			"unloads it again, unless the configuration has it.",
+			"unloads it again, unless the configuration has it, or --save: then it is in the\n" +
+			"host's state, and stays over reloads and restarts. No configuration file is changed.",
 		Example: "  wirehost plugin load gopher ./gopher.wasm --listen tcp://127.0.0.1:7070 --with config.root=/srv",
 		Args:    arguments("NAME", "MODULE"),
 	}
@@ -107,6 +111,7 @@ func newPluginLoad(a *app) *cobra.Command {
 	with := cmd.Flags().StringArray("with", nil,
 		"one `KEY=VALUE` of the plugin's section, such as isolation=shared; may be repeated")
 	wait := cmd.Flags().Bool("wait", false, "where it does not start, wait until it does")
+	save := saveFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		path, err := pluginPath(args[0])
 		if err != nil {
@@ -122,11 +127,11 @@ func newPluginLoad(a *app) *cobra.Command {
 		}
 		var change host.Change
 		stop := a.waiting("loading " + args[0])
-		err = c.ask(cmd.Context(), http.MethodPost, path, section, &change)
+		err = c.ask(cmd.Context(), http.MethodPost, path+save.query(), section, &change)
 		if stop(); err != nil {
 			return err
 		}
-		if err := a.printChange(change, *format); err != nil {
+		if err := a.printSaved(change, *format, *save); err != nil {
 			return err
 		}
 		return c.starts(cmd.Context(), path, *wait)
@@ -196,8 +201,12 @@ func newPluginReload(a *app) *cobra.Command {
 func newPluginUse(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "use NAME@VERSION",
-		Short: "Go back to a version that is still loaded",
-		Args:  arguments("NAME@VERSION"),
+		Short: "Go back to a version that is still loaded, and pin it",
+		Long: "Go back to a version that is still loaded, of which a plugin has as many as\n" +
+			"keep_versions says, and pin it: it stays active until the bytes of the configured\n" +
+			"module change again, or until 'plugin unpin'. Neither a reload of the configuration\n" +
+			"nor a restart ends that.",
+		Args: arguments("NAME@VERSION"),
 	}
 	return a.versionCommand(cmd, func(args []string) (string, string, any) {
 		name, _, _ := strings.Cut(args[0], "@")
@@ -248,6 +257,9 @@ func (a *app) versionCommand(cmd *cobra.Command,
 // connections: migrated 398, kept 2: restoreState refused (7).
 func outcomeText(o host.Outcome) string {
 	if o.Unchanged {
+		if o.Pinned {
+			return o.Version + " is unchanged: it is pinned"
+		}
 		return o.Version + " is unchanged"
 	}
 	s := o.Version + " is active"
@@ -268,6 +280,12 @@ func outcomeText(o host.Outcome) string {
 	if o.Why != "" {
 		s += fmt.Sprintf(" (%s, because %s)", o.Policy, o.Why)
 	}
+	if o.Canary != "" {
+		s += "; " + o.Canary
+	}
+	if o.Pinned {
+		s += "; pinned until the module's bytes change, or 'wirehost plugin unpin " + o.Plugin + "'"
+	}
 	return s
 }
 
@@ -275,11 +293,16 @@ func newPluginUnload(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unload NAME",
 		Short: "Unload a plugin and its listeners; its connections may finish",
-		Args:  arguments("NAME"),
+		Long: "Unload a plugin and its listeners; its connections may finish. The next reload of\n" +
+			"the configuration loads it again, where the configuration has it, unless --save:\n" +
+			"then the host's state says that it stays away. No configuration file is changed;\n" +
+			"'plugin load --save' has it back.",
+		Args: arguments("NAME"),
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	cmd.ValidArgsFunction = a.completion(endpoint, pluginNames, !many)
 	wait := cmd.Flags().Bool("wait", false, "wait until its last connection has ended")
+	save := saveFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, path, err := a.pluginClient(*endpoint, args[0])
 		if err != nil {
@@ -290,10 +313,10 @@ func newPluginUnload(a *app) *cobra.Command {
 			return err
 		}
 		var change host.Change
-		if err := c.ask(cmd.Context(), http.MethodDelete, path, nil, &change); err != nil {
+		if err := c.ask(cmd.Context(), http.MethodDelete, path+save.query(), nil, &change); err != nil {
 			return err
 		}
-		if err := a.printChange(change, *format); err != nil || !*wait {
+		if err := a.printSaved(change, *format, *save); err != nil || !*wait {
 			return err
 		}
 		var versions []string

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,13 +63,9 @@ func TestPluginCommands(t *testing.T) {
 	v2 := matches(o.fine("plugin", "reload", "echo", "--force", "--wait"),
 		`^(\S+) is active, before it `+v1+`: migrated 1\n$`)[1]
 	exchange(t, c, "after")
-	matches(o.fine("plugin", "list"), `(?m)^echo +active +`+v2+` .*\n +\w+ +`+v1+` `)
-	var out host.Outcome
-	if err := json.Unmarshal([]byte(o.fine("plugin", "use", v1, "-o=json")), &out); err != nil || out.Version != v1 ||
-		out.Previous != v2 || out.Migrated != 1 {
-		t.Errorf("found %+v, %v", out, err)
+	if text := o.fine("plugin", "list"); strings.Contains(text, v1+" ") || !strings.Contains(text, v2) {
+		t.Errorf("found\n%s\nwanted no copy of what was loaded again", text)
 	}
-	exchange(t, c, "and back")
 
 	matches(o.fine("plugin", "load", "more", "builtin:echo", "--listen=tcp://127.0.0.1:0",
 		"--with=isolation=connection", "--with=limits.memory=32MiB", "--wait"),
@@ -82,6 +79,51 @@ func TestPluginCommands(t *testing.T) {
 	matches(o.fine("plugin", "unload", "more"), `^removed listener tcp://\S+\nremoved plugin more\n$`)
 	p.signal(syscall.SIGTERM)
 	c.Close()
+}
+
+// TestPinCommands goes back to a version, which is pinned until that is ended, loads and
+// unloads for good, and asks for the history.
+func TestPinCommands(t *testing.T) {
+	skipWithoutSignals(t)
+	o := operator{t, socketAt(t)}
+	p := start(t, append(anyPorts, "--set=admin.listen="+o.endpoint, "--set=state.dir="+t.TempDir())...)
+	p.ready()
+	p.await("administration")
+	module := filepath.Join(t.TempDir(), "m.wasm")
+	wasm, err := os.ReadFile("../../host/testdata/echo.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := func(n byte) { // a custom section, of a name alone, makes another one
+		if err := os.WriteFile(module, append(slices.Clone(wasm), 0, 2, 1, n), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	matches := func(text, pattern string) []string {
+		t.Helper()
+		m := regexp.MustCompile(pattern).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("found\n%s\nwanted %s", text, pattern)
+		}
+		return m
+	}
+	version('a')
+	matches(o.fine("plugin", "load", "m", module, "--with=watch=false", "--save"), `^added plugin m\nsaved in the state`)
+	v1 := matches(o.fine("plugin", "list"), `(?m)^m +active +(m@\w{12}) `)[1]
+	version('b')
+	v2 := matches(o.fine("plugin", "reload", "m"), `^(m@\w{12}) is active`)[1]
+	matches(o.fine("plugin", "use", v1), `^`+v1+` is active, before it `+v2+`: migrated 0.*; pinned until `)
+	matches(o.fine("plugin", "reload", "m"), `^`+v1+` is unchanged: it is pinned`)
+	matches(o.fine("plugin", "list"), `(?m)^m +active +`+v1+` .* pinned since \d`)
+	var out host.Outcome
+	if err := json.Unmarshal([]byte(o.fine("plugin", "unpin", "m", "-o=json")), &out); err != nil || out.Version != v2 ||
+		out.Previous != v1 {
+		t.Errorf("found %+v, %v", out, err)
+	}
+	matches(o.fine("plugin", "history", "m"), `(?s)^TIME +OUTCOME +VERSION +PREVIOUS +BY +NOTE\n`+
+		`\S+ +active +`+v2+` +`+v1+` .*\n\S+ +active +`+v1+` .* pinned.*\n\S+ +active +`+v2+` .*\n\S+ +loaded +`+v1+` `)
+	matches(o.fine("plugin", "unload", "m", "--save"), `removed plugin m\nsaved in the state`)
+	p.signal(syscall.SIGTERM)
 }
 
 // unload --wait returns when the last connection has ended.
