@@ -43,8 +43,8 @@ type Options struct {
 	// Modules is the folder where the bytes of modules are kept, for versions that are
 	// pinned after their file has changed: else a pin ends with the process. It is asked
 	// again at each use, so that a process can leave the folder to the next; "" or nil =
-	// there is none.
-	Modules func() string
+	// there is none. ours: nobody else changes it.
+	Modules func() (dir string, ours bool)
 	// SetMemoryLimit is called with what Go's memory limit is to be for the process
 	// to stay within the memory it may have, in bytes, from the start on and as that
 	// changes: debug.SetMemoryLimit, or nil where the program has a limit of its own.

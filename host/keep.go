@@ -26,12 +26,17 @@ const keptExt = ".wasm"
 // taken for one that nobody needs.
 type keeping struct{ mu sync.Mutex }
 
-// modules is the folder of the copies; "" = there is none, or it is another process's now.
-func (h *Host) modules() string {
+// modules is the folder of the copies, to be read or, where it is ours, changed; "" = there
+// is none.
+func (h *Host) modules(change bool) string {
 	if h.o.Modules == nil {
 		return ""
 	}
-	return h.o.Modules()
+	dir, ours := h.o.Modules()
+	if change && !ours {
+		return ""
+	}
+	return dir
 }
 
 // keepModule copies a module that was loaded. Where that fails, a version that is pinned
@@ -39,7 +44,7 @@ func (h *Host) modules() string {
 func (h *Host) keepModule(ctx context.Context, m *module, open opener) {
 	h.keeping.mu.Lock()
 	defer h.keeping.mu.Unlock()
-	dir := h.modules()
+	dir := h.modules(true)
 	if dir == "" || strings.HasPrefix(m.from, builtinPrefix) {
 		return
 	}
@@ -84,7 +89,7 @@ func copyModule(ctx context.Context, m *module, open opener, path string) error 
 
 // keptModule finds the copy of a module.
 func (h *Host) keptModule(ctx context.Context, plugin string, pin Pin) (*module, error) {
-	dir := h.modules()
+	dir := h.modules(false)
 	if dir == "" {
 		return nil, errors.New("found no folder where copies of modules are kept (state.dir)")
 	}
@@ -108,7 +113,7 @@ func (h *Host) keptModule(ctx context.Context, plugin string, pin Pin) (*module,
 func (h *Host) sweepModules() {
 	h.keeping.mu.Lock()
 	defer h.keeping.mu.Unlock()
-	dir := h.modules()
+	dir := h.modules(true)
 	if dir == "" {
 		return
 	}

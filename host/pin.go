@@ -78,9 +78,9 @@ func (h *Host) Pins() map[string]Pin {
 type Resumed struct {
 	// Pins are by plugin. One whose module has changed since is forgotten.
 	Pins map[string]Pin
-	// Unloaded are plugins that are not to be there, although they are configured, nor
-	// are their listeners.
-	Unloaded []string
+	// Config is what the configuration is to be in place of the host's, such as without a
+	// plugin that was unloaded. It is valid.
+	Config config.Config
 }
 
 // resume takes what Options.Resume gives.
@@ -91,10 +91,7 @@ func (h *Host) resume() {
 	from := h.o.Resume()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pins = maps.Clone(from.Pins)
-	for _, name := range from.Unloaded {
-		h.cfg = without(h.cfg, name)
-	}
+	h.pins, h.cfg = maps.Clone(from.Pins), from.Config
 }
 
 // without is a configuration without a plugin, and its listeners.

@@ -210,7 +210,6 @@ func (s *Server) applySaved(cfg config.Config) (config.Config, func()) {
 func (s *Server) loadSaved(ctx context.Context) {
 	s.keep.mu.Lock()
 	all := maps.Clone(s.keep.state.Saved)
-	maps.Copy(all, s.keep.state.Loaded)
 	s.keep.state.Loaded, s.keep.state.Unloaded = nil, nil
 	s.keep.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(all)) {

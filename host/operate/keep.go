@@ -85,7 +85,7 @@ func (k *keeper) open(cfg config.State, server string, getenv func(string) strin
 	}
 	k.server = server
 	k.dir = filepath.Join(base, fmt.Sprintf("%x", sha256.Sum256([]byte(server)))[:12])
-	if k.lock(); k.why != nil {
+	if k.lock(); k.why != nil && !k.imported { // else the process before has it for a while
 		k.log.Warn("no state is kept: what is pinned or saved ends with this process", "err", k.why)
 	}
 	k.read()
@@ -137,38 +137,52 @@ func readAtMost(path string, most int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// modules is the folder of modules' copies, while this process has the state.
-func (k *keeper) modules() string {
+// modules is the folder of modules' copies, and whether this process has the state.
+func (k *keeper) modules() (dir string, ours bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.unlock == nil {
-		return ""
+	if k.dir == "" {
+		return "", false
 	}
-	return filepath.Join(k.dir, modulesDir)
+	return filepath.Join(k.dir, modulesDir), k.have() == nil
 }
 
 // resumed is what the host is to begin with.
 func (k *keeper) resumed() host.Resumed {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return host.Resumed{Pins: k.state.Pins,
-		Unloaded: append(slices.Collect(maps.Keys(k.state.Removed)), k.state.Unloaded...)}
+	st := k.state
+	st.Saved, st.Removed = maps.Clone(st.Saved), maps.Clone(st.Removed)
+	cfg, _ := st.apply(k.base, func(string) bool { return k.imported }) // else they are loaded one by one
+	for _, name := range st.Unloaded {
+		cfg = withoutPlugin(cfg, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(st.Loaded)) {
+		cfg = withPlugin(cfg, name, st.Loaded[name])
+	}
+	return host.Resumed{Pins: st.Pins, Config: cfg}
+}
+
+// have is nil where this process has the folder; it tries to get it, since the one that had
+// it may have left it. k.mu is held.
+func (k *keeper) have() error {
+	if k.dir != "" && k.unlock == nil {
+		k.lock()
+	}
+	return k.why
 }
 
 // canSave is why nothing is kept; nil = it is.
 func (k *keeper) canSave() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.dir != "" && k.unlock == nil {
-		k.lock() // the process that had it may have ended
-	}
-	return k.why
+	return k.have()
 }
 
 // write replaces the file, with the pins that hold. k.mu is held.
 func (k *keeper) write(pins map[string]host.Pin) error {
-	if k.unlock == nil {
-		return k.why
+	if err := k.have(); err != nil {
+		return err
 	}
 	st := k.state
 	st.Format, st.Server, st.Pins = stateFormat, k.server, pins

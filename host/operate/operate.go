@@ -184,9 +184,9 @@ func (s *Server) Start(ctx context.Context) error {
 	var err error
 	if s.inherited, err = s.inherit(); err == nil {
 		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.inherited.socket(adminSocket))
-		s.keep.open(s.Config().State, s.administration.endpoint(), s.getenv())
 	}
 	if err == nil {
+		s.keep.open(s.Config().State, s.administration.endpoint(), s.getenv())
 		err = s.monitor.listen(s, s.inherited.socket(monitorSocket))
 	}
 	if err == nil {
@@ -201,12 +201,12 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	s.loadSaved(ctx)
-	s.begun()
 	s.administration.begin(s)
 	if s.inherited != nil {
 		s.monitor.begin()
 		s.inherited.takeRest()
 	}
+	s.begun()
 	s.beginWatching()
 	return nil
 }

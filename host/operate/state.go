@@ -3,7 +3,6 @@ package operate
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -183,12 +182,9 @@ func (s *Server) exportState() ([]byte, error) {
 	return json.Marshal(st)
 }
 
-// importState has a server that has not started begin with what another's exportState
-// gave, in place of what its file has.
+// importState has a server begin with what another's exportState gave, in place of what its
+// file has. Its host has not started.
 func (s *Server) importState(text []byte) error {
-	if s.started.Load() {
-		return errors.New("operate: found a server that was started, wanted a new one for the state of another")
-	}
 	st, err := parseState(text)
 	if err != nil {
 		return fmt.Errorf("operate: the state of the process before: %w", err)

@@ -59,6 +59,9 @@ func (s *Server) inherit() (*inheritance, error) {
 		s.log.Warn("the process to take over from has ended; starting as any other")
 		return nil, in.conn.Close()
 	}
+	if err == nil && len(first.State) > 0 {
+		err = s.importState(first.State)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("taking over: %w", errors.Join(err, in.conn.Close()))
 	}

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +53,9 @@ type hello struct {
 	PID       int      `json:"pid"`
 	Program   string   `json:"program"`   // its version
 	Endpoints []string `json:"endpoints"` // of the sockets that come with it, as the configuration has them
+	// State is what administrators have changed: exportState. "" = the process before
+	// knows of none.
+	State json.RawMessage `json:"state,omitempty"`
 }
 
 // ready says that a successor can serve.
@@ -192,6 +196,7 @@ func (h *heir) handOver(ctx context.Context, s *Server, o *host.Handover, out *h
 		s.log.Warn("upgrade: the new process can't ask this one", "err", err)
 	}
 	s.drain = o.Drain()
+	s.keep.release()
 	if err := o.Finish(); err != nil {
 		s.log.Warn("upgrade: letting go of the listeners", "err", err)
 	}
@@ -221,7 +226,11 @@ func (h *heir) greet(s *Server, o *host.Handover, out *host.Upgraded) error {
 		return err
 	}
 	program := build.Read().Version
-	first := hello{Format: handoverFormat, PID: os.Getpid(), Program: program}
+	state, err := s.exportState()
+	if err != nil {
+		return err
+	}
+	first := hello{State: state, Format: handoverFormat, PID: os.Getpid(), Program: program}
 	var files []*os.File
 	for _, l := range sockets {
 		defer l.File.Close() // a duplicate
