@@ -51,11 +51,13 @@ type VersionInfo struct {
 
 // ListenerInfo is a socket that is listened on.
 type ListenerInfo struct {
-	Endpoint    string `json:"endpoint"`
-	Plugin      string `json:"plugin"`
-	Connections int    `json:"connections"` // live ones
-	Accepted    uint64 `json:"accepted"`    // ever
-	Refused     uint64 `json:"refused"`     // ever: over a limit, shed, or out of descriptors
+	Endpoint    string            `json:"endpoint"`
+	Plugin      string            `json:"plugin"`
+	Connections int               `json:"connections"` // live ones
+	Accepted    uint64            `json:"accepted"`    // ever
+	Refused     uint64            `json:"refused"`     // ever: over a limit, shed, out of descriptors, or by the plugin
+	RefusedBy   map[string]uint64 `json:"refused_by"`  // of those, why: each reason that there is
+	Held        uint64            `json:"held"`        // ever: how often accepting has waited for new_per_second
 }
 
 // StateUnloading is the PluginInfo.State of a plugin that was unloaded and has connections
@@ -176,7 +178,10 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 	var list []ListenerInfo
 	for _, l := range h.listeners {
 		s := l.ln.Stats()
-		list = append(list, ListenerInfo{l.ln.Endpoint().String(), l.plugin.name, s.Connections, s.Accepted, s.Refused})
+		list = append(list, ListenerInfo{
+			Endpoint: l.ln.Endpoint().String(), Plugin: l.plugin.name, Connections: s.Connections, Accepted: s.Accepted,
+			Refused: s.Refused, RefusedBy: s.RefusedBy, Held: s.Held,
+		})
 	}
 	return list
 }

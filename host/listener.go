@@ -77,6 +77,12 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	}
 	o := reactor.ListenOptions{
 		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
+		NewPerSecond: cfg.NewPerSecond, MaxAge: cfg.MaxAge,
+		PerPeer: reactor.PeerLimits{
+			Connections: cfg.PerPeer.Connections, NewPerSecond: cfg.PerPeer.NewPerSecond,
+			IPv4: cfg.PerPeer.IPv4Prefix, IPv6: cfg.PerPeer.IPv6Prefix,
+		},
+		Rate:  reactor.Rates{In: int64(cfg.Rate.In), Out: int64(cfg.Rate.Out), Least: int64(cfg.Rate.Least)},
 		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
 	}
 	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)

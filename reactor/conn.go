@@ -18,10 +18,15 @@ const (
 	flagAgain                       // in there for again
 	// Its socket.
 	flagUnix    // a Unix socket
+	flagNamed   // a PROXY header has named its peer
 	flagOrphan  // accepted by a listener that is not here
 	flagBlocked // queued output waits for a WriteEvent
 	flagHangup  // both sides are closed, and bytes are not read: out of the poller
 	flagReset   // to be reset, whatever the reason
+	flagRetired // closes behind its output, for a reason of time
+	// Its rates.
+	flagReadLater  // it is read again at limits.inAt
+	flagWriteLater // queued output goes on at limits.outAt
 	// Reading.
 	flagPaused     // by the protocol
 	flagAutoPaused // while output is above high water
@@ -37,6 +42,9 @@ const (
 	flagBuild // BuildAgain was called
 )
 
+// flagsStuck tell that queued output does not go out now.
+const flagsStuck = flagBlocked | flagWriteLater
+
 // connection is one connection: the Transport of every backend, all of it its loop's.
 type connection struct {
 	loop     *Loop
@@ -47,6 +55,7 @@ type connection struct {
 	producer Producer
 	timer    *DelayedCall
 	tls      *tlsConn
+	limits   *limits   // nil = its listener has none of connections
 	client   *outgoing // while it connects
 	proxied  []byte    // the PROXY header as far as it has come, then bytes behind it
 	out      output

@@ -43,7 +43,7 @@ func (c *connection) deadline() (at time.Duration, why error) {
 	}
 	closing := c.closing() || c.writeSide == sideEnding
 	switch {
-	case closing && (c.producer != nil || c.queued() > 0):
+	case closing && (c.producer != nil && c.flags&flagRetired == 0 || c.queued() > 0):
 		earlier(c.progress+cfg.CloseTimeout, errClosing)
 	case c.flags&flagBlocked != 0:
 		earlier(c.progress+cfg.WriteTimeout, errWriting)
@@ -57,8 +57,11 @@ func (c *connection) deadline() (at time.Duration, why error) {
 	if c.readSide == sideEnding && c.flags&flagPaused != 0 && !c.closing() {
 		earlier(c.finAt+cfg.ClosedTimeout, errUnreadFin)
 	}
-	if c.idle > 0 && c.reached != stageAwaiting {
+	if c.idle > 0 && c.reached != stageAwaiting && !c.closing() {
 		earlier(max(c.active, c.idleFrom)+c.idle, errIdle)
+	}
+	if c.limits != nil {
+		c.limits.deadline(c, earlier)
 	}
 	return at, why
 }
@@ -91,21 +94,58 @@ func (c *connection) timeUp() {
 		c.pullAt = 0
 		c.takeTurnLater()
 	}
+	if c.limits != nil {
+		c.limits.due(c)
+	}
 	at, why := c.deadline()
 	switch {
 	case why == nil:
-	case c.loop.sys.Now() < at:
+	case c.loop.sys.Now() < at, errors.Is(why, errIdle) && c.draining():
 		c.armTimer()
 	case c.stage == stageLingering:
 		c.releaseSlot(false)
 	case c.reached == stageAwaiting:
-		c.refuseConnection(fmt.Errorf("no protocol: %w", why))
+		c.refuseConnection(refusedProtocol, fmt.Errorf("no protocol: %w", why))
 	case c.unbuilt() && c.listener != nil:
-		c.refuseConnection(fmt.Errorf("no PROXY header: %w", why))
+		c.refuseConnection(refusedHeader, fmt.Errorf("no PROXY header: %w", why))
 	case c.client != nil && c.skipUnanswered():
+	case c.stage == stageOpen && (errors.Is(why, errIdle) || errors.Is(why, errOld)):
+		c.retire(why)
 	default:
+		c.flags &^= flagRetired
 		c.endWith(Timeout, why)
 	}
+}
+
+// retire closes a connection whose time is over behind what is queued, as LoseConnection
+// does, but with reason Timeout, and without waiting for a producer.
+func (c *connection) retire(why error) {
+	c.LoseConnection()
+	c.flags |= flagRetired
+	c.err = why
+}
+
+// draining tells whether a connection that seems idle is not: the peer takes, bit by bit,
+// what the socket took long ago. At the first look since the last byte it has the
+// benefit of the doubt.
+func (c *connection) draining() bool {
+	if c.fd == 0 {
+		return false
+	}
+	now, unsent := c.loop.sys.Now(), c.loop.sys.Unsent(c.fd)
+	arrived := int64(c.sent) - int64(unsent)
+	goesOn := unsent > 0 && (c.looked < c.active || arrived > c.arrived)
+	c.looked, c.arrived = now, arrived
+	if goesOn {
+		c.active = now
+	}
+	return goesOn
+}
+
+// inOrder tells whether the connection has ended as it should: all that was queued is on
+// its way, and a FIN goes behind it.
+func (c *connection) inOrder() bool {
+	return c.reason == Done || c.reason == Timeout && c.flags&flagRetired != 0
 }
 
 // checkUnsent notes what the peer has taken of the output since the last look. A full

@@ -18,6 +18,8 @@ type Frozen struct {
 	Peer, Local    netip.AddrPort // those of a PROXY header too; zero on Unix sockets, and where there is no header
 
 	Closing     bool  // LoseConnection was called
+	Retired     bool  // it is closing since its time is over
+	Named       bool  // Peer is of a PROXY header
 	Read, Write uint8 // sides: 0 open, 1 ending, 2 ended (see type side)
 
 	Paused, AutoPaused, Blocked bool // reading, by the protocol and by itself; the socket takes no more
@@ -38,6 +40,8 @@ type Frozen struct {
 
 	Age, SinceActive, SinceProgress, SinceLooked, SinceFin, FinBefore, SinceIdle time.Duration
 	PullIn                                                                       time.Duration // 0 = not set
+	// until its rates are as good as new
+	InDebt, OutDebt time.Duration
 }
 
 // bufferedSys is a Sys that reads ahead and writes behind. halt ends that until resume,
@@ -154,7 +158,8 @@ func (c *connection) frozen() Frozen {
 	has := func(f flags) bool { return c.flags&f != 0 }
 	s := Frozen{
 		Unix: has(flagUnix), Outgoing: c.outgoing(), Peer: c.peer, Local: c.local,
-		Closing: c.closing(), Read: uint8(c.readSide), Write: uint8(c.writeSide),
+		Closing: c.closing(), Retired: has(flagRetired), Named: has(flagNamed), Read: uint8(c.readSide),
+		Write:  uint8(c.writeSide),
 		Paused: has(flagPaused), AutoPaused: has(flagAutoPaused), Blocked: has(flagBlocked), Turn: has(flagAgain),
 		Producer: c.producer != nil, Streaming: has(flagStreaming), Pull: has(flagPull),
 		TellPause: has(flagTellPause), TellResume: has(flagTellResume),
@@ -165,6 +170,10 @@ func (c *connection) frozen() Frozen {
 	}
 	if c.pullAt > 0 {
 		s.PullIn = c.pullAt - now
+	}
+	if c.limits != nil {
+		s.InDebt = max(0, time.Duration(c.limits.in)-now)
+		s.OutDebt = max(0, time.Duration(c.limits.out)-now)
 	}
 	return s
 }
@@ -216,6 +225,7 @@ func (l *Loop) Adopt(f *os.File, s Frozen, p Protocol, producer Producer, ln *Li
 	c.out.push(l, s.Queued)
 	if ln != nil {
 		ln.count.Add(1)
+		c.adoptLimits(s)
 	} else if !s.Outgoing {
 		c.flags |= flagOrphan
 	}
@@ -258,6 +268,8 @@ func (s Frozen) connection(now time.Duration) *connection {
 		}
 	}
 	set(s.Unix, flagUnix)
+	set(s.Retired, flagRetired)
+	set(s.Named, flagNamed)
 	set(s.Paused, flagPaused)
 	set(s.AutoPaused, flagAutoPaused)
 	set(s.Blocked, flagBlocked)
@@ -285,6 +297,9 @@ func (l *Loop) Thaw(t Transport) {
 	}
 	if c.pullAt > 0 {
 		c.pullAt += by
+	}
+	if c.limits != nil {
+		c.limits.begun, c.limits.taking = 0, 0
 	}
 	c.enter(c.reached)
 	if b, ok := l.sys.(bufferedSys); ok {

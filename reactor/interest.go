@@ -24,7 +24,7 @@ func (c *connection) wantsRead() bool {
 			return !c.tls.held && !c.ended()
 		}
 	}
-	return c.reading()
+	return c.reading() && c.flags&flagReadLater == 0
 }
 
 // interest is what the poller is to report.
@@ -50,6 +50,9 @@ func (c *connection) updatePoller() {
 		return
 	}
 	want := c.interest()
+	if c.limits != nil && want&ReadEvent == 0 {
+		c.limits.begun = 0 // it is not the peer that is slow
+	}
 	var err error
 	switch {
 	case c.polled && want == 0 && c.flags&flagHangup != 0:

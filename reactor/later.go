@@ -25,7 +25,7 @@ func (c *connection) buildFailed(err error) {
 	var w Later
 	switch {
 	case !errors.As(err, &w):
-		c.refuseConnection(err)
+		c.refuseConnection(refusedProtocol, err)
 		return
 	case c.ended(): // it was aborted in BuildProtocol: nobody is asked again
 		w.Gone()

@@ -19,6 +19,8 @@ const (
 	minRest, maxRest = 10 * time.Millisecond, time.Second
 	// refusalLog is how often refusals, and rests, are logged.
 	refusalLog = time.Second
+	// madeDepth is the depth of a listener's bucket of new connections.
+	madeDepth = time.Second
 	// handshakeTimeout is the default.
 	handshakeTimeout = 10 * time.Second
 )
@@ -42,6 +44,18 @@ type ListenOptions struct {
 	ProxyFrom     []netip.Prefix
 	// Socket are the options of the listening socket.
 	Socket SocketOptions
+
+	// NewPerSecond is how many connections it takes a second, and as many at once
+	// after a second without one; what is more waits with the system. 0 = any number.
+	NewPerSecond int
+	// PerPeer bounds what a peer may have, by the address of its PROXY header on a
+	// listener that expects them. Of one that sends none, such as the proxy's own
+	// checks, and of a Unix socket's, there is no address, and no limit.
+	PerPeer PeerLimits
+	// Rate bounds the bytes a second of each connection, and MaxAge its life: it is
+	// then closed behind what is queued, with reason Timeout. 0 = no limit.
+	Rate   Rates
+	MaxAge time.Duration
 }
 
 // Listener is a listening socket and the factory of its connections.
@@ -55,25 +69,32 @@ type Listener struct {
 	factory atomic.Pointer[Factory]
 	options atomic.Pointer[ListenOptions]
 
-	count             atomic.Int64
-	accepted, refused atomic.Uint64
+	peers atomic.Pointer[peers] // nil = they have no limits
+
+	count    atomic.Int64
+	accepted atomic.Uint64
+	refused  refusalCounts
+	held     atomic.Uint64
 
 	// Of the acceptor:
 	polled, stopped, closed bool
 
 	rest     time.Duration
 	resting  *DelayedCall
+	made     bucket        // of ListenOptions.NewPerSecond
 	toLog    uint64        // refusals that were not logged
-	why      string        // of the last one
+	why      refusal       // of the last one
 	telling  *DelayedCall  // logs them; nil = nothing was logged within refusalLog
 	restedAt time.Duration // of the last rest that was logged
 }
 
 // ListenerStats are a listener's counters.
 type ListenerStats struct {
-	Connections int    // live ones
-	Accepted    uint64 // ever, those whose protocol was refused too
-	Refused     uint64 // ever: over a limit, shed, or out of descriptors
+	Connections int               // live ones
+	Accepted    uint64            // ever, those whose protocol was refused too
+	Refused     uint64            // ever: over a limit, shed, out of descriptors, or without a protocol
+	RefusedBy   map[string]uint64 // of those, why: a setting's name where it is one; the caller's
+	Held        uint64            // how often accepting has waited, ever, for ListenOptions.NewPerSecond
 }
 
 // Listen binds ep and has the system queue connections; none is taken before
@@ -98,6 +119,7 @@ func (r *Reactor) newListener(fd FD, ep Endpoint, f Factory, o ListenOptions) *L
 			ln.ep.Port = uint16(a.Port)
 		}
 	}
+	ln.setPeers(o.PerPeer)
 	ln.factory.Store(&f)
 	ln.options.Store(&o)
 	r.addListener(ln)
@@ -114,6 +136,7 @@ func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, err
 	if o.HandshakeTimeout <= 0 {
 		o.HandshakeTimeout = handshakeTimeout
 	}
+	o.PerPeer = o.PerPeer.withDefaults()
 	return o, nil
 }
 
@@ -132,6 +155,7 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 			return fmt.Errorf("reactor: options of %s: %w", ln.ep, err)
 		}
 	}
+	ln.setPeers(o.PerPeer)
 	ln.options.Store(&o)
 	ln.factory.Store(&f)
 	return nil
@@ -139,6 +163,18 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 
 // Factory makes the protocols of its connections. Any goroutine.
 func (ln *Listener) Factory() Factory { return *ln.factory.Load() }
+
+// setPeers has peers told apart by their prefixes. Those that were counted by others are
+// not counted any more, nor were those that came while there was no limit.
+func (ln *Listener) setPeers(l PeerLimits) {
+	has := ln.peers.Load()
+	switch {
+	case !l.any():
+		ln.peers.Store(nil)
+	case has == nil || has.limits.IPv4 != l.IPv4 || has.limits.IPv6 != l.IPv6:
+		ln.peers.Store(newPeers(l))
+	}
+}
 
 // shareOn is whose time the protocols of connections take that l accepts.
 func (ln *Listener) shareOn(l *Loop) *Share {
@@ -153,7 +189,9 @@ func (ln *Listener) tls() *tls.Config { return ln.options.Load().TLS }
 
 // Stats reads the counters. Any goroutine.
 func (ln *Listener) Stats() ListenerStats {
-	return ListenerStats{Connections: int(ln.count.Load()), Accepted: ln.accepted.Load(), Refused: ln.refused.Load()}
+	s := ListenerStats{Connections: int(ln.count.Load()), Accepted: ln.accepted.Load(), Held: ln.held.Load()}
+	s.RefusedBy, s.Refused = ln.refused.by()
+	return s
 }
 
 // setAccepting starts and stops accepting. A poller that does not take the listener, for
@@ -176,11 +214,18 @@ func (ln *Listener) setAccepting(on bool) {
 
 // acceptWaiting takes what waits, up to maxAccepts: other listeners get their turn.
 func (ln *Listener) acceptWaiting() {
+	most := ln.options.Load().NewPerSecond
 	for range maxAccepts {
+		if most > 0 && !ln.mayAccept(int64(most)) {
+			return
+		}
 		fd, err := ln.r.sys.Accept(ln.fd)
 		if err == nil {
 			ln.rest = 0
 			ln.placeSocket(fd)
+			if most > 0 {
+				ln.made.take(ln.r.acceptor.now, 1, int64(most))
+			}
 			continue
 		}
 		switch {
@@ -198,6 +243,20 @@ func (ln *Listener) acceptWaiting() {
 	}
 }
 
+// mayAccept tells whether the rate lets another connection in. Else what waits is left
+// with the system until a few may come.
+func (ln *Listener) mayAccept(rate int64) bool {
+	a := ln.r.acceptor
+	if ln.made.left(a.now, madeDepth, rate) >= 1 {
+		return true
+	}
+	ln.held.Add(1)
+	ln.setAccepting(false)
+	wait := ln.made.at(max(1, rate/32), madeDepth, rate) - a.now
+	ln.resting = a.CallLater(wait, func() { ln.setAccepting(true) })
+	return false
+}
+
 // closeWaiting takes connections with the spare descriptor and closes them, so that
 // their peers are told at once, and rests.
 func (ln *Listener) closeWaiting(cause error) {
@@ -209,7 +268,7 @@ func (ln *Listener) closeWaiting(cause error) {
 			}
 			break
 		}
-		ln.countRefusal("out of file descriptors")
+		ln.countRefusal(refusedDescriptors)
 	}
 	ln.startRest(cause)
 }
@@ -226,49 +285,26 @@ func (ln *Listener) startRest(cause error) {
 	ln.resting = ln.r.acceptor.CallLater(ln.rest, func() { ln.setAccepting(true) })
 }
 
-// countRefusal counts a refused connection and says so, at most once in refusalLog: what comes
-// meanwhile is told then.
-func (ln *Listener) countRefusal(why string) {
-	ln.refused.Add(1)
-	ln.toLog++
-	ln.why = why
-	if ln.telling == nil {
-		ln.tellRefusals()
-	}
-}
-
-// tellRefusals logs the refusals that were not logged yet.
-func (ln *Listener) tellRefusals() {
-	ln.telling = nil
-	if ln.toLog == 0 {
-		return
-	}
-	ln.r.log.Warn("connections refused", "endpoint", ln.ep.String(), "why", ln.why, "count", ln.toLog)
-	ln.toLog = 0
-	if !ln.closed {
-		ln.telling = ln.r.acceptor.CallLater(refusalLog, ln.tellRefusals)
-	}
-}
-
 // placeSocket gives a socket to its loop.
 func (ln *Listener) placeSocket(fd FD) {
 	r, o := ln.r, ln.options.Load()
-	why := ""
+	why := refusals
 	switch {
 	case r.draining.Load():
-		why = "shutting down"
+		why = refusedDraining
 	case r.shedding.Load():
-		why = "overload"
+		why = refusedOverload
 	case r.cfg.MaxConnections > 0 && r.connections.Load() >= int64(r.cfg.MaxConnections):
-		why = "reactor.max_connections reached"
+		why = refusedAll
 	case o.MaxConnections > 0 && ln.count.Load() >= int64(o.MaxConnections):
-		why = "the listener's max_connections reached"
+		why = refusedListener
 	}
-	if why != "" {
-		ln.countRefusal(why)
-		if err := r.sys.Close(fd); err != nil {
-			r.log.Debug("close", "err", err)
-		}
+	var p *peer
+	if why == refusals && !o.ProxyProtocol && !ln.unix {
+		p, why = ln.admit(fd, o)
+	}
+	if why != refusals {
+		ln.refuse(fd, why)
 		return
 	}
 	ln.accepted.Add(1)
@@ -276,15 +312,29 @@ func (ln *Listener) placeSocket(fd FD) {
 	r.connections.Add(1)
 	l := r.pickLoop(o.Loop)
 	l.count.Add(1)
-	c := call{accepted: fd, listener: ln}
+	c := call{accepted: fd, listener: ln, peer: p}
 	if err := l.post(c); err != nil {
 		l.dropAccepted(c)
 	}
 }
 
+// admit counts a connection to its peer, or says why it is refused.
+func (ln *Listener) admit(fd FD, o *ListenOptions) (*peer, refusal) {
+	t := ln.peers.Load()
+	if t == nil {
+		return nil, refusals
+	}
+	a, ok := ln.r.sys.RemoteAddr(fd).(*net.TCPAddr)
+	if !ok { // reset before we looked: its loop finds out
+		return nil, refusals
+	}
+	return t.admit(a.AddrPort().Addr(), ln.r.acceptor.now, o.PerPeer)
+}
+
 // dropAccepted closes a socket that its loop can't take any more.
 func (l *Loop) dropAccepted(c call) {
 	c.listener.count.Add(-1)
+	c.peer.gone()
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
 	if err := l.sys.Close(c.accepted); err != nil {
@@ -296,7 +346,10 @@ func (l *Loop) dropAccepted(c call) {
 func (l *Loop) adoptSocket(a call) {
 	ln, o := a.listener, a.listener.options.Load()
 	c := &connection{loop: l, fd: a.accepted, share: a.share, listener: ln, stage: stageUnbuilt, reached: stageUnbuilt,
-		opened: l.now, active: l.now, idle: o.IdleTimeout}
+		opened: l.now, active: l.now, idle: o.IdleTimeout, limits: o.newLimits(l.now)}
+	if c.limits != nil {
+		c.limits.peer = a.peer
+	}
 	l.addConn(c)
 	if ln.unix {
 		c.flags |= flagUnix
@@ -346,7 +399,7 @@ func (c *connection) buildProtocol() {
 	}
 	c.updatePoller()
 	p.ConnectionMade(c)
-	if c.idle > 0 || c.setupBy > 0 {
+	if c.idle > 0 || c.setupBy > 0 || c.limits != nil {
 		c.armTimer()
 	}
 	l.settle()

@@ -97,6 +97,7 @@ type call struct {
 	accepted FD
 	listener *Listener
 	share    *Share // whose time it takes; of an accepted socket found by its loop
+	peer     *peer  // that an accepted socket counts to; nil = none
 }
 
 // loopCounters are written by the loop once a turn and read by any goroutine.
@@ -412,7 +413,7 @@ func (l *Loop) flushDirty() bool {
 		}
 		l.dirty[i] = nil
 		c.flags &^= flagDirty
-		if c.flags&flagBlocked == 0 {
+		if c.flags&flagsStuck == 0 {
 			c.flush()
 		}
 		l.settle()

@@ -39,14 +39,18 @@ func (c *connection) stopProducer() {
 // producer is left.
 func (c *connection) advanceClose() {
 	asked := c.stage == stageClosing || c.stage == stageOpen && c.writeSide != sideOpen
-	if !asked || c.producer != nil || c.queued() > 0 {
+	if !asked || c.producer != nil && c.flags&flagRetired == 0 || c.queued() > 0 {
 		return
 	}
 	if c.tls != nil && !c.tls.sendCloseNotify(c) {
 		return
 	}
 	if c.stage == stageClosing {
-		c.endWith(Done, nil)
+		if c.flags&flagRetired != 0 {
+			c.endWith(Timeout, c.err)
+		} else {
+			c.endWith(Done, nil)
+		}
 		return
 	}
 	if c.writeSide == sideEnded {
@@ -76,7 +80,7 @@ func (c *connection) tellLoss() {
 		}
 		l.gatherConn, l.gather = nil, l.gather[:0]
 	}
-	linger := c.reason == Done && c.fd != 0 && c.readSide != sideEnded && !c.unbuilt() && c.flags&flagReset == 0
+	linger := c.inOrder() && c.fd != 0 && c.readSide != sideEnded && !c.unbuilt() && c.flags&flagReset == 0
 	if linger && c.writeSide != sideEnded {
 		if err := l.sys.ShutdownWrite(c.fd); err != nil {
 			linger = false
@@ -104,9 +108,9 @@ func (c *connection) callLost() {
 func (c *connection) letGo(linger bool) {
 	l := c.loop
 	c.tellEnded()
-	reset := resets(c.reason) || c.flags&flagReset != 0 || c.out.n > 0
+	reset := resets(c.reason) && !c.inOrder() || c.flags&flagReset != 0 || c.out.n > 0
 	c.out.clear(l)
-	c.flags &^= flagBlocked
+	c.flags &^= flagsStuck
 	c.proto, c.buffered, c.proxied = nil, nil, nil
 	switch {
 	case linger && !l.ending:
@@ -189,6 +193,10 @@ func (c *connection) releaseSlot(reset bool) {
 	}
 	if c.listener != nil {
 		c.listener.count.Add(-1)
+	}
+	if c.limits != nil {
+		c.limits.peer.gone()
+		c.limits = nil
 	}
 	c.tls = nil
 	l.removeConn(c, forgotten)

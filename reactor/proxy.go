@@ -29,7 +29,7 @@ var (
 // mode says whom to trust.
 func (c *connection) awaitProxyHeader() {
 	if c.flags&flagUnix == 0 && !trusted(c.listener.options.Load().ProxyFrom, c.peer.Addr()) {
-		c.refuseConnection(fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
+		c.refuseConnection(refusedHeader, fmt.Errorf("%s is not in proxy_from", c.peer.Addr()))
 		return
 	}
 	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
@@ -47,38 +47,33 @@ func trusted(from []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// refuseConnection closes a connection that has no protocol yet, and logs why.
-func (c *connection) refuseConnection(err error) {
-	ln := c.listener
-	ln.refused.Add(1)
-	c.loop.r.logRefusal(ln, c.Peer(), err)
-	c.reason, c.err = Refused, err
-	c.tellEnded()
-	c.releaseSlot(false)
-}
-
 // readProxyHeader takes what has come of the header, in any split.
 func (c *connection) readProxyHeader() {
 	buf := c.loop.buffer()
 	n, err := c.loop.sys.Read(c.fd, buf)
 	if n == 0 {
 		if err == nil || !retryable(err) {
-			c.refuseConnection(fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
+			c.refuseConnection(refusedHeader, fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))
 		}
 		return
 	}
-	c.countRead(n)
+	if !c.countRead(n) {
+		return
+	}
 	c.proxied = append(c.proxied, buf[:n]...)
 	size, err := proxyHeaderSize(c.proxied)
 	if err != nil {
-		c.refuseConnection(err)
+		c.refuseConnection(refusedHeader, err)
 		return
 	}
 	if size == 0 {
 		return
 	}
 	if err := c.takeProxyHeader(c.proxied[:size]); err != nil {
-		c.refuseConnection(err)
+		c.refuseConnection(refusedHeader, err)
+		return
+	}
+	if c.flags&flagNamed != 0 && !c.admitProxied() {
 		return
 	}
 	c.proxied = c.proxied[size:]
@@ -104,6 +99,7 @@ func (c *connection) takeProxyHeader(b []byte) error {
 	}
 	if a, ok := h.SourceAddr.(*net.TCPAddr); ok {
 		c.peer = unmap(a.AddrPort())
+		c.flags |= flagNamed
 	}
 	if a, ok := h.DestinationAddr.(*net.TCPAddr); ok {
 		c.local = unmap(a.AddrPort())
@@ -142,4 +138,20 @@ func proxyHeaderSize(b []byte) (int, error) {
 func sharesPrefix(b []byte, sig string) bool {
 	n := min(len(b), len(sig))
 	return string(b[:n]) == sig[:n]
+}
+
+// admitProxied counts the connection to the peer that its header has named, or refuses
+// it. Until then it counted to none: the socket's address is the proxy's.
+func (c *connection) admitProxied() bool {
+	t := c.listener.peers.Load()
+	if t == nil || c.limits == nil {
+		return true
+	}
+	p, why := t.admit(c.peer.Addr(), c.loop.now, c.listener.options.Load().PerPeer)
+	if why != refusals {
+		c.refuseConnection(why, fmt.Errorf("%s has as many connections as it may have, by %s", c.peer.Addr(), why))
+		return false
+	}
+	c.limits.peer = p
+	return true
 }

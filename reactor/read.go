@@ -40,20 +40,26 @@ func (c *connection) read(ev Events) {
 		return
 	}
 	buf := c.receiveBuffer()
+	if c.limits != nil {
+		buf = c.limits.readable(c, buf)
+	}
 	n, err := c.loop.sys.Read(c.fd, buf)
 	if n > 0 {
-		c.countRead(n)
-		c.proto.DataReceived(buf[:n])
+		if c.countRead(n) {
+			c.proto.DataReceived(buf[:n])
+		}
 		return
 	}
 	c.readNothing(err, ev)
 }
 
-func (c *connection) countRead(n int) {
+// countRead counts what was read, and reports whether the connection lives on.
+func (c *connection) countRead(n int) bool {
 	c.in += uint64(n)
 	c.loop.turns.bytesIn += uint64(n)
 	c.active = c.loop.now
 	c.finSum = 0
+	return c.limits == nil || c.limits.hasRead(c, n)
 }
 
 // readNothing takes a read's result other than bytes.

@@ -117,10 +117,16 @@ func (t *tlsConn) read(c *connection, ev Events) {
 	if l.cipherBuf == nil {
 		l.cipherBuf = make([]byte, maxRead)
 	}
-	n, err := l.sys.Read(c.fd, l.cipherBuf)
+	buf := l.cipherBuf
+	if c.limits != nil {
+		buf = c.limits.readable(c, buf)
+	}
+	n, err := l.sys.Read(c.fd, buf)
 	if n > 0 {
-		c.countRead(n)
-		t.pipe.feed(l.cipherBuf[:n])
+		if !c.countRead(n) {
+			return
+		}
+		t.pipe.feed(buf[:n])
 		if t.up {
 			t.deliver(c)
 			t.pipe.keep()
@@ -152,7 +158,7 @@ func (t *tlsConn) deliver(c *connection) {
 		n, err := t.conn.Read(buf)
 		switch { // a key update's answer, or an alert, may be in it
 		case c.out.n == 0:
-		case c.flags&flagBlocked == 0:
+		case c.flags&flagsStuck == 0:
 			c.flush()
 		default:
 			c.checkWater()
@@ -214,7 +220,7 @@ func (t *tlsConn) write(c *connection, p []byte) (int, error) {
 		return c.queued(), nil
 	}
 	t.encrypt(c, p)
-	if c.flags&flagBlocked == 0 && l.gatherConn == nil {
+	if c.flags&flagsStuck == 0 && l.gatherConn == nil {
 		c.flush()
 	} else {
 		c.markDirty()
@@ -227,7 +233,7 @@ func (t *tlsConn) write(c *connection, p []byte) (int, error) {
 // record, until the rest is not over the cap or the socket takes no more. It
 // returns the rest.
 func (t *tlsConn) writeThrough(c *connection, p []byte) []byte {
-	for c.exceedsCap(len(p)) && c.flags&flagBlocked == 0 && !c.ended() && (t.up || c.out.n > 0) {
+	for c.exceedsCap(len(p)) && c.flags&flagsStuck == 0 && !c.ended() && (t.up || c.out.n > 0) {
 		if c.out.n == 0 {
 			n := min(len(p), chunkSize)
 			t.encrypt(c, p[:n])

@@ -22,7 +22,7 @@ func (c *connection) Write(p []byte) (int, error) {
 	if c.tls != nil {
 		return c.tls.write(c, p)
 	}
-	if c.out.n == 0 {
+	if c.out.n == 0 && !c.slowed() {
 		if l.gatherConn == nil || l.gatherConn == c {
 			if len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax {
 				l.gather = append(l.gather, p...)
@@ -108,6 +108,9 @@ func (c *connection) countWritten(n int, err error) bool {
 		c.sent += uint64(n)
 		c.loop.turns.bytesOut += uint64(n)
 		c.active, c.progress = c.loop.now, c.loop.now
+		if c.limits != nil {
+			c.limits.hasWritten(c, n)
+		}
 	}
 	if err != nil && !retryable(err) {
 		c.endWith(Lost, fmt.Errorf("write: %w", err))
@@ -130,11 +133,11 @@ func (c *connection) markBlocked() {
 // offered all of it first. Plain text of a TLS connection never comes here.
 func (c *connection) enqueue(p []byte) (int, error) {
 	l := c.loop
-	if c.exceedsCap(len(p)) && c.flags&flagBlocked == 0 {
+	if c.exceedsCap(len(p)) && c.flags&flagsStuck == 0 {
 		if c.out.n > 0 {
 			c.flush()
 		}
-		if c.flags&flagBlocked == 0 && !c.ended() {
+		if c.flags&flagsStuck == 0 && !c.ended() && !c.slowed() {
 			return c.writeThrough(p)
 		}
 	}
@@ -145,7 +148,7 @@ func (c *connection) enqueue(p []byte) (int, error) {
 		c.out.push(l, p)
 		c.markDirty()
 	}
-	if c.flags&flagBlocked != 0 {
+	if c.flags&flagsStuck != 0 {
 		c.checkWater()
 	}
 	return c.queued(), nil
@@ -175,7 +178,7 @@ func (c *connection) enforceCap(n int) error {
 
 // markDirty has flush called at the end of the turn.
 func (c *connection) markDirty() {
-	if c.flags&(flagDirty|flagBlocked) == 0 {
+	if c.flags&(flagDirty|flagsStuck) == 0 {
 		c.flags |= flagDirty
 		c.loop.dirty = append(c.loop.dirty, c)
 	}
@@ -214,27 +217,40 @@ func (l *Loop) flushGather() {
 // flush offers the queue's front to the socket, once: what it does not take
 // waits for a WriteEvent, which is fair to the other connections.
 func (c *connection) flush() {
-	l := c.loop
-	if c.ended() {
+	if c.ended() || c.out.n > 0 && !c.offer() {
 		return
 	}
-	if c.out.n > 0 {
-		n, err := l.sys.Writev(c.fd, c.out.pieces(l.iov[:0]))
-		if !c.countWritten(n, err) {
-			return
-		}
-		c.out.dropFront(l, n)
-	}
-	if c.out.n > 0 {
-		c.markBlocked()
-	} else {
-		if c.flags&flagBlocked != 0 {
-			c.flags &^= flagBlocked
+	switch {
+	case c.out.n == 0:
+		if c.flags&flagsStuck != 0 {
+			c.flags &^= flagsStuck
 			c.settleLater()
 		}
 		c.emptied()
+	case c.slowed() && c.limits.spent(c):
+		c.writeLater()
+	default:
+		c.markBlocked()
 	}
 	c.checkWater()
+}
+
+// offer gives the socket the queue's front, as far as the connection's rate lets it go,
+// and reports whether the connection lives on.
+func (c *connection) offer() bool {
+	l := c.loop
+	pieces := c.out.pieces(l.iov[:0])
+	if c.slowed() {
+		if pieces = c.limits.writable(c, pieces); len(pieces) == 0 {
+			return true
+		}
+	}
+	n, err := l.sys.Writev(c.fd, pieces)
+	if !c.countWritten(n, err) {
+		return false
+	}
+	c.out.dropFront(l, n)
+	return true
 }
 
 // emptied is when all output is with the system.

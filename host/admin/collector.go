@@ -50,7 +50,10 @@ func metrics() []metric {
 			gauge, loop},
 		{"wirehost_listener_connections", "Open connections of a listener.", gauge, listener},
 		{"wirehost_listener_accepted_total", "Connections that a listener has accepted.", counter, listener},
-		{"wirehost_listener_refused_total", "Connections that a listener has refused.", counter, listener},
+		{"wirehost_listener_refused_total", "Connections that a listener has refused, by reason.", counter,
+			[]string{"endpoint", "plugin", "reason"}},
+		{"wirehost_listener_held_total", "How often a listener has let clients wait, for new_per_second.", counter,
+			listener},
 		{"wirehost_plugin_up", "1 if the plugin is active.", gauge, plugin},
 		{"wirehost_plugin_connections", "Open connections of a plugin.", gauge, plugin},
 		{"wirehost_plugin_instances", "Instances of a plugin.", gauge, plugin},
@@ -116,7 +119,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		list = append(list,
 			sample{"wirehost_listener_connections", float64(l.Connections), labels},
 			sample{"wirehost_listener_accepted_total", float64(l.Accepted), labels},
-			sample{"wirehost_listener_refused_total", float64(l.Refused), labels})
+			sample{"wirehost_listener_held_total", float64(l.Held), labels})
+		for reason, n := range l.RefusedBy {
+			list = append(list, sample{"wirehost_listener_refused_total", float64(n),
+				[]string{l.Endpoint, l.Plugin, reason}})
+		}
 	}
 	if plugins, err := c.h.Plugins(); err == nil {
 		for _, p := range plugins {

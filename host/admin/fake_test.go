@@ -109,7 +109,8 @@ func (f *fake) Origins() (string, map[string]string) {
 }
 
 func (f *fake) ListenerInfos() []host.ListenerInfo {
-	return []host.ListenerInfo{{Endpoint: "tcp://127.0.0.1:7", Plugin: "echo", Connections: 3, Accepted: 7, Refused: 1}}
+	return []host.ListenerInfo{{Endpoint: "tcp://127.0.0.1:7", Plugin: "echo", Connections: 3, Accepted: 7, Refused: 1,
+		RefusedBy: map[string]uint64{"max_connections": 1}, Held: 4}}
 }
 
 func (f *fake) LoopInfos() ([]host.LoopInfo, error) {

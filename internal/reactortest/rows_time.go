@@ -39,5 +39,19 @@ func rowIdle(r *rig) {
 	}
 	r.pass(time.Millisecond)
 	r.wantLost(c, reactor.Timeout)
-	r.wantReset(c)
+	c.wantAll(0) // in order
+}
+
+// rowIdleFlushes has a client that does not read in time: it gets all of what was
+// written, and an orderly end.
+func rowIdleFlushes(r *rig) {
+	c := r.made()
+	r.do(c, "timeout 100")
+	r.write(c, much)
+	for range 5 { // at the first look the client may be taking it
+		r.pass(60 * time.Millisecond)
+	}
+	r.wantQuiet(c)
+	c.wantAll(much)
+	r.wantLost(c, reactor.Timeout)
 }

@@ -116,6 +116,7 @@ var rows = []row{
 	{"timers", Settings{}, rowTimers},
 	{"timers and closing", Settings{}, rowTimerAfterLoss},
 	{"idle timeout", Settings{}, rowIdle},
+	{"idle timeout flushes", Settings{}, rowIdleFlushes},
 	{"listening stops", Settings{alone: true}, rowStopListening},
 	{"shutdown/lets connections finish", Settings{alone: true}, rowShutdownDrains},
 	{"shutdown/ends the rest", Settings{alone: true}, rowShutdownEnds},

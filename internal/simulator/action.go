@@ -46,7 +46,10 @@ func (p *protocol) action() {
 	case w.c.oneIn(30):
 		d := time.Duration(w.c.n(3)) * time.Second
 		w.tracef("%v: set timeout %v", p, d)
-		p.idle, p.idleAt, p.active = d, w.sys.Now(), w.sys.Now()
+		// else it may have been idle before
+		if p.idle, p.idleAt = d, w.sys.Now(); p.t.State()&reactor.StateClosing == 0 {
+			p.active = w.sys.Now()
+		}
 		p.transport(func() { p.t.SetTimeout(d) })
 	case w.c.oneIn(20):
 		if q := w.anyOn(p.loop); q != nil && q != p {

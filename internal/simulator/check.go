@@ -84,7 +84,7 @@ func (p *protocol) checkQuiet() {
 	case st.Queued > 0 && wait > w.cfg.WriteTimeout:
 		w.violated("%v: %d bytes queued without progress for %v", p, st.Queued, wait)
 	}
-	if wait := now - p.lastMoved(p.idleAt); p.idle > 0 && wait > p.idle {
+	if wait := now - p.lastMoved(p.idleAt); p.idle > 0 && !closing && wait > p.idle && !p.drains() {
 		w.violated("%v: idle for %v, and its timeout is %v", p, wait, p.idle)
 	}
 	if p.readLost && p.writeLost {
@@ -93,6 +93,21 @@ func (p *protocol) checkQuiet() {
 	if p.peer != nil {
 		p.checkSocket(p.peer.peer.OtherEnd(), st.Queued, closing)
 	}
+}
+
+// drains tells whether a connection that seems idle need not be, which the loop has found
+// out by now: its peer has read since, or has something to read and was not looked at
+// before since the last byte.
+func (p *protocol) drains() bool {
+	q := p.peer
+	st := p.t.Stats()
+	unread, moved := q == nil || st.Out > uint64(q.received), st.In+st.Out+1
+	hasRead := q != nil && q.readAt > p.idleAt
+	if !hasRead && (!unread || p.doubted == moved) {
+		return false
+	}
+	p.idleAt, p.doubted = p.w.sys.Now(), moved
+	return true
 }
 
 // lastMoved is at, or when the loop, which is quiet, may last have seen that the

@@ -46,6 +46,7 @@ type protocol struct {
 	idle      time.Duration
 	closing   bool          // it was seen to close
 	idleAt    time.Duration // when a byte was last seen to move, or may have
+	doubted   uint64        // bytes that had moved, and 1, when the loop may have looked whether the peer takes any
 	moved     time.Duration // when the output was last seen to move, or began to wait
 	active    time.Duration // when a byte was last seen to move for certain
 	pausedAt  time.Duration
@@ -198,7 +199,10 @@ func (p *protocol) look() {
 	}
 	if st.Out != p.outSeen {
 		now := p.w.sys.Now()
-		p.outSeen, p.progress, p.idleAt, p.moved, p.active = st.Out, now, now, now, now
+		p.outSeen, p.progress, p.idleAt, p.moved = st.Out, now, now, now
+		if p.t.State()&reactor.StateClosing == 0 { // else it may have been idle before
+			p.active = now
+		}
 	}
 	if p.t.State()&reactor.StateClosing != 0 && !p.closing {
 		p.closing, p.progress, p.moved = true, p.w.sys.Now(), p.w.sys.Now()
