@@ -65,7 +65,8 @@ func TestNewBuilds(t *testing.T) {
 			t.Parallel()
 			toolchain(t, l)
 			dir := project(t, l.name, "hello")
-			for file, text := range map[string]string{"go.work": "go 1.26.0\n", "Cargo.toml": "[workspace]\n"} { // others'
+			others := map[string]string{"go.work": "go 1.26.0\n", "Cargo.toml": "[workspace]\n"} // above the project
+			for file, text := range others {
 				if err := os.WriteFile(filepath.Join(filepath.Dir(dir), file), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
