@@ -136,7 +136,8 @@ func TestCloseConnections(t *testing.T) {
 	}
 	expectReset(t, conns[1])
 	s.logs.await(t, "connections were closed", 2)
-	if line := s.logs.all("connections were closed")[0]; line["by"] != "command" || line["which"] != "ids=guest/1,guest/9" {
+	if line := s.logs.all("connections were closed")[0]; line["by"] != "command" ||
+		line["which"] != "ids=guest/1,guest/9" {
 		t.Errorf("found %v", line)
 	}
 	// Those of a plugin that was unloaded are visible, and can be ended.

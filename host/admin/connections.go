@@ -131,8 +131,9 @@ func prefixOf(text string) (netip.Prefix, error) {
 	}
 	a, err := netip.ParseAddr(text)
 	if err != nil {
-		return netip.Prefix{}, kindBadRequest.problem("peer: found %q, wanted an address or CIDR, such as 192.0.2.7 or "+
-			"2001:db8::/32", text)
+		return netip.Prefix{},
+			kindBadRequest.problem("peer: found %q, wanted an address or CIDR, such as 192.0.2.7 or "+
+				"2001:db8::/32", text)
 	}
 	a = a.Unmap().WithZone("")
 	return netip.PrefixFrom(a, a.BitLen()), nil

@@ -14,7 +14,8 @@ func TestConnectionQueries(t *testing.T) {
 	f := newFake()
 	s := New(Options{Host: f})
 	filter := host.ConnFilter{IDs: []string{"echo/1", "echo/2"}, Plugin: "echo", Version: "echo@aa",
-		Peer: netip.MustParsePrefix("10.0.0.0/8"), Listener: "tcp://:7", State: "open", IdleFor: time.Minute, Age: time.Hour}
+		Peer: netip.MustParsePrefix("10.0.0.0/8"), Listener: "tcp://:7", State: "open", IdleFor: time.Minute,
+		Age: time.Hour}
 	ask(t, s, "GET /v1/connections?id=echo/1&id=echo/2&plugin=echo&version=echo@aa&peer=10.0.0.0/8&listener=tcp://:7&"+
 		"state=open&idle_for=1m&age=1h&sort=idle&limit=7", "")
 	if want := (host.ConnQuery{ConnFilter: filter, Sort: "idle", Limit: 7}); !reflect.DeepEqual(f.query, want) {

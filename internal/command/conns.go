@@ -79,7 +79,8 @@ func newConns(a *app) *cobra.Command {
 	limit := cmd.Flags().Int("limit", 0, "list so many at most; with --sort "+strconv.Itoa(admin.MaxPage)+" at most")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *limit < 0 || *sort != "" && *limit > admin.MaxPage {
-			return &usageError{fmt.Errorf("--limit: found %d, wanted a number above 0, and with --sort at most %d", *limit,
+			return &usageError{fmt.Errorf("--limit: found %d, wanted a number above 0, and with --sort at most %d",
+				*limit,
 				admin.MaxPage)}
 		}
 		values, err := f.values()
@@ -171,7 +172,8 @@ func printConns(w io.Writer, list []host.ConnInfo) error {
 		if c.Encrypted {
 			state += ", tls"
 		}
-		cells := []string{c.ID, orElse(c.Peer, "-"), orElse(c.Listener, "-"), c.Version, seconds(c.Age), seconds(c.Idle),
+		cells := []string{c.ID, orElse(c.Peer, "-"), orElse(c.Listener, "-"), c.Version, seconds(c.Age),
+			seconds(c.Idle),
 			fmt.Sprint(c.In), fmt.Sprint(c.Out), fmt.Sprint(c.Queued), state}
 		if several {
 			cells = append(cells, orElse(c.Process, "this"))

@@ -51,12 +51,14 @@ func TestConns(t *testing.T) {
 		t.Errorf("found %+v, %v", page, err)
 	}
 	for args, want := range map[string]string{
-		"conns --plugin ehco":           "wirehost: plugin ehco: not loaded\n",
-		"conns --version echo@0":        "wirehost: version echo@0: not loaded; loaded: " + version + "\n",
-		"conns --version 0":             "wirehost: version: found \"0\", wanted NAME@HASH, such as echo@0123456789ab\n",
-		"conns --peer localhost":        "wirehost: peer: found \"localhost\", wanted an address or CIDR, such as 192.0.2.7 or 2001:db8::/32\n",
-		"conns --sort size":             "wirehost: sort: found \"size\", wanted one of age, idle, in, out, queued\n",
-		"conns --state up":              "wirehost: state: found \"up\", wanted one of open, closing, half-closed, connecting, paused\n",
+		"conns --plugin ehco":    "wirehost: plugin ehco: not loaded\n",
+		"conns --version echo@0": "wirehost: version echo@0: not loaded; loaded: " + version + "\n",
+		"conns --version 0":      "wirehost: version: found \"0\", wanted NAME@HASH, such as echo@0123456789ab\n",
+		"conns --peer localhost": "wirehost: peer: found \"localhost\", wanted an address or CIDR, such as " +
+			"192.0.2.7 or 2001:db8::/32\n",
+		"conns --sort size": "wirehost: sort: found \"size\", wanted one of age, idle, in, out, queued\n",
+		"conns --state up": "wirehost: state: found \"up\", wanted one of open, closing, half-closed, " +
+			"connecting, paused\n",
 		"conns --listener tcp://:1":     "wirehost: listener tcp://:1: nothing listens there\n",
 		"conns close echo":              "wirehost: id: found \"echo\", wanted PLUGIN/NUMBER, such as echo/1\n",
 		"conns close echo/7":            "wirehost: connection echo/7: no such connection\n",
@@ -200,13 +202,15 @@ func TestJSONErrors(t *testing.T) {
 	o, _, _, _ := builtins(t)
 	for args, want := range map[string]failure{
 		"conns --plugin none -o json": {Error: "plugin none: not loaded", Kind: "unknown-plugin", Status: 404},
-		"conns close -o=json": {Error: "found no ID, --plugin, --peer or other flag that says which connections, wanted " +
+		"conns close -o=json": {Error: "found no ID, --plugin, --peer or other flag that says which connections, " +
+			"wanted " +
 			"one: all are closed by ending the host", Hint: "see 'wirehost conns close --help'"},
 		"conns --nonsense -ojson": {Error: "unknown flag: --nonsense", Hint: "see 'wirehost conns --help'"},
 	} {
 		r := o.run(strings.Fields(args)...)
 		var got failure
-		if err := json.Unmarshal([]byte(r.stderr), &got); err != nil || got.Error != want.Error || got.Hint != want.Hint ||
+		if err := json.Unmarshal([]byte(r.stderr), &got); err != nil || got.Error != want.Error ||
+			got.Hint != want.Hint ||
 			got.Kind != want.Kind || got.Status != want.Status || r.code == exitFine || r.stdout != "" {
 			t.Errorf("%s: found %d, %q, %v, wanted %+v", args, r.code, r.stderr, err, want)
 		}
@@ -263,7 +267,8 @@ func TestGuessedHost(t *testing.T) {
 		}
 	}
 	r := ask("plugin", "list", "--config", other)
-	want := "wirehost: asking the host at unix://" + filepath.Join(dir, "wirehost", "admin.sock") + ", which runs " + mine +
+	want := "wirehost: asking the host at unix://" + filepath.Join(dir, "wirehost", "admin.sock") + ", which runs " +
+		mine +
 		" and not " + other + "; --admin names another\n"
 	if r.code != exitFine || r.stderr != want {
 		t.Errorf("found %+v, wanted %q", r, want)

@@ -51,7 +51,8 @@ func newRoot(a *app) *cobra.Command {
 	config.AddFlags(a.flags)
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml", "toml", "json") // fails without the flag alone
 	root.AddCommand(newServe(a), newValidate(a), newInspect(a), newPlugin(a), newConns(a), newStatus(a), newHealth(a),
-		newReload(a), newUpgrade(a), newConfig(a), newListeners(a), newTest(a), newNew(a), newDev(a), newVersion(a))
+		newReload(a), newUpgrade(a), newConfig(a), newListeners(a), newTop(a), newTest(a), newNew(a), newDev(a),
+		newVersion(a))
 	root.SetHelpCommand(newHelp(root))
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
