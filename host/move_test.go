@@ -59,15 +59,17 @@ func bits(t *testing.T, c net.Conn) byte {
 	return b[0]
 }
 
-// TestMoves: whatever a connection is in the middle of goes on in the new version.
-func TestMoves(t *testing.T) {
+// moveCase is what a connection is in the middle of when it moves.
+type moveCase struct {
+	name   string
+	moved  int
+	before func(t *testing.T, v *virtual, c net.Conn)
+	after  func(t *testing.T, v *virtual, c net.Conn)
+}
+
+func moveCases() []moveCase {
 	flood := strings.Repeat("\x00", 200<<10)
-	for _, tc := range []struct {
-		name   string
-		moved  int
-		before func(t *testing.T, v *virtual, c net.Conn)
-		after  func(t *testing.T, v *virtual, c net.Conn)
-	}{
+	return []moveCase{
 		{"timer", 1, func(t *testing.T, v *virtual, c net.Conn) {
 			send(t, c, doStartTimer)
 			bits(t, c)
@@ -164,7 +166,12 @@ func TestMoves(t *testing.T) {
 				t.Errorf("state %d", got)
 			}
 		}},
-	} {
+	}
+}
+
+// TestMoves: whatever a connection is in the middle of goes on in the new version.
+func TestMoves(t *testing.T) {
+	for _, tc := range moveCases() {
 		for _, isolation := range isolations {
 			t.Run(tc.name+"/"+string(isolation), func(t *testing.T) {
 				v, _ := obeying(t, isolation)

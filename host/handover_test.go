@@ -1,0 +1,249 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// heir is the host that takes over, in the same process: a Successor.
+type heir struct {
+	*virtual
+	take   *Takeover
+	refuse func(Handed) string // nil = nothing
+	lost   error               // of each Commit
+}
+
+func (h *heir) Offer(list []Handed) ([]string, error) {
+	refused := h.take.Adopt(list)
+	for n := range list {
+		if h.refuse != nil && refused[n] == "" {
+			refused[n] = h.refuse(list[n])
+		}
+	}
+	return refused, nil
+}
+
+func (h *heir) Commit() error {
+	if h.lost != nil {
+		return errors.Join(h.lost, h.take.Drop())
+	}
+	return h.take.Commit()
+}
+
+// handOver has another host take over. Where that fails, v goes on.
+func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*heir, []Departure, error) {
+	t.Helper()
+	o, err := v.BeginHandover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets := map[string]*os.File{}
+	files, err := o.ListenerFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		sockets[f.Endpoint] = f.File
+	}
+	if err := o.StopAccepting(); err != nil {
+		t.Fatal(err)
+	}
+	h := &heir{}
+	if edit != nil {
+		edit(h)
+	}
+	ctx := context.Background()
+	var list []Departure
+	h.virtual = &virtual{sys: v.sys, server: newServer(t, cfg)}
+	h.o.Sys = v.sys
+	h.o.Inherited = func(endpoint string) *os.File { return sockets[endpoint] }
+	h.o.TakeOver = func(take *Takeover) error {
+		h.take = take
+		take.GoOn(o.Handles())
+		var err error
+		list, err = o.Move(ctx, h, false)
+		return err
+	}
+	h.cfg.Reactor.Loops = 1
+	err = h.Start(ctx)
+	t.Cleanup(func() { h.end() })
+	if err == nil {
+		var more []Departure
+		more, err = o.Move(ctx, h, true)
+		list = append(list, more...)
+		h.take.End()
+	}
+	if err != nil {
+		h.end()
+		if err := o.Abandon(); err != nil {
+			t.Error(err)
+		}
+		return h, list, err
+	}
+	if err := o.Finish(); err != nil {
+		t.Error(err)
+	}
+	return h, list, nil
+}
+
+// end ends a host at once.
+func (v *virtual) end() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = v.Shutdown(ctx) // connections may be open still
+}
+
+// TestHandover: whatever a connection is in the middle of goes on in the new process.
+func TestHandover(t *testing.T) {
+	for _, tc := range moveCases() {
+		if tc.name == "connecting" {
+			continue // TestHandoverUnsettled
+		}
+		for _, isolation := range isolations {
+			t.Run(tc.name+"/"+string(isolation), func(t *testing.T) {
+				v, cfg := obeying(t, isolation)
+				c := v.dial(t)
+				tc.before(t, v, c)
+				h, list, err := v.handOver(t, cfg, nil)
+				if err != nil || len(list) != 1 || list[0].Moved != tc.moved || list[0].Stay != 0 {
+					t.Fatalf("%+v, %v", list, err)
+				}
+				tc.after(t, h.virtual, c)
+				for _, p := range []*plugin{h.plugins["guest"], v.unloaded[0]} {
+					if traps := p.account.Counts().Traps; len(traps) > 0 {
+						t.Error(traps)
+					}
+				}
+				if n := v.reactor.Connections(); n != 0 {
+					t.Errorf("found %d connections left behind", n)
+				}
+			})
+		}
+	}
+}
+
+// TestHandoverUnsettled: a connection that is being made keeps its instance.
+func TestHandoverUnsettled(t *testing.T) {
+	v, cfg := obeying(t, config.IsolationLoop)
+	c := v.dial(t)
+	send(t, c, doConnect)
+	bits(t, c)
+	_, list, err := v.handOver(t, cfg, nil)
+	if err != nil || list[0].Moved != 0 || list[0].Stay != 2 ||
+		list[0].Kept["a connection is being made, or ends"] != 2 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	v.turn(t, 5*time.Second)
+	expect(t, c, saysConnectFailed)
+}
+
+// TestHandoverFails: what is refused, or not committed, goes on where it was, with its timer,
+// and so does the whole host.
+func TestHandoverFails(t *testing.T) {
+	for name, edit := range map[string]func(*heir){
+		"refused": func(h *heir) { h.refuse = func(Handed) string { return "it has no room" } },
+		"lost":    func(h *heir) { h.lost = errors.New("it has ended") },
+	} {
+		for _, isolation := range isolations {
+			t.Run(name+"/"+string(isolation), func(t *testing.T) {
+				v, cfg := obeying(t, isolation)
+				c := v.dial(t)
+				send(t, c, doStartTimer+doPush)
+				before := bits(t, c)
+				_, list, err := v.handOver(t, cfg, edit)
+				if lost := name == "lost"; (err != nil) != lost || list[0].Moved != 0 || list[0].Stay != 1 {
+					t.Fatalf("%+v, %v", list, err)
+				}
+				if got := bits(t, c); got != before {
+					t.Errorf("found state %d, wanted %d", got, before)
+				}
+				v.turn(t, time.Second)
+				expect(t, c, saysTimerDue)
+				if err != nil && isolation == config.IsolationConnection { // the guest obeys its first one
+					bits(t, v.dial(t))
+				}
+			})
+		}
+	}
+}
+
+// TestHandoverRefuses: a new process that has another module or another setting says why it
+// can't take what the old one has.
+func TestHandoverRefuses(t *testing.T) {
+	for want, edit := range map[string]func(*config.Plugin){
+		"reload: drain, in the new process": func(p *config.Plugin) { p.Reload = config.ReloadDrain },
+		"in the new process":                func(p *config.Plugin) { p.Isolation = config.IsolationConnection },
+		"timers are alive, and the new version has no delayedCall": func(p *config.Plugin) {
+			p.Module = "testdata/particular.wasm"
+		},
+	} {
+		v, cfg := obeying(t, config.IsolationLoop)
+		c := v.dial(t)
+		send(t, c, doStartTimer)
+		bits(t, c)
+		p := cfg.Plugins["guest"]
+		edit(&p)
+		cfg.Plugins = map[string]config.Plugin{"guest": p}
+		_, list, err := v.handOver(t, cfg, nil)
+		if err != nil || list[0].Stay != 1 {
+			t.Fatalf("%s: %+v, %v", want, list, err)
+		}
+		for why := range list[0].Kept {
+			if !strings.Contains(why, want) {
+				t.Errorf("found %q, wanted %q", why, want)
+			}
+		}
+		bits(t, c)
+	}
+}
+
+// TestHandoverHandles: numbers of the new process don't meet those that come later.
+func TestHandoverHandles(t *testing.T) {
+	v, cfg := obeying(t, config.IsolationConnection)
+	c := v.dial(t)
+	bits(t, c)
+	h, _, err := v.handOver(t, cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := h.dial(t)
+	bits(t, d)
+	a := h.plugins["guest"].account
+	if conns, _ := a.Handles(); !a.HasConnection(1) || conns <= 1<<20 {
+		t.Errorf("found %d as the last handle, and the first connection: %t", conns, a.HasConnection(1))
+	}
+	for _, c := range []net.Conn{c, d} {
+		c.Close()
+	}
+}
+
+// TestChangeDuringHandover: nothing else changes meanwhile.
+func TestChangeDuringHandover(t *testing.T) {
+	v, cfg := obeying(t, config.IsolationLoop)
+	o, err := v.BeginHandover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"reload": func() error { _, err := v.Reload(context.Background(), cfg); return err }(),
+		"plugin": func() error { _, err := v.ReloadPlugin(context.Background(), "guest", true); return err }(),
+		"second": func() error { _, err := v.BeginHandover(); return err }(),
+	} {
+		if !errors.Is(err, ErrChanging) {
+			t.Errorf("%s: found %v, wanted ErrChanging", what, err)
+		}
+	}
+	if err := o.Abandon(); err != nil {
+		t.Error(err)
+	}
+	if _, err := v.ReloadPlugin(context.Background(), "guest", true); err != nil {
+		t.Error(err)
+	}
+}
