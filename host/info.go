@@ -58,6 +58,8 @@ type ListenerInfo struct {
 	Refused     uint64            `json:"refused"`     // ever: over a limit, shed, out of descriptors, or by the plugin
 	RefusedBy   map[string]uint64 `json:"refused_by"`  // of those, why: each reason that there is
 	Held        uint64            `json:"held"`        // ever: how often accepting has waited for new_per_second
+	// handshakes of TLS that have failed, ever, by cause (reactor.ListenerStats)
+	Handshakes map[string]uint64 `json:"handshake_failures,omitempty"`
 }
 
 // StateUnloading is the PluginInfo.State of a plugin that was unloaded and has connections
@@ -181,6 +183,7 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 		list = append(list, ListenerInfo{
 			Endpoint: l.ln.Endpoint().String(), Plugin: l.plugin.name, Connections: s.Connections, Accepted: s.Accepted,
 			Refused: s.Refused, RefusedBy: s.RefusedBy, Held: s.Held,
+			Handshakes: s.Handshakes,
 		})
 	}
 	return list

@@ -71,10 +71,11 @@ type Listener struct {
 
 	peers atomic.Pointer[peers] // nil = they have no limits
 
-	count    atomic.Int64
-	accepted atomic.Uint64
-	refused  refusalCounts
-	held     atomic.Uint64
+	count      atomic.Int64
+	accepted   atomic.Uint64
+	refused    refusalCounts
+	held       atomic.Uint64
+	handshakes handshakes
 
 	// Of the acceptor:
 	polled, stopped, closed bool
@@ -95,6 +96,9 @@ type ListenerStats struct {
 	Refused     uint64            // ever: over a limit, shed, out of descriptors, or without a protocol
 	RefusedBy   map[string]uint64 // of those, why: a setting's name where it is one; the caller's
 	Held        uint64            // how often accepting has waited, ever, for ListenOptions.NewPerSecond
+	// Handshakes of TLS that have failed, ever, by cause: no_certificate, version,
+	// no_common, client_certificate, rejected, not_tls, went_away, timeout, other.
+	Handshakes map[string]uint64
 }
 
 // Listen binds ep and has the system queue connections; none is taken before
@@ -191,6 +195,7 @@ func (ln *Listener) tls() *tls.Config { return ln.options.Load().TLS }
 func (ln *Listener) Stats() ListenerStats {
 	s := ListenerStats{Connections: int(ln.count.Load()), Accepted: ln.accepted.Load(), Held: ln.held.Load()}
 	s.RefusedBy, s.Refused = ln.refused.by()
+	s.Handshakes = ln.handshakes.stats()
 	return s
 }
 

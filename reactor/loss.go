@@ -12,6 +12,9 @@ func (c *connection) endWith(reason Reason, err error) {
 	case stageLost, stageFrozen, stageGone:
 		return
 	}
+	if c.tls != nil && !c.tls.up && c.listener != nil {
+		c.noteHandshake(reason, err)
+	}
 	c.enter(stageOver)
 	c.reason, c.err = reason, err
 	c.settleLater()

@@ -25,17 +25,18 @@ var errTruncated = errors.New("closed without close_notify")
 // goroutine of its own, its Read blocks; afterwards both sides are the loop's
 // and Read returns errAgain.
 type pipe struct {
-	c    *connection
-	mu   sync.Mutex
-	cond sync.Cond
-	in   []byte // records that crypto/tls has not taken
-	lent bool   // in is the loop's cipherBuf
-	eof  bool
-	gone bool
-	up   bool
-	out  []byte // of the handshake
-	told bool   // the loop knows of out
-	held bool   // the loop does not read the socket, since in is full
+	c     *connection
+	mu    sync.Mutex
+	cond  sync.Cond
+	in    []byte // records that crypto/tls has not taken
+	lent  bool   // in is the loop's cipherBuf
+	eof   bool
+	gone  bool
+	up    bool
+	out   []byte // of the handshake
+	alert byte   // that was sent last, in plain text
+	told  bool   // the loop knows of out
+	held  bool   // the loop does not read the socket, since in is full
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
@@ -79,6 +80,7 @@ func (p *pipe) Write(b []byte) (int, error) {
 		}
 		return len(b), nil
 	}
+	p.noteAlert(b)
 	p.out = append(p.out, b...)
 	if !p.told {
 		p.told = true

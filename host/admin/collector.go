@@ -54,6 +54,13 @@ func metrics() []metric {
 			[]string{"endpoint", "plugin", "reason"}},
 		{"wirehost_listener_held_total", "How often a listener has let clients wait, for new_per_second.", counter,
 			listener},
+		{"wirehost_listener_handshake_failures_total", "TLS handshakes of a listener that have failed, by cause.",
+			counter,
+			[]string{"endpoint", "plugin", "cause"}},
+		{"wirehost_certificate_loaded", "1 if a certificate is loaded; else handshakes that need it fail.", gauge,
+			[]string{"cert"}},
+		{"wirehost_certificate_not_after_seconds", "When a certificate expires, as Unix time.", gauge,
+			[]string{"cert"}},
 		{"wirehost_plugin_up", "1 if the plugin is active.", gauge, plugin},
 		{"wirehost_plugin_connections", "Open connections of a plugin.", gauge, plugin},
 		{"wirehost_plugin_instances", "Instances of a plugin.", gauge, plugin},
@@ -124,7 +131,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			list = append(list, sample{"wirehost_listener_refused_total", float64(n),
 				[]string{l.Endpoint, l.Plugin, reason}})
 		}
+		for cause, n := range l.Handshakes {
+			list = append(list, sample{"wirehost_listener_handshake_failures_total", float64(n),
+				[]string{l.Endpoint, l.Plugin, cause}})
+		}
 	}
+	list = append(list, certificateSamples(c.h.Certificates())...)
 	if plugins, err := c.h.Plugins(); err == nil {
 		for _, p := range plugins {
 			if p.State == host.StateUnloading { // another may have its name
@@ -192,6 +204,24 @@ func pluginSamples(p host.PluginInfo) []sample {
 	}
 	for cause, n := range p.Traps {
 		list = append(list, sample{"wirehost_plugin_traps_total", float64(n), []string{p.Name, cause}})
+	}
+	return list
+}
+
+// certificateSamples are by file: one that two keys go with is one.
+func certificateSamples(certificates []host.CertificateInfo) []sample {
+	var list []sample
+	seen := map[string]bool{}
+	for _, in := range certificates {
+		if seen[in.Cert] {
+			continue
+		}
+		seen[in.Cert] = true
+		labels := []string{in.Cert}
+		list = append(list, sample{"wirehost_certificate_loaded", up(in.Loaded), labels})
+		if in.NotAfter != nil {
+			list = append(list, sample{"wirehost_certificate_not_after_seconds", float64(in.NotAfter.Unix()), labels})
+		}
 	}
 	return list
 }

@@ -110,7 +110,15 @@ func (f *fake) Origins() (string, map[string]string) {
 
 func (f *fake) ListenerInfos() []host.ListenerInfo {
 	return []host.ListenerInfo{{Endpoint: "tcp://127.0.0.1:7", Plugin: "echo", Connections: 3, Accepted: 7, Refused: 1,
-		RefusedBy: map[string]uint64{"max_connections": 1}, Held: 4}}
+		RefusedBy: map[string]uint64{"max_connections": 1}, Held: 4,
+		Handshakes: map[string]uint64{"version": 2}}}
+}
+
+func (f *fake) Certificates() []host.CertificateInfo {
+	at := time.Unix(1_900_000_000, 0).UTC()
+	return []host.CertificateInfo{{Cert: "/c.pem", Names: []string{"a.example"}, NotBefore: &at, NotAfter: &at,
+		Loaded: true},
+		{Cert: "/gone.pem", Names: []string{}, Err: "found no file"}}
 }
 
 func (f *fake) LoopInfos() ([]host.LoopInfo, error) {

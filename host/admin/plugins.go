@@ -17,7 +17,8 @@ type (
 		Plugins []host.PluginInfo `json:"plugins"`
 	}
 	listenerList struct {
-		Listeners []host.ListenerInfo `json:"listeners"`
+		Listeners    []host.ListenerInfo    `json:"listeners"`
+		Certificates []host.CertificateInfo `json:"certificates"`
 	}
 )
 
@@ -52,7 +53,7 @@ func (s *Server) getPlugin(_ http.ResponseWriter, r *http.Request) (*answer, err
 }
 
 func (s *Server) listListeners(http.ResponseWriter, *http.Request) (*answer, error) {
-	return &answer{body: listenerList{orEmpty(s.o.Host.ListenerInfos())}}, nil
+	return &answer{body: listenerList{orEmpty(s.o.Host.ListenerInfos()), orEmpty(s.o.Host.Certificates())}}, nil
 }
 
 // orEmpty is list, which JSON writes as [] and not null.
