@@ -23,7 +23,7 @@ func (l *Loop) SomeConnections(nth, most int, yield func(Transport, Protocol) bo
 	for next = max(0, nth); next < len(l.slots) && most > 0; most-- {
 		c := l.slots[next]
 		next++
-		if c == nil || c.stage >= stageLost {
+		if c == nil || c.stage >= stageLost && c.stage != stageFrozen {
 			continue
 		}
 		p := c.proto
