@@ -2,10 +2,12 @@ package operate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wirehost/wirehost/host/admin"
 )
 
 // predecessor is a process that has handed over, and has connections left: it answers as
@@ -23,7 +27,8 @@ type predecessor struct {
 
 	mu   sync.Mutex
 	conn net.Conn
-	file *os.File // of conn, to hand on
+	from *bufio.Reader // conn
+	file *os.File      // of conn, to hand on
 	gone bool
 }
 
@@ -36,25 +41,31 @@ func newPredecessor(pid int, file *os.File) (*predecessor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &predecessor{pid: pid, conn: conn, file: file}, nil
+	return &predecessor{pid: pid, conn: conn, from: bufio.NewReader(conn), file: file}, nil
 }
 
-// ask makes one request. An error says that the process has ended, or does not answer: then
-// it is not asked again.
-func (p *predecessor) ask(ctx context.Context, method, path string, out any) error {
+// refused is what a predecessor answers that is no answer, such as that it has no such plugin.
+type refused struct{ text string }
+
+func (e *refused) Error() string { return e.text }
+
+// ask makes one request. A *refused is its answer; another error says that the process has
+// ended, or does not answer: then it is not asked again.
+func (p *predecessor) ask(ctx context.Context, method, path string, in, out any) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
 		return net.ErrClosed
 	}
-	err := p.exchange(ctx, method, path, out)
-	if err != nil {
+	err := p.exchange(ctx, method, path, in, out)
+	var no *refused
+	if err != nil && !errors.As(err, &no) {
 		p.close()
 	}
 	return err
 }
 
-func (p *predecessor) exchange(ctx context.Context, method, path string, out any) error {
+func (p *predecessor) exchange(ctx context.Context, method, path string, in, out any) error {
 	deadline := time.Now().Add(predecessorWait)
 	if by, ok := ctx.Deadline(); ok && by.Before(deadline) {
 		deadline = by
@@ -62,22 +73,35 @@ func (p *predecessor) exchange(ctx context.Context, method, path string, out any
 	if err := p.conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://predecessor"+path, nil)
+	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
+	if in == nil {
+		body = nil
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://predecessor"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("User-Agent", admin.UserAgent)
 	if err := r.Write(p.conn); err != nil {
 		return err
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(p.conn), r)
+	answer, err := http.ReadResponse(p.from, r)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close() // it was only read
-	if answer.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("process %d answers %s", p.pid, answer.Status)
+	defer answer.Body.Close() // it was read to its end
+	text, err := io.ReadAll(answer.Body)
+	switch {
+	case err != nil:
+		return err
+	case answer.StatusCode >= http.StatusBadRequest:
+		return &refused{fmt.Sprintf("process %d answers %s: %s", p.pid, answer.Status, bytes.TrimSpace(text))}
 	}
-	return json.NewDecoder(answer.Body).Decode(out)
+	return json.Unmarshal(text, out)
 }
 
 // predecessors are those that are left. Any goroutine.

@@ -39,7 +39,7 @@ type upgraded struct {
 	pid     int
 
 	stop      chan struct{}
-	mayBreak  bool // streams may be reset, and nothing else
+	mayBreak  atomic.Bool // streams may be reset, and nothing else
 	streaming sync.WaitGroup
 	exchanged atomic.Int64
 	worst     [2]atomic.Int64 // ns: of those that move, and the others
@@ -137,7 +137,7 @@ func (u *upgraded) stream(connections int) {
 		}
 		u.streaming.Go(func() {
 			defer c.Close()
-			if err := u.count(c, &u.worst[kind/3]); err != nil && !(u.mayBreak && broken(err)) {
+			if err := u.count(c, &u.worst[kind/3]); err != nil && !(u.mayBreak.Load() && broken(err)) {
 				u.t.Errorf("a stream of kind %d: %v", kind, err)
 			}
 		})
@@ -276,7 +276,41 @@ func TestUpgrade(t *testing.T) {
 		}
 		t.Logf("upgrade %d: %+v", n, out)
 	}
+	u.asked(connections)
 	u.end()
+}
+
+// asked has the last process asked: it tells which process has what, and closes what another
+// one has.
+func (u *upgraded) asked(connections int) {
+	u.t.Helper()
+	var page host.ConnPage
+	at := "--admin=unix://" + u.dir + "/admin.sock"
+	r := command(u.t, "conns", "-o", "json", at)
+	if err := json.Unmarshal([]byte(r.stdout), &page); err != nil {
+		u.t.Fatal(err, r.stderr)
+	}
+	own, id := 0, ""
+	for _, c := range page.Connections {
+		switch {
+		case c.Process == "":
+			own++
+		case c.Encrypted:
+			id = c.ID
+		default:
+			u.t.Errorf("found %+v in another process", c)
+		}
+	}
+	if others := len(page.Connections) - own; others < connections/4 || own < connections/4*3 {
+		u.t.Errorf("found %d connections, and %d of others: %v", own, others, r.stderr)
+	}
+	if sorted := command(u.t, "conns", "-o", "json", "--sort=age", "--limit=3", at); sorted.code != exitFine {
+		u.t.Errorf("found %s", sorted.stderr)
+	}
+	u.mayBreak.Store(true)
+	if r := command(u.t, "conns", "close", id, at); r.code != exitFine {
+		u.t.Errorf("closing %s: found %s", id, r.stderr)
+	}
 }
 
 // A dry run says what would move, and moves nothing.
@@ -313,7 +347,7 @@ func TestUpgradeKilled(t *testing.T) {
 // killOne kills the old or the new process at the nth of so many moments of an upgrade.
 func killOne(t *testing.T, victim string, n, of int) {
 	u := startUpgraded(t, "")
-	u.mayBreak = true
+	u.mayBreak.Store(true)
 	u.stream(16)
 	done := make(chan error, 1)
 	old := u.pid
