@@ -102,6 +102,7 @@ type Server struct {
 	drain          time.Duration // then: what is left may take so long to end
 	access         accessLog
 	keep           keeper
+	tracing        tracing
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 

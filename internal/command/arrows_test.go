@@ -29,8 +29,8 @@ var arrows = map[string][]string{
 	"host/conformance": {"host", "internal/memnet", "internal/transcript"},
 	"host/admin":       {"host", "reactor", "internal/build", "internal/lines"},
 	"host/operate": {
-		"host", "internal/bounded", "internal/build", "internal/changes", "internal/handover", "internal/lines", "internal/logqueue",
-		"internal/watch",
+		"host", "internal/build", "internal/bounded", "internal/build", "internal/changes", "internal/handover", "internal/lines", "internal/logqueue",
+		"internal/traces", "internal/watch",
 	},
 	"internal/bounded":     {},
 	"internal/build":       {"abi"},
@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"internal/simulator":   {"internal/memnet", "reactor"},
 	"internal/sdkgen":      {"abi"},
 	"internal/tooltest":    {},
+	"internal/traces":      {"host", "reactor"},
 	"internal/transcript":  {"host", "internal/memnet"},
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},
