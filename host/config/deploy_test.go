@@ -104,6 +104,26 @@ func TestGuestsText(t *testing.T) {
 	}
 }
 
+// What is given for one setting of a plugin is read in the same way.
+func TestParseSetting(t *testing.T) {
+	for _, tc := range []struct {
+		key, text string
+		want      any
+	}{
+		{"config.banner", "a\nb # c\n", "a\nb # c\n"}, {"config.n", "01234", int64(1234)}, {"config.n", `"7"`, "7"},
+		{"config.l", "[1, {a: b}]", []any{int64(1), map[string]any{"a": "b"}}}, {"allow.ca", "#x", "#x"},
+		{"limits.memory", "16MiB", "16MiB"}, {"listener.tls.cert", "/c", "/c"}, {"watch", "false", false},
+	} {
+		if got, err := ParseSetting("--with", tc.key, tc.text); err != nil || !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%s: found %#v, %v, wanted %#v", tc.key, got, err, tc.want)
+		}
+	}
+	_, err := ParseSetting("--with", "config.x", "{a")
+	if want := `--with: config.x: found "{a" (`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("found %v, wanted %s", err, want)
+	}
+}
+
 // Numbers are YAML 1.2's, and none is rounded.
 func TestNumbers(t *testing.T) {
 	for text, want := range map[string]string{

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	koanfmaps "github.com/knadh/koanf/maps"
+	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
@@ -127,6 +128,23 @@ func (l *loader) assign(list []assignment) {
 		l.take(d, true)
 		underscores(a, d.faults)
 	}
+}
+
+// ParseSetting reads the text of one of a plugin's settings, such as limits.memory, as
+// --set does, for a section that ParsePlugin is given: text where a text is wanted, and
+// YAML elsewhere. The value is one that JSON has; the error is Faults.
+func ParseSetting(from, key, text string) (any, error) {
+	a := assignment{from, append(path{"plugins", "x"}, strings.Split(key, ".")...), text}
+	d := newDocument(from)
+	v := (&loader{k: koanf.New(delim)}).valueOf(a, d)
+	if len(d.faults) > 0 {
+		for _, f := range d.faults {
+			f.Key = key
+		}
+		return nil, d.faults
+	}
+	c := decoder{whole: true}
+	return c.guest(v, a.path), nil
 }
 
 // valueOf reads a's text. Where a text is wanted it is that, quotes and all: what the

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
@@ -165,12 +163,9 @@ func sectionOf(module, listen string, with []string) (map[string]any, error) {
 		if !ok || slices.Contains(keys, "") {
 			return nil, &usageError{fmt.Errorf("--with: found %q, wanted KEY=VALUE, such as limits.memory=16MiB", text)}
 		}
-		var v any
-		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
-			return nil, &usageError{fmt.Errorf("--with: found %q, wanted a YAML value: %w", text, err)}
-		}
-		if _, err := json.Marshal(v); err != nil {
-			return nil, &usageError{fmt.Errorf("--with: found %q, wanted a value that JSON has: %w", text, err)}
+		v, err := config.ParseSetting("--with", key, value)
+		if err != nil {
+			return nil, &usageError{err}
 		}
 		into := section
 		for _, k := range keys[:len(keys)-1] {
