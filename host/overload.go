@@ -31,6 +31,9 @@ type use struct {
 // useOfMemory is what use calls the process's resident memory.
 const useOfMemory = "memory"
 
+// useOfDescriptors is what it calls the process's descriptors.
+const useOfDescriptors = "descriptors"
+
 func (u use) part() float64 {
 	if u.limit == 0 {
 		return 0
@@ -87,14 +90,14 @@ func (o *overload) run() {
 
 // check goes over to what the present use asks for.
 func (o *overload) check() {
-	uses := o.measure()
+	uses := o.uses()
 	for _, u := range uses {
 		if u.what == useOfMemory {
 			o.memoryLimit = u.limit
 		}
 	}
 	if o.memory.tend(uses, o.on) {
-		uses = o.measure()
+		uses = o.uses()
 	}
 	worst := worstOf(uses)
 	switch over := worst.part() >= worst.least(o.on); {
@@ -119,6 +122,20 @@ func (o *overload) check() {
 	if worst.what == useOfMemory && worst.limit > 0 && worst.used >= worst.limit {
 		o.endLargest(worst.used-uint64(worst.endsAt()*float64(worst.limit)), worst.limit)
 	}
+}
+
+// uses measures. A reactor that can accept nothing for want of descriptors has used them
+// up, however many others than its sockets have.
+func (o *overload) uses() []use {
+	list := o.measure()
+	if o.h.reactor.OutOfDescriptors() {
+		for n, u := range list {
+			if u.what == useOfDescriptors {
+				list[n].used = max(u.used, u.limit)
+			}
+		}
+	}
+	return list
 }
 
 // hurry checks at once where memory is past the limit that was found last: it may

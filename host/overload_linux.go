@@ -41,7 +41,7 @@ func useOf(memory uint64, sockets int, images uint64) []use {
 	}
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil {
-		list = append(list, use{"descriptors", uint64(sockets), lim.Cur, 0})
+		list = append(list, use{useOfDescriptors, uint64(sockets), lim.Cur, 0})
 	}
 	return list
 }

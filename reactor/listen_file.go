@@ -140,7 +140,7 @@ func (ln *Listener) stopAccepting() {
 		return
 	}
 	// The portable Sys may hold one that it has taken.
-	if fd, err := ln.r.sys.Accept(ln.fd); err == nil {
+	if fd, err := ln.accept(); err == nil {
 		ln.placeSocket(fd)
 	}
 }

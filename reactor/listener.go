@@ -224,7 +224,7 @@ func (ln *Listener) acceptWaiting() {
 		if most > 0 && !ln.mayAccept(int64(most)) {
 			return
 		}
-		fd, err := ln.r.sys.Accept(ln.fd)
+		fd, err := ln.accept()
 		if err == nil {
 			ln.rest = 0
 			ln.placeSocket(fd)
@@ -246,6 +246,16 @@ func (ln *Listener) acceptWaiting() {
 			return
 		}
 	}
+}
+
+// accept takes a connection. One that took a descriptor which is kept for others is
+// refused.
+func (ln *Listener) accept() (FD, error) {
+	fd, err := ln.r.sys.Accept(ln.fd)
+	if err != nil && fd > 0 {
+		ln.refuse(fd, refusedDescriptors)
+	}
+	return fd, err
 }
 
 // mayAccept tells whether the rate lets another connection in. Else what waits is left

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,10 @@ func TestProbeDescriptors(t *testing.T) {
 			}
 			stop, stopped := make(chan struct{}), make(chan int, 1)
 			go func() { stopped <- knock(address, stop) }()
+			child.ask(t, "open")
+			if left, err := strconv.Atoi(child.line(t)); err != nil || left < fewDescriptors/4-4 {
+				t.Errorf("%d descriptors are left to others, %v, wanted a quarter of %d", left, err, fewDescriptors)
+			}
 			child.ask(t, "cpu")
 			used, err := time.ParseDuration(child.line(t))
 			if err != nil {
@@ -224,6 +229,10 @@ func TestProbeChild(t *testing.T) {
 	}
 	fmt.Println(strings.TrimPrefix(ln.Endpoint().String(), "tcp://"))
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		if in.Text() == "open" {
+			fmt.Println(canOpen(t))
+			continue
+		}
 		used := make(chan time.Duration)
 		l := r.Loops()[0]
 		err := l.CallFromThread(func() {
@@ -234,6 +243,23 @@ func TestProbeChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Println(<-used)
+	}
+}
+
+// canOpen is how many files can be opened now.
+func canOpen(t *testing.T) int {
+	var files []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			for _, f := range files {
+				if err := f.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			return len(files)
+		}
+		files = append(files, f)
 	}
 }
 

@@ -32,13 +32,15 @@ type Sys interface {
 	// SetListener gives a listening socket other options.
 	SetListener(l FD, o SocketOptions) error
 	// Accept takes one connection from a listening socket. It returns EAGAIN
-	// when there is none.
+	// when there is none. With an EMFILE there may be a connection that took a
+	// descriptor which is kept for others: the caller closes it.
 	Accept(l FD) (FD, error)
 	// AcceptAndClose takes one connection and closes it at once, with a
 	// descriptor kept in reserve for when Accept returns EMFILE or ENFILE.
 	AcceptAndClose(l FD) error
 
-	// Connect starts a connection to a numeric address. The socket polls
+	// Connect starts a connection to a numeric address; EMFILE where only the
+	// descriptors that are kept for others are left. The socket polls
 	// writable when it is made or has failed; ConnectResult then tells which.
 	Connect(network, address string) (FD, error)
 	ConnectResult(fd FD) error

@@ -23,6 +23,7 @@ const maxPieces = 64
 // costs more than many of them take (RATIONALE.md has the figures).
 type linuxSys struct {
 	start time.Time
+	kept  kept
 
 	mu    sync.Mutex
 	spare int               // a descriptor kept in reserve, -1 when it is lent out or could not be had
@@ -124,6 +125,9 @@ func (s *linuxSys) Accept(l FD) (FD, error) {
 	if errno != 0 {
 		return 0, errno
 	}
+	if s.kept.has(int(fd)) {
+		return FD(fd), syscall.EMFILE
+	}
 	return FD(fd), nil
 }
 
@@ -135,7 +139,7 @@ func (s *linuxSys) AcceptAndClose(l FD) error {
 		s.spare = -1
 	}
 	fd, err := s.Accept(l)
-	if err == nil {
+	if fd > 0 {
 		err = unix.Close(int(fd))
 	}
 	s.spare = openSpare()
@@ -165,6 +169,10 @@ func (s *linuxSys) Connect(network, address string) (FD, error) {
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
+	}
+	if s.kept.has(fd) {
+		unix.Close(fd)
+		return 0, syscall.EMFILE
 	}
 	if err := unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		unix.Close(fd)

@@ -28,6 +28,7 @@ const (
 // buffer. An FD is a number that is never used twice.
 type portableSys struct {
 	start  time.Time
+	kept   kept
 	linger time.Duration
 	bufs   portableBufs
 
@@ -138,7 +139,17 @@ func (s *portableSys) Accept(l FD) (FD, error) {
 	if err != nil {
 		return 0, err
 	}
-	return s.add(&portableStream{sys: s, conn: conn}), nil
+	fd := s.add(&portableStream{sys: s, conn: conn})
+	err = setSocket(conn, func(n uintptr) error {
+		if s.kept.has(int(n)) {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	if !errors.Is(err, syscall.EMFILE) { // else one that has ended already, as its reader finds
+		err = nil
+	}
+	return fd, err
 }
 
 func (s *portableSys) File(fd FD) (*os.File, error) {
