@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/reactor"
@@ -221,16 +220,18 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 // prepareListeners finds out which listeners stay, and binds new ones.
 func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	r.closing = slices.Clone(r.h.listeners)
-	var errs []error
+	have := make([]*listener, len(r.cfg.Listeners))
 	for n, cfg := range r.cfg.Listeners {
-		var have *listener
 		if at := slices.IndexFunc(r.closing, func(l *listener) bool {
-			return l.cfg.Endpoint == cfg.Endpoint
+			return sameSocket(l.cfg.Endpoint, cfg.Endpoint)
 		}); at >= 0 {
-			have = r.closing[at]
+			have[n] = r.closing[at]
 			r.closing = slices.Delete(r.closing, at, at+1)
 		}
-		l, err := r.prepareListener(ctx, have, cfg)
+	}
+	var errs []error
+	for n, cfg := range r.cfg.Listeners {
+		l, err := r.prepareListener(ctx, have[n], cfg)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
 			continue
@@ -240,37 +241,44 @@ func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// sameSocket tells whether one socket can serve both endpoints, one after the other: with
+// TLS or without it.
+func sameSocket(a, b string) bool {
+	schemeA, restA, _ := strings.Cut(a, "://")
+	schemeB, restB, _ := strings.Cut(b, "://")
+	return restA == restB && (schemeA == schemeB || schemeA != "unix" && schemeB != "unix")
+}
+
 func (r *reconfiguration) prepareListener(ctx context.Context, l *listener, cfg config.Listener) (*listener, error) {
 	p, o, err := r.h.options(ctx, cfg, r.plugins, false)
 	if err != nil {
 		return nil, err
 	}
 	if l != nil {
+		o.Scheme, _, _ = strings.Cut(cfg.Endpoint, "://")
 		return &listener{cfg: cfg, ln: l.ln, plugin: p, options: o, changed: !reflect.DeepEqual(cfg, l.cfg)}, nil
 	}
+	o.Beside = r.onPort(cfg.Endpoint)
 	l, err = r.h.listenFor(cfg, p, o)
 	if err != nil {
-		return nil, r.ownInUse(cfg, err)
+		return nil, err
 	}
 	r.bound = append(r.bound, l)
 	return l, nil
 }
 
-// ownInUse says which of the host's own listeners may be in the way of another
-// address or scheme on the same port: it gives way only after all is bound.
-func (r *reconfiguration) ownInUse(cfg config.Listener, err error) error {
-	ep, parseErr := reactor.ParseEndpoint(cfg.Endpoint)
-	if parseErr != nil || !errors.Is(err, syscall.EADDRINUSE) {
-		return err
+// onPort are the listeners that are to be closed and have the port of a new one.
+func (r *reconfiguration) onPort(endpoint string) (list []*reactor.Listener) {
+	ep, err := reactor.ParseEndpoint(endpoint)
+	if err != nil || ep.Scheme == "unix" {
+		return nil
 	}
-	for _, l := range r.h.listeners {
-		have := l.ln.Endpoint()
-		if have.Port == ep.Port && have.Path == ep.Path {
-			return fmt.Errorf("%w (%s listens here; if it is in the way, remove it by a change of its own first)", err,
-				have)
+	for _, l := range r.closing {
+		if have := l.ln.Endpoint(); have.Scheme != "unix" && have.Port == ep.Port {
+			list = append(list, l.ln)
 		}
 	}
-	return err
+	return list
 }
 
 // abandon undoes what prepare has done.

@@ -45,7 +45,7 @@ func (ln *Listener) setSocket() error {
 		return nil
 	}
 	if err := ln.r.sys.SetListener(ln.fd, o); err != nil {
-		return fmt.Errorf("reactor: options of %s: %w", ln.ep, err)
+		return fmt.Errorf("reactor: options of %s: %w", ln.Endpoint(), err)
 	}
 	return nil
 }
@@ -118,6 +118,7 @@ func (ln *Listener) Start() error {
 	return a.CallFromThread(func() {
 		a.listeners[ln.token] = ln
 		ln.stopped = false
+		ln.succeed()
 		ln.setAccepting(true)
 	})
 }
@@ -179,7 +180,7 @@ func (ln *Listener) Close() error {
 		return nil
 	}
 	ln.r.removeListener(ln)
-	return nil
+	return endSharing(ln.beside) // which it has, where it was never started
 }
 
 // stopListening is Close on the acceptor.
@@ -197,8 +198,11 @@ func (ln *Listener) stopListening() {
 	}
 	ln.tellRefusals()
 	delete(ln.r.acceptor.listeners, ln.token)
+	if ln.successor != nil {
+		ln.handQueue()
+	}
 	if err := ln.r.sys.Close(ln.fd); err != nil {
-		ln.r.log.Warn("closing a listener", "endpoint", ln.ep.String(), "err", err)
+		ln.r.log.Warn("closing a listener", "endpoint", ln.Endpoint().String(), "err", err)
 	}
 }
 

@@ -44,6 +44,13 @@ type ListenOptions struct {
 	ProxyFrom     []netip.Prefix
 	// Socket are the options of the listening socket.
 	Socket SocketOptions
+	// Scheme is tcp or tls where it is to be another than the endpoint's: Configure
+	// makes one of the other, for the connections from now on. "" = as it is.
+	Scheme string
+	// Beside are listeners of the reactor that have the endpoint's port on other
+	// addresses, which may be in its way. Listen binds it all the same, and they are to
+	// be closed once it has started: what is queued for them is then its own.
+	Beside []*Listener
 
 	// NewPerSecond is how many connections it takes a second, and as many at once
 	// after a second without one; what is more waits with the system. 0 = any number.
@@ -77,6 +84,9 @@ type Listener struct {
 	held       atomic.Uint64
 	handshakes handshakes
 
+	beside    []*Listener // that it shares its port with until it starts
+	successor *Listener   // gets what is queued when this one is closed; of the acceptor
+
 	// Of the acceptor:
 	polled, stopped, closed bool
 
@@ -109,10 +119,20 @@ func (r *Reactor) Listen(ep Endpoint, f Factory, o ListenOptions) (*Listener, er
 		return nil, err
 	}
 	fd, err := r.sys.Listen(ep.network(), ep.address(), o.Socket)
+	shares := len(o.Beside) > 0 && errors.Is(err, syscall.EADDRINUSE)
+	if shares {
+		fd, err = r.listenBeside(ep, o)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, err)
 	}
-	return r.newListener(fd, ep, f, o), nil
+	beside := o.Beside
+	o.Beside = nil
+	ln := r.newListener(fd, ep, f, o)
+	if shares {
+		ln.beside = beside
+	}
+	return ln, nil
 }
 
 // newListener makes a Listener of a socket.
@@ -134,7 +154,14 @@ func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, err
 	if o.Loop >= len(r.loops) || o.Loop < -1 {
 		return o, fmt.Errorf("reactor: listen on %s: found loop %d, wanted -1 to %d", ep, o.Loop, len(r.loops)-1)
 	}
-	if ep.Scheme == "tls" && o.TLS == nil {
+	if o.Scheme == "" {
+		o.Scheme = ep.Scheme
+	}
+	if o.Scheme != ep.Scheme && (o.Scheme != "tcp" && o.Scheme != "tls" || ep.Scheme == "unix") {
+		return o, fmt.Errorf("reactor: listen on %s: found the scheme %s for it", ep, o.Scheme)
+	}
+	ep.Scheme = o.Scheme
+	if o.Scheme == "tls" && o.TLS == nil {
 		return o, fmt.Errorf("reactor: listen on %s: found no certificate", ep)
 	}
 	if o.HandshakeTimeout <= 0 {
@@ -145,21 +172,26 @@ func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, err
 }
 
 // Endpoint is where it listens, with the port that the system chose for 0. Any goroutine.
-func (ln *Listener) Endpoint() Endpoint { return ln.ep }
+func (ln *Listener) Endpoint() Endpoint {
+	ep := ln.ep
+	ep.Scheme = ln.options.Load().Scheme
+	return ep
+}
 
 // Configure changes the factory and the options of connections from now on. Any
 // goroutine. On an error nothing has changed.
 func (ln *Listener) Configure(f Factory, o ListenOptions) error {
-	o, err := ln.r.checkOptions(ln.ep, o)
+	o, err := ln.r.checkOptions(ln.Endpoint(), o)
 	if err != nil {
 		return err
 	}
 	if o.Socket != ln.options.Load().Socket {
 		if err := ln.r.sys.SetListener(ln.fd, o.Socket); err != nil {
-			return fmt.Errorf("reactor: options of %s: %w", ln.ep, err)
+			return fmt.Errorf("reactor: options of %s: %w", ln.Endpoint(), err)
 		}
 	}
 	ln.setPeers(o.PerPeer)
+	o.Beside = nil
 	ln.options.Store(&o)
 	ln.factory.Store(&f)
 	return nil
@@ -209,7 +241,7 @@ func (ln *Listener) setAccepting(on bool) {
 	p := ln.r.acceptor.poller
 	if !on {
 		if err := p.Remove(ln.fd); err != nil {
-			ln.r.log.Error("poller: listener", "endpoint", ln.ep.String(), "err", err)
+			ln.r.log.Error("poller: listener", "endpoint", ln.Endpoint().String(), "err", err)
 		}
 	} else if err := p.Add(ln.fd, ln.token, ReadEvent); err != nil {
 		ln.polled = false
@@ -292,7 +324,7 @@ func (ln *Listener) closeWaiting(cause error) {
 // only fails must not spin.
 func (ln *Listener) startRest(cause error) {
 	if now := ln.r.sys.Now(); ln.rest == 0 && (ln.restedAt == 0 || now-ln.restedAt >= refusalLog) {
-		ln.r.log.Warn("accept failed; resting", "endpoint", ln.ep.String(), "err", cause)
+		ln.r.log.Warn("accept failed; resting", "endpoint", ln.Endpoint().String(), "err", cause)
 		ln.restedAt = now
 	}
 	ln.rest = min(max(2*ln.rest, minRest), maxRest)
@@ -409,8 +441,8 @@ func (c *connection) buildProtocol() {
 		c.setupBy, c.active = 0, l.now
 		c.resumed()
 	}
-	if ln.ep.Scheme == "tls" {
-		c.startServerTLS(ln.tls())
+	if o := ln.options.Load(); o.Scheme == "tls" {
+		c.startServerTLS(o.TLS)
 	}
 	c.updatePoller()
 	p.ConnectionMade(c)

@@ -313,7 +313,7 @@ func (r *Reactor) closeListeners() {
 	r.mu.Unlock()
 	for _, ln := range list {
 		if err := ln.Close(); err != nil {
-			r.log.Warn("closing a listener", "endpoint", ln.ep.String(), "err", err)
+			r.log.Warn("closing a listener", "endpoint", ln.Endpoint().String(), "err", err)
 		}
 	}
 }
@@ -383,7 +383,7 @@ func (r *Reactor) logRefusal(ln *Listener, peer string, err error) {
 		r.refusedMore.Add(1)
 		return
 	}
-	r.log.Warn("connection refused", "endpoint", ln.ep.String(), "peer", peer, "err", err)
+	r.log.Warn("connection refused", "endpoint", ln.Endpoint().String(), "peer", peer, "err", err)
 	a := r.acceptor
 	// Of a loop that has ended nothing is refused any more.
 	_ = a.CallFromThread(func() { a.CallLater(refusalLog, r.tellRefusals) })
