@@ -73,10 +73,12 @@ func TestReloadAddress(t *testing.T) {
 		next := cfg
 		next.Listeners = []config.Listener{{Endpoint: "tcp://" + host + ":" + port, Plugin: "guest"}}
 		bad := next
-		bad.Listeners = append(slices.Clone(next.Listeners), config.Listener{Endpoint: "tcp://192.0.2.1:1", Plugin: "guest"})
+		bad.Listeners = append(slices.Clone(next.Listeners),
+			config.Listener{Endpoint: "tcp://192.0.2.1:1", Plugin: "guest"})
 		before := len(s.ListenerInfos())
 		if _, err := s.Reload(context.Background(), bad); err == nil || len(s.ListenerInfos()) != before {
-			t.Errorf("%s: found %v, and %d listeners, wanted a refusal and %d", host, err, len(s.ListenerInfos()), before)
+			t.Errorf("%s: found %v, and %d listeners, wanted a refusal and %d", host, err, len(s.ListenerInfos()),
+				before)
 		}
 		change, err := s.Reload(context.Background(), next)
 		if err != nil || len(change.Added) != 1 || len(change.Removed) != 1 {

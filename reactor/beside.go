@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"syscall"
+	"time"
 )
 
 // listenBeside binds ep while others of this reactor have its port on other addresses. The
@@ -74,6 +75,49 @@ func (ln *Listener) handQueue() {
 		default:
 			return
 		}
+	}
+}
+
+const (
+	// handOverTime is for how long a socket is kept that is replaced by one beside it:
+	// longer than a handshake takes. Who comes meanwhile waits for a second.
+	handOverTime = 100 * time.Millisecond
+	handOverLook = 5 * time.Millisecond
+)
+
+// handOver has handshakes that have begun end before the socket is closed: with it they
+// would be reset. The connections go to the successor. Any goroutine but the loops'.
+func (ln *Listener) handOver() {
+	d, ok := ln.r.sys.(interface{ dropNew(FD) error })
+	a := ln.r.acceptor
+	if !ok || !ln.r.isStarted() {
+		return
+	}
+	done := make(chan struct{})
+	err := a.CallFromThread(func() {
+		if ln.closed || ln.successor == nil || d.dropNew(ln.fd) != nil {
+			close(done)
+			return
+		}
+		ln.stopped = true
+		ln.setAccepting(false)
+		until := a.sys.Now() + handOverTime
+		var look func()
+		look = func() {
+			if ln.handQueue(); ln.closed || a.sys.Now() >= until {
+				close(done)
+				return
+			}
+			a.CallLater(handOverLook, look)
+		}
+		look()
+	})
+	if err != nil {
+		return
+	}
+	select {
+	case <-done:
+	case <-a.done: // the reactor has ended, and its listeners with it
 	}
 }
 

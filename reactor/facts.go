@@ -58,7 +58,8 @@ func (c *connection) Share() *Share { return c.share }
 
 // Stats counts the connection's bytes.
 func (c *connection) Stats() ConnStats {
-	return ConnStats{In: c.in, Out: c.sent, Queued: c.queued(), Opened: c.opened, Active: c.active, Listener: c.listener}
+	return ConnStats{In: c.in, Out: c.sent, Queued: c.queued(), Opened: c.opened, Active: c.active,
+		Listener: c.listener}
 }
 
 // State describes the connection.

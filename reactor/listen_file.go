@@ -176,6 +176,7 @@ func (ln *Listener) Leave() error {
 // Close stops listening; live connections go on. It returns when the address
 // is free again. Any goroutine but the loops'.
 func (ln *Listener) Close() error {
+	ln.handOver()
 	if err := ln.onAcceptor(ln.stopListening); err != nil { // the reactor has ended, and its listeners with it
 		return nil
 	}

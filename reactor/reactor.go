@@ -252,13 +252,16 @@ func (r *Reactor) removeListener(ln *Listener) {
 	delete(r.listeners, ln)
 }
 
+func (r *Reactor) isStarted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.started
+}
+
 // awaitLoop waits for something that a loop will do. A reactor that was not started
 // is stepped.
 func (r *Reactor) awaitLoop(done <-chan struct{}) {
-	r.mu.Lock()
-	started := r.started
-	r.mu.Unlock()
-	for !started {
+	for !r.isStarted() {
 		select {
 		case <-done:
 			return
