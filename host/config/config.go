@@ -123,7 +123,7 @@ type Plugin struct {
 	Canary   Canary        `koanf:"canary"`
 	Image    bool          `koanf:"image"`    // instances are made from an image of the first one's start
 	PageOut  time.Duration `koanf:"page_out"` // of an instance with a connection of its own: how long idle; 0 = never
-	GoJumps  bool          `koanf:"go_jumps"` // what Go's compiler makes of jumps is made direct again
+	GoJumps  bool          `koanf:"go_jumps"` // what Go's compiler makes of jumps and addresses is made short again
 	Limits   Limits        `koanf:"limits"`
 	Allow    Allow         `koanf:"allow"`
 }

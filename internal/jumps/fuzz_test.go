@@ -9,8 +9,8 @@ import (
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
-// FuzzThread feeds broken modules: none may panic, none may grow by more than
-// its jumps' labels, and what wazero takes it takes afterwards. That they do the
+// FuzzThread feeds broken modules: none may panic, none may grow by more than its jumps'
+// labels, nor by narrow addresses at all, and what wazero takes it takes afterwards. That they do the
 // same is FuzzDifferential's, of package meter.
 func FuzzThread(f *testing.F) {
 	for _, text := range []string{
@@ -21,6 +21,7 @@ func FuzzThread(f *testing.F) {
 	} {
 		f.Add(module(f, text).Encode())
 	}
+	f.Add(addressing(f, 0, "get 0 ld 0 get 0 sum 8 ld 16 get 0 sum 100000 st 8").Encode())
 	f.Fuzz(func(t *testing.T, wasm []byte) {
 		m, err := wasmbin.Decode(wasm)
 		if err != nil {
@@ -37,6 +38,17 @@ func FuzzThread(f *testing.F) {
 		for i := range m.Code {
 			if most := before[i] + 2*info.Set; len(m.Code[i].Body) > most {
 				t.Errorf("function %d: %d bytes became %d", i, before[i], len(m.Code[i].Body))
+			}
+		}
+		for i := range m.Code {
+			before[i] = len(m.Code[i].Body)
+		}
+		if _, err := Narrow(m); err != nil {
+			t.Fatal(err)
+		}
+		for i := range m.Code {
+			if is := len(m.Code[i].Body); is > before[i] {
+				t.Errorf("function %d: %d bytes became %d", i, before[i], is)
 			}
 		}
 		ctx := context.Background()

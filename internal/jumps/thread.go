@@ -211,13 +211,19 @@ func (t *threader) jump(in *wasmbin.Instr) bool {
 }
 
 // constant reads the immediate of an i32.const.
-func constant(b []byte) int32 {
-	v, shift := int64(0), 0
-	for _, c := range b {
-		v |= int64(c&0x7f) << shift
-		shift += 7
+func constant(b []byte) int32 { return int32(signed(b)) }
+
+// signed reads a signed number, unsigned one that is not.
+func signed(b []byte) int64 {
+	unused := max(0, 64-7*len(b)) // the last bit is the sign
+	return int64(unsigned(b)) << unused >> unused
+}
+
+func unsigned(b []byte) (v uint64) {
+	for i, c := range b {
+		v |= uint64(c&0x7f) << (7 * i)
 	}
-	return int32(v << (64 - shift) >> (64 - shift)) // the last bit is the sign
+	return v
 }
 
 // rewritten is the body with its edits.

@@ -70,6 +70,9 @@ func compiled(wasm []byte, o Options) ([]byte, error) {
 	if _, err := jumps.Thread(m); err != nil {
 		return nil, err
 	}
+	if _, err := jumps.Narrow(m); err != nil {
+		return nil, err
+	}
 	out, _, err := RewriteModule(m, len(wasm), o)
 	return out, err
 }
@@ -132,6 +135,7 @@ func differ(t *testing.T, seed1, seed2 uint64) (traps int) {
 func TestDifferential(t *testing.T) {
 	modules, calls, traps := 150, 0, 0
 	var threaded jumps.Info
+	var narrowed jumps.Narrowed
 	if testing.Short() {
 		modules = 20
 	}
@@ -146,11 +150,16 @@ func TestDifferential(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		n, err := jumps.Narrow(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		narrowed.Sums, narrowed.Offsets = narrowed.Sums+n.Sums, narrowed.Offsets+n.Offsets
 		threaded.Jumps += info.Jumps
 		threaded.Threaded += info.Threaded
 		threaded.Set += info.Set
 	}
-	t.Logf("%d modules, %d traps, %+v", modules, traps, threaded)
+	t.Logf("%d modules, %d traps, %+v, %+v", modules, traps, threaded, narrowed)
 }
 
 func FuzzDifferential(f *testing.F) {

@@ -22,11 +22,45 @@ func (g *generator) values(types []wasmbin.ValueType, depth int) {
 
 // address leaves an address that is mostly inside the memory.
 func (g *generator) address(depth int) {
+	switch g.n(6) {
+	case 0:
+		g.sum()
+		return
+	case 1: // the one that a sum may have been of
+		g.index(wasmbin.OpLocalGet, g.near)
+		return
+	}
 	g.value(wasmbin.I32, depth)
 	if g.n(50) > 0 {
 		g.i32(0x1ffff)
 		g.op(0x71) // i32.and
 	}
+	if g.n(3) == 0 {
+		g.near = g.local(wasmbin.I32)
+		g.index(wasmbin.OpLocalTee, g.near)
+	}
+}
+
+// sum leaves an address that is computed in 64 bits, as Go does it: of the local near, or
+// of one that the sum takes round the end of 32 bits.
+func (g *generator) sum() {
+	local, k := g.near, int64(g.n(300))
+	switch g.n(8) {
+	case 0:
+		local = g.local(wasmbin.I32)
+		g.i32(int32(-1 - g.n(200)))
+		g.index(wasmbin.OpLocalSet, local)
+	case 1:
+		k = int64(g.r.Uint64()) >> g.n(64)
+	case 2: // no local
+		g.out = wasmbin.AppendS64(append(g.out, byte(wasmbin.OpI64Const)), k)
+		g.op(wasmbin.OpI32WrapI64)
+		return
+	}
+	g.index(wasmbin.OpLocalGet, local)
+	g.op(wasmbin.Opcode(0xac + g.n(2))) // i64.extend_i32_s or _u
+	g.out = wasmbin.AppendS64(append(g.out, byte(wasmbin.OpI64Const)), k)
+	g.op(wasmbin.OpI64Add, wasmbin.OpI32WrapI64)
 }
 
 func (g *generator) memarg() { g.out = append(g.out, 0, byte(g.n(100))) }

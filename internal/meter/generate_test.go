@@ -16,6 +16,7 @@ type generator struct {
 	types  []wasmbin.ValueType // of the locals; behind them are loop counters
 	labels [][]wasmbin.ValueType
 	loops  []bool // by label
+	near   int    // a local that was an address lately
 	size   int    // statements that may still be made
 
 	clean      bool // of a function: see dispatch
@@ -125,6 +126,7 @@ func (g *generator) function(t wasmbin.FuncType) wasmbin.Code {
 	locals := append([]wasmbin.ValueType{wasmbin.I32, wasmbin.I32, wasmbin.I64, wasmbin.V128}, g.someTypes(8)...)
 	g.types = slices.Concat(t.Params, locals)
 	g.labels, g.loops = [][]wasmbin.ValueType{t.Results}, []bool{false}
+	g.near = g.local(wasmbin.I32)
 	g.index(wasmbin.OpGlobalGet, genBudget)
 	g.i32(1)
 	g.op(wasmbin.OpI32Sub)

@@ -31,7 +31,7 @@ type Limits struct {
 	Stack  uint32 `json:"stack"`  // bytes, see meter.Options
 	Table  uint32 `json:"table"`  // elements, see meter.Options
 
-	GoJumps bool `json:"go_jumps"` // jumps are made direct, see package jumps
+	GoJumps bool `json:"go_jumps"` // jumps are made direct, and addresses short: see package jumps
 }
 
 func (l Limits) meter() meter.Options {
@@ -68,6 +68,9 @@ func check(b []byte, l Limits, unmetered bool) (metered []byte, exports []string
 	faults = append(faults, footprintFaults(m, l)...)
 	if l.GoJumps && len(faults) == 0 {
 		if _, err := jumps.Thread(m); err != nil {
+			return nil, nil, refuse(err)
+		}
+		if _, err := jumps.Narrow(m); err != nil {
 			return nil, nil, refuse(err)
 		}
 	}
