@@ -104,7 +104,7 @@ type narrower struct {
 	open   []int // of each block: how many proofs there were
 	proofs []proof
 	known  map[uint32]bound // nothing, at a function's end
-	set    map[uint32]int // when a local was set last
+	set    map[uint32]int   // when a local was set last
 }
 
 func (n *narrower) reset(code *wasmbin.Code, params int) {

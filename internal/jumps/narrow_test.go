@@ -15,7 +15,8 @@ func addressing(t testing.TB, most uint32, text string) *wasmbin.Module {
 	t.Helper()
 	m := module(t, "")
 	m.Memories = []wasmbin.Limits{{Min: 2, Max: most, HasMax: most > 0}}
-	m.Data = []wasmbin.Data{{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: []byte{0x41, 0}}, Init: []byte(strings.Repeat("wirehost", 100))}}
+	m.Data = []wasmbin.Data{{Offset: wasmbin.Expr{Op: wasmbin.OpI32Const, Raw: []byte{0x41, 0}},
+		Init: []byte(strings.Repeat("wirehost", 100))}}
 	var body []byte
 	for rest := strings.Fields(text); len(rest) > 0; {
 		n := 0
