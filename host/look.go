@@ -1,6 +1,8 @@
 package host
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -126,4 +128,24 @@ func (h *Host) viewOf(l *reactor.Loop) *view {
 		v.queued += uint64(t.Stats().Queued)
 	}
 	return v
+}
+
+// Answers waits until every event loop has answered, or ctx is done: then the error says
+// which has not. A host that has ended, or not started, has none to ask.
+func (h *Host) Answers(ctx context.Context) error {
+	if !h.ready.started() {
+		return nil
+	}
+	for n, l := range h.reactor.Loops() {
+		answered := make(chan struct{})
+		if err := l.CallFromThread(func() { close(answered) }); err != nil {
+			continue // it has ended
+		}
+		select {
+		case <-answered:
+		case <-ctx.Done():
+			return fmt.Errorf("event loop %d does not answer: %w", n, ctx.Err())
+		}
+	}
+	return nil
 }

@@ -127,6 +127,14 @@ func Leave(ln net.Listener) error {
 	return ln.Close()
 }
 
+// Keep has the file of a listener's Unix socket stay when it is closed: it is another's, such
+// as a service manager's.
+func Keep(ln net.Listener) {
+	if s, ok := bare(ln).(*socket); ok {
+		s.kept = true
+	}
+}
+
 func listenTCP(e reactor.Endpoint) (net.Listener, error) {
 	ln, err := net.Listen("tcp", net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
 	if err != nil {
@@ -269,6 +277,7 @@ type socket struct {
 	path string
 	info fs.FileInfo
 	once sync.Once
+	kept bool // the file is not ours
 }
 
 // Addr is the place that the socket has taken.
@@ -277,7 +286,7 @@ func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix
 // Close ends the listening and removes the socket.
 func (s *socket) Close() (err error) {
 	s.once.Do(func() {
-		if info, statErr := os.Lstat(s.path); statErr == nil && os.SameFile(info, s.info) {
+		if info, statErr := os.Lstat(s.path); !s.kept && statErr == nil && os.SameFile(info, s.info) {
 			err = os.Remove(s.path)
 		}
 		err = errors.Join(err, s.UnixListener.Close())

@@ -36,8 +36,8 @@ type administration struct {
 }
 
 // listen binds the endpoint: where that fails, it is better not to start at all.
-// inherited is its socket where another process has given that, or nil.
-func (a *administration) listen(endpoint string, getenv func(string) string, inherited *os.File) (err error) {
+// given gives its socket where another process has that.
+func (a *administration) listen(endpoint string, getenv func(string) string, given func(name, endpoint string) (*os.File, bool)) (err error) {
 	if endpoint == admin.Off || a.hasEnded() {
 		return nil
 	}
@@ -52,8 +52,10 @@ func (a *administration) listen(endpoint string, getenv func(string) string, inh
 		ln, a.authority, err = admin.ListenFile(f, endpoint)
 		return ln, err
 	}
-	if inherited != nil {
-		a.listener, err = a.again(inherited)
+	if inherited, kept := given(adminSocket, endpoint); inherited != nil {
+		if a.listener, err = a.again(inherited); err == nil && kept {
+			admin.Keep(a.listener)
+		}
 	} else {
 		a.listener, a.authority, err = admin.Listen(endpoint, isDefault)
 	}

@@ -32,6 +32,20 @@ func (s *Server) Reload(ctx context.Context) (host.Change, error) {
 }
 
 func (s *Server) reload(ctx context.Context) (host.Change, error) {
+	s.notifyReloading()
+	change, err := s.reloadNow(ctx)
+	switch {
+	case s.ending.Load(): // that was told, and is not taken back
+	case err != nil:
+		s.notifyReady("serving; the last reload failed")
+	default:
+		s.notifyReady("serving")
+	}
+	return change, err
+}
+
+// reloadNow is reload, of which nobody is told.
+func (s *Server) reloadNow(ctx context.Context) (host.Change, error) {
 	s.access.reopen()
 	cfg, err := s.o.load(ctx)
 	if err != nil {

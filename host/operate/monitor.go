@@ -14,9 +14,9 @@ type monitor struct {
 	server *admin.Server // nil = there is none
 }
 
-// listen binds the endpoint: where that fails, it is better not to start. inherited is its
-// socket where another process has given that, or nil.
-func (m *monitor) listen(s *Server, inherited *os.File) (err error) {
+// listen binds the endpoint: where that fails, it is better not to start. given gives
+// its socket where another process has that.
+func (m *monitor) listen(s *Server, given func(name, endpoint string) (*os.File, bool)) (err error) {
 	endpoint := s.Config().Monitor.Listen
 	if endpoint == "" || m.hasEnded() {
 		return nil
@@ -25,8 +25,10 @@ func (m *monitor) listen(s *Server, inherited *os.File) (err error) {
 		Metrics: s.metrics})
 	again := func(f *os.File) (net.Listener, error) { return admin.ListenMonitorFile(f, endpoint) }
 	m.set("the monitor", s.log, m.server.Serve, again)
-	if inherited != nil {
-		m.listener, err = again(inherited)
+	if inherited, kept := given(monitorSocket, endpoint); inherited != nil {
+		if m.listener, err = again(inherited); err == nil && kept {
+			admin.Keep(m.listener)
+		}
 	} else {
 		m.listener, err = admin.ListenMonitor(endpoint)
 	}

@@ -25,7 +25,7 @@ func TestMonitorBeforeTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.monitor.listen(s, nil); err != nil {
+	if err := s.monitor.listen(s, s.given); err != nil {
 		t.Fatal(err)
 	}
 	s.monitor.begin()

@@ -103,6 +103,13 @@ type Server struct {
 	access         accessLog
 	keep           keeper
 	tracing        tracing
+	activated      activated
+	files          func() []*os.File // of the service manager's
+	watchdog       sync.WaitGroup
+	leaving        sync.WaitGroup  // letGo, until it has
+	over           chan struct{}   // closed by Close
+	hurry          chan struct{}   // closed by EndPreStop
+	stopping       atomic.Int32    // how far Shutdown has come
 	queue          *logqueue.Queue // of Options.Log; nil = it is not used
 	close          sync.Once
 
@@ -123,10 +130,14 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		}
 	}
 	s.log = s.o.Host.Logger
+	s.o.Host.Inherited = func(endpoint string) *os.File {
+		f, _ := s.given(endpoint, endpoint)
+		return f
+	}
 	if _, there := os.LookupEnv(handoverVariable); there {
-		s.o.Host.Inherited = func(endpoint string) *os.File { return s.inherited.socket(endpoint) }
 		s.o.Host.TakeOver = func(t *host.Takeover) error { return s.inherited.takeOver(t) }
 	}
+	s.over, s.hurry, s.files = make(chan struct{}), make(chan struct{}), activationFiles
 	s.keep = keeper{log: s.log.Named("state"), state: newState(), why: errors.New("the server has not started")}
 	s.o.Host.Resume, s.o.Host.Modules = s.keep.resumed, s.keep.modules
 	var err error
@@ -183,12 +194,13 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.observe(s.Config())
 	var err error
+	s.activated.take(s.files(), s.log)
 	if s.inherited, err = s.inherit(); err == nil {
-		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.inherited.socket(adminSocket))
+		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.given)
 	}
 	if err == nil {
 		s.keep.open(s.Config().State, s.administration.endpoint(), s.getenv())
-		err = s.monitor.listen(s, s.inherited.socket(monitorSocket))
+		err = s.monitor.listen(s, s.given)
 	}
 	if err == nil {
 		if s.inherited == nil { // else it is the other process's until the host runs
@@ -209,6 +221,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.begun()
 	s.beginWatching()
+	s.activated.closeRest(s.log)
+	s.notifyReady("serving")
+	s.beginWatchdog()
 	return nil
 }
 
@@ -235,7 +250,8 @@ func (s *Server) getenv() func(string) string {
 
 // Shutdown lets no more changes begin, and connections finish for
 // reactor.drain_timeout, or until ctx is done; then it closes the rest, which is
-// told in the log and is no error. Administrators can ask until the end.
+// told in the log and is no error. Before that, for reactor.pre_stop, it goes on as ever,
+// but unready. Then the endpoints are another process's to take, the administration's too.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.endChanges()
 	drain := s.Config().Reactor.DrainTimeout
@@ -243,6 +259,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-s.replaced:
 		drain = s.drain
 	default:
+		s.notifyStopping(s.Config().Reactor.PreStop + drain)
+		s.preStop(ctx)
+		s.letGo()
 	}
 	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
@@ -258,6 +277,52 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// Stages of Shutdown.
+const (
+	inPreStop = 1 + iota
+	pastPreStop
+)
+
+// preStop goes on serving, unready, for as long as whoever sends clients here is to have to
+// notice that.
+func (s *Server) preStop(ctx context.Context) {
+	wait := s.Config().Reactor.PreStop
+	if wait <= 0 || !s.stopping.CompareAndSwap(0, inPreStop) {
+		return
+	}
+	s.log.Info("unready; serving on before listeners close", "pre_stop", wait)
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.hurry:
+	case <-ctx.Done():
+	}
+	s.stopping.Store(pastPreStop)
+}
+
+// EndPreStop has a Shutdown that still serves, for reactor.pre_stop, go on: listeners close,
+// and connections may finish. It tells whether there was one. Any goroutine.
+func (s *Server) EndPreStop() bool {
+	if !s.stopping.CompareAndSwap(inPreStop, pastPreStop) {
+		return false
+	}
+	close(s.hurry)
+	return true
+}
+
+// letGo leaves to the next process what only one can have, while connections finish:
+// it may start now. Requests under way have requestWait.
+func (s *Server) letGo() {
+	s.keep.release()
+	s.activated.close()
+	s.leaving.Go(func() {
+		if err := errors.Join(s.administration.end(), s.monitor.end()); err != nil {
+			s.log.Warn("letting go of the administration", "err", err)
+		}
+	})
+}
+
 // Close ends what is around the host, and leaves the host itself as it is: a
 // program that ends without Shutdown, or in the middle of it, leaves no socket
 // behind in this way. Requests under way have a second. Calling it again does
@@ -265,6 +330,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) Close() {
 	s.endChanges()
 	s.close.Do(func() {
+		close(s.over)
+		s.watchdog.Wait()
+		s.leaving.Wait()
+		s.activated.close()
 		s.predecessors.close()
 		if err := s.administration.end(); err != nil {
 			s.log.Warn("closing the administration", "err", err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/internal/build"
 	"github.com/wirehost/wirehost/internal/handover"
@@ -196,6 +198,7 @@ func (h *heir) handOver(ctx context.Context, s *Server, o *host.Handover, out *h
 		s.log.Warn("upgrade: the new process can't ask this one", "err", err)
 	}
 	s.drain = o.Drain()
+	s.notify("MAINPID="+strconv.Itoa(h.cmd.Process.Pid), daemon.SdNotifyReady)
 	s.keep.release()
 	if err := o.Finish(); err != nil {
 		s.log.Warn("upgrade: letting go of the listeners", "err", err)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -164,7 +165,7 @@ func TestRelay(t *testing.T) {
 		done, exited, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(ended)
-			relay(from, to, done, c.reload, 0, func() { close(exited) })
+			relay(from, to, done, c.reload, 0, new(atomic.Int32), func() { close(exited) })
 		}()
 		for _, sig := range c.from {
 			from <- sig

@@ -213,7 +213,10 @@ func (s *server) shutdown() error {
 			}
 			return nil
 		case sig := <-s.signals:
-			if !goesOn(sig) {
+			if !goesOn(sig) && s.ops.EndPreStop() {
+				s.excused.Add(1)
+				s.log.Info("a second signal: listeners close now", "signal", sig.String())
+			} else if !goesOn(sig) {
 				s.log.Warn("ended by a second signal; connections were cut", "signal", sig.String())
 				return errForced
 			}

@@ -3,6 +3,7 @@ package command
 import (
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,7 +25,7 @@ func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
 	}
 	done := make(chan struct{})
 	to := make(chan os.Signal, 4)
-	go relay(from, to, done, reload, forcedWait, func() {
+	go relay(from, to, done, reload, forcedWait, &a.excused, func() {
 		a.unqueue()
 		os.Exit(exitForced)
 	})
@@ -38,9 +39,10 @@ func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
 func goesOn(sig os.Signal) bool { return sig == syscall.SIGHUP || sig == upgradeSignal && sig != nil }
 
 // relay passes on signals until done is closed, and calls exit some time, wait,
-// after the second one that ends. to has room for four.
+// after the second one that ends, without those that are excused: they have ended something
+// less. to has room for four.
 func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, reload bool, wait time.Duration,
-	exit func()) {
+	excused *atomic.Int32, exit func()) {
 	endings := 0
 	var late <-chan time.Time
 	for {
@@ -52,16 +54,19 @@ func relay(from <-chan os.Signal, to chan<- os.Signal, done <-chan struct{}, rel
 				}
 				continue
 			}
-			if endings++; endings <= 2 {
+			counts := endings - int(excused.Load())
+			if endings++; counts < 2 {
 				to <- sig
 			}
-			if endings == 2 {
+			if counts == 1 {
 				t := time.NewTimer(wait)
 				defer t.Stop()
 				late = t.C
 			}
 		case <-late:
-			exit()
+			if endings-int(excused.Load()) >= 2 {
+				exit()
+			}
 		case <-done:
 			return
 		}
