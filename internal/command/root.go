@@ -24,7 +24,7 @@ type app struct {
 	file           string // --config
 	files          *bounded.Reader
 	flags          *pflag.FlagSet                     // those of every command
-	excused        atomic.Int32                       // signals that have ended less than the process
+	excused        *atomic.Int32                      // signals that have ended less than the process
 	begun          bool                               // a command runs: the command line was right
 	compiler       []string                           // the command line that compiles a module
 	origins        *atomic.Pointer[map[string]string] // of the configuration that was read last

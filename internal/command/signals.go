@@ -25,7 +25,8 @@ func (a *app) await(reload bool) (signals <-chan os.Signal, stop func()) {
 	}
 	done := make(chan struct{})
 	to := make(chan os.Signal, 4)
-	go relay(from, to, done, reload, forcedWait, &a.excused, func() {
+	a.excused = new(atomic.Int32)
+	go relay(from, to, done, reload, forcedWait, a.excused, func() {
 		a.unqueue()
 		os.Exit(exitForced)
 	})
