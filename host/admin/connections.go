@@ -15,12 +15,11 @@ import (
 	"github.com/wirehost/wirehost/host"
 )
 
-const (
-	// pageSize is how many connections an answer has where nothing else is asked for, and
-	// MaxPage the most that it may have.
-	pageSize = 1000
-	MaxPage  = 10_000
-)
+// MaxPage is how many connections an answer may have at most.
+const MaxPage = 10_000
+
+// pageSize is how many it has where nothing else is asked for.
+const pageSize = 1000
 
 // closeRequest says which connections to close: those that are all that it names.
 type closeRequest struct {

@@ -377,7 +377,8 @@ func TestRefusedSeldom(t *testing.T) {
 func TestSave(t *testing.T) {
 	f := &fake{ready: true, active: "echo@aaaaaaaaaaaa"}
 	s := New(Options{Host: f})
-	if r := ask(t, s, "DELETE /v1/plugins/echo?save=true", ""); r.code != 200 || !slices.Equal(f.saved, []string{"echo"}) {
+	if r := ask(t, s, "DELETE /v1/plugins/echo?save=true", ""); r.code != 200 ||
+		!slices.Equal(f.saved, []string{"echo"}) {
 		t.Errorf("%d, saved %q, wanted echo: %s", r.code, f.saved, r.body)
 	}
 	f.cantSave, f.err = errors.New("no folder"), errors.New("it was done")

@@ -69,7 +69,13 @@ func newConns(a *app) *cobra.Command {
 			"Connections of a plugin that was unloaded are among them until they end.",
 		Example: "  wirehost conns --plugin gopher --idle-for 10m\n  wirehost conns --sort out --limit 20\n" +
 			"  wirehost conns close gopher/3 gopher/4\n  wirehost conns close --peer 192.0.2.0/24 --abort",
-		Args: arguments(),
+		SuggestionsMinimumDistance: 2, // edits
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && len(cmd.SuggestionsFor(args[0])) > 0 { // close, mistyped
+				return unknown(cmd, args[0])
+			}
+			return arguments()(cmd, args)
+		},
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	var f connFlags

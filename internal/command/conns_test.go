@@ -71,6 +71,7 @@ func TestConns(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"conns all":           `found the argument "all", wanted none after the command`,
+		"conns clos":          `unknown command "clos", did you mean close?`,
 		"conns --limit -1":    "--limit: found -1, wanted a number above 0",
 		"conns --idle-for 10": `invalid argument "10" for "--idle-for" flag`,
 		"conns close":         "found no ID, --plugin, --peer or other flag that says which connections",

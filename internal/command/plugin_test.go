@@ -33,7 +33,8 @@ func TestPluginCommands(t *testing.T) {
 		return m
 	}
 	v1 := matches(o.fine("plugin", "list"), `(?m)^NAME .*\necho +active +(echo@\w{12}) +loop +1 +`)[1]
-	matches(o.fine("conns"), `(?m)^ID .*\necho/1 +\S*127\.0\.0\.1:\d+ +\S*127\.0\.0\.1:\d+ +`+v1+` +\S+ +\S+ +5 +5 +0 +open$`)
+	matches(o.fine("conns"), `(?m)^ID .*\necho/1 +\S*127\.0\.0\.1:\d+ +\S*127\.0\.0\.1:\d+ +`+v1+
+		` +\S+ +\S+ +5 +5 +0 +open$`)
 	if out := o.fine("conns", "--plugin=linereceiver"); strings.Contains(out, "echo/1") {
 		t.Errorf("found\n%s", out)
 	}
@@ -108,7 +109,8 @@ func TestPinCommands(t *testing.T) {
 		return m
 	}
 	version('a')
-	matches(o.fine("plugin", "load", "m", module, "--with=watch=false", "--save"), `^added plugin m\nsaved in the state`)
+	matches(o.fine("plugin", "load", "m", module, "--with=watch=false", "--save"),
+		`^added plugin m\nsaved in the state`)
 	v1 := matches(o.fine("plugin", "list"), `(?m)^m +active +(m@\w{12}) `)[1]
 	version('b')
 	v2 := matches(o.fine("plugin", "reload", "m"), `^(m@\w{12}) is active`)[1]
@@ -116,7 +118,8 @@ func TestPinCommands(t *testing.T) {
 	matches(o.fine("plugin", "reload", "m"), `^`+v1+` is unchanged: it is pinned`)
 	matches(o.fine("plugin", "list"), `(?m)^m +active +`+v1+` .* pinned since \d`)
 	var out host.Outcome
-	if err := json.Unmarshal([]byte(o.fine("plugin", "unpin", "m", "-o=json")), &out); err != nil || out.Version != v2 ||
+	if err := json.Unmarshal([]byte(o.fine("plugin", "unpin", "m", "-o=json")), &out); err != nil ||
+		out.Version != v2 ||
 		out.Previous != v1 {
 		t.Errorf("found %+v, %v", out, err)
 	}

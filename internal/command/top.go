@@ -171,7 +171,8 @@ func frame(before, now *sample, sort, trouble string, width, height int) []strin
 	list := []string{
 		fmt.Sprintf("wirehost %s, process %d, up %s, %s", is.Version, is.PID, seconds(is.Uptime), stateOf(is)),
 		fmt.Sprintf("%s, %.0f new a second; %s/s in, %s/s out, %s queued", plural(is.Connections, "connection"),
-			rate(was.Opened, is.Opened), bytesText(uint64(rate(was.In, is.In))), bytesText(uint64(rate(was.Out, is.Out))),
+			rate(was.Opened, is.Opened), bytesText(uint64(rate(was.In, is.In))),
+			bytesText(uint64(rate(was.Out, is.Out))),
 			bytesText(is.Queued)),
 	}
 	if trouble != "" {

@@ -117,10 +117,16 @@ func TestTopLeavesTheTerminal(t *testing.T) {
 		end        func(w *terminal, cmd *exec.Cmd) error
 	}{
 		{"q", "xterm", func(w *terminal, _ *exec.Cmd) error { _, err := w.master.WriteString("q"); return err }},
-		{"Ctrl-C", "xterm", func(w *terminal, _ *exec.Cmd) error { _, err := w.master.WriteString("\x03"); return err }},
+		{"Ctrl-C", "xterm", func(w *terminal, _ *exec.Cmd) error {
+			_, err := w.master.WriteString("\x03")
+			return err
+		}},
 		{"TERM", "xterm", func(_ *terminal, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGTERM) }},
 		{"HUP", "xterm", func(_ *terminal, cmd *exec.Cmd) error { return cmd.Process.Signal(syscall.SIGHUP) }},
-		{"q on a dumb one", "dumb", func(w *terminal, _ *exec.Cmd) error { _, err := w.master.WriteString("q\n"); return err }},
+		{"q on a dumb one", "dumb", func(w *terminal, _ *exec.Cmd) error {
+			_, err := w.master.WriteString("q\n")
+			return err
+		}},
 		{"the host goes away", "xterm", func(w *terminal, _ *exec.Cmd) error {
 			server.signal(syscall.SIGKILL)
 			w.await("no answer: no host answers at")

@@ -21,7 +21,8 @@ func TestTopFrame(t *testing.T) {
 		conns: []host.ConnInfo{{ID: "echo/1", In: 5000}}}
 	now := &sample{at: at.Add(2 * time.Second), status: admin.Status{Opened: 30, In: 3000, Connections: 3, Ready: true},
 		plugins: []host.PluginInfo{plugin(300)},
-		conns:   []host.ConnInfo{{ID: "echo/1", In: 9000, Peer: "tcp://\x1b[2J"}, {ID: "echo/2", In: 10}, {ID: "echo/3"}}}
+		conns: []host.ConnInfo{{ID: "echo/1", In: 9000, Peer: "tcp://\x1b[2J"}, {ID: "echo/2", In: 10},
+			{ID: "echo/3"}}}
 	text := strings.Join(frame(before, now, "in", "", 200, 50), "\n")
 	for _, want := range []string{"3 connections, 10 new a second; 1000 B/s in", ", ready\n", "Connections by in;",
 		"tcp://\\x1b[2J"} {
@@ -30,7 +31,8 @@ func TestTopFrame(t *testing.T) {
 		}
 	}
 	squeezed := squeezed(text)
-	for _, want := range []string{"echo  active  echo@1  3  0  0 B  100  0  0", "  2000 B  0 B  0 B", "  10 B  0 B  -  -"} {
+	for _, want := range []string{"echo  active  echo@1  3  0  0 B  100  0  0", "  2000 B  0 B  0 B",
+		"  10 B  0 B  -  -"} {
 		if !strings.Contains(squeezed, want) {
 			t.Errorf("found no %q in\n%s", want, squeezed)
 		}
