@@ -17,10 +17,11 @@ type Frozen struct {
 	Unix, Outgoing bool
 	Peer, Local    netip.AddrPort // those of a PROXY header too; zero on Unix sockets, and where there is no header
 
-	Closing     bool  // LoseConnection was called
-	Retired     bool  // it is closing since its time is over
-	Named       bool  // Peer is of a PROXY header
-	Read, Write uint8 // sides: 0 open, 1 ending, 2 ended (see type side)
+	Closing     bool   // LoseConnection was called
+	Retired     bool   // it is closing since its time is over
+	Why         string // then: which
+	Named       bool   // Peer is of a PROXY header
+	Read, Write uint8  // sides: 0 open, 1 ending, 2 ended (see type side)
 
 	Paused, AutoPaused, Blocked bool // reading, by the protocol and by itself; the socket takes no more
 	Turn                        bool // the next turn was asked for
@@ -171,6 +172,9 @@ func (c *connection) frozen() Frozen {
 	if c.pullAt > 0 {
 		s.PullIn = c.pullAt - now
 	}
+	if s.Retired && c.err != nil {
+		s.Why = c.err.Error()
+	}
 	if c.limits != nil {
 		s.InDebt = max(0, time.Duration(c.limits.in)-now)
 		s.OutDebt = max(0, time.Duration(c.limits.out)-now)
@@ -255,6 +259,9 @@ func (s Frozen) connection(now time.Duration) *connection {
 	}
 	if s.Closing {
 		c.reached = stageClosing
+	}
+	if s.Why != "" {
+		c.err = errors.New(s.Why)
 	}
 	if len(s.Unread) == 0 {
 		c.proxied = nil

@@ -512,3 +512,66 @@ func TestFrozenAtTheEnd(t *testing.T) {
 	}
 	h.check(h.sys.Close(fd))
 }
+
+// TestMovedKeepsItsLimits: a connection that goes to and fro is no faster and no younger
+// for it, and counts to its peer once.
+func TestMovedKeepsItsLimits(t *testing.T) {
+	const rate, seconds = 8000, 5
+	for _, mode := range []string{"left", "thawed", "moved", "late"} {
+		s := &scene{mode: mode, hand: newHand(t, "tcp", memnet.Options{}, sceneCfg)}
+		o := reactor.ListenOptions{Loop: -1, Rate: reactor.Rates{In: rate}, MaxAge: 20 * time.Second,
+			PerPeer: reactor.PeerLimits{Connections: 1}}
+		s.check(s.ln.Configure(s.hand, o))
+		s.made = s.record
+		s.peer, _ = s.dial()
+		got := 0
+		s.p.onData = func(b []byte) { got += len(b) }
+		s.act(func() { s.send(s.peer, make([]byte, rate*seconds)) })
+		for range 40 {
+			s.wait(time.Second / 10)
+		}
+		if least, most := rate*4, rate*4+rate/2; got < least || got > most {
+			t.Errorf("%s: found %d bytes after 4 s, wanted %d to %d", mode, got, least, most)
+		}
+		second, err := s.sys.Dial(reactor.Address(s.ln.Endpoint()))
+		s.check(err)
+		s.steps()
+		if _, err := second.Read(make([]byte, 1)); err == syscall.EAGAIN {
+			t.Errorf("%s: found a second connection of the peer", mode)
+		}
+		s.wait(15 * time.Second)
+		s.p.want(t, false, 0)
+		s.write(20)
+		s.wait(2 * time.Second)
+		s.p.want(t, true, reactor.Timeout)
+		if s.p.err == nil || !strings.Contains(s.p.err.Error(), "max_age") {
+			t.Errorf("%s: found %v", mode, s.p.err)
+		}
+		s.made = nil
+		s.check(s.peer.Close())
+		s.steps()
+		if _, p := s.dial(); p == nil {
+			t.Errorf("%s: the peer gets no connection any more", mode)
+		}
+	}
+}
+
+// TestMovedWhileRetired: one whose time was over when it was moved ends for that reason.
+func TestMovedWhileRetired(t *testing.T) {
+	for _, mode := range []string{"left", "moved"} {
+		s := &scene{mode: mode, hand: newHand(t, "tcp", memnet.Options{Buffer: 3 << 10}, sceneCfg)}
+		s.check(s.ln.Configure(s.hand, reactor.ListenOptions{Loop: -1, MaxAge: 2 * time.Second}))
+		s.made = s.record
+		s.peer, _ = s.dial()
+		s.write(7000)
+		s.wait(3 * time.Second)
+		s.p.want(t, false, 0)
+		for range 4 {
+			s.take(3000)
+		}
+		s.p.want(t, true, reactor.Timeout)
+		if s.p.err == nil || !strings.Contains(s.p.err.Error(), "max_age") {
+			t.Errorf("%s: found %v", mode, s.p.err)
+		}
+	}
+}
