@@ -35,7 +35,7 @@ type upgraded struct {
 	dir     string
 	plain   []string // addresses by kind: loop, an instance each
 	sockets string
-	tls     string
+	tls     []string
 	pid     int
 
 	stop      chan struct{}
@@ -56,7 +56,7 @@ func startUpgraded(t *testing.T, more string) *upgraded {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cert, key := testCertificate(t, dir)
 	var ports []string
-	for range 3 {
+	for range 4 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -74,12 +74,13 @@ listeners:
   - {endpoint: "tcp://%[2]s", plugin: loop}
   - {endpoint: "tcp://%[3]s", plugin: each}
   - {endpoint: "tls://%[4]s", plugin: each, tls: {cert: "%[5]s", key: "%[6]s"}}
+  - {endpoint: "tls://%[7]s", plugin: loop, tls: {cert: "%[5]s", key: "%[6]s"}}
   - {endpoint: "unix://%[1]s/echo.sock", plugin: loop}
-%[7]s`, dir, ports[0], ports[1], ports[2], cert, key, more)
+%[8]s`, dir, ports[0], ports[1], ports[2], cert, key, ports[3], more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	u := &upgraded{t: t, dir: dir, plain: ports[:2], tls: ports[2], sockets: dir + "/echo.sock",
+	u := &upgraded{t: t, dir: dir, plain: ports[:2], tls: ports[2:], sockets: dir + "/echo.sock",
 		stop: make(chan struct{})}
 	u.p = startIn(t, nil, "serve", "--config="+file)
 	u.pid = u.p.cmd.Process.Pid
@@ -115,13 +116,16 @@ func testCertificate(t *testing.T, dir string) (cert, key string) {
 
 // dials are the kinds of connections: those on TLS stay.
 func (u *upgraded) dials() []func() (net.Conn, error) {
+	secured := func(address string) func() (net.Conn, error) {
+		return func() (net.Conn, error) {
+			return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // its own
+		}
+	}
 	return []func() (net.Conn, error){
 		func() (net.Conn, error) { return net.Dial("tcp", u.plain[0]) },
 		func() (net.Conn, error) { return net.Dial("unix", u.sockets) },
 		func() (net.Conn, error) { return net.Dial("tcp", u.plain[1]) },
-		func() (net.Conn, error) {
-			return tls.Dial("tcp", u.tls, &tls.Config{InsecureSkipVerify: true}) // its own
-		},
+		secured(u.tls[0]), secured(u.tls[1]),
 	}
 }
 
@@ -247,7 +251,7 @@ func (u *upgraded) end() {
 
 // upgrades is how often TestUpgrade upgrades, and with how many connections.
 func upgrades() (times, connections int) {
-	times, connections = 3, 40
+	times, connections = 3, 50
 	if n, err := strconv.Atoi(os.Getenv("WIREHOST_TEST_UPGRADES")); err == nil {
 		times, connections = n, 500
 	}
@@ -270,9 +274,9 @@ func TestUpgrade(t *testing.T) {
 		for _, d := range out.Plugins {
 			moved, stay = moved+d.Moved, stay+d.Stay
 		}
-		if want := connections / 4 * 3; moved < want || n == 0 && stay < connections/4 {
+		if want := connections / 5 * 3; moved < want || n == 0 && stay < connections/5*2 {
 			t.Errorf("upgrade %d: %d moved and %d stay, wanted %d and, at first, %d: %+v", n, moved, stay, want,
-				connections/4, out)
+				connections/5*2, out)
 		}
 		t.Logf("upgrade %d: %+v", n, out)
 	}
@@ -301,7 +305,7 @@ func (u *upgraded) asked(connections int) {
 			u.t.Errorf("found %+v in another process", c)
 		}
 	}
-	if others := len(page.Connections) - own; others < connections/4 || own < connections/4*3 {
+	if others := len(page.Connections) - own; others < connections/5*2 || own < connections/5*3 {
 		u.t.Errorf("found %d connections, and %d of others: %v", own, others, r.stderr)
 	}
 	if sorted := command(u.t, "conns", "-o", "json", "--sort=age", "--limit=3", at); sorted.code != exitFine {
@@ -316,7 +320,7 @@ func (u *upgraded) asked(connections int) {
 // A dry run says what would move, and moves nothing.
 func TestUpgradeDryRun(t *testing.T) {
 	u := startUpgraded(t, "")
-	u.stream(8)
+	u.stream(10)
 	out, err := u.upgrade("--dry-run")
 	if err != nil {
 		t.Fatal(err)
@@ -325,7 +329,7 @@ func TestUpgradeDryRun(t *testing.T) {
 	for _, d := range out.Plugins {
 		moved[d.Plugin], stay[d.Plugin] = d.Moved, d.Stay
 	}
-	if !out.DryRun || out.PID != 0 || moved["loop"] != 4 || moved["each"] != 2 || stay["each"] != 2 {
+	if !out.DryRun || out.PID != 0 || moved["loop"] != 4 || stay["loop"] != 2 || moved["each"] != 2 || stay["each"] != 2 {
 		t.Errorf("found %+v", out)
 	}
 	u.end()
