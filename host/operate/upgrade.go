@@ -95,7 +95,7 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 		for _, v := range s.services() {
 			v.resume()
 		}
-		err = errors.Join(fmt.Errorf("upgrade: %w", err), o.Abandon())
+		err = errors.Join(fmt.Errorf("upgrade: %w; this process goes on", err), o.Abandon())
 		s.log.Error("upgrade failed; what ran before runs on", "err", err)
 		return host.Upgraded{}, err
 	}
@@ -127,8 +127,7 @@ type heir struct {
 	conn   *handover.Conn
 	asks   *os.File // by which it asks this process later
 	cmd    *exec.Cmd
-	exited chan struct{} // closed with state
-	state  error
+	exited chan struct{} // closed when it has ended
 }
 
 // startHeir starts the program.
@@ -152,7 +151,7 @@ func (s *Server) startHeir(ctx context.Context) (*heir, error) {
 		return nil, errors.Join(fmt.Errorf("upgrade: %w", err), ours.Close())
 	}
 	go func() {
-		h.state = h.cmd.Wait()
+		_ = h.cmd.Wait() // ProcessState says it
 		close(h.exited)
 	}()
 	return h, nil
@@ -216,7 +215,7 @@ func (h *heir) because(ctx context.Context, err error) error {
 	}
 	select {
 	case <-h.exited:
-		return fmt.Errorf("the new process ended (%v); its log says why", h.state)
+		return fmt.Errorf("the new process ended (%v); its log says why", h.cmd.ProcessState)
 	case <-time.After(time.Second):
 		return err
 	}
