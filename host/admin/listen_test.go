@@ -246,7 +246,8 @@ func TestTemporaryFolder(t *testing.T) {
 			ln.Close()
 		}
 		if asked := CheckDefault(endpoint); want == "" && (err != nil || asked != nil) || want != "" &&
-			(err == nil || !strings.Contains(err.Error(), want) || asked == nil || !strings.Contains(err.Error(), asked.Error())) {
+			(err == nil || !strings.Contains(err.Error(), want) || asked == nil ||
+				!strings.Contains(err.Error(), asked.Error())) {
 			t.Errorf("%s: found %v and %v, wanted %q", how, err, asked, want)
 		}
 	}
