@@ -169,7 +169,7 @@ func TestCloseConnections(t *testing.T) {
 // one begins with it.
 func TestConnectionsOfALateLoop(t *testing.T) {
 	s, _ := connected(t, 4)
-	s.o.Patience = time.Millisecond
+	s.o.Patience = 500 * time.Millisecond // in which the other loop, which does nothing, answers
 	held, let := make(chan struct{}), make(chan struct{})
 	if err := s.reactor.Loops()[1].CallFromThread(func() { close(held); <-let }); err != nil {
 		t.Fatal(err)
