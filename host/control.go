@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -106,6 +107,43 @@ func (h *Host) Trace(plugin string, conn int32, on bool) error {
 	}
 	p.log.Info("trace", "on", on, "conn", conn)
 	return nil
+}
+
+// errTraceTaken ends a trace whose place another has taken.
+var errTraceTaken = errors.New("another trace of the plugin has taken its place")
+
+// TraceTo traces as Trace does, but the lines go to to, which must not block, until ctx is done
+// or another trace takes its place: that is an error, as those of Trace are. Where to is nil it
+// only tells those.
+func (h *Host) TraceTo(ctx context.Context, plugin string, conn int32, to io.Writer) error {
+	p, err := h.plugin(plugin)
+	switch {
+	case err != nil:
+		return err
+	case conn != 0 && !p.account.HasConnection(conn):
+		return fmt.Errorf("connection %s/%d: %w", plugin, conn, ErrNoConnection)
+	case to == nil:
+		return nil
+	}
+	over, end := p.account.StreamTrace(conn, func(line []byte) {
+		_, _ = to.Write(line) // whoever reads it tells what was lost
+	})
+	p.log.Info("trace", "on", true, "conn", conn, "to", "who asked")
+	if err = p.followWatch(); err == nil {
+		select {
+		case <-ctx.Done():
+		case <-p.gone:
+			err = ErrUnknown
+		case <-h.stopping:
+			err = ErrNotRunning
+		case <-over:
+			err = errTraceTaken
+		}
+	}
+	end()
+	_ = p.followWatch() // where the loops have ended, nothing is traced
+	p.log.Info("trace", "on", false, "conn", conn, "to", "who asked")
+	return err
 }
 
 // followWatch has what is watched of the plugin hold for all its instances.

@@ -94,3 +94,47 @@ func TestTraceAcrossReload(t *testing.T) {
 		})
 	}
 }
+
+// lineWriter takes lines of a trace.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) { w <- string(b); return len(b), nil }
+
+// TestTraceTo: a trace goes to who asked for it, and not to the log, until the asker is gone or
+// another takes its place.
+func TestTraceTo(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationShared}))
+	c := dial(t, s.addrs[0])
+	send(t, c, "hello")
+	expect(t, c, "hello")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	lines, ended := make(lineWriter, 100), make(chan error, 2)
+	go func() { ended <- s.TraceTo(ctx, "guest", 1, lines) }()
+	s.logs.await(t, "trace", 1)
+	for len(lines) == 0 { // the loops follow the trace behind that line
+		send(t, c, "x")
+		expect(t, c, "x")
+	}
+	if line := <-lines; !strings.Contains(line, ` -> transport.write(1, 1024, 1 "x") = 1 `) ||
+		!strings.HasSuffix(line, "\n") {
+		t.Errorf("found %q", line)
+	}
+	if n := len(s.logs.all("abi")); n != 0 {
+		t.Errorf("found %d lines of it in the log", n)
+	}
+	go func() { ended <- s.TraceTo(ctx, "guest", 0, lines) }()
+	if err := <-ended; !errors.Is(err, errTraceTaken) {
+		t.Errorf("found %v, wanted %v", err, errTraceTaken)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("found %v", err)
+	}
+	if info, err := s.Plugin("guest"); err != nil || info.Trace != "" {
+		t.Errorf("found %q, %v, wanted no trace", info.Trace, err)
+	}
+	if err := s.TraceTo(context.Background(), "guest", 9, nil); !errors.Is(err, ErrNoConnection) {
+		t.Errorf("found %v, wanted %v", err, ErrNoConnection)
+	}
+}

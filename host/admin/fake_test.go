@@ -199,6 +199,14 @@ func (f *fake) Trace(plugin string, conn int32, on bool) error {
 	return f.fault()
 }
 
+func (f *fake) TraceTo(ctx context.Context, plugin string, conn int32, to io.Writer) error {
+	if _, err := f.Plugin(plugin); err != nil || to == nil {
+		return err
+	}
+	fmt.Fprintf(to, "%s/%d <- dataReceived\n", plugin, conn)
+	return host.ErrNotRunning
+}
+
 func (f *fake) Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error) {
 	if _, err := f.Plugin(plugin); err != nil {
 		return nil, err

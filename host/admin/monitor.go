@@ -41,7 +41,7 @@ func NewMonitor(o Options) *Server {
 		{method: "GET", path: "/status.json", do: s.status},
 	}
 	s.http = &http.Server{
-		Handler:           s.mux(),
+		Handler:           s.mux(nil),
 		ReadHeaderTimeout: monitorIn,
 		ReadTimeout:       monitorIn,
 		WriteTimeout:      monitorOut,

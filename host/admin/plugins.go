@@ -152,17 +152,25 @@ func (s *Server) tracePlugin(w http.ResponseWriter, r *http.Request) (*answer, e
 		return nil, err
 	}
 	name := r.PathValue("name")
-	conn := int32(0)
-	if req.Connection != "" {
-		plugin, text, _ := strings.Cut(req.Connection, "/")
-		n, err := strconv.ParseInt(text, 10, 32)
-		if plugin != name || err != nil || n < 1 {
-			return nil, kindBadRequest.problem("connection: found %q, wanted a connection of this plugin, such as %s/1",
-				req.Connection, name)
-		}
-		conn = int32(n)
+	conn, err := tracedConnection(name, req.Connection)
+	if err != nil {
+		return nil, err
 	}
 	return s.trace(name, conn, true)
+}
+
+// tracedConnection is the handle of a connection's ID, 0 for none.
+func tracedConnection(name, id string) (int32, error) {
+	if id == "" {
+		return 0, nil
+	}
+	plugin, text, _ := strings.Cut(id, "/")
+	n, err := strconv.ParseInt(text, 10, 32)
+	if plugin != name || err != nil || n < 1 {
+		return 0, kindBadRequest.problem("connection: found %q, wanted a connection of this plugin, such as %s/1",
+			id, name)
+	}
+	return int32(n), nil
 }
 
 func (s *Server) untracePlugin(_ http.ResponseWriter, r *http.Request) (*answer, error) {

@@ -43,6 +43,7 @@ func (s *Server) table() []route {
 		{method: "POST", path: "/v1/plugins/{name}/use", do: s.usePlugin},
 		{method: "DELETE", path: "/v1/plugins/{name}/pin", do: s.unpin},
 		{method: "GET", path: "/v1/plugins/{name}/history", do: s.history},
+		{method: "GET", path: "/v1/plugins/{name}/trace", raw: http.HandlerFunc(s.streamTrace)},
 		{method: "PUT", path: "/v1/plugins/{name}/trace", do: s.tracePlugin},
 		{method: "DELETE", path: "/v1/plugins/{name}/trace", do: s.untracePlugin},
 		{method: "GET", path: "/v1/plugins/{name}/profile", do: s.profilePlugin},
@@ -61,9 +62,12 @@ func (s *Server) table() []route {
 	}
 }
 
-// mux finds the route. What has none gets a problem, as every other fault does.
-func (s *Server) mux() http.Handler {
+// mux finds the route, or what more has added. What has none gets a problem, as every other fault does.
+func (s *Server) mux(more func(*http.ServeMux)) http.Handler {
 	m := http.NewServeMux()
+	if more != nil {
+		more(m)
+	}
 	methods := map[string][]string{}
 	for _, r := range s.routes {
 		methods[r.path] = append(methods[r.path], r.method)

@@ -11,6 +11,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -44,6 +45,7 @@ type Host interface {
 	ReloadPlugin(ctx context.Context, name string, force bool) (host.Outcome, error)
 	UsePlugin(ctx context.Context, version string) (host.Outcome, error)
 	Trace(plugin string, conn int32, on bool) error
+	TraceTo(ctx context.Context, plugin string, conn int32, to io.Writer) error
 	Profile(ctx context.Context, plugin string, d time.Duration) (*profile.Profile, error)
 	// Origins are the configuration's file, "" for none, and where each setting was said,
 	// by its dotted name.
@@ -103,7 +105,7 @@ func New(o Options) *Server {
 	s := newServer(o)
 	s.routes = s.table()
 	s.http = &http.Server{
-		Handler:           s.guard(s.mux()),
+		Handler:           s.guard(s.mux(s.profiles)),
 		ConnContext:       knowAsker,
 		ReadHeaderTimeout: ioTime,
 		IdleTimeout:       idleTime,

@@ -83,7 +83,7 @@ func behind(last int32) int32 {
 // one before, or ends it. It holds for instances that are committed from then on; for
 // others by Place.FollowWatch.
 func (a *Account) SetTrace(handle int32, on bool) {
-	a.rewatch(func(w *watch) { w.traced, w.conn = on, handle })
+	a.rewatch(func(w *watch) { w.traced, w.conn, w.stream = on, handle, nil })
 }
 
 // Traced says what is traced: nothing, NAME, or a connection's NAME/HANDLE.

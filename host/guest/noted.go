@@ -19,6 +19,15 @@ type NotedCallback struct {
 	Trap  bool
 }
 
+// full tells whether there is no room for another callback, which it counts.
+func (n *Noted) full() bool {
+	if len(n.Callbacks) < maxNoted {
+		return false
+	}
+	n.More++
+	return true
+}
+
 // SetSample has the callbacks of those new connections noted for which sample is true; nil =
 // of none. sample is called on event loops. It holds as SetTrace does.
 func (a *Account) SetSample(sample func() bool) {
@@ -48,8 +57,7 @@ func (i *Instance) noted(e export, handle int32) *Noted {
 
 // noting calls a guest's function as look does, and notes it.
 func (i *Instance) noting(n *Noted, e export, handle int32) error {
-	if len(n.Callbacks) == maxNoted {
-		n.More++
+	if n.full() {
 		return i.look(e, handle)
 	}
 	began := i.guest.clocks.Wall()

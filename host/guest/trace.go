@@ -77,6 +77,15 @@ func tracedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
 
 // traceLine logs one call: <- into the guest, -> out of it.
 func traceLine(i *Instance, way, call, result string, took time.Duration) {
+	if w := i.watch; w != nil && w.stream != nil {
+		line := i.guest.clocks.Wall().AppendFormat(nil, "15:04:05.000000 ")
+		line = fmt.Appendf(line, "%s %s %s", i.guest.name, way, call)
+		if result != "" {
+			line = fmt.Appendf(line, " = %s", result)
+		}
+		w.stream.to(fmt.Appendf(line, " %v\n", took))
+		return
+	}
 	args := []any{"version", i.guest.name, "way", way, "call", call}
 	if result != "" {
 		args = append(args, "result", result)

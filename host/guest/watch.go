@@ -12,6 +12,7 @@ type watch struct {
 	traced  bool
 	conn    int32       // whose trace; 0 = all connections, and what belongs to none
 	profile *Profile    // nil = none
+	stream  *stream     // where the trace's lines go; nil = the log
 	sample  func() bool // whether the callbacks of a new connection are noted; nil = of none
 }
 
@@ -23,7 +24,12 @@ func (a *Account) rewatch(change func(*watch)) {
 	if was := a.watch.Load(); was != nil {
 		w = *was
 	}
-	if change(&w); !w.traced && w.profile == nil && w.sample == nil {
+	was := w.stream
+	change(&w)
+	if was != nil && was != w.stream {
+		close(was.over)
+	}
+	if !w.traced && w.profile == nil && w.sample == nil {
 		a.watch.Store(nil)
 		return
 	}

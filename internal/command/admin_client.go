@@ -155,6 +155,45 @@ func (c *client) ask(ctx context.Context, method, path string, in, out any) erro
 
 // fetch makes one request, and gives the answer's body.
 func (c *client) fetch(ctx context.Context, method, path string, in any) ([]byte, error) {
+	resp, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() // it was only read
+	return c.read(resp)
+}
+
+// read is an answer's body, or what it says that is wrong.
+func (c *client) read(resp *http.Response) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("the answer of %s did not arrive: %w", c.endpoint, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return nil, problemError(resp, text)
+	}
+	return text, nil
+}
+
+// stream makes one request, and writes the answer as it comes, until it ends or ctx is done.
+func (c *client) stream(ctx context.Context, path string, to io.Writer) error {
+	resp, err := c.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() // it was only read
+	if resp.StatusCode >= http.StatusBadRequest {
+		_, err := c.read(resp)
+		return err
+	}
+	if _, err = io.Copy(to, resp.Body); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("the host at %s went away: %w", c.endpoint, err)
+	}
+	return nil
+}
+
+// send makes one request. The answer's body is to be closed.
+func (c *client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -173,15 +212,7 @@ func (c *client) fetch(ctx context.Context, method, path string, in any) ([]byte
 	if err != nil {
 		return nil, c.unreachable(err)
 	}
-	defer resp.Body.Close() // it was only read
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("the answer of %s did not arrive: %w", c.endpoint, err)
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, problemError(resp, text)
-	}
-	return text, nil
+	return resp, nil
 }
 
 // unreachable says why there is no answer.

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -319,51 +318,6 @@ func newPluginUnload(a *app) *cobra.Command {
 			versions = append(versions, v.Name)
 		}
 		return c.drained(cmd.Context(), versions...)
-	}
-	return cmd
-}
-
-func newPluginTrace(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "trace NAME | ID",
-		Short: "Log every callback and host call of a plugin, or of one of its connections",
-		Long: "Log every callback and host call of a plugin, or of one of its connections, whose\n" +
-			"ID 'wirehost conns' has. The lines are in the running host's log and show what the\n" +
-			"connections carry. A plugin has one trace: another takes its place.",
-		Example: "  wirehost plugin trace gopher/3\n  wirehost plugin trace gopher --off",
-		Args:    arguments("NAME or ID"),
-	}
-	endpoint, format := adminFlag(cmd), outputFlag(cmd)
-	cmd.ValidArgsFunction = a.completion(endpoint, func(ctx context.Context, c *client) []string {
-		return append(pluginNames(ctx, c), connectionIDs(ctx, c)...)
-	}, !many)
-	off := cmd.Flags().Bool("off", false, "end the trace")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		name, _, one := strings.Cut(args[0], "/")
-		c, path, err := a.pluginClient(*endpoint, name)
-		if err != nil {
-			return err
-		}
-		method, body := http.MethodPut, map[string]any{}
-		if one {
-			body["connection"] = args[0]
-		}
-		if *off {
-			method = http.MethodDelete
-		}
-		var p host.PluginInfo
-		if err := c.ask(cmd.Context(), method, path+"/trace", body, &p); err != nil {
-			return err
-		}
-		if *format == "json" {
-			return printJSON(a.stdout, p)
-		}
-		text := "nothing of " + name + " is traced"
-		if p.Trace != "" {
-			text = p.Trace + " is traced: see the host's log"
-		}
-		_, err = fmt.Fprintln(a.stdout, lines.Visible(text))
-		return err
 	}
 	return cmd
 }

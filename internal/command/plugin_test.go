@@ -44,13 +44,13 @@ func TestPluginCommands(t *testing.T) {
 		t.Errorf("found %+v, %v", conns, err)
 	}
 
-	matches(o.fine("plugin", "trace", "echo/1"), `^echo/1 is traced: see the host's log\n$`)
+	matches(o.fine("plugin", "trace", "echo/1", "--log"), `^echo/1 is traced: see the host's log\n$`)
 	matches(o.fine("plugin", "list"), `(?m)^echo .* traced: echo/1$`)
 	exchange(t, c, "traced")
 	if e := p.await("abi"); !strings.Contains(e.text("call"), `"traced"`) {
 		t.Errorf("found %v, wanted the trace of what was sent", e)
 	}
-	matches(o.fine("plugin", "trace", "echo"), `^echo is traced: see the host's log\n$`)
+	matches(o.fine("plugin", "trace", "echo", "--log"), `^echo is traced: see the host's log\n$`)
 	matches(o.fine("plugin", "trace", "echo", "--off"), `^nothing of echo is traced\n$`)
 
 	file := filepath.Join(t.TempDir(), "echo.pprof")
