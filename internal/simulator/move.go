@@ -117,7 +117,8 @@ func (p *protocol) facts(t reactor.Transport) []any {
 func (p *protocol) thaw() {
 	by := p.w.sys.Now() - p.frozenAt
 	p.w.tracef("%v: thaw after %v", p, by)
-	times := []*time.Duration{&p.progress, &p.idleAt, &p.moved, &p.active, &p.pausedAt, &p.looked, &p.lookBy, &p.finQuiet}
+	times := []*time.Duration{&p.progress, &p.idleAt, &p.moved, &p.active, &p.pausedAt, &p.looked, &p.lookBy,
+		&p.finQuiet}
 	if p.producer != nil {
 		times = append(times, &p.producer.registered)
 	}
