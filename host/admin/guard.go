@@ -22,6 +22,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		if p := s.intruder(r); p != nil {
 			s.logIntruder(r, p)
+			if p.Status == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
 			s.reply(w, r, nil, p)
 			return
 		}
@@ -48,10 +51,13 @@ func (s *Server) logIntruder(r *http.Request, p *Problem) {
 
 // intruder says why a request is not one of an administrator's, or nothing.
 func (s *Server) intruder(r *http.Request) *Problem {
-	if s.o.Authority == "" {
+	if s.o.Authority == "" || r.Context().Value(ownKey{}) != nil {
 		return nil
 	}
-	if !s.ours(r.Host) {
+	if p := s.stranger(r); p != nil {
+		return p
+	}
+	if r.TLS == nil && !s.ours(r.Host) { // by TLS a browser knows whom it asks
 		return kindForbidden.problem("found the Host %q, wanted %s", r.Host, s.o.Authority)
 	}
 	// A page's GET has no Origin, and a profile is one: browsers of these years say where it is from.
@@ -60,7 +66,10 @@ func (s *Server) intruder(r *http.Request) *Problem {
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		authority, ok := strings.CutPrefix(origin, "http://")
-		if !ok || !s.ours(authority) {
+		if ok = ok && s.ours(authority); r.TLS != nil {
+			ok = origin == "https://"+r.Host
+		}
+		if !ok {
 			return kindForbidden.problem("found the Origin %q, wanted none or http://%s", origin, s.o.Authority)
 		}
 	}

@@ -37,7 +37,7 @@ func spot(t *testing.T, name string) string {
 // listen binds, and closes in the end.
 func listen(t *testing.T, endpoint string) net.Listener {
 	t.Helper()
-	ln, _, err := Listen(endpoint, false)
+	ln, _, err := Listen(endpoint, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestSocketMode(t *testing.T) {
 func TestLiveSocketStays(t *testing.T) {
 	path := spot(t, "s")
 	listen(t, "unix://"+path)
-	_, _, err := Listen("unix://"+path, false)
+	_, _, err := Listen("unix://"+path, false, false)
 	if err == nil || !strings.Contains(err.Error(), path+": another server answers there") {
 		t.Fatalf("found %v, wanted an error", err)
 	}
@@ -164,7 +164,8 @@ func TestFileIsNotReplaced(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Listen("unix://"+path, false); err == nil || !strings.Contains(err.Error(), "found a file there") {
+	if _, _, err := Listen("unix://"+path, false, false); err == nil ||
+		!strings.Contains(err.Error(), "found a file there") {
 		t.Errorf("found %v, wanted an error", err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
@@ -197,7 +198,7 @@ func TestListenFaults(t *testing.T) {
 		"unix://" + spot(t, "no/s"):           "/no: bind: no such file",
 		"unix:///" + strings.Repeat("x", 103): "found a path of 104 bytes, wanted at most 103",
 	} {
-		ln, _, err := Listen(endpoint, false)
+		ln, _, err := Listen(endpoint, false, false)
 		if err == nil {
 			ln.Close()
 		}
@@ -241,7 +242,7 @@ func TestTemporaryFolder(t *testing.T) {
 	}
 	both := func(how, want string) {
 		t.Helper()
-		ln, _, err := Listen(endpoint, true)
+		ln, _, err := Listen(endpoint, true, false)
 		if err == nil {
 			ln.Close()
 		}
@@ -276,7 +277,7 @@ func TestTemporaryFolder(t *testing.T) {
 
 func TestDefaultFolder(t *testing.T) {
 	path := spot(t, "own/s")
-	ln, authority, err := Listen("unix://"+path, true)
+	ln, authority, err := Listen("unix://"+path, true, false)
 	if err != nil || authority != "" {
 		t.Fatal(authority, err)
 	}
@@ -291,7 +292,7 @@ func TestDefaultFolder(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = Listen("unix://"+path, true)
+	_, _, err = Listen("unix://"+path, true, false)
 	if err == nil || !strings.Contains(err.Error(), "that nobody else can write to") {
 		t.Errorf("found %v, wanted an error of a folder that all can write to", err)
 	}
@@ -301,7 +302,8 @@ func TestDefaultFolder(t *testing.T) {
 	if err := os.Symlink(filepath.Dir(dir), dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Listen("unix://"+path, true); err == nil || !strings.Contains(err.Error(), "wanted a folder") {
+	if _, _, err := Listen("unix://"+path, true, false); err == nil ||
+		!strings.Contains(err.Error(), "wanted a folder") {
 		t.Errorf("found %v, wanted an error of a link", err)
 	}
 }
@@ -485,7 +487,7 @@ func TestCloseEnds(t *testing.T) {
 
 // A request over TCP goes through the guard of the address that was bound.
 func TestTCP(t *testing.T) {
-	ln, authority, err := Listen("tcp://127.0.0.1:0", false)
+	ln, authority, err := Listen("tcp://127.0.0.1:0", false, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func (d document) holds(t testing.TB, what string, r reply) {
 	method, path, _ := strings.Cut(what, " ")
 	path, _, _ = strings.Cut(path, "?")
 	op, ok := d.operation(method, path)
-	if !ok || method == "HEAD" || r.code == 403 {
+	if !ok || method == "HEAD" || r.code == 403 || r.code == 401 {
 		return // 404, 405, and the guard are of no route
 	}
 	resp, ok := op.Responses[fmt.Sprint(r.code)]

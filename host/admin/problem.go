@@ -38,27 +38,28 @@ type kind struct {
 }
 
 var ( // never changed
-	kindBadRequest  = kind{"bad-request", "The request can't be read", http.StatusBadRequest}
-	kindForbidden   = kind{"forbidden", "The request may come from a web page", http.StatusForbidden}
-	kindNoRoute     = kind{"not-found", "There is nothing under this path", http.StatusNotFound}
-	kindMethod      = kind{"method-not-allowed", "The path does not take this method", http.StatusMethodNotAllowed}
-	kindUnknown     = kind{"unknown-plugin", "No such plugin or connection", http.StatusNotFound}
-	kindChanging    = kind{"changing", "Another change is under way", http.StatusConflict}
-	kindLoaded      = kind{"loaded", "The plugin is loaded already", http.StatusConflict}
-	kindProfiling   = kind{"profiling", "A profile of the plugin runs already", http.StatusConflict}
-	kindOtherActive = kind{"version-mismatch", "Another version is active", http.StatusPreconditionFailed}
-	kindTooLarge    = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
-	kindMediaType   = kind{"media-type", "The request is not JSON", http.StatusUnsupportedMediaType}
-	kindRefused     = kind{"refused", "The change is refused; what ran before runs on", http.StatusUnprocessableEntity}
-	kindInternal    = kind{"internal", "The host failed", http.StatusInternalServerError}
-	kindNotRunning  = kind{"not-running", "The host is starting or ending", http.StatusServiceUnavailable}
-	kindNotReady    = kind{"not-ready", "The host is not ready", http.StatusServiceUnavailable}
+	kindBadRequest   = kind{"bad-request", "The request can't be read", http.StatusBadRequest}
+	kindUnauthorized = kind{"unauthorized", "The request does not say whose it is", http.StatusUnauthorized}
+	kindForbidden    = kind{"forbidden", "The request may come from a web page", http.StatusForbidden}
+	kindNoRoute      = kind{"not-found", "There is nothing under this path", http.StatusNotFound}
+	kindMethod       = kind{"method-not-allowed", "The path does not take this method", http.StatusMethodNotAllowed}
+	kindUnknown      = kind{"unknown-plugin", "No such plugin or connection", http.StatusNotFound}
+	kindChanging     = kind{"changing", "Another change is under way", http.StatusConflict}
+	kindLoaded       = kind{"loaded", "The plugin is loaded already", http.StatusConflict}
+	kindProfiling    = kind{"profiling", "A profile of the plugin runs already", http.StatusConflict}
+	kindOtherActive  = kind{"version-mismatch", "Another version is active", http.StatusPreconditionFailed}
+	kindTooLarge     = kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
+	kindMediaType    = kind{"media-type", "The request is not JSON", http.StatusUnsupportedMediaType}
+	kindRefused      = kind{"refused", "The change is refused; what ran before runs on", http.StatusUnprocessableEntity}
+	kindInternal     = kind{"internal", "The host failed", http.StatusInternalServerError}
+	kindNotRunning   = kind{"not-running", "The host is starting or ending", http.StatusServiceUnavailable}
+	kindNotReady     = kind{"not-ready", "The host is not ready", http.StatusServiceUnavailable}
 )
 
 // kinds are all of them.
 func kinds() []kind {
 	return []kind{
-		kindBadRequest, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded,
+		kindBadRequest, kindUnauthorized, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded,
 		kindProfiling, kindOtherActive, kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning,
 		kindNotReady,
 	}

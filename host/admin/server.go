@@ -10,8 +10,10 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -71,6 +73,12 @@ type Options struct {
 	// Authority is the address that is listened on, as HOST:PORT, where web pages
 	// can reach it: see guard. "" = a Unix socket, where they can't.
 	Authority string
+	// TLS is what TCP is served with; nil = it is plain. Whose certificate it has verified
+	// needs no token.
+	TLS *tls.Config
+	// Token is what requests on TCP must bear, as it is now; nil = they need none, and
+	// where TLS asks for certificates, those must do. Any goroutine.
+	Token func() string
 }
 
 const (
@@ -110,7 +118,7 @@ func New(o Options) *Server {
 		ReadHeaderTimeout: ioTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
+		ErrorLog:          log.New(&seldom{log: s.log}, "", 0),
 	}
 	return s
 }
@@ -127,6 +135,9 @@ func newServer(o Options) *Server {
 
 // Serve answers what comes in on ln, until Close, or until ln is closed. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
+	if s.o.TLS != nil {
+		ln = tls.NewListener(ln, s.o.TLS)
+	}
 	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
@@ -136,7 +147,7 @@ func (s *Server) Serve(ln net.Listener) error {
 // ServeConn answers what comes in on one connection, however rarely, until that ends.
 func (s *Server) ServeConn(conn net.Conn) {
 	one := &oneConn{Conn: conn, done: make(chan struct{})}
-	server := &http.Server{Handler: s.http.Handler, ReadHeaderTimeout: ioTime, MaxHeaderBytes: maxHeader,
+	server := &http.Server{Handler: s.http.Handler, ConnContext: asOwn, ReadHeaderTimeout: ioTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: s.http.ErrorLog, ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed || state == http.StateHijacked {
 				one.end()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
+	"github.com/wirehost/wirehost/host/config"
 )
 
 // administered is what administrators have of a Server: who asks while another
@@ -33,11 +34,13 @@ type administration struct {
 	authority string
 	place     string        // the endpoint that is listened on, as it is told from others'
 	server    *admin.Server // nil = there is none
+	known     known         // who may ask, on TCP
 }
 
 // listen binds the endpoint: where that fails, it is better not to start at all.
 // given gives its socket where another process has that.
-func (a *administration) listen(endpoint string, getenv func(string) string, given func(name, endpoint string) (*os.File, bool)) (err error) {
+func (a *administration) listen(cfg config.Admin, getenv func(string) string, given func(name, endpoint string) (*os.File, bool)) (err error) {
+	endpoint := cfg.Listen
 	if endpoint == admin.Off || a.hasEnded() {
 		return nil
 	}
@@ -57,7 +60,7 @@ func (a *administration) listen(endpoint string, getenv func(string) string, giv
 			admin.Keep(a.listener)
 		}
 	} else {
-		a.listener, a.authority, err = admin.Listen(endpoint, isDefault)
+		a.listener, a.authority, err = admin.Listen(endpoint, isDefault, a.known.tls != nil && !a.known.isAnybody())
 	}
 	if err != nil && isDefault {
 		a.without = err
@@ -90,7 +93,11 @@ func (a *administration) begin(s *Server) {
 	}
 	a.server = admin.New(admin.Options{
 		Host: administered{s}, Logger: s.log.Named("admin"), Metrics: s.metrics, Authority: a.authority,
+		TLS: a.known.tls, Token: a.known.asks(),
 	})
+	if a.authority != "" && a.known.isAnybody() {
+		s.log.Warn("every user of this machine may administrate: admin.token_file is not set", "endpoint", a.authority)
+	}
 	endpoint := a.authority
 	if endpoint == "" {
 		endpoint = a.listener.Addr().String()

@@ -1,6 +1,8 @@
 package operate
 
 import (
+	"errors"
+
 	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/internal/watch"
 )
@@ -17,15 +19,17 @@ const refusals = 20
 
 // addCredentials adds the files of certificates, keys and authorities that run.
 func (s *Server) addCredentials(files map[string]watch.File) {
-	for path, sum := range s.CertificateFiles() {
-		files[credential+path] = watch.File{Path: path, SHA256: sum}
+	for _, list := range []map[string]string{s.CertificateFiles(), s.administration.known.files()} {
+		for path, sum := range list {
+			files[credential+path] = watch.File{Path: path, SHA256: sum}
+		}
 	}
 }
 
 // changedCredential takes over a file that has changed, with the one that belongs to it.
 // false: later again.
 func (s *Server) changedCredential(path string) (done bool) {
-	err := s.ReloadCertificate(s.ctx, path)
+	err := errors.Join(s.ReloadCertificate(s.ctx, path), s.administration.known.reload(s.ctx, path))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil || s.ctx.Err() != nil {
@@ -42,7 +46,7 @@ func (s *Server) changedCredential(path string) (done bool) {
 	delete(s.refused, path)
 	if said := err.Error(); said != s.refusal { // once for a certificate and its key
 		s.refusal = said
-		lines.Log(s.log, "a changed certificate is refused; what was there before stays", err)
+		lines.Log(s.log, "a changed certificate or token is refused; what was there before stays", err)
 	}
 	return true
 }

@@ -94,7 +94,7 @@ func TestRenewal(t *testing.T) {
 	}
 	newCert, newKey := renew(t)
 	save(t, filepath.Join(dir, "c.pem"), newCert)
-	log.await("a changed certificate is refused; what was there before stays")
+	log.await("a changed certificate or token is refused; what was there before stays")
 	if !shown(t, addr, cert) {
 		t.Error("half a pair was taken over")
 	}

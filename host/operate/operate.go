@@ -196,7 +196,10 @@ func (s *Server) Start(ctx context.Context) error {
 	var err error
 	s.activated.take(s.files(), s.log)
 	if s.inherited, err = s.inherit(); err == nil {
-		err = s.administration.listen(s.Config().Admin.Listen, s.o.Getenv, s.given)
+		err = s.administration.known.read(ctx, s.Config().Admin, s.log.Named("admin"))
+	}
+	if err == nil {
+		err = s.administration.listen(s.Config().Admin, s.o.Getenv, s.given)
 	}
 	if err == nil {
 		s.keep.open(s.Config().State, s.administration.endpoint(), s.getenv())

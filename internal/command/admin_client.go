@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,10 +33,17 @@ const (
 	pollEvery = 200 * time.Millisecond
 )
 
-// adminFlag adds --admin, for commands that talk to a running host.
+// adminFlag adds --admin, for commands that talk to a running host, and what they are
+// known by there.
 func adminFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("admin", "",
-		"administration `ENDPOINT` of the host, unix://PATH or tcp://HOST:PORT (default: the configured one)")
+	f := cmd.Flags()
+	f.String("token-file", "", "`FILE` with the token that the host asks for (default: the configured one)")
+	f.String("ca", "", "`FILE` of certificates that vouch for the host's (default: the system's)")
+	f.String("cert", "", "`FILE` with the certificate that the host asks for")
+	f.String("key", "", "`FILE` with its key")
+	return f.String("admin", "",
+		"administration `ENDPOINT` of the host, unix://PATH, tcp://HOST:PORT or https://HOST:PORT "+
+			"(default: the configured one)")
 }
 
 // client talks to the administration of a running host.
@@ -43,6 +51,7 @@ type client struct {
 	endpoint string
 	base     string // of URLs
 	http     http.Client
+	token    string // "" = none
 }
 
 // client makes one for an endpoint, or for the configured one. Where neither says which,
@@ -90,12 +99,13 @@ func sameFile(a, b string) bool {
 
 // quietClient makes a client. guessed: nothing says that this host is meant.
 func (a *app) quietClient(endpoint string) (c *client, guessed bool, err error) {
+	by := a.knownBy()
 	if endpoint == "" {
 		cfg, err := a.load(context.Background())
 		if err != nil {
 			return nil, false, err
 		}
-		endpoint = cfg.Admin.Listen
+		endpoint = by.configured(cfg.Admin)
 	}
 	if endpoint == "" {
 		endpoint, guessed = admin.DefaultEndpoint(a.getenv), true
@@ -103,27 +113,40 @@ func (a *app) quietClient(endpoint string) (c *client, guessed bool, err error) 
 			return nil, false, fmt.Errorf("the default endpoint of the administration: %w; --admin names another", err)
 		}
 	}
-	c, err = newClient(endpoint)
+	c, err = a.newClient(endpoint, by)
 	return c, guessed, err
 }
 
-func newClient(endpoint string) (*client, error) {
+func (a *app) newClient(endpoint string, by *knownBy) (*client, error) {
 	switch endpoint {
 	case admin.Off:
 		return nil, errors.New("admin.listen is off: a host so configured can't be asked")
 	}
-	e, err := reactor.ParseEndpoint(endpoint)
+	plain, secure := strings.CutPrefix(endpoint, "https://")
+	if secure {
+		plain = "tcp://" + strings.TrimSuffix(plain, "/")
+	}
+	e, err := reactor.ParseEndpoint(plain)
 	if err != nil || e.Scheme == "tls" {
-		return nil, &usageError{fmt.Errorf("--admin: found %q, wanted unix://PATH or tcp://HOST:PORT", endpoint)}
+		return nil,
+			&usageError{fmt.Errorf("--admin: found %q, wanted unix://PATH, tcp://HOST:PORT or https://HOST:PORT",
+				endpoint)}
 	}
 	network, address := "unix", e.Path
 	c := &client{endpoint: endpoint, base: "http://wirehost"}
 	if e.Scheme == "tcp" {
 		network, address = "tcp", strings.TrimPrefix(e.String(), "tcp://")
 		c.base = "http://" + address
+		if secure || by.secure() {
+			c.base = "https://" + address
+		}
+		if err := a.introduce(c, e, by); err != nil {
+			return nil, err
+		}
 	}
 	c.http.Transport = &http.Transport{
 		DisableKeepAlives: true,
+		TLSClientConfig:   by.tls,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
@@ -208,6 +231,9 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", admin.UserAgent)
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, c.unreachable(err)
@@ -226,6 +252,11 @@ func (c *client) unreachable(err error) error {
 		return fmt.Errorf("no host answers at %s (%w): start one with 'wirehost serve', "+
 			"or name its endpoint with --admin",
 			c.endpoint, op.Err)
+	}
+	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+		return fmt.Errorf("the host at %s shows a certificate that is not trusted here (%w): name who vouches for it "+
+			"with "+
+			"--ca", c.endpoint, bad.Err)
 	}
 	return fmt.Errorf("the host at %s went away: %w", c.endpoint, err)
 }

@@ -349,7 +349,7 @@ func stubbed(t *testing.T) (*stub, operator) {
 	t.Helper()
 	h := &stub{entered: make(chan struct{}), proceed: make(chan struct{}), canceled: make(chan struct{}, 1)}
 	o := operator{t, socketAt(t)}
-	ln, _, err := admin.Listen(o.endpoint, false)
+	ln, _, err := admin.Listen(o.endpoint, false, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ var arrows = map[string][]string{
 	"host/conformance": {"host", "internal/memnet", "internal/transcript"},
 	"host/admin":       {"host", "reactor", "internal/build", "internal/lines", "internal/logqueue"},
 	"host/operate": {
-		"host", "internal/build", "internal/bounded", "internal/build", "internal/changes", "internal/handover", "internal/lines", "internal/logqueue",
+		"host", "internal/build", "internal/bounded", "internal/build", "internal/changes", "internal/credentials",
+		"internal/handover", "internal/lines", "internal/logqueue",
 		"internal/traces", "internal/watch",
 	},
 	"internal/bounded":     {},

@@ -26,6 +26,7 @@ type app struct {
 	flags          *pflag.FlagSet                     // those of every command
 	excused        *atomic.Int32                      // signals that have ended less than the process
 	begun          bool                               // a command runs: the command line was right
+	asked          *pflag.FlagSet                     // the flags of the command that runs; nil = none does
 	compiler       []string                           // the command line that compiles a module
 	origins        *atomic.Pointer[map[string]string] // of the configuration that was read last
 	queues         *queues                            // of a command that serves; nil = none
@@ -39,8 +40,8 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "wirehost",
 		Short: "Serve network protocols that are WebAssembly modules",
-		PersistentPreRun: func(*cobra.Command, []string) {
-			a.begun = true
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			a.begun, a.asked = true, cmd.Flags()
 		},
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -69,13 +69,13 @@ func (s *Store) readPair(ctx context.Context, p Pair) (cert *tls.Certificate, su
 	if err != nil {
 		return nil, sums, err
 	}
-	cert, err = parse(certText, keyText)
+	cert, err = ParsePair(certText, keyText)
 	return cert, [2]string{certSum, keySum}, err
 }
 
-// parse is tls.X509KeyPair, whose errors quote the types of what else stands in the
+// ParsePair is tls.X509KeyPair, whose errors quote the types of what else stands in the
 // files.
-func parse(certText, keyText []byte) (*tls.Certificate, error) {
+func ParsePair(certText, keyText []byte) (*tls.Certificate, error) {
 	if !has(certText, func(kind string) bool { return kind == "CERTIFICATE" }) {
 		return nil, errors.New("found no certificate in cert, wanted PEM")
 	}
