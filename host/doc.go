@@ -36,12 +36,12 @@
 //	                               │             │ has ended         │
 //	                               │             ▼                   │
 //	                               └───────── standby                │
-//	                                             │ replaced again,   │
-//	                                             │ or drain is over  │
+//	                                             │ over keep_versions│
+//	                                             │ or unloaded       │
 //	                                             ▼                   │
 //	                                          retired ◀──────────────┘
 //
-// A draining version whose drain time is over is retired at once: its connections are
-// closed, and it is freed with the last of them. The same becomes of the oldest one when
-// a fifth has connections. A version is freed when no instance of it is left.
+// The connections of a draining version whose drain time is over are closed, and so are
+// the oldest one's when a fifth has connections. A version is freed when no instance of it
+// is left, and keep_versions have been replaced since.
 package host
