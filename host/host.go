@@ -422,31 +422,3 @@ func (h *Host) freePlugins(ctx context.Context, err error) error {
 // stopPatience is how long a plugin's instances, all together, may take for their
 // stopFactory when the host ends. The rest are dropped without it.
 const stopPatience = 500 * time.Millisecond
-
-// Validate checks cfg as New does, reads the certificates and compiles and checks every
-// plugin that it names, and starts nothing. The error joins all faults, those of modules
-// as *LoadError. ctx ends it.
-func Validate(ctx context.Context, cfg config.Config, o Options) error {
-	h, err := New(cfg, o)
-	if err != nil {
-		return err
-	}
-	if h.loader, err = h.newLoader(ctx); err != nil {
-		return err
-	}
-	var errs []error
-	for n, l := range h.cfg.Listeners {
-		if _, err := h.sources.serverTLS(ctx, l.TLS, false); err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
-		}
-	}
-	for _, name := range pluginNames(h.cfg) {
-		p := newPlugin(h, name, h.cfg.Plugins[name], 0)
-		v, err := p.loadVersion(ctx, h.cfg.Plugins[name], h.cfg.Trust)
-		if err == nil {
-			err = v.freeProgram(ctx)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}

@@ -9,11 +9,10 @@ import (
 
 // Adopt gives a started instance that has nothing the state of one of another process,
 // up to the commit: CommitAdopted, or DropAdopted. sockets are its connections', in the
-// state's order, which Adopt closes; listener finds the one that a connection counts to,
+// state's order, for the caller to close; listener finds the one that a connection counts to,
 // or nil. On an error, the instance is to be closed. On the loop of at.
 func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 	listener func(endpoint string) *reactor.Listener) error {
-	defer closeAll(sockets)
 	if len(sockets) != len(s.Connections) {
 		return fmt.Errorf("found %d sockets for %d connections", len(sockets), len(s.Connections))
 	}
@@ -24,12 +23,6 @@ func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 		i.DropAdopted(at)
 	}
 	return err
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close() // a duplicate
-	}
 }
 
 func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
