@@ -101,6 +101,43 @@ func (h *hog) turns(n, most int) {
 	}
 }
 
+// TestHold: what comes for an owner that is held waits, in order, and for nobody else.
+func TestHold(t *testing.T) {
+	h := newHog(t, reactor.Config{})
+	_, peers := h.conns(2)
+	l := h.r.Loops()[0]
+	l.CallFromThread(func() {
+		h.share.Hold()
+		h.share.Hold()
+		h.share.CallLater(0, h.each)
+	})
+	h.share.CallFromThread(h.each)
+	for _, p := range peers {
+		p.Write([]byte("x"))
+	}
+	quiet := func() {
+		t.Helper()
+		h.peer.Write([]byte("x"))
+		for range 10 {
+			h.r.Step()
+		}
+		var b [2]byte
+		if k, err := h.peer.Read(b[:]); h.calls != 0 || k != 1 {
+			t.Fatalf("found %d callbacks, and %d bytes of another owner's, %v, wanted 0 and 1", h.calls, k, err)
+		}
+	}
+	quiet()
+	l.CallFromThread(h.share.Release)
+	quiet()
+	l.CallFromThread(h.share.Release)
+	h.steps()
+	if h.calls != 4 {
+		t.Errorf("found %d callbacks, wanted 4", h.calls)
+	}
+	l.CallFromThread(h.share.Release) // one too many changes nothing
+	h.steps()
+}
+
 // TestShareOfATurn: whatever an owner has to do, it does one long callback of it in
 // a turn, and nobody else waits for more.
 func TestShareOfATurn(t *testing.T) {
