@@ -7,12 +7,13 @@ import (
 )
 
 // TestHealth: a probe by the command, of the administration and of a monitor, while the host
-// serves, while it ends, and when it is gone.
+// serves, while it is about to end, and when it is gone.
 func TestHealth(t *testing.T) {
 	skipWithoutSignals(t)
 	o := operator{t, socketAt(t)}
 	monitor := operator{t, socketAt(t)}
-	p := start(t, append(anyPorts, "--set=admin.listen="+o.endpoint, "--set=monitor.listen="+monitor.endpoint)...)
+	p := start(t, append(anyPorts, "--set=admin.listen="+o.endpoint, "--set=monitor.listen="+monitor.endpoint,
+		"--set=reactor.pre_stop=1h")...)
 	c := dial(t, p.ready()[0])
 	exchange(t, c, "before")
 	p.await("administration")
@@ -28,11 +29,12 @@ func TestHealth(t *testing.T) {
 		t.Errorf("found %d %.300s", code, text)
 	}
 	p.signal(syscall.SIGTERM)
-	p.await("shutting down")
+	p.await("unready; serving on before listeners close")
 	if r := command(t, "health", "--ready", "--set=monitor.listen="+monitor.endpoint); r.code != exitFailed ||
 		r.stderr != "wirehost: not ready: the server is ending\n" {
 		t.Errorf("found %d %q", r.code, r.stderr)
 	}
+	p.signal(syscall.SIGTERM) // which ends that time
 	c.Close()
 	if code := p.end(); code != exitFine {
 		t.Errorf("found exit code %d:\n%s", code, p.stderr())
