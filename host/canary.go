@@ -100,7 +100,8 @@ func (r *replacement) awaitCanary(ctx context.Context, k *canary, over <-chan st
 		if !seen() && more == 0 {
 			within := (canaryPatience + 1) * cfg.For
 			r.out.Canary = fmt.Sprintf("its canary saw no connection within %v", within)
-			r.p.log.Warn("the canary saw no connection: the version is untried", "version", r.new.name, "within", within)
+			r.p.log.Warn("the canary saw no connection: the version is untried", "version", r.new.name, "within",
+				within)
 			return nil
 		}
 		whole = seen() // one that has come while it ran anew has all of the next

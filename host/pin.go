@@ -34,7 +34,7 @@ type Pin struct {
 
 // UnmarshalJSON takes settings that are not there, since they are newer, by their
 // defaults, and whole numbers of a plugin's own section as such.
-func (p *Pin) UnmarshalJSON(text []byte) error {
+func (pin *Pin) UnmarshalJSON(text []byte) error {
 	type plain Pin
 	read := plain{Section: config.DefaultPlugin(), OfSection: config.DefaultPlugin()}
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -42,7 +42,7 @@ func (p *Pin) UnmarshalJSON(text []byte) error {
 	if err := d.Decode(&read); err != nil {
 		return err
 	}
-	*p = Pin(read)
+	*pin = Pin(read)
 	return nil
 }
 

@@ -115,8 +115,8 @@ func TestFaults(t *testing.T) {
 				`with it, or a loopback address`},
 		{name: "administration for all, and a token that all can read",
 			file: "admin: {listen: \"tcp://[::]:1\", token_file: t}\n",
-			want: `FILE:1: admin.listen: found "tcp://[::]:1", which others can reach, wanted admin.tls with it, or a ` +
-				`loopback address`},
+			want: `FILE:1: admin.listen: found "tcp://[::]:1", which others can reach, wanted admin.tls with it, or ` +
+				`a loopback address`},
 		{name: "administration for all, with TLS alone",
 			file: "admin: {listen: \"tcp://wirehost.example:1\", tls: {cert: c, key: k}}\n",
 			want: `FILE:1: admin.listen: found "tcp://wirehost.example:1", which others can reach, wanted ` +
@@ -150,8 +150,8 @@ func TestFaults(t *testing.T) {
 			want: `FILE:3: listeners.0.mode: found "0888", wanted octal digits such as "0660", at most "0777"`},
 		{name: "file of no Unix socket",
 			file: ls("{endpoint: \"tcp://:1\", plugin: a, mode: \"0600\", owner: o, group: g}"),
-			want: "FILE:3: listeners.0.mode: found \"0600\", wanted none, since the endpoint is no Unix socket with a " +
-				"file\nFILE:3: listeners.0.owner: found \"o\", wanted none, since the endpoint is no Unix socket " +
+			want: "FILE:3: listeners.0.mode: found \"0600\", wanted none, since the endpoint is no Unix socket with " +
+				"a file\nFILE:3: listeners.0.owner: found \"o\", wanted none, since the endpoint is no Unix socket " +
 				"with a " +
 				"file\nFILE:3: listeners.0.group: found \"g\", wanted none, since the endpoint is no Unix socket " +
 				"with a file"},
@@ -160,8 +160,8 @@ func TestFaults(t *testing.T) {
 		{name: "port of a Unix socket", file: ls("{endpoint: \"unix:///a\", plugin: a, reuse_port: true}"),
 			want: `FILE:3: listeners.0.reuse_port: found true, wanted false, since a Unix socket has no port`},
 		{name: "peers of a Unix socket", file: ls("{endpoint: \"unix:///a\", plugin: a, per_peer: {connections: 1}}"),
-			want: `FILE:3: listeners.0.per_peer: found a limit for each address, wanted none, since clients of a Unix ` +
-				`socket have no address, or proxy_protocol`},
+			want: `FILE:3: listeners.0.per_peer: found a limit for each address, wanted none, since clients of a ` +
+				`Unix socket have no address, or proxy_protocol`},
 		{name: "least rate that none may have",
 			file: ls("{endpoint: \"tcp://:1\", plugin: a, rate: {in: 1KiB, out: 2KiB, least: 1KiB}}"),
 			want: `FILE:3: listeners.0.rate.least: found 1KiB, wanted less than in, which is 1KiB`},

@@ -39,7 +39,8 @@ type administration struct {
 
 // listen binds the endpoint: where that fails, it is better not to start at all.
 // given gives its socket where another process has that.
-func (a *administration) listen(cfg config.Admin, getenv func(string) string, given func(name, endpoint string) (*os.File, bool)) (err error) {
+func (a *administration) listen(cfg config.Admin, getenv func(string) string,
+	given func(name, endpoint string) (*os.File, bool)) (err error) {
 	endpoint := cfg.Listen
 	if endpoint == admin.Off || a.hasEnded() {
 		return nil

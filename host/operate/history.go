@@ -53,7 +53,8 @@ func (s *Server) remember(events map[string]admin.Event) {
 		s.keep.note(name, e)
 	}
 	pins := s.Host.Pins()
-	if err := s.keep.write(pins); err != nil && (len(pins) > 0 || len(s.keep.state.Saved)+len(s.keep.state.Removed) > 0) {
+	if err := s.keep.write(pins); err != nil &&
+		(len(pins) > 0 || len(s.keep.state.Saved)+len(s.keep.state.Removed) > 0) {
 		s.log.Warn("the state is not kept: what is pinned or saved ends with this process", "err", err)
 	}
 }
@@ -218,7 +219,8 @@ func (s *Server) loadSaved(ctx context.Context) {
 		}
 		_, err := s.Host.LoadPlugin(ctx, name, all[name].Plugin, all[name].Listeners...)
 		if err != nil && ctx.Err() == nil {
-			lines.Log(s.log.With("plugin", name), "a plugin that was saved can't be loaded; the next reload tries again", err)
+			lines.Log(s.log.With("plugin", name),
+				"a plugin that was saved can't be loaded; the next reload tries again", err)
 		}
 	}
 }

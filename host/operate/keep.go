@@ -132,7 +132,8 @@ func readAtMost(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if info.Size() > most || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("found %s of %d bytes, wanted a file of at most %d", info.Mode().Type(), info.Size(), most)
+		return nil, fmt.Errorf("found %s of %d bytes, wanted a file of at most %d", info.Mode().Type(), info.Size(),
+			most)
 	}
 	return os.ReadFile(path)
 }
@@ -200,7 +201,8 @@ func (k *keeper) note(plugin string, e admin.Event) {
 	if !known && len(k.state.History) >= maxPlugins {
 		return
 	}
-	if n := len(list); n > 0 && e.Outcome == "started" && list[n-1].Outcome == e.Outcome && list[n-1].Version == e.Version {
+	if n := len(list); n > 0 && e.Outcome == "started" && list[n-1].Outcome == e.Outcome &&
+		list[n-1].Version == e.Version {
 		list = list[:n-1] // a server that is started again and again is to push nothing out
 	}
 	list = append(slices.Clone(list), e)

@@ -21,7 +21,8 @@ import (
 func newPlugin(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "plugin", Short: "List and change the plugins of a running host"}
 	group(cmd)
-	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnpin(a), newPluginHistory(a), newPluginUnload(a),
+	cmd.AddCommand(newPluginList(a), newPluginLoad(a), newPluginReload(a), newPluginUse(a), newPluginUnpin(a),
+		newPluginHistory(a), newPluginUnload(a),
 		newPluginTrace(a), newPluginProfile(a))
 	return cmd
 }

@@ -98,6 +98,8 @@ func (a *app) printSaved(c host.Change, format output, saved saving) error {
 	if err := a.printChange(c, format); err != nil || !bool(saved) || format == "json" {
 		return err
 	}
-	_, err := fmt.Fprintln(a.stdout, "saved in the state of the host, for its next starts; its configuration is as it was")
+	_,
+		err := fmt.Fprintln(a.stdout, "saved in the state of the host, for its next starts; its configuration is as "+
+		"it was")
 	return err
 }

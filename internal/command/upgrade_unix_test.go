@@ -329,7 +329,8 @@ func TestUpgradeDryRun(t *testing.T) {
 	for _, d := range out.Plugins {
 		moved[d.Plugin], stay[d.Plugin] = d.Moved, d.Stay
 	}
-	if !out.DryRun || out.PID != 0 || moved["loop"] != 4 || stay["loop"] != 2 || moved["each"] != 2 || stay["each"] != 2 {
+	if !out.DryRun || out.PID != 0 || moved["loop"] != 4 || stay["loop"] != 2 || moved["each"] != 2 ||
+		stay["each"] != 2 {
 		t.Errorf("found %+v", out)
 	}
 	u.end()

@@ -38,12 +38,11 @@ type Options struct {
 type Store struct {
 	o Options
 
-	mu       sync.Mutex // never held while a file is read
-	reads    uint64     // begun ever
-	pairs    map[Pair]*certificate
-	pools    map[string]*Pool
-	servers  map[string]*server // by Settings.key
-	reminded time.Time
+	mu      sync.Mutex // never held while a file is read
+	reads   uint64     // begun ever
+	pairs   map[Pair]*certificate
+	pools   map[string]*Pool
+	servers map[string]*server // by Settings.key
 }
 
 // New makes a Store of nothing.
