@@ -17,16 +17,15 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 )
 
-// TestFaultsAfterRehearsal: a fault that only shows when the live state moves, as
-// it changed after the rehearsal. The connection stays where it is, or ends where
-// its own version trapped, and the others don't notice. Bytes that restoreState
-// writes go out with the move, or not at all.
-func TestFaultsAfterRehearsal(t *testing.T) {
-	for _, tc := range []struct {
-		fault string
-		sent  int // bytes before the move, by which testdata/particular.wat knows what to do
-		why   string
-	}{
+// moveFault is what goes wrong where the live state moves.
+type moveFault struct {
+	fault string
+	sent  int    // bytes before the move, by which testdata/particular.wat knows what to do
+	why   string // it stays; "" = its own version ends it
+}
+
+func moveFaults() []moveFault {
+	return []moveFault{
 		{"saveState declines", 10, "saveState declined"},
 		{"saveState is outside memory", 11,
 			"saveState: found a range at 0x7fffffff of 2 bytes, outside the memory of 524288 bytes"},
@@ -36,7 +35,15 @@ func TestFaultsAfterRehearsal(t *testing.T) {
 		{"restoreState refuses", 20, "restoreState refused (7)"},
 		{"restoreState traps", 21, "trap"},
 		{"restoreState loops", 22, "trap"},
-	} {
+	}
+}
+
+// TestFaultsAfterRehearsal: a fault that only shows when the live state moves, as
+// it changed after the rehearsal. The connection stays where it is, or ends where
+// its own version trapped, and the others don't notice. Bytes that restoreState
+// writes go out with the move, or not at all.
+func TestFaultsAfterRehearsal(t *testing.T) {
+	for _, tc := range moveFaults() {
 		for _, isolation := range isolations {
 			t.Run(tc.fault+"/"+string(isolation), func(t *testing.T) {
 				p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolation,
@@ -60,6 +67,10 @@ func TestFaultsAfterRehearsal(t *testing.T) {
 				}()
 				v.logs.await(t, "canary", 1) // the rehearsal is over
 				if err := bad.roundTrip(tc.sent - 1); err != nil {
+					t.Fatal(err)
+				}
+				tries := &counting{Conn: v.dial(t)} // the canary
+				if err := tries.roundTrip(3); err != nil {
 					t.Fatal(err)
 				}
 				v.turn(t, time.Minute)

@@ -55,6 +55,8 @@ type Departure struct {
 	Plugin string `json:"plugin"`
 	Moved  int    `json:"moved"`
 	Stay   int    `json:"stay"`
+	// Dropped are those whose guest has trapped when its state was asked for.
+	Dropped int `json:"dropped,omitempty"`
 	// Kept are reasons to stay, with how many connections each has kept.
 	Kept map[string]int `json:"kept,omitempty"`
 }
@@ -84,6 +86,10 @@ func (u Upgraded) Lines() []string {
 		lines = append(lines, fmt.Sprintf("plugin %s: connections that %s: %d; that stay until they end: %d", d.Plugin,
 			verb,
 			d.Moved, d.Stay))
+		if d.Dropped > 0 {
+			lines = append(lines, fmt.Sprintf("plugin %s: connections that ended, since the guest trapped in saveState: %d",
+				d.Plugin, d.Dropped))
+		}
 		for _, why := range slices.Sorted(maps.Keys(d.Kept)) {
 			lines = append(lines, fmt.Sprintf("plugin %s: %d stay: %s", d.Plugin, d.Kept[why], why))
 		}
@@ -376,7 +382,11 @@ func (m *move) freeze() (more bool) {
 			continue
 		case err != nil:
 			m.done[i] = true
-			m.d.keep(i.CountConnections(), err.Error())
+			if i.Dead() != nil {
+				m.d.Dropped += i.CountConnections()
+			} else {
+				m.d.keep(i.CountConnections(), err.Error())
+			}
 			continue
 		}
 		m.done[i] = true

@@ -18,6 +18,7 @@ type heir struct {
 	take   *Takeover
 	refuse func(Handed) string // nil = nothing
 	lost   error               // of each Commit
+	steady bool                // its clock is
 }
 
 func (h *heir) Offer(list []Handed) ([]string, error) {
@@ -63,6 +64,9 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 	var list []Departure
 	h.virtual = &virtual{sys: v.sys, server: newServer(t, cfg)}
 	h.o.Sys = v.sys
+	if h.steady {
+		steady(h.Host)
+	}
 	h.o.Inherited = func(endpoint string) *os.File { return sockets[endpoint] }
 	h.o.TakeOver = func(take *Takeover) error {
 		h.take = take
@@ -168,6 +172,56 @@ func TestHandoverFails(t *testing.T) {
 				expect(t, c, saysTimerDue)
 				if err != nil && isolation == config.IsolationConnection { // the guest obeys its first one
 					bits(t, v.dial(t))
+				}
+			})
+		}
+	}
+}
+
+// TestHandoverFaults: a fault of a state that is saved or restored keeps its connection where
+// it is, or ends it where its own version traps; the others of other instances move.
+func TestHandoverFaults(t *testing.T) {
+	for _, tc := range moveFaults() {
+		for _, isolation := range isolations {
+			t.Run(tc.fault+"/"+string(isolation), func(t *testing.T) {
+				p := config.Plugin{Module: "testdata/particular.wasm", Isolation: isolation}
+				p.Limits.State, p.Limits.CallbackTime = 1000, 2*time.Millisecond
+				cfg := configuration(p)
+				v := serveVirtual(t, cfg, steady)
+				bad, good := &counting{Conn: v.dial(t)}, &counting{Conn: v.dial(t)}
+				if err := errors.Join(bad.roundTrip(tc.sent), good.roundTrip(1)); err != nil {
+					t.Fatal(err)
+				}
+				_, list, err := v.handOver(t, cfg, func(h *heir) { h.steady = true })
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := list[0]
+				for why := range d.Kept {
+					if !strings.Contains(why, tc.why) || tc.why == "" {
+						t.Errorf("stays because of %q, wanted %q", why, tc.why)
+					}
+				}
+				var want Departure
+				alone := isolation == config.IsolationConnection
+				if tc.why == "" {
+					want.Dropped = 2
+					expectEnd(t, bad)
+				} else {
+					want.Stay = 2
+					stayed(t, bad)
+				}
+				switch {
+				case alone:
+					want = Departure{Moved: 1, Stay: want.Stay / 2, Dropped: want.Dropped / 2}
+					moved(t, good)
+				case tc.why == "":
+					expectEnd(t, good)
+				default:
+					stayed(t, good)
+				}
+				if d.Moved != want.Moved || d.Stay != want.Stay || d.Dropped != want.Dropped {
+					t.Errorf("found %+v, wanted %+v", d, want)
 				}
 			})
 		}

@@ -164,6 +164,9 @@ func (f *Frozen) Thaw() {
 	i := f.i
 	for _, c := range f.moving {
 		i.place.Loop.Thaw(c.t)
+		if i.dead != nil { // it was told, and could not hear it
+			c.t.Abort(reactor.ProtocolFailed, i.dead)
+		}
 	}
 	for _, t := range i.timers {
 		if t.call == nil && i.dead == nil {

@@ -22,7 +22,7 @@ import (
 // An upgrade of the program: the process starts the executable that now lies at its path,
 // with its own arguments, and hands over what it serves (host.Handover). The new one
 // must be ready before anything leaves; whatever goes wrong until the end, it is killed,
-// and the old one goes on. UPGRADE.md has the messages.
+// and the old one goes on. The kinds of messages stand below.
 
 const (
 	// handoverVariable has the numbers of the descriptors that a successor talks by.
