@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ func NewMonitor(o Options) *Server {
 		{method: "GET", path: "/status.json", do: s.status},
 	}
 	s.http = &http.Server{
-		Handler:           s.mux(nil),
+		Handler:           s.mux(s.page),
 		ReadHeaderTimeout: monitorIn,
 		ReadTimeout:       monitorIn,
 		WriteTimeout:      monitorOut,
@@ -49,6 +50,7 @@ func NewMonitor(o Options) *Server {
 		ErrorLog:          s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	s.http.SetKeepAlivesEnabled(false)
+	s.http.RegisterOnShutdown(s.feed.end)
 	s.ioTime = monitorOut
 	return s
 }
@@ -192,6 +194,8 @@ type (
 		Callbacks   host.CallbackStats `json:"callbacks"`
 		FailedAt    *time.Time         `json:"last_failure_at,omitempty"` // of the last change, where it failed
 		Stale       bool               `json:"stale,omitempty"`
+		Failure     string             `json:"last_failure,omitempty"` // on administration's page alone
+		why         string             // what that is
 	}
 	versionStatus struct {
 		Name        string     `json:"name"`
@@ -220,8 +224,13 @@ type (
 	}
 )
 
-// status is /status.json. What does not run yet is left out.
+// status is /status.json.
 func (s *Server) status(http.ResponseWriter, *http.Request) (*answer, error) {
+	return &answer{body: s.statusNow()}, nil
+}
+
+// statusNow is how the host does. What does not run yet is left out.
+func (s *Server) statusNow() statusBody {
 	h := s.o.Host
 	b := statusBody{Unready: h.Unready(), Build: s.o.Metrics.build, Started: s.o.Metrics.started,
 		Reloads: s.o.Metrics.lastReload(), Plugins: []pluginStatus{}, Listeners: []listenStatus{},
@@ -243,14 +252,14 @@ func (s *Server) status(http.ResponseWriter, *http.Request) (*answer, error) {
 				TurnTime: l.TurnTime.Seconds(), Late: l.Late.Seconds()})
 		}
 	}
-	return &answer{body: b}, nil
+	return b
 }
 
 func statusOf(p host.PluginInfo) pluginStatus {
 	b := pluginStatus{Name: p.Name, State: p.State, Active: p.Active, Isolation: p.Isolation,
 		Versions: []versionStatus{}, Connections: p.Connections, Instances: p.Instances, PagedOut: p.PagedOut,
 		Timers: p.Timers, Memory: p.Memory, Traps: p.Traps, Callbacks: p.Callbacks, FailedAt: p.FailedAt,
-		Stale: p.Stale}
+		Stale: p.Stale, why: strings.TrimSpace(p.Reason + " " + p.Failure)}
 	for _, v := range p.Versions {
 		b.Versions = append(b.Versions, versionStatus{v.Name, v.State, v.Since, v.Instances, v.Connections})
 	}

@@ -20,7 +20,8 @@ func TestMonitorShowsAndChangesNothing(t *testing.T) {
 	for what, code := range map[string]int{
 		"GET /healthz": 200, "HEAD /healthz": 200, "GET /readyz": 200, "GET /metrics": 200, "GET /status.json": 200,
 		"POST /healthz": 405, "DELETE /status.json": 405, "PUT /metrics": 405,
-		"GET /": 404, "GET /v1/plugins": 404, "GET /v1/connections": 404, "GET /v1/config": 404,
+		"GET /": 200, "GET /page/page.js": 200, "POST /": 404, "POST /page/events": 404, "GET /v1/log": 404,
+		"GET /v1/plugins": 404, "GET /v1/connections": 404, "GET /v1/config": 404,
 		"POST /v1/plugins/echo/reload": 404, "DELETE /v1/plugins/echo": 404, "PUT /v1/plugins/echo/trace": 404,
 		"GET /v1/plugins/echo/profile": 404, "GET /debug/pprof/": 404, "GET /debug/pprof/heap": 404,
 	} {

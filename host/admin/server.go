@@ -102,8 +102,10 @@ type Server struct {
 	http    *http.Server
 	routes  []route
 	ioTime  time.Duration
+	feed    *feed    // of the page
 	changes sync.Map // names of plugins that a conditional request changes now
 
+	administers bool         // or it is a monitor
 	refusedAt   atomic.Int64 // when a refused request was last logged, in ns
 	refusedMore atomic.Int64 // refused since then
 }
@@ -111,15 +113,19 @@ type Server struct {
 // New makes a Server that does not serve yet.
 func New(o Options) *Server {
 	s := newServer(o)
-	s.routes = s.table()
+	s.routes, s.administers = s.table(), true
 	s.http = &http.Server{
-		Handler:           s.guard(s.mux(s.profiles)),
+		Handler: s.guard(s.mux(func(m *http.ServeMux) {
+			s.profiles(m)
+			s.page(m)
+		})),
 		ConnContext:       knowAsker,
 		ReadHeaderTimeout: ioTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(&seldom{log: s.log}, "", 0),
 	}
+	s.http.RegisterOnShutdown(s.feed.end)
 	return s
 }
 
@@ -130,7 +136,9 @@ func newServer(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
 	}
-	return &Server{o: o, log: o.Logger, ioTime: ioTime, began: time.Now()}
+	s := &Server{o: o, log: o.Logger, ioTime: ioTime, began: time.Now()}
+	s.feed = newFeed(s.sight)
+	return s
 }
 
 // Serve answers what comes in on ln, until Close, or until ln is closed. It closes ln.

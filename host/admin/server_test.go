@@ -189,7 +189,7 @@ func TestExchanges(t *testing.T) {
 		{name: "ten megabytes", what: "POST /v1/plugins/new", body: strings.Repeat("[", 10<<20), code: 413},
 
 		{name: "no such path", what: "GET /v1/plugin", code: 404, want: "#not-found"},
-		{name: "root", what: "GET /", code: 404, want: "#not-found"},
+		{name: "root", what: "GET /page", code: 404, want: "#not-found"},
 		{name: "deeper", what: "GET /v1/plugins/echo/reload/x", code: 404, want: "#not-found"},
 		{name: "method", what: "PUT /v1/plugins/echo", code: 405, want: "#method-not-allowed",
 			header: "Allow: DELETE, GET, HEAD, POST"},

@@ -1,0 +1,231 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host"
+)
+
+// TestPageFiles: the page's files are all that there is under it, nothing is inline or from
+// elsewhere, and the library is as it was published.
+func TestPageFiles(t *testing.T) {
+	s := NewMonitor(Options{Host: newFake()})
+	for path, kind := range map[string]string{"/": "text/html", "/page/index.html": "text/html",
+		"/page/page.js": "text/javascript", "/page/page.css": "text/css", "/page/uPlot.iife.min.js": "text/javascript",
+		"/page/uPlot.min.css": "text/css", "/page/uPlot.LICENSE": "text/plain"} {
+		r := ask(t, s, "GET "+path, "")
+		if r.code != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), kind) ||
+			r.header.Get("Content-Security-Policy") != pagePolicy || r.header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: found %d %v", path, r.code, r.header)
+		}
+	}
+	for _, path := range []string{"/page/", "/page/README.md", "/page/none.js", "/page/..%2fpage.go", "/page.js"} {
+		if r := ask(t, s, "GET "+path, ""); r.code != 404 {
+			t.Errorf("%s: found %d", path, r.code)
+		}
+	}
+	readme, err := pageFiles.ReadFile("page/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"uPlot.iife.min.js", "uPlot.min.css"} {
+		text, err := pageFiles.ReadFile("page/" + name)
+		if sum := sha256.Sum256(text); err != nil || !strings.Contains(string(readme), hex.EncodeToString(sum[:])) {
+			t.Errorf("%s: found the SHA-256 %x (%v), wanted that of page/README.md", name, sum, err)
+		}
+	}
+	for name, never := range map[string]string{
+		"index.html": `style=| on[a-z]+=|<script>|<style|https?:|//`,
+		"page.js":    `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|https?:|cookie|localStorage`,
+		"page.css":   `@import|url\(|https?:`,
+	} {
+		text, err := pageFiles.ReadFile("page/" + name)
+		if found := regexp.MustCompile(never).Find(text); err != nil || found != nil {
+			t.Errorf("%s: found %q, %v", name, found, err)
+		}
+	}
+}
+
+// crowd is a Host of many plugins with long names, versions and texts.
+type crowd struct{ *fake }
+
+func (c crowd) Plugins() ([]host.PluginInfo, error) {
+	var list []host.PluginInfo
+	for n := range 1000 {
+		p := host.PluginInfo{Name: fmt.Sprintf("%d%s", n, strings.Repeat("<\u2028", 5000)), State: "active", Connections: n,
+			Failure: strings.Repeat("\x00", 10_000), Traps: map[string]uint64{"unreachable": 4}}
+		p.Active = p.Name + "@aaaaaaaaaaaa"
+		for range 100 {
+			p.Versions = append(p.Versions, host.VersionInfo{Name: p.Active, State: host.StateStandby})
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+func (c crowd) ListenerInfos() []host.ListenerInfo {
+	list := make([]host.ListenerInfo, 1000)
+	for n := range list {
+		list[n].Endpoint, list[n].Plugin = strings.Repeat("é", 5000), strings.Repeat("é", 5000)
+	}
+	return list
+}
+
+func (c crowd) Certificates() []host.CertificateInfo {
+	list := make([]host.CertificateInfo, 1000)
+	for n := range list {
+		list[n].Names, list[n].Err = strings.Split(strings.Repeat("a ", 1000), " "), strings.Repeat("\x00", 10_000)
+	}
+	return list
+}
+
+func (c crowd) History(string) ([]Event, error) {
+	return []Event{{Outcome: "refused", Detail: strings.Repeat("\x00", 10_000), By: strings.Repeat("\x00", 10_000)}}, nil
+}
+
+func (c crowd) Unready() string { return strings.Repeat("\x00", 100_000) }
+
+// TestEventsAreBounded: whatever runs, and whatever it is named; the plugins with the most
+// connections are there.
+func TestEventsAreBounded(t *testing.T) {
+	for _, s := range []*Server{New(Options{Host: crowd{newFake()}}), NewMonitor(Options{Host: crowd{newFake()}})} {
+		text := s.sight()
+		var v sight
+		if err := json.Unmarshal(text, &v); err != nil || len(text) > maxEvent {
+			t.Fatalf("found %d bytes, %v", len(text), err)
+		}
+		if len(v.Plugins) != shownPlugins || v.Rest != 1000-shownPlugins || v.Plugins[0].Connections != 999 ||
+			len(v.Plugins[0].Versions) != shownVersions {
+			t.Errorf("found %d plugins, %d left out", len(v.Plugins), v.Rest)
+		}
+	}
+}
+
+// TestMonitorsPage: what clients and guests have written, users and paths are on the page of
+// an administration, and not on that of a monitor.
+func TestMonitorsPage(t *testing.T) {
+	for _, monitor := range []bool{true, false} {
+		s := New(Options{Host: newFake()})
+		if monitor {
+			s = NewMonitor(Options{Host: newFake()})
+		}
+		text := string(s.sight())
+		for _, secret := range []string{"it was bad", "command, root", "/c.pem", "found no file"} {
+			if strings.Contains(text, secret) == monitor {
+				t.Errorf("monitor %v, %q: found\n%s", monitor, secret, text)
+			}
+		}
+		for _, shown := range []string{"a.example", `"outcome":"active"`, "echo@000000000000"} {
+			if !strings.Contains(text, shown) {
+				t.Errorf("monitor %v: found no %q in\n%s", monitor, shown, text)
+			}
+		}
+	}
+}
+
+// turned is a feed whose ticks the test makes, and what it looked at.
+func turned() (f *feed, ticks chan time.Time, looks, stopped chan int) {
+	ticks, looks, stopped = make(chan time.Time), make(chan int), make(chan int)
+	n := 0
+	f = newFeed(func() []byte {
+		n++
+		looks <- n
+		return fmt.Append(nil, n)
+	})
+	f.tick = func() (<-chan time.Time, func()) { return ticks, func() { stopped <- n } }
+	return f, ticks, looks, stopped
+}
+
+// TestFeedLooksOnce: once for all viewers, and only while there is one.
+func TestFeedLooksOnce(t *testing.T) {
+	f, ticks, looks, stopped := turned()
+	a := f.join()
+	<-looks
+	if text := <-a.events; string(text) != "1" {
+		t.Fatalf("found %s", text)
+	}
+	b := f.join()
+	for n := 2; n < 5; n++ { // b takes none of them but the last
+		ticks <- time.Time{}
+		<-looks
+		if text := <-a.events; string(text) != fmt.Sprint(n) {
+			t.Fatalf("found %s, wanted %d", text, n)
+		}
+	}
+	f.leave(a)
+	if text := <-b.events; string(text) != "4" {
+		t.Errorf("found %s, wanted what is newest", text)
+	}
+	f.leave(b)
+	if n := <-stopped; n != 4 {
+		t.Errorf("found %d looks", n)
+	}
+	c := f.join()
+	<-looks
+	<-c.events
+	f.end()
+	<-stopped
+	<-c.over
+	f.leave(c)
+	if f.join() != nil {
+		t.Error("found a viewer after the end")
+	}
+}
+
+// TestFeedHasFewViewers: one more than there may be ends the oldest.
+func TestFeedHasFewViewers(t *testing.T) {
+	f, _, looks, stopped := turned()
+	first := f.join()
+	<-looks
+	for range maxViewers {
+		f.join()
+	}
+	<-first.over
+	f.leave(first)
+	if f.viewers.Len() != maxViewers {
+		t.Errorf("found %d", f.viewers.Len())
+	}
+	f.end()
+	<-stopped
+}
+
+// TestEvents: they come as server-sent events, to the page itself alone, and end with the server.
+func TestEvents(t *testing.T) {
+	s := New(Options{Host: newFake()})
+	if r := ask(t, s, "GET /page/events", "", "Sec-Fetch-Site: cross-site"); r.code != 403 {
+		t.Errorf("found %d", r.code)
+	}
+	server := httptest.NewServer(s.http.Handler)
+	defer server.Close()
+	resp, err := server.Client().Get(server.URL + "/page/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxEvent+100)
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), `data: {"ready":true`) ||
+		resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("found %.100s, %v", lines.Text(), lines.Err())
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var over bool
+	for lines.Scan() {
+		over = over || lines.Text() == "event: over"
+	}
+	if !over {
+		t.Error("found no word of the end")
+	}
+}
