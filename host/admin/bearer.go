@@ -23,7 +23,7 @@ func asOwn(ctx context.Context, _ net.Conn) context.Context {
 
 // stranger says why who asks on TCP is not known as an administrator, or nothing.
 func (s *Server) stranger(r *http.Request) *Problem {
-	if s.o.Token == nil { // then TLS itself has asked for a certificate, or anybody may ask
+	if s.o.Token == nil || isPage(r) { // then TLS itself has asked for a certificate, or anybody may ask
 		return nil
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {

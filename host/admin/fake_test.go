@@ -265,6 +265,9 @@ func ask(t testing.TB, s *Server, what, body string, headers ...string) reply {
 		text = strings.NewReader(body)
 	}
 	r := httptest.NewRequestWithContext(context.Background(), method, path, text)
+	if s.o.Authority == "" {
+		r.Host = "wirehost"
+	}
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}

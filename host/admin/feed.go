@@ -128,8 +128,8 @@ func (f *feed) tell(text []byte) {
 
 // events tells one viewer, as server-sent events, until either end goes away.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-		s.reply(w, r, nil, kindForbidden.problem("found Sec-Fetch-Site: %s, wanted a page of this server", site))
+	if p := otherSite(r); p != nil { // of a monitor too: others' pages are no viewers
+		s.reply(w, r, nil, p)
 		return
 	}
 	v := s.feed.join()

@@ -51,8 +51,11 @@ func (s *Server) logIntruder(r *http.Request, p *Problem) {
 
 // intruder says why a request is not one of an administrator's, or nothing.
 func (s *Server) intruder(r *http.Request) *Problem {
-	if s.o.Authority == "" || r.Context().Value(ownKey{}) != nil {
+	if r.Context().Value(ownKey{}) != nil {
 		return nil
+	}
+	if s.o.Authority == "" {
+		return forwarded(r)
 	}
 	if p := s.stranger(r); p != nil {
 		return p
@@ -61,8 +64,8 @@ func (s *Server) intruder(r *http.Request) *Problem {
 		return kindForbidden.problem("found the Host %q, wanted %s", r.Host, s.o.Authority)
 	}
 	// A page's GET has no Origin, and a profile is one: browsers of these years say where it is from.
-	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
-		return kindForbidden.problem("found Sec-Fetch-Site: %s, wanted none, or a page of %s", site, s.o.Authority)
+	if p := otherSite(r); p != nil {
+		return p
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		authority, ok := strings.CutPrefix(origin, "http://")
@@ -76,6 +79,39 @@ func (s *Server) intruder(r *http.Request) *Problem {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete && !isJSON(r) {
 		return kindMediaType.problem("found Content-Type %q, wanted application/json, even without a body",
 			r.Header.Get("Content-Type"))
+	}
+	return nil
+}
+
+// otherSite says that a page of another server has a browser ask, or nothing.
+func otherSite(r *http.Request) *Problem {
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return kindForbidden.problem("found Sec-Fetch-Site: %s, wanted none, or a page of this server", site)
+	}
+	return nil
+}
+
+// forwarded says why a request on a Unix socket may come from a web page, or nothing. A
+// browser reaches one where somebody has forwarded a port to it, as ssh -L does, to look at
+// the page; then any page that the browser shows can try to. The port is not known here, so
+// what asks must name no host of the net, and a page must be of the host that it asks.
+func forwarded(r *http.Request) *Problem {
+	name, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		name = strings.Trim(r.Host, "[]")
+	}
+	if ip := net.ParseIP(name); strings.Contains(name, ".") && ip == nil || ip != nil && !ip.IsLoopback() {
+		return kindForbidden.problem("found the Host %q, wanted a name without a dot, such as wirehost, or one of "+
+			"loopback",
+			r.Host)
+	}
+	if p := otherSite(r); p != nil {
+		return p
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		if origin != "http://"+r.Host {
+			return kindForbidden.problem("found the Origin %q, wanted none or http://%s", origin, r.Host)
+		}
 	}
 	return nil
 }

@@ -575,6 +575,7 @@ func TestDeadlines(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(path, " ")
 		r := httptest.NewRequest(method, path, strings.NewReader("{}"))
+		r.Host = "wirehost"
 		r.Header.Set("Content-Type", "application/json")
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		began := time.Now()

@@ -37,7 +37,8 @@ func (s *Server) page(m *http.ServeMux) {
 // browser has no token before its page asks for it.
 func isPage(r *http.Request) bool {
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	return get && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/page/") && r.URL.Path != "/page/events")
+	dir, file := path.Split(r.URL.Path)
+	return get && (dir == "/" && file == "" || dir == "/page/" && file != "events")
 }
 
 func (s *Server) pageFile(w http.ResponseWriter, r *http.Request, name string) {
@@ -148,7 +149,8 @@ func (s *Server) changesOf(plugin string) (list []change) {
 		return nil // it is gone again
 	}
 	for _, e := range first(events, shownChanges) {
-		e.Version, e.Previous, e.By, e.Detail = short(e.Version), short(e.Previous), short(e.By), shorter(e.Detail, maxReason)
+		e.Version, e.Previous, e.By, e.Detail = short(e.Version), short(e.Previous), short(e.By),
+			shorter(e.Detail, maxReason)
 		if !s.administers {
 			e.By, e.Detail = "", ""
 		}

@@ -25,7 +25,8 @@ func TestPageFiles(t *testing.T) {
 		"/page/uPlot.min.css": "text/css", "/page/uPlot.LICENSE": "text/plain"} {
 		r := ask(t, s, "GET "+path, "")
 		if r.code != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), kind) ||
-			r.header.Get("Content-Security-Policy") != pagePolicy || r.header.Get("X-Content-Type-Options") != "nosniff" {
+			r.header.Get("Content-Security-Policy") != pagePolicy ||
+			r.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: found %d %v", path, r.code, r.header)
 		}
 	}
@@ -46,8 +47,9 @@ func TestPageFiles(t *testing.T) {
 	}
 	for name, never := range map[string]string{
 		"index.html": `style=| on[a-z]+=|<script>|<style|https?:|//`,
-		"page.js":    `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|https?:|cookie|localStorage`,
-		"page.css":   `@import|url\(|https?:`,
+		"page.js": `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new ` +
+			`Function|https?:|cookie|localStorage`,
+		"page.css": `@import|url\(|https?:`,
 	} {
 		text, err := pageFiles.ReadFile("page/" + name)
 		if found := regexp.MustCompile(never).Find(text); err != nil || found != nil {
@@ -62,8 +64,9 @@ type crowd struct{ *fake }
 func (c crowd) Plugins() ([]host.PluginInfo, error) {
 	var list []host.PluginInfo
 	for n := range 1000 {
-		p := host.PluginInfo{Name: fmt.Sprintf("%d%s", n, strings.Repeat("<\u2028", 5000)), State: "active", Connections: n,
-			Failure: strings.Repeat("\x00", 10_000), Traps: map[string]uint64{"unreachable": 4}}
+		p := host.PluginInfo{Name: fmt.Sprintf("%d%s", n, strings.Repeat("<\u2028", 5000)), State: "active",
+			Connections: n,
+			Failure:     strings.Repeat("\x00", 10_000), Traps: map[string]uint64{"unreachable": 4}}
 		p.Active = p.Name + "@aaaaaaaaaaaa"
 		for range 100 {
 			p.Versions = append(p.Versions, host.VersionInfo{Name: p.Active, State: host.StateStandby})
@@ -90,7 +93,8 @@ func (c crowd) Certificates() []host.CertificateInfo {
 }
 
 func (c crowd) History(string) ([]Event, error) {
-	return []Event{{Outcome: "refused", Detail: strings.Repeat("\x00", 10_000), By: strings.Repeat("\x00", 10_000)}}, nil
+	return []Event{{Outcome: "refused", Detail: strings.Repeat("\x00", 10_000), By: strings.Repeat("\x00", 10_000)}},
+		nil
 }
 
 func (c crowd) Unready() string { return strings.Repeat("\x00", 100_000) }
@@ -227,5 +231,49 @@ func TestEvents(t *testing.T) {
 	}
 	if !over {
 		t.Error("found no word of the end")
+	}
+}
+
+// TestForwardedSocket: where a port of the machine is forwarded to the Unix socket, its own
+// page may ask, and no other server's.
+func TestForwardedSocket(t *testing.T) {
+	s := New(Options{Host: newFake()})
+	for _, tc := range []struct {
+		what string
+		code int
+		with []string
+	}{
+		{"GET /v1/plugins", 200, []string{"Host: wirehost"}},
+		{"GET /v1/plugins", 200, []string{"Host: localhost:8080", "Sec-Fetch-Site: same-origin"}},
+		{"GET /", 200, []string{"Host: [::1]:8080", "Sec-Fetch-Site: none"}},
+		{"POST /v1/plugins/echo/reload", 200, []string{"Host: 127.0.0.1:8080", "Origin: http://127.0.0.1:8080"}},
+		{"GET /v1/plugins", 403, []string{"Host: evil.example:8080"}},
+		{"GET /v1/plugins", 403, []string{"Host: 192.0.2.1"}},
+		{"GET /", 403, []string{"Host: localhost:8080", "Sec-Fetch-Site: cross-site"}},
+		{"GET /page/events", 403, []string{"Host: localhost:8080", "Sec-Fetch-Site: same-site"}},
+		{"POST /v1/plugins/echo/reload", 403, []string{"Host: 127.0.0.1:8080", "Origin: http://127.0.0.1:9090"}},
+		{"POST /v1/plugins/echo/reload", 403, []string{"Host: 127.0.0.1:8080", "Origin: null"}},
+		{"DELETE /v1/plugins/echo", 403, []string{"Host: 127.0.0.1:8080", "Origin: http://evil.example"}},
+	} {
+		if r := ask(t, s, tc.what, "", tc.with...); r.code != tc.code {
+			t.Errorf("%s %q: found %d %.200s, wanted %d", tc.what, tc.with, r.code, r.body, tc.code)
+		}
+	}
+}
+
+// TestPageAsksForTheToken: its files come without one, since a browser has none before; all
+// that says something of the host does not.
+func TestPageAsksForTheToken(t *testing.T) {
+	s := New(Options{Host: newFake(), Authority: "127.0.0.1:1", Token: func() string { return "0123456789abcdef" }})
+	for what, code := range map[string]int{"GET /": 200, "GET /page/page.js": 200, "GET /page/events": 401,
+		"GET /page/../v1/plugins": 401, "POST /": 401, "GET /v1/plugins": 401, "GET /v1/log": 401} {
+		if r := ask(t, s, what, "", "Host: 127.0.0.1:1"); r.code != code {
+			t.Errorf("%s: found %d, wanted %d", what, r.code, code)
+		}
+	}
+	for _, with := range []string{"Host: evil.example:1", "Sec-Fetch-Site: cross-site"} {
+		if r := ask(t, s, "GET /", "", "Host: 127.0.0.1:1", with); r.code != 403 {
+			t.Errorf("%s: found %d", with, r.code)
+		}
 	}
 }

@@ -36,7 +36,8 @@
 		if (s < 7200) return Math.round(s / 60) + " min";
 		return s < 172800 ? Math.round(s / 3600) + " h" : Math.round(s / 86400) + " days";
 	}
-	const clock = (at) => new Date(at).toLocaleString();
+	const clock = (at) => (Date.parse(at) < 0 ? "–" : new Date(at).toLocaleString());
+	const hour = (at) => new Date(at * 1000).toLocaleTimeString([], {hour12: false});
 
 	// quantile is the upper bound of the bucket that has the q-th of what came in between.
 	function quantile(now, before, bounds, q) {
@@ -123,11 +124,11 @@
 			if (this.plot) this.plot.destroy();
 			const axis = {stroke: colour("--dim"), grid: {stroke: colour("--line"), width: 1}, ticks: {show: false}};
 			this.plot = new uPlot({
-				width: Math.max(120, this.at.clientWidth), height: 170, cursor: {y: false}, legend: {show: false},
-				scales: {y: {range: (u, min, max) => [0, max > 0 ? max * 1.1 : 1]}},
+				width: Math.max(120, this.at.clientWidth), height: 170, cursor: {show: false}, legend: {show: false},
+				scales: {x: {range: (u, min, max) => [Math.min(min, max - 60), max]}, y: {range: (u, min, max) => [0, max > 0 ? max * 1.1 : 1]}},
 				series: [{}, ...names.map((label, n) => ({label, stroke: colour("--s" + n), width: 1.5,
 					points: {show: false}}))],
-				axes: [{...axis}, {...axis, size: 62, values: (u, at) => at.map(this.show)}],
+				axes: [{...axis, space: 80, values: (u, at) => at.map(hour)}, {...axis, size: 62, values: (u, at) => at.map(this.show)}],
 			}, data, this.at);
 			this.key.replaceChildren(...names.map((name, n) => {
 				const mark = el("i", {ariaHidden: "true"});

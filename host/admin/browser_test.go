@@ -1,0 +1,263 @@
+package admin
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/tooltest"
+)
+
+type step = chromedp.Action[chromedp.Void]
+
+// browser is a Chromium with one page, and what that complains of.
+type browser struct {
+	ctx context.Context
+	mu  sync.Mutex
+	bad []string
+}
+
+// browse starts Chromium.
+func browse(t *testing.T) *browser {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		tooltest.Missing(t, "found no chromium (apt install chromium)")
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path),
+		chromedp.NoSandbox,
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(time.Minute))
+	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	b := &browser{}
+	b.ctx, _ = chromedp.NewContext(ctx)
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(b.ctx); err != nil {
+			t.Error(err)
+		}
+		stop()
+	})
+	err = chromedp.Listen(b.ctx, func(ev any) {
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			b.complain(ev.ExceptionDetails.Text)
+		case *log.EventEntryAdded:
+			if ev.Entry.Level == "error" && !strings.Contains(ev.Entry.URL, "favicon") &&
+				!strings.Contains(ev.Entry.Text, "401") {
+				b.complain(ev.Entry.Text)
+			}
+		case *network.EventRequestWillBeSent:
+			if !strings.HasPrefix(ev.Request.URL, "http://127.0.0.1:") {
+				b.complain("it asked for " + ev.Request.URL)
+			}
+		}
+	})
+	if _, more := chromedp.Call(b.ctx, network.Enable, network.EnableParams{}); more != nil || err != nil {
+		t.Fatal(err, more)
+	}
+	if _, err := chromedp.Call(b.ctx, log.Enable, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *browser) complain(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bad = append(b.bad, text)
+}
+
+// do does it, and shows what the page complained of.
+func (b *browser) do(t *testing.T, actions ...step) {
+	t.Helper()
+	err := chromedp.Do(b.ctx, actions...)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil || len(b.bad) > 0 {
+		t.Fatalf("found %v; the page: %q", err, b.bad)
+	}
+}
+
+// until waits for an expression of the page to be true.
+func until(expression string) step {
+	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(20*time.Millisecond))
+}
+
+// looks is how the page is looked at.
+func looks(width int64, scheme string) step {
+	return chromedp.Steps(chromedp.EmulateViewport(width, 900), chromedp.Func(
+		func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+			return err
+		}))
+}
+
+// say is an expression's value.
+func say[T any](t *testing.T, b *browser, expression string) T {
+	t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatal(expression, err)
+	}
+	return v
+}
+
+// shoot keeps a picture below WIREHOST_SCREENSHOTS, where that is set.
+func shoot(name string) step {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		dir := os.Getenv("WIREHOST_SCREENSHOTS")
+		if dir == "" {
+			return nil
+		}
+		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600)
+	})
+}
+
+// evil is a Host whose names and texts are markup.
+type evil struct{ *fake }
+
+const markup = `<img src=x onerror="document.title='evil'"><script>document.title='evil'</script>`
+
+func (e evil) Plugins() ([]host.PluginInfo, error) {
+	list, err := e.fake.Plugins()
+	for n := range list {
+		list[n].Failure = markup
+	}
+	other := host.PluginInfo{Name: markup, State: markup, Active: markup, Reason: markup, Versions: []host.VersionInfo{
+		{Name: markup, State: host.State(markup)}}}
+	return append(list, other), err
+}
+
+func (e evil) History(name string) ([]Event, error) {
+	list, err := e.fake.History("echo")
+	return append(list, Event{Outcome: markup, By: markup, Detail: markup, Version: markup}), err
+}
+
+func (e evil) Connections(_ context.Context, q host.ConnQuery) (host.ConnPage, error) {
+	return host.ConnPage{Connections: []host.ConnInfo{{ID: "echo/1", Plugin: "echo", Peer: markup}}}, nil
+}
+
+func (e evil) Unready() string { return markup }
+
+// page serves s, and has it tell viewers often.
+func page(t *testing.T, s *Server) (url string) {
+	t.Helper()
+	s.feed.tick = func() (<-chan time.Time, func()) {
+		tick := time.NewTicker(50 * time.Millisecond)
+		return tick.C, tick.Stop
+	}
+	server := httptest.NewServer(s.http.Handler)
+	t.Cleanup(func() {
+		s.feed.end()
+		server.Close()
+	})
+	return server.URL
+}
+
+// drawn: every chart is there, as wide as its place.
+const drawn = `(() => {
+	const all = [...document.querySelectorAll(".plot")];
+	return all.length >= 6 && all.every((p) => p.querySelector("canvas") &&
+		Math.abs(p.querySelector(".uplot").clientWidth - p.clientWidth) < 2);
+})()`
+
+// TestPage: a monitor's page in a browser, narrow and wide, dark and light. It fits, draws,
+// asks nobody else, and complains of nothing.
+func TestPage(t *testing.T) {
+	b := browse(t)
+	url := page(t, NewMonitor(Options{Host: newFake()}))
+	b.do(t, chromedp.Navigate(url), until(drawn))
+	for _, scheme := range []string{"dark", "light"} {
+		for name, width := range map[string]int64{"narrow": 400, "wide": 1280} {
+			b.do(t, looks(width, scheme), until(drawn),
+				shoot("monitor-"+name+"-"+scheme))
+			fits := say[bool](t, b, `document.documentElement.scrollWidth <= innerWidth`)
+			hidden := say[bool](t, b, `document.getElementById("admin").hidden && !document.querySelector("td button")`)
+			back := say[string](t, b, `getComputedStyle(document.body).backgroundColor`)
+			text := say[string](t, b, `document.body.innerText`)
+			if !fits || !hidden || (back == "rgb(255, 255, 255)") != (scheme == "light") {
+				t.Errorf("%d, %s: fits %v, administration hidden %v, back %s", width, scheme, fits, hidden, back)
+			}
+			for _, want := range []string{"echo@aaaaaaaaaaaa", "a.example", "tcp://127.0.0.1:7", "unreachable"} {
+				if strings.Contains(text, want) == (want == "unreachable") {
+					t.Errorf("%q: found\n%s", want, text)
+				}
+			}
+		}
+	}
+}
+
+// TestPageTakesTextAsText: whatever guests, peers and files say.
+func TestPageTakesTextAsText(t *testing.T) {
+	b := browse(t)
+	url := page(t, New(Options{Host: evil{newFake()}}))
+	b.do(t, looks(400, "light"), chromedp.Navigate(url), until(`!document.getElementById("admin").hidden`),
+		chromedp.Click("#peers button"), until(`document.querySelector("#peerlist td")`),
+		until(`document.querySelector("#tables").textContent.includes("<script>")`),
+		shoot("hostile"))
+	images, title := say[int](t, b, `document.querySelectorAll("img, body script").length`),
+		say[string](t, b, `document.title`)
+	if images != 0 || title != "wirehost" {
+		t.Errorf("found %d elements, and the title %q", images, title)
+	}
+}
+
+// TestPageAdministers: with the token, by keyboard, and not before it was asked whether it is
+// to be done.
+func TestPageAdministers(t *testing.T) {
+	f := newFake()
+	b := browse(t)
+	server := httptest.NewUnstartedServer(nil)
+	s := New(Options{Host: f, Authority: server.Listener.Addr().String(), Token: func() string {
+		return "0123456789abcdef"
+	}})
+	server.Config.Handler = s.http.Handler
+	server.Start()
+	t.Cleanup(func() {
+		s.feed.end()
+		server.Close()
+	})
+	active := func() string {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.active
+	}
+	b.do(t, looks(1280, "dark"), chromedp.Navigate(server.URL),
+		until(`!document.getElementById("token").hidden`),
+		chromedp.SendKeys("#secret", "wrong"+kb.Enter),
+		until(`document.activeElement.id === "secret" && !document.activeElement.value`),
+		chromedp.SendKeys("#secret", "0123456789abcdef"+kb.Enter), until(`!document.getElementById("admin").hidden`),
+		until(`document.querySelector("td button")`), until(drawn), shoot("administration"))
+	reload := `[aria-label="Reload echo"]`
+	b.do(t, chromedp.Focus(reload), chromedp.KeyEvent(kb.Enter), until(`document.getElementById("sure").open`),
+		shoot("sure"), chromedp.KeyEvent(kb.Escape), until(`!document.getElementById("sure").open`))
+	if active() != "echo@aaaaaaaaaaaa" {
+		t.Fatal("found a reload that was not wanted")
+	}
+	b.do(t, chromedp.Focus(reload), chromedp.KeyEvent(kb.Enter), until(`document.getElementById("sure").open`),
+		chromedp.Focus("#yes"), chromedp.KeyEvent(kb.Enter),
+		until(`document.getElementById("told").textContent === "Active: echo@bbbbbbbbbbbb"`))
+	if active() != "echo@bbbbbbbbbbbb" {
+		t.Error("found no reload")
+	}
+}
