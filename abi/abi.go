@@ -17,6 +17,7 @@ const (
 	MaxSequence      = 1024      // pairs that one writeSequence takes at most
 	MaxLogMessage    = 4 << 10   // bytes of a log message that are kept
 	MaxRandom        = 64 << 10  // bytes of one random_get at most
+	MaxMetricName    = 128       // bytes of the name of a metric at most
 	MaxHandle        = 1<<31 - 1 // of connections and timers; the lowest is 1
 )
 

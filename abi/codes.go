@@ -112,6 +112,22 @@ func Levels() []Code {
 	}
 }
 
+// Kinds of metrics, as metrics.define gets them.
+const (
+	MetricCounter   = 1 + iota // record adds to it
+	MetricGauge                // record sets it
+	MetricHistogram            // record observes
+)
+
+// MetricKinds lists the kinds of metrics, from 1 up.
+func MetricKinds() []Code {
+	return []Code{
+		{MetricCounter, "", "counter", "counter", "what is recorded is added"},
+		{MetricGauge, "", "gauge", "gauge", "what is recorded last stands"},
+		{MetricHistogram, "", "histogram", "histogram", "how often was recorded what, in fixed buckets"},
+	}
+}
+
 // StateBits lists the bits of transport.state, from the lowest up. Package reactor
 // has the same.
 func StateBits() []Code {

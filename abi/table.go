@@ -13,7 +13,7 @@ type ValueType byte
 const (
 	I32 ValueType = 0x7f // a number, a handle, a length or a pointer
 	I64 ValueType = 0x7e // a packed range
-	F64 ValueType = 0x7c // seconds
+	F64 ValueType = 0x7c // seconds, or what a metric records
 )
 
 // String is the name in the text format, such as i32 or externref.
@@ -66,12 +66,16 @@ func (s Signature) Equal(o Signature) bool {
 }
 
 // sig reads a signature as ABI.md writes it, such as `(conn, ptr, len) -> i32`:
-// parameters are i32, and so is a result that is a pointer.
+// parameters are i32 but for `value f64`, and so is a result that is a pointer.
 func sig(text string) Signature {
 	var s Signature
 	in, out, _ := strings.Cut(text, " -> ")
-	for range paramNames(in) {
-		s.Params = append(s.Params, I32)
+	for _, param := range params(in) {
+		if strings.HasSuffix(param, " f64") {
+			s.Params = append(s.Params, F64)
+		} else {
+			s.Params = append(s.Params, I32)
+		}
 	}
 	switch out {
 	case "i32", "ptr":
@@ -84,13 +88,22 @@ func sig(text string) Signature {
 	return s
 }
 
-// paramNames are the names in a signature's text.
-func paramNames(text string) []string {
+// params are the parameters in a signature's text: a name each, with a type that is not i32.
+func params(text string) []string {
 	in, _, _ := strings.Cut(text, " -> ")
 	if in = strings.Trim(in, "()"); in == "" {
 		return nil
 	}
 	return strings.Split(in, ", ")
+}
+
+// paramNames are their names.
+func paramNames(text string) []string {
+	names := params(text)
+	for n, param := range names {
+		names[n], _, _ = strings.Cut(param, " ")
+	}
+	return names
 }
 
 // wasiSig reads a signature of WASI's: a letter a value (i i32, l i64), results
@@ -218,6 +231,8 @@ func Imports() []Import {
 		in(r, "connect", "(endpoint, len, ms) -> i32", "a connection to a text endpoint, within ms"),
 		in("factory", "config", "(buf, cap) -> i32", "the plugin's configuration as JSON; its length"),
 		in("log", "emit", "(level, ptr, len) -> i32", "a log line"),
+		in("metrics", "define", "(kind, name, len) -> i32", "the id of a metric of the plugin's own"),
+		in("metrics", "record", "(id, value f64) -> i32", "add to a counter, set a gauge, observe"),
 	}
 }
 

@@ -31,6 +31,7 @@ type PluginInfo struct {
 	Growths   uint64            `json:"memory_growths_refused"` // ever
 	Cut       uint64            `json:"log_bytes_cut"`          // ever, of the guests' own log
 	Callbacks CallbackStats     `json:"callbacks"`
+	Metrics   []guest.Metric    `json:"-"`                      // the guests' own; in JSON Prometheus' form alone
 	Stale     bool              `json:"stale,omitempty"`        // a guest holds an event loop, whose part is of before
 	Trace     string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
 	PinnedAt  *time.Time        `json:"pinned_at,omitempty"`    // while the active version is pinned
@@ -149,7 +150,7 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
 		Instances: int(p.instances.Load()), Timers: counts.Timers,
 		Growths: counts.GrowthsRefused, Cut: counts.LogBytesCut,
-		Trace: p.account.Traced(), Traps: counts.Traps,
+		Trace: p.account.Traced(), Traps: counts.Traps, Metrics: p.account.Metrics(),
 	}
 	if p.unloaded {
 		info.State, info.Active = StateUnloading, ""

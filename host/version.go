@@ -79,6 +79,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,
+			Metrics: cfg.Limits.Metrics,
 		},
 		Account: p.account, Memory: h.memory, Owner: v,
 		Clocks: guest.Clocks{Now: h.guestNow, Wall: h.wall, Spent: v.launcher.hurried(h.spent),
@@ -178,4 +179,7 @@ func (v *version) hasSlots() bool {
 }
 
 // freeProgram frees what the version has loaded. No instance of it may be in use.
-func (v *version) freeProgram(ctx context.Context) error { return v.program.Close(ctx) }
+func (v *version) freeProgram(ctx context.Context) error {
+	v.guest.Forget()
+	return v.program.Close(ctx)
+}

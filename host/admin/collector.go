@@ -72,6 +72,7 @@ func metrics() []metric {
 			plugin},
 		{"wirehost_plugin_traps_total", "Traps, by cause.", counter, []string{"plugin", "cause"}},
 		{"wirehost_plugin_slow_callbacks_total", "Callbacks that took over 10 ms.", counter, plugin},
+		{"wirehost_plugin_metrics", "Metrics of the plugin's own that it has defined.", gauge, plugin},
 		{"wirehost_plugin_log_cut_bytes_total", "Bytes of a plugin's log that were cut: over limits.log_bytes.",
 			counter, plugin},
 	}
@@ -89,12 +90,8 @@ func newCollector(h Host) *collector {
 	return c
 }
 
-// Describe names all that Collect gives.
-func (c *collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range c.descs {
-		to <- d
-	}
-}
+// Describe names nothing: guests define metrics as they run.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // sample is one value.
 type sample struct {
@@ -138,6 +135,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	list = append(list, certificateSamples(c.h.Certificates())...)
 	if plugins, err := c.h.Plugins(); err == nil {
+		collectGuests(plugins, to)
 		for _, p := range plugins {
 			if p.State == host.StateUnloading { // another may have its name
 				continue
@@ -154,6 +152,10 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 
 // histogram is one of those: counts are by bounds, and the last above them.
 func (c *collector) histogram(name, label string, counts []uint64, bounds []float64, sum float64) prometheus.Metric {
+	return histogram(c.descs[name], label, counts, bounds, sum)
+}
+
+func histogram(d *prometheus.Desc, label string, counts []uint64, bounds []float64, sum float64) prometheus.Metric {
 	var count uint64
 	buckets := map[float64]uint64{}
 	for n, in := range counts {
@@ -162,7 +164,7 @@ func (c *collector) histogram(name, label string, counts []uint64, bounds []floa
 			buckets[bounds[n]] = count
 		}
 	}
-	return prometheus.MustNewConstHistogram(c.descs[name], count, sum, buckets, label)
+	return prometheus.MustNewConstHistogram(d, count, sum, buckets, label)
 }
 
 func loopSamples(loop string, l host.LoopInfo) []sample {
@@ -193,6 +195,7 @@ func pluginSamples(p host.PluginInfo) []sample {
 		{"wirehost_plugin_memory_growths_refused_total", float64(p.Growths), labels},
 		{"wirehost_plugin_slow_callbacks_total", float64(p.Callbacks.Slow), labels},
 		{"wirehost_plugin_log_cut_bytes_total", float64(p.Cut), labels},
+		{"wirehost_plugin_metrics", float64(len(p.Metrics)), labels},
 	}
 	versions := map[host.State]int{host.StateLoading: 0, host.StateValidated: 0, host.StateActive: 0,
 		host.StateDraining: 0, host.StateStandby: 0}

@@ -146,6 +146,7 @@ type Limits struct {
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance
 	State          Size          `koanf:"state"`           // saved state of one connection
 	LogBytes       Size          `koanf:"log_bytes"`       // a second
+	Metrics        int           `koanf:"metrics"`         // of the plugin's own, all instances together
 	Module         Size          `koanf:"module"`          // the file
 	CompileTime    time.Duration `koanf:"compile_time"`
 	CompileMemory  Size          `koanf:"compile_memory"` // of the process that compiles

@@ -73,6 +73,7 @@ func DefaultPlugin() Plugin {
 			ConnectionsOut: 64,
 			State:          16 << 20,
 			LogBytes:       64 << 10,
+			Metrics:        100,
 			Module:         64 << 20,
 			CompileTime:    60 * time.Second,
 			CompileMemory:  1 << 30,

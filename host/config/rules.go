@@ -67,6 +67,7 @@ func rules() map[string]rule {
 		"plugins.*.limits.connections_out":  count(1, 1<<20),
 		"plugins.*.limits.state":            size(1, 1<<30),
 		"plugins.*.limits.log_bytes":        size(1, 1<<30),
+		"plugins.*.limits.metrics":          count(1, 10_000),
 		"plugins.*.limits.module":           size(8, 1<<30),
 		"plugins.*.limits.compile_time":     positive,
 		"plugins.*.limits.compile_memory":   size(64<<20, 1<<40),

@@ -22,6 +22,7 @@ type Account struct {
 	budget        logBudget
 	notes         notes
 	conns, timers handles
+	metrics       metrics
 	watching      sync.Mutex            // held while watch is replaced
 	watch         atomic.Pointer[watch] // of new instances; nil = nothing
 

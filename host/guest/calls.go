@@ -58,6 +58,8 @@ func hostCalls() map[string]hostCall {
 		"reactor.connect":   reactorConnect,
 		"factory.config":    factoryConfig,
 		"log.emit":          logEmit,
+		"metrics.define":    metricsDefine,
+		"metrics.record":    metricsRecord,
 	}
 	addWASI(calls)
 	return calls

@@ -36,6 +36,7 @@ type Limits struct {
 	State          int           // bytes of one connection's saved state
 	Timers         int           // live ones; 0 = any number
 	ConnectionsOut int           // outgoing connections, those on their way too; 0 = any number
+	Metrics        int           // metrics of its own, with those of the account's other guests; 0 = any number
 }
 
 // Settings are what the instances of a guest have in common beside its program.
@@ -79,6 +80,7 @@ type Guest struct {
 	origin  atomic.Pointer[origin] // nil until an instance has started
 	looking sync.Mutex             // held while the cache is looked into for it
 	looked  bool
+	metrics defined
 }
 
 // New makes a guest. The program must outlive its instances.

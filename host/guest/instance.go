@@ -34,6 +34,7 @@ type Instance struct {
 	ending           bool          // it ends with its last connection
 	brief            bool          // it is started on its loop
 	retiring         bool          // it has nothing left but its stopFactory
+	unmeasured       bool          // a metric of its own was refused
 	left             time.Duration // of a start, for all of its calls; 0 behind it
 	dead             error         // why no callback may follow
 	watch            *watch        // nil = nothing

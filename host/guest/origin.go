@@ -18,10 +18,11 @@ type origin struct {
 	image   *image // of linear memory, in which what is behind it is zero
 	pages   uint32 // of linear memory
 	globals []uint64
-	ptr     uint32        // of the receive buffer
-	size    uint32        // likewise, in bytes
-	prefix  string        // as the guest gave it
-	clock   time.Duration // of the guest, when it was made
+	ptr     uint32           // of the receive buffer
+	size    uint32           // likewise, in bytes
+	prefix  string           // as the guest gave it
+	clock   time.Duration    // of the guest, when it was made
+	metrics []compile.Metric // of the guest, then, in the order of their ids
 }
 
 // keepOrigin keeps what an instance is, right after its start, as the origin of all
@@ -46,7 +47,11 @@ func (g *Guest) keepOrigin(i *Instance) error {
 	for _, v := range c.globals {
 		o.globals = append(o.globals, v.Get())
 	}
-	if !i.brief && (g.has[exStart] || g.has[exInitialize]) { // what is quick is not worth a file
+	for _, s := range g.metrics.all() {
+		o.metrics = append(o.metrics, compile.Metric{Kind: s.kind, Name: s.name})
+	}
+	// What is quick is not worth a file, and a refusal may not hold longer than this version.
+	if !i.brief && !i.unmeasured && len(o.metrics) <= maxFiledMetrics && (g.has[exStart] || g.has[exInitialize]) {
 		if err := g.program.starts.Keep(o.file(g.startKey(), parts)); err != nil {
 			g.account.warn(startFileNote, "version", g.name, "err", err)
 		}
@@ -61,6 +66,10 @@ func (g *Guest) keepOrigin(i *Instance) error {
 	return nil
 }
 
+// maxFiledMetrics is how many metrics a start may have whose file is kept: they stand in its
+// header.
+const maxFiledMetrics = 256
+
 // startKey tells apart what the starts of a program may have read.
 func (g *Guest) startKey() string {
 	h := sha256.New()
@@ -72,7 +81,7 @@ func (g *Guest) startKey() string {
 // file is what the cache keeps of an origin, with what is not zero in its memory.
 func (o *origin) file(key string, parts []compile.Segment) compile.Start {
 	return compile.Start{Key: key, Pages: o.pages, Globals: o.globals, Buffer: o.ptr, Capacity: o.size,
-		Prefix: o.prefix, Clock: int64(o.clock), Memory: parts}
+		Prefix: o.prefix, Clock: int64(o.clock), Metrics: o.metrics, Memory: parts}
 }
 
 // findOrigin is the guest's origin; nil where its first start is still to come. On no
@@ -103,6 +112,9 @@ func (g *Guest) readOrigin() error {
 	size := uint64(st.Pages) * wasmPage
 	if time.Duration(st.Clock) > g.clocks.Now() || len(st.Globals) != g.program.gate.Globals || size > g.most ||
 		st.Capacity < 1 || uint64(st.Buffer)+uint64(st.Capacity) > size {
+		return nil
+	}
+	if !g.defineAgain(st.Metrics) {
 		return nil
 	}
 	im, err := imageOfParts(st.Memory)

@@ -91,12 +91,13 @@ const (
 	output             // bytes that are written
 	pairs              // of pointers and sizes
 	size
+	real // a float
 )
 
 // kindOf tells by the parameter's name in ABI.md.
 func kindOf(param string) kind {
 	switch param {
-	case "ptr", "endpoint":
+	case "ptr", "endpoint", "name":
 		return input
 	case "buf":
 		return output
@@ -121,8 +122,12 @@ func float(i abi.Import) bool { return i.Results[0] == abi.F64 }
 // order of the constants; @ is its name.
 func withTypes(i abi.Import, patterns ...string) string {
 	var list []string
-	for _, name := range i.ParamNames {
-		list = append(list, strings.ReplaceAll(patterns[kindOf(name)], "@", name))
+	for n, name := range i.ParamNames {
+		kind := kindOf(name)
+		if i.Params[n] == abi.F64 {
+			kind = real
+		}
+		list = append(list, strings.ReplaceAll(patterns[kind], "@", name))
 	}
 	return strings.Join(list, ", ")
 }

@@ -125,6 +125,16 @@ export enum Level {
   Error = 4,
 }
 
+/** What becomes of what a metric records. */
+export enum MetricKind {
+  /** what is recorded is added */
+  Counter = 1,
+  /** what is recorded last stands */
+  Gauge = 2,
+  /** how often was recorded what, in fixed buckets */
+  Histogram = 3,
+}
+
 /** bytes of the stream that one callback gets at most */
 export const MAX_RECEIVE: i32 = 65536;
 /** bytes of the registered buffer at most */
@@ -187,6 +197,10 @@ namespace host {
   export declare function config(buf: usize, cap: usize): i32;
   @external("log", "emit")
   export declare function emit(level: i32, ptr: usize, len: usize): i32;
+  @external("metrics", "define")
+  export declare function define(kind: i32, name: usize, len: usize): i32;
+  @external("metrics", "record")
+  export declare function record(id: i32, value: f64): i32;
 }
 
 // End of the generated code: codes, limits and imports.
@@ -602,6 +616,26 @@ export function connect(endpoint: string, ms: i32, p: Protocol): i32 {
 export function log(level: Level, text: string): i32 {
   const b = String.UTF8.encode(text);
   return host.emit(level, changetype<usize>(b), b.byteLength);
+}
+
+/** One of the plugin's own metrics, which the server gives Prometheus with the plugin's
+ *  name before its own. All instances record into it. */
+export class Metric {
+  /** Of the server, or a status: INVALID where Prometheus does not take the name, BUSY
+   *  where it stands for another kind, TOO_BIG over the configuration's limits.metrics. */
+  readonly id: i32;
+
+  /** Defines a metric, or finds the one that has the name; once, in startFactory, and again
+   *  after a reload. */
+  constructor(kind: MetricKind, name: string) {
+    const b = String.UTF8.encode(name);
+    this.id = host.define(kind, changetype<usize>(b), b.byteLength);
+  }
+
+  /** Adds to a counter, sets a gauge, or has a histogram observe. 0, or a status. */
+  record(value: f64): i32 {
+    return this.id < 0 ? this.id : host.record(this.id, value);
+  }
 }
 
 /** For asc's --use abort=wirehost/abort: logs what was thrown, and where, and traps. */

@@ -84,6 +84,10 @@ IMPORT("factory", "config")
 int32_t wh_import_config(void *buf, size_t cap);
 IMPORT("log", "emit")
 int32_t wh_import_emit(int32_t level, const void *ptr, size_t len);
+IMPORT("metrics", "define")
+int32_t wh_import_define(int32_t kind, const void *name, size_t len);
+IMPORT("metrics", "record")
+int32_t wh_import_record(int32_t id, double value);
 
 // End of the generated code: imports and limits.
 
@@ -409,6 +413,9 @@ bool wh_disconnecting(const wh_conn *c) { return c->closing || c->lost; }
 
 int32_t wh_log_bytes(wh_level level, const void *p, size_t n) { return wh_import_emit(level, p, n); }
 int32_t wh_log(wh_level level, const char *text) { return wh_log_bytes(level, text, text_length(text)); }
+
+int32_t wh_metric(wh_metric_kind kind, const char *name) { return wh_import_define(kind, name, text_length(name)); }
+int32_t wh_record(int32_t metric, double value) { return wh_import_record(metric, value); }
 
 // Logs WHAT connection HANDLE: WHY (and a status). Where even that fails there is
 // nobody left to tell.

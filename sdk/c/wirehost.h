@@ -79,6 +79,13 @@ typedef enum wh_level {
 	WH_ERROR = 4, // something failed
 } wh_level;
 
+// What becomes of what a metric records.
+typedef enum wh_metric_kind {
+	WH_COUNTER = 1, // what is recorded is added
+	WH_GAUGE = 2, // what is recorded last stands
+	WH_HISTOGRAM = 3, // how often was recorded what, in fixed buckets
+} wh_metric_kind;
+
 // End of the generated code: codes.
 
 // A connection: its transport, the state of its protocol and of its framer. It
@@ -237,6 +244,13 @@ wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_s
 
 int32_t wh_log(wh_level level, const char *text);
 int32_t wh_log_bytes(wh_level level, const void *p, size_t n);
+
+// A metric of the plugin's own, which the server gives Prometheus, with the plugin's
+// name before it; define it once, in start_factory. Its id, or a status. All instances
+// record into it; after a reload it is to be defined again. wh_record adds to a counter,
+// sets a gauge, or has a histogram observe: 0 or a status.
+int32_t wh_metric(wh_metric_kind kind, const char *name);
+int32_t wh_record(int32_t metric, double value);
 
 // Configuration ---------------------------------------------------------------
 

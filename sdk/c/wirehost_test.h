@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { WHT_CONNS = 64, WHT_TIMERS = 64 };
+enum { WHT_CONNS = 64, WHT_TIMERS = 64, WHT_METRICS = 64 };
 
 typedef struct wht_conn {
 	wh_buf output;         // all that was written
@@ -38,6 +38,9 @@ static struct {
 	double now, due[WHT_TIMERS]; // ms; below 0: none
 	int32_t calls;               // writes that reached the server
 	bool show_log;
+	char metric_names[WHT_METRICS][64]; // by id; 0 is none
+	double metrics[WHT_METRICS];        // the sum of what each has recorded; what a gauge was set to
+	int32_t metric_kinds[WHT_METRICS], metric_count;
 } wht;
 
 // The exports of wirehost.c.
@@ -285,6 +288,26 @@ int32_t wh_import_config(void *buf, size_t cap) { return wht_give(wht.config != 
 int32_t wh_import_emit(int32_t level, const void *p, size_t n) {
 	if (wht.show_log)
 		fprintf(stderr, "%d %.*s\n", level, (int)n, (const char *)p);
+	return 0;
+}
+
+int32_t wh_import_define(int32_t kind, const void *name, size_t n) {
+	for (int32_t id = 1; id <= wht.metric_count; id++)
+		if (strlen(wht.metric_names[id]) == n && memcmp(wht.metric_names[id], name, n) == 0)
+			return wht.metric_kinds[id] == kind ? id : WH_EBUSY;
+	if (kind < WH_COUNTER || kind > WH_HISTOGRAM || n == 0)
+		return WH_EINVAL;
+	if (wht.metric_count + 1 >= WHT_METRICS || n >= sizeof wht.metric_names[0])
+		return WH_E2BIG;
+	wht.metric_kinds[++wht.metric_count] = kind;
+	memcpy(wht.metric_names[wht.metric_count], name, n);
+	return wht.metric_count;
+}
+
+int32_t wh_import_record(int32_t id, double value) {
+	if (id < 1 || id > wht.metric_count || (wht.metric_kinds[id] == WH_COUNTER && value < 0))
+		return WH_EINVAL;
+	wht.metrics[id] = wht.metric_kinds[id] == WH_GAUGE ? value : wht.metrics[id] + value;
 	return 0;
 }
 

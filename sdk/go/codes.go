@@ -104,6 +104,13 @@ const (
 	LevelError Level = 4 // something failed
 )
 
+// Kinds of metrics.
+const (
+	Counter   MetricKind = 1 // what is recorded is added
+	Gauge     MetricKind = 2 // what is recorded last stands
+	Histogram MetricKind = 3 // how often was recorded what, in fixed buckets
+)
+
 // Limits that the contract sets.
 const (
 	maxReceive       = 65536   // bytes of the stream that one callback gets at most

@@ -32,6 +32,8 @@ type Host interface {
 	Connect(endpoint string, ms int32) int32
 	Config(buf []byte) int32
 	Emit(level int32, text string) int32
+	Define(kind int32, name string) int32
+	Record(id int32, value float64) int32
 }
 
 // Guest is one instance of a plugin as the server sees it: every export of the ABI,

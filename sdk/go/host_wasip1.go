@@ -97,6 +97,12 @@ func (host) Emit(level int32, text string) int32 {
 	return importEmit(level, unsafe.Pointer(unsafe.StringData(text)), uint32(len(text)))
 }
 
+func (host) Define(kind int32, name string) int32 {
+	return importDefine(kind, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)))
+}
+
+func (host) Record(id int32, value float64) int32 { return importRecord(id, value) }
+
 func flag(on bool) int32 {
 	if on {
 		return 1

@@ -94,3 +94,10 @@ func importConfig(buf unsafe.Pointer, cap uint32) int32
 //go:wasmimport log emit
 //go:noescape
 func importEmit(level int32, ptr unsafe.Pointer, len uint32) int32
+
+//go:wasmimport metrics define
+//go:noescape
+func importDefine(kind int32, name unsafe.Pointer, len uint32) int32
+
+//go:wasmimport metrics record
+func importRecord(id int32, value float64) int32

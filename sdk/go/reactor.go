@@ -102,6 +102,40 @@ func (r *Reactor) Logf(level Level, format string, args ...any) error {
 	return r.Log(level, fmt.Sprintf(format, args...))
 }
 
+// MetricKind says what becomes of what a Metric records.
+type MetricKind int32
+
+// Metric is one of the plugin's own metrics, which the server gives Prometheus. All of the
+// plugin's instances record into it. It is good as long as the instance, and no state has
+// it: after a reload, define it again.
+type Metric struct {
+	host host
+	id   int32
+}
+
+// Metric defines a metric, or finds the one that has the name. Prometheus gets the name
+// with the plugin's before it. It works wherever Log does. An error is a Status: ErrInvalid
+// of a name that Prometheus does not take, ErrBusy where the name stands for another kind,
+// ErrTooBig over the configuration's limits.metrics. Call it once, in StartFactory, not for
+// each connection.
+func (r *Reactor) Metric(kind MetricKind, name string) (Metric, error) {
+	id := r.guest.host.Define(int32(kind), name)
+	if id < 0 {
+		return Metric{}, Status(id)
+	}
+	return Metric{r.guest.host, id}, nil
+}
+
+// Record adds value to a Counter, sets a Gauge to it, or has a Histogram observe it. The
+// error is ErrInvalid of the zero Metric, of a value that is NaN or infinite, and of a
+// negative one to a Counter.
+func (m Metric) Record(value float64) error {
+	if m.id == 0 {
+		return ErrInvalid
+	}
+	return statusError(m.host.Record(m.id, value))
+}
+
 // ConfigJSON is the plugin's config section as JSON.
 func (r *Reactor) ConfigJSON() ([]byte, error) { return grow(1<<10, r.guest.host.Config) }
 

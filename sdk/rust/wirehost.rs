@@ -163,6 +163,17 @@ pub enum Level {
     Error = 4,
 }
 
+/// What becomes of what a metric records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricKind {
+    /// what is recorded is added
+    Counter = 1,
+    /// what is recorded last stands
+    Gauge = 2,
+    /// how often was recorded what, in fixed buckets
+    Histogram = 3,
+}
+
 /// bytes of the stream that one callback gets at most
 const MAX_RECEIVE: usize = 65536;
 /// bytes of the registered buffer at most
@@ -747,6 +758,25 @@ pub fn connect(endpoint: &str, ms: i32, p: Box<dyn Protocol>) -> Result<Transpor
     Ok(Transport(handle))
 }
 
+/// One of the plugin's own metrics, which the server gives Prometheus with the plugin's
+/// name before its own. All instances record into it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Metric(i32);
+
+impl Metric {
+    /// Defines a metric, or finds the one that has the name; once, in `start_factory`, and
+    /// again after a reload. INVALID: Prometheus does not take the name; BUSY: it stands
+    /// for another kind; TOO_BIG: over the configuration's limits.metrics.
+    pub fn new(kind: MetricKind, name: &str) -> Result<Metric> {
+        Ok(Metric(count(host::define(kind as i32, name.as_bytes()))? as i32))
+    }
+
+    /// Adds to a counter, sets a gauge, or has a histogram observe.
+    pub fn record(self, value: f64) -> Result<()> {
+        done(host::record(self.0, value))
+    }
+}
+
 /// Writes a line to the server's log.
 pub fn log(level: Level, text: &str) -> Result<()> {
     done(host::emit(level as i32, text.as_bytes()))
@@ -1251,6 +1281,13 @@ mod host {
             #[link_name = "emit"]
             pub fn emit(level: i32, ptr: *const u8, len: usize) -> i32;
         }
+        #[link(wasm_import_module = "metrics")]
+        extern "C" {
+            #[link_name = "define"]
+            pub fn define(kind: i32, name: *const u8, len: usize) -> i32;
+            #[link_name = "record"]
+            pub fn record(id: i32, value: f64) -> i32;
+        }
         // End of the generated code: imports.
     }
 
@@ -1311,6 +1348,14 @@ mod host {
 
     pub fn emit(level: i32, p: &[u8]) -> i32 {
         unsafe { raw::emit(level, p.as_ptr(), p.len()) }
+    }
+
+    pub fn define(kind: i32, name: &[u8]) -> i32 {
+        unsafe { raw::define(kind, name.as_ptr(), name.len()) }
+    }
+
+    pub fn record(id: i32, value: f64) -> i32 {
+        unsafe { raw::record(id, value) }
     }
 }
 
@@ -2059,6 +2104,7 @@ pub mod testing {
         calls: usize,
         config: String,
         log: Vec<String>,
+        metrics: Vec<(i32, String, f64)>, // id - 1: kind, name, value or sum
     }
 
     thread_local! {
@@ -2165,6 +2211,11 @@ pub mod testing {
             w.state = w.state & !state::PRODUCER | state::CLOSING;
         });
         settle();
+    }
+
+    /// What was recorded under a name: a counter's value, a gauge's, a histogram's sum.
+    pub fn metric(name: &str) -> Option<f64> {
+        world(|w| w.metrics.iter().find(|m| m.1 == name).map(|m| m.2))
     }
 
     /// The output has emptied.
@@ -2391,6 +2442,29 @@ pub mod testing {
         pub fn emit(_level: i32, p: &[u8]) -> i32 {
             world(|w| w.log.push(String::from_utf8_lossy(p).into_owned()));
             0
+        }
+
+        pub fn define(kind: i32, name: &[u8]) -> i32 {
+            let name = String::from_utf8_lossy(name).into_owned();
+            world(|w| match w.metrics.iter().position(|m| m.1 == name) {
+                Some(n) if w.metrics[n].0 != kind => Status::BUSY.0,
+                Some(n) => n as i32 + 1,
+                None => {
+                    w.metrics.push((kind, name, 0.0));
+                    w.metrics.len() as i32
+                }
+            })
+        }
+
+        pub fn record(id: i32, value: f64) -> i32 {
+            world(|w| {
+                match w.metrics.get_mut((id as usize).wrapping_sub(1)) {
+                    Some(m) if m.0 == MetricKind::Gauge as i32 => m.2 = value,
+                    Some(m) if m.0 != MetricKind::Counter as i32 || value >= 0.0 => m.2 += value,
+                    _ => return Status::INVALID.0,
+                }
+                0
+            })
         }
     }
 }

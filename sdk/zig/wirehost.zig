@@ -176,6 +176,16 @@ pub const Level = enum(i32) {
     err = 4,
 };
 
+/// What becomes of what a metric records.
+pub const MetricKind = enum(i32) {
+    /// what is recorded is added
+    counter = 1,
+    /// what is recorded last stands
+    gauge = 2,
+    /// how often was recorded what, in fixed buckets
+    histogram = 3,
+};
+
 /// bytes of the stream that one callback gets at most
 const max_receive = 65536;
 /// bytes of the registered buffer at most
@@ -186,6 +196,24 @@ const max_sequence = 1024;
 const max_log_message = 4096;
 
 // End of the generated code: codes and limits.
+
+/// One of the plugin's own metrics, which the server gives Prometheus with the plugin's
+/// name before its own. All instances record into it.
+pub const Metric = struct {
+    id: i32,
+
+    /// Defines a metric, or finds the one that has the name; once, when the factory starts,
+    /// and again after a reload. Invalid: Prometheus does not take the name; Busy: it stands
+    /// for another kind; TooBig: over the configuration's limits.metrics.
+    pub fn init(kind: MetricKind, name: []const u8) Error!Metric {
+        return .{ .id = @intCast(try count(host.define(@intFromEnum(kind), name.ptr, name.len))) };
+    }
+
+    /// Adds to a counter, sets a gauge, or has a histogram observe.
+    pub fn record(m: Metric, value: f64) Error!void {
+        try done(host.record(m.id, value));
+    }
+};
 
 /// Writes a line to the server's log.
 pub fn log(level: Level, text: []const u8) Error!void {
@@ -1036,6 +1064,8 @@ const imports = struct {
     extern "reactor" fn connect(endpoint: [*]const u8, len: usize, ms: i32) i32;
     extern "factory" fn config(buf: [*]u8, cap: usize) i32;
     extern "log" fn emit(level: i32, ptr: [*]const u8, len: usize) i32;
+    extern "metrics" fn define(kind: i32, name: [*]const u8, len: usize) i32;
+    extern "metrics" fn record(id: i32, value: f64) i32;
     // End of the generated code: imports.
 };
 
@@ -1440,10 +1470,18 @@ pub const testing = struct {
     var due: std.ArrayList(?f64) = .empty; // ms, by timer - 1
     var now: f64 = 0;
     var section: []const u8 = "";
+    const Recorded = struct { kind: i32, name: []const u8, value: f64 = 0 };
+    var recorded: std.ArrayList(Recorded) = .empty; // by id - 1
     /// How many writes reached the server.
     pub var write_calls: usize = 0;
     /// The last line logged.
     pub var last_log: Bytes = .empty;
+
+    /// What was recorded under a name: a counter's value, a gauge's, a histogram's sum.
+    pub fn metric(name: []const u8) ?f64 {
+        for (recorded.items) |r| if (std.mem.eql(u8, r.name, name)) return r.value;
+        return null;
+    }
 
     fn wire(conn: i32) ?*Wire {
         return if (conn > 0 and conn <= wires.items.len) &wires.items[@intCast(conn - 1)] else null;
@@ -1721,6 +1759,23 @@ pub const testing = struct {
         pub fn emit(_: i32, ptr: [*]const u8, len: usize) i32 {
             last_log.clearRetainingCapacity();
             last_log.appendSlice(own, ptr[0..len]) catch return -3;
+            return 0;
+        }
+
+        pub fn define(kind: i32, name: [*]const u8, len: usize) i32 {
+            for (recorded.items, 1..) |r, id| {
+                if (std.mem.eql(u8, r.name, name[0..len])) return if (r.kind == kind) @intCast(id) else -5;
+            }
+            const copy = own.dupe(u8, name[0..len]) catch return -3;
+            recorded.append(own, .{ .kind = kind, .name = copy }) catch return -3;
+            return @intCast(recorded.items.len);
+        }
+
+        pub fn record(id: i32, value: f64) i32 {
+            if (id < 1 or id > recorded.items.len) return -2;
+            const r = &recorded.items[@intCast(id - 1)];
+            if (r.kind == @intFromEnum(MetricKind.counter) and value < 0) return -2;
+            r.value = if (r.kind == @intFromEnum(MetricKind.gauge)) value else r.value + value;
             return 0;
         }
     };

@@ -1,8 +1,8 @@
 // everything calls all that the SDK has, so that a test holds it against the ABI. It is
 // not meant to run.
 import {
-  Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver, NetstringReceiver,
-  Protocol, Transport, callLater, cancel, connect, find, log, register, reset, restoreCall, seconds,
+  Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver, Metric, MetricKind,
+  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, log, register, reset, restoreCall, seconds,
 } from "../wirehost";
 export * from "../exports";
 
@@ -61,6 +61,7 @@ function all(t: Transport): void {
   if (der) t.write(der);
   t.callLater(1);
   reset(callLater(1, new Later()), 2);
+  new Metric(MetricKind.Counter, "everything_total").record(1);
   cancel(restoreCall(1, new Later()));
   if (seconds() > 1) connect("tcp://127.0.0.1:1", 1, new Netstrings());
   if (find(t.handle)) t.abortConnection();

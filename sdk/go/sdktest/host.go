@@ -1,6 +1,9 @@
 package sdktest
 
 import (
+	"math"
+	"regexp"
+	"strings"
 	"time"
 
 	wirehost "github.com/wirehost/wirehost/sdk/go"
@@ -376,5 +379,46 @@ func (s imports) Emit(level int32, text string) int32 {
 		return status(wirehost.ErrInvalid)
 	}
 	s.Lines = append(s.Lines, Line{wirehost.Level(level), text})
+	return ok
+}
+
+var metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]{0,127}$`) // never changed
+
+func (s imports) Define(kind int32, name string) int32 {
+	s.Calls++
+	if kind < int32(wirehost.Counter) || kind > int32(wirehost.Histogram) || !metricName.MatchString(name) ||
+		strings.HasSuffix(name, "_bucket") || strings.HasSuffix(name, "_count") || strings.HasSuffix(name, "_sum") {
+		return status(wirehost.ErrInvalid)
+	}
+	for n, m := range s.metrics {
+		switch {
+		case m.name != name:
+		case m.kind != wirehost.MetricKind(kind):
+			return status(wirehost.ErrBusy)
+		default:
+			return int32(n + 1)
+		}
+	}
+	const most = 100 // what limits.metrics is by itself
+	if len(s.metrics) >= most {
+		return status(wirehost.ErrTooBig)
+	}
+	s.metrics = append(s.metrics, &metric{kind: wirehost.MetricKind(kind), name: name})
+	return int32(len(s.metrics))
+}
+
+func (s imports) Record(id int32, value float64) int32 {
+	s.Calls++
+	if id < 1 || int(id) > len(s.metrics) || math.IsNaN(value) || math.IsInf(value, 0) {
+		return status(wirehost.ErrInvalid)
+	}
+	switch m := s.metrics[id-1]; {
+	case m.kind == wirehost.Gauge:
+		m.value = value
+	case m.kind == wirehost.Counter && value < 0:
+		return status(wirehost.ErrInvalid)
+	default:
+		m.value += value
+	}
 	return ok
 }

@@ -76,6 +76,7 @@ type Server struct {
 	phase   phase
 	inside  *Conn    // whose ConnectionLost or ClientConnectionFailed runs
 	held    []func() // of a restore, until the commit
+	metrics []*metric
 }
 
 // phase says what the plugin may do.
@@ -190,6 +191,24 @@ func (s *Server) Advance(d time.Duration) {
 // Seconds is the clock as the plugin reads it: seconds that Advance has turned it
 // on, from 0.
 func (s *Server) Seconds() float64 { return s.now.Seconds() }
+
+// metric is one of the plugin's own. Its id is one more than its place.
+type metric struct {
+	kind  wirehost.MetricKind
+	name  string
+	value float64
+}
+
+// Metric is what the plugin has recorded under a name: a counter's value, a gauge's, or
+// the sum of what a histogram has observed. false says that it has not defined it.
+func (s *Server) Metric(name string) (float64, bool) {
+	for _, m := range s.metrics {
+		if m.name == name {
+			return m.value, true
+		}
+	}
+	return 0, false
+}
 
 // Timers is the number of the plugin's delayed calls to come.
 func (s *Server) Timers() int {

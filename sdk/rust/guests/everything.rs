@@ -30,6 +30,7 @@ fn all(t: Transport) -> wirehost::Result<()> {
         connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;
     }
     log(Level::Info, &config_json()?)?;
+    Metric::new(MetricKind::Counter, "everything_total")?.record(1.0)?;
     t.abort_connection()
 }
 

@@ -30,6 +30,8 @@ const Everything = struct {
         try free.cancel();
         if (wirehost.seconds() > 1) _ = try wirehost.connect("tcp://127.0.0.1:1", 1, Everything{});
         _ = try wirehost.config(struct { n: i32 = 0 });
+        const metric = try wirehost.Metric.init(.counter, "everything_total");
+        try metric.record(1);
         try wirehost.logf(.info, "{d}", .{buf.len});
         try t.abortConnection();
     }

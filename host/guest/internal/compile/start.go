@@ -20,14 +20,21 @@ type Start struct {
 	Key      string    `json:"key"`   // tells configurations apart
 	Pages    uint32    `json:"pages"` // of linear memory
 	Globals  []uint64  `json:"globals"`
-	Buffer   uint32    `json:"buffer"`      // address of the receive buffer
-	Capacity uint32    `json:"capacity"`    // of that, in bytes
-	Prefix   string    `json:"prefix"`      // for log lines
-	Clock    int64     `json:"clock"`       // the guest's, in ns
-	Size     int64     `json:"size"`        // of what follows, in bytes
-	Sum      uint32    `json:"sum"`         // see sumOfFile
-	Memory   []Segment `json:"-"`           // what is not zero
-	Format   int       `json:"startFormat"` // startFormat
+	Buffer   uint32    `json:"buffer"`            // address of the receive buffer
+	Capacity uint32    `json:"capacity"`          // of that, in bytes
+	Prefix   string    `json:"prefix"`            // for log lines
+	Clock    int64     `json:"clock"`             // the guest's, in ns
+	Metrics  []Metric  `json:"metrics,omitempty"` // of the guest's own, in the order of their ids
+	Size     int64     `json:"size"`              // of what follows, in bytes
+	Sum      uint32    `json:"sum"`               // see sumOfFile
+	Memory   []Segment `json:"-"`                 // what is not zero
+	Format   int       `json:"startFormat"`       // startFormat
+}
+
+// Metric is one that a guest has defined.
+type Metric struct {
+	Kind int32  `json:"kind"`
+	Name string `json:"name"`
 }
 
 const (
