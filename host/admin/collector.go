@@ -73,6 +73,8 @@ func metrics() []metric {
 		{"wirehost_plugin_traps_total", "Traps, by cause.", counter, []string{"plugin", "cause"}},
 		{"wirehost_plugin_slow_callbacks_total", "Callbacks that took over 10 ms.", counter, plugin},
 		{"wirehost_plugin_metrics", "Metrics of the plugin's own that it has defined.", gauge, plugin},
+		{"wirehost_plugin_metrics_refused_total", "Definitions and values of its own metrics that were refused.",
+			counter, plugin},
 		{"wirehost_plugin_log_cut_bytes_total", "Bytes of a plugin's log that were cut: over limits.log_bytes.",
 			counter, plugin},
 	}
@@ -195,6 +197,7 @@ func pluginSamples(p host.PluginInfo) []sample {
 		{"wirehost_plugin_memory_growths_refused_total", float64(p.Growths), labels},
 		{"wirehost_plugin_slow_callbacks_total", float64(p.Callbacks.Slow), labels},
 		{"wirehost_plugin_log_cut_bytes_total", float64(p.Cut), labels},
+		{"wirehost_plugin_metrics_refused_total", float64(p.Unrecorded), labels},
 		{"wirehost_plugin_metrics", float64(len(p.Metrics)), labels},
 	}
 	versions := map[host.State]int{host.StateLoading: 0, host.StateValidated: 0, host.StateActive: 0,

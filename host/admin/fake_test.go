@@ -17,6 +17,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -77,7 +78,8 @@ func (f *fake) Plugin(name string) (host.PluginInfo, error) {
 			Connections: 3}, {Name: "echo@000000000000", State: host.StateStandby}},
 		Connections: 3, Instances: 2, PagedOut: 1, Timers: 1, Memory: 1 << 17,
 		Traps:   map[string]uint64{"unreachable": 4},
-		Growths: 5, Cut: 6,
+		Growths: 5, Cut: 6, Unrecorded: 7,
+		Metrics:   []guest.Metric{{Name: "lines_total", Kind: "counter", Value: 8}},
 		Callbacks: host.CallbackStats{Counts: [7]uint64{100, 10, 1, 0, 0, 0, 2}, Sum: 2.5, Slow: 2},
 		Failure:   "it was bad", FailedAt: &at,
 	}, nil

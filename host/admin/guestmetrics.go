@@ -46,7 +46,7 @@ func guestMetric(name, plugin string, m guest.Metric) prometheus.Metric {
 }
 
 var (
-	unfit    = regexp.MustCompile(`[^a-zA-Z0-9_]`) // never changed
+	unfit    = regexp.MustCompile(`[^a-zA-Z0-9_]`)                                   // never changed
 	reserved = regexp.MustCompile(`^([0-9]|(wirehost|go|process|promhttp|plugin)_)`) // never changed
 )
 

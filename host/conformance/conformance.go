@@ -227,6 +227,9 @@ func many(t *testing.T, p transcript.Plugin) {
 		if info.Connections != 0 || len(info.Traps) > 0 {
 			t.Fatalf("%d connections are left; traps: %v", info.Connections, info.Traps)
 		}
+		if info.Unrecorded > 0 {
+			t.Fatalf("%d metrics of its own, or values of them, were refused", info.Unrecorded)
+		}
 		return info.Memory
 	}
 	count := connections

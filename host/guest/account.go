@@ -47,6 +47,7 @@ type Counts struct {
 	Traps               map[string]uint64 // ever
 	GrowthsRefused      uint64            // of linear memory, ever
 	LogBytesCut         uint64            // ever
+	MetricsRefused      uint64            // definitions of metrics, and values, ever
 }
 
 // Counts tells what was counted so far.
@@ -54,6 +55,7 @@ func (a *Account) Counts() Counts {
 	return Counts{
 		Connections: a.conns.count(), Timers: a.timers.count(), Traps: a.traps.all(),
 		GrowthsRefused: a.growthsRefused.Load(), LogBytesCut: a.budget.cutBytes(),
+		MetricsRefused: a.metrics.refused.Load(),
 	}
 }
 

@@ -131,6 +131,8 @@ func TestHostCallsLook(t *testing.T) {
 		{"factory.config", []uint64{0, 0}, 0, 0, 1, 0},
 		{"reactor.connect", []uint64{0, 1024, 0}, 0, 0, 1, 0},
 		{"log.emit", []uint64{2, 0, 0}, 0, 0, 1, 0},
+		{"metrics.define", []uint64{1, 0, 0}, 0, 0, 1, 0},
+		{"metrics.record", []uint64{1, 0}, 0, 0, 0, 0},
 		{abi.ModuleWASI + ".fd_write", []uint64{1, iov, 1024, 0}, 1024, 0, 1, 0},
 		{abi.ModuleWASI + ".random_get", []uint64{0, abi.MaxRandom}, 0, 0, 1, 0},
 		{abi.ModuleWASI + ".poll_oneoff", []uint64{0, 4096, 64, iov}, 0, 0, 1, 0},

@@ -32,8 +32,9 @@ func MetricBounds() []float64 {
 // metrics are an account's. They outlive versions: one stands as long as a guest is
 // there that has defined it. Any goroutine.
 type metrics struct {
-	mu  sync.Mutex
-	all map[string]*series
+	mu      sync.Mutex
+	all     map[string]*series
+	refused atomic.Uint64 // definitions and values, ever
 }
 
 // series is one metric. Any goroutine records; none waits for another.
@@ -209,6 +210,7 @@ func metricsDefine(i *Instance, stack []uint64) {
 		return
 	}
 	i.unmeasured = true
+	i.account.metrics.refused.Add(1)
 	i.account.warn(metricNote, "version", i.guest.name, "metric",
 		fmt.Sprintf("%.*q", abi.MaxMetricName, name), "status", status.String())
 	fail(stack, status)
@@ -221,6 +223,7 @@ func metricsRecord(i *Instance, stack []uint64) {
 	list := i.guest.metrics.all()
 	id := uint32(stack[0])
 	if id-1 >= uint32(len(list)) || !list[id-1].record(api.DecodeF64(stack[1])) {
+		i.account.metrics.refused.Add(1)
 		fail(stack, abi.EINVAL)
 		return
 	}
