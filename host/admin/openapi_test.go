@@ -92,6 +92,9 @@ func TestTypesAreDescribed(t *testing.T) {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			tag := f.Tag.Get("json") + f.Tag.Get("koanf")
 			key, opts, _ := strings.Cut(tag, ",")
+			if key == "-" {
+				continue
+			}
 			have = append(have, key)
 			if opts == "" && f.Tag.Get("koanf") == "" {
 				required = append(required, key)
