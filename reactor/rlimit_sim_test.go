@@ -49,6 +49,10 @@ func TestProbeDescriptors(t *testing.T) {
 			if left, err := strconv.Atoi(child.line(t)); err != nil || left < fewDescriptors/4-4 {
 				t.Errorf("%d descriptors are left to others, %v, wanted a quarter of %d", left, err, fewDescriptors)
 			}
+			child.ask(t, "adopt")
+			if found := child.line(t); !strings.HasSuffix(found, syscall.EMFILE.Error()) {
+				t.Errorf("a connection of another process: found %s, wanted %v", found, syscall.EMFILE)
+			}
 			child.ask(t, "cpu")
 			used, err := time.ParseDuration(child.line(t))
 			if err != nil {
@@ -233,8 +237,12 @@ func TestProbeChild(t *testing.T) {
 			fmt.Println(canOpen(t))
 			continue
 		}
-		used := make(chan time.Duration)
 		l := r.Loops()[0]
+		if in.Text() == "adopt" {
+			fmt.Println(adopt(t, l))
+			continue
+		}
+		used := make(chan time.Duration)
 		err := l.CallFromThread(func() {
 			before := processor(t)
 			l.CallLater(time.Second, func() { used <- processor(t) - before })
@@ -261,6 +269,25 @@ func canOpen(t *testing.T) int {
 		}
 		files = append(files, f)
 	}
+}
+
+// adopt has a loop take a connection of another process.
+func adopt(t *testing.T, l *reactor.Loop) error {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fds[0])
+	f := os.NewFile(uintptr(fds[1]), "a connection")
+	defer f.Close()
+	adopted := make(chan error, 1)
+	if err := l.CallFromThread(func() {
+		_, err := l.Adopt(f, reactor.Frozen{Unix: true}, &echo{}, nil, nil, nil)
+		adopted <- err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return <-adopted
 }
 
 // processor is the time that this process has used.

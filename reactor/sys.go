@@ -74,8 +74,9 @@ type Sys interface {
 	// File is a duplicate, closed on exec, of a socket or of a listening socket: for
 	// another process. The caller closes it. Open is the other way: it makes a
 	// duplicate of its own of f, a socket that listens or one that is connected, and
-	// says what f is where it is something else. ErrNotSupported where sockets can't
-	// be passed.
+	// says what f is where it is something else. For a connection, EMFILE where only
+	// the descriptors that are kept for others are left. ErrNotSupported where sockets
+	// can't be passed.
 	File(fd FD) (*os.File, error)
 	Open(f *os.File, listening bool) (FD, error)
 	// RemoveAtClose says whether Close removes the file of a listening Unix socket, as

@@ -104,6 +104,10 @@ func (s *linuxSys) File(fd FD) (*os.File, error) {
 
 func (s *linuxSys) Open(f *os.File, listening bool) (FD, error) {
 	fd, err := openSocket(f, listening)
+	if err == nil && !listening && s.kept.has(fd) {
+		err = errors.Join(syscall.EMFILE, unix.Close(fd))
+		fd = 0
+	}
 	return FD(max(0, fd)), err
 }
 

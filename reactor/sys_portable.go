@@ -171,6 +171,9 @@ func (s *portableSys) Open(f *os.File, listening bool) (FD, error) {
 	}
 	own := os.NewFile(uintptr(fd), "socket")
 	defer own.Close() // package net makes a duplicate again
+	if !listening && s.kept.has(fd) {
+		return 0, syscall.EMFILE
+	}
 	if listening {
 		ln, err := net.FileListener(own)
 		if err != nil {

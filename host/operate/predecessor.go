@@ -145,12 +145,15 @@ func (ps *predecessors) list() []*predecessor {
 	return slices.Clone(ps.all)
 }
 
-func (ps *predecessors) close() {
-	for _, p := range ps.list() {
+// close asks them no more, and tells how many there were.
+func (ps *predecessors) close() int {
+	all := ps.list()
+	for _, p := range all {
 		p.mu.Lock()
 		p.close()
 		p.mu.Unlock()
 	}
+	return len(all)
 }
 
 func (p *predecessor) close() {

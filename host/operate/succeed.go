@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -30,6 +31,7 @@ type inheritance struct {
 	conn    *handover.Conn
 	sockets map[string]*os.File // by endpoint; those that are not taken are closed
 	files   []*os.File          // that came ahead of the next offer
+	missing bool                // some of them did not
 	over    *host.Takeover      // from host.Start on
 	alone   bool                // the other process has ended
 }
@@ -76,6 +78,9 @@ func (in *inheritance) hello(first *hello) error {
 			return err
 		}
 		in.files = append(in.files, m.Files...)
+		if m.Missing > 0 {
+			return fmt.Errorf("not all sockets could be taken: %w", syscall.EMFILE)
+		}
 		if m.Kind == saySockets {
 			continue
 		}
@@ -167,6 +172,7 @@ func (in *inheritance) serve(last string) error {
 			return err
 		}
 		in.files = append(in.files, m.Files...)
+		in.missing = in.missing || m.Missing > 0
 		switch m.Kind {
 		case last:
 			return nil
@@ -197,6 +203,9 @@ func (in *inheritance) answer(m *handover.Message) error {
 	if err := in.over.Drop(); err != nil { // the last offer was not committed
 		return err
 	}
+	if in.missing { // which are whose can't be told
+		return in.refuseAll(len(list), fmt.Sprintf("in the new process: %v", syscall.EMFILE))
+	}
 	for n := range list {
 		want := len(list[n].State.Connections)
 		if want > len(in.files) {
@@ -205,6 +214,15 @@ func (in *inheritance) answer(m *handover.Message) error {
 		list[n].Sockets, in.files = in.files[:want:want], in.files[want:]
 	}
 	return in.conn.Send(sayAnswer, in.over.Adopt(list))
+}
+
+// refuseAll answers an offer of which nothing can be taken.
+func (in *inheritance) refuseAll(offered int, why string) error {
+	for _, f := range in.files {
+		_ = f.Close() // a duplicate
+	}
+	in.files, in.missing = nil, false
+	return in.conn.Send(sayAnswer, slices.Repeat([]string{why}, offered))
 }
 
 // close lets go of what was not taken.

@@ -77,7 +77,7 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 	defer context.AfterFunc(s.ctx, cancel)()
 	o, err := s.Host.BeginHandover()
 	if err != nil {
-		return host.Upgraded{}, err
+		return host.Upgraded{}, s.notUpgraded(err, dryRun)
 	}
 	if dryRun {
 		out := host.Upgraded{DryRun: true}
@@ -86,7 +86,7 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 	}
 	h, err := s.startHeir(ctx)
 	if err != nil {
-		return host.Upgraded{}, errors.Join(err, o.Abandon())
+		return host.Upgraded{}, s.notUpgraded(errors.Join(err, o.Abandon()), false)
 	}
 	s.log.Info("upgrade: the new process is started", "path", s.o.Program[0], "pid", h.cmd.Process.Pid)
 	out := host.Upgraded{PID: h.cmd.Process.Pid}
@@ -95,9 +95,11 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 		for _, v := range s.services() {
 			v.resume()
 		}
+		if h.left > 0 {
+			s.log.Warn("upgrade: processes that handed over before can't be asked any more", "processes", h.left)
+		}
 		err = errors.Join(fmt.Errorf("upgrade: %w; this process goes on", err), o.Abandon())
-		s.log.Error("upgrade failed; what ran before runs on", "err", err)
-		return host.Upgraded{}, err
+		return host.Upgraded{}, s.notUpgraded(err, false)
 	}
 	out.Took = time.Since(began).Seconds()
 	for _, line := range out.Lines() {
@@ -105,6 +107,14 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 	}
 	close(s.replaced)
 	return out, nil
+}
+
+// notUpgraded tells an error of an upgrade, and returns it: who sent a signal has the log alone.
+func (s *Server) notUpgraded(err error, dryRun bool) error {
+	if !dryRun {
+		s.log.Error("upgrade failed; what ran before runs on", "err", err)
+	}
+	return err
 }
 
 // services are those that another process takes over, by what stands for their sockets.
@@ -128,6 +138,7 @@ type heir struct {
 	asks   *os.File // by which it asks this process later
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when it has ended
+	left   int           // processes that it alone asks now
 }
 
 // startHeir starts the program.
@@ -153,6 +164,7 @@ func (s *Server) startHeir(ctx context.Context) (*heir, error) {
 	go func() {
 		_ = h.cmd.Wait() // ProcessState says it
 		close(h.exited)
+		_ = ours.Shutdown() // what it has started may have its end of the connection
 	}()
 	return h, nil
 }
@@ -308,6 +320,7 @@ func (h *heir) moveAll(ctx context.Context, s *Server, o *host.Handover, out *ho
 	for _, v := range s.services() {
 		v.leave()
 	}
+	h.left = s.predecessors.close() // two would read each other's answers
 	if err := h.send(sayAccept, nil); err != nil {
 		return err
 	}

@@ -295,7 +295,12 @@ func (u *upgraded) asked(connections int) {
 		u.t.Fatal(err, r.stderr)
 	}
 	own, id := 0, ""
+	told := map[string]bool{}
 	for _, c := range page.Connections {
+		if told[c.ID] {
+			u.t.Errorf("found connection %s twice", c.ID)
+		}
+		told[c.ID] = true
 		switch {
 		case c.Process == "":
 			own++

@@ -29,6 +29,9 @@ type Message struct {
 	Kind  string          `json:"kind"`
 	Body  json.RawMessage `json:"body,omitempty"`
 	Files []*os.File      `json:"-"`
+	// Missing is how many files were lost on the way, the last ones: the receiver is out of
+	// descriptors.
+	Missing int `json:"-"`
 }
 
 // Decode reads the message's body.
@@ -71,6 +74,10 @@ func FromFile(f *os.File) (*Conn, error) {
 // SetDeadline bounds what is received and sent, as net.Conn does.
 func (c *Conn) SetDeadline(t time.Time) error { return c.socket.SetDeadline(t) }
 
+// Shutdown ends it for whoever has either end: what was sent can still be received. It is
+// to be closed all the same.
+func (c *Conn) Shutdown() error { return errors.Join(c.socket.CloseRead(), c.socket.CloseWrite()) }
+
 // Close ends it. The other end receives io.EOF behind what was sent.
 func (c *Conn) Close() error { return c.socket.Close() }
 
@@ -105,14 +112,17 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 // Receive waits for the next message; io.EOF says that the other end has closed, or its
 // process has ended.
 func (c *Conn) Receive() (*Message, error) {
-	header, files, err := c.readHeader()
+	header, files, cut, err := c.readHeader()
 	m := &Message{Files: files}
 	if err != nil {
 		m.CloseFiles()
 		return nil, err
 	}
 	size, count := binary.LittleEndian.Uint32(header), binary.LittleEndian.Uint32(header[4:])
-	if size > maxBody || int(count) != len(files) {
+	if cut && count <= MaxFiles {
+		m.Missing = max(0, int(count)-len(files))
+	}
+	if size > maxBody || int(count) != len(files)+m.Missing {
 		m.CloseFiles()
 		return nil, fmt.Errorf("found a message of %d bytes with %d files, %d of which came, wanted at most %d bytes",
 			size, count, len(files), maxBody)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -83,5 +84,55 @@ func TestBadMessage(t *testing.T) {
 	a, _ := pair(t)
 	if err := a.Send("many", nil, make([]*os.File, MaxFiles+1)...); err == nil {
 		t.Error("too many files: found no error")
+	}
+}
+
+// Files that find no descriptor here are missing, and nothing else is.
+func TestOutOfDescriptors(t *testing.T) {
+	a, b := pair(t)
+	if err := errors.Join(a.Send("files", "body", os.Stdin, os.Stdin, os.Stdin), a.Send("next", nil)); err != nil {
+		t.Fatal(err)
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	free, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := syscall.Rlimit{Cur: uint64(free.Fd()) + 1, Max: limit.Max} // the lowest that is free, and no more
+	free.Close()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	m, err := b.Receive()
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Files) != 1 || m.Missing != 2 || string(m.Body) != `"body"` {
+		t.Errorf("found %d files and %d missing, with %s, wanted 1 and 2", len(m.Files), m.Missing, m.Body)
+	}
+	m.CloseFiles()
+	if m, err := b.Receive(); err != nil || m.Kind != "next" {
+		t.Errorf("found %+v, %v", m, err)
+	}
+}
+
+// An end that was shut down receives what was sent, and then the end, whoever else has
+// the other one.
+func TestShutdown(t *testing.T) {
+	a, b := pair(t)
+	if err := errors.Join(b.Send("last", nil), a.Shutdown()); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := a.Receive(); err != nil || m.Kind != "last" {
+		t.Errorf("found %+v, %v", m, err)
+	}
+	if _, err := a.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("found %v, wanted EOF", err)
 	}
 }

@@ -18,4 +18,4 @@ func Sockets() (one, two *os.File, err error) { return nil, nil, errUnsupported 
 
 func (c *Conn) writeHeader([]byte, []*os.File) error { return errUnsupported }
 
-func (c *Conn) readHeader() ([]byte, []*os.File, error) { return nil, nil, errUnsupported }
+func (c *Conn) readHeader() ([]byte, []*os.File, bool, error) { return nil, nil, false, errUnsupported }

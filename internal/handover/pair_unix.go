@@ -73,10 +73,11 @@ func descriptors(files []*os.File) (fds []int, err error) {
 	return fds, nil
 }
 
-// readHeader receives a message's header and its files.
-func (c *Conn) readHeader() ([]byte, []*os.File, error) {
-	header, room := make([]byte, headerSize), make([]byte, syscall.CmsgSpace(4*MaxFiles))
-	var files []*os.File
+// readHeader receives a message's header and its files; cut says that some of these could
+// not be taken.
+func (c *Conn) readHeader() (header []byte, files []*os.File, cut bool, err error) {
+	header = make([]byte, headerSize)
+	room := make([]byte, syscall.CmsgSpace(4*MaxFiles))
 	for have := 0; have < headerSize; {
 		n, rights, flags, _, err := c.socket.ReadMsgUnix(header[have:], room)
 		if err == nil && n == 0 {
@@ -84,19 +85,16 @@ func (c *Conn) readHeader() ([]byte, []*os.File, error) {
 		}
 		more, parseErr := filesOf(room[:rights])
 		files = append(files, more...)
-		if flags&syscall.MSG_CTRUNC != 0 {
-			parseErr = errors.Join(parseErr,
-				errors.New("not all files of a message could be taken: out of descriptors"))
-		}
+		cut = cut || flags&syscall.MSG_CTRUNC != 0
 		if err := errors.Join(err, parseErr); err != nil {
 			if errors.Is(err, io.EOF) && have > 0 {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, files, err
+			return nil, files, cut, err
 		}
 		have += n
 	}
-	return header, files, nil
+	return header, files, cut, nil
 }
 
 // filesOf are the files of a control message.
