@@ -79,7 +79,10 @@ type reader struct {
 	env  string // a file with its variables
 	last []byte // what the last run block wrote
 
-	port string // that stands for 7009; "" = 7009
+	port string            // that stands for 7009; "" = 7009
+	swap *strings.Replacer // of what else stands for something; nil = nothing
+
+	around func(b block, do func()) // does a block; nil = as it is
 
 	lines chan string              // what was started last writes them
 	said  []string                 // those that were read
@@ -310,7 +313,14 @@ func (r *reader) follow(page string, least int) {
 			b.what = strings.ReplaceAll(b.what, "7009", r.port)
 			b.text = strings.ReplaceAll(b.text, "7009", r.port)
 		}
-		r.do(b)
+		if r.swap != nil {
+			b.what, b.text = r.swap.Replace(b.what), r.swap.Replace(b.text)
+		}
+		if r.around != nil {
+			r.around(b, func() { r.do(b) })
+		} else {
+			r.do(b)
+		}
 		if b.what != "" {
 			done++
 		}
