@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/google/pprof/profile"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/internal/tooltest"
@@ -157,6 +158,10 @@ func (e evil) Connections(_ context.Context, q host.ConnQuery) (host.ConnPage, e
 	return host.ConnPage{Connections: []host.ConnInfo{{ID: "echo/1", Plugin: "echo", Peer: markup}}}, nil
 }
 
+func (e evil) Profile(context.Context, string, time.Duration) (*profile.Profile, error) {
+	return called(map[string]int64{"main;" + markup: 5, "main;read;find": 3, "main;write": 2}), nil
+}
+
 func (e evil) Unready() string { return markup }
 
 // page serves s, and has it tell viewers often.
@@ -210,15 +215,24 @@ func TestPage(t *testing.T) {
 // TestPageTakesTextAsText: whatever guests, peers and files say.
 func TestPageTakesTextAsText(t *testing.T) {
 	b := browse(t)
-	url := page(t, New(Options{Host: evil{newFake()}}))
+	url := page(t, New(Options{Host: evil{newFake()}, LogTail: func() []byte { return []byte(markup) }}))
 	b.do(t, looks(400, "light"), chromedp.Navigate(url), until(`!document.getElementById("admin").hidden`),
 		chromedp.Click("#peers button"), until(`document.querySelector("#peerlist td")`),
+		chromedp.Click("#log button"), until(`document.querySelector("#log + pre").textContent.includes("<script>")`),
+		chromedp.Click("#stacks button"),
+		until(`document.querySelector("#stacks + pre").textContent.includes("goroutine")`),
+		chromedp.Click("#profile button"), until(`document.querySelectorAll("#flame button").length === 6`),
+		chromedp.Focus("#flame button:nth-child(2)"), chromedp.KeyEvent(kb.Enter),
+		until(`document.querySelectorAll("#flame button").length === 5`),
 		until(`document.querySelector("#tables").textContent.includes("<script>")`),
 		shoot("hostile"))
 	images, title := say[int](t, b, `document.querySelectorAll("img, body script").length`),
 		say[string](t, b, `document.title`)
 	if images != 0 || title != "wirehost" {
 		t.Errorf("found %d elements, and the title %q", images, title)
+	}
+	if !say[bool](t, b, `document.documentElement.scrollWidth <= innerWidth`) {
+		t.Error("found a page that is wider than its window")
 	}
 }
 

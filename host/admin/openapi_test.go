@@ -68,6 +68,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 func TestTypesAreDescribed(t *testing.T) {
 	schemas := description(t).Components.Schemas
 	for name, v := range map[string]any{
+		"ProfileTree": profileTree{}, "Frame": frame{},
 		"EventList": eventList{}, "Event": Event{},
 		"Problem": Problem{}, "Status": status{}, "PluginList": pluginList{}, "PluginInfo": host.PluginInfo{},
 		"CallbackStats": host.CallbackStats{}, "VersionInfo": host.VersionInfo{},

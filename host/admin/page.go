@@ -224,3 +224,16 @@ func shorter(text string, most int) string {
 		return r
 	}, cut)
 }
+
+// logTail answers with the last lines of the log.
+func (s *Server) logTail(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // guests and clients may have written it
+	w.Header().Set("Cache-Control", "no-store")
+	if s.o.LogTail == nil {
+		return
+	}
+	if _, err := w.Write(s.o.LogTail()); err != nil {
+		s.log.Debug("an answer was not taken", "path", "/v1/log", "err", err)
+	}
+}

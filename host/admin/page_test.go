@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/pprof/profile"
+
 	"github.com/wirehost/wirehost/host"
 )
 
@@ -275,5 +277,55 @@ func TestPageAsksForTheToken(t *testing.T) {
 		if r := ask(t, s, "GET /", "", "Host: 127.0.0.1:1", with); r.code != 403 {
 			t.Errorf("%s: found %d", with, r.code)
 		}
+	}
+}
+
+// called is a profile of functions that call each other, and how often each was seen.
+func called(stacks map[string]int64) *profile.Profile {
+	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"},
+		{Type: "time", Unit: "nanoseconds"}}}
+	for stack, n := range stacks {
+		s := &profile.Sample{Value: []int64{1, n}}
+		for name := range strings.SplitSeq(stack, ";") {
+			f := &profile.Function{Name: name}
+			s.Location = append([]*profile.Location{{Line: []profile.Line{{Function: f}}}}, s.Location...)
+		}
+		p.Sample = append(p.Sample, s)
+	}
+	return p
+}
+
+// TestTree: a profile is folded by what called what, and bounded.
+func TestTree(t *testing.T) {
+	text, err := json.Marshal(treeOf(called(map[string]int64{"a;b": 5, "a;b;c": 2, "a;d": 9, "e": 1})))
+	want := `{"unit":"nanoseconds","root":{"name":"all","self":0,"total":17,"children":[` +
+		`{"name":"a","self":0,"total":16,"children":[{"name":"d","self":9,"total":9},` +
+		`{"name":"b","self":5,"total":7,"children":[{"name":"c","self":2,"total":2}]}]},{"name":"e","self":1,"total":1}]}}`
+	if err != nil || string(text) != want {
+		t.Errorf("found %v\n%s, wanted\n%s", err, text, want)
+	}
+	many := map[string]int64{strings.Repeat("deep;", 1000): 1}
+	for n := range 5000 {
+		many[fmt.Sprintf("f%d;g%s", n, strings.Repeat("x", 5000))] = int64(n)
+	}
+	text, err = json.Marshal(treeOf(called(many)))
+	if err != nil || len(text) > maxFrames*(maxShown+100) || !strings.Contains(string(text), `"f4999"`) {
+		t.Errorf("found %d bytes, %v", len(text), err)
+	}
+	if text, err = json.Marshal(treeOf(&profile.Profile{})); err != nil || len(text) > 100 {
+		t.Errorf("found %s, %v", text, err)
+	}
+}
+
+// TestLog: its last lines are shown as text, whoever has written them.
+func TestLog(t *testing.T) {
+	s := New(Options{Host: newFake(), LogTail: func() []byte { return []byte("<script>\n") }})
+	r := ask(t, s, "GET /v1/log", "")
+	if r.code != 200 || r.body != "<script>\n" || r.header.Get("Content-Type") != "text/plain; charset=utf-8" ||
+		r.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("found %d %v %s", r.code, r.header, r.body)
+	}
+	if r := ask(t, New(Options{Host: newFake()}), "GET /v1/log", ""); r.code != 200 || r.body != "" {
+		t.Errorf("found %d %s", r.code, r.body)
 	}
 }

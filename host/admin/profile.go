@@ -22,9 +22,16 @@ func (s *Server) profilePlugin(_ http.ResponseWriter, r *http.Request) (*answer,
 				cut(text))
 		}
 	}
+	as := r.URL.Query().Get("as")
+	if as != "" && as != "tree" {
+		return nil, kindBadRequest.problem("as: found %q, wanted tree, or nothing for what pprof reads", cut(as))
+	}
 	p, err := s.o.Host.Profile(r.Context(), r.PathValue("name"), d)
 	if err != nil {
 		return nil, err
+	}
+	if as == "tree" {
+		return &answer{body: treeOf(p)}, nil
 	}
 	var out bytes.Buffer
 	if err := p.Write(&out); err != nil {

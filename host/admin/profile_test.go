@@ -27,6 +27,7 @@ func TestProfile(t *testing.T) {
 		{name: "too long", what: "GET /v1/plugins/echo/profile?for=61m", code: 400, want: "at most 1h"},
 		{name: "nothing", what: "GET /v1/plugins/echo/profile?for=0s", code: 400},
 		{name: "before", what: "GET /v1/plugins/echo/profile?for=-1s", code: 400},
+		{name: "of no kind", what: "GET /v1/plugins/echo/profile?as=text", code: 400, want: `as: found \"text\"`},
 		{name: "unknown", what: "GET /v1/plugins/none/profile", code: 404, want: "#unknown-plugin"},
 		{name: "two", what: "GET /v1/plugins/echo/profile", err: host.ErrProfiling, code: 409, want: "#profiling"},
 		{name: "at the end", what: "GET /v1/plugins/echo/profile", err: host.ErrNotRunning, code: 503},

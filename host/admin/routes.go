@@ -51,6 +51,7 @@ func (s *Server) table() []route {
 		{method: "POST", path: "/v1/connections/close", do: s.closeConnections},
 		{method: "GET", path: "/v1/listeners", do: s.listListeners},
 		{method: "GET", path: "/v1/status", do: s.getStatus},
+		{method: "GET", path: "/v1/log", raw: http.HandlerFunc(s.logTail)},
 		{method: "GET", path: "/v1/config", do: s.getConfig},
 		{method: "GET", path: "/v1/config/settings", do: s.listSettings},
 		{method: "POST", path: "/v1/config/reload", do: s.reloadConfig},

@@ -70,6 +70,8 @@ type Options struct {
 	Host    Host
 	Logger  hclog.Logger // nil = none
 	Metrics *Metrics     // nil = /metrics has what Host tells, and no counts of changes
+	// LogTail is the last lines of the log; nil = there are none. Any goroutine.
+	LogTail func() []byte
 	// Authority is the address that is listened on, as HOST:PORT, where web pages
 	// can reach it: see guard. "" = a Unix socket, where they can't.
 	Authority string

@@ -94,7 +94,7 @@ func (a *administration) begin(s *Server) {
 	}
 	a.server = admin.New(admin.Options{
 		Host: administered{s}, Logger: s.log.Named("admin"), Metrics: s.metrics, Authority: a.authority,
-		TLS: a.known.tls, Token: a.known.asks(),
+		TLS: a.known.tls, Token: a.known.asks(), LogTail: s.o.LogTail,
 	})
 	if a.authority != "" && a.known.isAnybody() {
 		s.log.Warn("every user of this machine may administrate: admin.token_file is not set", "endpoint", a.authority)

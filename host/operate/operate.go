@@ -47,6 +47,9 @@ type Options struct {
 	// LogLost is how many lines of Host.Logger's log were lost, ever, for a metric;
 	// nil = there is no such metric. Any goroutine.
 	LogLost func() uint64
+	// LogTail is the last lines of Host.Logger's log, for administrators; nil = they are not
+	// shown, and with Log it is set. Any goroutine.
+	LogTail func() []byte
 	// Origins says which file Load has read last, "" for none, and where each setting was
 	// said, as config.Options.Origins is told; nil = nobody knows.
 	Origins func() (file string, settings map[string]string)
@@ -378,12 +381,12 @@ func (s *Server) closeLog() {
 // openLog makes the logger that o.Log is written by.
 func (s *Server) openLog(cfg config.Log) {
 	var tell hclog.Logger // of lines that were lost, at any level
-	s.queue = logqueue.New(logqueue.Options{To: s.o.Log, Lost: func(lost, bytes uint64) {
+	s.queue = logqueue.New(logqueue.Options{To: s.o.Log, Tail: true, Lost: func(lost, bytes uint64) {
 		tell.Error("log lines were lost: nobody read them", "lines", lost, "bytes", bytes)
 	}})
 	tell = lines.Logger(s.queue, "error", cfg.Format)
 	log := lines.Logger(s.queue, cfg.Level, cfg.Format)
-	s.o.Host.Logger, s.o.LogLost = log, s.queue.Lost
+	s.o.Host.Logger, s.o.LogLost, s.o.LogTail = log, s.queue.Lost, s.queue.Tail
 	reloaded := s.o.Reloaded
 	s.o.Reloaded = func(cfg config.Config) {
 		log.SetLevel(hclog.LevelFromString(cfg.Log.Level))

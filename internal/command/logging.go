@@ -32,7 +32,7 @@ func (a *app) queue() {
 	a.queues = &queues{pipes: make(chan os.Signal, 1)}
 	signal.Notify(a.queues.pipes, syscall.SIGPIPE)
 	a.queues.out = logqueue.New(logqueue.Options{To: a.stdout})
-	a.queues.err = logqueue.New(logqueue.Options{To: a.stderr, Lost: a.lost})
+	a.queues.err = logqueue.New(logqueue.Options{To: a.stderr, Tail: true, Lost: a.lost})
 	a.stdout, a.stderr = a.queues.out, a.queues.err
 	a.tellWith(config.Log{Level: "error"})
 }

@@ -99,6 +99,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 	o.Logger, o.Trace, o.SetMemoryLimit = s.log, trace, a.memoryLimit()
 	s.ops, err = operate.New(cfg, operate.Options{
 		Host: o, Load: a.load, Origins: a.said, Getenv: a.getenv, LogLost: a.queues.err.Lost,
+		LogTail:  a.queues.err.Tail,
 		Program:  a.program(),
 		Stderr:   a.stderr,
 		Reloaded: func(cfg config.Config) { s.log.SetLevel(hclog.LevelFromString(cfg.Log.Level)) },

@@ -22,6 +22,8 @@ const (
 	// maxPiece is how much is written at once, in whole lines: a socket may refuse
 	// what is very long, for ever.
 	maxPiece = 32 << 10
+	// maxTail is how much of what was last written is kept to be read again, in bytes.
+	maxTail = 64 << 10
 	// maxSpare is the largest buffer that is kept for later.
 	maxSpare = 64 << 10
 	// After a failed write comes a rest, and after each a longer one.
@@ -33,6 +35,7 @@ const (
 type Options struct {
 	To    io.Writer // used by the queue's goroutine alone
 	Bytes int       // how much may wait; 0 = DefaultBytes
+	Tail  bool      // what was written last is kept for Tail
 	// Lost is called when it flows again, with what was lost since the last call,
 	// to log that: what it writes to the queue comes where the gap is. It runs on the
 	// queue's goroutine. nil = a line of plain text.
@@ -51,6 +54,7 @@ type Queue struct {
 	waiting []byte
 	gap     loss // since the writer took what waits: nothing is added behind a gap
 	lost    uint64
+	tail    []byte // what was written last, up to twice maxTail
 }
 
 // loss is what found no room.
@@ -78,6 +82,7 @@ func (q *Queue) Write(line []byte) (int, error) {
 		return 0, nil
 	}
 	q.mu.Lock()
+	q.keep(line)
 	switch {
 	case q.gap.lines == 0 && len(q.waiting)+len(line) <= q.o.Bytes:
 		q.waiting = append(q.waiting, line...)
@@ -93,6 +98,36 @@ func (q *Queue) Write(line []byte) (int, error) {
 	default:
 	}
 	return len(line), nil
+}
+
+// keep adds to the tail. The lock is held.
+func (q *Queue) keep(line []byte) {
+	if !q.o.Tail {
+		return
+	}
+	if q.tail = append(q.tail, line[max(0, len(line)-maxTail):]...); len(q.tail) > 2*maxTail {
+		q.tail = append(q.tail[:0], last(q.tail)...)
+	}
+}
+
+// last is the end of text, from the beginning of a line where there is one.
+func last(text []byte) []byte {
+	if len(text) <= maxTail {
+		return text
+	}
+	text = text[len(text)-maxTail:]
+	if n := bytes.IndexByte(text, '\n'); n >= 0 && n+1 < len(text) {
+		text = text[n+1:]
+	}
+	return text
+}
+
+// Tail is a copy of the last lines that were written, at most 64 KiB, with those that were
+// lost; none where Options do not want it.
+func (q *Queue) Tail() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return bytes.Clone(last(q.tail))
 }
 
 // Lost is how many lines have been lost, ever.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -166,5 +167,27 @@ func TestManyWriters(t *testing.T) {
 	}
 	if total := uint64(len(lines)) + q.Lost(); total != 8000 || told != q.Lost() {
 		t.Errorf("%d lines came and %d are lost, wanted 8000 together; %d were told of", len(lines), q.Lost(), told)
+	}
+}
+
+// TestTail: the last lines are kept, whole and bounded, whether they were read or lost.
+func TestTail(t *testing.T) {
+	q := New(Options{To: io.Discard, Tail: true, Bytes: 1, Lost: func(uint64, uint64) {}})
+	defer q.Close(time.Minute)
+	if tail := q.Tail(); len(tail) != 0 {
+		t.Errorf("found %q", tail)
+	}
+	for n := range 50_000 {
+		fmt.Fprintf(q, "line %d\n", n)
+	}
+	tail := string(q.Tail())
+	if !strings.HasPrefix(tail, "line ") || !strings.HasSuffix(tail, "line 49998\nline 49999\n") ||
+		len(tail) > maxTail ||
+		len(tail) < maxTail-100 {
+		t.Errorf("found %d bytes: %.30q", len(tail), tail)
+	}
+	fmt.Fprint(q, strings.Repeat("x", 3*maxTail)+"\n")
+	if tail := q.Tail(); len(tail) != maxTail {
+		t.Errorf("found %d bytes", len(tail))
 	}
 }
