@@ -26,19 +26,20 @@ type PluginInfo struct {
 	PagedOut    int                 `json:"paged_out"` // of the instances, those that are written down
 	Timers      int                 `json:"timers"`
 	// linear memory of all instances; of those that are paged out, what they have written
-	Memory     uint64            `json:"memory_bytes"`
-	Traps      map[string]uint64 `json:"traps"`                  // ever, by guest.TrapError.Cause
-	Growths    uint64            `json:"memory_growths_refused"` // ever
-	Cut        uint64            `json:"log_bytes_cut"`          // ever, of the guests' own log
-	Callbacks  CallbackStats     `json:"callbacks"`
-	Unrecorded uint64            `json:"-"`                      // ever: metrics of the guests' own, and values of them, that were refused
-	Metrics    []guest.Metric    `json:"-"`                      // the guests' own; in JSON Prometheus' form alone
-	Stale      bool              `json:"stale,omitempty"`        // a guest holds an event loop, whose part is of before
-	Trace      string            `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
-	PinnedAt   *time.Time        `json:"pinned_at,omitempty"`    // while the active version is pinned
-	PinnedBy   string            `json:"pinned_by,omitempty"`    // who did that
-	Failure    string            `json:"last_failure,omitempty"` // of the last change, where it failed
-	FailedAt   *time.Time        `json:"last_failure_at,omitempty"`
+	Memory    uint64            `json:"memory_bytes"`
+	Traps     map[string]uint64 `json:"traps"`                  // ever, by guest.TrapError.Cause
+	Growths   uint64            `json:"memory_growths_refused"` // ever
+	Cut       uint64            `json:"log_bytes_cut"`          // ever, of the guests' own log
+	Callbacks CallbackStats     `json:"callbacks"`
+	// metrics of the guests' own, and values of them, that were refused, ever
+	Unrecorded uint64         `json:"-"`
+	Metrics    []guest.Metric `json:"-"`                      // of the guests' own
+	Stale      bool           `json:"stale,omitempty"`        // a guest holds an event loop, whose part is of before
+	Trace      string         `json:"trace,omitempty"`        // what is traced: PLUGIN, or a connection's ID
+	PinnedAt   *time.Time     `json:"pinned_at,omitempty"`    // while the active version is pinned
+	PinnedBy   string         `json:"pinned_by,omitempty"`    // who did that
+	Failure    string         `json:"last_failure,omitempty"` // of the last change, where it failed
+	FailedAt   *time.Time     `json:"last_failure_at,omitempty"`
 }
 
 // VersionInfo is a version that is loaded.

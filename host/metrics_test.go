@@ -41,7 +41,8 @@ func TestMetricsGoOn(t *testing.T) {
 			say("sixsix")
 			want := func(bytes, last float64) {
 				t.Helper()
-				if got := v.recorded(t); got["bytes_total"] != bytes || got["last_size"] != last || got["starts_total"] < 1 {
+				got := v.recorded(t)
+				if got["bytes_total"] != bytes || got["last_size"] != last || got["starts_total"] < 1 {
 					t.Errorf("found %v, wanted %v bytes, and %v the last time", got, bytes, last)
 				}
 			}

@@ -29,7 +29,7 @@ func newTest(a *app) *cobra.Command {
 			"  wait 5s\n" +
 			"  bob: send hex 00 ff     # another connection\n" +
 			"  close\n" +
-			"  expect close            # or: nothing, reset",
+			"  expect close            # or: nothing, reset, metric NAME VALUE",
 		Args: func(_ *cobra.Command, args []string) error {
 			names := []string{"FILE.wasm", "TRANSCRIPT"}
 			if len(args) < len(names) {

@@ -14,6 +14,7 @@
 //	expect nothing               nothing more has come
 //	expect close                 nothing more, and the end of the stream
 //	expect reset
+//	expect metric lines_total 2  a metric of the plugin's own; what counts, counts from the run's beginning
 //	close                        closes the client's writing side
 //	reset                        resets the connection
 //	wait 5s                      turns the clock
@@ -55,6 +56,7 @@ const (
 	verbExpectNothing
 	verbExpectClose
 	verbExpectReset
+	verbExpectMetric
 	verbClose
 	verbReset
 	verbWait
@@ -65,9 +67,13 @@ type step struct {
 	line int
 	conn string
 	verb verb
-	data []byte
+	data []byte // of a metric, its name
 	wait time.Duration
+	want float64 // of a metric
 }
+
+// apart tells whether a step is about no connection.
+func (s step) apart() bool { return s.verb == verbWait || s.verb == verbExpectMetric }
 
 // Transcript is a parsed one.
 type Transcript struct {
@@ -81,7 +87,7 @@ func (t *Transcript) connections() int {
 	n := 0
 	open := map[string]bool{}
 	for _, s := range t.steps {
-		if s.verb != verbWait && (s.verb == verbConnect || !open[s.conn]) {
+		if !s.apart() && (s.verb == verbConnect || !open[s.conn]) {
 			open[s.conn] = true
 			n++
 		}
@@ -224,6 +230,16 @@ func (p *parser) expect(s *step) (err error) {
 		s.verb = verbExpectClose
 	case "reset":
 		s.verb = verbExpectReset
+	case "metric":
+		s.verb = verbExpectMetric
+		name, at := p.word()
+		if s.data = []byte(name); name == "" {
+			return p.fail(at, p.found(name), "the name of a metric")
+		}
+		value, at := p.word()
+		if s.want, err = strconv.ParseFloat(value, 64); err != nil {
+			return p.fail(at, p.found(value), "a number")
+		}
 	default:
 		p.at = before
 		s.verb = verbExpect

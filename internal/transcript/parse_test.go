@@ -56,6 +56,9 @@ func TestParseErrors(t *testing.T) {
 		{": send \"x\"", 1, 1},
 		{"a b: send \"x\"", 1, 1},
 		{"expect", 1, 7},
+		{"expect metric", 1, 14},
+		{"expect metric x", 1, 16},
+		{"expect metric x y", 1, 17},
 		{"close now", 1, 7},
 	} {
 		_, err := Parse("t", c.text)

@@ -99,8 +99,9 @@ type Server struct {
 	conns map[string]*conn
 
 	isolation config.Isolation
-	spread    atomic.Bool   // of this run's cut
-	accepted  atomic.Uint32 // connections of this run
+	spread    atomic.Bool        // of this run's cut
+	accepted  atomic.Uint32      // connections of this run
+	before    map[string]float64 // what counting metrics had when this run began
 
 	between func() error // before each step, where there is one
 }
@@ -184,6 +185,9 @@ func (s *Server) run(t *Transcript, c cut) (err error) {
 	s.cut, s.sent, s.conns = c, 0, map[string]*conn{}
 	s.spread.Store(c.spread)
 	s.accepted.Store(0)
+	if s.before, err = s.counted(); err != nil {
+		return err
+	}
 	for n := 0; err == nil && n < len(s.t.steps); n++ {
 		if s.between != nil {
 			err = s.between()
@@ -200,6 +204,38 @@ func (s *Server) run(t *Transcript, c cut) (err error) {
 	}
 	s.Settle()
 	return errors.Join(err, s.h.Renew(Name))
+}
+
+// counted are the plugin's own metrics that count, of all runs: counters, and sums of
+// histograms.
+func (s *Server) counted() (map[string]float64, error) {
+	info, err := s.h.Plugin(Name)
+	counts := map[string]float64{}
+	for _, m := range info.Metrics {
+		if m.Kind != "gauge" {
+			counts[m.Name] = m.Value
+		}
+	}
+	return counts, err
+}
+
+// metric compares one of the plugin's own.
+func (s *Server) metric(st step) error {
+	s.Settle()
+	info, err := s.h.Plugin(Name)
+	if err != nil {
+		return err
+	}
+	for _, m := range info.Metrics {
+		if m.Name != string(st.data) {
+			continue
+		}
+		if found := m.Value - s.before[m.Name]; found != st.want {
+			return s.fail(st.line, fmt.Sprintf("metric %s: found %v, wanted %v", m.Name, found, st.want), "")
+		}
+		return nil
+	}
+	return s.fail(st.line, fmt.Sprintf("the guest has defined no metric %s", st.data), "")
 }
 
 func (s *Server) fail(line int, what, more string) error {
@@ -229,10 +265,13 @@ func (s *Server) conn(name string, line int) (*conn, error) {
 }
 
 func (s *Server) do(st step) error {
-	if st.verb == verbWait {
+	switch st.verb {
+	case verbWait:
 		s.sys.AdvanceSettled(st.wait)
 		s.Settle()
 		return nil
+	case verbExpectMetric:
+		return s.metric(st)
 	}
 	if st.verb == verbConnect {
 		if old := s.conns[st.conn]; old != nil {

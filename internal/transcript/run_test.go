@@ -54,6 +54,13 @@ expect reset
 connect
 send "x"
 expect reset`, 4},
+		{"metrics", guests + "metrics.wasm", `
+send "four"
+expect metric bytes_total 4
+send "xx"
+expect metric bytes_total 6
+bob: connect
+expect metric sizes 6`, 8},
 		{"configured", lines, `
 config {"delimiter": "\n"}
 send "one\ntwo\nthr"
@@ -81,6 +88,11 @@ expect "help!"`, 2, `the streams part after 3 bytes
   wanted "help!"
   found  "hello"
              ^`},
+		{"another value of a metric", guests + "metrics.wasm", `
+send "four"
+expect metric bytes_total 5`, 2, "metric bytes_total: found 4, wanted 5"},
+		{"no such metric", guests + "metrics.wasm", `
+expect metric more 5`, 1, "the guest has defined no metric more"},
 		{"other bytes of the second", echoes, `
 send "helloworld"
 expect "hello"
