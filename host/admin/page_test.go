@@ -300,7 +300,8 @@ func TestTree(t *testing.T) {
 	text, err := json.Marshal(treeOf(called(map[string]int64{"a;b": 5, "a;b;c": 2, "a;d": 9, "e": 1})))
 	want := `{"unit":"nanoseconds","root":{"name":"all","self":0,"total":17,"children":[` +
 		`{"name":"a","self":0,"total":16,"children":[{"name":"d","self":9,"total":9},` +
-		`{"name":"b","self":5,"total":7,"children":[{"name":"c","self":2,"total":2}]}]},{"name":"e","self":1,"total":1}]}}`
+		`{"name":"b","self":5,"total":7,"children":[{"name":"c","self":2,"total":2}]}]},` +
+		`{"name":"e","self":1,"total":1}]}}`
 	if err != nil || string(text) != want {
 		t.Errorf("found %v\n%s, wanted\n%s", err, text, want)
 	}
