@@ -9,7 +9,6 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wirehost/wirehost/abi"
-	"github.com/wirehost/wirehost/host/guest/internal/compile"
 )
 
 // defineMetric and record are host calls.
@@ -132,53 +131,5 @@ func TestMetricsOfVersions(t *testing.T) {
 	}
 	if got := i.defineMetric(2, "kind"); got != 2 {
 		t.Errorf("a name that no version has any more: found %d, wanted 2", got)
-	}
-}
-
-// TestMetricsOfImages: ids that an image holds are good in every instance made from it, in
-// the next process too, where others have been given before; and an image that can't have
-// them is not used.
-func TestMetricsOfImages(t *testing.T) {
-	dir := t.TempDir()
-	in := func(more ...func(*Settings)) *stand {
-		t.Helper()
-		p := loadedIn(t, dir, "../testdata/metrics.wasm", false, compile.Limits{Stack: 1 << 20, Table: 10_000})
-		return standingBy(t, p, append([]func(*Settings){func(s *Settings) { s.Image = true }}, more...)...)
-	}
-	tell := func(name string, s *stand, want string) {
-		t.Helper()
-		for range 2 {
-			i, to := s.instance(t), &sink{}
-			p, err := i.BuildProtocol(to)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.ConnectionMade(to)
-			feed(t, p, "hello")
-		}
-		if got := found(s.account); got != want || len(s.traps) > 0 {
-			t.Errorf("%s: found %s (traps %v), wanted %s", name, got, s.traps, want)
-		}
-	}
-	const all = "counter bytes_total 10, gauge last_size 5, histogram sizes 10 [9]=2, counter starts_total 2"
-	tell("first", in(), all)
-	tell("the next process", in(), all)
-	s := in()
-	other := New(s.program, Settings{Account: s.account})
-	other.define(abi.MetricGauge, []byte("other"))
-	tell("beside another version", s, "counter bytes_total 10, gauge last_size 5, gauge other 0, "+
-		"histogram sizes 10 [9]=2, counter starts_total 2")
-	s = in()
-	s.define(abi.MetricGauge, []byte("other")) // by an instance that began on its loop
-	if s.findOrigin(false) != nil {
-		t.Error("found an origin whose ids are others'")
-	}
-	tell("where ids are taken", s, "counter bytes_total 10, gauge last_size 5, gauge other 0, "+
-		"histogram sizes 10 [9]=2, counter starts_total 2")
-	s = in()
-	other = New(s.program, Settings{Account: s.account})
-	other.define(abi.MetricGauge, []byte("bytes_total"))
-	if s.findOrigin(false) != nil {
-		t.Error("found an origin whose metric is of another kind now")
 	}
 }
