@@ -48,6 +48,32 @@ func (t *Takeover) GoOn(handles map[string]Handles) {
 	}
 }
 
+// Failing are the plugins that do not start here, with the reason.
+func (t *Takeover) Failing() (map[string]string, error) {
+	return failing(slices.Collect(maps.Values(t.h.plugins)))
+}
+
+// failing are those of some plugins that do not start, with the reason. Not on a loop.
+func failing(plugins []*plugin) (map[string]string, error) {
+	why := map[string]string{}
+	for _, p := range plugins {
+		if p.failing.Load() == 0 {
+			continue
+		}
+		for _, s := range p.allSlots() {
+			err := onLoop(s.place.Loop, func() {
+				if s.err != nil {
+					why[p.name] = guest.Clean(s.err.Error())
+				}
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return why, nil
+}
+
 // Adopt prepares to take instances, and tells why it does not take each; "" = it does.
 // It closes their sockets.
 func (t *Takeover) Adopt(list []Handed) (refused []string) {

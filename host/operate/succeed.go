@@ -128,7 +128,11 @@ func (in *inheritance) takeOver(t *host.Takeover) error {
 		in.s.log.Info("an endpoint is not listened on any more", "endpoint", endpoint)
 		_ = f.Close() // a duplicate
 	}
-	if err := in.conn.Send(sayReady, ready{handoverFormat, build.Read().Version}); err != nil {
+	failing, err := t.Failing()
+	if err != nil {
+		return err
+	}
+	if err := in.conn.Send(sayReady, ready{handoverFormat, build.Read().Version, failing}); err != nil {
 		return in.orAlone(err)
 	}
 	return in.orAlone(in.serve(sayAccept))

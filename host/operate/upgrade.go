@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +66,8 @@ type hello struct {
 type ready struct {
 	Format  int    `json:"format"`
 	Program string `json:"program"`
+	// Failing are the plugins that do not start in it, with the reason.
+	Failing map[string]string `json:"failing,omitempty"`
 }
 
 // Upgrade hands over to the executable that now lies at the program's path, or with
@@ -293,7 +297,23 @@ func (h *heir) greet(s *Server, o *host.Handover, out *host.Upgraded) error {
 			"version "+
 			"and format %d", answer.Program, answer.Format, program, handoverFormat)
 	}
-	return nil
+	return worse(o, answer.Failing)
+}
+
+// worse refuses a process in which a plugin does not start that runs in this one, such as one
+// whose module was replaced by a bad one that was refused here.
+func worse(o *host.Handover, there map[string]string) error {
+	here, err := o.Failing()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		if _, too := here[name]; !too {
+			errs = append(errs, fmt.Errorf("the new process does not start what runs here: %s", there[name]))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // major is the major version of a program's: v1 of v1.2.3, and "" of what has none.

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +27,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
 // upgraded is a server that is upgraded, with streams that count.
@@ -421,4 +423,34 @@ func (u *upgraded) serves() {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
+}
+
+// A process in which a plugin does not start that runs in this one takes nothing over: its module
+// was replaced by one that this process has refused, or has not looked at. One that did not start
+// here either holds nothing up.
+func TestUpgradeRefused(t *testing.T) {
+	bad := guest(func(m *wasmbin.Module) {
+		m.Code[0] = wasmbin.Code{Body: []byte{0x00, 0x0b}} // unreachable
+		m.Exports = append(m.Exports, wasmbin.Export{Name: "_initialize", Kind: wasmbin.KindFunction, Index: 0})
+	})
+	good, never := write(t, "good.wasm", string(versioned(1))), write(t, "never.wasm", string(bad))
+	u := startUpgraded(t, "include: ["+write(t, "more.yaml", "plugins: {good: {module: "+good+", watch: false}}\n")+"]\n")
+	old := u.pid
+	replace(t, good, bad)
+	_, err := u.upgrade()
+	want := "upgrade: the new process does not start what runs here: plugin good (good@"
+	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "trapped in _initialize") {
+		t.Errorf("found %q, wanted %q and that it trapped in _initialize", err, want)
+	}
+	u.serves()
+	replace(t, good, versioned(2))
+	at := "--admin=unix://" + u.dir + "/admin.sock"
+	if r := command(t, "plugin", "load", "never", never, at); r.code == exitFine {
+		t.Errorf("found a plugin that does not start, loaded: %s", r.stdout)
+	}
+	if _, err := u.upgrade(); err != nil || u.pid == old {
+		t.Errorf("found %v, wanted an upgrade", err)
+	}
+	u.serves()
+	u.end()
 }
