@@ -48,10 +48,14 @@ func pathPrefix(pattern, text string) string {
 }
 
 // IsFile tells whether a plugin's module is a file: not one that the program carries, or
-// that is fetched.
+// that is fetched. Nor is http://, which is refused.
 func IsFile(module string) bool {
-	return !strings.HasPrefix(module, "builtin:") && !strings.HasPrefix(module, "https://") &&
-		!strings.HasPrefix(module, "oci://")
+	for _, prefix := range []string{"builtin:", "https://", "http://", "oci://"} {
+		if strings.HasPrefix(module, prefix) {
+			return false
+		}
+	}
+	return true
 }
 
 // isWord tells the words that stand where a file may.

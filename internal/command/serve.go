@@ -26,8 +26,11 @@ func newServe(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the host",
 		Long: "Run the host until a signal ends it.\n\n" +
-			"SIGHUP loads configuration and plugins again. SIGTERM and SIGINT let connections\n" +
-			"finish for reactor.drain_timeout; a second one ends at once.\n\n" +
+			"SIGHUP loads configuration and plugins again. SIGUSR2 has the executable that now lies\n" +
+			"at this one's path take over, as 'wirehost upgrade' does. SIGTERM and SIGINT let\n" +
+			"connections finish for reactor.drain_timeout; a second one ends at once. With\n" +
+			"reactor.pre_stop the first begins that time, in which the host is unready and serves\n" +
+			"on, and a second one ends it.\n\n" +
 			"With no configuration file the built-in plugins run: echo on tcp://127.0.0.1:7007\n" +
 			"and linereceiver on tcp://127.0.0.1:7008.",
 		Args: arguments(),
