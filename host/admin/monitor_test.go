@@ -29,6 +29,10 @@ func TestMonitorShowsAndChangesNothing(t *testing.T) {
 			t.Errorf("%s: found %d %s, wanted %d", what, r.code, r.body, code)
 		}
 	}
+	if r := ask(t, s, "GET /v1/status", ""); !strings.Contains(r.body,
+		"found no /v1/status; wanted one of /healthz, /metrics") {
+		t.Errorf("found %s", r.body)
+	}
 	for _, path := range []string{"/status.json", "/metrics"} {
 		r := ask(t, s, "GET "+path, "")
 		for _, secret := range []string{"1.2.3.4", "it was bad", "echo/1", "builtin:"} {

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -96,7 +97,11 @@ func (s *Server) mux(more func(*http.ServeMux)) http.Handler {
 		})
 	}
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.reply(w, r, nil, kindNoRoute.problem("found no %s; /v1/openapi.json has what there is", r.URL.Path))
+		there := "/v1/openapi.json has what there is"
+		if methods["/v1/openapi.json"] == nil { // a monitor
+			there = "wanted one of " + strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+		}
+		s.reply(w, r, nil, kindNoRoute.problem("found no %s; %s", r.URL.Path, there))
 	})
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -253,6 +254,10 @@ func (c *client) unreachable(err error) error {
 			"or name its endpoint with --admin",
 			c.endpoint, op.Err)
 	}
+	if bad := (x509.HostnameError{}); errors.As(err, &bad) {
+		return fmt.Errorf("the host at %s shows a certificate that is another name's (%w): ask by a name that it has, "+
+			"with --admin https://NAME:PORT", c.endpoint, bad)
+	}
 	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
 		return fmt.Errorf("the host at %s shows a certificate that is not trusted here (%w): name who vouches for it "+
 			"with "+
@@ -266,6 +271,9 @@ func (c *client) unreachable(err error) error {
 func problemError(resp *http.Response, text []byte) error {
 	p := &admin.Problem{}
 	if err := json.Unmarshal(text, p); err != nil || p.Detail == "" {
+		if strings.Contains(string(text), "to an HTTPS server") { // as net/http says it
+			return errors.New("the host speaks TLS, and was asked without: wanted --admin https://HOST:PORT")
+		}
 		return fmt.Errorf("found %s", resp.Status)
 	}
 	return &answeredError{p}

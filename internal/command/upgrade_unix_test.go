@@ -434,7 +434,8 @@ func TestUpgradeRefused(t *testing.T) {
 		m.Exports = append(m.Exports, wasmbin.Export{Name: "_initialize", Kind: wasmbin.KindFunction, Index: 0})
 	})
 	good, never := write(t, "good.wasm", string(versioned(1))), write(t, "never.wasm", string(bad))
-	u := startUpgraded(t, "include: ["+write(t, "more.yaml", "plugins: {good: {module: "+good+", watch: false}}\n")+"]\n")
+	u := startUpgraded(t, "include: ["+write(t, "more.yaml", "plugins: {good: {module: "+good+", watch: false}}\n")+
+		"]\n")
 	old := u.pid
 	replace(t, good, bad)
 	_, err := u.upgrade()
