@@ -71,7 +71,8 @@ func TestSocketsAreMissing(t *testing.T) {
 	}
 	defer conn.Close()
 	in := &inheritance{conn: conn, over: &host.Takeover{}, missing: true}
-	for n, want := range [][]string{{"in the new process: too many open files", "in the new process: too many open files"},
+	const full = "in the new process: too many open files"
+	for n, want := range [][]string{{full, full},
 		{}} {
 		if err := ours.Send(sayOffer, make([]host.Handed, len(want))); err != nil {
 			t.Fatal(err)
