@@ -3,6 +3,7 @@ package operate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -73,11 +74,15 @@ func newState() state {
 // parseState reads what a state was written as.
 func parseState(text []byte) (state, error) {
 	s := newState()
+	s.Format = 0
 	if err := json.Unmarshal(text, &s); err != nil {
 		return state{}, err
 	}
 	if s.Format != stateFormat {
 		return state{}, fmt.Errorf("found the format %d, wanted %d", s.Format, stateFormat)
+	}
+	if s.Pins == nil || s.Saved == nil || s.Removed == nil || s.History == nil {
+		return state{}, errors.New("found null, wanted an object, or nothing")
 	}
 	return s, nil
 }

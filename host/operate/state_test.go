@@ -218,6 +218,7 @@ func TestPinWithoutBytes(t *testing.T) {
 func TestDamagedState(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "cut": `{"format": 1, "pins": {"p"`, "later": `{"format": 99}`, "no state": `[1]`,
+		"null": `{"format": 1, "pins": null, "history": null}`, "all null": "null",
 	} {
 		t.Run(name, func(t *testing.T) {
 			k, _, second := rolledBack(t)
