@@ -82,7 +82,7 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		var more []Departure
 		more, err = o.Move(ctx, h, true)
 		list = append(list, more...)
-		h.take.End()
+		h.take.End(nil)
 	}
 	if err != nil {
 		h.end()

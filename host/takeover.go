@@ -192,10 +192,17 @@ func (t *Takeover) Drop() error {
 	return errors.Join(errs...)
 }
 
-// End ends the takeover: the other process has let go of the listeners.
-func (t *Takeover) End() {
+// End ends the takeover: the other process has let go of the listeners. Their sockets'
+// files are this one's from now on, but those that stay says are somebody else's, such as
+// a service manager's; nil = none.
+func (t *Takeover) End(stay func(endpoint string) bool) {
 	for _, l := range t.h.listeners {
-		l.ln.Own()
+		if stay != nil && stay(l.cfg.Endpoint) {
+			continue
+		}
+		if err := l.ln.Own(); err != nil {
+			t.h.log.Warn("taking over a socket's file", "endpoint", l.cfg.Endpoint, "err", err)
+		}
 	}
 	t.release()
 }

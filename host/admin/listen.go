@@ -128,11 +128,11 @@ func Leave(ln net.Listener) error {
 	return ln.Close()
 }
 
-// Keep has the file of a listener's Unix socket stay when it is closed: it is another's, such
-// as a service manager's.
-func Keep(ln net.Listener) {
+// Keep says whether the file of a listener's Unix socket stays when it is closed: it is
+// another's, such as a service manager's.
+func Keep(ln net.Listener, stays bool) {
 	if s, ok := bare(ln).(*socket); ok {
-		s.kept = true
+		s.kept = stays
 	}
 }
 

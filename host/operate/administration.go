@@ -56,10 +56,9 @@ func (a *administration) listen(cfg config.Admin, getenv func(string) string,
 		ln, a.authority, err = admin.ListenFile(f, endpoint)
 		return ln, err
 	}
-	if inherited, kept := given(adminSocket, endpoint); inherited != nil {
-		if a.listener, err = a.again(inherited); err == nil && kept {
-			admin.Keep(a.listener)
-		}
+	a.at = endpoint
+	if inherited, kept := given(adminSocket+endpoint, endpoint); inherited != nil {
+		err = a.take(inherited, kept)
 	} else {
 		a.listener, a.authority, err = admin.Listen(endpoint, isDefault, a.known.tls != nil && !a.known.isAnybody())
 	}

@@ -25,10 +25,9 @@ func (m *monitor) listen(s *Server, given func(name, endpoint string) (*os.File,
 		Metrics: s.metrics})
 	again := func(f *os.File) (net.Listener, error) { return admin.ListenMonitorFile(f, endpoint) }
 	m.set("the monitor", s.log, m.server.Serve, again)
-	if inherited, kept := given(monitorSocket, endpoint); inherited != nil {
-		if m.listener, err = again(inherited); err == nil && kept {
-			admin.Keep(m.listener)
-		}
+	m.at = endpoint
+	if inherited, kept := given(monitorSocket+endpoint, endpoint); inherited != nil {
+		err = m.take(inherited, kept)
 	} else {
 		m.listener, err = admin.ListenMonitor(endpoint)
 	}

@@ -24,6 +24,9 @@ type service struct {
 	mu       sync.Mutex
 	ended    bool
 	begun    bool         // what serves closes the listener
+	at       string       // the endpoint, as it was asked for
+	stays    bool         // the socket's file is a service manager's
+	borrowed bool         // it is another process's, which this one takes over from
 	listener net.Listener // nil = none
 	left     *os.File     // of a listener that was left to another process; nil = none
 	served   sync.WaitGroup
@@ -38,6 +41,26 @@ func (v *service) hasEnded() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.ended
+}
+
+// take listens on a socket that was given. stays: its file is not to be removed at the end;
+// that of another process that this one takes over from is not before own is called.
+func (v *service) take(f *os.File, stays bool) (err error) {
+	if v.listener, err = v.again(f); err == nil {
+		v.stays, v.borrowed = stays, !stays
+		admin.Keep(v.listener, true)
+	}
+	return err
+}
+
+// own takes over the socket's file.
+func (v *service) own() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.borrowed && v.listener != nil {
+		admin.Keep(v.listener, false)
+	}
+	v.borrowed = false
 }
 
 // begin answers on the listener.
@@ -99,6 +122,8 @@ func (v *service) resume() {
 	if v.listener, err = v.again(v.left); err != nil {
 		v.log.Error("taking back a socket", "of", v.name, "err", err)
 		v.listener = nil
+	} else {
+		admin.Keep(v.listener, v.stays)
 	}
 	v.left = nil
 	v.answer()

@@ -14,10 +14,10 @@ import (
 	"github.com/wirehost/wirehost/internal/handover"
 )
 
-// What stands for sockets of the server's own, among endpoints.
+// What, and the endpoint, stands for sockets of the server's own, among endpoints.
 const (
-	adminSocket   = "administration"
-	monitorSocket = "monitor"
+	adminSocket   = "administration "
+	monitorSocket = "monitor "
 )
 
 // askSocket and a number stand for a socket on which that process, which has handed over
@@ -34,6 +34,7 @@ type inheritance struct {
 	missing bool                // some of them did not
 	over    *host.Takeover      // from host.Start on
 	alone   bool                // the other process has ended
+	stay    []string            // sockets whose files are a service manager's
 }
 
 // inherit finds the process that this one takes over from; nil = there is none, or it has
@@ -99,6 +100,7 @@ func (in *inheritance) hello(first *hello) error {
 		for n, endpoint := range first.Endpoints {
 			in.sockets[endpoint] = in.files[n]
 		}
+		in.stay = first.Stay
 		in.files = nil
 		return nil
 	}
@@ -114,10 +116,13 @@ func (in *inheritance) socket(endpoint string) *os.File {
 	return f
 }
 
+// stays tells whether the file of a socket is a service manager's.
+func (in *inheritance) stays(name string) bool { return in != nil && slices.Contains(in.stay, name) }
+
 // takeOver is host.Options.TakeOver: it takes what comes before new connections.
 func (in *inheritance) takeOver(t *host.Takeover) error {
 	if in == nil {
-		t.End()
+		t.End(in.stays)
 		return nil
 	}
 	in.over = t
@@ -140,7 +145,7 @@ func (in *inheritance) takeOver(t *host.Takeover) error {
 
 // takeRest takes what comes after that, and ends the takeover.
 func (in *inheritance) takeRest() {
-	defer in.over.End()
+	defer in.over.End(in.stays)
 	defer in.conn.Close()
 	err := error(nil)
 	if !in.alone {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,8 +100,25 @@ func (s *Server) feedWatchdog(ticks <-chan time.Time, patience time.Duration,
 
 // activated are the sockets that a service manager has given. Any goroutine.
 type activated struct {
-	mu   sync.Mutex
-	list []activatedSocket
+	mu    sync.Mutex
+	list  []activatedSocket
+	given []string // what they were given for, by this process or by one before it
+}
+
+// note notes what a socket was given for.
+func (a *activated) note(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !slices.Contains(a.given, name) {
+		a.given = append(a.given, name)
+	}
+}
+
+// listed is what sockets were given for.
+func (a *activated) listed() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.given)
 }
 
 type activatedSocket struct {
@@ -213,8 +231,14 @@ func activationFiles() []*os.File { return activation.Files(true) }
 // caller's. kept: its file is not to be removed when it is closed.
 func (s *Server) given(name, endpoint string) (f *os.File, kept bool) {
 	if f := s.inherited.socket(name); f != nil {
-		return f, false
+		kept = s.inherited.stays(name)
+		if kept {
+			s.activated.note(name)
+		}
+		return f, kept
 	}
-	f = s.activated.socket(endpoint)
+	if f = s.activated.socket(endpoint); f != nil {
+		s.activated.note(name)
+	}
 	return f, f != nil
 }

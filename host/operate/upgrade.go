@@ -57,6 +57,8 @@ type hello struct {
 	PID       int      `json:"pid"`
 	Program   string   `json:"program"`   // its version
 	Endpoints []string `json:"endpoints"` // of the sockets that come with it, as the configuration has them
+	// Stay are those of them whose files no process of the program removes.
+	Stay []string `json:"stay,omitempty"`
 	// State is what administrators have changed: exportState. "" = the process before
 	// knows of none.
 	State json.RawMessage `json:"state,omitempty"`
@@ -123,7 +125,8 @@ func (s *Server) notUpgraded(err error, dryRun bool) error {
 
 // services are those that another process takes over, by what stands for their sockets.
 func (s *Server) services() map[string]*service {
-	return map[string]*service{adminSocket: &s.administration.service, monitorSocket: &s.monitor.service}
+	a, m := &s.administration.service, &s.monitor.service
+	return map[string]*service{adminSocket + a.at: a, monitorSocket + m.at: m}
 }
 
 // Replaced is closed when another process has taken over.
@@ -248,7 +251,7 @@ func (h *heir) greet(s *Server, o *host.Handover, out *host.Upgraded) error {
 	if err != nil {
 		return err
 	}
-	first := hello{State: state, Format: handoverFormat, PID: os.Getpid(), Program: program}
+	first := hello{State: state, Stay: s.activated.listed(), Format: handoverFormat, PID: os.Getpid(), Program: program}
 	var files []*os.File
 	for _, l := range sockets {
 		defer l.File.Close() // a duplicate

@@ -3,6 +3,7 @@
 package command
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,10 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -341,6 +345,93 @@ func TestUpgradeDryRun(t *testing.T) {
 		t.Errorf("found %+v", out)
 	}
 	u.end()
+}
+
+// A new process that can't start leaves everything as it was, the administration's socket
+// too, and the next one takes over.
+func TestUpgradeRefused(t *testing.T) {
+	u := startUpgraded(t, "")
+	u.stream(5)
+	file := filepath.Join(u.dir, "c.yaml")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := append(slices.Clone(good), "  - {endpoint: \"unix://"+u.dir+"/none/x.sock\", plugin: loop}\n"...)
+	for _, text := range [][]byte{bad, good} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.upgrade(); (err == nil) != bytes.Equal(text, good) {
+			t.Errorf("found %v", err)
+		}
+	}
+	u.end()
+	if _, err := os.Lstat(u.dir + "/admin.sock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the administration's socket: found %v", err)
+	}
+}
+
+// Unix sockets that a service manager has given are its own after an upgrade too: their
+// files stay.
+func TestUpgradeActivated(t *testing.T) {
+	dir, err := os.MkdirTemp("", "wirehost-upgrade-*") // a short path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	var files []*os.File
+	for _, name := range []string{"echo", "admin"} {
+		ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, name), Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		f, err := ln.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		files = append(files, f)
+	}
+	file := filepath.Join(dir, "c.yaml")
+	text := "admin: {listen: \"unix://" + dir + "/admin\"}\nplugins: {p: {module: \"builtin:echo\"}}\n" +
+		"listeners: [{endpoint: \"unix://" + dir + "/echo\", plugin: p}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" serve --config="+file, binary)
+	cmd.Env = []string{"HOME=" + dir, "WIREHOST_CACHE__DIR=" + cacheDir, "LISTEN_FDS=2"}
+	cmd.ExtraFiles = files
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }() // where it has not ended
+	for range 2 {
+		r := command(t, "upgrade", "-o", "json", "--admin=unix://"+dir+"/admin") // it waits until it is served
+		var out host.Upgraded
+		if err := json.Unmarshal([]byte(r.stdout), &out); err != nil {
+			t.Fatal(err, r.stderr)
+		}
+		pid = out.PID
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	log, err := io.ReadAll(stderr) // until the last process has ended
+	if err = errors.Join(err, cmd.Wait()); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"echo", "admin"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%v\n%s", err, log)
+		}
+	}
 }
 
 // Whichever process is killed, at whatever moment of an upgrade, the other one serves.
