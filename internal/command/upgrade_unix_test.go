@@ -349,7 +349,7 @@ func TestUpgradeDryRun(t *testing.T) {
 
 // A new process that can't start leaves everything as it was, the administration's socket
 // too, and the next one takes over.
-func TestUpgradeRefused(t *testing.T) {
+func TestUpgradeCantStart(t *testing.T) {
 	u := startUpgraded(t, "")
 	u.stream(5)
 	file := filepath.Join(u.dir, "c.yaml")
