@@ -87,7 +87,8 @@ func (u Upgraded) Lines() []string {
 			verb,
 			d.Moved, d.Stay))
 		if d.Dropped > 0 {
-			lines = append(lines, fmt.Sprintf("plugin %s: connections that ended, since the guest trapped in saveState: %d",
+			lines = append(lines, fmt.Sprintf("plugin %s: connections that ended, since the guest trapped in "+
+				"saveState: %d",
 				d.Plugin, d.Dropped))
 		}
 		for _, why := range slices.Sorted(maps.Keys(d.Kept)) {
