@@ -114,12 +114,12 @@ type predecessors struct {
 func (ps *predecessors) take(in *inheritance) error {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	for endpoint, f := range in.sockets {
+	for endpoint := range in.sockets {
 		number, ok := strings.CutPrefix(endpoint, askSocket)
 		if !ok {
 			continue
 		}
-		delete(in.sockets, endpoint)
+		f := in.socket(endpoint)
 		pid, err := strconv.Atoi(number)
 		if err == nil {
 			var p *predecessor

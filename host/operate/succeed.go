@@ -29,12 +29,12 @@ const askSocket = "process "
 type inheritance struct {
 	s       *Server
 	conn    *handover.Conn
-	sockets map[string]*os.File // by endpoint; those that are not taken are closed
-	files   []*os.File          // that came ahead of the next offer
-	missing bool                // some of them did not
-	over    *host.Takeover      // from host.Start on
-	alone   bool                // the other process has ended
-	stay    []string            // sockets whose files are a service manager's
+	sockets map[string][]*os.File // by endpoint: of port 0 there may be several; what is not taken is closed
+	files   []*os.File            // that came ahead of the next offer
+	missing bool                  // some of them did not
+	over    *host.Takeover        // from host.Start on
+	alone   bool                  // the other process has ended
+	stay    []string              // sockets whose files are a service manager's
 }
 
 // inherit finds the process that this one takes over from; nil = there is none, or it has
@@ -52,14 +52,15 @@ func (s *Server) inherit() (*inheritance, error) {
 		return nil, fmt.Errorf("%s: found %q, wanted the number of a descriptor: it is set by an upgrade alone",
 			handoverVariable, number)
 	}
-	in := &inheritance{s: s, sockets: map[string]*os.File{}}
+	in := &inheritance{s: s, sockets: map[string][]*os.File{}}
 	if in.conn, err = handover.FromFile(os.NewFile(uintptr(fd), "handover")); err != nil {
 		return nil, fmt.Errorf("%s: %w", handoverVariable, err)
 	}
 	var first hello
 	err = in.hello(&first)
-	if errors.Is(err, io.EOF) { // it ended before it gave anything
+	if gone(err) { // before it said what it gave
 		s.log.Warn("the process to take over from has ended; starting as any other")
+		closeAll(in.files) // nothing else listens on them any more
 		return nil, in.conn.Close()
 	}
 	if err == nil && len(first.State) > 0 {
@@ -98,7 +99,7 @@ func (in *inheritance) hello(first *hello) error {
 				handoverFormat)
 		}
 		for n, endpoint := range first.Endpoints {
-			in.sockets[endpoint] = in.files[n]
+			in.sockets[endpoint] = append(in.sockets[endpoint], in.files[n])
 		}
 		in.stay = first.Stay
 		in.files = nil
@@ -111,9 +112,14 @@ func (in *inheritance) socket(endpoint string) *os.File {
 	if in == nil {
 		return nil
 	}
-	f := in.sockets[endpoint]
-	delete(in.sockets, endpoint)
-	return f
+	list := in.sockets[endpoint]
+	if len(list) == 0 {
+		return nil
+	}
+	if in.sockets[endpoint] = list[1:]; len(list) == 1 {
+		delete(in.sockets, endpoint)
+	}
+	return list[0]
 }
 
 // stays tells whether the file of a socket is a service manager's.
@@ -129,9 +135,9 @@ func (in *inheritance) takeOver(t *host.Takeover) error {
 	if err := in.s.predecessors.take(in); err != nil {
 		return err
 	}
-	for endpoint, f := range in.sockets { // it left the configuration
+	for endpoint, list := range in.sockets { // it left the configuration
 		in.s.log.Info("an endpoint is not listened on any more", "endpoint", endpoint)
-		_ = f.Close() // a duplicate
+		closeAll(list)
 	}
 	failing, err := t.Failing()
 	if err != nil {
@@ -166,7 +172,7 @@ func (in *inheritance) orAlone(err error) error {
 		return nil
 	}
 	in.alone = true
-	if !errors.Is(err, io.EOF) && !gone(err) {
+	if !gone(err) {
 		return errors.Join(err, in.over.Drop())
 	}
 	in.s.log.Warn("the process to take over from has ended; going on alone")
@@ -239,11 +245,22 @@ func (in *inheritance) close() {
 	if in == nil {
 		return
 	}
-	for _, f := range in.sockets {
-		_ = f.Close() // a duplicate
+	for _, list := range in.sockets {
+		closeAll(list)
 	}
 	_ = in.conn.Close()
 }
 
-// gone tells whether a connection failed because its other end has gone.
-func gone(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) }
+// closeAll closes files that another process has as well.
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // a duplicate
+	}
+}
+
+// gone tells whether a connection failed because its other end has gone: a process that is
+// killed may leave half a message.
+func gone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNRESET)
+}
