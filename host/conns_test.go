@@ -169,19 +169,27 @@ func TestCloseConnections(t *testing.T) {
 // one begins with it.
 func TestConnectionsOfALateLoop(t *testing.T) {
 	s, _ := connected(t, 4)
-	s.o.Patience = 500 * time.Millisecond // in which the other loop, which does nothing, answers
+	s.o.Patience = 500 * time.Millisecond
 	held, let := make(chan struct{}), make(chan struct{})
 	if err := s.reactor.Loops()[1].CallFromThread(func() { close(held); <-let }); err != nil {
 		t.Fatal(err)
 	}
 	<-held
 	ctx := context.Background()
-	page, err := s.Connections(ctx, ConnQuery{Sort: "in"})
+	ask := func(q ConnQuery) (page ConnPage, err error) {
+		for {
+			page, err = s.Connections(ctx, q)
+			if !slices.Contains(page.Late, 0) { // on a busy machine it may be, though it does nothing
+				return page, err
+			}
+		}
+	}
+	page, err := ask(ConnQuery{Sort: "in"})
 	if err != nil || !slices.Equal(page.Late, []int{1}) || len(page.Connections) == 0 ||
 		slices.ContainsFunc(page.Connections, func(c ConnInfo) bool { return c.Loop == 1 }) {
 		t.Errorf("sorted: found %+v, %v", page, err)
 	}
-	if page, err = s.Connections(ctx, ConnQuery{}); err != nil || page.Next != "1.0" || page.Late != nil {
+	if page, err = ask(ConnQuery{}); err != nil || page.Next != "1.0" || page.Late != nil {
 		t.Errorf("a page: found %+v, %v", page, err)
 	}
 	if page, err = s.Connections(ctx, ConnQuery{After: "1.0"}); err != nil || page.Next != "" ||

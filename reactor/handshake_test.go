@@ -72,8 +72,7 @@ func TestHandshakeCauses(t *testing.T) {
 		"unknown client certificate": {asking, func(v uint16) func(net.Conn) {
 			return trusting(v, func(c *tls.Config) {
 				c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-					return &other,
-						nil
+					return &other, nil
 				}
 			})
 		}, "client_certificate"},
@@ -94,11 +93,15 @@ func TestHandshakeCauses(t *testing.T) {
 				f := factoryFunc(func(Transport) (Protocol, error) {
 					return &protocolFuncs{lost: func(r Reason, _ error) { lost <- r }}, nil
 				})
+				limit, connect := time.Minute, dial
+				if tt.want == "timeout" {
+					limit, connect = 300*time.Millisecond, dialBriefly
+				}
 				_, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f,
-					ListenOptions{Loop: -1, TLS: tt.server, HandshakeTimeout: 300 * time.Millisecond})
-				c := dial(t, ln)
-				defer c.Close()
-				go tt.talk(number)(c)
+					ListenOptions{Loop: -1, TLS: tt.server, HandshakeTimeout: limit})
+				if c := connect(t, ln); c != nil {
+					go tt.talk(number)(c)
+				}
 				<-lost
 				if got := ln.Stats().Handshakes; len(got) != 1 || got[tt.want] != 1 {
 					t.Errorf("found %v, wanted one %s", got, tt.want)

@@ -3,8 +3,10 @@ package reactor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,6 +90,21 @@ func dial(t *testing.T, ln *Listener) net.Conn {
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// dialBriefly is dial, to a listener that may be done with a connection before its client
+// knows that it has one: then it gives nil.
+func dialBriefly(t *testing.T, ln *Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial(ln.Endpoint().network(), ln.Endpoint().address())
+	switch {
+	case errors.Is(err, syscall.ECONNRESET):
+		return nil
+	case err != nil:
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
 	return c
 }
 

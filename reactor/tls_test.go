@@ -177,11 +177,15 @@ func TestTLSFailures(t *testing.T) {
 			f := factoryFunc(func(Transport) (Protocol, error) {
 				return &protocolFuncs{lost: func(r Reason, err error) { lost <- r }}, nil
 			})
+			limit, connect := time.Minute, dial
+			if tt.want == Timeout {
+				limit, connect = 300*time.Millisecond, dialBriefly
+			}
 			_, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f,
-				ListenOptions{Loop: -1, HandshakeTimeout: 300 * time.Millisecond,
-					TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
-			c := dial(t, ln)
-			tt.talk(c)
+				ListenOptions{Loop: -1, HandshakeTimeout: limit, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+			if c := connect(t, ln); c != nil {
+				tt.talk(c)
+			}
 			if got := <-lost; got != tt.want {
 				t.Errorf("got reason %v, wanted %v", got, tt.want)
 			}

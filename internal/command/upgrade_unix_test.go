@@ -61,15 +61,6 @@ func startUpgraded(t *testing.T, more string) *upgraded {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cert, key := testCertificate(t, dir)
-	var ports []string
-	for range 4 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, ln.Addr().String())
-		ln.Close()
-	}
 	file := filepath.Join(dir, "c.yaml")
 	text := fmt.Sprintf(`
 admin: {listen: "unix://%[1]s/admin.sock"}
@@ -77,20 +68,31 @@ plugins:
   loop: {module: "builtin:echo", drain: 20m}
   each: {module: "builtin:echo", isolation: connection, drain: 20m}
 listeners:
-  - {endpoint: "tcp://%[2]s", plugin: loop}
-  - {endpoint: "tcp://%[3]s", plugin: each}
-  - {endpoint: "tls://%[4]s", plugin: each, tls: {cert: "%[5]s", key: "%[6]s"}}
-  - {endpoint: "tls://%[7]s", plugin: loop, tls: {cert: "%[5]s", key: "%[6]s"}}
+  - {endpoint: "tcp://127.0.0.1:0", plugin: loop}
+  - {endpoint: "tcp://127.0.0.1:0", plugin: each}
+  - {endpoint: "tls://127.0.0.1:0", plugin: each, tls: {cert: "%[2]s", key: "%[3]s"}}
+  - {endpoint: "tls://127.0.0.1:0", plugin: loop, tls: {cert: "%[2]s", key: "%[3]s"}}
   - {endpoint: "unix://%[1]s/echo.sock", plugin: loop}
-%[8]s`, dir, ports[0], ports[1], ports[2], cert, key, ports[3], more)
+%[4]s`, dir, cert, key, more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	u := &upgraded{t: t, dir: dir, plain: ports[:2], tls: ports[2:], sockets: dir + "/echo.sock",
-		stop: make(chan struct{})}
+	u := &upgraded{t: t, dir: dir, sockets: dir + "/echo.sock", stop: make(chan struct{})}
 	u.p = startIn(t, nil, "serve", "--config="+file)
 	u.pid = u.p.cmd.Process.Pid
-	u.p.await("ready")
+	t.Cleanup(func() { // where the test has failed, the last process would hold the log open
+		if u.p.cmd.ProcessState == nil {
+			_ = syscall.Kill(u.pid, syscall.SIGKILL) // it may have ended
+		}
+	})
+	for _, s := range strings.Fields(u.p.await("ready").text("listening")) {
+		switch scheme, address, _ := strings.Cut(s, "://"); scheme {
+		case "tcp":
+			u.plain = append(u.plain, address)
+		case "tls":
+			u.tls = append(u.tls, address)
+		}
+	}
 	return u
 }
 
