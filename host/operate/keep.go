@@ -120,9 +120,11 @@ func (k *keeper) read() {
 	k.log.Warn("the state can't be read: no version is pinned and no plugin is loaded or left out by it",
 		"file", path, "err", err)
 	if k.unlock != nil {
-		if err := os.Rename(path, path+".damaged"); err == nil {
-			k.log.Warn("the state that can't be read was put aside", "file", path+".damaged")
+		if err := os.Rename(path, path+".damaged"); err != nil {
+			k.log.Warn("the state that can't be read will be written over", "err", err)
+			return
 		}
+		k.log.Warn("the state that can't be read was put aside", "file", path+".damaged")
 	}
 }
 
