@@ -23,7 +23,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -61,6 +60,7 @@ func startUpgraded(t *testing.T, more string) *upgraded {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cert, key := testCertificate(t, dir)
+	ports := ownPorts(t, 4)
 	file := filepath.Join(dir, "c.yaml")
 	text := fmt.Sprintf(`
 admin: {listen: "unix://%[1]s/admin.sock"}
@@ -68,16 +68,17 @@ plugins:
   loop: {module: "builtin:echo", drain: 20m}
   each: {module: "builtin:echo", isolation: connection, drain: 20m}
 listeners:
-  - {endpoint: "tcp://127.0.0.1:0", plugin: loop}
-  - {endpoint: "tcp://127.0.0.1:0", plugin: each}
-  - {endpoint: "tls://127.0.0.1:0", plugin: each, tls: {cert: "%[2]s", key: "%[3]s"}}
-  - {endpoint: "tls://127.0.0.1:0", plugin: loop, tls: {cert: "%[2]s", key: "%[3]s"}}
+  - {endpoint: "tcp://%[2]s", plugin: loop}
+  - {endpoint: "tcp://%[3]s", plugin: each}
+  - {endpoint: "tls://%[4]s", plugin: each, tls: {cert: "%[5]s", key: "%[6]s"}}
+  - {endpoint: "tls://%[7]s", plugin: loop, tls: {cert: "%[5]s", key: "%[6]s"}}
   - {endpoint: "unix://%[1]s/echo.sock", plugin: loop}
-%[4]s`, dir, cert, key, more)
+%[8]s`, dir, ports[0], ports[1], ports[2], cert, key, ports[3], more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	u := &upgraded{t: t, dir: dir, sockets: dir + "/echo.sock", stop: make(chan struct{})}
+	u := &upgraded{t: t, dir: dir, plain: ports[:2], tls: ports[2:], sockets: dir + "/echo.sock",
+		stop: make(chan struct{})}
 	u.p = startIn(t, nil, "serve", "--config="+file)
 	u.pid = u.p.cmd.Process.Pid
 	t.Cleanup(func() { // where the test has failed, the last process would hold the log open
@@ -85,15 +86,28 @@ listeners:
 			_ = syscall.Kill(u.pid, syscall.SIGKILL) // it may have ended
 		}
 	})
-	for _, s := range strings.Fields(u.p.await("ready").text("listening")) {
-		switch scheme, address, _ := strings.Cut(s, "://"); scheme {
-		case "tcp":
-			u.plain = append(u.plain, address)
-		case "tls":
-			u.tls = append(u.tls, address)
-		}
-	}
+	u.p.await("ready")
 	return u
+}
+
+// ownPorts are free ports on an address of loopback that only this process takes, where the
+// system has such ones: nobody else gets a port meanwhile, nor from one process to the next.
+func ownPorts(t *testing.T, n int) (list []string) {
+	t.Helper()
+	pid := os.Getpid()
+	own := net.IPv4(127, byte(pid>>16)|0x80, byte(pid>>8), byte(pid)).String()
+	for range n {
+		ln, err := net.Listen("tcp", net.JoinHostPort(own, "0"))
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			ln, err = net.Listen("tcp", "127.0.0.1:0")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close() // after the next one has another
+		list = append(list, ln.Addr().String())
+	}
+	return list
 }
 
 func testCertificate(t *testing.T, dir string) (cert, key string) {
@@ -500,6 +514,9 @@ func (u *upgraded) serves() {
 	for kind, dial := range u.dials() {
 		for began := time.Now(); ; {
 			c, err := dial()
+			if err == nil {
+				err = c.SetDeadline(time.Now().Add(patience))
+			}
 			if err == nil {
 				_, err = c.Write([]byte("?"))
 			}
