@@ -182,7 +182,8 @@ func TestTLSFailures(t *testing.T) {
 				limit, connect = 300*time.Millisecond, dialBriefly
 			}
 			_, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f,
-				ListenOptions{Loop: -1, HandshakeTimeout: limit, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+				ListenOptions{Loop: -1, HandshakeTimeout: limit,
+					TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 			if c := connect(t, ln); c != nil {
 				tt.talk(c)
 			}

@@ -208,11 +208,11 @@ func TestWatchOff(t *testing.T) {
 	}
 }
 
-// A drain is told by /readyz, and administrators can still ask.
+// Before a drain, while pre_stop goes by, /readyz says no, and administrators can still ask.
 func TestReadyUntilDrain(t *testing.T) {
 	skipWithoutSignals(t)
 	o := operator{t, socketAt(t)}
-	p := start(t, append(anyPorts, "--set=admin.listen="+o.endpoint)...)
+	p := start(t, append(anyPorts, "--set=admin.listen="+o.endpoint, "--set=reactor.pre_stop=1h")...)
 	c := dial(t, p.ready()[0])
 	exchange(t, c, "before")
 	p.await("administration")
@@ -220,13 +220,14 @@ func TestReadyUntilDrain(t *testing.T) {
 		t.Errorf("found %d %s, wanted 200", code, text)
 	}
 	p.signal(syscall.SIGTERM)
-	p.await("shutting down")
+	p.await("unready; serving on before listeners close")
 	if code, text := o.get("GET", "/readyz"); code != 503 {
 		t.Errorf("found %d %s, wanted 503", code, text)
 	}
 	if code, text := o.get("GET", "/healthz"); code != 200 {
 		t.Errorf("found %d %s, wanted 200", code, text)
 	}
+	p.signal(syscall.SIGTERM) // which ends that time
 	c.Close()
 	if code := p.end(); code != exitFine {
 		t.Errorf("found exit code %d:\n%s", code, p.stderr())

@@ -258,7 +258,7 @@ func TestNoHost(t *testing.T) {
 		{"off", nil, []string{"WIREHOST_ADMIN__LISTEN=off"}, exitFailed,
 			"wirehost: admin.listen is off: a host so configured can't be asked\n"},
 		{"no endpoint", []string{"--admin=here"}, nil, exitUsage, "wirehost: --admin: found \"here\", wanted " +
-			"unix://PATH or tcp://HOST:PORT; see 'wirehost plugin list --help'\n"},
+			"unix://PATH, tcp://HOST:PORT or https://HOST:PORT; see 'wirehost plugin list --help'\n"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
