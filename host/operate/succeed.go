@@ -94,8 +94,7 @@ func (in *inheritance) hello(first *hello) error {
 		}
 		if first.Format != handoverFormat || len(in.files) != len(first.Endpoints) {
 			return fmt.Errorf("process %d of version %s hands over by format %d, with %d sockets for %d endpoints; "+
-				"wanted "+
-				"format %d", first.PID, first.Program, first.Format, len(in.files), len(first.Endpoints),
+				"wanted format %d", first.PID, first.Program, first.Format, len(in.files), len(first.Endpoints),
 				handoverFormat)
 		}
 		for n, endpoint := range first.Endpoints {
@@ -233,9 +232,7 @@ func (in *inheritance) answer(m *handover.Message) error {
 
 // refuseAll answers an offer of which nothing can be taken.
 func (in *inheritance) refuseAll(offered int, why string) error {
-	for _, f := range in.files {
-		_ = f.Close() // a duplicate
-	}
+	closeAll(in.files)
 	in.files, in.missing = nil, false
 	return in.conn.Send(sayAnswer, slices.Repeat([]string{why}, offered))
 }
