@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/wirehost/wirehost/host"
@@ -40,17 +41,19 @@ type inheritance struct {
 // inherit finds the process that this one takes over from; nil = there is none, or it has
 // ended.
 func (s *Server) inherit() (*inheritance, error) {
-	number, there := os.LookupEnv(handoverVariable)
+	value, there := os.LookupEnv(handoverVariable)
 	if !there {
 		return nil, nil
 	}
 	if err := os.Unsetenv(handoverVariable); err != nil { // other processes that this one starts
 		return nil, err
 	}
+	number, process, _ := strings.Cut(value, ",")
 	fd, err := strconv.Atoi(number)
-	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("%s: found %q, wanted the number of a descriptor: it is set by an upgrade alone",
-			handoverVariable, number)
+	pid, pidErr := strconv.Atoi(process)
+	if err = errors.Join(err, pidErr); err != nil || fd < 3 || pid < 1 {
+		return nil, fmt.Errorf("%s: found %q, wanted the numbers of a descriptor and of a process: it is set by "+
+			"an upgrade alone", handoverVariable, value)
 	}
 	in := &inheritance{s: s, sockets: map[string][]*os.File{}}
 	if in.conn, err = handover.FromFile(os.NewFile(uintptr(fd), "handover")); err != nil {
@@ -60,7 +63,10 @@ func (s *Server) inherit() (*inheritance, error) {
 	err = in.hello(&first)
 	if gone(err) { // before it said what it gave
 		s.log.Warn("the process to take over from has ended; starting as any other")
-		closeAll(in.files) // nothing else listens on them any more
+		closeAll(in.files)
+		if err := handover.AwaitEnd(pid, endWait); err != nil { // it may listen still
+			s.log.Warn("waiting for that process's end", "err", err)
+		}
 		return nil, in.conn.Close()
 	}
 	if err == nil && len(first.State) > 0 {

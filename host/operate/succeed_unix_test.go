@@ -22,6 +22,9 @@ type elder struct {
 	fd   int      // of the other end, for the process that takes over
 }
 
+// goneProcess is the number of no process.
+const goneProcess = 1<<31 - 1
+
 func newElder(t *testing.T) *elder {
 	t.Helper()
 	ours, theirs, err := handover.Sockets()
@@ -31,7 +34,7 @@ func newElder(t *testing.T) *elder {
 	e.fd, err = syscall.Dup(int(theirs.Fd()))
 	do(t, err)
 	syscall.CloseOnExec(e.fd)
-	t.Setenv(handoverVariable, fmt.Sprint(e.fd))
+	t.Setenv(handoverVariable, fmt.Sprintf("%d,%d", e.fd, goneProcess))
 	twin, err := syscall.Dup(int(ours.Fd()))
 	do(t, err)
 	e.conn, err = handover.FromFile(os.NewFile(uintptr(twin), "handover"))

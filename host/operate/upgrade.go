@@ -27,7 +27,8 @@ import (
 // and the old one goes on. The kinds of messages stand below.
 
 const (
-	// handoverVariable has the numbers of the descriptors that a successor talks by.
+	// handoverVariable has the number of the descriptor that a successor talks by, a comma,
+	// and the number of the process that hands over.
 	handoverVariable = "_WIREHOST_HANDOVER"
 	// handoverFormat is the number of the messages' meaning. Others are refused.
 	handoverFormat = 1
@@ -35,6 +36,8 @@ const (
 	readyWait = 2 * time.Minute
 	// answerWait is how long it may take to answer then.
 	answerWait = 10 * time.Second
+	// endWait is how long a process that is killed may take to let go of what it had.
+	endWait = 10 * time.Second
 )
 
 // Kinds of messages, in their order.
@@ -180,7 +183,7 @@ func (s *Server) startHeir(ctx context.Context) (*heir, error) {
 // for the process alone that the service manager has started.
 func heirEnvironment(env []string) []string {
 	own := []string{"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", handoverVariable + "="}
-	kept := []string{handoverVariable + "=3"}
+	kept := []string{handoverVariable + "=3," + strconv.Itoa(os.Getpid())}
 	for _, v := range env {
 		mine := false
 		for _, prefix := range own {
