@@ -100,7 +100,8 @@ type Host struct {
 	giveBack   func()                   // gives what Go does not need back to the system
 	observer   atomic.Pointer[Observer] // nil = none
 	overloaded atomic.Bool
-	shed       atomic.Uint64 // idle connections that an overload has closed
+	shortOf    atomic.Pointer[string] // of what, while overloaded
+	shed       atomic.Uint64          // idle connections that an overload has closed
 
 	unmetered bool // for benchmarks, to know what metering costs
 	paging    bool // for tests: every instance leaves its memory in every turn

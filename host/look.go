@@ -34,12 +34,13 @@ type lookout struct {
 	last  *view         // nil = it has never answered
 }
 
-// ask has the loop answer in its next turn.
-func (k *lookout) ask(h *Host, l *reactor.Loop) (answered <-chan struct{}, err error) {
+// ask has the loop answer in its next turn. since says when it was asked first, which may be
+// long ago.
+func (k *lookout) ask(h *Host, l *reactor.Loop) (answered <-chan struct{}, since time.Time, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.asked != nil {
-		return k.asked, nil
+		return k.asked, k.since, nil
 	}
 	done := make(chan struct{})
 	err = l.CallFromThread(func() {
@@ -53,10 +54,10 @@ func (k *lookout) ask(h *Host, l *reactor.Loop) (answered <-chan struct{}, err e
 		close(done)
 	})
 	if err != nil {
-		return nil, ErrNotRunning
+		return nil, since, ErrNotRunning
 	}
 	k.asked, k.since = done, time.Now()
-	return done, nil
+	return done, k.since, nil
 }
 
 // view is the last one.
@@ -74,16 +75,19 @@ func (k *lookout) view(late bool) view {
 }
 
 // look asks all loops at the same time, and waits for their answers, together no longer
-// than Options.Patience: of a loop that is late, the view is an earlier one. The error is
-// ErrNotRunning.
+// than Options.Patience: of a loop that is late, the view is an earlier one. One that has
+// been late for so long already is not waited for again: who looks twice for one answer
+// waits once. The error is ErrNotRunning.
 func (h *Host) look() ([]view, error) {
 	loops := h.reactor.Loops()
-	answers := make([]<-chan struct{}, len(loops))
+	answers, waited := make([]<-chan struct{}, len(loops)), make([]bool, len(loops))
 	for n, l := range loops {
+		var since time.Time
 		var err error
-		if answers[n], err = h.lookouts[n].ask(h, l); err != nil {
+		if answers[n], since, err = h.lookouts[n].ask(h, l); err != nil {
 			return nil, err
 		}
+		waited[n] = h.o.Patience > 0 && time.Since(since) >= h.o.Patience
 	}
 	var over <-chan time.Time
 	if h.o.Patience > 0 {
@@ -94,7 +98,7 @@ func (h *Host) look() ([]view, error) {
 	views := make([]view, len(loops))
 	spent := false
 	for n, answered := range answers {
-		if !spent {
+		if !spent && !waited[n] {
 			select {
 			case <-answered:
 			case <-over:

@@ -46,6 +46,13 @@ func TestLookWaitsForNoLoop(t *testing.T) {
 	if !s.Ready() {
 		t.Error("found it not ready")
 	}
+	s.o.Patience = time.Hour // a loop that has been late for so long is not waited for again
+	s.lookouts[0].mu.Lock()
+	s.lookouts[0].since = time.Now().Add(-time.Hour)
+	s.lookouts[0].mu.Unlock()
+	if info, err := s.Plugin("guest"); err != nil || !info.Stale {
+		t.Errorf("found %+v, %v, wanted it as it was", info, err)
+	}
 	close(let)
 	s.o.Patience = 0
 	if info, err := s.Plugin("guest"); err != nil || info.Stale || info.Connections != 1 {

@@ -110,6 +110,7 @@ func (o *overload) check() {
 		o.h.log.Info("overload is over: connections are accepted", "what", worst.what, "used", worst.used, "limit",
 			worst.limit)
 	}
+	o.h.shortOf.Store(&worst.what)
 	o.h.overloaded.Store(o.on)
 	o.h.memory.SetShort(o.on && worst.what == useOfMemory)
 	o.h.reactor.Shed(o.on)

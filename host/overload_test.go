@@ -36,6 +36,18 @@ func TestOverload(t *testing.T) {
 	}
 }
 
+// TestUnreadyNamesWhatIsShort: who asks why it is not ready is told of what there is too little.
+func TestUnreadyNamesWhatIsShort(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
+	for _, what := range []string{useOfMemory, useOfDescriptors} {
+		o := &overload{h: s.Host, measure: func() []use { return []use{{what, 96, 100, 0}} }}
+		o.check()
+		if why, want := s.Unready(), "overloaded: short of "+what; why != want {
+			t.Errorf("found %q, wanted %q", why, want)
+		}
+	}
+}
+
 func TestProcessUse(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
 	for _, u := range processUse(0, s.reactor.Connections, s.sharedImages)() {

@@ -75,7 +75,7 @@ func (h *Host) Unready() string {
 	case !h.allStarted():
 		return "some plugin does not start"
 	case h.overloaded.Load():
-		return "overloaded: short of memory"
+		return "overloaded: short of " + *h.shortOf.Load()
 	case h.reactor.OutOfDescriptors():
 		return "out of file descriptors"
 	}
