@@ -40,7 +40,8 @@ func TestOperatingPage(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
 	echo := freePort(t)
-	swap := strings.NewReplacer("/usr/bin/", root+"/usr/bin/", "/etc/", root+"/etc/", "/run/", root+"/run/",
+	swap := strings.NewReplacer("/usr/bin/", root+"/usr/bin/", "/usr/share/", root+"/usr/share/", "/etc/", root+"/etc/",
+		"/run/", root+"/run/",
 		"/var/", root+"/var/", "/tmp/", root+"/tmp/", "7007", echo, "7443", freePort(t), "9100", freePort(t))
 	archive := unpacked(t, root, swap)
 	m := newServiceManager(t, root, swap)
@@ -70,7 +71,8 @@ func TestOperatingPage(t *testing.T) {
 func unpacked(t *testing.T, root string, swap *strings.Replacer) string {
 	t.Helper()
 	archive := filepath.Join(root, "archive")
-	for _, dir := range []string{"archive/systemd", "stands", "usr/bin", "tmp", "etc/systemd/system", "etc/sysusers.d",
+	for _, dir := range []string{"archive/systemd", "archive/man/man1", "stands", "usr/bin", "tmp",
+		"etc/systemd/system", "etc/sysusers.d",
 		"etc/tmpfiles.d"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -97,6 +99,7 @@ func unpacked(t *testing.T, root string, swap *strings.Replacer) string {
 		}
 		put(filepath.Join(archive, name), b, err)
 	}
+	put(filepath.Join(archive, "man/man1/wirehost.1"), nil, nil)
 	b, err := os.ReadFile(binary)
 	put(filepath.Join(archive, "wirehost"), b, err)
 	b, err = os.ReadFile("../../host/testdata/echo.wasm")
