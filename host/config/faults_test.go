@@ -250,8 +250,8 @@ func TestFaults(t *testing.T) {
 			want: "FILE:2: otlp.endpoint: found \"http://u:xxxxx@h\", wanted http://HOST:PORT or https://HOST:PORT, " +
 				"a path behind it where there is one\nFILE:3: otlp.sample: found \"101%\", wanted 0% to 100%"},
 		{name: "module of a web server without TLS", file: "plugins: {a: {module: \"http://h/a.wasm\"}}\n",
-			want: "FILE:1: plugins.a.module: found \"http://h/a.wasm\", wanted builtin:NAME, the path of a .wasm file, " +
-				"https://… or oci://HOST/NAME:TAG"},
+			want: "FILE:1: plugins.a.module: found \"http://h/a.wasm\", wanted builtin:NAME, the path of a .wasm " +
+				"file, https://… or oci://HOST/NAME:TAG"},
 		{name: "variable", env: []string{"WIREHOST_LOG__LEVL=info"},
 			want: `WIREHOST_LOG__LEVL: log.levl: found an unknown key, wanted one of level, format; did you mean ` +
 				`"level"?`},

@@ -91,7 +91,7 @@ const (
 	output             // bytes that are written
 	pairs              // of pointers and sizes
 	size
-	real // a float
+	floating
 )
 
 // kindOf tells by the parameter's name in ABI.md.
@@ -125,7 +125,7 @@ func withTypes(i abi.Import, patterns ...string) string {
 	for n, name := range i.ParamNames {
 		kind := kindOf(name)
 		if i.Params[n] == abi.F64 {
-			kind = real
+			kind = floating
 		}
 		list = append(list, strings.ReplaceAll(patterns[kind], "@", name))
 	}
