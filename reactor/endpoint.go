@@ -53,20 +53,31 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
-			return Endpoint{}, fmt.Errorf("endpoint %q: found port %q, wanted a number from 0 to 65535", text, port)
+			return Endpoint{}, fmt.Errorf("endpoint %q: found port %s, wanted a number from 0 to 65535", text,
+				quoted(port))
 		}
 		if strings.ContainsAny(host, "/ \t\r\n\x00@?#") {
-			return Endpoint{}, fmt.Errorf("endpoint %q: found host %q, wanted a name or an address", text, host)
+			return Endpoint{}, fmt.Errorf("endpoint %q: found host %s, wanted a name or an address", text,
+				quoted(host))
 		}
 		if strings.ContainsRune(host, ':') {
 			if _, err := netip.ParseAddr(host); err != nil {
-				return Endpoint{}, fmt.Errorf("endpoint %q: found host %q, wanted an IPv6 address in the brackets",
-					text, host)
+				return Endpoint{}, fmt.Errorf("endpoint %q: found host %s, wanted an IPv6 address in the brackets",
+					text, quoted(host))
 			}
 		}
 		return Endpoint{Scheme: scheme, Host: host, Port: uint16(n)}, nil
 	}
-	return Endpoint{}, fmt.Errorf("endpoint %q: found scheme %q, wanted tcp, tls or unix", text, scheme)
+	return Endpoint{}, fmt.Errorf("endpoint %q: found scheme %s, wanted tcp, tls or unix", text, quoted(scheme))
+}
+
+// quoted is a part of an endpoint for an error: the whole stands before it.
+func quoted(part string) string {
+	const most = 64 // bytes
+	if len(part) <= most {
+		return strconv.Quote(part)
+	}
+	return strconv.Quote(part[:most]) + "..."
 }
 
 func reasonOf(err error) string {

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add("c.yaml", "a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n", "[", "reactor.write_buffer={high: 1, low: 2}")
 	f.Add("c.toml", "[[a]]\n[[a.b]]\n[a.b.c]\nd=[[1],[{e=2}]]\n", "", "log")
 	f.Add("c.json", `{"plugins":{"a":{"config":[[[{"b":1e400}]]]}}}`, "{}", "plugins.a.config.0.0.0=x")
+	for _, long := range []string{"%s://h:1", "tcp://h:%s", "tcp://h %s:1", "tcp://[:%s]:1"} {
+		f.Add("c.json", "{}", "info", "listeners.0.endpoint="+fmt.Sprintf(long, strings.Repeat("n", 3000)))
+	}
 	f.Fuzz(func(t *testing.T, name, text, level, set string) {
 		l := newLoader()
 		l.file("dir/"+name, []byte(text))
