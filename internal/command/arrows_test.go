@@ -16,7 +16,7 @@ const (
 // import, by prefix. A package is under the longest name that fits.
 var arrows = map[string][]string{
 	"abi":     {},
-	"reactor": {},
+	"reactor": {"internal/tlsrecord"},
 	"host": {
 		"host/config", "host/guest", "internal/bounded", "internal/credentials", "internal/fetch", "internal/meter",
 		"reactor",
@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"internal/script":      {},
 	"internal/simulator":   {"internal/memnet", "reactor"},
 	"internal/sdkgen":      {"abi"},
+	"internal/tlsrecord":   {},
 	"internal/tooltest":    {},
 	"internal/traces":      {"host", "reactor"},
 	"internal/transcript":  {"host", "internal/memnet"},

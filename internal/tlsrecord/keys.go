@@ -1,0 +1,126 @@
+package tlsrecord
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"hash"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// A suite is what a cipher suite of TLS 1.3 stands for, RFC 8446, appendix B.4.
+type suite struct {
+	id     uint16
+	hash   func() hash.Hash
+	secret int // bytes of a traffic secret: those of the hash
+	key    int // bytes
+	aead   func(key []byte) (cipher.AEAD, error)
+}
+
+const (
+	maxSecret = sha512.Size384
+	ivSize    = 12 // RFC 8446, 5.3: the AEAD's N_MAX, at least 8; 12 of all three
+	tagSize   = 16
+)
+
+var suites = [...]suite{
+	{tls.TLS_AES_128_GCM_SHA256, sha256.New, sha256.Size, 16, newGCM},
+	{tls.TLS_AES_256_GCM_SHA384, sha512.New384, sha512.Size384, 32, newGCM},
+	{tls.TLS_CHACHA20_POLY1305_SHA256, sha256.New, sha256.Size, 32, chacha20poly1305.New},
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func suiteOf(id uint16) (*suite, error) {
+	for i := range suites {
+		if suites[i].id == id {
+			return &suites[i], nil
+		}
+	}
+	return nil, fmt.Errorf("tlsrecord: cipher suite %#04x is none of TLS 1.3 that has a record layer here", id)
+}
+
+// expandLabel is HKDF-Expand-Label with an empty context, RFC 8446, 7.1.
+func (s *suite) expandLabel(secret []byte, label string, size int) ([]byte, error) {
+	info := make([]byte, 0, 32)
+	info = binary.BigEndian.AppendUint16(info, uint16(size))
+	info = append(info, byte(len("tls13 ")+len(label)))
+	info = append(info, "tls13 "...)
+	info = append(info, label...)
+	info = append(info, 0)
+	return hkdf.Expand(s.hash, secret, string(info), size)
+}
+
+// A half is what protects one direction: the traffic secret, what is derived
+// from it, and the number of the next record under it.
+type half struct {
+	suite  *suite
+	aead   cipher.AEAD
+	seq    uint64
+	secret [maxSecret]byte // as many of them as the suite's hash has
+	iv     [ivSize]byte
+	nonce  [ivSize]byte // of the record at hand: here, because what is given to an AEAD escapes
+	closed bool         // close_notify has passed: nothing follows
+}
+
+// use takes a traffic secret and derives key and iv, RFC 8446, 7.3. What the
+// AEAD keeps of its key is its own: it goes when the AEAD does.
+func (h *half) use(secret []byte, seq uint64) error {
+	key, err := h.suite.expandLabel(secret, "key", h.suite.key)
+	if err != nil {
+		return err
+	}
+	defer clear(key)
+	iv, err := h.suite.expandLabel(secret, "iv", ivSize)
+	if err != nil {
+		return err
+	}
+	aead, err := h.suite.aead(key)
+	if err != nil {
+		return err
+	}
+	copy(h.iv[:], iv)
+	clear(iv)
+	copy(h.secret[:], secret)
+	h.aead, h.seq = aead, seq
+	return nil
+}
+
+// update goes on to the next generation of the secret, RFC 8446, 7.2.
+func (h *half) update() error {
+	next, err := h.suite.expandLabel(h.secret[:h.suite.secret], "traffic upd", h.suite.secret)
+	if err != nil {
+		return err
+	}
+	defer clear(next)
+	return h.use(next, 0)
+}
+
+// next is the nonce of the next record, RFC 8446, 5.3: the iv with the
+// record's number upon its last eight bytes. A key is given up long before
+// its numbers are used up, ours by [recordLimit]; a peer needs 2^64 records.
+func (h *half) next() []byte {
+	h.nonce = h.iv
+	low := h.nonce[ivSize-8:]
+	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^h.seq)
+	return h.nonce[:]
+}
+
+func (h *half) wipe() {
+	clear(h.secret[:])
+	clear(h.iv[:])
+	clear(h.nonce[:])
+	h.aead, h.closed = nil, true
+}
