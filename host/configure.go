@@ -131,6 +131,7 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 	defer cancel()
 	h.forgetUnloaded()
 	defer h.keepCredentials()
+	defer h.expect(nil)
 	cfg, only, err := edit(h.cfg)
 	if err != nil {
 		return nil, err
@@ -190,6 +191,7 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	p := r.h.plugins[name]
 	if p == nil {
 		p = newPlugin(r.h, name, cfg, len(r.h.plugins)%len(r.h.reactor.Loops()))
+		r.h.expect(p)
 		v, err := p.loadVersion(ctx, cfg, r.cfg.Trust)
 		if err != nil {
 			return err
@@ -215,6 +217,17 @@ func (r *reconfiguration) preparePlugin(ctx context.Context, name string, cfg co
 	r.plans = append(r.plans, plan)
 	r.plugins[name] = p
 	return nil
+}
+
+// expect notes a plugin that a change is adding; nil = they are there, or don't come.
+func (h *Host) expect(p *plugin) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p == nil {
+		h.coming = nil
+		return
+	}
+	h.coming = append(h.coming, p)
 }
 
 // prepareListeners finds out which listeners stay, and binds new ones.
@@ -306,19 +319,23 @@ func (r *reconfiguration) unlock() {
 	}
 }
 
-// forgetUnloaded lets go of the plugins of which nothing is left.
+// forgetUnloaded lets go of the plugins of which nothing is left. h.shape is held.
 func (h *Host) forgetUnloaded() {
+	var over []*plugin
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.unloaded = slices.DeleteFunc(h.unloaded, func(p *plugin) bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if len(p.replaced) > 0 {
 			return false
 		}
-		p.freeing.Wait() // it is short, and it ends before the loader does
+		over = append(over, p)
 		return true
 	})
+	h.mu.Unlock()
+	for _, p := range over {
+		p.freeing.Wait() // it is short, takes h.mu, and ends before the loader does
+	}
 }
 
 // commit does it. From here on only the end of the loops is an error.

@@ -41,7 +41,8 @@ type Options struct {
 	// configuration says; nil = it is not.
 	Resume func() Resumed
 	// Modules is the folder where the bytes of modules are kept, for versions that are
-	// pinned after their file has changed: else a pin ends with the process. It is asked
+	// pinned or gone back to after their file has changed, in another process: else a pin
+	// ends with this one. It is asked
 	// again at each use, so that a process can leave the folder to the next; "" or nil =
 	// there is none. ours: nobody else changes it.
 	Modules func() (dir string, ours bool)
@@ -106,14 +107,17 @@ type Host struct {
 	unmetered bool // for benchmarks, to know what metering costs
 	paging    bool // for tests: every instance leaves its memory in every turn
 
-	shape     sync.Mutex // held while plugins or listeners come or go
-	ended     bool       // under shape
-	keeping   keeping
-	mu        sync.Mutex // of what follows; never held while a loop is waited for
-	unloaded  []*plugin  // they may have connections left
-	cfg       config.Config
-	plugins   map[string]*plugin
-	pins      map[string]Pin // of Options.Resume, those that no plugin has taken yet
+	shape    sync.Mutex // held while plugins or listeners come or go
+	ended    bool       // under shape
+	keeping  keeping
+	mu       sync.Mutex // of what follows; never held while a loop is waited for
+	unloaded []*plugin  // they may have connections left
+	coming   []*plugin  // that a change is adding
+	cfg      config.Config
+	plugins  map[string]*plugin
+	// Of Options.Resume, those that no plugin has taken yet:
+	pins      map[string]Pin
+	kept      map[string][]Kept
 	listeners []*listener
 
 	ready readiness

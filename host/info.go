@@ -166,7 +166,16 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		at := p.failedAt
 		info.Failure, info.FailedAt = guest.Clean(p.failure.Error()), &at
 	}
-	for _, v := range p.listed() {
+	listed := p.listed()
+	for _, k := range p.kept {
+		if slices.ContainsFunc(listed, func(v *version) bool { return v.name == k.Version }) {
+			continue // it is being prepared
+		}
+		slots = append(slots, nil)
+		info.Versions = append(info.Versions, VersionInfo{Name: k.Version, State: StateStandby, Since: k.Since,
+			SHA256: k.SHA256})
+	}
+	for _, v := range listed {
 		slots = append(slots, slices.Clone(v.slots))
 		info.Versions = append(info.Versions, VersionInfo{
 			Name: v.name, State: v.state, Since: v.since, SHA256: hex.EncodeToString(v.mod.sum[:]),

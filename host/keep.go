@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,14 +14,22 @@ import (
 	"strings"
 	"sync"
 
-	"aead.dev/minisign"
+	"github.com/google/renameio/v2/maybe"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host/config"
 )
 
-// Copies of modules' bytes, for versions that are pinned one day: when that is asked for,
-// the file that they were read from is another already.
+// Copies of modules' bytes, for versions that are gone back to after this process: by then
+// the file that they were read from is another already. Beside a copy lies the signature
+// that it was held against, where there was one.
 
-// keptExt ends the names of the copies; before it stands the sum.
-const keptExt = ".wasm"
+const (
+	// keptExt ends the names of the copies; before it stands the sum.
+	keptExt = ".wasm"
+	// keptSum is the length of a sum.
+	keptSum = 2 * sha256.Size
+)
 
 // keeping serializes what is done to the folder: a copy that was just made must not be
 // taken for one that nobody needs.
@@ -40,22 +49,43 @@ func (h *Host) modules(change bool) string {
 }
 
 // keepModule copies a module that was loaded. Where that fails, a version that is pinned
-// ends with the process.
+// or kept ends with the process. The folder may be another process's still, which this
+// one takes over from: that one removes no copy then, and each is written whole.
 func (h *Host) keepModule(ctx context.Context, m *module, open opener) {
 	h.keeping.mu.Lock()
 	defer h.keeping.mu.Unlock()
-	dir := h.modules(true)
-	if dir == "" || strings.HasPrefix(m.from, builtinPrefix) {
+	dir := h.modules(false)
+	if dir == "" || m.carried {
 		return
 	}
 	path := filepath.Join(dir, m.sumText()+keptExt)
-	if info, err := os.Stat(path); err == nil && info.Size() == m.size {
+	err := keepSignature(m, path+signatureSuffix)
+	if info, statErr := os.Stat(path); err == nil && (statErr != nil || info.Size() != m.size) {
+		err = copyModule(ctx, m, open, path)
+	}
+	if err == nil || ctx.Err() != nil {
 		return
 	}
-	if err := copyModule(ctx, m, open, path); err != nil && ctx.Err() == nil {
-		h.log.Warn("no copy of the module can be kept: pinned, it would be forgotten with the process",
-			"plugin", m.plugin, "err", err)
+	level := hclog.Warn
+	if h.modules(true) == "" { // why nothing is kept is told already
+		level = hclog.Debug
 	}
+	h.log.Log(level, "no copy of the module can be kept: nothing goes back to it after this process",
+		"plugin", m.plugin, "err", err)
+}
+
+// keepSignature writes a module's signature beside its copy, where it has another one.
+func keepSignature(m *module, path string) error {
+	if m.signature == nil {
+		return nil
+	}
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, m.signature) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return maybe.WriteFile(path, m.signature, 0o600)
 }
 
 // copyModule writes a module's bytes to a file, all of them or none.
@@ -87,29 +117,30 @@ func copyModule(ctx context.Context, m *module, open opener, path string) error 
 	return os.Rename(to.Name(), path)
 }
 
-// keptModule finds the copy of a module.
-func (h *Host) keptModule(ctx context.Context, plugin string, pin Pin) (*module, error) {
+// keptModule finds the copy of a module by its sum, for settings that it is to run with. Where
+// keys are trusted, the signature beside it must be one of theirs.
+func (h *Host) keptModule(ctx context.Context, plugin, sum string, cfg config.Plugin,
+	t config.Trust) (*module, error) {
 	dir := h.modules(false)
 	if dir == "" {
 		return nil, errors.New("found no folder where copies of modules are kept (state.dir)")
 	}
-	m := &module{plugin: plugin, from: filepath.Join(dir, pin.SHA256+keptExt)}
-	if err := h.sources.addUpFile(ctx, m, int64(pin.Section.Limits.Module), nil); err != nil {
+	keys, err := trustedKeys(t)
+	if err != nil {
 		return nil, err
 	}
-	if m.sumText() != pin.SHA256 {
+	m := &module{plugin: plugin, from: filepath.Join(dir, sum+keptExt)}
+	if err := h.sources.addUpFile(ctx, m, int64(cfg.Limits.Module), keys); err != nil {
+		return nil, err
+	}
+	if m.sumText() != sum {
 		return nil, fmt.Errorf("%s is damaged: found sha256 %s", m.from, m.sumText())
 	}
-	if pin.Signer != "" { // that was checked before the copy was made
-		m.signer = new(minisign.PublicKey)
-		if err := m.signer.UnmarshalText([]byte(pin.Signer)); err != nil {
-			return nil, fmt.Errorf("the pin's signer: %w", err)
-		}
-	}
-	return m, nil
+	m.config, err = configJSON(cfg.Config)
+	return m, err
 }
 
-// sweepModules removes the copies that no version has, and no pin.
+// sweepModules removes the copies that no version has, no pin, and nothing that is kept.
 func (h *Host) sweepModules() {
 	h.keeping.mu.Lock()
 	defer h.keeping.mu.Unlock()
@@ -121,20 +152,30 @@ func (h *Host) sweepModules() {
 	for _, pin := range h.Pins() {
 		wanted[pin.SHA256] = true
 	}
-	for _, p := range h.all() {
+	plugins := h.all()
+	h.mu.Lock()
+	plugins = append(plugins, h.coming...)
+	h.mu.Unlock()
+	for _, p := range plugins {
 		p.mu.Lock()
 		for _, v := range p.listed() {
 			wanted[v.mod.sumText()] = true
 		}
 		p.mu.Unlock()
 	}
+	for _, list := range h.Kept() {
+		for _, k := range list {
+			wanted[k.SHA256] = true
+		}
+	}
 	list, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		h.log.Warn("copies of modules that nobody needs stay", "err", err)
 	}
 	for _, e := range list {
-		sum, is := strings.CutSuffix(e.Name(), keptExt)
-		if !is || wanted[sum] || len(sum) != 2*sha256.Size {
+		sum, is := strings.CutSuffix(strings.TrimSuffix(e.Name(), signatureSuffix), keptExt)
+		half := strings.HasPrefix(e.Name(), ".") // of a process that has ended
+		if !is || wanted[sum] || len(sum) != keptSum && !half {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {

@@ -19,10 +19,9 @@ import (
 // configuration nor, by Options.Resume, another process ends it. A program keeps what
 // Host.Pins gives, as JSON where it likes, and changes nothing of it.
 type Pin struct {
-	Version string        `json:"version"`          // NAME@HASH
-	SHA256  string        `json:"sha256"`           // of the module that is held
-	Signer  string        `json:"signer,omitempty"` // the key that it was signed by, where that was checked
-	Section config.Plugin `json:"settings"`         // what it runs with
+	Version string        `json:"version"`  // NAME@HASH
+	SHA256  string        `json:"sha256"`   // of the module that is held
+	Section config.Plugin `json:"settings"` // what it runs with
 	// Of is the SHA256 of the module that was configured then, and OfSection are its
 	// settings: while the first is found again the pin holds; where the second have
 	// changed, the new ones hold for the pinned module.
@@ -37,13 +36,19 @@ type Pin struct {
 func (pin *Pin) UnmarshalJSON(text []byte) error {
 	type plain Pin
 	read := plain{Section: config.DefaultPlugin(), OfSection: config.DefaultPlugin()}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&read); err != nil {
+	if err := decodeSettings(text, &read); err != nil {
 		return err
 	}
 	*pin = Pin(read)
 	return nil
+}
+
+// decodeSettings reads JSON in which a plugin's own section may have numbers that no float64
+// is.
+func decodeSettings(text []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode(to)
 }
 
 // sameSection tells whether settings are the same to a guest, wherever they were read.
@@ -78,6 +83,9 @@ func (h *Host) Pins() map[string]Pin {
 type Resumed struct {
 	// Pins are by plugin. One whose module has changed since is forgotten.
 	Pins map[string]Pin
+	// Kept are by plugin, the oldest first. Those that are too many, or of which there is no
+	// copy, are forgotten.
+	Kept map[string][]Kept
 	// Config is what the configuration is to be in place of the host's, such as without a
 	// plugin that was unloaded. It is valid.
 	Config config.Config
@@ -91,7 +99,7 @@ func (h *Host) resume() {
 	from := h.o.Resume()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pins, h.cfg = maps.Clone(from.Pins), from.Config
+	h.pins, h.kept, h.cfg = maps.Clone(from.Pins), maps.Clone(from.Kept), from.Config
 }
 
 // without is a configuration without a plugin, and its listeners.
@@ -173,11 +181,7 @@ func (p *plugin) pinTo(ctx context.Context, v *version) *Pin {
 	if v.mod.sumText() == p.seen && sameSection(v.cfg, cfg) {
 		return nil
 	}
-	signer := ""
-	if k := v.mod.signer; k != nil {
-		signer = k.String()
-	}
-	return &Pin{Version: v.name, SHA256: v.mod.sumText(), Signer: signer, Section: v.cfg, Of: p.seen, OfSection: cfg,
+	return &Pin{Version: v.name, SHA256: v.mod.sumText(), Section: v.cfg, Of: p.seen, OfSection: cfg,
 		Since: p.host.wall().Round(0), By: ByOf(ctx).String()}
 }
 
@@ -220,10 +224,7 @@ func (p *plugin) loadPinned(ctx context.Context, pin Pin, m *module, t config.Tr
 	}
 	held := *m // where the pin is for its settings alone
 	if pin.SHA256 != m.sumText() {
-		kept, err := p.host.keptModule(ctx, p.name, pin)
-		if err == nil {
-			err = kept.trusted(t)
-		}
+		kept, err := p.host.keptModule(ctx, p.name, pin.SHA256, pin.Section, t)
 		if err != nil {
 			return nil, fmt.Errorf("plugin %s: the module that %s is pinned to: %w", p.name, pin.Version, err)
 		}

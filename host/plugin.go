@@ -37,6 +37,7 @@ type plugin struct {
 	active    *version
 	preparing *version   // the one that a change prepares; nil = none
 	replaced  []*version // those that are not freed yet, the oldest first
+	kept      []Kept     // of before this process, the oldest first
 	unloaded  bool
 	gone      chan struct{} // closed when unloaded is set
 	pin       *Pin          // nil = none; replaced as a whole
@@ -58,7 +59,7 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 	if slices.Contains(h.o.Trace, name) {
 		p.account.SetTrace(0, true)
 	}
-	p.pin = h.takePin(name)
+	p.pin, p.kept = h.takePin(name), h.takeKept(name)
 	if h.reactor != nil {
 		p.loops = h.reactor.Loops()
 		p.took = make([]guest.Callbacks, len(p.loops))
@@ -99,6 +100,7 @@ func (p *plugin) loadVersion(ctx context.Context, cfg config.Plugin, t config.Tr
 func (p *plugin) startOnLoops(wg *sync.WaitGroup) error {
 	v := p.active
 	v.state, v.since = StateActive, p.host.wall()
+	p.freeEmpty()
 	p.slots = make([]*slot, len(p.loops))
 	for n, l := range p.loops {
 		if !v.runsOn(n) {
@@ -152,11 +154,15 @@ func (p *plugin) loop() int {
 	return -1
 }
 
-// freeName is the name for a version beside those that are loaded.
-func (p *plugin) freeName(name string) string {
+// freeName is the name for a version beside those that are loaded, and those that are kept
+// and not the same.
+func (p *plugin) freeName(m *module, cfg config.Plugin) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	taken := map[string]bool{}
+	name, taken := p.name+"@"+m.hash(), map[string]bool{}
+	for _, k := range p.kept {
+		taken[k.Version] = !k.is(m, cfg)
+	}
 	for _, v := range p.versions() {
 		taken[v.name] = true
 	}

@@ -137,6 +137,9 @@ func (p *plugin) planBack(ctx context.Context, name string) (*replacement, error
 	}
 	v, later := p.revive(name)
 	if v == nil {
+		if k := p.keptVersion(name); k != nil {
+			return p.planKept(ctx, k)
+		}
 		return nil, fmt.Errorf("version %s: %w; loaded: %s", name, ErrUnknown, strings.Join(p.usable(), ", "))
 	}
 	if err := v.mod.trusted(p.host.Config().Trust); err != nil {
@@ -164,6 +167,9 @@ func (p *plugin) usable() []string {
 		if v.state != StateRetired {
 			names = append(names, v.name)
 		}
+	}
+	for _, k := range slices.Backward(p.kept) {
+		names = append(names, k.Version)
 	}
 	return names
 }

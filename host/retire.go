@@ -60,6 +60,7 @@ func (p *plugin) freeEmpty() {
 		p.replaced = slices.Delete(p.replaced, n, n+1)
 		p.retireVersion(v)
 	}
+	p.trimKept(kept)
 }
 
 // copies tells whether a version is the same as another, which has taken its place: there

@@ -71,6 +71,8 @@ type digest struct {
 	sum    [sha256.Size]byte
 	size   int64
 	signer *minisign.PublicKey // whose signature fits; nil = none was wanted
+	// the signature; nil = none was wanted
+	signature []byte
 }
 
 // sumUp reads a module. The sum and the signature are of the same bytes, and the
@@ -103,7 +105,7 @@ func (c check) sumUp(r io.Reader) (d digest, err error) {
 	if at < 0 {
 		return d, errors.New("found a signature of something else, wanted one of the module and of its trusted comment")
 	}
-	d.signer = &c.keys[at]
+	d.signer, d.signature = &c.keys[at], c.text
 	return d, nil
 }
 

@@ -54,7 +54,7 @@ var _ guest.Owner = (*version)(nil)
 // newVersion compiles a module for a plugin. Any goroutine.
 func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*version, error) {
 	h := p.host
-	v := &version{host: h, plugin: p, name: p.freeName(p.name + "@" + m.hash()), cfg: cfg, mod: m, state: StateLoading,
+	v := &version{host: h, plugin: p, name: p.freeName(m, cfg), cfg: cfg, mod: m, state: StateLoading,
 		since: h.wall()}
 	v.pace.hurdle.Store(1)
 	v.launcher.idle.L = &v.launcher.mu

@@ -53,7 +53,7 @@ func (s *Server) remember(events map[string]admin.Event) {
 		s.keep.note(name, e)
 	}
 	pins := s.Host.Pins()
-	if err := s.keep.write(pins); err != nil &&
+	if err := s.keep.write(pins, s.Kept()); err != nil &&
 		(len(pins) > 0 || len(s.keep.state.Saved)+len(s.keep.state.Removed) > 0) {
 		s.log.Warn("the state is not kept: what is pinned or saved ends with this process", "err", err)
 	}
@@ -184,7 +184,7 @@ func (s *Server) SavePlugin(name string) error {
 	s.keep.mu.Lock()
 	defer s.keep.mu.Unlock()
 	s.keep.state.save(name, running, s.keep.base)
-	return s.keep.write(s.Host.Pins())
+	return s.keep.write(s.Pins(), s.Kept())
 }
 
 // applySaved is a configuration that was read, with what was saved, and a function to call

@@ -163,7 +163,14 @@ func (k *keeper) resumed() host.Resumed {
 	for _, name := range slices.Sorted(maps.Keys(st.Loaded)) {
 		cfg = withPlugin(cfg, name, st.Loaded[name])
 	}
-	return host.Resumed{Pins: st.Pins, Config: cfg}
+	kept := map[string][]host.Kept{}
+	for name, list := range st.Kept {
+		_, runs := cfg.Plugins[name]
+		if _, saved := st.Saved[name]; runs || saved {
+			kept[name] = list
+		}
+	}
+	return host.Resumed{Pins: st.Pins, Kept: kept, Config: cfg}
 }
 
 // have is nil where this process has the folder; it tries to get it, since the one that had
@@ -182,13 +189,14 @@ func (k *keeper) canSave() error {
 	return k.have()
 }
 
-// write replaces the file, with the pins that hold. k.mu is held.
-func (k *keeper) write(pins map[string]host.Pin) error {
+// write replaces the file, with the pins that hold and the versions that are kept. k.mu is
+// held.
+func (k *keeper) write(pins map[string]host.Pin, kept map[string][]host.Kept) error {
 	if err := k.have(); err != nil {
 		return err
 	}
 	st := k.state
-	st.Format, st.Server, st.Pins = stateFormat, k.server, pins
+	st.Format, st.Server, st.Pins, st.Kept = stateFormat, k.server, pins, kept
 	st.Loaded, st.Unloaded = nil, nil
 	text, err := json.MarshalIndent(st, "", " ")
 	if err != nil {

@@ -21,6 +21,7 @@ type state struct {
 	Format  int                      `json:"format"`
 	Server  string                   `json:"server"`            // its administration endpoint
 	Pins    map[string]host.Pin      `json:"pins,omitempty"`    // by plugin
+	Kept    map[string][]host.Kept   `json:"kept,omitempty"`    // versions to go back to, by plugin
 	Saved   map[string]section       `json:"saved,omitempty"`   // plugins loaded with --save, by name
 	Removed map[string]bool          `json:"removed,omitempty"` // plugins of the configuration, unloaded with --save
 	History map[string][]admin.Event `json:"history,omitempty"` // by plugin, the oldest first
@@ -168,7 +169,7 @@ func (s *Server) exportState() ([]byte, error) {
 	s.keep.mu.Lock()
 	defer s.keep.mu.Unlock()
 	st := s.keep.state
-	st.Pins = s.Host.Pins()
+	st.Pins, st.Kept = s.Host.Pins(), s.Host.Kept()
 	running := s.Config()
 	base, _ := st.apply(s.keep.base, func(string) bool { return true })
 	st.Loaded = map[string]section{}
