@@ -54,6 +54,7 @@ type State struct {
 	Ask     bool   // the peer is to be asked for a key update
 	Message []byte // the head of a post-handshake message that came in part, at most 5 bytes
 	Skip    int    // bytes to come of a message that is dropped
+	Limit   uint64 // after how many records a key is given up; 0 is RFC 8446's, tests lower it
 }
 
 // Wipe zeroes the secrets.
@@ -73,8 +74,8 @@ type Conn struct {
 	got     uint8   // bytes in message
 	message [5]byte // a key update has no more; of others the type and the length are enough
 	skip    int
-	limit   uint64 // recordLimit; tests lower it
-	err     error  // why nothing more is opened
+	limit   uint64
+	err     error // why nothing more is opened
 }
 
 // Format prints nothing of what a Conn has.
@@ -87,7 +88,10 @@ func New(s State) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{client: s.Client, answer: s.Answer, ask: s.Ask, skip: s.Skip, limit: recordLimit}
+	c := &Conn{client: s.Client, answer: s.Answer, ask: s.Ask, skip: s.Skip, limit: s.Limit}
+	if c.limit == 0 || c.limit > recordLimit {
+		c.limit = recordLimit
+	}
 	switch {
 	case s.Useless < 0 || s.Useless > maxUseless:
 		return nil, fmt.Errorf("tlsrecord: %d useless records, which is not within 0 and %d", s.Useless, maxUseless)
@@ -121,12 +125,18 @@ func New(s State) (*Conn, error) {
 func (c *Conn) State() State {
 	return State{
 		Suite: c.in.suite.id, Client: c.client, In: c.in.state(), Out: c.out.state(), Useless: int(c.useless),
-		Answer: c.answer, Ask: c.ask, Message: append([]byte(nil), c.message[:c.got]...), Skip: c.skip,
+		Answer: c.answer, Ask: c.ask, Message: append([]byte(nil), c.message[:c.got]...), Skip: c.skip, Limit: c.limit,
 	}
 }
 
 func (h *half) state() Half {
 	return Half{Secret: append(Secret(nil), h.secret[:h.suite.secret]...), Seq: h.seq, Closed: h.closed}
+}
+
+// over says that nothing may be sealed: close_notify has been sent, or there
+// was an error, which leaves an alert at most (RFC 8446, 6.2).
+func (c *Conn) over() bool {
+	return c.out.closed || c.err != nil && c.err != io.EOF //nolint:errorlint // only we make it
 }
 
 // Wipe zeroes the secrets and ends the connection: nothing is sealed or opened

@@ -21,17 +21,18 @@ const (
 
 // Seal appends plain to dst as records of at most [MaxPlain] bytes, and before
 // them the key update that is owed, if one is. It allocates nothing where dst
-// has room for [Conn.SealedLen]; dst's room and plain do not overlap. After
-// CloseNotify, Alert and Wipe it appends nothing.
+// has room for [Conn.SealedLen]; dst's room and plain do not overlap. It
+// appends nothing after CloseNotify, Alert, Wipe and an error of Open or Next
+// other than io.EOF.
 func (c *Conn) Seal(dst, plain []byte) []byte {
-	if c.out.closed || len(plain) == 0 {
+	if len(plain) == 0 || c.over() {
 		return dst
 	}
 	dst = slices.Grow(dst, c.SealedLen(len(plain)))
 	for len(plain) > 0 {
 		if c.out.seq >= c.limit || c.answer || c.ask {
 			dst = c.keyUpdate(dst)
-			if c.out.closed {
+			if c.over() {
 				return dst
 			}
 		}
@@ -44,7 +45,7 @@ func (c *Conn) Seal(dst, plain []byte) []byte {
 
 // SealedLen is how many bytes [Conn.Seal] of n bytes appends now.
 func (c *Conn) SealedLen(n int) int {
-	if n == 0 || c.out.closed {
+	if n == 0 || c.over() {
 		return 0
 	}
 	records := (n + MaxPlain - 1) / MaxPlain
@@ -60,16 +61,17 @@ func (c *Conn) SealedLen(n int) int {
 // answers all that it has asked for until now. It is to be called when Open
 // has returned; Seal sends what is owed as well.
 func (c *Conn) Answer(dst []byte) []byte {
-	if !c.answer && !c.ask {
+	if !c.answer && !c.ask || c.over() {
 		return dst
 	}
 	return c.keyUpdate(dst)
 }
 
 // CloseNotify appends close_notify, once: nothing may be sealed after it. The
-// other direction goes on, RFC 8446, 6.1.
+// other direction goes on, RFC 8446, 6.1. After an error it appends nothing:
+// an alert is due.
 func (c *Conn) CloseNotify(dst []byte) []byte {
-	if c.out.closed {
+	if c.over() {
 		return dst
 	}
 	dst = c.out.seal(dst, alert, []byte{warning, closeNotify})
@@ -101,9 +103,6 @@ func (c *Conn) Alert(dst []byte, err error) []byte {
 // one. It asks the peer for one only where the peer's key is worn: an answer
 // must not (RFC 8446, 4.6.3).
 func (c *Conn) keyUpdate(dst []byte) []byte {
-	if c.out.closed { // nothing follows close_notify
-		return dst
-	}
 	asks := byte(0)
 	if c.ask {
 		asks = 1
@@ -112,7 +111,7 @@ func (c *Conn) keyUpdate(dst []byte) []byte {
 	dst = c.out.seal(dst, handshake, []byte{keyUpdate, 0, 0, 1, asks})
 	if err := c.out.update(); err != nil { // the library refuses what it took before: nothing can be sent
 		c.out.closed = true
-		c.fail(refuse(internalError, "the next key: %v", err))
+		_ = c.fail(refuse(internalError, "our next key: %v", err)) // Open and Next return it
 	}
 	return dst
 }
