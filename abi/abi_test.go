@@ -137,7 +137,7 @@ func TestCodes(t *testing.T) {
 		{"reasons", Reasons(), 12, func(n int) int { return n }},
 		{"levels", Levels(), LevelError + 1, func(n int) int { return n }},
 		{"kinds", MetricKinds(), MetricHistogram, func(n int) int { return n + 1 }},
-		{"bits", StateBits(), 7, func(n int) int { return 1 << n }},
+		{"bits", StateBits(), 8, func(n int) int { return 1 << n }},
 	} {
 		if len(table.rows) != table.len {
 			t.Errorf("found %d %s, wanted %d", len(table.rows), table.name, table.len)

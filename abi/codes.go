@@ -139,6 +139,7 @@ func StateBits() []Code {
 		{16, "", "producer", "producer registered", "a producer is registered"},
 		{32, "", "TLS", "TLS", "TLS is on"},
 		{64, "", "outgoing", "outgoing", "made by {connect}"},
+		{128, "", "can start TLS", "startTLS is possible now", "{startTLS} is possible now: there is a certificate"},
 	}
 }
 
@@ -149,5 +150,6 @@ func Limits() []Code {
 		{MaxReceiveBuffer, "", "max receive buffer", "", "bytes of the registered buffer at most"},
 		{MaxSequence, "", "max sequence", "", "pieces that one call sends at most"},
 		{MaxLogMessage, "", "max log message", "", "bytes of a log message that are kept"},
+		{MaxRandom, "", "max random", "", "random bytes that one call gives at most"},
 	}
 }

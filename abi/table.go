@@ -229,6 +229,8 @@ func Imports() []Import {
 		in(r, "reset", "(timer, ms) -> i32", "move a timer to ms from now"),
 		in(r, "seconds", "() -> f64", "monotonic, from the reactor's clock"),
 		in(r, "connect", "(endpoint, len, ms) -> i32", "a connection to a text endpoint, within ms"),
+		in(r, "time", "() -> f64", "seconds since 1970, UTC"),
+		in(r, "random", "(buf, len) -> i32", "random bytes of the system's"),
 		in("factory", "config", "(buf, cap) -> i32", "the plugin's configuration as JSON; its length"),
 		in("log", "emit", "(level, ptr, len) -> i32", "a log line"),
 		in("metrics", "define", "(kind, name, len) -> i32", "the id of a metric of the plugin's own"),

@@ -79,6 +79,8 @@ func endlessCalls() []endless {
 			"(i32.const 1) (i32.const 131072) (i32.const 1024) (i32.const 16)"},
 		{"fd_write of text", wasi("fd_write", "(param i32 i32 i32 i32)"), texts + fmt.Sprintf(iov, 60000),
 			"(i32.const 1) (i32.const 131072) (i32.const 1024) (i32.const 16)"},
+		{"random", `(import "reactor" "random" (func $f (param i32 i32) (result i32)))`, "", long},
+		{"time", `(import "reactor" "time" (func $f (result f64)))`, "", ""},
 		{"random_get", wasi("random_get", "(param i32 i32)"), "", long},
 		{"poll_oneoff", wasi("poll_oneoff", "(param i32 i32 i32 i32)"), "",
 			"(i32.const 65536) (i32.const 131072) (i32.const 64) (i32.const 16)"},

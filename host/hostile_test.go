@@ -56,6 +56,7 @@ func TestTraps(t *testing.T) {
 		{"sequence_outside_memory", "dataReceived", "host call violation", ""},
 		{"sequence_piece_outside_memory", "dataReceived", "host call violation", ""},
 		{"peer_outside_memory", "dataReceived", "host call violation", "getPeer"},
+		{"random_outside_memory", "dataReceived", "host call violation", "reactor.random"},
 		{"exit", "dataReceived", "exit", ""},
 		{"sleep", "dataReceived", "host call violation", "poll_oneoff"},
 		{"trap_in_timer", "delayedCall", "unreachable", ""},

@@ -77,6 +77,7 @@ func (c *connection) State() State {
 	set(c.outgoing(), StateOutgoing)
 	set(c.producer != nil, StateProducer)
 	set(c.tls != nil, StateTLS)
+	set(c.tls == nil && c.listener != nil && c.writable() && c.listener.tls() != nil, StateCanStartTLS)
 	return s
 }
 

@@ -192,6 +192,7 @@ const (
 	StateProducer                      // a producer is registered
 	StateTLS                           // TLS is on, or its handshake runs
 	StateOutgoing                      // we connected, not the peer
+	StateCanStartTLS                   // StartTLS is possible now
 )
 
 // Reason says why a connection ended or could not be made. Protocols from elsewhere get

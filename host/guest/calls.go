@@ -56,6 +56,8 @@ func hostCalls() map[string]hostCall {
 		"reactor.reset":     reactorReset,
 		"reactor.seconds":   reactorSeconds,
 		"reactor.connect":   reactorConnect,
+		"reactor.time":      reactorTime,
+		"reactor.random":    reactorRandom,
 		"factory.config":    factoryConfig,
 		"log.emit":          logEmit,
 		"metrics.define":    metricsDefine,

@@ -66,6 +66,7 @@ func TestNumbers(t *testing.T) {
 		{reactor.StatePaused, "paused"}, {reactor.StatePeerClosed, "peer closed"},
 		{reactor.StateWriteClosed, "write closed"}, {reactor.StateClosing, "closing"},
 		{reactor.StateProducer, "producer"}, {reactor.StateTLS, "TLS"}, {reactor.StateOutgoing, "outgoing"},
+		{reactor.StateCanStartTLS, "can start TLS"},
 	} {
 		c := abi.StateBits()[n]
 		if c.Name != state.abi || int32(state.reactor) != c.Value {
@@ -130,6 +131,8 @@ func TestHostCallsLook(t *testing.T) {
 		{"transport.writeSequence", []uint64{1, iov, 3}, 3, writePart + 1, 3, 3 * (writePart + 1)},
 		{"factory.config", []uint64{0, 0}, 0, 0, 1, 0},
 		{"reactor.connect", []uint64{0, 1024, 0}, 0, 0, 1, 0},
+		{"reactor.random", []uint64{0, abi.MaxRandom}, 0, 0, 1, 0},
+		{"reactor.time", []uint64{0}, 0, 0, 0, 0},
 		{"log.emit", []uint64{2, 0, 0}, 0, 0, 1, 0},
 		{"metrics.define", []uint64{1, 0, 0}, 0, 0, 1, 0},
 		{"metrics.record", []uint64{1, 0}, 0, 0, 0, 0},

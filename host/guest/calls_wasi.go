@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -160,13 +159,11 @@ func wasiWrite(i *Instance, stack []uint64) {
 }
 
 func wasiRandom(i *Instance, stack []uint64) {
-	if uint32(stack[1]) > abi.MaxRandom {
-		stack[0] = wasiINVAL
-		return
-	}
-	i.guard.Check()
-	rand.Read(view(i, "random_get", uint32(stack[0]), uint32(stack[1]))) // never fails
+	ptr, size := uint32(stack[0]), uint32(stack[1])
 	stack[0] = wasiSuccess
+	if !fillRandom(i, "random_get", ptr, size) {
+		stack[0] = wasiINVAL
+	}
 }
 
 // shortWait is the longest wait for a clock that does not trap, in nanoseconds.

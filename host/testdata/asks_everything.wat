@@ -27,6 +27,8 @@
   (import "reactor" "cancel" (func $cancel (param i32) (result i32)))
   (import "reactor" "reset" (func $reset (param i32 i32) (result i32)))
   (import "reactor" "connect" (func $connect (param i32 i32 i32) (result i32)))
+  (import "reactor" "time" (func $time (result f64)))
+  (import "reactor" "random" (func $random (param i32 i32) (result i32)))
   (import "factory" "config" (func $config (param i32 i32) (result i32)))
   (import "log" "emit" (func $emit (param i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -106,6 +108,9 @@
     (call $put (call $connect (i32.const 0) (i32.const 17) (i32.const 0)))
     (call $put (call $connect (i32.const 32) (i32.const 17) (i32.const -1)))
     (call $put (call $one (call $config (i32.const 0) (i32.const 0))))
+    (call $put (f64.gt (call $time) (f64.const 1e9)))
+    (call $put (call $random (i32.const 768) (i32.const 64)))
+    (call $put (call $random (i32.const 0) (i32.const 65537)))
     (call $put (call $emit (i32.const 5) (i32.const 0) (i32.const 0)))
     (i32.store8 (i32.const 0x380) (i32.const 0))
     (drop (call $getPeer (local.get $c) (i32.const 0x380) (i32.const 3))) ;; too little

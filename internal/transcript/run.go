@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
@@ -98,6 +99,7 @@ type Server struct {
 	sent  int
 	conns map[string]*conn
 
+	began     atomic.Int64 // when this run did, on the reactor's clock, in ns
 	isolation config.Isolation
 	spread    atomic.Bool        // of this run's cut
 	accepted  atomic.Uint32      // connections of this run
@@ -127,12 +129,13 @@ func Open(ctx context.Context, p Plugin) (*Server, error) { return open(ctx, p, 
 
 func open(ctx context.Context, p Plugin, loops int) (*Server, error) {
 	s := &Server{sys: memnet.New(memnet.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
+	s.began.Store(int64(s.sys.Now()))
 	var err error
 	s.h, err = host.New(config.Config{
 		Plugins:   map[string]config.Plugin{Name: p.Config},
 		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
 		Reactor:   config.Reactor{Loops: loops},
-	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Compiler: p.Compiler})
+	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Wall: s.wall, Compiler: p.Compiler})
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +150,13 @@ func open(ctx context.Context, p Plugin, loops int) (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// wall is the guest's wall clock. It begins each run at the same moment, so that what a
+// guest says of the time can be expected.
+func (s *Server) wall() time.Time {
+	const begin = 1767225600 // 2026-01-01T00:00:00Z
+	return time.Unix(begin, 0).UTC().Add(s.sys.Now() - time.Duration(s.began.Load()))
 }
 
 // Close ends the guest.
@@ -203,6 +213,7 @@ func (s *Server) run(t *Transcript, c cut) (err error) {
 		c.peer.Reset()
 	}
 	s.Settle()
+	s.began.Store(int64(s.sys.Now()))
 	return errors.Join(err, s.h.Renew(Name))
 }
 

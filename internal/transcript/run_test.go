@@ -61,6 +61,13 @@ send "xx"
 expect metric bytes_total 6
 bob: connect
 expect metric sizes 6`, 8},
+		{"time", guests + "asks_time.wasm", `
+wait 5s
+send "x"
+expect hex 05 b9 55 69
+wait 1h
+send "x"
+expect hex 15 c7 55 69`, 3},
 		{"configured", lines, `
 config {"delimiter": "\n"}
 send "one\ntwo\nthr"

@@ -109,6 +109,8 @@ export namespace State {
   export const TLS = 32;
   /** made by connect */
   export const OUTGOING = 64;
+  /** startTLS is possible now: there is a certificate */
+  export const CAN_START_TLS = 128;
 }
 
 /** The weight of a log line. */
@@ -143,6 +145,8 @@ export const MAX_RECEIVE_BUFFER: i32 = 1048576;
 export const MAX_SEQUENCE: i32 = 1024;
 /** bytes of a log message that are kept */
 export const MAX_LOG_MESSAGE: i32 = 4096;
+/** random bytes that one call gives at most */
+export const MAX_RANDOM: i32 = 65536;
 
 namespace host {
   @external("transport", "write")
@@ -193,6 +197,10 @@ namespace host {
   export declare function seconds(): f64;
   @external("reactor", "connect")
   export declare function connect(endpoint: usize, len: usize, ms: i32): i32;
+  @external("reactor", "time")
+  export declare function time(): f64;
+  @external("reactor", "random")
+  export declare function random(buf: usize, len: usize): i32;
   @external("factory", "config")
   export declare function config(buf: usize, cap: usize): i32;
   @external("log", "emit")
@@ -205,12 +213,9 @@ namespace host {
 
 // End of the generated code: codes, limits and imports.
 
-@external("wasi_snapshot_preview1", "random_get")
-declare function randomGet(ptr: usize, len: usize): i32;
-
 /** What Math.random begins with, where it is used before instanceMade. */
 export function seed(): f64 {
-  randomGet(iov, 8);
+  host.random(iov, 8);
   return load<f64>(iov);
 }
 
@@ -597,6 +602,20 @@ function forget(t: Timer): void {
 /** The reactor's clock, monotonic. */
 export function seconds(): f64 {
   return host.seconds();
+}
+
+/** The time of day, in seconds since 1970, UTC, which may be set back. */
+export function time(): f64 {
+  return host.time();
+}
+
+/** Fills p with random bytes of the system's, of which keys may be made. 0, or a status. */
+export function random(p: Uint8Array): i32 {
+  for (let at = 0; at < p.length; at += MAX_RANDOM) {
+    const status = host.random(p.dataStart + at, min(p.length - at, MAX_RANDOM));
+    if (status < 0) return status;
+  }
+  return Status.OK;
 }
 
 /** Opens a connection to a text endpoint such as tcp://127.0.0.1:5432 within ms (0: the

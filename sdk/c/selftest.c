@@ -191,7 +191,8 @@ static void pauses(void) {
 	CHECK(h != 0);
 	wh_resume_producing(wh_find(h));
 	wht_send_text(h, "d\r\n");
-	CHECK(wht_wrote(h, "line<b>line<cd>") && !(wht_at(h)->state & WH_STATE_PAUSED));
+	CHECK(wht_wrote(h, "line<b>line<cd>") && wh_state(wh_find(h)) == WH_STATE_CAN_START_TLS);
+	CHECK(wh_start_tls(wh_find(h)) == WH_OK && wh_state(wh_find(h)) == WH_STATE_TLS);
 	h = accepted(wh_line_receiver);
 	wht_send_text(h, "clear\r\nlost\r\n");
 	wht_send_text(h, "x\r\n");
@@ -367,6 +368,17 @@ static void search(void) {
 	CHECK(wh_get_leb((const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\2", 10, &v) == 0 && wh_get_leb(NULL, 0, &v) == 0);
 }
 
+static void time_and_random(void) {
+	uint8_t one[70001], two[70001];
+	wht_reset();
+	CHECK(wh_random(one, sizeof one) == WH_OK && wh_random(two, sizeof two) == WH_OK);
+	CHECK(memcmp(one, two, sizeof one) != 0 && memcmp(one, one + 65536, 4000) != 0);
+	wht_reset();
+	CHECK(wh_random(two, sizeof two) == WH_OK && memcmp(one, two, sizeof one) == 0);
+	wht_advance(1500);
+	CHECK(wh_time() == 1767225601.5 && wh_seconds() == 1.5);
+}
+
 int main(void) {
 	protocol = (wh_protocol){
 		.line_received = line, .raw_data_received = raw, .string_received = string, .length_limit_exceeded = limit,
@@ -380,6 +392,7 @@ int main(void) {
 	configuration();
 	sends();
 	search();
+	time_and_random();
 	wht_reset();
 	wh_save(0); // frees what the last one gave
 	printf("%d failures\n", failures);

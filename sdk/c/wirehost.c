@@ -30,6 +30,7 @@ enum {
 	MAX_RECEIVE_BUFFER = 1048576, // bytes of the registered buffer at most
 	MAX_SEQUENCE = 1024, // pieces that one call sends at most
 	MAX_LOG_MESSAGE = 4096, // bytes of a log message that are kept
+	MAX_RANDOM = 65536, // random bytes that one call gives at most
 };
 
 IMPORT("transport", "write")
@@ -80,6 +81,10 @@ IMPORT("reactor", "seconds")
 double wh_import_seconds(void);
 IMPORT("reactor", "connect")
 int32_t wh_import_connect(const void *endpoint, size_t len, int32_t ms);
+IMPORT("reactor", "time")
+double wh_import_time(void);
+IMPORT("reactor", "random")
+int32_t wh_import_random(void *buf, size_t len);
 IMPORT("factory", "config")
 int32_t wh_import_config(void *buf, size_t cap);
 IMPORT("log", "emit")
@@ -587,6 +592,17 @@ int32_t wh_negotiated_protocol(wh_conn *c, char *buf, size_t cap) {
 // Reactor ------------------------------------------------------------------------------
 
 double wh_seconds(void) { return wh_import_seconds(); }
+double wh_time(void) { return wh_import_time(); }
+
+int32_t wh_random(void *p, size_t n) {
+	int32_t status = WH_OK;
+	for (uint8_t *at = p; n > 0 && status == WH_OK;) {
+		size_t some = n < MAX_RANDOM ? n : MAX_RANDOM;
+		status = wh_import_random(at, some);
+		at += some, n -= some;
+	}
+	return status;
+}
 
 int32_t wh_restore_call(int32_t handle, wh_conn *c, void (*f)(wh_conn *c, void *arg), void *arg) {
 	if (find(&timers, handle) != NULL)

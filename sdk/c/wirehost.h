@@ -68,6 +68,7 @@ enum {
 	WH_STATE_PRODUCER = 16, // a producer is registered
 	WH_STATE_TLS = 32, // TLS is on
 	WH_STATE_OUTGOING = 64, // made by wh_connect
+	WH_STATE_CAN_START_TLS = 128, // wh_start_tls is possible now: there is a certificate
 };
 
 // The weight of a log line.
@@ -236,6 +237,10 @@ int32_t wh_reset(int32_t timer, int32_t ms);
 int32_t wh_restore_call(int32_t timer, wh_conn *c, void (*f)(wh_conn *c, void *arg), void *arg);
 
 double wh_seconds(void); // monotonic
+double wh_time(void);    // the time of day: seconds since 1970, UTC. It may be set back
+
+// Fills p with n random bytes of the system's, of which keys may be made.
+int32_t wh_random(void *p, size_t n);
 
 // Opens a connection to a text endpoint such as tcp://127.0.0.1:5432, within ms
 // (0: the server's own). Its connection_made or client_connection_failed follows.

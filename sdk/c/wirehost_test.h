@@ -38,6 +38,7 @@ static struct {
 	double now, due[WHT_TIMERS]; // ms; below 0: none
 	int32_t calls;               // writes that reached the server
 	bool show_log;
+	uint32_t random; // the generator behind wh_random
 	char metric_names[WHT_METRICS][64]; // by id; 0 is none
 	double metrics[WHT_METRICS];        // the sum of what each has recorded; what a gauge was set to
 	int32_t metric_kinds[WHT_METRICS], metric_count;
@@ -230,7 +231,14 @@ int32_t wh_import_register_producer(int32_t h, int32_t streaming) {
 }
 
 int32_t wh_import_unregister_producer(int32_t h) { return wht_set(h, 0, WH_STATE_PRODUCER); }
-int32_t wh_import_state(int32_t h) { return wht_at(h) != NULL ? wht_at(h)->state : WH_ENOCONN; }
+
+int32_t wh_import_state(int32_t h) {
+	const int32_t never = WH_STATE_TLS | WH_STATE_OUTGOING | WH_STATE_CLOSING | WH_STATE_WRITE_CLOSED;
+	if (wht_at(h) == NULL)
+		return WH_ENOCONN;
+	return wht_at(h)->state | (wht_at(h)->state & never || wht_at(h)->ended ? 0 : WH_STATE_CAN_START_TLS);
+}
+
 int32_t wh_import_set_timeout(int32_t h, int32_t ms) { return ms < 0 ? WH_EINVAL : wht_set(h, 0, 0); }
 int32_t wh_import_get_peer(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.1:5000", buf, cap); }
 int32_t wh_import_get_host(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.2:7000", buf, cap); }
@@ -271,6 +279,21 @@ int32_t wh_import_cancel(int32_t t) {
 }
 
 double wh_import_seconds(void) { return wht.now / 1000; }
+
+// A test begins at 2026-01-01T00:00:00Z.
+double wh_import_time(void) { return 1767225600 + wht.now / 1000; }
+
+// The same bytes in each run, and others at each call: xorshift.
+int32_t wh_import_random(void *p, size_t n) {
+	if (n > 65536)
+		return WH_EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t x = wht.random != 0 ? wht.random : 2463534242;
+		x ^= x << 13, x ^= x >> 17, x ^= x << 5;
+		((uint8_t *)p)[i] = (uint8_t)(wht.random = x);
+	}
+	return WH_OK;
+}
 
 // The test then calls wh_export_connection_made or wh_export_client_connection_failed.
 int32_t wh_import_connect(const void *endpoint, size_t n, int32_t ms) {

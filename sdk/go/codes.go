@@ -86,13 +86,14 @@ func reasonText(r Reason) string {
 
 // Bits of a State.
 const (
-	StatePaused      State = 1  // reading is paused by us
-	StatePeerClosed  State = 2  // the peer has closed its writing side
-	StateWriteClosed State = 4  // our writing side is closed, or will be
-	StateClosing     State = 8  // LoseConnection was called
-	StateProducer    State = 16 // a producer is registered
-	StateTLS         State = 32 // TLS is on
-	StateOutgoing    State = 64 // made by Connect
+	StatePaused      State = 1   // reading is paused by us
+	StatePeerClosed  State = 2   // the peer has closed its writing side
+	StateWriteClosed State = 4   // our writing side is closed, or will be
+	StateClosing     State = 8   // LoseConnection was called
+	StateProducer    State = 16  // a producer is registered
+	StateTLS         State = 32  // TLS is on
+	StateOutgoing    State = 64  // made by Connect
+	StateCanStartTLS State = 128 // StartTLS is possible now: there is a certificate
 )
 
 // Levels of a log line, the lightest first.
@@ -117,4 +118,5 @@ const (
 	maxReceiveBuffer = 1048576 // bytes of the registered buffer at most
 	maxSequence      = 1024    // pieces that one call sends at most
 	maxLogMessage    = 4096    // bytes of a log message that are kept
+	maxRandom        = 65536   // random bytes that one call gives at most
 )

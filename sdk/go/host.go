@@ -30,6 +30,8 @@ type Host interface {
 	Reset(timer, ms int32) int32
 	Seconds() float64
 	Connect(endpoint string, ms int32) int32
+	Time() float64
+	Random(buf []byte) int32
 	Config(buf []byte) int32
 	Emit(level int32, text string) int32
 	Define(kind int32, name string) int32

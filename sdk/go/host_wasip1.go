@@ -88,6 +88,13 @@ func (host) Connect(endpoint string, ms int32) int32 {
 	return importConnect(unsafe.Pointer(unsafe.StringData(endpoint)), uint32(len(endpoint)), ms)
 }
 
+func (host) Time() float64 { return importTime() }
+
+func (host) Random(buf []byte) int32 {
+	ptr, size := at(buf)
+	return importRandom(ptr, size)
+}
+
 func (host) Config(buf []byte) int32 {
 	ptr, size := at(buf)
 	return importConfig(ptr, size)

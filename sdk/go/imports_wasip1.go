@@ -87,6 +87,13 @@ func importSeconds() float64
 //go:noescape
 func importConnect(endpoint unsafe.Pointer, len uint32, ms int32) int32
 
+//go:wasmimport reactor time
+func importTime() float64
+
+//go:wasmimport reactor random
+//go:noescape
+func importRandom(buf unsafe.Pointer, len uint32) int32
+
 //go:wasmimport factory config
 //go:noescape
 func importConfig(buf unsafe.Pointer, cap uint32) int32

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -70,6 +71,26 @@ func (c *DelayedCall) Reset(d time.Duration) error {
 // Seconds is the reactor's clock. It is monotonic; only differences mean
 // something.
 func (r *Reactor) Seconds() float64 { return r.guest.host.Seconds() }
+
+// Time is the time of day, UTC, by the server's clock, which may be set back. In a guest
+// time.Now asks the same clock; in a test this one is turned with the server's.
+func (r *Reactor) Time() time.Time {
+	whole, part := math.Modf(r.guest.host.Time())
+	return time.Unix(int64(whole), int64(part*1e9)).UTC()
+}
+
+// Random fills p with random bytes of the system's, as crypto/rand does; in a test they
+// follow from the server's seed.
+func (r *Reactor) Random(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), maxRandom)
+		if err := statusError(r.guest.host.Random(p[:n])); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
 
 // Connect opens a connection to a text endpoint such as tcp://127.0.0.1:5432
 // for p. It does not wait: then comes either p.ConnectionMade or

@@ -218,13 +218,15 @@ fn pauses() {
     let t = testing::accept().unwrap();
     testing::send(t, b"a\r\npause\r\nb\r\nc");
     assert_eq!(testing::output(t), b"line<a>line<pause>");
-    assert_eq!(t.state(), Ok(state::PAUSED));
+    assert_eq!(t.state(), Ok(state::PAUSED | state::CAN_START_TLS));
     testing::advance(9.0);
     assert_eq!(testing::output(t), b"line<a>line<pause>");
     testing::advance(1.0);
     testing::send(t, b"d\r\n");
     assert_eq!(testing::output(t), b"line<a>line<pause>line<b>line<cd>");
-    assert_eq!(t.state(), Ok(0));
+    assert_eq!(t.state(), Ok(state::CAN_START_TLS));
+    t.start_tls().unwrap();
+    assert_eq!(t.state(), Ok(state::TLS));
     let t = testing::accept().unwrap();
     testing::send(t, b"clear\r\nlost\r\n");
     testing::send(t, b"x\r\n");
@@ -432,4 +434,19 @@ fn leb() {
         assert_eq!(take_leb(&b[..b.len() - 1]), None);
     }
     assert_eq!(take_leb(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), None);
+}
+
+#[test]
+fn time_and_random() {
+    let mut drawn = [vec![0; 70001], vec![0; 70001], vec![0; 70001]];
+    testing::start(Sends, "").unwrap();
+    for d in &mut drawn[..2] {
+        random(d).unwrap();
+    }
+    testing::start(Sends, "").unwrap();
+    random(&mut drawn[2]).unwrap();
+    assert!(drawn[0] != drawn[1] && drawn[0] == drawn[2]);
+    assert!(drawn[0][..4000] != drawn[0][65536..69536]);
+    testing::advance(1500.0);
+    assert_eq!(time(), 1767225601.5);
 }

@@ -146,6 +146,8 @@ pub mod state {
     pub const TLS: i32 = 32;
     /// made by `connect`
     pub const OUTGOING: i32 = 64;
+    /// `start_tls` is possible now: there is a certificate
+    pub const CAN_START_TLS: i32 = 128;
 }
 
 /// The weight of a log line.
@@ -182,6 +184,8 @@ const MAX_RECEIVE_BUFFER: usize = 1048576;
 const MAX_SEQUENCE: usize = 1024;
 /// bytes of a log message that are kept
 const MAX_LOG_MESSAGE: usize = 4096;
+/// random bytes that one call gives at most
+const MAX_RANDOM: usize = 65536;
 
 // End of the generated code: codes and limits.
 
@@ -749,6 +753,18 @@ pub fn seconds() -> f64 {
     host::seconds()
 }
 
+/// The time of day, in seconds since 1970, UTC, which may be set back.
+/// `UNIX_EPOCH + Duration::from_secs_f64(time())` is it as a `SystemTime`, whose `now`
+/// panics in a guest without WASI.
+pub fn time() -> f64 {
+    host::time()
+}
+
+/// Fills `p` with random bytes of the system's, of which keys may be made.
+pub fn random(p: &mut [u8]) -> Result<()> {
+    p.chunks_mut(MAX_RANDOM).try_for_each(|some| done(host::random(some)))
+}
+
 /// Opens a connection to a text endpoint such as tcp://127.0.0.1:5432 within ms
 /// (0: the server's own). `connection_made` or `client_connection_failed` follows;
 /// until then lose_connection cancels, and writes are NO_CONNECTION.
@@ -1270,6 +1286,10 @@ mod host {
             pub fn seconds() -> f64;
             #[link_name = "connect"]
             pub fn connect(endpoint: *const u8, len: usize, ms: i32) -> i32;
+            #[link_name = "time"]
+            pub fn time() -> f64;
+            #[link_name = "random"]
+            pub fn random(buf: *mut u8, len: usize) -> i32;
         }
         #[link(wasm_import_module = "factory")]
         extern "C" {
@@ -1336,6 +1356,14 @@ mod host {
 
     pub fn seconds() -> f64 {
         unsafe { raw::seconds() }
+    }
+
+    pub fn time() -> f64 {
+        unsafe { raw::time() }
+    }
+
+    pub fn random(b: &mut [u8]) -> i32 {
+        unsafe { raw::random(b.as_mut_ptr(), b.len()) }
     }
 
     pub fn connect(endpoint: &[u8], ms: i32) -> i32 {
@@ -2101,6 +2129,7 @@ pub mod testing {
         wires: Vec<Wire>, // handle - 1
         due: Vec<Option<f64>>, // timer - 1: ms
         now: f64,
+        random: u32, // the generator behind random
         calls: usize,
         config: String,
         log: Vec<String>,
@@ -2339,7 +2368,9 @@ pub mod testing {
         }
 
         pub fn state(conn: i32) -> i32 {
-            wire(conn, |w| w.state).unwrap_or(-1)
+            const NEVER: i32 = state::TLS | state::OUTGOING | state::CLOSING | state::WRITE_CLOSED;
+            let can = |w: &Wire| if w.ended || w.state & NEVER != 0 { 0 } else { state::CAN_START_TLS };
+            wire(conn, |w| w.state | can(w)).unwrap_or(-1)
         }
 
         pub fn set_timeout(conn: i32, ms: i32) -> i32 {
@@ -2429,6 +2460,29 @@ pub mod testing {
 
         pub fn seconds() -> f64 {
             world(|w| w.now / 1000.0)
+        }
+
+        /// A test begins at 2026-01-01T00:00:00Z.
+        pub fn time() -> f64 {
+            world(|w| 1767225600.0 + w.now / 1000.0)
+        }
+
+        /// The same bytes in each run, and others at each call: xorshift.
+        pub fn random(b: &mut [u8]) -> i32 {
+            if b.len() > MAX_RANDOM {
+                return Status::INVALID.0;
+            }
+            world(|w| {
+                for byte in b {
+                    let mut x = if w.random == 0 { 2463534242 } else { w.random };
+                    x ^= x << 13;
+                    x ^= x >> 17;
+                    x ^= x << 5;
+                    w.random = x;
+                    *byte = x as u8;
+                }
+                0
+            })
         }
 
         pub fn connect(endpoint: &[u8], _ms: i32) -> i32 {

@@ -182,13 +182,15 @@ test "pause, clear, error" {
     defer server.end();
     server.send(t, "a\r\npause\r\nb\r\nc");
     try expectEqualStrings("line<a>line<pause>", server.output(t));
-    try expectEqual(wirehost.State.paused, try t.state());
+    try expectEqual(wirehost.State.paused | wirehost.State.can_start_tls, try t.state());
     server.advance(9);
     try expectEqualStrings("line<a>line<pause>", server.output(t));
     server.advance(1);
     server.send(t, "d\r\n");
     try expectEqualStrings("line<a>line<pause>line<b>line<cd>", server.output(t));
-    try expectEqual(0, try t.state());
+    try expectEqual(wirehost.State.can_start_tls, try t.state());
+    try t.startTLS();
+    try expectEqual(wirehost.State.tls, try t.state());
     const other = server.accept().?;
     server.send(other, "clear\r\nlost\r\n");
     server.send(other, "x\r\n");
@@ -377,4 +379,15 @@ test "unsigned LEB128" {
         try std.testing.expectError(error.BadState, wirehost.takeLeb(b.items[0 .. b.items.len - 1]));
     }
     try std.testing.expectError(error.BadState, wirehost.takeLeb("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"));
+}
+
+test "time and random" {
+    _ = try accepted();
+    defer server.end();
+    var drawn: [2][70001]u8 = undefined;
+    for (&drawn) |*d| try wirehost.random(d);
+    try expect(!std.mem.eql(u8, &drawn[0], &drawn[1]));
+    try expect(!std.mem.eql(u8, drawn[0][0..4000], drawn[0][65536..69536]));
+    server.advance(1500);
+    try expectEqual(1767225601.5, wirehost.time());
 }

@@ -160,6 +160,8 @@ pub const State = struct {
     pub const tls = 32;
     /// made by connect
     pub const outgoing = 64;
+    /// startTLS is possible now: there is a certificate
+    pub const can_start_tls = 128;
 };
 
 /// The weight of a log line.
@@ -194,6 +196,8 @@ const max_receive_buffer = 1048576;
 const max_sequence = 1024;
 /// bytes of a log message that are kept
 const max_log_message = 4096;
+/// random bytes that one call gives at most
+const max_random = 65536;
 
 // End of the generated code: codes and limits.
 
@@ -713,6 +717,21 @@ pub fn seconds() f64 {
     return host.seconds();
 }
 
+/// The time of day, in seconds since 1970, UTC, which may be set back.
+pub fn time() f64 {
+    return host.time();
+}
+
+/// Fills buf with random bytes of the system's, of which keys may be made.
+pub fn random(buf: []u8) Error!void {
+    var rest = buf;
+    while (rest.len > 0) {
+        const n = @min(rest.len, max_random);
+        try done(host.random(rest.ptr, n));
+        rest = rest[n..];
+    }
+}
+
 /// Opens a connection to a text endpoint such as tcp://127.0.0.1:5432 within ms (0:
 /// the server's own), for a protocol by value. connectionMade or clientConnectionFailed
 /// follows; until then loseConnection cancels, and writes are error.NoConnection.
@@ -1062,6 +1081,8 @@ const imports = struct {
     extern "reactor" fn reset(timer: i32, ms: i32) i32;
     extern "reactor" fn seconds() f64;
     extern "reactor" fn connect(endpoint: [*]const u8, len: usize, ms: i32) i32;
+    extern "reactor" fn time() f64;
+    extern "reactor" fn random(buf: [*]u8, len: usize) i32;
     extern "factory" fn config(buf: [*]u8, cap: usize) i32;
     extern "log" fn emit(level: i32, ptr: [*]const u8, len: usize) i32;
     extern "metrics" fn define(kind: i32, name: [*]const u8, len: usize) i32;
@@ -1469,6 +1490,7 @@ pub const testing = struct {
     var wires: std.ArrayList(Wire) = .empty; // by handle - 1
     var due: std.ArrayList(?f64) = .empty; // ms, by timer - 1
     var now: f64 = 0;
+    var chance: std.Random.DefaultPrng = .init(0); // behind random
     var section: []const u8 = "";
     const Recorded = struct { kind: i32, name: []const u8, value: f64 = 0 };
     var recorded: std.ArrayList(Recorded) = .empty; // by id - 1
@@ -1497,6 +1519,7 @@ pub const testing = struct {
                 wires.clearRetainingCapacity();
                 due.clearRetainingCapacity();
                 now = 0;
+                chance = .init(0);
                 write_calls = 0;
                 section = json;
                 exports.factory = .{};
@@ -1677,7 +1700,9 @@ pub const testing = struct {
         }
 
         pub fn state(conn: i32) i32 {
-            return if (wire(conn)) |w| w.state else -1;
+            const never = State.tls | State.outgoing | State.closing | State.write_closed;
+            const w = wire(conn) orelse return -1;
+            return w.state | @as(i32, if (w.ended or w.state & never != 0) 0 else State.can_start_tls);
         }
 
         pub fn setTimeout(conn: i32, ms: i32) i32 {
@@ -1746,6 +1771,18 @@ pub const testing = struct {
 
         pub fn seconds() f64 {
             return now / 1000;
+        }
+
+        /// A test begins at 2026-01-01T00:00:00Z.
+        pub fn time() f64 {
+            return 1767225600 + now / 1000;
+        }
+
+        /// The same bytes in each run, and others at each call.
+        pub fn random(buf: [*]u8, len: usize) i32 {
+            if (len > max_random) return -2;
+            chance.random().bytes(buf[0..len]);
+            return 0;
         }
 
         pub fn connect(_: [*]const u8, _: usize, _: i32) i32 {

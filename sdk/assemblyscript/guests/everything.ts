@@ -2,7 +2,7 @@
 // not meant to run.
 import {
   Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver, Metric, MetricKind,
-  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, log, register, reset, restoreCall, seconds,
+  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, log, random, register, reset, restoreCall, seconds, time,
 } from "../wirehost";
 export * from "../exports";
 
@@ -63,6 +63,7 @@ function all(t: Transport): void {
   reset(callLater(1, new Later()), 2);
   new Metric(MetricKind.Counter, "everything_total").record(1);
   cancel(restoreCall(1, new Later()));
+  if (time() > 1) random(new Uint8Array(8));
   if (seconds() > 1) connect("tcp://127.0.0.1:1", 1, new Netstrings());
   if (find(t.handle)) t.abortConnection();
 }

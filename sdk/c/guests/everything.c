@@ -39,6 +39,7 @@ static void made(wh_conn *c) {
 	wh_set_line_mode(c, NULL, 0);
 	wh_clear_line_buffer(c);
 	wh_log(WH_INFO, "everything");
+	wh_random(text, wh_time() > 1);
 	wh_record(wh_metric(WH_COUNTER, "everything_total"), 1);
 	wh_config(NULL, 0);
 	wh_abort_connection(c);

@@ -226,7 +226,13 @@ func (c *Conn) finishClosing() {
 }
 
 // State is the connection's state as the plugin sees it.
-func (c *Conn) State() wirehost.State { return c.bits }
+func (c *Conn) State() wirehost.State {
+	const never = wirehost.StateTLS | wirehost.StateOutgoing | wirehost.StateClosing | wirehost.StateWriteClosed
+	if c.server.options.TLS && !c.ended && c.bits&never == 0 {
+		return c.bits | wirehost.StateCanStartTLS
+	}
+	return c.bits
+}
 
 // Disconnecting tells whether LoseConnection was called, or the connection has
 // ended.

@@ -231,10 +231,10 @@ func (s imports) StartTLS(conn int32) int32 {
 	switch {
 	case c == nil:
 		return code
-	case !s.options.TLS:
-		return status(wirehost.ErrNotSupported)
 	case c.bits&wirehost.StateTLS != 0:
 		return status(wirehost.ErrBusy)
+	case c.State()&wirehost.StateCanStartTLS == 0:
+		return status(wirehost.ErrNotSupported)
 	}
 	c.bits |= wirehost.StateTLS
 	c.shaking = true
@@ -291,6 +291,19 @@ func (s imports) Reset(handle, ms int32) int32 {
 	return ok
 }
 
+func (s imports) Time() float64 { return begin + s.Seconds() }
+
+func (s imports) Random(buf []byte) int32 {
+	s.Calls++
+	if len(buf) > 64<<10 {
+		return status(wirehost.ErrInvalid)
+	}
+	if _, err := s.random.Read(buf); err != nil { // it never fails
+		return status(wirehost.ErrInvalid)
+	}
+	return ok
+}
+
 func (s imports) Connect(endpoint string, ms int32) int32 {
 	s.Calls++
 	switch {
@@ -323,7 +336,7 @@ func (s imports) State(conn int32) int32 {
 	if c == nil {
 		return status(wirehost.ErrNoConnection)
 	}
-	return int32(c.bits)
+	return int32(c.State())
 }
 
 // text answers a getter.

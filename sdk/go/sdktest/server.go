@@ -15,6 +15,7 @@ package sdktest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -29,7 +30,7 @@ type Options struct {
 	Stalled bool   // peers do not read until Conn.Drain: output stays queued
 	Deny    bool   // Connect is not allowed
 
-	Seed [32]byte // what InstanceMade gets
+	Seed [32]byte // what InstanceMade gets, and Reactor.Random's bytes follow from
 
 	// Marks of queued output in bytes, and the hard limit; 0 is 64 KiB, 32 KiB
 	// and 16 MiB.
@@ -77,6 +78,7 @@ type Server struct {
 	inside  *Conn    // whose ConnectionLost or ClientConnectionFailed runs
 	held    []func() // of a restore, until the commit
 	metrics []*metric
+	random  *rand.ChaCha8
 }
 
 // phase says what the plugin may do.
@@ -98,7 +100,7 @@ type timer struct {
 // Start makes a server and starts the factory. The error is what the factory
 // said.
 func Start(f wirehost.Factory, o Options) (*Server, error) {
-	s := &Server{options: o.withDefaults(), conns: map[int32]*Conn{}}
+	s := &Server{options: o.withDefaults(), conns: map[int32]*Conn{}, random: rand.NewChaCha8(o.Seed)}
 	s.guest = wirehost.NewGuest(imports{s}, f)
 	s.guest.LogPrefix()
 	s.guest.InstanceMade(s.options.Seed[:])
@@ -191,6 +193,10 @@ func (s *Server) Advance(d time.Duration) {
 // Seconds is the clock as the plugin reads it: seconds that Advance has turned it
 // on, from 0.
 func (s *Server) Seconds() float64 { return s.now.Seconds() }
+
+// begin is when a test begins, as the plugin's Reactor.Time has it: in seconds since 1970,
+// 2026-01-01T00:00:00Z.
+const begin = 1767225600
 
 // metric is one of the plugin's own. Its id is one more than its place.
 type metric struct {

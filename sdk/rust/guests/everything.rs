@@ -26,6 +26,7 @@ fn all(t: Transport) -> wirehost::Result<()> {
     t.start_tls()?;
     t.call_later(1)?.reset(2)?;
     call_later(1, || ())?.cancel()?;
+    random(&mut [time() as u8])?;
     if seconds() > 1.0 {
         connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;
     }

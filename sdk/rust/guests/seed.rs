@@ -1,4 +1,4 @@
-//! seed: it sends the seed of its instance, and closes.
+//! seed: it sends the seed of its instance and 16 random bytes, and closes.
 #[path = "../wirehost.rs"]
 mod wirehost;
 use wirehost::*;
@@ -8,6 +8,11 @@ struct Seed([u8; 32]);
 impl Protocol for Seed {
     fn connection_made(&mut self, t: Transport) {
         let _ = t.write(&self.0);
+        let mut drawn = vec![0; 70000];
+        if random(&mut drawn).is_err() || time() < 1.7e9 {
+            panic!("no random bytes, or no time");
+        }
+        let _ = t.write(&drawn[drawn.len() - 16..]);
         let _ = t.lose_connection();
     }
 

@@ -28,6 +28,7 @@ const Everything = struct {
         try timer.reset(2);
         const free = try wirehost.callLater(1, e, called);
         try free.cancel();
+        try wirehost.random(buf[0..if (wirehost.time() > 1) 9 else 0]);
         if (wirehost.seconds() > 1) _ = try wirehost.connect("tcp://127.0.0.1:1", 1, Everything{});
         _ = try wirehost.config(struct { n: i32 = 0 });
         const metric = try wirehost.Metric.init(.counter, "everything_total");

@@ -1,4 +1,4 @@
-//! seed: it sends the seed of its instance, and closes.
+//! seed: it sends the seed of its instance and 16 random bytes, and closes.
 const wirehost = @import("wirehost");
 
 const Seed = struct {
@@ -6,6 +6,11 @@ const Seed = struct {
 
     pub fn connectionMade(s: *Seed, t: wirehost.Transport) !void {
         try t.write(&s.seed);
+        const drawn = try wirehost.allocator.alloc(u8, 70000);
+        defer wirehost.allocator.free(drawn);
+        try wirehost.random(drawn);
+        if (wirehost.time() < 1.7e9) return error.NoTime;
+        try t.write(drawn[drawn.len - 16 ..]);
         try t.loseConnection();
     }
 };

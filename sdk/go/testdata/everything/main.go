@@ -32,6 +32,7 @@ func (p *everything) ConnectionMade() {
 	_, err := t.PeerCertificate()
 	p.log(err)
 	p.log(p.SetTimeout(1))
+	p.log(r.Random([]byte(r.Time().String())))
 	m, err := r.Metric(wirehost.Counter, "everything_total")
 	p.log(err)
 	p.log(m.Record(1))

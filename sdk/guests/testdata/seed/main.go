@@ -1,10 +1,11 @@
 // Command seed sends the seed of its instance, a number that Go's runtime makes of
-// another, and closes.
+// another, and 16 random bytes, and closes.
 package main
 
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"time"
 
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
@@ -17,6 +18,11 @@ type protocol struct {
 // ConnectionMade: what the server answers, ConnectionLost tells too.
 func (p *protocol) ConnectionMade() {
 	_, _ = p.Transport.Write(binary.NativeEndian.AppendUint64(p.seed[:], rand.Uint64()))
+	drawn := make([]byte, 70000)
+	if err := p.Reactor().Random(drawn); err != nil || p.Reactor().Time().Sub(time.Now()).Abs() > time.Second {
+		panic("no random bytes, or no time")
+	}
+	_, _ = p.Transport.Write(drawn[len(drawn)-16:])
 	_ = p.Transport.LoseConnection()
 }
 
