@@ -52,7 +52,7 @@ type State struct {
 	Useless int    // records and messages that brought nothing, since the last that brought data
 	Answer  bool   // a key update of the peer's is to be answered
 	Ask     bool   // the peer is to be asked for a key update
-	Message []byte // the head of a post-handshake message that came in part, at most 5 bytes
+	Message []byte // the head of a post-handshake message that came in part, at most 4 bytes
 	Skip    int    // bytes to come of a message that is dropped
 	Limit   uint64 // after how many records a key is given up; 0 is RFC 8446's, tests lower it
 }
@@ -95,9 +95,9 @@ func New(s State) (*Conn, error) {
 	switch {
 	case s.Useless < 0 || s.Useless > maxUseless:
 		return nil, fmt.Errorf("tlsrecord: %d useless records, which is not within 0 and %d", s.Useless, maxUseless)
-	case len(s.Message) > len(c.message) || s.Skip < 0 || s.Skip > maxMessage:
+	case len(s.Message) >= len(c.message) || s.Skip < 0 || s.Skip > maxMessage:
 		return nil, fmt.Errorf("tlsrecord: a message with %d bytes of head and %d to come, at most %d and %d are",
-			len(s.Message), s.Skip, len(c.message), maxMessage)
+			len(s.Message), s.Skip, len(c.message)-1, maxMessage)
 	}
 	c.useless = uint8(s.Useless)
 	c.got = uint8(copy(c.message[:], s.Message))

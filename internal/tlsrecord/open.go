@@ -1,8 +1,6 @@
 package tlsrecord
 
-import (
-	"io"
-)
+import "io"
 
 // Handshake messages that may come after the handshake, RFC 8446, 4.6.
 const (
@@ -164,10 +162,12 @@ func (c *Conn) messageHead(after int) error {
 		return refuse(decodeError, "a key update of %d bytes, it has 1", size)
 	case c.got < keyUpdateSize:
 		return nil
+	case c.message[4] > 1:
+		return refuse(illegalParameter, "a key update with %d where 0 or 1 says if it asks for one", c.message[4])
 	case after > 0: // RFC 8446, 5.1
 		return refuse(unexpectedMessage, "%d bytes behind a key update, under a key that is no more", after)
 	}
-	return c.keyUpdated(c.message[4])
+	return c.keyUpdated(c.message[4] == 1)
 }
 
 // ticket drops a NewSessionTicket, RFC 8446, 4.6.1: who wants tickets leaves
@@ -184,10 +184,7 @@ func (c *Conn) ticket(size int) error {
 }
 
 // keyUpdated goes on to the peer's next key, RFC 8446, 4.6.3.
-func (c *Conn) keyUpdated(asks byte) error {
-	if asks > 1 {
-		return refuse(illegalParameter, "a key update with %d where 0 or 1 says whether it asks for one", asks)
-	}
+func (c *Conn) keyUpdated(asks bool) error {
 	c.got = 0
 	if err := c.idle("a key update"); err != nil {
 		return err
@@ -195,7 +192,7 @@ func (c *Conn) keyUpdated(asks byte) error {
 	if err := c.in.update(); err != nil {
 		return refuse(internalError, "the peer's next key: %v", err)
 	}
-	c.answer = c.answer || asks == 1
+	c.answer = c.answer || asks
 	c.ask = false
 	return nil
 }

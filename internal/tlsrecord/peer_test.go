@@ -29,10 +29,11 @@ type queue struct {
 	filled sync.Cond
 	b      []byte
 	closed bool
+	end    error // what a reader gets at the end
 }
 
 func newQueue() *queue {
-	q := &queue{}
+	q := &queue{end: io.EOF}
 	q.filled.L = &q.mu
 	return q
 }
@@ -62,7 +63,7 @@ func (q *queue) Read(b []byte) (int, error) {
 		q.filled.Wait()
 	}
 	if len(q.b) == 0 {
-		return 0, io.EOF
+		return 0, q.end
 	}
 	n := copy(b, q.b[:min(len(q.b), firstRecord(q.b))])
 	q.b = q.b[n:]
@@ -132,13 +133,24 @@ type shaken struct {
 
 func shake(tb testing.TB, tickets bool) *shaken {
 	tb.Helper()
+	return shakeOver(tb, tickets, nil)
+}
+
+// shakeOver puts over between the server and its wire, where there is one.
+func shakeOver(tb testing.TB, tickets bool, over *sink) *shaken {
+	tb.Helper()
 	var log bytes.Buffer
 	s := &shaken{of: map[string][]byte{}}
 	s.clientWire, s.serverWire = wires()
 	s.client = tls.Client(s.clientWire, &tls.Config{
 		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, KeyLogWriter: &log, //nolint:gosec // a test's
 	})
-	s.server = tls.Server(s.serverWire, &tls.Config{
+	var below net.Conn = s.serverWire
+	if over != nil {
+		over.wire = *s.serverWire
+		below = over
+	}
+	s.server = tls.Server(below, &tls.Config{
 		Certificates: []tls.Certificate{certificate()}, SessionTicketsDisabled: !tickets, MinVersion: tls.VersionTLS13,
 	})
 	done := make(chan error, 1)

@@ -1,0 +1,128 @@
+package tlsrecord
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+)
+
+// sink takes what crypto/tls writes, and gives what it is to read.
+type sink struct {
+	wire
+	switched bool // the handshake is over: the wire is not used any more
+	b        []byte
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	if !s.switched {
+		return s.wire.Write(b)
+	}
+	return len(b), nil
+}
+
+func (s *sink) Read(b []byte) (int, error) {
+	if !s.switched {
+		return s.wire.Read(b)
+	}
+	if len(s.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, s.b)
+	s.b = s.b[n:]
+	return n, nil
+}
+
+// BenchmarkSeal and BenchmarkOpen do the same records with both layers, in
+// turns, and tell ours as a share of crypto/tls's time.
+func BenchmarkSeal(b *testing.B) {
+	eachSize(b, func(b *testing.B, ours *Conn, library *tls.Conn, _ *Conn, _ *sink, plain []byte) {
+		dst := make([]byte, 0, ours.SealedLen(len(plain)))
+		var took [2]time.Duration
+		for b.Loop() {
+			start := time.Now()
+			for range turn {
+				dst = ours.Seal(dst[:0], plain)
+			}
+			middle := time.Now()
+			for range turn {
+				if _, err := library.Write(plain); err != nil {
+					b.Fatal(err)
+				}
+			}
+			took[0] += middle.Sub(start)
+			took[1] += time.Since(middle)
+		}
+		report(b, took)
+	})
+}
+
+// BenchmarkOpen opens as the reactor does, out of one buffer into another.
+func BenchmarkOpen(b *testing.B) {
+	eachSize(b, func(b *testing.B, ours *Conn, library *tls.Conn, far *Conn, in *sink, plain []byte) {
+		two, err := New(far.State()) // seals the same for crypto/tls: both layers have the same keys
+		if err != nil {
+			b.Fatal(err)
+		}
+		stream := make([]byte, 0, turn*far.SealedLen(len(plain)))
+		again := make([]byte, 0, cap(stream))
+		into := make([]byte, MaxRecord)
+		var took [2]time.Duration
+		for b.Loop() {
+			stream = stream[:0]
+			for range turn {
+				stream = far.Seal(stream, plain)
+			}
+			start := time.Now()
+			for rest := stream; len(rest) > 0; {
+				n, _ := ours.Next(rest)
+				if _, err := ours.Open(into, rest[:n]); err != nil {
+					b.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			took[0] += time.Since(start)
+			in.b = again[:0]
+			for range turn {
+				in.b = two.Seal(in.b, plain)
+			}
+			start = time.Now()
+			for range turn {
+				if _, err := io.ReadFull(library, into[:len(plain)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			took[1] += time.Since(start)
+		}
+		report(b, took)
+	})
+}
+
+const turn = 16 // records at a time by one layer
+
+func report(b *testing.B, took [2]time.Duration) {
+	b.Helper()
+	per := float64(b.N * turn)
+	b.ReportMetric(float64(took[0].Nanoseconds())/per, "ours-ns/op")
+	b.ReportMetric(float64(took[1].Nanoseconds())/per, "library-ns/op")
+	b.ReportMetric(float64(took[0])/float64(took[1]), "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+func eachSize(b *testing.B, run func(b *testing.B, ours *Conn, library *tls.Conn, far *Conn, in *sink, plain []byte)) {
+	b.Helper()
+	for i := range suites {
+		for _, n := range []int{64, 1024, 16384} {
+			b.Run(fmt.Sprintf("%s/%d", tls.CipherSuiteName(suites[i].id), n), func(b *testing.B) {
+				onlySuite(b, suites[i].id)
+				in := &sink{}
+				s := shakeOver(b, false, in)
+				ours, _, _ := s.takeOver(b, false)
+				far, _, _ := s.takeOver(b, true)
+				in.switched = true
+				run(b, ours, s.server, far, in, make([]byte, n))
+			})
+		}
+	}
+}
