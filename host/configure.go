@@ -21,6 +21,7 @@ type Change struct {
 	Removed   []string  `json:"removed,omitempty"`    // plugins and listeners
 	Changed   []string  `json:"changed,omitempty"`    // listeners
 	NeedsBoot []string  `json:"needs_boot,omitempty"` // settings that have changed and take effect at the next start
+	Failed    []string  `json:"failed,omitempty"`     // what is not taken over, and why: what was there before stays
 }
 
 // Lines are the change for people, one thing a line.
@@ -33,7 +34,7 @@ func (c Change) Lines() []string {
 		what string
 		list []string
 	}{{"added ", c.Added}, {"removed ", c.Removed}, {"changed ", c.Changed},
-		{"takes effect at the next start: ", c.NeedsBoot}} {
+		{"takes effect at the next start: ", c.NeedsBoot}, {"not taken over: ", c.Failed}} {
 		for _, name := range part.list {
 			lines = append(lines, part.what+name)
 		}
@@ -59,7 +60,8 @@ type reconfiguration struct {
 
 // Reload takes another configuration, and reads every module and certificate
 // again. Everything that can fail is done first: on an error what ran before
-// runs on. Settings that can't change at run time are named in the Change. The error
+// runs on; but for certificates, of which an old one stays, as the Change says. Settings that
+// can't change at run time are named in it too. The error
 // is a config.Faults, joins what is wrong with modules (*LoadError) and listeners, or
 // is ErrChanging or ErrNotRunning. ctx ends it, as Shutdown does.
 func (h *Host) Reload(ctx context.Context, cfg config.Config) (Change, error) {
@@ -144,7 +146,16 @@ func (h *Host) reconfigureAlone(ctx context.Context,
 	if err := r.prepare(ctx); err != nil {
 		return nil, errors.Join(err, r.abandon())
 	}
-	return r, r.commit()
+	if err := r.commit(); err != nil {
+		return nil, err
+	}
+	if only == nil { // all was read anew
+		h.keepCredentials()
+		for _, err := range h.sources.credentials.Refused() {
+			r.out.Failed = append(r.out.Failed, "TLS: "+err.Error())
+		}
+	}
+	return r, nil
 }
 
 // needsBoot names the settings that differ and can't be changed at run time.

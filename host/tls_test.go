@@ -120,8 +120,10 @@ func TestCertificateReload(t *testing.T) {
 		!strings.Contains(err.Error(), "does not match") {
 		t.Errorf("found %v, wanted that the pair does not match", err)
 	}
-	if _, err := s.Reload(context.Background(), s.Config()); err != nil {
-		t.Errorf("found %v, wanted that the old one stays", err)
+	change, err := s.Reload(context.Background(), s.Config())
+	if err != nil || len(change.Failed) != 1 ||
+		!strings.HasPrefix(change.Failed[0], "TLS: cert "+cert+", key "+key+": ") {
+		t.Errorf("found %q, %v, wanted that the old one stays, and why", change.Failed, err)
 	}
 	if state, err := greet(t, s.addrs[1], client); err != nil || !state.DidResume {
 		t.Errorf("found %v, resumed %v", err, state.DidResume)
@@ -131,6 +133,9 @@ func TestCertificateReload(t *testing.T) {
 	}
 	if err := s.ReloadCertificate(context.Background(), key); err != nil {
 		t.Error(err)
+	}
+	if change, err := s.Reload(context.Background(), s.Config()); err != nil || len(change.Failed) > 0 {
+		t.Errorf("found %q, %v, wanted nothing that fails", change.Failed, err)
 	}
 	if _, err := greet(t, s.addrs[1], &tls.Config{RootCAs: newRoots, ServerName: "localhost"}); err != nil {
 		t.Errorf("found %v, wanted the new certificate", err)

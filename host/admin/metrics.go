@@ -152,7 +152,7 @@ func (m *Metrics) Configured(trigger string, change host.Change, err error) {
 	m.configs.WithLabelValues(trigger, done(err)).Inc()
 	if done(err) != "busy" {
 		m.mu.Lock()
-		m.last = reloadStatus{time.Now(), err == nil}
+		m.last = reloadStatus{time.Now(), err == nil && len(change.Failed) == 0}
 		m.mu.Unlock()
 	}
 	for _, out := range change.Plugins {

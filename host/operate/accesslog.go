@@ -3,13 +3,9 @@ package operate
 import (
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"io"
-	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -24,16 +20,10 @@ import (
 // accessLog writes a line for each connection that has ended. Loops write into a queue, which
 // never holds them. Any goroutine.
 type accessLog struct {
+	replaced[config.AccessLog, accessSink, *accessSink]
 	log    hclog.Logger
 	stderr io.Writer
 	wall   func() time.Time
-
-	sink atomic.Pointer[accessSink] // nil = off
-	lost atomic.Uint64              // lines, of sinks that are closed
-
-	mu    sync.Mutex // held while the sink is replaced
-	cfg   config.AccessLog
-	ended bool
 }
 
 // accessSink is where the lines go.
@@ -43,74 +33,52 @@ type accessSink struct {
 	json  bool
 }
 
-// set goes over to a configuration.
-func (a *accessLog) set(cfg config.AccessLog) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ended || cfg == a.cfg {
-		return
-	}
-	a.cfg = cfg
-	a.replace(a.open(cfg))
-}
+// set goes over to a configuration. On an error, such as of a file that can't be opened, what
+// was there goes on.
+func (a *accessLog) set(cfg config.AccessLog) error { return a.replaced.set(cfg, a.open) }
 
 // open makes a sink; nil = it is off.
-func (a *accessLog) open(cfg config.AccessLog) *accessSink {
+func (a *accessLog) open(cfg config.AccessLog) (*accessSink, error) {
 	s := &accessSink{json: cfg.Format == "json"}
 	to := a.stderr
 	if path, is := strings.CutPrefix(cfg.To, "file://"); is {
-		s.file = &logFile{path: path, log: a.log}
+		f, err := openLogFile(path)
+		if err != nil {
+			return nil, err
+		}
+		s.file = &logFile{path: path, log: a.log, f: f}
 		to = s.file
 	} else if cfg.To == "" {
-		return nil
+		return nil, nil
 	}
 	s.queue = logqueue.New(logqueue.Options{To: to, Lost: func(lines, bytes uint64) {
 		a.log.Warn("access log lines were lost: they were not written in time", "lines", lines, "bytes", bytes)
 	}})
-	return s
+	return s, nil
 }
 
-// replace has lines go to s, and ends what was before.
-func (a *accessLog) replace(s *accessSink) {
-	was := a.sink.Swap(s)
-	if was == nil {
-		return
-	}
-	was.queue.Close(logWait)
-	a.lost.Add(was.queue.Lost())
-	if was.file != nil {
-		was.file.close()
+func (s *accessSink) close() {
+	s.queue.Close(logWait)
+	if s.file != nil {
+		s.file.close()
 	}
 }
 
-// reopen has the next line go to the file that has the name then: who rotates files has given
-// the one before another.
-func (a *accessLog) reopen() {
-	if s := a.sink.Load(); s != nil && s.file != nil {
-		s.file.again.Store(true)
-	}
-}
+func (s *accessSink) lostEver() uint64 { return s.queue.Lost() }
 
-// end writes what is left.
-func (a *accessLog) end() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ended = true
-	a.replace(nil)
-}
-
-// lostLines is how many lines were lost, ever.
-func (a *accessLog) lostLines() uint64 {
-	n := a.lost.Load()
-	if s := a.sink.Load(); s != nil {
-		n += s.queue.Lost()
+// reopen has the next line go to the file that has the name now: who rotates files has given
+// the one before another. On an error they go on going there.
+func (a *accessLog) reopen() error {
+	s := a.now.Load()
+	if s == nil || s.file == nil {
+		return nil
 	}
-	return n
+	return s.file.reopen()
 }
 
 // write queues a connection's line. On its loop.
 func (a *accessLog) write(e *host.ConnEnd) {
-	s := a.sink.Load()
+	s := a.now.Load()
 	if s == nil {
 		return
 	}
@@ -120,56 +88,6 @@ func (a *accessLog) write(e *host.ConnEnd) {
 		return
 	}
 	_, _ = s.queue.Write(accessText(room[:0], e, a.wall())) // never fails
-}
-
-// logFile is a file that is opened when there is something to write, and again when that is
-// wanted. One goroutine, but for again.
-type logFile struct {
-	path  string
-	log   hclog.Logger
-	again atomic.Bool
-
-	mu     sync.Mutex // against close, where a Write never returns
-	f      *os.File   // nil = it is not open
-	failed bool       // the last write: told once
-}
-
-// Write appends to the file.
-func (l *logFile) Write(p []byte) (n int, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.again.Swap(false) && l.f != nil {
-		err = l.f.Close()
-		l.f = nil
-	}
-	if err == nil && l.f == nil {
-		l.f, err = os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-	}
-	if err == nil {
-		n, err = l.f.Write(p)
-	}
-	if (err != nil) != l.failed {
-		if l.failed = err != nil; l.failed {
-			l.log.Error("the access log can't be written; it is tried again", "err", err)
-		} else {
-			l.log.Info("the access log is written again", "path", l.path)
-		}
-	}
-	return n, err
-}
-
-func (l *logFile) close() {
-	if !l.mu.TryLock() { // a write does not return: the file is its
-		return
-	}
-	defer l.mu.Unlock()
-	if l.f == nil {
-		return
-	}
-	if err := l.f.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		l.log.Warn("closing the access log", "err", err)
-	}
-	l.f = nil
 }
 
 // accessTime is a time as lines have it.

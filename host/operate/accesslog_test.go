@@ -150,16 +150,16 @@ func (w stuck) Write(p []byte) (int, error) { <-w.let; return len(p), nil }
 func TestAccessLogHoldsNothing(t *testing.T) {
 	w := stuck{make(chan struct{})}
 	a := accessLog{log: hclog.NewNullLogger(), stderr: w, wall: at}
-	a.set(config.AccessLog{To: "stderr", Format: "json"})
+	do(t, a.set(config.AccessLog{To: "stderr", Format: "json"}))
 	for range 20_000 {
 		a.write(&host.ConnEnd{ID: "p/1", Plugin: "p", Peer: "tcp://127.0.0.1:1"})
 	}
-	if n := a.lostLines(); n == 0 || n >= 20_000 {
+	if n := a.lost(); n == 0 || n >= 20_000 {
 		t.Errorf("found %d lines lost of 20000, wanted those for which there is no room", n)
 	}
 	close(w.let)
 	a.end()
-	if a.sink.Load() != nil {
+	if a.now.Load() != nil {
 		t.Error("found a log that goes on")
 	}
 }

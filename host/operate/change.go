@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 
 	"github.com/wirehost/wirehost/host"
@@ -38,6 +39,8 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 	case s.ending.Load(): // that was told, and is not taken back
 	case err != nil:
 		s.notifyReady("serving; the last reload failed")
+	case len(change.Failed) > 0:
+		s.notifyReady("serving; a part of the last reload failed")
 	default:
 		s.notifyReady("serving")
 	}
@@ -46,10 +49,10 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 
 // reloadNow is reload, of which nobody is told.
 func (s *Server) reloadNow(ctx context.Context) (host.Change, error) {
-	s.access.reopen()
+	was, notReopened := s.Config().AccessLog, s.access.reopen()
 	cfg, err := s.o.load(ctx)
 	if err != nil {
-		return host.Change{}, err
+		return host.Change{}, errors.Join(err, notReopened)
 	}
 	with, active := s.applySaved(cfg)
 	change, err := s.Host.Reload(ctx, with)
@@ -61,12 +64,23 @@ func (s *Server) reloadNow(ctx context.Context) (host.Change, error) {
 	}
 	s.noteOrigins()
 	active()
-	s.loadSaved(ctx)
-	s.remember(s.reloadedEvents(ctx, change, nil))
+	now := s.Config() // with defaults
+	if now.AccessLog != was {
+		notReopened = nil // it is another now
+	}
+	saved, failed := s.loadSaved(ctx)
+	change.Failed = append(change.Failed, failed...)
+	for _, err := range []error{notReopened, s.observe(now)} {
+		if err != nil {
+			s.log.Warn("a part of the configuration is not taken over; what was there before stays", "err", err)
+			change.Failed = append(change.Failed, lines.Of(err)...)
+		}
+	}
+	maps.Copy(saved, s.reloadedEvents(ctx, change, nil))
+	s.remember(saved)
 	if s.o.Reloaded != nil {
 		s.o.Reloaded(cfg)
 	}
-	s.observe(cfg)
 	s.log.Debug("reloaded", "log_level", cfg.Log.Level) // the host has logged what changed
 	s.rewatch()
 	return change, nil

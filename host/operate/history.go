@@ -206,9 +206,10 @@ func (s *Server) applySaved(cfg config.Config) (config.Config, func()) {
 	}
 }
 
-// loadSaved loads the plugins that were saved and are not there. One that can't be loaded
-// is told, and tried again at the next reload of the configuration.
-func (s *Server) loadSaved(ctx context.Context) {
+// loadSaved loads the plugins that were saved and are not there. What can't be loaded is
+// told, and tried again at the next reload of the configuration.
+func (s *Server) loadSaved(ctx context.Context) (events map[string]admin.Event, failed []string) {
+	events = map[string]admin.Event{}
 	s.keep.mu.Lock()
 	all := maps.Clone(s.keep.state.Saved)
 	s.keep.state.Loaded, s.keep.state.Unloaded = nil, nil
@@ -221,8 +222,13 @@ func (s *Server) loadSaved(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			lines.Log(s.log.With("plugin", name),
 				"a plugin that was saved can't be loaded; the next reload tries again", err)
+			failed = append(failed, lines.Of(err)...)
+		}
+		if err == nil {
+			events[name] = s.loadedEvent(ctx, "loaded", name)
 		}
 	}
+	return events, failed
 }
 
 // begun remembers what a start has made active.

@@ -2,11 +2,10 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,62 +18,36 @@ import (
 
 // tracing sends traces, where that is wanted. Any goroutine.
 type tracing struct {
-	log    hclog.Logger
-	sender atomic.Pointer[traces.Sender] // nil = off
-	lost   atomic.Uint64                 // of senders that are closed
+	replaced[string, traceSink, *traceSink]
+	log hclog.Logger
+}
 
-	mu       sync.Mutex // held while the sender is replaced
-	endpoint string
-	ended    bool
+// traceSink is a collector that traces are sent to.
+type traceSink struct {
+	*traces.Sender
+	log hclog.Logger
 }
 
 // set goes over to a collector; "" = none.
-func (t *tracing) set(endpoint string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ended || endpoint == t.endpoint {
-		return
-	}
-	t.endpoint = endpoint
-	var s *traces.Sender
-	if endpoint != "" {
-		var err error
-		if s, err = traces.New(endpoint, build.Read().Version, t.log); err != nil {
-			t.log.Error("traces are not sent", "err", err)
+func (t *tracing) set(endpoint string) error {
+	return t.replaced.set(endpoint, func(string) (*traceSink, error) {
+		if endpoint == "" {
+			return nil, nil
 		}
-	}
-	t.replace(s)
+		s, err := traces.New(endpoint, build.Read().Version, t.log)
+		return &traceSink{s, t.log}, err
+	})
 }
 
-// replace has traces go to s, and ends what was before.
-func (t *tracing) replace(s *traces.Sender) {
-	was := t.sender.Swap(s)
-	if was == nil {
-		return
-	}
+func (s *traceSink) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), logWait)
 	defer cancel()
-	if err := was.Close(ctx); err != nil {
-		t.log.Warn("sending the last traces", "err", err)
+	if err := s.Close(ctx); err != nil {
+		s.log.Warn("sending the last traces", "err", err)
 	}
-	t.lost.Add(was.Lost())
 }
 
-func (t *tracing) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ended = true
-	t.replace(nil)
-}
-
-// lostSpans is how much was not sent, ever.
-func (t *tracing) lostSpans() uint64 {
-	n := t.lost.Load()
-	if s := t.sender.Load(); s != nil {
-		n += s.Lost()
-	}
-	return n
-}
+func (s *traceSink) lostEver() uint64 { return s.Lost() }
 
 // beginObserving prepares what may be told of connections. The host has not started.
 func (s *Server) beginObserving() {
@@ -87,27 +60,27 @@ func (s *Server) beginObserving() {
 	}
 	s.tracing.log = s.log.Named("traces")
 	s.metrics.Counter("wirehost_access_log_lost_lines_total",
-		"Lines of the access log that were lost: they were not written in time.", s.access.lostLines)
+		"Lines of the access log that were lost: they were not written in time.", s.access.lost)
 	s.metrics.Counter("wirehost_traces_lost_total",
-		"Spans, connections and changes of versions that were not sent to otlp.endpoint.", s.tracing.lostSpans)
+		"Spans, connections and changes of versions that were not sent to otlp.endpoint.", s.tracing.lost)
 }
 
 // observe goes over to what a configuration wants to be told. Where that is nothing, the host
-// has nobody to tell.
-func (s *Server) observe(cfg config.Config) {
-	s.access.set(cfg.AccessLog)
-	s.tracing.set(cfg.OTLP.Endpoint)
+// has nobody to tell. The error says what is told to as before.
+func (s *Server) observe(cfg config.Config) error {
+	err := errors.Join(s.access.set(cfg.AccessLog), s.tracing.set(cfg.OTLP.Endpoint))
 	o := &host.Observer{}
-	if s.tracing.sender.Load() != nil {
+	if s.tracing.now.Load() != nil {
 		o.Sample, o.Reloaded = sampleOf(cfg.OTLP.Sample), s.reloaded
 	}
-	if cfg.AccessLog.To != "" || o.Sample > 0 {
+	if s.access.now.Load() != nil || o.Sample > 0 {
 		o.Ended = s.connEnded
 	}
 	if o.Ended == nil && o.Reloaded == nil {
 		o = nil
 	}
 	s.Host.Observe(o)
+	return err
 }
 
 // sampleOf is a share such as 1% as a number, which it is: the configuration was checked.
@@ -119,13 +92,13 @@ func sampleOf(percent string) float64 {
 // connEnded tells of a connection. On its loop.
 func (s *Server) connEnded(e host.ConnEnd) {
 	s.access.write(&e)
-	if t := s.tracing.sender.Load(); t != nil {
+	if t := s.tracing.now.Load(); t != nil {
 		t.Connection(e)
 	}
 }
 
 func (s *Server) reloaded(r host.Reloading) {
-	if t := s.tracing.sender.Load(); t != nil {
+	if t := s.tracing.now.Load(); t != nil {
 		t.Reload(r)
 	}
 }

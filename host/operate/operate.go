@@ -195,10 +195,12 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.started.Swap(true) {
 		return errors.New("operate: found a server that was started before, wanted a new one: each starts once")
 	}
-	s.observe(s.Config())
-	var err error
 	s.activated.take(s.files(), s.log)
-	if s.inherited, err = s.inherit(); err == nil {
+	err := s.observe(s.Config())
+	if err == nil {
+		s.inherited, err = s.inherit()
+	}
+	if err == nil {
 		err = s.administration.known.read(ctx, s.Config().Admin, s.log.Named("admin"))
 	}
 	if err == nil {
@@ -219,7 +221,7 @@ func (s *Server) Start(ctx context.Context) error {
 		s.Close()
 		return err
 	}
-	s.loadSaved(ctx)
+	_, _ = s.loadSaved(ctx) // it has told, and begun remembers
 	s.administration.begin(s)
 	if s.inherited != nil {
 		s.monitor.begin()

@@ -96,7 +96,7 @@ func TestTraces(t *testing.T) {
 	if all := strings.Join(steps, " "); reload == nil || all != "compile start rehearse move" {
 		t.Errorf("found %v with %q", reload, all)
 	}
-	if n := s.tracing.lostSpans(); n != 0 {
+	if n := s.tracing.lost(); n != 0 {
 		t.Errorf("found %d spans lost", n)
 	}
 }
@@ -117,12 +117,12 @@ func TestTracesLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.observe(s.Config())
+	do(t, s.observe(s.Config()))
 	for range 3 {
 		s.reloaded(host.Reloading{Plugin: "p", Began: time.Now(), Steps: []host.Step{{Name: "compile"}}})
 	}
 	s.endObserving()
-	if n := s.tracing.lostSpans(); n != 6 {
+	if n := s.tracing.lost(); n != 6 {
 		t.Errorf("found %d spans lost, wanted 6", n)
 	}
 	journal.await("traces could not be sent")

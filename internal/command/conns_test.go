@@ -183,6 +183,15 @@ func TestStatusCommands(t *testing.T) {
 	if out := o.fine("reload"); !strings.Contains(out, "added plugin f\nremoved listener tcp://"+at[0]+"\n") {
 		t.Errorf("found %q", out)
 	}
+	replace(t, conf, []byte("plugins: {e: {module: \"builtin:echo\"}, g: {module: \"builtin:echo\"}}\nlisteners: []\n"+
+		"access_log: {to: \"file://none/access\"}\n"))
+	missing := "access_log.to: open " + filepath.Join(filepath.Dir(conf), "none", "access") +
+		": no such file or directory"
+	if r := o.run("reload"); r.code != exitFailed ||
+		!strings.Contains(r.stdout, "added plugin g\nremoved plugin f\nnot taken over: "+missing+"\n") ||
+		r.stderr != "wirehost: one thing was not taken over; what was there before stays\n" {
+		t.Errorf("found %+v", r)
+	}
 	replace(t, conf, []byte("plugins: {e: {modul: x}}\nlog: {level: loud}\n"))
 	if r := o.run("reload"); r.code != exitFailed || r.stdout != "" ||
 		!strings.HasPrefix(r.stderr, "wirehost: "+conf+":1: plugins.e.modul: found an unknown key") ||

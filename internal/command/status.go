@@ -72,8 +72,9 @@ func newReload(a *app) *cobra.Command {
 		Use:   "reload",
 		Short: "Have a running host read its configuration and modules again",
 		Long: "Have a running host read its configuration, certificates and modules again, as SIGHUP\n" +
-			"does, and print what has changed. Where anything fails nothing changes: each fault is\n" +
-			"printed, and the exit code is 1.",
+			"does, and print what has changed. Where a plugin or a listener fails nothing changes:\n" +
+			"each fault is printed, and the exit code is 1. It is 1 too where a certificate, the\n" +
+			"access log or a saved plugin alone could not be taken over, and all else was.",
 		Args: arguments(),
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
@@ -88,13 +89,27 @@ func newReload(a *app) *cobra.Command {
 		if stop(); err != nil {
 			return err
 		}
-		if err := a.printChange(change, *format); err != nil || *format == "json" || !unchanged(change) {
+		if err := a.printChange(change, *format); err != nil {
 			return err
+		}
+		if len(change.Failed) > 0 {
+			return fmt.Errorf("%s not taken over; what was there before stays", areNot(len(change.Failed)))
+		}
+		if *format == "json" || !unchanged(change) {
+			return nil
 		}
 		_, err = fmt.Fprintln(a.stdout, "nothing has changed")
 		return err
 	}
 	return cmd
+}
+
+// areNot begins a sentence on n things that did not come about.
+func areNot(n int) string {
+	if n == 1 {
+		return "one thing was"
+	}
+	return fmt.Sprintf("%d things were", n)
 }
 
 // unchanged tells whether a reload has changed nothing.

@@ -257,6 +257,24 @@ func (s *Store) Infos() []Info {
 	return list
 }
 
+// Refused says why what files have now was not taken over, in the order of their names.
+func (s *Store) Refused() (errs []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.pairs {
+		if c.err != nil {
+			errs = append(errs, c.err)
+		}
+	}
+	for _, p := range s.pools {
+		if p.err != nil {
+			errs = append(errs, p.err)
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errs
+}
+
 // file reads one, and adds it up.
 func (s *Store) file(ctx context.Context, path string) (text []byte, sum string, err error) {
 	text, err = s.o.Files.Read(ctx, path, bounded.MaxText)

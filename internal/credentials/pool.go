@@ -17,6 +17,7 @@ type Pool struct {
 	// Under Store.mu:
 	sum  string // of what gave roots
 	read uint64 // the read that said so last
+	err  error  // why what the file has now was not taken over
 }
 
 // Client is the configuration of connections whose peers these authorities vouch for. It
@@ -38,7 +39,7 @@ func (s *Store) readPool(ctx context.Context, p *Pool) error {
 		return err
 	}
 	isFirst := p.read == 0
-	p.read = nth
+	p.read, p.err = nth, err
 	if err != nil || sum == p.sum {
 		return err
 	}

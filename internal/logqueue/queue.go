@@ -138,7 +138,8 @@ func (q *Queue) Lost() uint64 {
 }
 
 // Close waits until what is queued has been written, but no longer than patience.
-// What is written later goes nowhere. Where a Write of To does not return, the
+// What is written later goes nowhere, and what could not be written is lost, and counted.
+// Where a Write of To does not return, the
 // queue's goroutine stays. It is called once.
 func (q *Queue) Close(patience time.Duration) {
 	close(q.ending)
@@ -157,7 +158,8 @@ func (q *Queue) run() {
 	for {
 		last := q.ends() // before the look: what came before the end is taken
 		text := q.take(spare)
-		if !q.put(text) {
+		if left := q.put(text); len(left) > 0 {
+			q.lose(left)
 			return
 		}
 		if spare = text[:0]; cap(spare) > maxSpare {
@@ -188,8 +190,23 @@ func (q *Queue) take(spare []byte) []byte {
 	return text
 }
 
-// put writes text, however often that fails; at the end it tries once.
-func (q *Queue) put(text []byte) (written bool) {
+// lose counts what is left at the end, and what waits behind it.
+func (q *Queue) lose(left []byte) {
+	q.mu.Lock()
+	gap := q.gap
+	for _, text := range [][]byte{left, q.waiting} {
+		n := uint64(bytes.Count(text, []byte("\n")))
+		q.lost += n
+		gap.lines += n
+		gap.bytes += uint64(len(text))
+	}
+	q.waiting, q.gap = nil, loss{}
+	q.mu.Unlock()
+	q.o.Lost(gap.lines, gap.bytes)
+}
+
+// put writes text, however often that fails; at the end it tries once, and gives what is left.
+func (q *Queue) put(text []byte) (left []byte) {
 	rest := minRest
 	for len(text) > 0 {
 		last := q.ends()
@@ -199,13 +216,13 @@ func (q *Queue) put(text []byte) (written bool) {
 		case err == nil:
 			rest = minRest
 		case last:
-			return false
+			return text
 		default:
 			q.pause(rest)
 			rest = min(2*rest, maxRest)
 		}
 	}
-	return true
+	return nil
 }
 
 func (q *Queue) ends() bool {
