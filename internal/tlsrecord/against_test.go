@@ -72,6 +72,11 @@ func exchange(t *testing.T, ours *Conn, w *wire, peer io.ReadWriter, n int) {
 func TestAgainstLibrary(t *testing.T) {
 	eachRole(t, func(t *testing.T, client bool) {
 		ours, w, peer := shake(t, client).takeOver(t, client)
+		if client { // the server's ticket is dropped
+			if plain, err := ours.Open(nil, readRecord(t, w)); len(plain) > 0 || err != nil || ours.useless != 1 {
+				t.Fatalf("the ticket is opened as %d bytes, %v", len(plain), err)
+			}
+		}
 		for _, n := range sizes() {
 			exchange(t, ours, w, peer, n)
 		}
@@ -114,6 +119,26 @@ func TestKeysWear(t *testing.T) {
 				t.Error("a secret is still the first one")
 			}
 		}
+	})
+}
+
+// TestSent counts the session ticket that crypto/tls's server has sent, and
+// goes on behind it.
+func TestSent(t *testing.T) {
+	eachSuite(t, func(t *testing.T) {
+		s := shake(t, true)
+		first := readRecord(t, s.clientWire) // nobody has read it yet
+		ours, w, peer := s.takeOver(t, false)
+		for _, bad := range [][]byte{nil, {23, 3, 3}, make([]byte, 21), make([]byte, 300)} {
+			if ours.Sent(bad) {
+				t.Errorf("%d bytes that are no record were counted", len(bad))
+			}
+		}
+		write(t, s.serverWire, first) // for the client
+		if !ours.Sent(first) || ours.Sent(first) {
+			t.Error("the ticket is counted otherwise than once")
+		}
+		exchange(t, ours, w, peer, 100)
 	})
 }
 

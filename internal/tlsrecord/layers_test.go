@@ -54,6 +54,7 @@ func (p *pair) playLibrary(tb testing.TB, stream []byte) outcome {
 	tb.Helper()
 	conn := new(tls.Conn)
 	reflect.ValueOf(conn).Elem().Set(reflect.ValueOf(p.library).Elem())
+	p.wire.in.left = 0
 	p.wire.in.b, p.wire.in.closed, p.wire.in.end = slices.Clone(stream), true, errCut
 	p.wire.out.b = nil
 	var o outcome

@@ -74,6 +74,23 @@ func (c *Conn) Open(dst, record []byte) (plain []byte, err error) {
 	return plain, nil
 }
 
+// Sent says whether a record is the next under our own key, and counts it if it
+// is. It is for the records that crypto/tls has sealed under that key before
+// the takeover, as a server its session tickets. The record's bytes are lost.
+func (c *Conn) Sent(record []byte) bool {
+	if c.over() || len(record) < headerSize+tagSize {
+		return false
+	}
+	body := record[headerSize:]
+	inner, err := c.out.aead.Open(body[:0], c.out.next(), body, record[:headerSize])
+	if err != nil {
+		return false
+	}
+	clear(inner)
+	c.out.seq++
+	return true
+}
+
 // inner takes what was in a record, RFC 8446, 5.2 and 5.4: content, its type,
 // padding of zeroes. It returns application data, and zeroes all else.
 func (c *Conn) inner(b []byte) ([]byte, error) {

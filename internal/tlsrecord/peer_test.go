@@ -28,6 +28,7 @@ type queue struct {
 	mu     sync.Mutex
 	filled sync.Cond
 	b      []byte
+	left   int // of the record that is being read
 	closed bool
 	end    error // what a reader gets at the end
 }
@@ -65,8 +66,12 @@ func (q *queue) Read(b []byte) (int, error) {
 	if len(q.b) == 0 {
 		return 0, q.end
 	}
-	n := copy(b, q.b[:min(len(q.b), firstRecord(q.b))])
+	if q.left == 0 {
+		q.left = firstRecord(q.b)
+	}
+	n := copy(b, q.b[:min(len(q.b), q.left)])
 	q.b = q.b[n:]
+	q.left -= n
 	return n, nil
 }
 
@@ -142,9 +147,13 @@ func shakeOver(tb testing.TB, tickets bool, over *sink) *shaken {
 	var log bytes.Buffer
 	s := &shaken{of: map[string][]byte{}}
 	s.clientWire, s.serverWire = wires()
-	s.client = tls.Client(s.clientWire, &tls.Config{
+	cfg := &tls.Config{
 		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, KeyLogWriter: &log, //nolint:gosec // a test's
-	})
+	}
+	if tickets { // a server sends one to who says that it wants one
+		cfg.ServerName, cfg.ClientSessionCache = "host.test", tls.NewLRUClientSessionCache(1)
+	}
+	s.client = tls.Client(s.clientWire, cfg)
 	var below net.Conn = s.serverWire
 	if over != nil {
 		over.wire = *s.serverWire
