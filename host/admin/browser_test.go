@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ type browser struct {
 }
 
 // browse starts Chromium.
-func browse(t *testing.T) *browser {
+func browse(t testing.TB) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -84,7 +85,7 @@ func (b *browser) complain(text string) {
 }
 
 // do does it, and shows what the page complained of.
-func (b *browser) do(t *testing.T, actions ...step) {
+func (b *browser) do(t testing.TB, actions ...step) {
 	t.Helper()
 	err := chromedp.Do(b.ctx, actions...)
 	b.mu.Lock()
@@ -110,7 +111,7 @@ func looks(width int64, scheme string) step {
 }
 
 // say is an expression's value.
-func say[T any](t *testing.T, b *browser, expression string) T {
+func say[T any](t testing.TB, b *browser, expression string) T {
 	t.Helper()
 	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -165,7 +166,7 @@ func (e evil) Profile(context.Context, string, time.Duration) (*profile.Profile,
 func (e evil) Unready() string { return markup }
 
 // page serves s, and has it tell viewers often.
-func page(t *testing.T, s *Server) (url string) {
+func page(t testing.TB, s *Server) (url string) {
 	t.Helper()
 	s.feed.tick = func() (<-chan time.Time, func()) {
 		tick := time.NewTicker(50 * time.Millisecond)
@@ -199,7 +200,7 @@ func TestPage(t *testing.T) {
 			fits := say[bool](t, b, `document.documentElement.scrollWidth <= innerWidth`)
 			hidden := say[bool](t, b, `document.getElementById("admin").hidden && !document.querySelector("td button")`)
 			back := say[string](t, b, `getComputedStyle(document.body).backgroundColor`)
-			text := say[string](t, b, `document.body.innerText`)
+			text := say[string](t, b, `document.body.textContent`)
 			if !fits || !hidden || (back == "rgb(255, 255, 255)") != (scheme == "light") {
 				t.Errorf("%d, %s: fits %v, administration hidden %v, back %s", width, scheme, fits, hidden, back)
 			}
@@ -274,4 +275,62 @@ func TestPageAdministers(t *testing.T) {
 	if active() != "echo@bbbbbbbbbbbb" {
 		t.Error("found no reload")
 	}
+	yes := chromedp.Steps(until(`document.getElementById("sure").open`), chromedp.Focus("#yes"),
+		chromedp.KeyEvent(kb.Enter), until(`!document.getElementById("sure").open`))
+	press := func(label string) step {
+		return chromedp.Steps(until(`document.querySelector('[aria-label^="`+label+`"]')`),
+			chromedp.Focus(`[aria-label^="`+label+`"]`), chromedp.KeyEvent(kb.Enter))
+	}
+	b.do(t, until(`document.getElementById("tables").textContent.includes("echo@bbbbbbbbbbbb")`), // the next event
+		press("Use echo@000000000000"), yes, press("Unpin echo@"), shoot("pinned"), yes,
+		until(`!document.querySelector('[aria-label^="Unpin"]')`))
+	b.do(t, press("Unload echo"), until(`!document.getElementById("saving").hidden`), yes,
+		until(`document.getElementById("told").textContent === "removed plugin echo"`))
+	if len(f.saved) > 0 {
+		t.Errorf("found %q saved", f.saved)
+	}
+	b.do(t, press("Unload echo"), chromedp.Click("#save"), shoot("save"), yes, until(`document.activeElement`),
+		chromedp.SendKeys("[name=named]", "other"), chromedp.SendKeys("[name=module]", "builtin:echo"),
+		chromedp.SendKeys("[name=endpoint]", "tcp://127.0.0.1:7070"+kb.Enter),
+		until(`document.getElementById("sure").open && !document.getElementById("save").checked`),
+		chromedp.Click("#save"), yes,
+		until(`document.getElementById("told").textContent === "added plugin other"`))
+	if !slices.Equal(f.saved, []string{"echo", "other"}) || len(f.listens) != 1 {
+		t.Errorf("found %q saved, and listeners %v", f.saved, f.listens)
+	}
+}
+
+// most is how many changes of the page a task has made at most.
+const most = `(() => {
+	window.most = 0;
+	new MutationObserver((list) => { window.most = Math.max(window.most, list.length); })
+		.observe(document.body, {subtree: true, childList: true, characterData: true, attributes: true});
+	return true;
+})()`
+
+// TestPageInPieces: however much there is to be shown, a task changes little of the page, a
+// table has few rows at once, and what is not seen is not laid out. The other rows are reached
+// by keyboard.
+func TestPageInPieces(t *testing.T) {
+	b := browse(t)
+	host := full{newFake(), &atomic.Uint64{}}
+	url := page(t, New(Options{Host: host}))
+	b.do(t, chromedp.Navigate(url), until(drawn))
+	say[bool](t, b, most)
+	for n := host.looks.Load(); host.looks.Load() < n+10; {
+		b.do(t, until(`true`))
+	}
+	b.do(t, until(`most > 0`))
+	changes := say[int](t, b, `most`)
+	rows := say[int](t, b, `Math.max(...[...document.querySelectorAll("tbody")].map((b) => b.children.length))`)
+	skipped := say[bool](t, b, `[...document.querySelectorAll(".wide")].every((e) =>
+		getComputedStyle(e).contentVisibility === "auto")`)
+	if changes > 400 || rows != 12 || !skipped {
+		t.Errorf("found %d changes in a task, %d rows in a table, what is not seen skipped: %v", changes, rows, skipped)
+	}
+	where := `[...document.querySelectorAll(".pages")].find((p) => !p.hidden).textContent`
+	after := `[aria-label="Plugins: rows after these"]`
+	b.do(t, chromedp.Focus(after), chromedp.KeyEvent(kb.Enter), until(where+`.endsWith("13 to 24 of 32")`),
+		chromedp.KeyEvent(kb.Enter), until(where+`.endsWith("25 to 32 of 32")`), // the focus goes on
+		chromedp.KeyEvent(kb.Enter), until(where+`.endsWith("13 to 24 of 32")`))
 }

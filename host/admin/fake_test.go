@@ -28,6 +28,7 @@ type fake struct {
 	mu       sync.Mutex
 	ready    bool
 	active   string
+	pinned   *time.Time
 	err      error // of the next changes and lists
 	cfg      config.Config
 	loaded   config.Plugin
@@ -81,7 +82,7 @@ func (f *fake) Plugin(name string) (host.PluginInfo, error) {
 		Growths: 5, Cut: 6, Unrecorded: 7,
 		Metrics:   []guest.Metric{{Name: "lines_total", Kind: "counter", Value: 8}},
 		Callbacks: host.CallbackStats{Counts: [7]uint64{100, 10, 1, 0, 0, 0, 2}, Sum: 2.5, Slow: 2},
-		Failure:   "it was bad", FailedAt: &at,
+		Failure:   "it was bad", FailedAt: &at, PinnedAt: f.pinned, PinnedBy: "page, root",
 	}, nil
 }
 
@@ -187,6 +188,10 @@ func (f *fake) UsePlugin(_ context.Context, version string) (host.Outcome, error
 	if version != "echo@000000000000" {
 		return host.Outcome{}, fmt.Errorf("version %s: %w", version, host.ErrUnknown)
 	}
+	f.mu.Lock()
+	at := time.Unix(1, 0)
+	f.pinned = &at
+	f.mu.Unlock()
 	return host.Outcome{Plugin: "echo", Version: version}, f.fault()
 }
 
@@ -225,6 +230,9 @@ func (f *fake) UnpinPlugin(_ context.Context, name string) (host.Outcome, error)
 	if name != "echo" {
 		return host.Outcome{}, fmt.Errorf("plugin %s: %w", name, host.ErrUnknown)
 	}
+	f.mu.Lock()
+	f.pinned = nil
+	f.mu.Unlock()
 	return host.Outcome{Plugin: "echo", Version: f.active}, f.fault()
 }
 

@@ -96,6 +96,12 @@ func (f *feed) end() {
 	f.rest()
 }
 
+func (f *feed) hasEnded() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended
+}
+
 // run looks until stop is closed.
 func (f *feed) run(stop <-chan struct{}) {
 	again, done := f.tick()
@@ -150,8 +156,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			s.mustLeave(w)
 			_, err = fmt.Fprintf(w, "data: %s\n\n", text)
 		case <-v.over:
-			s.mustLeave(w)
-			_, _ = fmt.Fprint(w, "event: over\ndata: another looks, or the server ends\n\n")
+			if !s.feed.hasEnded() { // the page asks again, of the process that comes next
+				s.mustLeave(w)
+				_, _ = fmt.Fprint(w, "event: over\ndata: another looks\n\n")
+			}
 			return
 		case <-r.Context().Done():
 			return

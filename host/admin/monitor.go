@@ -15,6 +15,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/build"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -194,8 +195,11 @@ type (
 		Callbacks   host.CallbackStats `json:"callbacks"`
 		FailedAt    *time.Time         `json:"last_failure_at,omitempty"` // of the last change, where it failed
 		Stale       bool               `json:"stale,omitempty"`
+		PinnedAt    *time.Time         `json:"pinned_at,omitempty"`
 		Failure     string             `json:"last_failure,omitempty"` // on administration's page alone
-		why         string             // what that is
+		PinnedBy    string             `json:"pinned_by,omitempty"`    // as well
+		why, pinner string             // what those are
+		metrics     []guest.Metric
 	}
 	versionStatus struct {
 		Name        string     `json:"name"`
@@ -259,7 +263,8 @@ func statusOf(p host.PluginInfo) pluginStatus {
 	b := pluginStatus{Name: p.Name, State: p.State, Active: p.Active, Isolation: p.Isolation,
 		Versions: []versionStatus{}, Connections: p.Connections, Instances: p.Instances, PagedOut: p.PagedOut,
 		Timers: p.Timers, Memory: p.Memory, Traps: p.Traps, Callbacks: p.Callbacks, FailedAt: p.FailedAt,
-		Stale: p.Stale, why: strings.TrimSpace(p.Reason + " " + p.Failure)}
+		Stale: p.Stale, PinnedAt: p.PinnedAt, pinner: p.PinnedBy, metrics: p.Metrics,
+		why: strings.TrimSpace(p.Reason + " " + p.Failure)}
 	for _, v := range p.Versions {
 		b.Versions = append(b.Versions, versionStatus{v.Name, v.State, v.Since, v.Instances, v.Connections})
 	}

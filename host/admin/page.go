@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // pageFiles are the page, as it is served; its README.md says where the library is from.
@@ -70,6 +71,7 @@ const (
 	shownVersions = 6
 	shownRows     = 32 // listeners, certificates, changes
 	shownChanges  = 4  // of a plugin
+	shownMetrics  = 64 // guests' own, of all plugins
 	maxShown      = 120
 	maxReason     = 400 // of why something failed
 	maxEvent      = 256 << 10
@@ -86,6 +88,17 @@ type sight struct {
 	Changes        []change    `json:"changes"`
 	CallbackBounds []float64   `json:"callback_bounds"` // in seconds
 	TurnBounds     []float64   `json:"turn_bounds"`
+	Metrics        []recorded  `json:"metrics"`
+	MetricBounds   []float64   `json:"metric_bounds"`
+}
+
+// recorded is a metric of a plugin's own.
+type recorded struct {
+	Plugin string   `json:"plugin"`
+	Name   string   `json:"name"`
+	Kind   string   `json:"kind"`
+	Value  float64  `json:"value"`
+	Counts []uint64 `json:"counts,omitempty"` // of a histogram, by guest.MetricBounds
 }
 
 type certSight struct {
@@ -106,9 +119,11 @@ func (s *Server) sight() []byte {
 	b := s.statusNow()
 	slices.SortStableFunc(b.Plugins, func(x, y pluginStatus) int { return y.Connections - x.Connections })
 	v := sight{At: time.Now().UnixMilli(), Administration: s.administers, Certificates: []certSight{},
-		Changes: []change{}, CallbackBounds: host.CallbackBounds(), TurnBounds: host.TurnBounds()}
+		Changes: []change{}, CallbackBounds: host.CallbackBounds(), TurnBounds: host.TurnBounds(),
+		MetricBounds: guest.MetricBounds()}
 	v.Rest = max(0, len(b.Plugins)-shownPlugins)
 	b.Plugins = first(b.Plugins, shownPlugins)
+	v.Metrics = metricsOf(b.Plugins)
 	for n := range b.Plugins {
 		p := &b.Plugins[n]
 		v.Changes = append(v.Changes, s.changesOf(p.Name)...)
@@ -118,7 +133,7 @@ func (s *Server) sight() []byte {
 			p.Versions[n].Name = short(p.Versions[n].Name)
 		}
 		if s.administers {
-			p.Failure = shorter(p.why, maxReason)
+			p.Failure, p.PinnedBy = shorter(p.why, maxReason), short(p.pinner)
 		}
 	}
 	slices.SortStableFunc(v.Changes, func(x, y change) int { return y.At.Compare(x.At) })
@@ -140,6 +155,17 @@ func (s *Server) sight() []byte {
 		return nil
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
+}
+
+// metricsOf are metrics of the plugins' own, of each as many as of the others.
+func metricsOf(plugins []pluginStatus) []recorded {
+	list := []recorded{}
+	for n, p := range plugins {
+		for _, m := range first(p.metrics, (shownMetrics-len(list))/(len(plugins)-n)) {
+			list = append(list, recorded{short(p.Name), m.Name, m.Kind, m.Value, m.Counts})
+		}
+	}
+	return list
 }
 
 // changesOf are the last ones of a plugin.

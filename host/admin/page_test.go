@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // TestPageFiles: the page's files are all that there is under it, nothing is inline or from
@@ -23,8 +26,10 @@ import (
 func TestPageFiles(t *testing.T) {
 	s := NewMonitor(Options{Host: newFake()})
 	for path, kind := range map[string]string{"/": "text/html", "/page/index.html": "text/html",
-		"/page/page.js": "text/javascript", "/page/page.css": "text/css", "/page/uPlot.iife.min.js": "text/javascript",
-		"/page/uPlot.min.css": "text/css", "/page/uPlot.LICENSE": "text/plain"} {
+		"/page/page.css": "text/css", "/page/uPlot.min.css": "text/css", "/page/uPlot.iife.min.js": "text/javascript",
+		"/page/page.js": "text/javascript", "/page/admin.js": "text/javascript", "/page/ask.js": "text/javascript",
+		"/page/charts.js": "text/javascript", "/page/parts.js": "text/javascript", "/page/warm.js": "text/javascript",
+		"/page/uPlot.LICENSE": "text/plain"} {
 		r := ask(t, s, "GET "+path, "")
 		if r.code != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), kind) ||
 			r.header.Get("Content-Security-Policy") != pagePolicy ||
@@ -47,11 +52,11 @@ func TestPageFiles(t *testing.T) {
 			t.Errorf("%s: found the SHA-256 %x (%v), wanted that of page/README.md", name, sum, err)
 		}
 	}
+	script := `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|https?:|cookie|localStorage`
 	for name, never := range map[string]string{
-		"index.html": `style=| on[a-z]+=|<script>|<style|https?:|//`,
-		"page.js": `innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new ` +
-			`Function|https?:|cookie|localStorage`,
-		"page.css": `@import|url\(|https?:`,
+		"index.html": `style=| on[a-z]+=|<script>|<style|https?:|//`, "page.css": `@import|url\(|https?:`,
+		"page.js": script, "admin.js": script, "ask.js": script, "charts.js": script,
+		"parts.js": script, "warm.js": script,
 	} {
 		text, err := pageFiles.ReadFile("page/" + name)
 		if found := regexp.MustCompile(never).Find(text); err != nil || found != nil {
@@ -70,6 +75,10 @@ func (c crowd) Plugins() ([]host.PluginInfo, error) {
 			Connections: n,
 			Failure:     strings.Repeat("\x00", 10_000), Traps: map[string]uint64{"unreachable": 4}}
 		p.Active = p.Name + "@aaaaaaaaaaaa"
+		for n := range 100 {
+			p.Metrics = append(p.Metrics, guest.Metric{Name: fmt.Sprintf("%064d", n), Kind: "histogram",
+				Value: -math.MaxFloat64, Counts: slices.Repeat([]uint64{math.MaxUint64}, len(guest.MetricBounds())+1)})
+		}
 		for range 100 {
 			p.Versions = append(p.Versions, host.VersionInfo{Name: p.Active, State: host.StateStandby})
 		}
@@ -111,8 +120,9 @@ func TestEventsAreBounded(t *testing.T) {
 			t.Fatalf("found %d bytes, %v", len(text), err)
 		}
 		if len(v.Plugins) != shownPlugins || v.Rest != 1000-shownPlugins || v.Plugins[0].Connections != 999 ||
-			len(v.Plugins[0].Versions) != shownVersions {
-			t.Errorf("found %d plugins, %d left out", len(v.Plugins), v.Rest)
+			len(v.Plugins[0].Versions) != shownVersions || len(v.Metrics) != shownMetrics ||
+			v.Metrics[shownMetrics-1].Plugin != v.Plugins[shownPlugins-1].Name {
+			t.Errorf("found %d plugins, %d left out, %d metrics", len(v.Plugins), v.Rest, len(v.Metrics))
 		}
 	}
 }
@@ -205,7 +215,8 @@ func TestFeedHasFewViewers(t *testing.T) {
 	<-stopped
 }
 
-// TestEvents: they come as server-sent events, to the page itself alone, and end with the server.
+// TestEvents: they come as server-sent events, to the page itself alone. Who is the ninth ends
+// the oldest for good; where the server ends, they end with no word, and the page asks again.
 func TestEvents(t *testing.T) {
 	s := New(Options{Host: newFake()})
 	if r := ask(t, s, "GET /page/events", "", "Sec-Fetch-Site: cross-site"); r.code != 403 {
@@ -213,26 +224,35 @@ func TestEvents(t *testing.T) {
 	}
 	server := httptest.NewServer(s.http.Handler)
 	defer server.Close()
-	resp, err := server.Client().Get(server.URL + "/page/events")
-	if err != nil {
-		t.Fatal(err)
+	var viewers []*bufio.Scanner
+	for range maxViewers + 1 {
+		resp, err := server.Client().Get(server.URL + "/page/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, maxEvent+100)
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), `data: {"ready":true`) ||
+			resp.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("found %.100s, %v", lines.Text(), lines.Err())
+		}
+		viewers = append(viewers, lines)
 	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, maxEvent+100)
-	if !lines.Scan() || !strings.HasPrefix(lines.Text(), `data: {"ready":true`) ||
-		resp.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("found %.100s, %v", lines.Text(), lines.Err())
+	over := func(lines *bufio.Scanner) (found bool) {
+		for lines.Scan() {
+			found = found || lines.Text() == "event: over"
+		}
+		return found
+	}
+	if !over(viewers[0]) {
+		t.Error("the oldest: found no word of the end")
 	}
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	var over bool
-	for lines.Scan() {
-		over = over || lines.Text() == "event: over"
-	}
-	if !over {
-		t.Error("found no word of the end")
+	if over(viewers[1]) {
+		t.Error("the server has ended: found a word that none is to ask again")
 	}
 }
 
