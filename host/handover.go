@@ -19,8 +19,9 @@ import (
 //	this host                      the other
 //	BeginHandover                  TakeOver, in its Start: nothing is accepted yet
 //	StopAccepting
-//	Move: freeze, Offer ────────▶  Adopt
-//	      forget or thaw ◀───────  what it refuses; CommitAdopted
+//	Move: freeze, Offer ────────▶  Adopt: what it refuses is thawed here
+//	      Commit ───────────────▶
+//	      forget ◀──────────────   it has them; Commit has them go on
 //	Finish, or Abandon             End
 
 // Handed is an instance on its way to another process.
@@ -29,8 +30,12 @@ type Handed struct {
 	Loop      int              `json:"loop"` // where it was
 	Isolation config.Isolation `json:"isolation"`
 	State     guest.State      `json:"state"`
-	// Sockets are those of its connections, in State's order.
-	Sockets []*os.File `json:"-"`
+	// Given is how many of its sockets came with it: fewer than it has connections where not all
+	// could be sent.
+	Given int `json:"given"`
+	// Sockets gives duplicates of the sockets of its connections from one number to another, in
+	// State's order, once. They are the caller's to close, on an error too. On no loop.
+	Sockets func(from, to int) ([]*os.File, error) `json:"-"`
 }
 
 // Handles are the last handles that a plugin has given.
@@ -39,15 +44,17 @@ type Handles struct {
 	Timers      int32 `json:"timers"`
 }
 
-// Successor is the process that takes over.
+// Successor is the process that takes over. Its methods are called by one goroutine.
 type Successor interface {
-	// Offer has it prepare to take instances, and tells why it refuses each, "" where it
-	// does not. An error says that it has ended, or does not answer, and will do nothing
-	// with them. The sockets are closed by the caller.
+	// Offer has it prepare to take instances, and tells why it refuses each, "" where it does
+	// not. An error says that it can't be asked.
 	Offer(list []Handed) (refused []string, err error)
-	// Commit has it take the instances of the last Offer that it did not refuse. On an
-	// error it has not.
-	Commit() error
+	// Commit has it take all that it was offered and has not refused; with accept, new
+	// connections are its own from then on. taken says that they are, whatever the error: they
+	// may have gone on there. Where it says no, it never takes them.
+	Commit(accept bool) (taken bool, err error)
+	// Withdraw returns when it takes nothing more.
+	Withdraw()
 }
 
 // Departure is what becomes of a plugin's connections in a handover.
@@ -83,16 +90,15 @@ func (u Upgraded) Lines() []string {
 	}
 	lines := []string{first}
 	for _, d := range u.Plugins {
-		lines = append(lines, fmt.Sprintf("plugin %s: connections that %s: %d; that stay until they end: %d", d.Plugin,
-			verb,
-			d.Moved, d.Stay))
+		of := "plugin " + d.Plugin + ": "
+		lines = append(lines,
+			fmt.Sprintf("%sconnections that %s: %d; that stay until they end: %d", of, verb, d.Moved, d.Stay))
 		if d.Dropped > 0 {
-			lines = append(lines, fmt.Sprintf("plugin %s: connections that ended, since the guest trapped in "+
-				"saveState: %d",
-				d.Plugin, d.Dropped))
+			lines = append(lines,
+				fmt.Sprintf("%sconnections that ended, since the guest trapped in saveState: %d", of, d.Dropped))
 		}
 		for _, why := range slices.Sorted(maps.Keys(d.Kept)) {
-			lines = append(lines, fmt.Sprintf("plugin %s: %d stay: %s", d.Plugin, d.Kept[why], why))
+			lines = append(lines, fmt.Sprintf("%s%d stay: %s", of, d.Kept[why], why))
 		}
 	}
 	return lines
@@ -149,15 +155,13 @@ type ListenerFile struct {
 	File     *os.File // a duplicate, for the caller to close
 }
 
-// ListenerFiles are the listening sockets, for another process.
+// ListenerFiles are the listening sockets, for another process. On an error they are some, to
+// be closed all the same.
 func (o *Handover) ListenerFiles() (list []ListenerFile, err error) {
 	for _, l := range o.h.listeners {
 		f, err := l.ln.File()
 		if err != nil {
-			for _, l := range list {
-				_ = l.File.Close() // a duplicate
-			}
-			return nil, fmt.Errorf("listener %s: %w", l.cfg.Endpoint, err)
+			return list, fmt.Errorf("listener %s: %w", l.cfg.Endpoint, err)
 		}
 		list = append(list, ListenerFile{l.cfg.Endpoint, f})
 	}
@@ -202,28 +206,37 @@ func (o *Handover) StopAccepting() error {
 	return nil
 }
 
-// Move offers the successor what it may take of one kind of isolation: instances of one
-// connection each, or all others. Where s is nil, it only tells what would move. An error
-// is the successor's, or ctx's: what was not committed then goes on here.
-func (o *Handover) Move(ctx context.Context, s Successor, single bool) ([]Departure, error) {
-	var list []Departure
-	for _, p := range o.plugins {
-		if (p.current().cfg.Isolation == config.IsolationConnection) != single {
-			continue
-		}
-		d := Departure{Plugin: p.name}
-		err := p.depart(ctx, s, &d)
-		list = append(list, d)
-		if err != nil {
-			return list, err
-		}
+// Move offers the successor what it may take: instances of several connections first, then
+// those of one each. All is committed at once, or where that takes longer than longestFrozen,
+// what has come until then. New connections are the successor's from the first commit on that
+// has the last instance of the first kind: these are to have their state before they see
+// anybody new. Where s is nil, Move only tells what would move. On an error, which is the
+// successor's or ctx's, what was not committed goes on here.
+func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
+	var list []*Departure
+	c := &crossing{ctx: ctx, h: o.h, to: s}
+	err := c.plugins(o.plugins, false, &list)
+	c.accepts = true
+	if err == nil {
+		err = c.plugins(o.plugins, true, &list)
 	}
-	return list, nil
+	if s != nil && err == nil {
+		err = c.commit()
+	}
+	if s != nil && err != nil {
+		s.Withdraw()
+		err = errors.Join(err, c.settle(err))
+	}
+	var all []Departure
+	for _, d := range list {
+		all = append(all, *d)
+	}
+	return all, err
 }
 
-// Finish lets go of the listeners' sockets, which are the other process's, and has what
-// is left here drain.
-func (o *Handover) Finish() error {
+// Finish lets go of the listeners' sockets, which are the other process's, but for those of
+// unwanted endpoints, whose Unix sockets' files are removed; and has what is left here drain.
+func (o *Handover) Finish(unwanted []string) error {
 	h := o.h
 	defer o.release()
 	h.mu.Lock()
@@ -233,7 +246,11 @@ func (o *Handover) Finish() error {
 	h.mu.Unlock()
 	var errs []error
 	for _, l := range listeners {
-		errs = append(errs, l.ln.Leave())
+		if slices.Contains(unwanted, l.cfg.Endpoint) {
+			errs = append(errs, l.ln.Close())
+		} else {
+			errs = append(errs, l.ln.Leave())
+		}
 	}
 	for _, p := range o.plugins {
 		p.beginUnload()
@@ -255,194 +272,4 @@ func (o *Handover) Abandon() error {
 		errs = append(errs, l.ln.Start())
 	}
 	return errors.Join(errs...)
-}
-
-// batchSockets is how many connections are on their way at a time, where each has an
-// instance.
-const batchSockets = 64
-
-// unsettledWait is how long an instance has to become one that can move.
-const unsettledWait = 50 * time.Millisecond
-
-// depart moves a plugin's connections.
-func (p *plugin) depart(ctx context.Context, s Successor, d *Departure) error {
-	v := p.current()
-	why := ""
-	switch {
-	case v.cfg.Reload != config.ReloadMigrate:
-		why = "reload: " + string(v.cfg.Reload)
-	case !v.guest.Movable():
-		why = "the module has no saveState and restoreState"
-	}
-	for _, slot := range p.allSlots() {
-		var err error
-		switch {
-		case slot.ver != v:
-			err = slot.keepAll(d, "of "+slot.ver.name+", which was replaced before")
-		case why != "":
-			err = slot.keepAll(d, why)
-		default:
-			err = slot.depart(ctx, s, d)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keepAll counts what stays.
-func (s *slot) keepAll(d *Departure, why string) error {
-	return onLoop(s.place.Loop, func() { d.keep(s.place.CountConnections(), why) })
-}
-
-// depart moves a slot's connections: batch by batch, and what is unsettled again a
-// little later.
-func (s *slot) depart(ctx context.Context, to Successor, d *Departure) error {
-	m := &move{slot: s, to: to, d: d, done: map[*guest.Instance]bool{}}
-	for try := 0; ; {
-		more, err := m.batch(ctx)
-		switch {
-		case err != nil:
-			return err
-		case more:
-		case m.unsettled == 0 || try == 2:
-			return onLoop(s.place.Loop, m.keepRest)
-		default:
-			try++
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(unsettledWait):
-			}
-		}
-	}
-}
-
-// move is the way of a slot's instances to a successor.
-type move struct {
-	slot      *slot
-	to        Successor // nil = nobody takes them
-	d         *Departure
-	done      map[*guest.Instance]bool // tried, and settled
-	unsettled int                      // instances, in the last batch
-	frozen    []*guest.Frozen
-	offer     []Handed
-}
-
-// batch moves some instances; more says that others may be left.
-func (m *move) batch(ctx context.Context) (more bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	m.frozen, m.offer = nil, nil
-	if err := onLoop(m.slot.place.Loop, func() { more = m.freeze() }); err != nil {
-		return false, err
-	}
-	if len(m.frozen) == 0 {
-		return more, nil
-	}
-	refused := make([]string, len(m.offer))
-	if m.to != nil {
-		refused, err = m.hand()
-	}
-	for _, u := range m.offer {
-		closeFiles(u.Sockets)
-	}
-	return more, errors.Join(err, onLoop(m.slot.place.Loop, func() { m.settle(refused, err) }))
-}
-
-// hand offers what is frozen, and commits what is not refused.
-func (m *move) hand() (refused []string, err error) {
-	refused, err = m.to.Offer(m.offer)
-	if err == nil && slices.Contains(refused, "") {
-		err = m.to.Commit()
-	}
-	return refused, err
-}
-
-// freeze freezes instances. On the loop.
-func (m *move) freeze() (more bool) {
-	s := m.slot
-	m.unsettled = 0
-	sockets := 0
-	for i := range s.place.Instances() {
-		if m.done[i] {
-			continue
-		}
-		if sockets >= batchSockets || len(m.frozen) > 0 && s.place.Share.Late() {
-			return true
-		}
-		f, err := i.Freeze()
-		var files []*os.File
-		if err == nil && m.to != nil {
-			if files, err = f.Files(); err != nil {
-				f.Thaw()
-			}
-		}
-		switch {
-		case errors.Is(err, guest.ErrUnsettled):
-			m.unsettled++
-			continue
-		case err != nil:
-			m.done[i] = true
-			if i.Dead() != nil {
-				m.d.Dropped += i.CountConnections()
-			} else {
-				m.d.keep(i.CountConnections(), err.Error())
-			}
-			continue
-		}
-		m.done[i] = true
-		sockets += len(f.State.Connections)
-		m.frozen = append(m.frozen, f)
-		m.offer = append(m.offer, Handed{s.plugin.name, s.place.Loop.Index(), s.ver.cfg.Isolation, f.State, files})
-		if i == s.inst {
-			s.waiting = true
-		}
-	}
-	return false
-}
-
-// settle does what the successor has decided. On the loop.
-func (m *move) settle(refused []string, err error) {
-	s := m.slot
-	for n, f := range m.frozen {
-		conns := len(f.State.Connections)
-		switch {
-		case err != nil:
-			m.d.keep(conns, err.Error())
-			f.Thaw()
-			continue
-		case refused[n] != "":
-			m.d.keep(conns+f.Staying(), refused[n])
-			f.Thaw()
-			continue
-		}
-		m.d.Moved += conns
-		if why := f.Stay(); why != nil {
-			m.d.keep(f.Staying(), why.Error())
-		}
-		if m.to == nil {
-			f.Thaw()
-			continue
-		}
-		f.Forget()
-	}
-	if s.waiting {
-		s.waiting = false
-		if !s.running() {
-			s.inst = nil
-		}
-		s.releaseWaiters(nil)
-	}
-}
-
-// keepRest counts the connections of instances that never were settled. On the loop.
-func (m *move) keepRest() {
-	for i := range m.slot.place.Instances() {
-		if !m.done[i] {
-			m.d.keep(i.CountConnections(), guest.ErrUnsettled.Error())
-		}
-	}
 }

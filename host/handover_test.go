@@ -31,12 +31,14 @@ func (h *heir) Offer(list []Handed) ([]string, error) {
 	return refused, nil
 }
 
-func (h *heir) Commit() error {
+func (h *heir) Commit(bool) (bool, error) {
 	if h.lost != nil {
-		return errors.Join(h.lost, h.take.Drop())
+		return false, h.lost
 	}
-	return h.take.Commit()
+	return true, h.take.Commit()
 }
+
+func (h *heir) Withdraw() { _ = h.take.Drop() }
 
 // handOver has another host take over. Where that fails, v goes on.
 func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*heir, []Departure, error) {
@@ -72,16 +74,13 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		h.take = take
 		take.GoOn(o.Handles())
 		var err error
-		list, err = o.Move(ctx, h, false)
+		list, err = o.Move(ctx, h)
 		return err
 	}
 	h.cfg.Reactor.Loops = 1
 	err = h.Start(ctx)
 	t.Cleanup(func() { h.end() })
 	if err == nil {
-		var more []Departure
-		more, err = o.Move(ctx, h, true)
-		list = append(list, more...)
 		h.take.End(nil)
 	}
 	if err != nil {
@@ -91,7 +90,7 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		}
 		return h, list, err
 	}
-	if err := o.Finish(); err != nil {
+	if err := o.Finish(nil); err != nil {
 		t.Error(err)
 	}
 	return h, list, nil

@@ -16,14 +16,8 @@ import (
 // else changes. It is one goroutine's.
 type Takeover struct {
 	h        *Host
-	prepared []prepared
+	prepared map[*slot][]*guest.Instance // adopted, and not committed
 	release  func()
-}
-
-// prepared is an instance that was adopted, and not committed.
-type prepared struct {
-	slot *slot
-	inst *guest.Instance
 }
 
 // takeOver begins one, in Start. h.shape is held, and the plugins run.
@@ -32,7 +26,7 @@ func (h *Host) takeOver() *Takeover {
 	for _, p := range plugins {
 		p.changing.Lock() // nobody else knows of it yet
 	}
-	return &Takeover{h: h, release: func() {
+	return &Takeover{h: h, prepared: map[*slot][]*guest.Instance{}, release: func() {
 		for _, p := range plugins {
 			p.changing.Unlock()
 		}
@@ -75,37 +69,83 @@ func failing(plugins []*plugin) (map[string]string, error) {
 }
 
 // Adopt prepares to take instances, and tells why it does not take each; "" = it does.
-// It closes their sockets.
 func (t *Takeover) Adopt(list []Handed) (refused []string) {
-	for _, one := range list {
-		text := ""
-		if err := t.adopt(one); err != nil {
-			text = err.Error()
+	refused = make([]string, len(list))
+	ready := map[*slot][]adoption{}
+	for n := range list {
+		a := adoption{state: &list[n].State, refused: &refused[n]}
+		s, err := t.prepare(&list[n], &a)
+		if err != nil {
+			refused[n] = err.Error()
+			continue
 		}
-		refused = append(refused, text)
+		ready[s] = append(ready[s], a)
+	}
+	for s, all := range ready {
+		t.adopt(s, all)
 	}
 	return refused
 }
 
-func (t *Takeover) adopt(one Handed) error {
-	defer closeFiles(one.Sockets)
+// adoption is an instance that is being adopted.
+type adoption struct {
+	inst    *guest.Instance
+	state   *guest.State
+	sockets []*os.File
+	refused *string // why it is; "" = it is not
+}
+
+// prepare gets what an instance needs, and says where it goes. It is not on a loop: that takes
+// most of the time.
+func (t *Takeover) prepare(one *Handed, a *adoption) (*slot, error) {
 	s, err := t.slot(one)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	i, err := s.ver.newInstance()
-	if err != nil {
-		return err
+	if want := len(one.State.Connections); one.Given != want {
+		return nil, fmt.Errorf("found %d sockets for %d connections", one.Given, want)
 	}
-	endErr := onLoop(s.place.Loop, func() {
-		err = i.Adopt(one.State, one.Sockets, s.place, t.listener)
-	})
-	if err = errors.Join(err, endErr); err != nil {
-		i.Close()
-		return err
+	if a.inst, err = s.ver.newInstance(); err != nil {
+		return nil, err
 	}
-	t.prepared = append(t.prepared, prepared{s, i})
-	return nil
+	if a.sockets, err = one.Sockets(0, one.Given); err != nil {
+		closeFiles(a.sockets)
+		a.inst.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// adopt adopts instances into a slot: as many in a turn of its loop as the plugin's share lasts
+// for.
+func (t *Takeover) adopt(s *slot, all []adoption) {
+	for len(all) > 0 {
+		done := 0
+		err := onLoop(s.place.Loop, func() {
+			for done < len(all) && (done == 0 || !s.place.Share.Late()) {
+				a := &all[done]
+				done++
+				if err := a.inst.Adopt(*a.state, a.sockets, s.place, t.listener); err != nil {
+					*a.refused = err.Error()
+				}
+			}
+		})
+		if err != nil { // the loop has ended
+			done = len(all)
+		}
+		for _, a := range all[:done] {
+			closeFiles(a.sockets)
+			if err != nil {
+				*a.refused = err.Error()
+			}
+			if *a.refused == "" {
+				t.prepared[s] = append(t.prepared[s], a.inst)
+			} else {
+				a.inst.Close()
+			}
+		}
+		all = all[done:]
+	}
 }
 
 func closeFiles(files []*os.File) {
@@ -115,7 +155,7 @@ func closeFiles(files []*os.File) {
 }
 
 // slot is where an instance goes: to the loop that it came from, where there is one.
-func (t *Takeover) slot(one Handed) (*slot, error) {
+func (t *Takeover) slot(one *Handed) (*slot, error) {
 	p := t.h.plugins[one.Plugin]
 	if p == nil {
 		return nil, fmt.Errorf("plugin %s: %w", one.Plugin, ErrUnknown)
@@ -151,11 +191,20 @@ func (t *Takeover) listener(endpoint string) *reactor.Listener {
 
 // Commit has what was adopted go on here.
 func (t *Takeover) Commit() error {
+	return t.each(func(s *slot, i *guest.Instance) { s.commitAdopted(i) })
+}
+
+// each does something with all that was adopted, on its loop: then it is not in t any more.
+func (t *Takeover) each(do func(*slot, *guest.Instance)) error {
 	var errs []error
-	for _, one := range t.prepared {
-		errs = append(errs, onLoop(one.slot.place.Loop, func() { one.slot.commitAdopted(one.inst) }))
+	for s, all := range t.prepared {
+		errs = append(errs, onLoop(s.place.Loop, func() {
+			for _, i := range all {
+				do(s, i)
+			}
+		}))
 	}
-	t.prepared = nil
+	clear(t.prepared)
 	return errors.Join(errs...)
 }
 
@@ -181,15 +230,10 @@ func (s *slot) commitAdopted(i *guest.Instance) {
 
 // Drop lets go of what was adopted and not committed.
 func (t *Takeover) Drop() error {
-	var errs []error
-	for _, one := range t.prepared {
-		errs = append(errs, onLoop(one.slot.place.Loop, func() {
-			one.inst.DropAdopted(one.slot.place)
-			one.inst.Close()
-		}))
-	}
-	t.prepared = nil
-	return errors.Join(errs...)
+	return t.each(func(s *slot, i *guest.Instance) {
+		i.DropAdopted(s.place)
+		i.Close()
+	})
 }
 
 // End ends the takeover: the other process has let go of the listeners. Their sockets'

@@ -128,6 +128,15 @@ func Leave(ln net.Listener) error {
 	return ln.Close()
 }
 
+// Remove removes the file of a listener's Unix socket, which Leave has left, if it is still
+// that socket's.
+func Remove(ln net.Listener) error {
+	if s, ok := bare(ln).(*socket); ok {
+		return s.remove()
+	}
+	return nil
+}
+
 // Keep says whether the file of a listener's Unix socket stays when it is closed: it is
 // another's, such as a service manager's.
 func Keep(ln net.Listener, stays bool) {
@@ -286,11 +295,13 @@ func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix
 
 // Close ends the listening and removes the socket.
 func (s *socket) Close() (err error) {
-	s.once.Do(func() {
-		if info, statErr := os.Lstat(s.path); !s.kept && statErr == nil && os.SameFile(info, s.info) {
-			err = os.Remove(s.path)
-		}
-		err = errors.Join(err, s.UnixListener.Close())
-	})
+	s.once.Do(func() { err = errors.Join(s.remove(), s.UnixListener.Close()) })
 	return err
+}
+
+func (s *socket) remove() error {
+	if info, err := os.Lstat(s.path); s.kept || err != nil || !os.SameFile(info, s.info) {
+		return nil
+	}
+	return os.Remove(s.path)
 }

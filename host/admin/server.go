@@ -157,9 +157,8 @@ func (s *Server) Serve(ln net.Listener) error {
 // ServeConn answers what comes in on one connection, however rarely, until that ends.
 func (s *Server) ServeConn(conn net.Conn) {
 	one := &oneConn{Conn: conn, done: make(chan struct{})}
-	server := &http.Server{Handler: s.http.Handler, ConnContext: asOwn, ReadHeaderTimeout: ioTime,
-		MaxHeaderBytes: maxHeader,
-		ErrorLog:       s.http.ErrorLog, ConnState: func(_ net.Conn, state http.ConnState) {
+	server := &http.Server{Handler: s.http.Handler, ConnContext: asOwn, MaxHeaderBytes: maxHeader,
+		ErrorLog: s.http.ErrorLog, ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateClosed || state == http.StateHijacked {
 				one.end()
 			}

@@ -9,7 +9,7 @@ import (
 
 // Adopt gives a started instance that has nothing the state of one of another process,
 // up to the commit: CommitAdopted, or DropAdopted. sockets are its connections', in the
-// state's order, for the caller to close; listener finds the one that a connection counts to,
+// state's order, some of which it closes; listener finds the one that a connection counts to,
 // or nil. On an error, the instance is to be closed. On the loop of at.
 func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 	listener func(endpoint string) *reactor.Listener) error {
@@ -28,7 +28,9 @@ func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
 	listener func(endpoint string) *reactor.Listener) error {
 	for n := range s.Connections {
-		if err := i.adoptConnection(&s.Connections[n], sockets[n], at, listener); err != nil {
+		err := i.adoptConnection(&s.Connections[n], sockets[n], at, listener)
+		_ = sockets[n].Close() // a duplicate; there may be few descriptors
+		if err != nil {
 			return err
 		}
 	}
@@ -100,11 +102,7 @@ func (i *Instance) CommitAdopted(p *Place) {
 	i.Commit(p)
 	for c := range i.conns.all() {
 		p.Loop.Thaw(c.t)
-		if len(c.held) > 0 {
-			// Over the hard cap the connection ends, and its guest is told.
-			_, _ = c.t.Write(c.held)
-			c.held = nil
-		}
+		c.writeHeld()
 	}
 }
 

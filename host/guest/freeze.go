@@ -143,16 +143,13 @@ func (f *Frozen) Stay() error { return f.stay }
 // Staying counts the connections that stay.
 func (f *Frozen) Staying() int { return f.i.CountConnections() - len(f.moving) }
 
-// Files are duplicates of the sockets, in the order of State.Connections, for the caller
-// to close.
-func (f *Frozen) Files() (files []*os.File, err error) {
-	for _, c := range f.moving {
+// Files are duplicates of the sockets from one number to another, in the order of
+// State.Connections, for the caller to close, on an error too. On its loop.
+func (f *Frozen) Files(from, to int) (files []*os.File, err error) {
+	for _, c := range f.moving[from:to] {
 		file, err := f.i.place.Loop.File(c.t)
 		if err != nil {
-			for _, file := range files {
-				_ = file.Close() // a duplicate
-			}
-			return nil, err
+			return files, err
 		}
 		files = append(files, file)
 	}

@@ -252,11 +252,16 @@ func commitMove(old, fresh *Instance, to *Place) {
 	clear(old.timers)
 	fresh.Commit(to)
 	for c := range fresh.conns.all() {
-		if len(c.held) > 0 {
-			// Over the hard cap the connection ends, and its guest is told.
-			_, _ = c.t.Write(c.held)
-			c.held = nil
-		}
+		c.writeHeld()
 	}
 	old.retire()
+}
+
+// writeHeld writes what restoreState wrote. Over the hard cap the connection ends, and its
+// guest is told.
+func (c *conn) writeHeld() {
+	if len(c.held) > 0 {
+		_, _ = c.t.Write(c.held)
+		c.held = nil
+	}
 }

@@ -226,9 +226,6 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.inherited != nil {
 		s.monitor.begin()
 		s.inherited.takeRest()
-		for _, v := range s.services() {
-			v.own()
-		}
 	}
 	s.begun()
 	s.beginWatching()

@@ -129,6 +129,19 @@ func (v *service) resume() {
 	v.answer()
 }
 
+// remove removes the file of a socket that was left to another process, and is of no use to
+// it.
+func (v *service) remove() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.listener == nil {
+		return
+	}
+	if err := admin.Remove(v.listener); err != nil {
+		v.log.Warn("removing a socket's file", "of", v.name, "err", err)
+	}
+}
+
 // requestWait is how long a request may take to finish when everything else has
 // ended.
 const requestWait = time.Second

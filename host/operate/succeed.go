@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/internal/build"
@@ -31,10 +32,12 @@ type inheritance struct {
 	s       *Server
 	conn    *handover.Conn
 	sockets map[string][]*os.File // by endpoint: of port 0 there may be several; what is not taken is closed
+	elder   int                   // the other process's number
 	files   []*os.File            // that came ahead of the next offer
 	missing bool                  // some of them did not
 	over    *host.Takeover        // from host.Start on
-	alone   bool                  // the other process has ended
+	taken   bool                  // something was
+	alone   bool                  // the other process has ended, or stands still
 	stay    []string              // sockets whose files are a service manager's
 }
 
@@ -55,7 +58,7 @@ func (s *Server) inherit() (*inheritance, error) {
 		return nil, fmt.Errorf("%s: found %q, wanted the numbers of a descriptor and of a process: it is set by "+
 			"an upgrade alone", handoverVariable, value)
 	}
-	in := &inheritance{s: s, sockets: map[string][]*os.File{}}
+	in := &inheritance{s: s, elder: pid, sockets: map[string][]*os.File{}}
 	if in.conn, err = handover.FromFile(os.NewFile(uintptr(fd), "handover")); err != nil {
 		return nil, fmt.Errorf("%s: %w", handoverVariable, err)
 	}
@@ -63,7 +66,7 @@ func (s *Server) inherit() (*inheritance, error) {
 	err = in.hello(&first)
 	if gone(err) { // before it said what it gave
 		s.log.Warn("the process to take over from has ended; starting as any other")
-		closeAll(in.files)
+		handover.CloseFiles(in.files)
 		if err := handover.AwaitEnd(pid, endWait); err != nil { // it may listen still
 			s.log.Warn("waiting for that process's end", "err", err)
 		}
@@ -81,7 +84,7 @@ func (s *Server) inherit() (*inheritance, error) {
 
 func (in *inheritance) hello(first *hello) error {
 	for {
-		m, err := in.conn.Receive()
+		m, err := in.receive()
 		if err != nil {
 			return err
 		}
@@ -106,10 +109,17 @@ func (in *inheritance) hello(first *hello) error {
 		for n, endpoint := range first.Endpoints {
 			in.sockets[endpoint] = append(in.sockets[endpoint], in.files[n])
 		}
-		in.stay = first.Stay
-		in.files = nil
+		in.stay, in.files = first.Stay, nil
 		return nil
 	}
+}
+
+// receive waits for a message, for elderWait.
+func (in *inheritance) receive() (*handover.Message, error) {
+	if err := in.conn.SetDeadline(time.Now().Add(elderWait)); err != nil {
+		return nil, err
+	}
+	return in.conn.Receive()
 }
 
 // socket is what was inherited for an endpoint, or nil. It is the caller's.
@@ -140,62 +150,77 @@ func (in *inheritance) takeOver(t *host.Takeover) error {
 	if err := in.s.predecessors.take(in); err != nil {
 		return err
 	}
+	about := ready{Format: handoverFormat, Program: build.Read().Version}
 	for endpoint, list := range in.sockets { // it left the configuration
 		in.s.log.Info("an endpoint is not listened on any more", "endpoint", endpoint)
-		closeAll(list)
+		handover.CloseFiles(list)
+		about.Unwanted = append(about.Unwanted, endpoint)
 	}
-	failing, err := t.Failing()
-	if err != nil {
+	in.sockets = nil
+	var err error
+	if about.Failing, err = t.Failing(); err != nil {
 		return err
 	}
-	if err := in.conn.Send(sayReady, ready{handoverFormat, build.Read().Version, failing}); err != nil {
+	if err := in.conn.Send(sayReady, about); err != nil {
 		return in.orAlone(err)
 	}
-	return in.orAlone(in.serve(sayAccept))
+	return in.orAlone(in.serve(sayCommit))
 }
 
-// takeRest takes what comes after that, and ends the takeover.
+// takeRest takes what comes after that, and ends the takeover. What the other process is told
+// last comes last: it tells who asked for the upgrade, and that one may ask for the next.
 func (in *inheritance) takeRest() {
-	defer in.over.End(in.stays)
 	defer in.conn.Close()
 	err := error(nil)
 	if !in.alone {
-		err = in.serve(sayDone)
+		err = in.orAlone(in.serve(sayDone))
+	}
+	in.over.End(in.stays)
+	for _, v := range in.s.services() {
+		v.own()
 	}
 	if err == nil && !in.alone {
-		err = in.conn.Send(sayOver, nil)
+		if err = in.conn.Send(sayOver, nil); gone(err) {
+			err = nil // there is nothing left to take
+		}
 	}
-	if err = in.orAlone(err); err != nil {
+	if err != nil {
 		in.s.log.Error("taking over", "err", err)
 	}
 }
 
 // orAlone has the process go on alone where the other one has ended: what was offered
-// last is then nobody else's.
+// is then nobody else's. It is that one's where that stands still.
 func (in *inheritance) orAlone(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
-	}
-	in.alone = true
-	if !gone(err) {
+	case gone(err):
+		in.s.log.Warn("the process to take over from has ended; going on alone")
+		in.alone = true
+		return in.over.Commit()
+	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return errors.Join(err, in.over.Drop())
+	case !in.taken:
+		return fmt.Errorf("taking over: process %d has said nothing for %v", in.elder, elderWait)
 	}
-	in.s.log.Warn("the process to take over from has ended; going on alone")
-	return in.over.Commit()
+	in.s.log.Warn("the process to take over from says nothing; going on without what it has left", "pid", in.elder)
+	in.alone = true
+	return errors.Join(in.over.Drop(), in.conn.Send(sayOver, nil))
 }
 
 // serve does what the other process says until it says last.
 func (in *inheritance) serve(last string) error {
 	for {
-		m, err := in.conn.Receive()
+		m, err := in.receive()
 		if err != nil {
 			return err
 		}
 		in.files = append(in.files, m.Files...)
 		in.missing = in.missing || m.Missing > 0
+		accept := false
 		switch m.Kind {
-		case last:
-			return nil
+		case sayDone:
 		case saySockets:
 		case sayBegin:
 			var handles map[string]host.Handles
@@ -205,14 +230,31 @@ func (in *inheritance) serve(last string) error {
 		case sayOffer:
 			err = in.answer(m)
 		case sayCommit:
-			err = in.over.Commit()
+			accept, err = in.commit(m)
 		default:
 			err = fmt.Errorf("found a message %q", m.Kind)
 		}
-		if err != nil {
+		if err != nil || m.Kind == last && (accept || last == sayDone) {
 			return err
 		}
 	}
+}
+
+// commit takes what was offered. From its word on it is this process's, whatever becomes of
+// the other one, and nothing of it goes on before that.
+func (in *inheritance) commit(m *handover.Message) (accept bool, err error) {
+	var c commit
+	if err := m.Decode(&c); err != nil {
+		return false, err
+	}
+	if c.Owed != nil {
+		in.s.predecessors.owe(c.Owed)
+	}
+	if err := in.conn.Send(sayTaken, nil); err != nil {
+		return false, err
+	}
+	in.taken = true
+	return c.Accept, in.over.Commit()
 }
 
 func (in *inheritance) answer(m *handover.Message) error {
@@ -220,25 +262,27 @@ func (in *inheritance) answer(m *handover.Message) error {
 	if err := m.Decode(&list); err != nil {
 		return err
 	}
-	if err := in.over.Drop(); err != nil { // the last offer was not committed
-		return err
-	}
 	if in.missing { // which are whose can't be told
 		return in.refuseAll(len(list), fmt.Sprintf("in the new process: %v", syscall.EMFILE))
 	}
+	came := in.files
 	for n := range list {
-		want := len(list[n].State.Connections)
+		want := list[n].Given
 		if want > len(in.files) {
 			return fmt.Errorf("found %d sockets too few", want-len(in.files))
 		}
-		list[n].Sockets, in.files = in.files[:want:want], in.files[want:]
+		own := in.files[:want:want]
+		in.files = in.files[want:]
+		list[n].Sockets = func(from, to int) ([]*os.File, error) { return own[from:to], nil }
 	}
-	return in.conn.Send(sayAnswer, in.over.Adopt(list))
+	refused := in.over.Adopt(list)
+	handover.CloseFiles(came) // those that it did not want
+	return in.conn.Send(sayAnswer, refused)
 }
 
 // refuseAll answers an offer of which nothing can be taken.
 func (in *inheritance) refuseAll(offered int, why string) error {
-	closeAll(in.files)
+	handover.CloseFiles(in.files)
 	in.files, in.missing = nil, false
 	return in.conn.Send(sayAnswer, slices.Repeat([]string{why}, offered))
 }
@@ -249,16 +293,9 @@ func (in *inheritance) close() {
 		return
 	}
 	for _, list := range in.sockets {
-		closeAll(list)
+		handover.CloseFiles(list)
 	}
 	_ = in.conn.Close()
-}
-
-// closeAll closes files that another process has as well.
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close() // a duplicate
-	}
 }
 
 // gone tells whether a connection failed because its other end has gone: a process that is

@@ -3,6 +3,7 @@
 package operate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -72,6 +73,53 @@ func (e *elder) takenOver(cfg config.Config, meanwhile func() error) *journal {
 	return log
 }
 
+// handOver says what is said of a process that has no connections.
+func (e *elder) handOver() error {
+	_, err := e.conn.Receive() // that it is ready
+	err = errors.Join(err, e.conn.Send(sayBegin, map[string]host.Handles{}),
+		e.conn.Send(sayCommit, commit{Accept: true}))
+	_, takenErr := e.conn.Receive()
+	err = errors.Join(err, takenErr, e.conn.Send(sayDone, nil))
+	m, overErr := e.conn.Receive()
+	if err = errors.Join(err, overErr); err == nil && m.Kind != sayOver {
+		err = fmt.Errorf("found a message %q, wanted %q", m.Kind, sayOver)
+	}
+	return err
+}
+
+// TestUpgradeOnceMore: a process that has said that it has all can be upgraded at that moment.
+func TestUpgradeOnceMore(t *testing.T) {
+	e := newElder(t)
+	var endpoints []string
+	var sockets []*os.File
+	for range 50 { // ending takes some time
+		socket, _ := given(t, "tcp", "127.0.0.1:0")
+		endpoints, sockets = append(endpoints, "tcp://127.0.0.1:0"), append(sockets, socket)
+	}
+	cfg := echoes(endpoints...)
+	cfg.Cache.Dir, cfg.State.Dir, cfg.Admin.Listen = "off", "off", "off"
+	s, err := New(cfg, Options{Host: host.Options{Builtin: builtin}})
+	do(t, err)
+	e.greet(endpoints, sockets...)
+	over := make(chan error, 1)
+	go func() {
+		if err := e.handOver(); err != nil {
+			over <- err
+			return
+		}
+		o, err := s.BeginHandover()
+		if err == nil {
+			err = o.Abandon()
+		}
+		over <- err
+	}()
+	do(t, s.Start(context.Background()))
+	defer func() { do(t, s.Shutdown(context.Background())) }()
+	if err := errors.Join(<-over, e.end()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestElderEndsEarly: where the process to take over from is killed before it has said
 // what the sockets are, the new one starts as any other: nothing of it still listens there.
 func TestElderEndsEarly(t *testing.T) {
@@ -108,11 +156,7 @@ func TestSocketsOfOneName(t *testing.T) {
 	cfg := echoes("tcp://127.0.0.1:0", "tcp://127.0.0.1:0")
 	e.greet([]string{cfg.Listeners[0].Endpoint, cfg.Listeners[1].Endpoint}, one, two)
 	e.takenOver(cfg, func() error {
-		_, err := e.conn.Receive() // that it is ready
-		err = errors.Join(err, e.conn.Send(sayBegin, map[string]host.Handles{}), e.conn.Send(sayAccept, nil),
-			e.conn.Send(sayDone, nil))
-		_, overErr := e.conn.Receive()
-		return errors.Join(err, overErr, e.end())
+		return errors.Join(e.handOver(), e.end())
 	})
 	do(t, answers("tcp", oneAt))
 	do(t, answers("tcp", twoAt))

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -44,16 +45,29 @@ func (m *Message) Decode(to any) error {
 
 // CloseFiles closes the files that came with the message.
 func (m *Message) CloseFiles() {
-	for _, f := range m.Files {
+	CloseFiles(m.Files)
+	m.Files = nil
+}
+
+// CloseFiles closes files that another process has as well.
+func CloseFiles(files []*os.File) {
+	for _, f := range files {
 		_ = f.Close() // a duplicate
 	}
-	m.Files = nil
 }
 
 // Conn is one end. Any goroutine may send, and one at a time may receive.
 type Conn struct {
 	socket  *net.UnixConn
 	sending sync.Mutex
+	next    incoming
+}
+
+// incoming is what has come of a message: a deadline that ends a wait loses none of it.
+type incoming struct {
+	bytes []byte // the header, and what follows it
+	files []*os.File
+	cut   bool // some files could not be taken
 }
 
 // FromFile makes an end of a file that another process has given. It closes the file.
@@ -98,42 +112,64 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	if len(text) > maxBody {
 		return fmt.Errorf("a message %q: found %d bytes, wanted at most %d", kind, len(text), maxBody)
 	}
-	header := binary.LittleEndian.AppendUint32(nil, uint32(len(text)))
-	header = binary.LittleEndian.AppendUint32(header, uint32(len(files)))
+	whole := binary.LittleEndian.AppendUint32(make([]byte, 0, headerSize+len(text)), uint32(len(text)))
+	whole = append(binary.LittleEndian.AppendUint32(whole, uint32(len(files))), text...)
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	if err := c.writeHeader(header, files); err != nil {
-		return err
-	}
-	_, err = c.socket.Write(text)
-	return err
+	return c.write(whole, files)
 }
 
 // Receive waits for the next message; io.EOF says that the other end has closed, or its
-// process has ended.
+// process has ended. After a deadline that has passed it can be called again.
 func (c *Conn) Receive() (*Message, error) {
-	header, files, cut, err := c.readHeader()
-	m := &Message{Files: files}
-	if err != nil {
-		m.CloseFiles()
+	m, err := c.receive()
+	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err != nil {
+			CloseFiles(c.next.files)
+		}
+		c.next = incoming{}
+	}
+	return m, err
+}
+
+func (c *Conn) receive() (*Message, error) {
+	in := &c.next
+	if err := c.fill(headerSize); err != nil {
 		return nil, err
 	}
-	size, count := binary.LittleEndian.Uint32(header), binary.LittleEndian.Uint32(header[4:])
-	if cut && count <= MaxFiles {
-		m.Missing = max(0, int(count)-len(files))
+	size, count := binary.LittleEndian.Uint32(in.bytes), binary.LittleEndian.Uint32(in.bytes[4:])
+	m := &Message{}
+	if in.cut && count <= MaxFiles {
+		m.Missing = max(0, int(count)-len(in.files))
 	}
-	if size > maxBody || int(count) != len(files)+m.Missing {
-		m.CloseFiles()
+	if size > maxBody || int(count) != len(in.files)+m.Missing {
 		return nil, fmt.Errorf("found a message of %d bytes with %d files, %d of which came, wanted at most %d bytes",
-			size, count, len(files), maxBody)
+			size, count, len(in.files), maxBody)
 	}
-	text := make([]byte, size)
-	if _, err = io.ReadFull(c.socket, text); err == nil {
-		err = json.Unmarshal(text, m)
-	}
-	if err != nil {
-		m.CloseFiles()
+	if err := c.fill(headerSize + int(size)); err != nil {
 		return nil, err
 	}
+	if err := json.Unmarshal(in.bytes[headerSize:], m); err != nil {
+		return nil, err
+	}
+	m.Files = in.files
 	return m, nil
+}
+
+// fill receives until so much of the next message has come.
+func (c *Conn) fill(size int) error {
+	in := &c.next
+	in.bytes = slices.Grow(in.bytes, max(0, size-len(in.bytes)))
+	for len(in.bytes) < size {
+		n, files, cut, err := c.read(in.bytes[len(in.bytes):size])
+		in.bytes = in.bytes[:len(in.bytes)+n]
+		in.files, in.cut = append(in.files, files...), in.cut || cut
+		if errors.Is(err, io.EOF) && len(in.bytes) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func pair(t *testing.T) (a, b *Conn) {
@@ -134,5 +135,49 @@ func TestShutdown(t *testing.T) {
 	}
 	if _, err := a.Receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("found %v, wanted EOF", err)
+	}
+}
+
+// A message that comes in pieces, with a deadline between them, is received whole.
+func TestDeadlineAmidst(t *testing.T) {
+	a, b := pair(t)
+	const message = "\x02\x00\x00\x00\x00\x00\x00\x00{}"
+	for at := 1; at < len(message); at++ {
+		if _, err := a.socket.Write([]byte(message[:at])); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.SetDeadline(time.Now().Add(time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Receive(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("%d: found %v, wanted a deadline", at, err)
+		}
+		_, err := a.socket.Write([]byte(message[at:]))
+		if err = errors.Join(err, b.SetDeadline(time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Receive(); err != nil {
+			t.Fatalf("%d: %v", at, err)
+		}
+	}
+}
+
+// An end is known once nothing is left to read.
+func TestEnded(t *testing.T) {
+	a, b := pair(t)
+	if Ended(b.socket) {
+		t.Error("found an end of what is open")
+	}
+	if err := errors.Join(a.Send("last", nil), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if Ended(b.socket) {
+		t.Error("found an end before the last message")
+	}
+	if m, err := b.Receive(); err != nil || m.Kind != "last" {
+		t.Errorf("found %+v, %v", m, err)
+	}
+	if !Ended(b.socket) {
+		t.Error("found no end")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 )
 
 var errUnsupported = fmt.Errorf("files can't be handed to another process here: %w", errors.ErrUnsupported)
@@ -16,6 +17,9 @@ func Pair() (ours *Conn, theirs *os.File, err error) { return nil, nil, errUnsup
 // Sockets is an error, as Pair is.
 func Sockets() (one, two *os.File, err error) { return nil, nil, errUnsupported }
 
-func (c *Conn) writeHeader([]byte, []*os.File) error { return errUnsupported }
+func (c *Conn) write([]byte, []*os.File) error { return errUnsupported }
 
-func (c *Conn) readHeader() ([]byte, []*os.File, bool, error) { return nil, nil, false, errUnsupported }
+func (c *Conn) read([]byte) (int, []*os.File, bool, error) { return 0, nil, false, errUnsupported }
+
+// Ended is true: there is no such socket.
+func Ended(syscall.Conn) bool { return true }

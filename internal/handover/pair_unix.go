@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Pair makes a connection: one end for this process, and a file for another one, which
@@ -38,8 +40,8 @@ func Sockets() (one, two *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "handover"), os.NewFile(uintptr(fds[1]), "handover"), nil
 }
 
-// writeHeader sends a message's header, with its files beside it.
-func (c *Conn) writeHeader(header []byte, files []*os.File) error {
+// write sends a message, with its files beside it.
+func (c *Conn) write(message []byte, files []*os.File) error {
 	var rights []byte
 	if len(files) > 0 {
 		fds, err := descriptors(files)
@@ -49,11 +51,9 @@ func (c *Conn) writeHeader(header []byte, files []*os.File) error {
 		rights = syscall.UnixRights(fds...)
 		defer runtime.KeepAlive(files)
 	}
-	n, _, err := c.socket.WriteMsgUnix(header, rights, nil)
-	for err == nil && n < len(header) { // the files went with the first byte
-		var more int
-		more, err = c.socket.Write(header[n:])
-		n += more
+	n, _, err := c.socket.WriteMsgUnix(message, rights, nil)
+	if err == nil && n < len(message) { // the files went with the first byte
+		_, err = c.socket.Write(message[n:])
 	}
 	return err
 }
@@ -73,28 +73,16 @@ func descriptors(files []*os.File) (fds []int, err error) {
 	return fds, nil
 }
 
-// readHeader receives a message's header and its files; cut says that some of these could
-// not be taken.
-func (c *Conn) readHeader() (header []byte, files []*os.File, cut bool, err error) {
-	header = make([]byte, headerSize)
+// read receives some bytes and the files that came with them; cut says that some of these
+// could not be taken.
+func (c *Conn) read(to []byte) (n int, files []*os.File, cut bool, err error) {
 	room := make([]byte, syscall.CmsgSpace(4*MaxFiles))
-	for have := 0; have < headerSize; {
-		n, rights, flags, _, err := c.socket.ReadMsgUnix(header[have:], room)
-		if err == nil && n == 0 {
-			err = io.EOF
-		}
-		more, parseErr := filesOf(room[:rights])
-		files = append(files, more...)
-		cut = cut || flags&syscall.MSG_CTRUNC != 0
-		if err := errors.Join(err, parseErr); err != nil {
-			if errors.Is(err, io.EOF) && have > 0 {
-				err = io.ErrUnexpectedEOF
-			}
-			return nil, files, cut, err
-		}
-		have += n
+	n, rights, flags, _, err := c.socket.ReadMsgUnix(to, room)
+	if err == nil && n == 0 {
+		err = io.EOF
 	}
-	return header, files, cut, nil
+	files, parseErr := filesOf(room[:rights])
+	return max(0, n), files, flags&syscall.MSG_CTRUNC != 0, errors.Join(err, parseErr)
 }
 
 // filesOf are the files of a control message.
@@ -117,4 +105,18 @@ func filesOf(control []byte) (files []*os.File, err error) {
 		}
 	}
 	return files, nil
+}
+
+// Ended tells whether the other end of a socket is closed, with nothing left to read.
+func Ended(socket syscall.Conn) bool {
+	c, err := socket.SyscallConn()
+	if err != nil {
+		return true
+	}
+	ended := false
+	err = c.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		ended = n == 0 && err == nil || errors.Is(err, unix.ECONNRESET)
+	})
+	return ended || err != nil
 }
