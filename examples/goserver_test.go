@@ -20,6 +20,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/certtest"
 	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
@@ -458,11 +459,28 @@ func (s *server) untilPlugin(t *testing.T, what string, so func(host.PluginInfo)
 	t.Errorf("found %+v, wanted %s", last, what)
 }
 
+// TestCurl gets and sends, over TLS as well.
 func TestCurl(t *testing.T) {
 	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")
-	s := serve(t, "http", goServer(2, nil))
-	url := "http://" + s.addr["http"]
-	out := run(t, "", curl, "-sS", "--max-time", "20", url+"/", url+"/")
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			files := certtest.Issue(t)
+			s := serve(t, "http", func(c *config.Config) {
+				goServer(2, nil)(c)
+				if l := &c.Listeners[0]; scheme == "https" {
+					l.Endpoint = strings.Replace(l.Endpoint, "tcp:", "tls:", 1)
+					l.TLS.Cert, l.TLS.Key = files.Cert, files.Key
+				}
+			})
+			testCurl(t, scheme+"://localhost:"+s.port("http"), func(args ...string) string {
+				return run(t, "", curl, append(args, "-sS", "--max-time", "30", "--cacert", files.CA)...)
+			})
+		})
+	}
+}
+
+func testCurl(t *testing.T, url string, curl func(args ...string) string) {
+	out := curl(url+"/", url+"/")
 	if first, second, _ := strings.Cut(out, "\n"); !strings.HasPrefix(out, "hello 127.0.0.1:") ||
 		strings.TrimSpace(second) != first {
 		t.Errorf("found %q, wanted the same twice: one connection", out)
@@ -477,18 +495,15 @@ func TestCurl(t *testing.T) {
 		{"-T", file, "-X", "POST", "-H", "Transfer-Encoding: chunked"},
 		{"--data-binary", "@" + file, "-H", "Expect: 100-continue"},
 	} {
-		args = append([]string{"-sS", "--max-time", "20", url + "/hash"}, args...)
-		if out, want := run(t, "", curl, args...), fmt.Sprintf("%d %x\n", len(body),
+		if out, want := curl(append(args, url+"/hash")...), fmt.Sprintf("%d %x\n", len(body),
 			sha256.Sum256([]byte(body))); out != want {
 			t.Errorf("%q: found %q, wanted %q", args, out, want)
 		}
 	}
-	if out := run(t, "", curl, "-sSI", "--max-time", "20", url+"/bytes/5000"); !strings.Contains(out,
-		"Content-Length: 5000") {
+	if out := curl("-I", url+"/bytes/5000"); !strings.Contains(out, "Content-Length: 5000") {
 		t.Errorf("found %q", out)
 	}
-	if out := run(t, "", curl, "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{size_download}",
-		url+"/bytes/20000000"); out != "20000000" {
+	if out := curl("-o", "/dev/null", "-w", "%{size_download}", url+"/bytes/20000000"); out != "20000000" {
 		t.Errorf("found %q bytes", out)
 	}
 }

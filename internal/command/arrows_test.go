@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/bounded":     {},
 	"internal/build":       {"abi"},
 	"internal/boundedtest": {"internal/bounded"},
+	"internal/certtest":    {},
 	"internal/changes":     {"host"},
 	"internal/credentials": {"internal/bounded"},
 	"internal/fetch":       {},
@@ -48,6 +49,7 @@ var arrows = map[string][]string{
 	"internal/simulator":   {"internal/memnet", "reactor"},
 	"internal/sdkgen":      {"abi"},
 	"internal/tlsrecord":   {},
+	"internal/tlspeers":    {},
 	"internal/tooltest":    {},
 	"internal/traces":      {"host", "reactor"},
 	"internal/transcript":  {"host", "internal/memnet"},
@@ -73,8 +75,8 @@ var arrows = map[string][]string{
 
 // forTests are packages that only tests import, and one another.
 var forTests = []string{
-	"examples/internal/exampletest", "host/conformance", "internal/boundedtest", "internal/reactortest",
-	"internal/script", "internal/simulator", "internal/tooltest", "internal/wasmbintest",
+	"examples/internal/exampletest", "host/conformance", "internal/boundedtest", "internal/certtest",
+	"internal/reactortest", "internal/script", "internal/simulator", "internal/tooltest", "internal/wasmbintest",
 	"sdk/go/sdktest",
 }
 
