@@ -122,6 +122,26 @@ func TestKeysWear(t *testing.T) {
 	})
 }
 
+// TestPeerClosesFirst goes on sending where the peer has ended its half.
+func TestPeerClosesFirst(t *testing.T) {
+	eachRole(t, func(t *testing.T, client bool) {
+		ours, w, peer := shake(t, false).takeOver(t, client)
+		if err := peer.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ours.Open(nil, readRecord(t, w)); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		ours.answer = true // it has asked before
+		write(t, w, ours.Alert(nil, io.EOF))
+		write(t, w, ours.CloseNotify(ours.Seal(nil, pattern(40000))))
+		got, err := io.ReadAll(peer)
+		if err != nil || !bytes.Equal(got, pattern(40000)) {
+			t.Errorf("%d bytes came, %v", len(got), err)
+		}
+	})
+}
+
 // TestSent counts the session ticket that crypto/tls's server has sent, and
 // goes on behind it.
 func TestSent(t *testing.T) {
@@ -138,6 +158,16 @@ func TestSent(t *testing.T) {
 		if !ours.Sent(first) || ours.Sent(first) {
 			t.Error("the ticket is counted otherwise than once")
 		}
+		over, _, _ := s.takeOver(t, false)
+		if next := ours.Seal(nil, []byte("x")); over.Sent(over.CloseNotify(nil)) || over.Sent(next) {
+			t.Error("a record behind close_notify is counted")
+		}
+		over.Wipe()
+		if over.Sent(first) {
+			t.Error("a record is counted without secrets")
+		}
+		ours, w, peer = s.takeOver(t, false)
+		ours.out.seq = 1
 		exchange(t, ours, w, peer, 100)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime"
 	"slices"
 	"testing"
@@ -198,6 +199,29 @@ func TestStatesRefused(t *testing.T) {
 		if c, err := New(s); err == nil || c != nil {
 			t.Errorf("%s: a Conn, %v", name, err)
 		}
+	}
+}
+
+// TestStateWhole loses nothing of a state.
+func TestStateWhole(t *testing.T) {
+	half := func(b byte) Half {
+		return Half{Secret: bytes.Repeat([]byte{b}, 48), Seq: uint64(b) << 40, Closed: b == 1}
+	}
+	s := State{
+		Suite: tls.TLS_AES_256_GCM_SHA384, Client: true, In: half(1), Out: half(2), Useless: 3, Answer: true, Ask: true,
+		Message: []byte{4, 5}, Skip: 6, Limit: 7,
+	}
+	for i := range reflect.TypeOf(s).NumField() {
+		if reflect.ValueOf(s).Field(i).IsZero() {
+			t.Errorf("%s is not tried", reflect.TypeOf(s).Field(i).Name)
+		}
+	}
+	c, err := New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.State(); !reflect.DeepEqual(got, s) {
+		t.Errorf("a state became %#v, it was %#v", got, s)
 	}
 }
 

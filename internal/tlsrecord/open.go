@@ -57,7 +57,7 @@ func (c *Conn) Open(dst, record []byte) (plain []byte, err error) {
 	body := record[headerSize:]
 	to := body[:0]
 	if inner := len(body) - tagSize; inner >= 0 && cap(dst) >= inner {
-		to = dst[:0:inner]
+		to = dst[:0]
 	}
 	inner, err := c.in.aead.Open(to, c.in.next(), body, record[:headerSize])
 	if err != nil {

@@ -157,6 +157,8 @@ var clientRules = []rule{
 			(*script).newKey, data),
 		"open", none, same},
 	{"data within a ticket", flat(put(handshake, ticket(9)[:20]...), data), "refused", unexpectedMessage, same},
+	{"an alert within a ticket", flat(put(handshake, ticket(9)[:20]...), canceled),
+		"refused", unexpectedMessage, same},
 	{"data within a ticket's head", flat(put(handshake, 4, 0), data), "refused", unexpectedMessage, same},
 	{"a ticket of 12 bytes", put(handshake, append([]byte{4, 0, 0, 12}, make([]byte, 12)...)...),
 		"refused", decodeError, same},
