@@ -217,7 +217,7 @@ func (c *connection) checkConnect() {
 		if cfg.ServerName == "" {
 			cfg.ServerName, _, _ = strings.Cut(k.ep.Host, "%") // no certificate names a zone
 		}
-		c.startHandshake(func(p *pipe) *tls.Conn { return tls.Client(p, cfg) })
+		c.startClientTLS(cfg)
 		return
 	}
 	c.setupBy = 0

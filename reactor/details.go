@@ -52,8 +52,8 @@ func (e Ended) TLS() (version uint16, serverName string) {
 	if !ok {
 		return 0, ""
 	}
-	s := c.tlsState()
-	return s.Version, s.ServerName
+	f := c.tlsFacts()
+	return f.version, f.serverName
 }
 
 // tellEnded tells of a connection that is over, before anything of it is let go of.

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"crypto/tls"
 	"net"
 )
 
@@ -86,20 +85,18 @@ func (c *connection) outgoing() bool { return c.listener == nil && c.flags&flagO
 
 // PeerCertificate is the DER of the peer's leaf certificate, or nil.
 func (c *connection) PeerCertificate() []byte {
-	if s := c.tlsState(); len(s.PeerCertificates) > 0 {
-		return s.PeerCertificates[0].Raw
-	}
-	return nil
+	return c.tlsFacts().peer
 }
 
 // NegotiatedProtocol is the one that ALPN chose, or "".
-func (c *connection) NegotiatedProtocol() string { return c.tlsState().NegotiatedProtocol }
+func (c *connection) NegotiatedProtocol() string { return c.tlsFacts().protocol }
 
-func (c *connection) tlsState() tls.ConnectionState {
-	if c.tls == nil || !c.tls.up {
-		return tls.ConnectionState{}
+// tlsFacts are those of the session; zero before the handshake has ended.
+func (c *connection) tlsFacts() tlsFacts {
+	if c.tls == nil {
+		return tlsFacts{}
 	}
-	return c.tls.conn.ConnectionState()
+	return c.tls.facts
 }
 
 // SetTCPNoDelay sets TCP_NODELAY.

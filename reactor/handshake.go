@@ -150,8 +150,8 @@ func short(err error) string {
 
 // noteAlert remembers an alert among the handshake's records that is not encrypted.
 func (p *pipe) noteAlert(records []byte) {
-	for len(records) >= 5 {
-		n := 5 + int(records[3])<<8 + int(records[4])
+	for len(records) >= recordHeader {
+		n := recordHeader + recordSize(records)
 		if records[0] == alertRecord && n == 7 && len(records) >= n {
 			p.alert = records[6]
 		}

@@ -20,7 +20,7 @@ func (c *connection) wantsRead() bool {
 		if c.tls.eof {
 			return false
 		}
-		if !c.tls.up {
+		if !c.tls.up() {
 			return !c.tls.held && !c.ended()
 		}
 	}

@@ -76,7 +76,8 @@ type Listener struct {
 	factory atomic.Pointer[Factory]
 	options atomic.Pointer[ListenOptions]
 
-	peers atomic.Pointer[peers] // nil = they have no limits
+	peers atomic.Pointer[peers]    // nil = they have no limits
+	keys  atomic.Pointer[keyedTLS] // made of options' TLS when first needed
 
 	count      atomic.Int64
 	accepted   atomic.Uint64

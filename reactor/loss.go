@@ -12,7 +12,7 @@ func (c *connection) endWith(reason Reason, err error) {
 	case stageLost, stageFrozen, stageGone:
 		return
 	}
-	if c.tls != nil && !c.tls.up && c.listener != nil {
+	if c.tls != nil && !c.tls.up() && c.listener != nil {
 		c.noteHandshake(reason, err)
 	}
 	c.enter(stageOver)
@@ -90,7 +90,7 @@ func (c *connection) tellLoss() {
 		}
 	}
 	if c.tls != nil {
-		c.tls.stopHandshake()
+		c.tls.end()
 	}
 	defer c.letGo(linger)
 	c.callLost()
@@ -201,7 +201,10 @@ func (c *connection) releaseSlot(reset bool) {
 		c.limits.peer.gone()
 		c.limits = nil
 	}
-	c.tls = nil
+	if c.tls != nil {
+		c.tls.end()
+		c.tls = nil
+	}
 	l.removeConn(c, forgotten)
 	if c.reached == stageAwaiting {
 		c.endWait().Gone()
@@ -225,9 +228,6 @@ func (c *connection) dropSocket(closing func(FD) error) {
 
 // dropSilently closes a connection without a word to its protocol.
 func (c *connection) dropSilently() {
-	if c.tls != nil {
-		c.tls.stopHandshake()
-	}
 	if c.client != nil {
 		c.client.cancel()
 	}

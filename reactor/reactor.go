@@ -41,6 +41,11 @@ type Config struct {
 
 	MaxConnections int // all together; 0 = as many as there are descriptors
 
+	// LibraryTLS leaves connections with crypto/tls when their handshake is over. Else
+	// those of TLS 1.3 are taken over from it (RATIONALE.md), but for outgoing ones with
+	// a ClientSessionCache, whose tickets come later.
+	LibraryTLS bool
+
 	// Ended is told of each connection when it is over, accepted or not, behind its
 	// protocol's last callback, on its loop; nil = nobody is. It must not block, and
 	// may ask the transport's getters alone.

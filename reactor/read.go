@@ -93,7 +93,7 @@ func (c *connection) readAhead() {
 		c.proto.DataReceived(buf[:n])
 		return
 	}
-	if c.tls != nil && c.tls.up {
+	if c.tls != nil && c.tls.up() {
 		c.tls.deliver(c)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,9 +23,10 @@ import (
 // transport, with native protocols.
 func TestPromises(t *testing.T) {
 	for _, sys := range []string{"epoll", "portable", "memory"} {
-		for _, scheme := range []string{"tcp", "tls", "unix"} {
-			t.Run(sys+"/"+scheme, func(t *testing.T) {
+		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix"} {
+			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
+				scheme, _, _ := strings.Cut(transport, " ")
 				// One of its own: crypto/tls shares parsed certificates in a way that the
 				// race detector takes for a race.
 				cert, pool := reactor.CertificateForTest(t)
@@ -34,8 +36,8 @@ func TestPromises(t *testing.T) {
 					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Holds: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
-							WriteTimeout:  s.WriteTimeout,
-							ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued}
+							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued,
+							LibraryTLS: transport != scheme}
 						if sys == "epoll" && !reactor.HasEpoll {
 							t.Skip("this system has no epoll")
 						}

@@ -3,7 +3,6 @@ package reactor
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 )
 
@@ -14,6 +13,8 @@ const (
 	// right behind its last flight, long before the handshake's goroutine gets
 	// to run, so more is not an error: the socket is not read until then.
 	maxBacklog = 64 << 10
+	// maxSeal is the plain text that is sealed before it is given to the socket.
+	maxSeal = 64 << 10
 )
 
 // unhold has the socket read again. Loop.
@@ -28,15 +29,58 @@ func (c *connection) unhold() {
 	}
 }
 
-// tlsConn is a connection's TLS.
+// tlsConn is a connection's TLS: crypto/tls's handshake, and then one of two layers.
 type tlsConn struct {
-	conn  *tls.Conn
-	pipe  *pipe
-	up    bool
+	layer tlsLayer // nil until the handshake is over
+	pipe  *pipe    // of the handshake, which the library's layer keeps
+	facts tlsFacts
 	eof   bool   // the socket's end of file, which is not TLS's
 	held  bool   // the socket is not read until the handshake has caught up
 	plain output // written before the handshake has ended
 }
+
+// tlsLayer is what protects application data. All of it is the loop's.
+type tlsLayer interface {
+	// room is the part of buf that the socket is to be read into. Nothing else of the
+	// layer is called between it and took, but where nothing was read.
+	room(buf []byte) []byte
+	// took says that n bytes are in what room has returned. The layer keeps none of it
+	// beyond keep.
+	took(buf []byte, n int)
+	keep()
+	ended() // the socket's bytes have
+	// waits tells whether there are bytes that next is to be asked for before any more are
+	// read.
+	waits() bool
+	// next is the next plain text, in the protocol's receive buffer, or why there is none.
+	next(c *connection) ([]byte, error)
+	// seal has p queued, or appends it to Loop.sealed.
+	seal(c *connection, p []byte) error
+	// answer seals what the peer is owed.
+	answer(c *connection)
+	closeNotify(c *connection) error
+	wipe() // secrets are zeroed
+}
+
+// tlsFacts are what is told of a session.
+type tlsFacts struct {
+	version    uint16
+	suite      uint16
+	serverName string
+	protocol   string // that ALPN chose
+	peer       []byte // the DER of its leaf certificate; nil = it has shown none
+}
+
+func factsOf(s tls.ConnectionState) tlsFacts {
+	f := tlsFacts{version: s.Version, suite: s.CipherSuite, serverName: s.ServerName, protocol: s.NegotiatedProtocol}
+	if len(s.PeerCertificates) > 0 {
+		f.peer = s.PeerCertificates[0].Raw
+	}
+	return f
+}
+
+// up tells whether the handshake is over.
+func (t *tlsConn) up() bool { return t.layer != nil }
 
 // StartTLS turns an accepted connection into a TLS one.
 func (c *connection) StartTLS() error {
@@ -58,59 +102,6 @@ func (c *connection) StartTLS() error {
 	return nil
 }
 
-func (c *connection) startServerTLS(cfg *tls.Config) {
-	c.startHandshake(func(p *pipe) *tls.Conn { return tls.Server(p, cfg) })
-	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
-}
-
-// startHandshake starts the handshake on a goroutine that ends with it.
-func (c *connection) startHandshake(over func(*pipe) *tls.Conn) {
-	p := &pipe{c: c}
-	p.cond.L = &p.mu
-	t := &tlsConn{conn: over(p), pipe: p}
-	c.tls = t
-	if len(c.proxied) > 0 {
-		p.in, c.proxied = c.proxied, nil
-	}
-	go func() {
-		err := t.conn.Handshake() // stopHandshake ends it: its pipe does
-		// A loop that has ended has told the protocol already.
-		_ = c.loop.post(call{fn: func() { t.completeHandshake(c, err) }, share: c.share})
-	}()
-}
-
-// completeHandshake is the handshake's end, on the loop.
-func (t *tlsConn) completeHandshake(c *connection, err error) {
-	if c.tls != t || c.ended() {
-		return
-	}
-	t.pipe.flushHandshake()
-	if err != nil {
-		c.endWith(TLSFailure, fmt.Errorf("TLS handshake: %w", err))
-		return
-	}
-	t.pipe.mu.Lock()
-	t.pipe.up = true
-	t.pipe.mu.Unlock()
-	t.up = true
-	c.unhold()
-	c.setupBy = 0
-	c.loop.current = c
-	if c.client != nil {
-		c.completeConnect()
-	}
-	c.flags |= flagTellUp
-	for _, chunk := range t.plain.chunks { // head is 0: nothing was dropped from it
-		t.encrypt(c, chunk)
-	}
-	t.plain.clear(c.loop)
-	c.flush()
-	c.settleLater()
-	c.takeTurnLater() // bytes may have come with the last flight
-	c.loop.settle()
-	c.loop.current = nil
-}
-
 // read takes records from the socket and delivers what they hold.
 func (t *tlsConn) read(c *connection, ev Events) {
 	l := c.loop
@@ -118,34 +109,51 @@ func (t *tlsConn) read(c *connection, ev Events) {
 		l.cipherBuf = make([]byte, maxRead)
 	}
 	buf := l.cipherBuf
+	if t.up() {
+		if t.layer.waits() { // the socket's bytes are told of again
+			t.deliver(c)
+			return
+		}
+		buf = t.layer.room(buf)
+	}
 	if c.limits != nil {
 		buf = c.limits.readable(c, buf)
 	}
 	n, err := l.sys.Read(c.fd, buf)
-	if n > 0 {
-		if !c.countRead(n) {
-			return
+	switch {
+	case n > 0:
+		if c.countRead(n) {
+			t.took(c, n)
 		}
-		t.pipe.feed(buf[:n])
-		if t.up {
+	case err != nil:
+		c.readNothing(err, ev)
+	default:
+		t.eof = true
+		if t.up() {
+			t.layer.ended()
 			t.deliver(c)
-			t.pipe.keep()
-		} else if t.pipe.hold() {
+		} else {
+			t.pipe.endInput()
+		}
+		c.settleLater()
+	}
+}
+
+// took takes n bytes that were read.
+func (t *tlsConn) took(c *connection, n int) {
+	l := c.loop
+	switch {
+	case t.up():
+		t.layer.took(l.cipherBuf, n)
+		t.deliver(c)
+		t.layer.keep()
+	default:
+		t.pipe.feed(l.cipherBuf[:n])
+		if t.pipe.hold() {
 			t.held = true
 			c.settleLater()
 		}
-		return
 	}
-	if err != nil {
-		c.readNothing(err, ev)
-		return
-	}
-	t.eof = true
-	t.pipe.endInput()
-	if t.up {
-		t.deliver(c)
-	}
-	c.settleLater()
 }
 
 // deliver gives the protocol its plain text.
@@ -154,18 +162,18 @@ func (t *tlsConn) deliver(c *connection) {
 		if !c.reading() {
 			return
 		}
-		buf := c.receiveBuffer()
-		n, err := t.conn.Read(buf)
+		p, err := t.layer.next(c)
 		switch { // a key update's answer, or an alert, may be in it
-		case c.out.n == 0:
+		case c.out.n == 0 && len(c.loop.sealed) == 0:
 		case c.flags&flagsStuck == 0:
-			c.flush()
+			t.flush(c)
 		default:
+			t.queue(c)
 			c.checkWater()
 		}
-		if n > 0 {
+		if len(p) > 0 {
 			c.finSum = 0
-			c.proto.DataReceived(buf[:n])
+			c.proto.DataReceived(p)
 			c.loop.settle()
 			if c.share.Late() {
 				break
@@ -190,21 +198,24 @@ func (t *tlsConn) deliver(c *connection) {
 	c.takeTurnLater()
 }
 
-// write takes plain text: before the handshake it is kept, then encrypted, small
+// write takes plain text: before the handshake it is kept, then sealed, small
 // pieces of a callback together.
 func (t *tlsConn) write(c *connection, p []byte) (int, error) {
 	l := c.loop
 	mine := l.gatherConn == c
 	small := len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax && !c.exceedsCap(len(p))
-	if t.up && small && (mine || l.gatherConn == nil) {
+	if t.up() && small && (mine || l.gatherConn == nil) {
 		l.gather = append(l.gather, p...)
 		l.gatherConn = c
 		return c.queued(), nil
 	}
 	if mine {
 		l.gatherConn = nil
-		t.encrypt(c, l.gather)
+		t.seal(c, l.gather)
 		l.gather = l.gather[:0]
+		if c.exceedsCap(len(p) + len(l.sealed)) {
+			t.queue(c)
+		}
 	}
 	if c.exceedsCap(len(p)) {
 		p = t.writeThrough(c, p)
@@ -214,15 +225,20 @@ func (t *tlsConn) write(c *connection, p []byte) (int, error) {
 		return 0, err
 	case len(p) == 0:
 		return c.queued(), nil
-	case !t.up:
+	case !t.up():
 		t.plain.push(l, p)
 		c.checkWater()
 		return c.queued(), nil
 	}
-	t.encrypt(c, p)
-	if c.flags&flagsStuck == 0 && l.gatherConn == nil {
-		c.flush()
-	} else {
+	for len(p) > 0 && !c.ended() {
+		n := min(len(p), maxSeal)
+		t.seal(c, p[:n])
+		p = p[n:]
+		if c.flags&flagsStuck == 0 && l.gatherConn == nil {
+			t.flush(c)
+			continue
+		}
+		t.queue(c)
 		c.markDirty()
 		c.checkWater()
 	}
@@ -233,20 +249,62 @@ func (t *tlsConn) write(c *connection, p []byte) (int, error) {
 // record, until the rest is not over the cap or the socket takes no more. It
 // returns the rest.
 func (t *tlsConn) writeThrough(c *connection, p []byte) []byte {
-	for c.exceedsCap(len(p)) && c.flags&flagsStuck == 0 && !c.ended() && (t.up || c.out.n > 0) {
+	for c.exceedsCap(len(p)) && c.flags&flagsStuck == 0 && !c.ended() && (t.up() || c.out.n > 0) {
 		if c.out.n == 0 {
 			n := min(len(p), chunkSize)
-			t.encrypt(c, p[:n])
+			t.seal(c, p[:n])
 			p = p[n:]
 		}
-		c.flush()
+		t.flush(c)
 	}
 	return p
 }
 
-func (t *tlsConn) encrypt(c *connection, p []byte) {
-	if _, err := t.conn.Write(p); err != nil {
+func (t *tlsConn) seal(c *connection, p []byte) {
+	if err := t.layer.seal(c, p); err != nil {
 		c.endWith(TLSFailure, err)
+	}
+}
+
+// queue queues what was sealed.
+func (t *tlsConn) queue(c *connection) {
+	l := c.loop
+	if len(l.sealed) > 0 && !c.ended() {
+		c.out.push(l, l.sealed)
+	}
+	l.sealed = l.sealed[:0]
+}
+
+// flush sends what was sealed, straight from where it was where nothing is queued before
+// it, or else the queue's front.
+func (t *tlsConn) flush(c *connection) {
+	l := c.loop
+	sealed := l.sealed
+	if len(sealed) == 0 || c.out.n > 0 || c.flags&flagsStuck != 0 || c.slowed() || c.ended() {
+		t.queue(c)
+		c.flush()
+		return
+	}
+	l.sealed = sealed[:0]
+	n, err := l.sys.Write(c.fd, sealed)
+	if !c.countWritten(n, err) {
+		return
+	}
+	if n < len(sealed) {
+		c.out.push(l, sealed[n:])
+		c.markBlocked()
+	} else {
+		c.emptied()
+	}
+	c.checkWater()
+}
+
+// unstuck is when queued output goes out again, and all of it has: what the peer is owed
+// is due, which is not queued behind what it does not take.
+func (t *tlsConn) unstuck(c *connection) {
+	if t.up() {
+		t.layer.answer(c)
+		t.flush(c)
 	}
 }
 
@@ -254,21 +312,27 @@ func (t *tlsConn) encrypt(c *connection, p []byte) {
 // taken it. A handshake that still runs is cut only by LoseConnection: without
 // our writing side it can't end.
 func (t *tlsConn) sendCloseNotify(c *connection) bool {
-	if !t.up {
+	if !t.up() {
 		return c.closing()
 	}
 	if c.flags&flagNotified == 0 {
-		if err := t.conn.CloseWrite(); err != nil {
+		if err := t.layer.closeNotify(c); err != nil {
 			c.endWith(TLSFailure, err)
 			return false
 		}
 		c.flags |= flagNotified
-		c.flush()
+		t.flush(c)
 	}
 	return !c.ended() && c.out.n == 0
 }
 
-// stopHandshake ends the handshake's goroutine, if it still runs.
-func (t *tlsConn) stopHandshake() {
-	t.pipe.abandon()
+// end ends the handshake's goroutine, if it still runs, and the session: its secrets are
+// zeroed, and nothing is read or sent any more. What it was is still told.
+func (t *tlsConn) end() {
+	if t.pipe != nil {
+		t.pipe.abandon()
+	}
+	if t.up() {
+		t.layer.wipe()
+	}
 }

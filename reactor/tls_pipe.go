@@ -22,8 +22,9 @@ func (errAgain) Temporary() bool { return true }
 var errTruncated = errors.New("closed without close_notify")
 
 // pipe is the net.Conn under a tls.Conn. During the handshake, which has a
-// goroutine of its own, its Read blocks; afterwards both sides are the loop's
-// and Read returns errAgain.
+// goroutine of its own, its Read blocks, and gives no more than a record, so that
+// nothing behind the handshake is taken; afterwards, where crypto/tls goes on, both
+// sides are the loop's and Read returns errAgain.
 type pipe struct {
 	c     *connection
 	mu    sync.Mutex
@@ -37,6 +38,11 @@ type pipe struct {
 	alert byte   // that was sent last, in plain text
 	told  bool   // the loop knows of out
 	held  bool   // the loop does not read the socket, since in is full
+
+	// Of the handshake's goroutine:
+	left int     // bytes of the record that is being read
+	keys *keyLog // nil = nobody wants them
+	sent []byte  // all that was written, while somebody wants keys
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
@@ -44,12 +50,8 @@ func (p *pipe) Read(b []byte) (int, error) {
 	defer p.mu.Unlock()
 	for {
 		switch {
-		case len(p.in) > 0:
-			n := copy(b, p.in)
-			if p.in = p.in[n:]; len(p.in) == 0 {
-				p.in = nil
-			}
-			return n, nil
+		case len(p.in) > 0 && (p.up || p.eof || p.left > 0 || len(p.in) >= recordHeader):
+			return p.give(b), nil
 		case p.gone:
 			return 0, net.ErrClosed
 		case p.eof && p.up:
@@ -68,6 +70,23 @@ func (p *pipe) Read(b []byte) (int, error) {
 	}
 }
 
+// give copies what there is to b, but during the handshake no more than a record's
+// bytes. mu is held.
+func (p *pipe) give(b []byte) int {
+	if !p.up && p.left == 0 && len(p.in) >= recordHeader {
+		p.left = recordHeader + recordSize(p.in)
+	}
+	if p.left > 0 {
+		b = b[:min(len(b), p.left)]
+	}
+	n := copy(b, p.in)
+	p.left = max(0, p.left-n)
+	if p.in = p.in[n:]; len(p.in) == 0 {
+		p.in = nil
+	}
+	return n
+}
+
 func (p *pipe) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,6 +100,9 @@ func (p *pipe) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	p.noteAlert(b)
+	if p.keys != nil {
+		p.sent = append(p.sent, b...)
+	}
 	p.out = append(p.out, b...)
 	if !p.told {
 		p.told = true
@@ -142,6 +164,13 @@ func (p *pipe) endInput() {
 	p.eof = true
 	p.mu.Unlock()
 	p.cond.Broadcast()
+}
+
+// setUp is the handshake's end: what follows is the loop's.
+func (p *pipe) setUp() {
+	p.mu.Lock()
+	p.up, p.left = true, 0
+	p.mu.Unlock()
 }
 
 // abandon ends the handshake, if it still runs.

@@ -110,10 +110,10 @@ func (p *halfOpen) WriteConnectionLost()                                      {}
 
 func (p *halfOpen) DataReceived(b []byte) {
 	p.queued = max(p.queued, p.Stats().Queued)
-	switch string(b) {
-	case "quiet":
+	switch text := string(b); {
+	case strings.ReplaceAll(text, "quiet", "") == "": // records may come together
 		return
-	case "lose":
+	case text == "lose":
 		p.LoseWriteConnection()
 	default:
 		p.Write(b)
@@ -150,10 +150,14 @@ func updating(t *testing.T, cfg reactor.Config, p *halfOpen) (network, address s
 // TestKeyUpdate: the peer may change its key, and ask for another of ours, while
 // both sides are open and after we have closed ours.
 func TestKeyUpdate(t *testing.T) {
-	for _, backend := range []string{"auto", "portable"} {
-		t.Run(backend, func(t *testing.T) {
+	for _, kind := range []string{"auto", "portable", "library"} {
+		t.Run(kind, func(t *testing.T) {
 			p := &halfOpen{}
-			network, address, client := updating(t, reactor.Config{Loops: 1, Backend: backend}, p)
+			cfg := reactor.Config{Loops: 1, Backend: kind}
+			if kind == "library" {
+				cfg = reactor.Config{Loops: 1, LibraryTLS: true}
+			}
+			network, address, client := updating(t, cfg, p)
 			c, err := net.Dial(network, address)
 			if err != nil {
 				t.Fatal(err)
@@ -172,14 +176,15 @@ func TestKeyUpdate(t *testing.T) {
 			for _, want := range []string{"b", "c"} { // an answer that fails is told at the next
 				u.Write(append(u.update(), u.data(want)...))
 			}
-			for _, want := range []string{"a", "lose", "b", "c"} {
+			const want = "alosebc"
+			for got := ""; got != want; {
 				select {
 				case b := <-p.got:
-					if b != want {
-						t.Fatalf("the server got %q, wanted %q", b, want)
+					if got += b; !strings.HasPrefix(want, got) {
+						t.Fatalf("the server got %q, wanted %q", got, want)
 					}
 				case why := <-p.lost:
-					t.Fatalf("lost: %s; wanted %q", why, want)
+					t.Fatalf("lost: %s; found %q, wanted %q", why, got, want)
 				}
 			}
 			u.Write(u.record(21, []byte{1, 0})) // close_notify
@@ -190,13 +195,20 @@ func TestKeyUpdate(t *testing.T) {
 	}
 }
 
-// TestKeyUpdatesUnread: the answers to a peer that asks for keys and does not
-// read count as output: reading from it pauses.
+// TestKeyUpdatesUnread: a peer that asks for keys and does not read is owed one answer.
+// crypto/tls answers each time: then the answers count as output, and reading from it
+// pauses.
 func TestKeyUpdatesUnread(t *testing.T) {
+	for _, library := range []bool{false, true} {
+		t.Run(fmt.Sprint("library=", library), func(t *testing.T) { testKeyUpdatesUnread(t, library) })
+	}
+}
+
+func testKeyUpdatesUnread(t *testing.T, library bool) {
 	const high = 8 << 10
 	sys := memnet.New(memnet.Options{Buffer: 4 << 10})
 	p := &halfOpen{}
-	network, address, client := updating(t, reactor.Config{Loops: 1, Sys: sys, HighWater: high}, p)
+	network, address, client := updating(t, reactor.Config{Loops: 1, Sys: sys, HighWater: high, LibraryTLS: library}, p)
 	peer, err := sys.Dial(network, address)
 	if err != nil {
 		t.Fatal(err)
@@ -224,8 +236,11 @@ func TestKeyUpdatesUnread(t *testing.T) {
 		sent++
 	}
 	sys.Settle()
-	if sent == much || p.queued > 2*high {
-		t.Errorf("%d key updates were taken, and %d bytes queued for them, wanted at most about %d", sent, p.queued,
-			high)
+	most := 64 // one answer
+	if library {
+		most = 2 * high
+	}
+	if library && sent == much || p.queued > most {
+		t.Errorf("%d key updates were taken, and %d bytes queued for them, wanted at most %d", sent, p.queued, most)
 	}
 }

@@ -197,8 +197,8 @@ func (l *Loop) flushGather() {
 		return
 	}
 	if c.tls != nil {
-		c.tls.encrypt(c, p)
-		c.flush()
+		c.tls.seal(c, p)
+		c.tls.flush(c)
 		return
 	}
 	n, err := l.sys.Write(c.fd, p)
@@ -225,6 +225,9 @@ func (c *connection) flush() {
 		if c.flags&flagsStuck != 0 {
 			c.flags &^= flagsStuck
 			c.settleLater()
+			if c.tls != nil {
+				c.tls.unstuck(c)
+			}
 		}
 		c.emptied()
 	case c.slowed() && c.limits.spent(c):

@@ -46,6 +46,7 @@ type Reactor struct {
 	WriteTimeout   time.Duration `koanf:"write_timeout"`  // the same without loseConnection
 	ClosedTimeout  time.Duration `koanf:"closed_timeout"` // how long a peer's FIN may lie behind unread bytes
 	WriteBuffer    WriteBuffer   `koanf:"write_buffer"`
+	TLSRecords     string        `koanf:"tls_records"`     // auto, library
 	MaxConnections int           `koanf:"max_connections"` // 0 = what the descriptor limit allows
 	MaxMemory      Size          `koanf:"max_memory"`      // resident; 0 = the control group's, or the machine's
 }

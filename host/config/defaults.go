@@ -40,6 +40,7 @@ func base() Config {
 			CloseTimeout:  30 * time.Second,
 			WriteTimeout:  60 * time.Second,
 			ClosedTimeout: 60 * time.Second,
+			TLSRecords:    "auto",
 			WriteBuffer:   WriteBuffer{High: 64 << 10, Low: 32 << 10, Max: 16 << 20},
 		},
 		AccessLog: AccessLog{Format: "text"},

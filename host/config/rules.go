@@ -35,6 +35,7 @@ func rules() map[string]rule {
 		"reactor.close_timeout":             positive,
 		"reactor.write_timeout":             positive,
 		"reactor.closed_timeout":            positive,
+		"reactor.tls_records":               oneOf("auto", "library"),
 		"reactor.write_buffer.high":         size(1, 1<<30),
 		"reactor.write_buffer.low":          size(1, 1<<30),
 		"reactor.write_buffer.max":          size(1, 1<<30),

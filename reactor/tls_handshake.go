@@ -1,0 +1,115 @@
+package reactor
+
+import (
+	"crypto/tls"
+	"fmt"
+)
+
+func (c *connection) startServerTLS(cfg *tls.Config) {
+	if !c.loop.r.cfg.LibraryTLS {
+		cfg = c.listener.keyed(cfg)
+	}
+	c.startHandshake(func(p *pipe) *tls.Conn { return tls.Server(p, cfg) })
+	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
+}
+
+// startClientTLS takes over cfg.
+func (c *connection) startClientTLS(cfg *tls.Config) {
+	// Tickets come behind the handshake: who wants them leaves the connection to crypto/tls.
+	keyed := !c.loop.r.cfg.LibraryTLS && cfg.ClientSessionCache == nil
+	c.startHandshake(func(p *pipe) *tls.Conn {
+		if keyed {
+			p.noteKeys(cfg)
+		}
+		return tls.Client(p, cfg)
+	})
+}
+
+// startHandshake starts the handshake on a goroutine that ends with it.
+func (c *connection) startHandshake(over func(*pipe) *tls.Conn) {
+	p := &pipe{c: c}
+	p.cond.L = &p.mu
+	t := &tlsConn{pipe: p}
+	c.tls = t
+	if len(c.proxied) > 0 {
+		p.in, c.proxied = c.proxied, nil
+	}
+	client := c.client != nil
+	conn := over(p)
+	go func() {
+		done := p.handshake(conn, client) // end ends it: its pipe does
+		err := c.loop.post(call{fn: func() { t.completeHandshake(c, done) }, share: c.share})
+		if err != nil { // a loop that has ended has told the protocol already
+			done.layer.wipe()
+		}
+	}()
+}
+
+// handshaken is how a handshake went.
+type handshaken struct {
+	err   error
+	facts tlsFacts
+	layer tlsLayer
+}
+
+// handshake runs a handshake, on a goroutine of its own.
+func (p *pipe) handshake(conn *tls.Conn, client bool) handshaken {
+	h := handshaken{layer: &library{conn: conn, pipe: p}}
+	if h.err = conn.Handshake(); h.err != nil {
+		p.keys.wipe()
+		return h
+	}
+	s := conn.ConnectionState()
+	h.facts = factsOf(s)
+	if p.keys == nil {
+		return h
+	}
+	rec, err := p.takeOver(s, client)
+	switch {
+	case err != nil:
+		h.err = err
+		p.refuse(conn)
+	case rec != nil:
+		h.layer = &records{conn: rec}
+	}
+	return h
+}
+
+// completeHandshake is the handshake's end, on the loop.
+func (t *tlsConn) completeHandshake(c *connection, h handshaken) {
+	if c.tls != t || c.ended() {
+		h.layer.wipe()
+		return
+	}
+	t.pipe.flushHandshake()
+	if h.err != nil {
+		c.endWith(TLSFailure, fmt.Errorf("TLS handshake: %w", h.err))
+		return
+	}
+	t.layer, t.facts = h.layer, h.facts
+	if r, ok := t.layer.(*records); ok {
+		r.rest, t.pipe = t.pipe.in, nil // the handshake's goroutine was the other one that had it
+	} else {
+		t.pipe.setUp()
+	}
+	if t.eof {
+		t.layer.ended()
+	}
+	c.unhold()
+	c.setupBy = 0
+	c.loop.current = c
+	if c.client != nil {
+		c.completeConnect()
+	}
+	c.flags |= flagTellUp
+	for _, chunk := range t.plain.chunks { // head is 0: nothing was dropped from it
+		t.seal(c, chunk)
+		t.queue(c)
+	}
+	t.plain.clear(c.loop)
+	c.flush()
+	c.settleLater()
+	c.takeTurnLater() // bytes may have come with the last flight
+	c.loop.settle()
+	c.loop.current = nil
+}

@@ -1,0 +1,132 @@
+package reactor
+
+import (
+	"errors"
+
+	"github.com/wirehost/wirehost/internal/tlsrecord"
+)
+
+// records is the layer that goes on where crypto/tls's handshake has ended: TLS 1.3's
+// records, straight from the socket's bytes into the protocol's buffer, and from what it
+// writes into what goes to the socket.
+type records struct {
+	conn  *tlsrecord.Conn
+	plain []byte // opened, and not delivered: what was too long for the protocol's buffer
+	rest  []byte // read, and not opened: whole records only where reading was paused
+	lent  bool   // they lie in the loop's cipherBuf
+	eof   bool   // the socket's bytes have ended
+	err   error  // why nothing more is opened
+}
+
+// room leaves the front of buf to the record that came in part.
+func (r *records) room(buf []byte) []byte { return buf[len(r.rest):] }
+
+func (r *records) took(buf []byte, n int) {
+	n += copy(buf, r.rest)
+	r.rest, r.lent = buf[:n], true
+}
+
+func (r *records) keep() {
+	if !r.lent {
+		return
+	}
+	r.lent = false
+	if len(r.plain)+len(r.rest) == 0 {
+		r.plain, r.rest = nil, nil
+		return
+	}
+	own := make([]byte, 0, len(r.plain)+len(r.rest))
+	own = append(append(own, r.plain...), r.rest...)
+	n := len(r.plain)
+	r.plain, r.rest = own[:n:n], own[n:]
+}
+
+func (r *records) ended() { r.eof = true }
+
+func (r *records) waits() bool {
+	if len(r.plain) > 0 || r.err != nil {
+		return true
+	}
+	n, err := r.conn.Next(r.rest)
+	return err != nil || n > 0 && n <= len(r.rest)
+}
+
+func (r *records) next(c *connection) ([]byte, error) {
+	if len(r.plain) > 0 {
+		buf := c.receiveBuffer()
+		n := copy(buf, r.plain)
+		r.plain = r.plain[n:]
+		return buf[:n], nil
+	}
+	var buf []byte
+	got := 0
+	for r.err == nil {
+		n, err := r.conn.Next(r.rest)
+		if err != nil {
+			r.err = err
+			break
+		}
+		if n == 0 || n > len(r.rest) {
+			break
+		}
+		if buf == nil {
+			buf = c.receiveBuffer()
+		}
+		fits := len(buf)-got >= n-tlsrecord.Overhead+1
+		if !fits && got > 0 {
+			break
+		}
+		plain, err := r.conn.Open(buf[got:len(buf):len(buf)], r.rest[:n])
+		r.rest = r.rest[n:]
+		r.err = err
+		if fits {
+			got += len(plain)
+			continue
+		}
+		if got = copy(buf, plain); got > 0 {
+			r.plain = plain[got:]
+			break
+		}
+	}
+	if len(r.rest) == 0 && !r.lent {
+		r.rest = nil
+	}
+	r.answer(c)
+	switch {
+	case got > 0:
+		return buf[:got], nil
+	case r.err != nil:
+		c.loop.sealed = r.conn.Alert(c.loop.sealed, r.err)
+		return nil, r.err
+	case r.eof:
+		return nil, errTruncated
+	}
+	return nil, errAgain{}
+}
+
+// answer seals what is owed, but not behind what the peer does not take: of any number of
+// its key updates one answer is owed (RFC 8446, 4.6.3).
+func (r *records) answer(c *connection) {
+	if c.flags&flagsStuck == 0 {
+		c.loop.sealed = r.conn.Answer(c.loop.sealed)
+	}
+}
+
+var errNotSealed = errors.New("the record layer seals no more")
+
+func (r *records) seal(c *connection, p []byte) error {
+	l := c.loop
+	was := len(l.sealed)
+	l.sealed = r.conn.Seal(l.sealed, p)
+	if len(l.sealed)-was < len(p) {
+		return errNotSealed
+	}
+	return nil
+}
+
+func (r *records) closeNotify(c *connection) error {
+	c.loop.sealed = r.conn.CloseNotify(c.loop.sealed)
+	return nil
+}
+
+func (r *records) wipe() { r.conn.Wipe() }
