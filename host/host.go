@@ -284,7 +284,7 @@ func (h *Host) reactorConfig() reactor.Config {
 		CloseTimeout: c.CloseTimeout, WriteTimeout: c.WriteTimeout, ClosedTimeout: c.ClosedTimeout,
 		HighWater: int(c.WriteBuffer.High), LowWater: int(c.WriteBuffer.Low), MaxQueued: int(c.WriteBuffer.Max),
 		MaxQueuedAll: mostQueued(uint64(c.MaxMemory)), LibraryTLS: c.TLSRecords == "library",
-		Ended:        h.tellEnded, MaxConnections: c.MaxConnections, Logger: h.log.Named("reactor"),
+		Ended: h.tellEnded, MaxConnections: c.MaxConnections, Logger: h.log.Named("reactor"),
 	}
 }
 

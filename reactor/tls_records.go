@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"errors"
+	"io"
 
 	"github.com/wirehost/wirehost/internal/tlsrecord"
 )
@@ -114,7 +115,12 @@ func (r *records) answer(c *connection) {
 
 var errNotSealed = errors.New("the record layer seals no more")
 
+// seal seals nothing for a peer whose bytes were refused: the alert is due, when what
+// came before them is delivered.
 func (r *records) seal(c *connection, p []byte) error {
+	if r.faulty() {
+		return nil
+	}
 	l := c.loop
 	was := len(l.sealed)
 	l.sealed = r.conn.Seal(l.sealed, p)
@@ -124,8 +130,17 @@ func (r *records) seal(c *connection, p []byte) error {
 	return nil
 }
 
+// faulty tells whether the peer's bytes were refused. Its close_notify is in order.
+func (r *records) faulty() bool {
+	return r.err != nil && r.err != io.EOF //nolint:errorlint // it is no wrapper
+}
+
 func (r *records) closeNotify(c *connection) error {
-	c.loop.sealed = r.conn.CloseNotify(c.loop.sealed)
+	if r.faulty() {
+		c.loop.sealed = r.conn.Alert(c.loop.sealed, r.err)
+	} else {
+		c.loop.sealed = r.conn.CloseNotify(c.loop.sealed)
+	}
 	return nil
 }
 
