@@ -189,7 +189,13 @@ func importCause(i ModuleImport, given map[string]Import) string {
 	case i.Kind != KindFunction:
 		return fmt.Sprintf("the host gives functions only: let the module define its own %s", i.Kind)
 	case i.Module == "env" && i.Name == "abort":
-		return "AssemblyScript: build with --use abort="
+		return "AssemblyScript: build with --use abort=wirehost/abort, or with --use abort="
+	case i.Module == "env" && i.Name == "seed":
+		return "AssemblyScript's Math.random: build with --use seed=wirehost/seed"
+	case i.Module == "env" && strings.HasPrefix(i.Name, "Date."):
+		return "AssemblyScript's Date: build with --use Date=wirehost/ServerDate, or call time of wirehost.ts"
+	case i.Module == "env" && (strings.HasPrefix(i.Name, "console.") || i.Name == "trace"):
+		return "AssemblyScript: call log of wirehost.ts"
 	case i.Module == "env" && strings.HasPrefix(i.Name, "emscripten_"):
 		return "Emscripten's runtime: build with clang and wasi-libc, or with -nostdlib"
 	case strings.HasPrefix(i.Module, "wasi:"):

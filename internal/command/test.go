@@ -72,6 +72,9 @@ func (a *app) testFiles(ctx context.Context, p transcript.Plugin, files []string
 			failed = true
 		case err != nil:
 			faults = append(faults, err)
+			if err := log.show(a.stderr); err != nil { // what a start said before it failed
+				return err
+			}
 		default:
 			fmt.Fprintf(a.stdout, "ok %s: %d runs\n", file, runs)
 		}

@@ -41,6 +41,8 @@ func TestTestCommand(t *testing.T) {
 			"FAIL " + bad + ":2: whole: the connection ended: a reset\n", "cause=time"},
 		{[]string{"test", "../../host/testdata/hostile/loop_in_start_factory.wasm", bad}, exitFailed, "",
 			"over its time limit"},
+		{[]string{"test", "../../host/testdata/hostile/says_why_it_traps.wasm", good}, exitFailed, "",
+			"panic: no way to begin"},
 		{[]string{"test", echo, wrong}, exitFailed, "", wrong + `:1:6: found "abc", wanted text in double quotes`},
 		{[]string{"test", filepath.Join(dir, "none.wasm"), good}, exitFailed, "", "no such file"},
 		{[]string{"test", echo, filepath.Join(dir, "none.txt")}, exitFailed, "", "no such file"},

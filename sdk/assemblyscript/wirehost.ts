@@ -27,14 +27,18 @@
 //
 // (with the path of this file, from the working folder, before /abort).
 //
-// Math.random asks for a seed, which --use seed=wirehost/seed gives it.
+// Math.random asks for a seed, which --use seed=wirehost/seed gives it, and Date for the
+// time, which --use Date=wirehost/ServerDate does.
 //
 // Callbacks run one after another on one thread, never one inside another. They must
 // not block. Bytes that they get are valid until they return: slice() what is to be
-// kept. Small writes of a callback are gathered and sent with one call to the server
-// when it returns.
+// kept, and decode() what is text. They are a view of a larger buffer, which .buffer is.
+// Small writes of a callback are gathered and sent with one call to the server when it
+// returns.
 //
 // A function that can fail returns a negative Status; 0 or a count otherwise.
+
+import { Date as StandardDate } from "date";
 
 // What `wirehost inspect` shows: wirehost_sdk:AssemblyScript 0.1.0, and a line end.
 memory.data<u8>([
@@ -664,6 +668,36 @@ export function abort(message: string | null, file: string | null, line: i32, co
   unreachable();
 }
 
+/** The text that bytes are, as UTF-8. String.UTF8.decode(line.buffer) is none: what a
+ *  callback gets is a view of a larger buffer, all of which that would read. */
+export function decode(b: Uint8Array): string {
+  return String.UTF8.decodeUnsafe(b.dataStart, b.byteLength);
+}
+
+/** Date, by the server's clock: for asc's --use Date=wirehost/ServerDate. (The standard
+ *  one's now asks JavaScript, which is not there.) */
+export class ServerDate extends StandardDate {
+  @inline static now(): i64 {
+    return <i64>(time() * 1000);
+  }
+
+  // An AssemblyScript class does not inherit these.
+
+  @inline static UTC(
+    year: i32, month: i32 = 0, day: i32 = 1, hour: i32 = 0, minute: i32 = 0, second: i32 = 0, millisecond: i32 = 0,
+  ): i64 {
+    return StandardDate.UTC(year, month, day, hour, minute, second, millisecond);
+  }
+
+  @inline static parse(text: string): StandardDate {
+    return StandardDate.parse(text);
+  }
+
+  @inline static fromString(text: string): StandardDate {
+    return StandardDate.fromString(text);
+  }
+}
+
 /** What n is in decimal. (u64.toString brings tables along.) */
 export function digits(n: u64): string {
   const end = memory.data(40) + 40;
@@ -844,13 +878,33 @@ export class Writer {
     memory.copy(this.more(b.byteLength), b.dataStart, b.byteLength);
   }
 
+  /** Bytes behind their length, an unsigned LEB128. */
+  sized(b: Uint8Array): void {
+    this.leb(b.byteLength);
+    this.bytes(b);
+  }
+
+  /** A text, as UTF-8, behind its length, an unsigned LEB128. */
+  text(s: string): void {
+    this.sized(Uint8Array.wrap(String.UTF8.encode(s)));
+  }
+
   u8(v: u8): void {
     store<u8>(this.more(1), v);
   }
 
-  /** 4 bytes, little-endian. */
+  // Numbers of 4 and 8 bytes are little-endian.
+
   u32(v: u32): void {
     store<u32>(this.more(4), v);
+  }
+
+  u64(v: u64): void {
+    store<u64>(this.more(8), v);
+  }
+
+  f64(v: f64): void {
+    store<f64>(this.more(8), v);
   }
 
   /** An unsigned LEB128. */
@@ -888,6 +942,18 @@ export class Reader {
     return this.from.subarray(this.at - n, this.at);
   }
 
+  /** Bytes behind their length. */
+  sized(): Uint8Array {
+    const n = this.leb();
+    if (n > <u64>this.left) this.failed = true;
+    return this.bytes(this.failed ? 0 : <i32>n);
+  }
+
+  /** A text behind its length. */
+  text(): string {
+    return decode(this.sized());
+  }
+
   u8(): u8 {
     const b = this.bytes(1);
     return this.failed ? 0 : load<u8>(b.dataStart);
@@ -896,6 +962,16 @@ export class Reader {
   u32(): u32 {
     const b = this.bytes(4);
     return this.failed ? 0 : load<u32>(b.dataStart);
+  }
+
+  u64(): u64 {
+    const b = this.bytes(8);
+    return this.failed ? 0 : load<u64>(b.dataStart);
+  }
+
+  f64(): f64 {
+    const b = this.bytes(8);
+    return this.failed ? 0 : load<f64>(b.dataStart);
   }
 
   leb(): u64 {

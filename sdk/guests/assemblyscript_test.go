@@ -31,6 +31,7 @@ func TestAssemblyScriptFramers(t *testing.T) {
 	}{
 		{"netstrings", nil, "0:,3:a:b,12:hello world!,1:", "<><a:b><hello world!>", false},
 		{"netstring sent", nil, "4:echo,1:x,", "<echo>4:echo,<x>", false},
+		{"Date and Math.random", nil, "4:date,", "<date>[2026-01-01T00:00:00.000Z]", false},
 		{"no comma", nil, "1:a,x", "<a>", true},
 		{"no length", nil, ":", "", true},
 		{"needless 0", nil, "1:a,01", "<a>", true},
@@ -113,6 +114,18 @@ func TestAssemblyScriptCalls(t *testing.T) {
 			say(t, c, "lf,", "<half>")
 		})
 	}
+}
+
+// A state of numbers, texts and sized bytes comes back as it was, and what is cut off is
+// no state.
+func TestAssemblyScriptStates(t *testing.T) {
+	s := serve(t, config.Plugin{Module: build(t, languageNamed("AssemblyScript"), framers)})
+	c := dial(t, s.addr)
+	say(t, c, "1:a,4:ha", "<a>")
+	if out, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil || out.Migrated != 1 {
+		t.Fatalf("found %+v, %v", out, err)
+	}
+	say(t, c, "lf,", "<half>")
 }
 
 // Built with --runtime minimal, garbage is collected by the SDK: a counter that makes a

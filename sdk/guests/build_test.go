@@ -118,7 +118,7 @@ func buildAssemblyScript(guest, out string) *exec.Cmd {
 		args = append(args, "--runtime", "minimal")
 	}
 	if guest != bareEcho {
-		args = append(args, "--use", "seed=wirehost/seed")
+		args = append(args, "--use", "seed=wirehost/seed", "--use", "Date=wirehost/ServerDate")
 	}
 	return exec.Command(asc(), args...)
 }

@@ -2,7 +2,10 @@
 // test. Each string is answered with a line `<STRING>`; "pause" pauses for a moment,
 // and "call ENDPOINT" sends a string there and answers what comes back.
 import { Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, NetstringReceiver } from "../wirehost";
-import { Protocol, Reader, Reason, Status, StringReceiver, Transport, Writer, callLater, cancel, connect, digits, find, register } from "../wirehost";
+import {
+  Protocol, Reader, Reason, Status, StringReceiver, Transport, Writer, callLater, cancel, connect, decode, digits, find,
+  register, time,
+} from "../wirehost";
 export * from "../exports";
 
 class Resume extends DelayedCall {
@@ -33,7 +36,7 @@ class Caller extends Protocol {
   }
 
   dataReceived(data: Uint8Array): void {
-    this.tell("[heard " + String.UTF8.decodeUnsafe(data.dataStart, data.length) + "]");
+    this.tell("[heard " + decode(data) + "]");
   }
 
   connectionLost(why: Reason): void {
@@ -47,7 +50,7 @@ class Caller extends Protocol {
 
 function received(p: StringReceiver, s: Uint8Array): void {
   const t = p.transport;
-  const text = String.UTF8.decodeUnsafe(s.dataStart, s.length);
+  const text = decode(s);
   t.writeText("<" + text + ">");
   if (text == "pause") {
     t.pauseProducing();
@@ -61,6 +64,10 @@ function received(p: StringReceiver, s: Uint8Array): void {
     t.loseConnection();
   } else if (text == "tls") {
     t.startTLS();
+  } else if (text == "date") {
+    const now = new Date(Date.now());
+    const near = Math.abs(<f64>now.getTime() - time() * 1000) < 60000 && Math.random() < 1;
+    t.writeText(near && now.getTime() > Date.UTC(2026) ? "[" + Date.parse("2026-01-01").toISOString() + "]" : "[no]");
   } else if (text.startsWith("call ")) {
     const status = connect(text.substring(5), 0, new Caller(t.handle));
     if (status < 0) t.writeText("[not called: " + digits(-status) + "]");
@@ -80,12 +87,22 @@ class Netstrings extends NetstringReceiver {
   saveState(): Uint8Array | null {
     if (this.transport.writeText("saved") != Status.NOT_NOW) unreachable();
     const to = new Writer();
+    to.u64(u64.MAX_VALUE - 1);
+    to.f64(-0.5);
+    to.text("grüße");
+    to.sized(Uint8Array.wrap(String.UTF8.encode("12")));
+    to.text("");
     this.saveFramer(to);
     return to.state;
   }
 
   restoreState(version: i32, state: Uint8Array): bool {
-    return this.restoreFramer(new Reader(state));
+    const from = new Reader(state);
+    if (from.u64() != u64.MAX_VALUE - 1 || from.f64() != -0.5 || from.text() != "grüße") return false;
+    if (decode(from.sized()) != "12" || from.text() != "" || from.failed) return false;
+    const short = new Reader(Uint8Array.wrap(String.UTF8.encode("\x05abc"))); // 5 bytes are said to come
+    if (short.text() != "" || !short.failed || short.u64() != 0 || short.f64() != 0) return false;
+    return this.restoreFramer(from);
   }
 }
 

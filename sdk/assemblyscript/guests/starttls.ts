@@ -1,6 +1,6 @@
 // starttls: it writes back every line, and begins TLS after "tls", after the raw bytes
 // "tls" that follow "raw", and a moment after "pause".
-import { Factory, LineReceiver, Protocol, Transport, register } from "../wirehost";
+import { Factory, LineReceiver, Protocol, Transport, decode, register } from "../wirehost";
 export * from "../exports";
 
 class Lines extends LineReceiver {
@@ -10,7 +10,7 @@ class Lines extends LineReceiver {
   }
 
   lineReceived(line: Uint8Array): void {
-    const text = String.UTF8.decodeUnsafe(line.dataStart, line.length);
+    const text = decode(line);
     if (text == "tls") {
       this.begin();
     } else if (text == "raw") {
