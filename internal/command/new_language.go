@@ -44,19 +44,16 @@ func languages() []language {
 				{"wirehost/", "the SDK"}},
 		},
 		{
-			name: "c", title: "C", main: "protocol.c", test: native,
-			needs: []need{
-				{what: "clang with the target wasm32", programs: clangs(), args: []string{"--print-targets"},
-					fits: func(text string) bool { return strings.Contains(text, "wasm32") },
-					install: "apt-get install clang lld, " +
-						"or brew install llvm lld and make CLANG=$(brew --prefix llvm)/bin/clang"},
-				{what: "wasm-ld, clang's linker", programs: clangs(),
-					args: []string{"--target=wasm32", "-print-prog-name=wasm-ld"}, fits: isFile,
-					install: "apt-get install lld, or brew install lld"},
-			},
+			name: "c", title: "C", main: "protocol.c", test: native, needs: needsClang(),
 			table: [][2]string{{"protocol.c", "the protocol"}, {"protocol_test.c", "its tests"},
 				{"wirehost.h", "the SDK: what there is to call"}, {"wirehost.c", "the SDK"},
 				{"wirehost_test.h", "the SDK: for tests"}},
+		},
+		{
+			name: "cpp", title: "C++", main: "protocol.cpp", test: native, needs: needsClang(),
+			table: [][2]string{{"protocol.cpp", "the protocol"}, {"protocol_test.cpp", "its tests"},
+				{"wirehost.hpp", "the SDK: what there is to call, with what is in"},
+				{"wirehost.h", "the SDK for C"}, {"wirehost.c", "the SDK"}, {"wirehost_test.h", "the SDK: for tests"}},
 		},
 		{
 			name: "rust", title: "Rust", main: "src/lib.rs", test: native,
@@ -86,6 +83,18 @@ func languages() []language {
 				{"exports.ts", "the SDK: what the server calls"},
 				{"package.json", "for npm"}, {"tsconfig.json", "for editors"}},
 		},
+	}
+}
+
+func needsClang() []need {
+	return []need{
+		{what: "clang with the target wasm32", programs: clangs(), args: []string{"--print-targets"},
+			fits: func(text string) bool { return strings.Contains(text, "wasm32") },
+			install: "apt-get install clang lld, " +
+				"or brew install llvm lld and make CLANG=$(brew --prefix llvm)/bin/clang"},
+		{what: "wasm-ld, clang's linker", programs: clangs(),
+			args: []string{"--target=wasm32", "-print-prog-name=wasm-ld"}, fits: isFile,
+			install: "apt-get install lld, or brew install lld"},
 	}
 }
 

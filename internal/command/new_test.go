@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/tooltest"
@@ -76,13 +77,17 @@ func TestNewBuilds(t *testing.T) {
 			for _, f := range abi.Validate(m.Describe()) {
 				t.Error(f)
 			}
-			made := map[string]string{"go": "Go go1.", "c": "clang", "rust": "rustc", "zig": "Zig 0.",
+			made := map[string]string{"go": "Go go1.", "c": "clang", "cpp": "clang", "rust": "rustc", "zig": "Zig 0.",
 				"assemblyscript": "AssemblyScript"}[l.name]
 			if got := m.Toolchain(); made == "" || !strings.Contains(got, made) {
 				t.Errorf("inspect: found the toolchain %q, wanted %q", got, made)
 			}
-			if got := m.SDK(); got != l.title+" "+sdk.Version {
-				t.Errorf("inspect: found the SDK %q, wanted %s %s", got, l.title, sdk.Version)
+			want := l.title + " " + sdk.Version
+			if l.name == "cpp" { // whose SDK is C's, in C
+				want = "C " + sdk.Version
+			}
+			if got := m.SDK(); got != want {
+				t.Errorf("inspect: found the SDK %q, wanted %s", got, want)
 			}
 			inProject(t, dir, "make", "test")
 			inProject(t, dir, binary, "test", "hello.wasm", "echo.transcript")
@@ -101,6 +106,7 @@ func TestNewNamesTraps(t *testing.T) {
 		{"go", "_, _ = p.Transport", "panic(\"oh no\"); _, _ = p.Transport",
 			[]string{`text="panic: oh no"`, "protocol.go:15 ", "main.__echo_.DataReceived"}},
 		{"c", "wh_write(", "__builtin_trap(); wh_write(", []string{"wasm.received(i32,i32,i32)"}},
+		{"cpp", "transport.write(", "__builtin_trap(); transport.write(", []string{"Echo::dataReceived("}},
 		{"rust", "let _ = t.write", "panic!(\"oh no\"); #[allow(unreachable_code)] let _ = t.write",
 			[]string{"panicked at src/lib.rs:15: oh no", "Echo", "data_received"}},
 		{"zig", "try t.write", "if (data.len > 0) @panic(\"oh no\"); try t.write",
@@ -138,6 +144,102 @@ func TestNewNamesTraps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inside has a project's file say what it is given.
+func inside(t *testing.T, dir, file, text string) {
+	t.Helper()
+	path := filepath.Join(dir, file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What becomes of a project builds as well: a crate in Cargo.toml, files in folders of
+// folders, a second source.
+func TestNewGrows(t *testing.T) {
+	for _, c := range []struct {
+		lang  string
+		files map[string]string // what is added
+		main  [2]string         // what is replaced in the protocol, by what
+		then  [2]string         // a file that then is another, which answers by b
+	}{
+		{"go", map[string]string{"in/deep/deep.go": "package deep\n\nconst Answer = \"a\"\n"},
+			[2]string{"import wirehost", "import \"example.com/hello/in/deep\"\nimport wirehost"},
+			[2]string{"in/deep/deep.go", "package deep\n\nconst Answer = \"b\"\n"}},
+		{"rust", map[string]string{
+			"deep/Cargo.toml": "[package]\nname = \"deep\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
+			"deep/src/lib.rs": "pub const ANSWER: &[u8] = b\"a\";\n"},
+			[2]string{"mod wirehost;", "mod wirehost;"}, [2]string{"deep/src/lib.rs", "pub const ANSWER: &[u8] = b\"b\";\n"}},
+		{"c", map[string]string{"deep.c": "const char *answer(void) { return \"a\"; }\n"},
+			[2]string{"static void received", "const char *answer(void);\nstatic void received"},
+			[2]string{"deep.c", "const char *answer(void) { return \"b\"; }\n"}},
+		{"cpp", map[string]string{"deep.cpp": "const char *answer() { return \"a\"; }\n"},
+			[2]string{"namespace {", "const char *answer();\nnamespace {"},
+			[2]string{"deep.cpp", "const char *answer() { return \"b\"; }\n"}},
+		{"zig", map[string]string{"in/deep/deep.zig": "pub const answer = \"a\";\n"},
+			[2]string{"const wirehost", "const deep = @import(\"in/deep/deep.zig\");\nconst wirehost"},
+			[2]string{"in/deep/deep.zig", "pub const answer = \"b\";\n"}},
+		{"assemblyscript", map[string]string{"in/deep/deep.ts": "export const answer = \"a\";\n"},
+			[2]string{"import {", "import { answer } from \"./in/deep/deep\";\nimport {"},
+			[2]string{"in/deep/deep.ts", "export const answer = \"b\";\n"}},
+	} {
+		t.Run(c.lang, func(t *testing.T) {
+			t.Parallel()
+			l, err := languageOf(c.lang)
+			if err != nil {
+				t.Fatal(err)
+			}
+			toolchain(t, *l)
+			dir := project(t, c.lang, "hello")
+			for file, text := range c.files {
+				inside(t, dir, file, text)
+			}
+			grow(t, dir, l, c.main)
+			inside(t, dir, "answer.transcript", "send \"x\"\nexpect \"a\"\n")
+			inProject(t, dir, "make")
+			inProject(t, dir, binary, "test", "hello.wasm", "answer.transcript")
+			inside(t, dir, c.then[0], c.then[1])
+			later := time.Now().Add(time.Minute) // make sees it, however quick the first build was
+			if err := os.Chtimes(filepath.Join(dir, c.then[0]), later, later); err != nil {
+				t.Fatal(err)
+			}
+			inside(t, dir, "answer.transcript", "send \"x\"\nexpect \"b\"\n")
+			inProject(t, dir, "make")
+			inProject(t, dir, binary, "test", "hello.wasm", "answer.transcript")
+		})
+	}
+}
+
+// grow has a project's protocol answer with what another file says.
+func grow(t *testing.T, dir string, l *language, imports [2]string) {
+	t.Helper()
+	answers := map[string][2]string{
+		"go":             {"p.Transport.Write(data)", "p.Transport.Write([]byte(deep.Answer))"},
+		"rust":           {"t.write(data)", "t.write({ let _ = data; deep::ANSWER })"},
+		"c":              {"wh_write(c, p, n)", "(void)p, (void)n, wh_write_text(c, answer())"},
+		"cpp":            {"transport.write(data)", "(void)data, wh_write_text(transport.conn(), answer())"},
+		"zig":            {"try t.write(data)", "_ = data;\n        try t.write(deep.answer)"},
+		"assemblyscript": {"this.transport.write(data)", "this.transport.writeText(answer)"},
+	}
+	path := filepath.Join(dir, filepath.FromSlash(l.main))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside(t, dir, l.main, strings.NewReplacer(imports[0], imports[1], answers[l.name][0], answers[l.name][1]).
+		Replace(string(text)))
+	if l.name != "rust" {
+		return
+	}
+	cargo, err := os.ReadFile(filepath.Join(dir, "Cargo.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside(t, dir, "Cargo.toml", string(cargo)+"\n[dependencies]\ndeep = { path = \"deep\" }\n")
 }
 
 // placeholder is what new fills.

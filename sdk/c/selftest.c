@@ -368,6 +368,15 @@ static void search(void) {
 	CHECK(wh_get_leb((const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\2", 10, &v) == 0 && wh_get_leb(NULL, 0, &v) == 0);
 }
 
+static void compares(void) {
+	wh_buf b = {0};
+	CHECK(wh_buf_is(&b, "") && !wh_buf_is(&b, "a") && wh_is(NULL, 0, ""));
+	wh_buf_add(&b, "quit", 4);
+	CHECK(wh_buf_is(&b, "quit") && !wh_buf_is(&b, "quit now") && !wh_buf_is(&b, "qui") && !wh_buf_is(&b, "quiT"));
+	CHECK(wh_is("a\0b", 3, "a") == false);
+	wh_buf_free(&b);
+}
+
 static void time_and_random(void) {
 	uint8_t one[70001], two[70001];
 	wht_reset();
@@ -392,6 +401,7 @@ int main(void) {
 	configuration();
 	sends();
 	search();
+	compares();
 	time_and_random();
 	wht_reset();
 	wh_save(0); // frees what the last one gave

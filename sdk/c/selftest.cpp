@@ -78,6 +78,7 @@ WIREHOST_FACTORY(Builder)
 extern "C" int32_t wh_export_state_version();
 
 int main() {
+	CHECK(Bytes("ab") == "ab" && Bytes("ab") != "abc" && Bytes() == "" && Bytes("a") != "b");
 	CHECK(wht_start("") == 0 && wh_export_state_version() == 7);
 
 	int32_t plain = wht_accept(), strings = wht_accept(), lines = wht_accept();

@@ -293,6 +293,12 @@ static size_t text_length(const char *s) {
 	return n;
 }
 
+bool wh_is(const void *p, size_t n, const char *text) {
+	return n == text_length(text) && (n == 0 || __builtin_memcmp(p, text, n) == 0);
+}
+
+bool wh_buf_is(const wh_buf *b, const char *text) { return wh_is(b->p, b->len, text); }
+
 static void add_text(wh_buf *b, const char *s) { wh_buf_add(b, s, text_length(s)); }
 
 static void add_number(wh_buf *b, int64_t v) {

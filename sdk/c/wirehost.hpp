@@ -51,6 +51,9 @@ struct Bytes {
 	constexpr Bytes from(size_t k) const { return {p + k, n - k}; }
 };
 
+inline bool operator==(Bytes a, Bytes b) { return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0); }
+inline bool operator!=(Bytes a, Bytes b) { return !(a == b); }
+
 // Bytes that grow, and are freed with it.
 class Buffer : public wh_buf {
 public:

@@ -197,7 +197,7 @@ test "pause, clear, error" {
     try expectEqualStrings("line<clear>line<x>", server.output(other));
     server.send(other, "error\r\nmore\r\n"); // an error aborts
     try expect(server.ended(other));
-    try expectEqualStrings("aborted, connection 2: OfTheProtocol", wirehost.testing.last_log.items);
+    try expectEqualStrings("aborted, connection 2: dataReceived: OfTheProtocol", wirehost.testing.last_log.items);
 }
 
 // What came in plain text behind "tls" is not delivered, in whatever way it is held.
@@ -390,4 +390,12 @@ test "time and random" {
     try expect(!std.mem.eql(u8, drawn[0][0..4000], drawn[0][65536..69536]));
     server.advance(1500);
     try expectEqual(1767225601.5, wirehost.time());
+}
+
+test "the place of an error" {
+    const err: error{OfTheProtocol} = wirehost.errorAt(@src(), error.OfTheProtocol);
+    try expect(err == error.OfTheProtocol);
+    const line = wirehost.testing.last_log.items;
+    try expect(std.mem.startsWith(u8, line, "selftest.zig:"));
+    try expect(std.mem.endsWith(u8, line, ", test.the place of an error: OfTheProtocol"));
 }

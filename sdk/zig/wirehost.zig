@@ -18,8 +18,9 @@
 //!     }
 //!
 //! A protocol is a struct with the functions that it needs, each returning void or
-//! !void; all get *Self and the Transport. An error aborts the connection, and goes to
-//! the log:
+//! !void; all get *Self and the Transport. It stays where it is until deinit has returned,
+//! so a pointer to it, or to a field, is good for as long. An error aborts the connection,
+//! and goes to the log with the function's name; errorAt logs the place, too:
 //!
 //!     connectionMade(t)                first, before any byte is read
 //!     dataReceived(t, data)            1 byte to 64 KiB of the stream, cut anywhere
@@ -230,18 +231,35 @@ pub fn logf(level: Level, comptime format: []const u8, args: anytype) Error!void
     try log(level, std.fmt.bufPrint(&buf, format, args) catch &buf);
 }
 
-/// Logs WHAT, connection HANDLE: WHY, without std.fmt, which is large. Where even that
-/// fails there is nobody left to tell.
+/// Logs WHAT, connection HANDLE: WHY.
 fn report(level: Level, what: []const u8, conn: i32, why: []const u8) void {
-    var buf: [160]u8 = undefined;
     var digits: [10]u8 = undefined;
+    say(level, &.{ what, ", connection ", decimal(&digits, @intCast(conn)), ": ", why });
+}
+
+/// Logs some texts in one line, without std.fmt, which is large. Where even that fails
+/// there is nobody left to tell.
+fn say(level: Level, parts: []const []const u8) void {
+    var buf: [256]u8 = undefined;
     var n: usize = 0;
-    for ([_][]const u8{ what, ", connection ", decimal(&digits, @intCast(conn)), ": ", why }) |part| {
+    for (parts) |part| {
         const room = @min(part.len, buf.len - n);
         @memcpy(buf[n..][0..room], part[0..room]);
         n += room;
     }
     log(level, buf[0..n]) catch {};
+}
+
+/// Logs the place at which an error was met, FILE:LINE, and gives the error back:
+///
+///     parse(line) catch |err| return wirehost.errorAt(@src(), err);
+///
+/// The line about the aborted connection has the error's name and the callback alone:
+/// in WebAssembly Zig keeps no trace of where an error came from.
+pub fn errorAt(src: std.builtin.SourceLocation, err: anytype) @TypeOf(err) {
+    var digits: [10]u8 = undefined;
+    say(.err, &.{ src.file, ":", decimal(&digits, src.line), ", ", src.fn_name, ": ", @errorName(err) });
+    return err;
 }
 
 /// The digits of n, in the end of buf.
@@ -377,6 +395,26 @@ const Event = union(enum) {
     restore: struct { version: i32, state: []const u8 },
     deinit,
 };
+
+/// The function that an event is told by.
+fn nameOf(event: Event) []const u8 {
+    return switch (event) {
+        .made => "connectionMade",
+        .data => "dataReceived",
+        .lost => "connectionLost",
+        .failed => "clientConnectionFailed",
+        .read_lost => "readConnectionLost",
+        .write_lost => "writeConnectionLost",
+        .handshake => "handshakeCompleted",
+        .pause => "pauseProducing",
+        .go_on => "resumeProducing",
+        .stop => "stopProducing",
+        .timer => "delayedCall",
+        .save => "saveState",
+        .restore => "restoreState",
+        .deinit => "deinit",
+    };
+}
 
 /// A protocol's type, erased. false: it has no such function.
 const Calls = struct {
@@ -859,13 +897,16 @@ fn Exports(comptime Factory: type) type {
         /// function.
         fn tell(c: *Conn, event: Event) bool {
             return c.calls.tell(c.protocol, .{ .handle = c.handle }, event) catch |err| {
-                failed(c, err);
+                failed(c, nameOf(event), err);
                 return true;
             };
         }
 
-        fn failed(c: *Conn, err: anyerror) void {
-            report(.err, "aborted", c.handle, @errorName(err));
+        fn failed(c: *Conn, callback: []const u8, err: anyerror) void {
+            var digits: [10]u8 = undefined;
+            say(.err, &.{
+                "aborted, connection ", decimal(&digits, @intCast(c.handle)), ": ", callback, ": ", @errorName(err),
+            });
             Transport.abortConnection(.{ .handle = c.handle }) catch {}; // it has ended
         }
 
@@ -915,7 +956,7 @@ fn Exports(comptime Factory: type) type {
 
         fn dataReceived(conn: i32, ptr: [*]const u8, len: usize) callconv(.c) void {
             const c = expect(conn);
-            c.calls.data(c.protocol, .{ .handle = conn }, ptr[0..len]) catch |err| failed(c, err);
+            c.calls.data(c.protocol, .{ .handle = conn }, ptr[0..len]) catch |err| failed(c, "dataReceived", err);
             leave();
         }
 
