@@ -173,7 +173,8 @@ func TestNewGrows(t *testing.T) {
 		{"rust", map[string]string{
 			"deep/Cargo.toml": "[package]\nname = \"deep\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
 			"deep/src/lib.rs": "pub const ANSWER: &[u8] = b\"a\";\n"},
-			[2]string{"mod wirehost;", "mod wirehost;"}, [2]string{"deep/src/lib.rs", "pub const ANSWER: &[u8] = b\"b\";\n"}},
+			[2]string{"mod wirehost;", "mod wirehost;"},
+			[2]string{"deep/src/lib.rs", "pub const ANSWER: &[u8] = b\"b\";\n"}},
 		{"c", map[string]string{"deep.c": "const char *answer(void) { return \"a\"; }\n"},
 			[2]string{"static void received", "const char *answer(void);\nstatic void received"},
 			[2]string{"deep.c", "const char *answer(void) { return \"b\"; }\n"}},

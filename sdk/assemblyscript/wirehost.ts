@@ -1163,7 +1163,8 @@ export abstract class LineReceiver extends Framer {
   /** In raw mode: whatever came. */
   rawDataReceived(data: Uint8Array): void {}
 
-  /** A line is too long: its first bytes. This one closes. */
+  /** A line is too long: its first bytes. This one closes. Where it is not closed, what
+   *  follows is read as a new line, the rest of this one. */
   lineLengthExceeded(held: Uint8Array): void {
     this._closeFor("a line is too long");
   }

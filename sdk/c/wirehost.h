@@ -142,7 +142,9 @@ typedef struct wh_protocol {
 	// What the framers deliver.
 	void (*line_received)(wh_conn *c, const uint8_t *line, size_t n);
 	void (*raw_data_received)(wh_conn *c, const uint8_t *p, size_t n);
-	void (*line_length_exceeded)(wh_conn *c, const uint8_t *held, size_t n); // NULL closes
+	// A line is too long: its first bytes. NULL closes. One that does not close gets what
+	// follows as a new line, the rest of this one.
+	void (*line_length_exceeded)(wh_conn *c, const uint8_t *held, size_t n);
 	void (*string_received)(wh_conn *c, const uint8_t *s, size_t n);
 	void (*length_limit_exceeded)(wh_conn *c, uint32_t length); // closes when it returns
 

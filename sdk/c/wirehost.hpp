@@ -255,6 +255,8 @@ class LineReceiver : public Protocol {
 public:
 	virtual void lineReceived(Bytes line) = 0; // without its delimiter
 	virtual void rawDataReceived(Bytes) {}
+	// A line is too long: its first bytes. Where it is not closed, what follows is read as
+	// a new line, the rest of this one.
 	virtual void lineLengthExceeded(Bytes) { transport.loseConnection(); }
 
 	// The delimiter must stay, such as a constant.
