@@ -80,6 +80,8 @@ type Upgraded struct {
 	Program string      `json:"program,omitempty"` // its version
 	Plugins []Departure `json:"plugins"`
 	Took    float64     `json:"took_seconds"`
+	// Refusals are why the new process would refuse, where nothing was done.
+	Refusals []string `json:"refusals,omitempty"`
 }
 
 // Lines are the outcome for people, one thing a line.
@@ -89,6 +91,9 @@ func (u Upgraded) Lines() []string {
 		verb, first = "would move", "nothing was done"
 	}
 	lines := []string{first}
+	for _, why := range u.Refusals {
+		lines = append(lines, "the new process would refuse: "+why)
+	}
 	for _, d := range u.Plugins {
 		of := "plugin " + d.Plugin + ": "
 		lines = append(lines,

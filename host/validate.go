@@ -6,22 +6,27 @@ import (
 	"fmt"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // Validate checks cfg as New does, reads the certificates and compiles and checks every
-// plugin that it names, and starts nothing. The error joins all faults, those of modules
-// as *LoadError. ctx ends it.
+// plugin that it names, or Options.Resume in its place, and starts nothing. The error joins
+// all faults, those of modules as *LoadError. ctx ends it.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	h, err := New(cfg, o)
 	if err != nil {
 		return err
 	}
+	h.resume()
 	if h.loader, err = h.newLoader(ctx); err != nil {
 		return err
 	}
 	var errs []error
 	for n, l := range h.cfg.Listeners {
 		if _, err := h.sources.serverTLS(ctx, l.TLS, false); err != nil {
+			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
+		}
+		if err := (reactor.SocketOptions{Owner: l.Owner, Group: l.Group}).Check(); err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
 		}
 	}

@@ -24,8 +24,7 @@ func listenNet(network, address string, o SocketOptions) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1} // SetTCPKeepAlive turns it on
 	lc.SetMultipathTCP(false)
 	lc.Control = func(network, _ string, c syscall.RawConn) error {
-		var err error
-		return errors.Join(c.Control(func(fd uintptr) { err = beforeBind(network, fd, o) }), err)
+		return controlled(c, func(fd uintptr) error { return beforeBind(network, fd, o) })
 	}
 	done := closedFiles(network, o)
 	ln, err := lc.Listen(context.Background(), network, address)
@@ -49,8 +48,16 @@ func setSocket(of any, set func(fd uintptr) error) error {
 	if err != nil {
 		return err
 	}
+	return controlled(raw, set)
+}
+
+// controlled has set work on a descriptor.
+func controlled(c syscall.RawConn, set func(fd uintptr) error) error {
 	var setErr error
-	return errors.Join(raw.Control(func(fd uintptr) { setErr = set(fd) }), setErr)
+	if err := c.Control(func(fd uintptr) { setErr = set(fd) }); err != nil {
+		return err
+	}
+	return setErr
 }
 
 // abstract tells Linux's names of sockets that are no files.

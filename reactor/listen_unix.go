@@ -50,9 +50,16 @@ func boolInt(on bool) int {
 	return 0
 }
 
-// setFile gives a socket's file its owner, its group and its mode.
-func setFile(path string, o SocketOptions) error {
-	uid, err := numberOf(o.Owner, func(name string) (string, error) {
+// Check says what is wrong with the options on this machine, such as a user that it does not
+// know.
+func (o SocketOptions) Check() error {
+	_, _, err := o.owners()
+	return err
+}
+
+// owners are the numbers of a socket's owner and group; -1 where they are not given.
+func (o SocketOptions) owners() (uid, gid int, err error) {
+	uid, err = numberOf(o.Owner, func(name string) (string, error) {
 		u, err := user.Lookup(name)
 		if err != nil {
 			return "", err
@@ -60,9 +67,9 @@ func setFile(path string, o SocketOptions) error {
 		return u.Uid, nil
 	})
 	if err != nil {
-		return fmt.Errorf("owner: %w", err)
+		return 0, 0, fmt.Errorf("owner: %w", err)
 	}
-	gid, err := numberOf(o.Group, func(name string) (string, error) {
+	gid, err = numberOf(o.Group, func(name string) (string, error) {
 		g, err := user.LookupGroup(name)
 		if err != nil {
 			return "", err
@@ -70,7 +77,16 @@ func setFile(path string, o SocketOptions) error {
 		return g.Gid, nil
 	})
 	if err != nil {
-		return fmt.Errorf("group: %w", err)
+		return 0, 0, fmt.Errorf("group: %w", err)
+	}
+	return uid, gid, nil
+}
+
+// setFile gives a socket's file its owner, its group and its mode.
+func setFile(path string, o SocketOptions) error {
+	uid, gid, err := o.owners()
+	if err != nil {
+		return err
 	}
 	if uid >= 0 || gid >= 0 {
 		if err := os.Lchown(path, uid, gid); err != nil {

@@ -17,7 +17,10 @@ func setReusePort(_ uintptr, on bool) error {
 }
 
 // setFile has nothing to set: a folder says here who may connect to what is in it.
-func setFile(_ string, o SocketOptions) error {
+func setFile(_ string, o SocketOptions) error { return o.Check() }
+
+// Check says what is wrong with the options on this machine.
+func (o SocketOptions) Check() error {
 	if o.Owner != "" || o.Group != "" {
 		return ErrNotSupported
 	}

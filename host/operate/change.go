@@ -50,7 +50,7 @@ func (s *Server) reload(ctx context.Context) (host.Change, error) {
 // reloadNow is reload, of which nobody is told.
 func (s *Server) reloadNow(ctx context.Context) (host.Change, error) {
 	was, notReopened := s.Config().AccessLog, s.access.reopen()
-	cfg, err := s.o.load(ctx)
+	cfg, err := s.load(ctx)
 	if err != nil {
 		return host.Change{}, errors.Join(err, notReopened)
 	}

@@ -43,11 +43,8 @@ var errWentOn = errors.New("the new process has gone on without this one, which 
 
 // startHeir starts the program.
 func (s *Server) startHeir(ctx context.Context) (*heir, error) {
-	if len(s.o.Program) == 0 {
-		return nil, errors.New("upgrade: found no Options.Program, wanted the command line of the program")
-	}
-	if os.Getpid() == 1 {
-		return nil, errors.New("upgrade: this is process 1, whose end ends its container: start another container")
+	if err := s.upgradable(); err != nil {
+		return nil, err
 	}
 	ours, theirs, err := handover.Pair()
 	if err != nil {

@@ -26,9 +26,9 @@ type known struct {
 	token     atomic.Pointer[string] // what it has
 }
 
-// read reads what cfg names. A certificate that can't be read is none: handshakes fail
-// until it is there. Without its token there is no start.
-func (k *known) read(ctx context.Context, cfg config.Admin, log hclog.Logger) (err error) {
+// read reads what cfg names. Where lenient is set, a certificate that can't be read is none:
+// handshakes fail until it is there. Without its token there is no start.
+func (k *known) read(ctx context.Context, cfg config.Admin, log hclog.Logger, lenient bool) (err error) {
 	if !strings.HasPrefix(cfg.Listen, "tcp:") { // a socket's mode lets in
 		return nil
 	}
@@ -47,8 +47,11 @@ func (k *known) read(ctx context.Context, cfg config.Admin, log hclog.Logger) (e
 		Pairs:    []credentials.Pair{{Cert: cfg.TLS.Cert, Key: cfg.TLS.Key}},
 		ClientCA: cfg.TLS.ClientCA, Optional: cfg.TokenFile != "",
 		ALPN: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
-	}, true)
-	return err
+	}, lenient)
+	if err != nil {
+		return fmt.Errorf("admin.tls: %w", err)
+	}
+	return nil
 }
 
 func (k *known) readToken(ctx context.Context) error {

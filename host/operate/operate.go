@@ -69,6 +69,13 @@ func (o Options) load(ctx context.Context) (config.Config, error) {
 	return o.Load(ctx)
 }
 
+// load reads the configuration.
+func (s *Server) load(ctx context.Context) (config.Config, error) {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	return s.o.load(ctx)
+}
+
 // File reads the configuration from a file, for Options.Load: YAML, or by its
 // extension TOML or JSON. Relative paths within it start at its folder, and ${VARIABLE}
 // is of the process's environment. It waits for no file for ever.
@@ -117,6 +124,7 @@ type Server struct {
 	close          sync.Once
 
 	origins atomic.Pointer[origins] // of the configuration that runs
+	loading sync.Mutex              // held while Options.Load runs
 	mu      sync.Mutex
 	watcher *watch.Watcher // nil = files can't be watched, or it has ended
 	refused map[string]int // by credential's file: how often what it has now was refused
@@ -201,7 +209,7 @@ func (s *Server) Start(ctx context.Context) error {
 		s.inherited, err = s.inherit()
 	}
 	if err == nil {
-		err = s.administration.known.read(ctx, s.Config().Admin, s.log.Named("admin"))
+		err = s.administration.known.read(ctx, s.Config().Admin, s.log.Named("admin"), true)
 	}
 	if err == nil {
 		err = s.administration.listen(s.Config().Admin, s.o.Getenv, s.given)

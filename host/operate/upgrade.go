@@ -93,7 +93,11 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 	}
 	if dryRun {
 		list, err := o.Move(ctx, nil)
-		return host.Upgraded{DryRun: true, Plugins: list}, errors.Join(err, o.Abandon())
+		out := host.Upgraded{DryRun: true, Plugins: list}
+		if err = errors.Join(err, o.Abandon()); err == nil {
+			out.Refusals = s.refusals(ctx)
+		}
+		return out, err
 	}
 	h, err := s.startHeir(ctx)
 	if err != nil {

@@ -1,12 +1,14 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/lines"
 )
 
 func newUpgrade(a *app) *cobra.Command {
@@ -23,7 +25,7 @@ func newUpgrade(a *app) *cobra.Command {
 		Args: arguments(),
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
-	dryRun := cmd.Flags().Bool("dry-run", false, "only say what would move")
+	dryRun := cmd.Flags().Bool("dry-run", false, "only say what would move, and whether the new process would refuse")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := a.client(*endpoint)
 		if err != nil {
@@ -34,15 +36,25 @@ func newUpgrade(a *app) *cobra.Command {
 		if err := c.ask(cmd.Context(), http.MethodPost, "/v1/upgrade", ask, &out); err != nil {
 			return err
 		}
-		if *format == "json" {
-			return printJSON(a.stdout, out)
+		if err := a.printUpgraded(out, *format); err != nil {
+			return err
 		}
-		for _, line := range out.Lines() {
-			if _, err := fmt.Fprintln(a.stdout, line); err != nil {
-				return err
-			}
+		if len(out.Refusals) > 0 {
+			return errors.New("an upgrade would fail now, and what runs would run on")
 		}
 		return nil
 	}
 	return cmd
+}
+
+func (a *app) printUpgraded(out host.Upgraded, format output) error {
+	if format == "json" {
+		return printJSON(a.stdout, out)
+	}
+	for _, line := range out.Lines() {
+		if _, err := fmt.Fprintln(a.stdout, lines.Visible(line)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

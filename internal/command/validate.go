@@ -5,14 +5,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/operate"
 )
 
 func newValidate(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration and every plugin it names",
-		Long: "Check the configuration and every plugin it names, and start nothing.\n" +
+		Long: "Check the configuration, every plugin and every file that it names, and start nothing.\n" +
 			"Prints ok, or every fault on a line of its own.",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -24,7 +24,7 @@ func newValidate(a *app) *cobra.Command {
 			o := a.options()
 			o.Logger = a.logger(cfg.Log)
 			stop := a.waiting("compiling")
-			err = host.Validate(cmd.Context(), cfg, o)
+			err = operate.Validate(cmd.Context(), cfg, o)
 			if stop(); err != nil {
 				return err
 			}
