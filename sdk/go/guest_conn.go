@@ -6,6 +6,9 @@ func (g *guest) ConnectionMade(conn int32) {
 	t.is &^= isPending
 	t.protocol.base().Connected = true
 	t.protocol.ConnectionMade()
+	if t.connector != nil {
+		t.connector.connectionMade(t)
+	}
 	g.leave()
 }
 
@@ -21,7 +24,7 @@ func (g *guest) ConnectionLost(conn int32, reason Reason) {
 	t.is |= isLost
 	t.protocol.ConnectionLost(reason)
 	t.protocol.base().Connected = false
-	g.end(t)
+	g.end(t, reason)
 }
 
 // ClientConnectionFailed is the only callback of a connection that could not
@@ -32,17 +35,17 @@ func (g *guest) ClientConnectionFailed(conn int32, reason Reason) {
 	if p, ok := t.protocol.(ClientProtocol); ok {
 		p.ClientConnectionFailed(reason)
 	}
-	g.end(t)
+	g.end(t, reason)
 }
 
-func (g *guest) end(t *Transport) {
+func (g *guest) end(t *Transport, reason Reason) {
 	if m, ok := t.protocol.(timeoutMixin); ok {
 		m.stopTimeout()
 	}
 	g.leave()
 	g.detach(t)
 	if t.connector != nil {
-		t.connector.connectionEnded(t)
+		t.connector.connectionEnded(t, reason)
 		g.leave()
 	}
 }

@@ -39,6 +39,13 @@ type ReconnectingClientFactory struct {
 	delay   time.Duration
 	retries int
 	stopped bool
+	service *ClientService // that it is of, or nil
+}
+
+// connector is one, for who does not need one: the linker leaves it out.
+type connector interface {
+	connectionMade(t *Transport)
+	connectionEnded(t *Transport, reason Reason)
 }
 
 // Start makes the first attempt. An error is Connect's, and nothing is tried
@@ -90,6 +97,9 @@ func (f *ReconnectingClientFactory) connect() error {
 	p := f.Build()
 	if p == nil {
 		f.stopped = true
+		if f.service != nil {
+			f.service.end()
+		}
 		return nil
 	}
 	t, err := f.reactor.connect(f.Endpoint, f.Timeout, p)
@@ -100,11 +110,33 @@ func (f *ReconnectingClientFactory) connect() error {
 	return nil
 }
 
+// connectionMade is told behind the protocol.
+func (f *ReconnectingClientFactory) connectionMade(t *Transport) {
+	if f.service != nil && f.current == t && !t.Disconnecting() {
+		f.service.connected(t.protocol)
+	}
+}
+
 // connectionEnded is told of a loss and of a failure.
-func (f *ReconnectingClientFactory) connectionEnded(t *Transport) {
-	if f.current == t {
-		f.current = nil
+func (f *ReconnectingClientFactory) connectionEnded(t *Transport, reason Reason) {
+	if f.current != t {
+		return
+	}
+	f.current = nil
+	if f.service != nil && t.is&isPending != 0 {
+		f.service.failed(reason)
+	}
+	if f.current == nil && f.call == nil { // not started anew
 		f.retry()
+	}
+}
+
+// giveUp ends the trying, and says why.
+func (f *ReconnectingClientFactory) giveUp(level Level, why string) {
+	f.stopped = true
+	f.reactor.guest.report(level, "gave up "+f.Endpoint+why)
+	if f.service != nil {
+		f.service.end()
 	}
 }
 
@@ -114,13 +146,13 @@ func (f *ReconnectingClientFactory) retry() {
 		return
 	}
 	if f.MaxRetries > 0 && f.retries >= f.MaxRetries {
-		f.reactor.guest.report(LevelWarn, "gave up "+f.Endpoint+" after "+itoa(int32(f.retries))+" retries")
+		f.giveUp(LevelWarn, " after "+itoa(int32(f.retries))+" retries")
 		return
 	}
 	f.retries++
 	call, err := f.reactor.CallLater(f.nextDelay(), f.again)
 	if err != nil {
-		f.reactor.guest.report(LevelError, "gave up "+f.Endpoint+": "+err.Error())
+		f.giveUp(LevelError, ": "+err.Error())
 		return
 	}
 	f.call = call
@@ -136,7 +168,7 @@ func (f *ReconnectingClientFactory) again() {
 	case ErrTooBig, ErrBusy:
 		f.retry()
 	default:
-		f.reactor.guest.report(LevelError, "gave up "+f.Endpoint+": "+err.Error())
+		f.giveUp(LevelError, ": "+err.Error())
 	}
 }
 

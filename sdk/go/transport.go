@@ -21,7 +21,7 @@ type Transport struct {
 	protocol Protocol
 	producer Producer
 
-	connector interface{ connectionEnded(t *Transport) } // that made it, or nil
+	connector connector // that made it, or nil
 
 	out   []byte // gathered, not yet sent, where another is guest.current
 	err   error  // of the last sending at the end of a callback
