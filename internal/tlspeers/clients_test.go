@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -73,8 +72,8 @@ func (c *talk) fatal(what any) {
 	c.t.Fatalf("%v\n%s", what, c.stderr.String())
 }
 
-// await reads the program's output up to a text.
-func (c *talk) await(text string) {
+// await reads the program's output up to a text, and returns it.
+func (c *talk) await(text string) string {
 	c.t.Helper()
 	var got []byte
 	one := make([]byte, 1)
@@ -84,14 +83,18 @@ func (c *talk) await(text string) {
 		}
 		got = append(got, one...)
 	}
+	return string(got)
 }
 
-// echo sends so many bytes, and awaits them.
+// echo sends so many bytes, and awaits them. None of them is a command of OpenSSL's.
 func (c *talk) echo(n int) {
 	c.t.Helper()
-	b := make([]byte, (n+1)/2)
+	b := make([]byte, n)
 	rand.Read(b)
-	text := hex.EncodeToString(b)[:n]
+	for i := range b {
+		b[i] = '0' + b[i]%10
+	}
+	text := string(b)
 	sent := make(chan error, 1)
 	go func() {
 		_, err := io.WriteString(c.in, text)
@@ -225,6 +228,50 @@ func TestOpenSSL(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestOpenSSLServer: sizes with each suite, tickets that nobody wants, and key updates, where the
+// reactor is the client.
+func TestOpenSSLServer(t *testing.T) {
+	openssl := tooltest.Find(t, "openssl", "Debian: apt-get install openssl")
+	for _, records := range layers {
+		t.Run(records, func(t *testing.T) {
+			t.Parallel()
+			server := func(t *testing.T, more ...string) *talk {
+				c := connectFrom(t, records)
+				s := start(t, "sh", slices.Concat([]string{"-c", `exec "$0" "$@" 2>&1`, openssl, "s_server", "-accept",
+					"127.0.0.1:0", "-cert", c.Cert, "-key", c.Key, "-tls1_3", "-naccept", "1"}, more)...)
+				s.await("ACCEPT 127.0.0.1:")
+				c.connect(t, strings.TrimSpace(s.await("\n")))
+				return s
+			}
+			for suite := range suites {
+				t.Run(suite, func(t *testing.T) {
+					s := server(t, "-ciphersuites", suite)
+					s.await("NOT supported\n")
+					for _, n := range sizes {
+						s.echo(n)
+					}
+					s.end()
+				})
+			}
+			t.Run("key updates", func(t *testing.T) {
+				s := server(t)
+				s.await("NOT supported\n")
+				for i := range 20 {
+					line := fmt.Sprintf("line %d\n", i)
+					s.send(line)
+					s.await(line)
+					for _, update := range []string{"K\n", "k\n"} {
+						s.send(update)
+						s.await("SSL_do_handshake -> 1\n")
+					}
+				}
+				s.send("Q\n")
+				s.end()
+			})
+		})
+	}
 }
 
 // TestGnuTLS: the same.

@@ -200,45 +200,60 @@ func (e *echoing) ConnectionLost(r reactor.Reason, _ error) {
 }
 func (e *echoing) ConnectionFailed(reactor.Reason, error) {} // the script is over, or it tells why
 
+// connecting is a reactor that connects to a server, and has each connection write back what
+// it gets.
+type connecting struct {
+	*reactor.Reactor
+	certtest.Files
+	ends *ends
+}
+
+func connectFrom(t *testing.T, records string) *connecting {
+	t.Helper()
+	r, err := reactor.New(reactor.Config{Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &connecting{r, certtest.Issue(t), newEnds()}
+}
+
+// connect opens a connection, and another when it has ended, until there is none to be had.
+func (c *connecting) connect(t *testing.T, port string) {
+	t.Helper()
+	ep, err := reactor.ParseEndpoint("tls://127.0.0.1:" + port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loop := c.Loops()[0]
+	var again func()
+	again = func() {
+		loop.Connect(ep, &echoing{ends: c.ends, again: again},
+			reactor.ConnectOptions{TLS: &tls.Config{RootCAs: c.Pool}})
+	}
+	if err := loop.CallFromThread(again); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestMisbehavingServer: the same for servers, to which the reactor connects.
 func TestMisbehavingServer(t *testing.T) {
 	for _, records := range layers {
 		t.Run(records, func(t *testing.T) {
 			t.Parallel()
-			p, e := certtest.Issue(t), newEnds()
-			r, err := reactor.New(reactor.Config{Loops: 1})
+			c := connectFrom(t, records)
+			where, err := json.Marshal(map[string]any{"cert": c.Cert, "key": c.Key})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := r.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := r.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			begun := func(port string) {
-				ep, err := reactor.ParseEndpoint("tls://127.0.0.1:" + port)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				loop := r.Loops()[0]
-				var connect func()
-				connect = func() {
-					loop.Connect(ep, &echoing{ends: e, again: connect},
-						reactor.ConnectOptions{TLS: &tls.Config{RootCAs: p.Pool}})
-				}
-				if err := loop.CallFromThread(connect); err != nil {
-					t.Error(err)
-				}
-			}
-			where, err := json.Marshal(map[string]any{"cert": p.Cert, "key": p.Key})
-			if err != nil {
-				t.Fatal(err)
-			}
-			run(t, e, begun, "server", string(where), records)
+			run(t, c.ends, func(port string) { c.connect(t, port) }, "server", string(where), records)
 		})
 	}
 }
