@@ -239,8 +239,9 @@ func TestOpenSSLServer(t *testing.T) {
 			t.Parallel()
 			server := func(t *testing.T, more ...string) *talk {
 				c := connectFrom(t, records)
-				s := start(t, "sh", slices.Concat([]string{"-c", `exec "$0" "$@" 2>&1`, openssl, "s_server", "-accept",
-					"127.0.0.1:0", "-cert", c.Cert, "-key", c.Key, "-tls1_3", "-naccept", "1"}, more)...)
+				s := start(t, "sh",
+					slices.Concat([]string{"-c", `exec stdbuf -oL "$0" "$@" 2>&1`, openssl, "s_server", "-accept",
+						"127.0.0.1:0", "-cert", c.Cert, "-key", c.Key, "-tls1_3", "-naccept", "1"}, more)...)
 				s.await("ACCEPT 127.0.0.1:")
 				c.connect(t, strings.TrimSpace(s.await("\n")))
 				return s

@@ -32,7 +32,7 @@ const patience = 20 * time.Second
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // layers are the record layers, as reactor.tls_records has them.
-var layers = []string{"library"}
+var layers = []string{"library", "auto"}
 
 // ends are the reasons that connections have ended for, by the client's port.
 type ends struct {
@@ -79,7 +79,7 @@ func serve(t *testing.T, records string) *server {
 	s := &server{Files: certtest.Issue(t), ends: newEnds(), log: &bytes.Buffer{}}
 	s.where = map[string]any{"cert": s.Cert, "key": s.Key}
 	cfg := config.Config{Plugins: map[string]config.Plugin{"echo": {Module: "../../host/testdata/echo.wasm"}}}
-	cfg.Reactor.Loops = 2
+	cfg.Reactor.Loops, cfg.Reactor.TLSRecords = 2, records
 	settings := config.TLS{Cert: s.Cert, Key: s.Key}
 	names := []string{"port", "idle", "ca", "hasty"}
 	cfg.Listeners = []config.Listener{
@@ -210,7 +210,7 @@ type connecting struct {
 
 func connectFrom(t *testing.T, records string) *connecting {
 	t.Helper()
-	r, err := reactor.New(reactor.Config{Loops: 1})
+	r, err := reactor.New(reactor.Config{Loops: 1, LibraryTLS: records == "library"})
 	if err != nil {
 		t.Fatal(err)
 	}
