@@ -148,7 +148,7 @@ func TestSent(t *testing.T) {
 	eachSuite(t, func(t *testing.T) {
 		s := shake(t, true)
 		first := readRecord(t, s.clientWire) // nobody has read it yet
-		ours, w, peer := s.takeOver(t, false)
+		ours, _, _ := s.takeOver(t, false)
 		for _, bad := range [][]byte{nil, {23, 3, 3}, make([]byte, 21), make([]byte, 300)} {
 			if ours.Sent(bad) {
 				t.Errorf("%d bytes that are no record were counted", len(bad))
@@ -166,7 +166,7 @@ func TestSent(t *testing.T) {
 		if over.Sent(first) {
 			t.Error("a record is counted without secrets")
 		}
-		ours, w, peer = s.takeOver(t, false)
+		ours, w, peer := s.takeOver(t, false)
 		ours.out.seq = 1
 		exchange(t, ours, w, peer, 100)
 	})

@@ -125,7 +125,8 @@ func TestUpdatesCross(t *testing.T) {
 // TestLimit is what the RFC allows at most, and no more by mistake.
 func TestLimit(t *testing.T) {
 	client, _ := pipe(t, suites[0].id)
-	for given, want := range map[uint64]uint64{0: recordLimit, 1: 1, recordLimit + 1: recordLimit, 1 << 63: recordLimit} {
+	limits := map[uint64]uint64{0: recordLimit, 1: 1, recordLimit + 1: recordLimit, 1 << 63: recordLimit}
+	for given, want := range limits {
 		s := client.State()
 		s.Limit, s.Out.Seq, s.In.Seq = given, 1<<60, 1<<60
 		c, err := New(s)
