@@ -324,10 +324,10 @@ func (h *heir) moveAll(o *host.Handover, out *host.Upgraded) (err error) {
 	return h.receive(sayOver, nil)
 }
 
-func (h *heir) send(kind string, body any) error {
+func (h *heir) send(kind string, body any, files ...*os.File) error {
 	err := h.within(answerWait)
 	if err == nil {
-		err = h.conn.Send(kind, body)
+		err = h.conn.Send(kind, body, files...)
 	}
 	if gone(err) { // it may have said why
 		err = errors.Join(err, h.receive("", nil))
@@ -388,10 +388,9 @@ const pieceSockets = 16
 func (h *heir) give(list []host.Handed) (failed []error, err error) {
 	failed = make([]error, len(list))
 	var piece []*os.File
-	flush := func() error {
-		err := h.within(answerWait)
-		if err == nil && len(piece) > 0 {
-			err = h.conn.Send(saySockets, nil, piece...)
+	flush := func() (err error) {
+		if len(piece) > 0 {
+			err = h.send(saySockets, nil, piece...)
 		}
 		handover.CloseFiles(piece)
 		piece = nil
