@@ -85,13 +85,7 @@ func (c *crossing) late() bool {
 // plugin moves a plugin's connections.
 func (c *crossing) plugin(p *plugin, d *Departure) error {
 	v := p.current()
-	why := ""
-	switch {
-	case v.cfg.Reload != config.ReloadMigrate:
-		why = "reload: " + string(v.cfg.Reload)
-	case !v.guest.Movable():
-		why = "the module has no saveState and restoreState"
-	}
+	why := v.stays()
 	for _, s := range p.allSlots() {
 		var err error
 		switch {
@@ -107,6 +101,17 @@ func (c *crossing) plugin(p *plugin, d *Departure) error {
 		}
 	}
 	return nil
+}
+
+// stays says why a version's connections can't leave the process, "" = they can.
+func (v *version) stays() string {
+	switch {
+	case v.cfg.Reload != config.ReloadMigrate:
+		return "reload: " + string(v.cfg.Reload)
+	case !v.guest.Movable():
+		return "the module has no saveState and restoreState"
+	}
+	return ""
 }
 
 // keepAll counts what stays.

@@ -194,6 +194,23 @@ func (o *Handover) Handles() map[string]Handles {
 	return all
 }
 
+// Expected counts the instances that may move and have one connection each, by plugin, for
+// Takeover.
+func (o *Handover) Expected() (map[string]int, error) {
+	all := map[string]int{}
+	for _, p := range o.plugins {
+		if v := p.current(); v.cfg.Isolation != config.IsolationConnection || v.stays() != "" {
+			continue
+		}
+		for _, s := range p.allSlots() {
+			if err := onLoop(s.place.Loop, func() { all[p.name] += s.place.Len() }); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
 // StopAccepting leaves connections that are not accepted yet to the other process. Those
 // that were have got their protocol when it returns, unless they wait for something.
 func (o *Handover) StopAccepting() error {

@@ -73,7 +73,12 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 	h.o.TakeOver = func(take *Takeover) error {
 		h.take = take
 		take.GoOn(o.Handles())
-		var err error
+		expected, err := o.Expected()
+		if err != nil {
+			return err
+		}
+		expected["guest"]++ // one will have ended
+		take.Expect(expected)
 		list, err = o.Move(ctx, h)
 		return err
 	}

@@ -223,7 +223,9 @@ func (h *Host) startAll(ctx context.Context) error {
 		return err
 	}
 	if h.o.TakeOver != nil {
-		if err := h.o.TakeOver(h.takeOver()); err != nil {
+		t := h.takeOver()
+		if err := h.o.TakeOver(t); err != nil {
+			t.closeSpare()
 			return err
 		}
 	}

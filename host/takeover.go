@@ -16,7 +16,8 @@ import (
 // else changes. It is one goroutine's.
 type Takeover struct {
 	h        *Host
-	prepared map[*slot][]*guest.Instance // adopted, and not committed
+	prepared map[*slot][]*guest.Instance    // adopted, and not committed
+	spare    map[*version][]*guest.Instance // made ahead
 	release  func()
 }
 
@@ -26,11 +27,12 @@ func (h *Host) takeOver() *Takeover {
 	for _, p := range plugins {
 		p.changing.Lock() // nobody else knows of it yet
 	}
-	return &Takeover{h: h, prepared: map[*slot][]*guest.Instance{}, release: func() {
-		for _, p := range plugins {
-			p.changing.Unlock()
-		}
-	}}
+	return &Takeover{h: h, prepared: map[*slot][]*guest.Instance{}, spare: map[*version][]*guest.Instance{},
+		release: func() {
+			for _, p := range plugins {
+				p.changing.Unlock()
+			}
+		}}
 }
 
 // GoOn has handles go on behind those of the other process.
@@ -40,6 +42,52 @@ func (t *Takeover) GoOn(handles map[string]Handles) {
 			p.account.GoOn(last.Connections, last.Timers)
 		}
 	}
+}
+
+// maxSpare is how many instances of a plugin are made ahead: they take memory before they are
+// needed.
+const maxSpare = 500
+
+// Expect makes instances ahead of Adopt, as many as Handover.Expected says up to maxSpare: so
+// nobody waits while they are made.
+func (t *Takeover) Expect(instances map[string]int) {
+	for name, n := range instances {
+		p := t.h.plugins[name]
+		if p == nil {
+			continue
+		}
+		v := p.current()
+		if v.stays() != "" || v.cfg.Isolation != config.IsolationConnection {
+			continue
+		}
+		for range min(n, maxSpare) {
+			i, err := v.newInstance()
+			if err != nil { // Adopt meets it again
+				break
+			}
+			t.spare[v] = append(t.spare[v], i)
+		}
+	}
+}
+
+// instance is a new one of a version.
+func (t *Takeover) instance(v *version) (*guest.Instance, error) {
+	if spare := t.spare[v]; len(spare) > 0 {
+		i := spare[len(spare)-1]
+		t.spare[v] = spare[:len(spare)-1]
+		return i, nil
+	}
+	return v.newInstance()
+}
+
+// closeSpare closes what nobody has needed.
+func (t *Takeover) closeSpare() {
+	for _, all := range t.spare {
+		for _, i := range all {
+			i.Close()
+		}
+	}
+	clear(t.spare)
 }
 
 // Failing are the plugins that do not start here, with the reason.
@@ -105,7 +153,7 @@ func (t *Takeover) prepare(one *Handed, a *adoption) (*slot, error) {
 	if want := len(one.State.Connections); one.Given != want {
 		return nil, fmt.Errorf("found %d sockets for %d connections", one.Given, want)
 	}
-	if a.inst, err = s.ver.newInstance(); err != nil {
+	if a.inst, err = t.instance(s.ver); err != nil {
 		return nil, err
 	}
 	if a.sockets, err = one.Sockets(0, one.Given); err != nil {
@@ -248,5 +296,6 @@ func (t *Takeover) End(stay func(endpoint string) bool) {
 			t.h.log.Warn("taking over a socket's file", "endpoint", l.cfg.Endpoint, "err", err)
 		}
 	}
+	t.closeSpare()
 	t.release()
 }

@@ -251,6 +251,9 @@ func (h *heir) greet(o *host.Handover, out *host.Upgraded) error {
 	if first.State, err = h.s.exportState(); err != nil {
 		return err
 	}
+	if first.Expected, err = o.Expected(); err != nil {
+		return err
+	}
 	if err := h.within(readyWait); err != nil {
 		return err
 	}

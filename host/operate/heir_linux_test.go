@@ -48,15 +48,21 @@ func play(part string) error {
 		return err
 	}
 	at := func(kind string) error {
-		switch {
-		case kind != behind:
+		if kind != behind {
 			return nil
-		case what == "stops":
-			return syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-		case what == "dies":
-			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
-		return errors.Join(conn.Send(sayOver, nil), conn.Close(), syscall.Kill(os.Getpid(), syscall.SIGSTOP))
+		var err error
+		signal := syscall.SIGSTOP
+		switch what {
+		case "dies":
+			signal = syscall.SIGKILL
+		case "goes on":
+			err = errors.Join(conn.Send(sayOver, nil), conn.Close())
+		}
+		if err = errors.Join(err, syscall.Kill(os.Getpid(), signal)); err == nil {
+			select {} // the signal may come a little later
+		}
+		return err
 	}
 	for {
 		m, err := conn.Receive()

@@ -36,6 +36,7 @@ type inheritance struct {
 	files   []*os.File            // that came ahead of the next offer
 	missing bool                  // some of them did not
 	over    *host.Takeover        // from host.Start on
+	coming  map[string]int        // hello.Expected
 	taken   bool                  // something was
 	alone   bool                  // the other process has ended, or stands still
 	stay    []string              // sockets whose files are a service manager's
@@ -109,7 +110,7 @@ func (in *inheritance) hello(first *hello) error {
 		for n, endpoint := range first.Endpoints {
 			in.sockets[endpoint] = append(in.sockets[endpoint], in.files[n])
 		}
-		in.stay, in.files = first.Stay, nil
+		in.stay, in.coming, in.files = first.Stay, first.Expected, nil
 		return nil
 	}
 }
@@ -161,6 +162,7 @@ func (in *inheritance) takeOver(t *host.Takeover) error {
 	if about.Failing, err = t.Failing(); err != nil {
 		return err
 	}
+	t.Expect(in.coming)
 	if err := in.conn.Send(sayReady, about); err != nil {
 		return in.orAlone(err)
 	}

@@ -54,6 +54,8 @@ type hello struct {
 	Endpoints []string `json:"endpoints"` // of the sockets that come with it, as the configuration has them
 	// Stay are those of them whose files no process of the program removes.
 	Stay []string `json:"stay,omitempty"`
+	// Expected are the plugins' instances that will come and have one connection each.
+	Expected map[string]int `json:"expected,omitempty"`
 	// State is what administrators have changed: exportState. "" = the process before
 	// knows of none.
 	State json.RawMessage `json:"state,omitempty"`
