@@ -368,6 +368,95 @@ static void search(void) {
 	CHECK(wh_get_leb((const uint8_t *)"\xff\xff\xff\xff\xff\xff\xff\xff\xff\2", 10, &v) == 0 && wh_get_leb(NULL, 0, &v) == 0);
 }
 
+static wh_looping_call loop;
+static double calls[8];
+static int call_count;
+
+static void looped(void *arg) {
+	calls[call_count++] = wh_seconds();
+	if (arg != NULL && call_count == 1)
+		wht.now += 2500; // it takes so long
+	if (call_count == 3)
+		CHECK(wh_looping_stop(&loop) == WH_OK);
+}
+
+static void loops(void) {
+	wht_reset();
+	loop = (wh_looping_call){0}, call_count = 0;
+	CHECK(wh_looping_start(&loop, 300, true, looped, NULL) == WH_OK && wh_looping_start(&loop, 1, true, looped, NULL) == WH_EBUSY);
+	wht_advance(5000);
+	CHECK(call_count == 3 && calls[0] == 0 && calls[1] == 0.3 && calls[2] == 0.6 && !loop.running && loop.timer == 0);
+
+	call_count = 0; // what is late is not made up for
+	CHECK(wh_looping_start(&loop, 1000, false, looped, &loop) == WH_OK);
+	double began = wh_seconds();
+	wht_advance(9000);
+	CHECK(call_count == 3 && calls[0] == began + 1 && calls[1] == began + 4 && calls[2] == began + 5);
+
+	call_count = 0;
+	CHECK(wh_looping_start(&loop, 1000, false, looped, NULL) == WH_OK);
+	int32_t timer = loop.timer;
+	wh_looping_call next = {0};
+	CHECK(wh_cancel(timer) == WH_OK && wh_looping_restore(&next, 0, 1, looped, NULL) == WH_OK && !next.running);
+	timer = wh_import_call_later(700); // as in a new version
+	CHECK(wh_looping_restore(&next, timer, 1000, looped, NULL) == WH_OK && next.running);
+	began = wh_seconds();
+	wht_advance(1800);
+	CHECK(call_count == 2 && calls[0] == began + 0.7 && calls[1] == began + 1.7);
+	CHECK(wh_looping_stop(&next) == WH_OK && wh_looping_start(&loop, -1, false, looped, NULL) != WH_OK);
+	loop.running = false;
+}
+
+static int connected, given_up;
+static wh_reason gave_up_for;
+
+static void waited(wh_conn *c, wh_reason why, void *arg) {
+	(void)arg;
+	connected += c != NULL, given_up += c == NULL;
+	gave_up_for = why;
+}
+
+static void services(void) {
+	static const wh_protocol client = {0};
+	wh_client_service s = {.endpoint = "tcp://192.0.2.3:25", .protocol = &client, .initial_delay = 100};
+	wht_reset();
+	connected = given_up = 0;
+	wh_when_connected(&s, 0, waited, NULL);
+	CHECK(given_up == 1); // it does not run
+	CHECK(wh_service_start(&s) == WH_OK && wh_service_start(&s) == WH_EBUSY);
+	wh_when_connected(&s, 0, waited, NULL);
+	wh_when_connected(&s, 2, waited, NULL);
+	for (int32_t n = 1; n <= 2; n++) {
+		CHECK(wht.conn_count == n && connected == 0 && given_up == 1);
+		wh_export_client_connection_failed(n, WH_REFUSED);
+		wht_advance(99);
+		CHECK(wht.conn_count == n);
+		wht_advance(1200);
+	}
+	CHECK(given_up == 2 && gave_up_for == WH_REFUSED && wht.conn_count == 3);
+	wh_export_connection_made(3);
+	CHECK(connected == 1 && s.failures == 0);
+	wh_when_connected(&s, 1, waited, NULL);
+	CHECK(connected == 2); // at once
+	wht_lose(3, WH_LOST);
+	wh_when_connected(&s, 0, waited, NULL);
+	wht_advance(1200);
+	wh_export_connection_made(4);
+	CHECK(connected == 3);
+	wh_service_stop(&s);
+	wht_settle();
+	wht_advance(100000);
+	CHECK(wht.conn_count == 4 && wht_at(4)->ended && s.current == NULL && s.waiting == NULL);
+	CHECK(wh_service_start(&s) == WH_OK);
+	wh_when_connected(&s, 0, waited, NULL);
+	wh_service_stop(&s); // while it is being made
+	CHECK(given_up == 3 && gave_up_for == WH_ABORTED);
+	wh_export_client_connection_failed(5, WH_ABORTED);
+	wht_advance(100000);
+	CHECK(wht.conn_count == 5);
+	wht_at(5)->ended = true;
+}
+
 static void compares(void) {
 	wh_buf b = {0};
 	CHECK(wh_buf_is(&b, "") && !wh_buf_is(&b, "a") && wh_is(NULL, 0, ""));
@@ -402,6 +491,8 @@ int main(void) {
 	sends();
 	search();
 	compares();
+	loops();
+	services();
 	time_and_random();
 	wht_reset();
 	wh_save(0); // frees what the last one gave

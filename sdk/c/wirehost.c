@@ -383,6 +383,7 @@ struct wh_conn {
 	timer *timers;
 	framer framer;
 	int32_t error; // of the last sending at the end of a callback
+	wh_client_service *service; // whose it is, or NULL
 	bool pending;  // outgoing, and not made yet
 	bool closing, half, aborted, lost, producer;
 };
@@ -667,6 +668,205 @@ wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_s
 
 int32_t wh_config_json(char *buf, size_t cap) { return wh_import_config(buf, cap); }
 
+// Looping calls and client services ----------------------------------------------------
+
+// What a service is told of its connection. Its function is in the struct: who has no
+// service does not link one.
+enum { SERVICE_MADE, SERVICE_LOST, SERVICE_FAILED };
+
+static void tell_service(wh_client_service *s, int what, wh_reason why) {
+	if (s != NULL)
+		s->told(s, what, why);
+}
+
+static int32_t loop_wait(wh_looping_call *l);
+
+static void loop_due(wh_conn *c, void *arg) {
+	(void)c;
+	wh_looping_call *l = arg;
+	l->timer = 0;
+	if (l->began < 0) // restored
+		l->began = wh_seconds();
+	l->call(l->arg);
+	int32_t status = l->running && l->timer == 0 ? loop_wait(l) : WH_OK;
+	if (status < 0) {
+		l->running = false;
+		wh_log(WH_ERROR, "a looping call ends: no timer");
+	}
+}
+
+static int32_t loop_wait(wh_looping_call *l) {
+	double gone = (wh_seconds() - l->began) * 1000, after = l->ms;
+	if (l->ms > 0) { // the clock may be a little short of the time that it was asked for
+		double times = (double)(int64_t)(gone / l->ms + 1e-6);
+		after = (times + 1) * l->ms - gone;
+	}
+	int32_t ms = after > 0 ? (int32_t)(after + 0.999999) : 0; // not too early
+	int32_t handle = wh_call_later(NULL, ms, loop_due, l);
+	if (handle < 0)
+		return handle;
+	l->timer = handle;
+	return WH_OK;
+}
+
+int32_t wh_looping_start(wh_looping_call *l, int32_t ms, bool now, void (*f)(void *arg), void *arg) {
+	if (l->running || ms < 0)
+		return l->running ? WH_EBUSY : WH_EINVAL;
+	l->call = f, l->arg = arg, l->ms = ms, l->began = wh_seconds(), l->running = true, l->timer = 0;
+	if (now)
+		f(arg);
+	int32_t status = l->running && l->timer == 0 ? loop_wait(l) : WH_OK;
+	if (status < 0)
+		l->running = false;
+	return status;
+}
+
+int32_t wh_looping_stop(wh_looping_call *l) {
+	int32_t timer = l->timer;
+	l->running = false, l->timer = 0;
+	return timer != 0 ? wh_cancel(timer) : WH_OK;
+}
+
+int32_t wh_looping_restore(wh_looping_call *l, int32_t timer, int32_t ms, void (*f)(void *arg), void *arg) {
+	if (timer == 0)
+		return WH_OK;
+	int32_t status = wh_restore_call(timer, NULL, loop_due, l);
+	if (status > 0)
+		l->call = f, l->arg = arg, l->ms = ms, l->began = -1, l->running = true, l->timer = timer;
+	return status < 0 ? status : WH_OK;
+}
+
+typedef struct wh_waiting {
+	struct wh_waiting *next;
+	int32_t failures; // that are left; 0: any number
+	void (*f)(wh_conn *c, wh_reason why, void *arg);
+	void *arg;
+} wh_waiting;
+
+// Calls those of the waiting who get it, in their order. One of them may wait again.
+static void service_tell(wh_client_service *s, wh_conn *c, wh_reason why, bool all) {
+	wh_waiting *told = NULL, **last = &told;
+	for (wh_waiting **at = &s->waiting; *at != NULL;) {
+		wh_waiting *w = *at;
+		if (all || (w->failures > 0 && --w->failures == 0)) {
+			*at = w->next, *last = w, w->next = NULL;
+			last = &w->next;
+		} else {
+			at = &w->next;
+		}
+	}
+	while (told != NULL) {
+		wh_waiting *w = told;
+		told = w->next;
+		w->f(c, why, w->arg);
+		wh_free(w);
+	}
+}
+
+static int32_t service_connect(wh_client_service *s);
+
+static void service_end(wh_client_service *s, int32_t status) {
+	s->running = false;
+	wh_log(WH_ERROR, status == WH_EPERM ? "a client service ends: the endpoint is not allowed" : "a client service ends");
+	service_tell(s, NULL, WH_ABORTED, true);
+}
+
+static void service_due(wh_conn *c, void *arg);
+
+static void service_retry(wh_client_service *s) {
+	double delay = s->initial_delay > 0 ? s->initial_delay : 1000, most = s->max_delay > 0 ? s->max_delay : 60000;
+	for (int32_t n = 0; n < s->failures && delay < most; n++)
+		delay *= 1.5;
+	uint16_t chance = 0;
+	wh_random(&chance, sizeof chance); // without, all come back at once
+	s->failures++;
+	int32_t timer = wh_call_later(NULL, (int32_t)(delay < most ? delay : most) + chance % 1000, service_due, s);
+	if (timer < 0)
+		service_end(s, timer);
+	else
+		s->timer = timer;
+}
+
+static void service_due(wh_conn *c, void *arg) {
+	(void)c;
+	wh_client_service *s = arg;
+	s->timer = 0;
+	if (s->current != NULL) // adopted
+		return;
+	int32_t status = service_connect(s);
+	if (status == WH_E2BIG || status == WH_EBUSY)
+		service_retry(s);
+	else if (status < 0)
+		service_end(s, status);
+}
+
+static void service_told(wh_client_service *s, int what, wh_reason why) {
+	if (what == SERVICE_MADE) {
+		s->up = true, s->failures = 0;
+		if (!wh_disconnecting(s->current))
+			service_tell(s, s->current, WH_DONE, true);
+		return;
+	}
+	s->current = NULL, s->up = false;
+	if (what == SERVICE_FAILED)
+		service_tell(s, NULL, why, false);
+	if (s->running && s->current == NULL && s->timer == 0) // else begun anew
+		service_retry(s);
+}
+
+static int32_t service_connect(wh_client_service *s) {
+	wh_status status = WH_OK;
+	wh_conn *c = wh_connect(s->endpoint, s->timeout, s->protocol, &status);
+	if (c != NULL)
+		c->service = s, s->current = c, s->up = false;
+	return c != NULL ? WH_OK : status;
+}
+
+int32_t wh_service_start(wh_client_service *s) {
+	if (s->running)
+		return WH_EBUSY;
+	s->told = service_told, s->failures = 0;
+	int32_t status = s->current != NULL ? WH_OK : service_connect(s);
+	if (status == WH_ENOTNOW) { // in the start of a version that replaces another
+		int32_t timer = wh_call_later(NULL, 0, service_due, s);
+		if (timer >= 0)
+			s->timer = timer;
+		status = timer < 0 ? timer : WH_OK;
+	}
+	s->running = status == WH_OK;
+	return status;
+}
+
+void wh_service_stop(wh_client_service *s) {
+	s->running = false;
+	if (s->timer != 0)
+		wh_cancel(s->timer);
+	s->timer = 0;
+	if (s->current != NULL)
+		wh_lose_connection(s->current);
+	service_tell(s, NULL, WH_ABORTED, true);
+}
+
+void wh_service_adopt(wh_client_service *s, wh_conn *c) {
+	s->told = service_told, s->running = true;
+	c->service = s, s->current = c;
+	s->up = wh_state(c) >= 0; // else it is still being made
+}
+
+void wh_when_connected(wh_client_service *s, int32_t failures, void (*f)(wh_conn *c, wh_reason why, void *arg), void *arg) {
+	if (s->up && !wh_disconnecting(s->current)) {
+		f(s->current, WH_DONE, arg);
+	} else if (!s->running) {
+		f(NULL, WH_ABORTED, arg);
+	} else {
+		wh_waiting **at = &s->waiting;
+		while (*at != NULL)
+			at = &(*at)->next;
+		*at = wh_alloc(sizeof **at);
+		(*at)->failures = failures, (*at)->f = f, (*at)->arg = arg;
+	}
+}
+
 // Exports: abi/ABI.md --------------------------------------------------------------------
 
 static void end(wh_conn *c) {
@@ -675,6 +875,8 @@ static void end(wh_conn *c) {
 	leave();
 	if (c->protocol != NULL && c->protocol->ended != NULL)
 		c->protocol->ended(c);
+	if (c->service != NULL && c->service->current == c)
+		c->service->current = NULL, c->service->up = false;
 	discard(&conns, c->e.handle);
 	wh_buf_free(&c->framer.held);
 	wh_free(c->state);
@@ -718,6 +920,7 @@ EXPORT("connectionMade") void wh_export_connection_made(int32_t conn) {
 	c->pending = false;
 	if (c->protocol->connection_made != NULL)
 		c->protocol->connection_made(c);
+	tell_service(c->service, SERVICE_MADE, WH_DONE);
 	leave();
 }
 
@@ -733,7 +936,10 @@ EXPORT("connectionLost") void wh_export_connection_lost(int32_t conn, int32_t re
 	c->lost = true;
 	if (c->protocol->connection_lost != NULL)
 		c->protocol->connection_lost(c, (wh_reason)reason);
+	wh_client_service *s = c->service;
 	end(c);
+	tell_service(s, SERVICE_LOST, (wh_reason)reason);
+	leave();
 }
 
 EXPORT("clientConnectionFailed") void wh_export_client_connection_failed(int32_t conn, int32_t reason) {
@@ -741,7 +947,10 @@ EXPORT("clientConnectionFailed") void wh_export_client_connection_failed(int32_t
 	c->lost = true;
 	if (c->protocol->client_connection_failed != NULL)
 		c->protocol->client_connection_failed(c, (wh_reason)reason);
+	wh_client_service *s = c->service;
 	end(c);
+	tell_service(s, SERVICE_FAILED, (wh_reason)reason);
+	leave();
 }
 
 EXPORT("readConnectionLost") void wh_export_read_connection_lost(int32_t conn) {

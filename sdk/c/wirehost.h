@@ -259,6 +259,52 @@ int32_t wh_random(void *p, size_t n);
 // NULL: refused, and *status (which may be NULL) says why.
 wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status);
 
+// A call that is made again and again (Twisted's LoopingCall). It counts from its start,
+// so that it does not drift; one that is late takes the place of those that it has missed.
+// The struct is yours, {0} at first, and stays where it is while it runs.
+typedef struct wh_looping_call {
+	void (*call)(void *arg);
+	void *arg;
+	int32_t ms, timer; // timer: the handle, for a state; 0: it does not run
+	double began;
+	bool running;
+} wh_looping_call;
+
+// Calls f every ms from now on, first at once where now is set. WH_EBUSY: it runs
+// already. A loop that can't go on later is logged, and ends.
+int32_t wh_looping_start(wh_looping_call *l, int32_t ms, bool now, void (*f)(void *arg), void *arg);
+int32_t wh_looping_stop(wh_looping_call *l); // inside f, too
+// For restore_state: the loop goes on at its next time.
+int32_t wh_looping_restore(wh_looping_call *l, int32_t timer, int32_t ms, void (*f)(void *arg), void *arg);
+
+// Keeps one outgoing connection up, and has others wait for it (Twisted's ClientService).
+// The struct is yours and stays where it is; set the first fields, with {0} behind them.
+// Between attempts it waits for initial_delay, half as long again each time up to
+// max_delay, and up to a second more by chance; and begins anew when a connection was made.
+typedef struct wh_client_service {
+	const char *endpoint;              // as of wh_connect; stays
+	const wh_protocol *protocol;       // of each connection
+	int32_t timeout;                   // of an attempt, in ms; 0: the server's own
+	int32_t initial_delay, max_delay;  // in ms; 0: 1 s, 60 s
+
+	wh_conn *current; // being made, or made, or NULL; what follows is the SDK's
+	struct wh_waiting *waiting;
+	void (*told)(struct wh_client_service *s, int what, wh_reason why);
+	int32_t timer, failures;
+	bool running, up;
+} wh_client_service;
+
+// Makes the first attempt. A status is wh_connect's, and then it does not run.
+int32_t wh_service_start(wh_client_service *s);
+// Ends the trying, closes the connection, and tells those who wait.
+void wh_service_stop(wh_client_service *s);
+// For build_client_protocol, which takes the connection over in a reload.
+void wh_service_adopt(wh_client_service *s, wh_conn *c);
+// Calls f once with the connection: at once where there is one, else when it is made. c is
+// NULL where failures attempts have failed (0: it waits for as long as s runs), and why the
+// last one's reason; or where s was stopped: WH_ABORTED.
+void wh_when_connected(wh_client_service *s, int32_t failures, void (*f)(wh_conn *c, wh_reason why, void *arg), void *arg);
+
 int32_t wh_log(wh_level level, const char *text);
 int32_t wh_log_bytes(wh_level level, const void *p, size_t n);
 
