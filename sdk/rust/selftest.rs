@@ -450,3 +450,82 @@ fn time_and_random() {
     testing::advance(1500.0);
     assert_eq!(time(), 1767225601.5);
 }
+
+type Times = std::rc::Rc<std::cell::RefCell<Vec<f64>>>;
+
+#[test]
+fn looping_calls() {
+    testing::start(Sends, "").unwrap();
+    let times = Times::default();
+    let (noted, kept) = (times.clone(), std::rc::Rc::new(std::cell::RefCell::new(None::<LoopingCall>)));
+    let inside = kept.clone();
+    let l = LoopingCall::new(move || {
+        noted.borrow_mut().push(seconds());
+        match noted.borrow().len() {
+            2 => testing::advance(2500.0), // it takes so long: what it misses is not made up for
+            4 => inside.borrow().as_ref().unwrap().stop().unwrap(),
+            _ => (),
+        }
+    });
+    *kept.borrow_mut() = Some(l.clone());
+    assert_eq!(l.start(-1, true), Err(Status::INVALID));
+    l.start(1000, true).unwrap();
+    assert_eq!(l.start(1000, true), Err(Status::BUSY));
+    testing::advance(10_000.0);
+    assert_eq!(*times.borrow(), [0.0, 1.0, 4.0, 5.0]);
+    assert!(!l.running() && l.handle() == 0);
+
+    let noted = times.clone();
+    let next = LoopingCall::new(move || noted.borrow_mut().push(seconds()));
+    next.restore(0, 1000);
+    assert!(!next.running());
+    times.borrow_mut().clear();
+    let timer = call_later(700, || ()).unwrap(); // as of the version before
+    let now = seconds();
+    next.restore(timer.handle(), 1000);
+    testing::advance(1800.0);
+    assert_eq!(*times.borrow(), [now + 0.7, now + 1.7]);
+    next.stop().unwrap();
+}
+
+#[test]
+fn client_services() {
+    testing::start(Sends, "").unwrap();
+    let told = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let tell = |name: &'static str| {
+        let told = told.clone();
+        move |got: std::result::Result<Transport, Reason>| told.borrow_mut().push((name, got.err()))
+    };
+    let s = ClientService::new("tcp://192.0.2.3:25", || Box::new(Sends));
+    s.set_delays(0, 100, 1000);
+    s.when_connected(0, tell("early"));
+    s.start().unwrap();
+    assert_eq!(s.start(), Err(Status::BUSY));
+    s.when_connected(0, tell("patient"));
+    s.when_connected(2, tell("hasty"));
+    for _ in 0..2 {
+        let t = testing::outgoing().unwrap();
+        testing::failed(t, Reason::REFUSED);
+        testing::advance(99.0);
+        assert!(testing::outgoing().is_none());
+        testing::advance(1200.0);
+    }
+    let t = testing::outgoing().unwrap();
+    testing::made(t);
+    s.when_connected(1, tell("late"));
+    testing::lose(t, Reason::LOST);
+    s.when_connected(0, tell("next"));
+    testing::advance(1200.0);
+    testing::made(testing::outgoing().unwrap());
+    s.stop();
+    testing::advance(100_000.0);
+    assert!(testing::outgoing().is_none());
+    s.start().unwrap();
+    s.when_connected(0, tell("last"));
+    s.stop();
+    let (refused, aborted) = (Some(Reason::REFUSED), Some(Reason::ABORTED));
+    assert_eq!(
+        *told.borrow(),
+        [("early", aborted), ("hasty", refused), ("patient", None), ("late", None), ("next", None), ("last", aborted)]
+    );
+}

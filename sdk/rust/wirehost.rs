@@ -29,6 +29,7 @@
 
 use std::cell::RefCell;
 use std::mem;
+use std::rc::Rc;
 
 // What `wirehost inspect` shows.
 #[cfg(target_arch = "wasm32")]
@@ -744,7 +745,10 @@ pub fn call_later(ms: i32, f: impl FnOnce() + 'static) -> Result<Timer> {
 
 /// For `restore_state`: a timer moves under its handle, and f takes its call over.
 pub fn restore_call(handle: i32, f: impl FnOnce() + 'static) -> Timer {
-    with(|g| g.timers.insert(handle, Call::Function(Box::new(f))));
+    with(|g| {
+        g.forget(handle);
+        g.timers.insert(handle, Call::Function(Box::new(f)));
+    });
     Timer(handle)
 }
 
@@ -772,6 +776,413 @@ pub fn connect(endpoint: &str, ms: i32, p: Box<dyn Protocol>) -> Result<Transpor
     let handle = count(host::connect(endpoint.as_bytes(), ms))? as i32;
     with(|g| g.conns.insert(handle, Conn::new(Some(p), true)));
     Ok(Transport(handle))
+}
+
+/// A function that is called again and again (Twisted's LoopingCall). It counts from its
+/// start, so that it does not drift, and a call that is late takes the place of those that
+/// were missed. A clone is the same loop. It belongs to the instance: what a connection
+/// started, its `connection_lost` stops.
+#[derive(Clone)]
+pub struct LoopingCall(Rc<RefCell<Looping>>);
+
+struct Looping {
+    f: Option<Box<dyn FnMut()>>, // None while it runs
+    ms: i32,
+    began: Option<f64>, // on the reactor's clock; None: from the next call on
+    timer: i32,         // 0: none
+    running: bool,
+}
+
+impl LoopingCall {
+    pub fn new(f: impl FnMut() + 'static) -> Self {
+        let f: Option<Box<dyn FnMut()>> = Some(Box::new(f));
+        LoopingCall(Rc::new(RefCell::new(Looping { f, ms: 0, began: None, timer: 0, running: false })))
+    }
+
+    /// Calls every ms from now on, first at once where `now` is set. BUSY: it runs already.
+    /// A loop that can't go on later is logged, and ends.
+    pub fn start(&self, ms: i32, now: bool) -> Result<()> {
+        {
+            let mut l = self.0.borrow_mut();
+            if l.running || ms < 0 {
+                return Err(if l.running { Status::BUSY } else { Status::INVALID });
+            }
+            l.ms = ms;
+            l.began = Some(seconds());
+            l.running = true;
+        }
+        if now {
+            self.call();
+        }
+        let waits = self.wait();
+        if waits.is_err() {
+            self.0.borrow_mut().running = false;
+        }
+        waits
+    }
+
+    /// Ends it; inside the function, too.
+    pub fn stop(&self) -> Result<()> {
+        let timer = {
+            let mut l = self.0.borrow_mut();
+            l.running = false;
+            mem::take(&mut l.timer)
+        };
+        if timer == 0 {
+            return Ok(());
+        }
+        Timer(timer).cancel()
+    }
+
+    pub fn running(&self) -> bool {
+        self.0.borrow().running
+    }
+
+    /// The timer's number, for `save_state`; 0: it does not run.
+    pub fn handle(&self) -> i32 {
+        self.0.borrow().timer
+    }
+
+    /// For `restore_state`: a loop that ran goes on at its next time.
+    pub fn restore(&self, handle: i32, ms: i32) {
+        if handle == 0 {
+            return;
+        }
+        {
+            let mut l = self.0.borrow_mut();
+            l.ms = ms;
+            l.began = None;
+            l.timer = handle;
+            l.running = true;
+        }
+        let again = self.clone();
+        restore_call(handle, move || again.due());
+    }
+
+    fn call(&self) {
+        let taken = self.0.borrow_mut().f.take();
+        if let Some(mut f) = taken {
+            f();
+            self.0.borrow_mut().f = Some(f);
+        }
+    }
+
+    fn due(&self) {
+        {
+            let mut l = self.0.borrow_mut();
+            l.timer = 0;
+            l.began.get_or_insert_with(seconds);
+        }
+        self.call();
+        if let Err(status) = self.wait() {
+            self.0.borrow_mut().running = false;
+            report(Level::Error, "a looping call ends", 0, status.text());
+        }
+    }
+
+    fn wait(&self) -> Result<()> {
+        let (ms, began) = match &*self.0.borrow() {
+            l if l.running && l.timer == 0 => (l.ms, l.began.unwrap_or(0.0)),
+            _ => return Ok(()),
+        };
+        let mut after = 0.0;
+        if ms > 0 {
+            let gone = (seconds() - began) * 1000.0;
+            // The clock may be a little short of the time that it was asked for.
+            let times = (gone / ms as f64 + 1e-6) as i64;
+            after = ((times + 1) as f64 * ms as f64 - gone + 0.999999).max(0.0); // not too early
+        }
+        let again = self.clone();
+        let timer = call_later(after as i32, move || again.due())?;
+        self.0.borrow_mut().timer = timer.0;
+        Ok(())
+    }
+}
+
+/// Who waits for the connection of a [`ClientService`].
+type Waiter = Box<dyn FnOnce(std::result::Result<Transport, Reason>)>;
+
+/// Keeps one outgoing connection up, and has others wait for it (Twisted's ClientService).
+/// Between attempts it waits for 1 s, half as long again each time up to 60 s, and up to a
+/// second more by chance; and begins anew when a connection was made. A clone is the same
+/// service.
+#[derive(Clone)]
+pub struct ClientService(Rc<RefCell<Service>>);
+
+struct Service {
+    endpoint: String,
+    timeout: i32,
+    initial: f64,
+    most: f64,
+    build: Option<Box<dyn FnMut() -> Box<dyn Protocol>>>, // None while it runs
+    current: Option<Transport>,                           // being made, or made
+    up: bool,
+    running: bool,
+    failures: u32,
+    timer: Option<Timer>,
+    waiting: Vec<(u32, Waiter)>, // after how many failures it gives up; 0: never
+}
+
+impl ClientService {
+    /// Of connections to an endpoint, as [`connect`] has it; build makes the protocol of each.
+    pub fn new(endpoint: &str, build: impl FnMut() -> Box<dyn Protocol> + 'static) -> Self {
+        ClientService(Rc::new(RefCell::new(Service {
+            endpoint: endpoint.into(),
+            timeout: 0,
+            initial: 1000.0,
+            most: 60_000.0,
+            build: Some(Box::new(build)),
+            current: None,
+            up: false,
+            running: false,
+            failures: 0,
+            timer: None,
+            waiting: Vec::new(),
+        })))
+    }
+
+    /// How long an attempt may take (0: as the server has it), how long it waits before the
+    /// second one, and how long at most: in ms.
+    pub fn set_delays(&self, timeout: i32, initial: u32, most: u32) {
+        let mut s = self.0.borrow_mut();
+        s.timeout = timeout;
+        s.initial = initial.into();
+        s.most = most.into();
+    }
+
+    /// Makes the first attempt. An error is [`connect`]'s, and then it does not run.
+    pub fn start(&self) -> Result<()> {
+        {
+            let mut s = self.0.borrow_mut();
+            if s.running {
+                return Err(Status::BUSY);
+            }
+            s.failures = 0;
+            s.running = true;
+            if s.current.is_some() {
+                return Ok(()); // which ends, and then is made again
+            }
+        }
+        let mut started = self.connect();
+        if started == Err(Status::NOT_NOW) {
+            started = self.later(0); // in the start of a version that replaces another
+        }
+        if started.is_err() {
+            self.0.borrow_mut().running = false;
+        }
+        started
+    }
+
+    /// Ends the trying, closes the connection, and tells those who wait.
+    pub fn stop(&self) {
+        let (timer, current) = {
+            let mut s = self.0.borrow_mut();
+            s.running = false;
+            (s.timer.take(), s.current)
+        };
+        if let Some(Err(status)) = timer.map(Timer::cancel) {
+            report(Level::Warn, "cancel of a timer", 0, status.text());
+        }
+        if let Some(Err(status)) = current.map(Transport::lose_connection) {
+            report(Level::Warn, "close", current.map_or(0, |t| t.0), status.text());
+        }
+        self.tell(Err(Reason::ABORTED), true);
+    }
+
+    /// Calls f once with the connection: at once where there is one, else when it is made.
+    /// With failures above 0, f gets the reason of the last of so many attempts that have
+    /// failed; ABORTED: it was stopped.
+    pub fn when_connected(&self, failures: u32, f: impl FnOnce(std::result::Result<Transport, Reason>) + 'static) {
+        let now = {
+            let s = self.0.borrow();
+            match s.current {
+                Some(t) if s.up && !t.disconnecting() => Some(Ok(t)),
+                _ if !s.running => Some(Err(Reason::ABORTED)),
+                _ => None,
+            }
+        };
+        match now {
+            Some(told) => f(told),
+            None => self.0.borrow_mut().waiting.push((failures, Box::new(f))),
+        }
+    }
+
+    /// For `build_client_protocol`: takes the connection over in a reload, with its
+    /// protocol, and gives what is to be returned.
+    pub fn adopt(&self, t: Transport, p: Box<dyn Protocol>) -> Box<dyn Protocol> {
+        let mut s = self.0.borrow_mut();
+        s.running = true;
+        s.current = Some(t);
+        s.up = t.state().is_ok(); // else it is still being made
+        Box::new(Served { p, service: self.clone() })
+    }
+
+    fn connect(&self) -> Result<()> {
+        let (endpoint, timeout, build) = {
+            let mut s = self.0.borrow_mut();
+            (s.endpoint.clone(), s.timeout, s.build.take())
+        };
+        let mut build = build.ok_or(Status::BUSY)?;
+        let p = build();
+        self.0.borrow_mut().build = Some(build);
+        let t = connect(&endpoint, timeout, Box::new(Served { p, service: self.clone() }))?;
+        let mut s = self.0.borrow_mut();
+        s.current = Some(t);
+        s.up = false;
+        Ok(())
+    }
+
+    fn later(&self, ms: i32) -> Result<()> {
+        let again = self.clone();
+        let timer = call_later(ms, move || again.due())?;
+        self.0.borrow_mut().timer = Some(timer);
+        Ok(())
+    }
+
+    fn due(&self) {
+        {
+            let mut s = self.0.borrow_mut();
+            s.timer = None;
+            if s.current.is_some() {
+                return; // adopted
+            }
+        }
+        match self.connect() {
+            Ok(()) => (),
+            Err(Status::TOO_BIG) | Err(Status::BUSY) => self.retry(),
+            Err(status) => self.give_up(status),
+        }
+    }
+
+    fn retry(&self) {
+        let mut chance = [0; 2];
+        let _ = random(&mut chance); // without, all come back at once
+        let ms = {
+            let mut s = self.0.borrow_mut();
+            let mut delay = s.initial;
+            for _ in 0..s.failures {
+                delay = (delay * 1.5).min(s.most);
+            }
+            s.failures += 1;
+            delay.min(s.most) as i32 + i32::from(u16::from_le_bytes(chance)) % 1000
+        };
+        if let Err(status) = self.later(ms) {
+            self.give_up(status);
+        }
+    }
+
+    fn give_up(&self, status: Status) {
+        self.0.borrow_mut().running = false;
+        report(Level::Error, "a client service ends", 0, status.text());
+        self.tell(Err(Reason::ABORTED), true);
+    }
+
+    /// Tells those who wait: all, or those whose last failure it is.
+    fn tell(&self, what: std::result::Result<Transport, Reason>, all: bool) {
+        let mut told = Vec::new();
+        {
+            let mut s = self.0.borrow_mut();
+            for (failures, f) in mem::take(&mut s.waiting) {
+                if all || failures == 1 {
+                    told.push(f);
+                } else {
+                    s.waiting.push((failures.saturating_sub(1), f));
+                }
+            }
+        }
+        for f in told {
+            f(what);
+        }
+    }
+
+    fn made(&self, t: Transport) {
+        {
+            let mut s = self.0.borrow_mut();
+            s.up = true;
+            s.failures = 0;
+        }
+        if !t.disconnecting() {
+            self.tell(Ok(t), true);
+        }
+    }
+
+    fn ended(&self, t: Transport, failed: Option<Reason>) {
+        {
+            let mut s = self.0.borrow_mut();
+            if s.current != Some(t) {
+                return;
+            }
+            s.current = None;
+            s.up = false;
+        }
+        if let Some(why) = failed {
+            self.tell(Err(why), false);
+        }
+        let again = {
+            let s = self.0.borrow();
+            s.running && s.current.is_none() && s.timer.is_none()
+        };
+        if again {
+            self.retry();
+        }
+    }
+}
+
+/// A protocol, whose service is told of the connection too.
+struct Served {
+    p: Box<dyn Protocol>,
+    service: ClientService,
+}
+
+impl Protocol for Served {
+    fn connection_made(&mut self, t: Transport) {
+        self.p.connection_made(t);
+        self.service.made(t);
+    }
+    fn data_received(&mut self, t: Transport, data: &[u8]) {
+        self.p.data_received(t, data)
+    }
+    fn connection_lost(&mut self, t: Transport, why: Reason) {
+        self.p.connection_lost(t, why);
+        self.service.ended(t, None);
+    }
+    fn client_connection_failed(&mut self, t: Transport, why: Reason) {
+        self.p.client_connection_failed(t, why);
+        self.service.ended(t, Some(why));
+    }
+    fn read_connection_lost(&mut self, t: Transport) {
+        self.p.read_connection_lost(t)
+    }
+    fn write_connection_lost(&mut self, t: Transport) {
+        self.p.write_connection_lost(t)
+    }
+    fn handshake_completed(&mut self, t: Transport) {
+        self.p.handshake_completed(t)
+    }
+    fn pause_producing(&mut self, t: Transport) {
+        self.p.pause_producing(t)
+    }
+    fn resume_producing(&mut self, t: Transport) {
+        self.p.resume_producing(t)
+    }
+    fn stop_producing(&mut self, t: Transport) {
+        self.p.stop_producing(t)
+    }
+    fn delayed_call(&mut self, t: Transport, timer: Timer) {
+        self.p.delayed_call(t, timer)
+    }
+    fn save_state(&self) -> Option<Vec<u8>> {
+        self.p.save_state()
+    }
+    fn restore_state(&mut self, t: Transport, version: i32, state: &[u8]) -> std::result::Result<(), String> {
+        let restored = self.p.restore_state(t, version, state);
+        if restored.is_err() {
+            let mut s = self.service.0.borrow_mut();
+            s.current = None;
+            s.up = false;
+        }
+        restored
+    }
 }
 
 /// One of the plugin's own metrics, which the server gives Prometheus with the plugin's
@@ -2201,7 +2612,14 @@ pub mod testing {
         Some(Transport(conn))
     }
 
-    /// The connections that were opened with `connect`, and not yet told of.
+    /// The newest connection that was opened with `connect`, and neither made nor failed.
+    pub fn outgoing() -> Option<Transport> {
+        let all = world(|w| w.wires.len()) as i32;
+        let pending = |conn: i32| with(|g| g.conns.get(conn).map_or(false, |c| c.pending && !c.lost));
+        (1..=all).rev().find(|&conn| pending(conn)).map(Transport)
+    }
+
+    /// Where a connection that was opened with `connect` goes.
     pub fn endpoint(t: Transport) -> String {
         wire(t.0, |w| w.endpoint.clone()).unwrap_or_default()
     }
