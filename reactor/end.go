@@ -38,6 +38,7 @@ func (l *Loop) dropAll() {
 			c.dropSilently()
 		}
 	}
+	dropped += l.dropDatagrams()
 	if dropped > 0 {
 		l.r.log.Warn("the end of the loop took too long: connections were closed without a word to their protocols",
 			"loop", l.index, "connections", dropped)
@@ -60,6 +61,7 @@ func (l *Loop) dropAll() {
 // endAll has the protocols of all connections told that the loop ends, and
 // reports whether there were any.
 func (l *Loop) endAll() (found bool) {
+	found = l.endDatagrams()
 	for _, c := range l.slots {
 		switch {
 		case c == nil:

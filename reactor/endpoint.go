@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,27 +16,40 @@ import (
 // Twisted's endpoint strings, but as URLs: tcp://HOST:PORT, tls://HOST:PORT and
 // unix://PATH. An IPv6 host stands in brackets.
 type Endpoint struct {
-	Scheme string // tcp, tls or unix
+	Scheme string // tcp, tls or unix; udp or unixgram for datagrams
 	Host   string // without brackets; a name or an address; may be empty on a listener: all addresses
 	Port   uint16
-	Path   string // unix only
+	Path   string // unix and unixgram only
 }
 
 // maxUnixPath is how many bytes this system has for a Unix socket's path, without the
 // NUL at its end (unix(7): 108 on Linux, fewer elsewhere).
 const maxUnixPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
+// schemes are those of one kind of endpoint.
+type schemes struct {
+	ports []string // HOST:PORT
+	path  string
+	words string // all of them, for errors
+}
+
+var (
+	streamSchemes   = schemes{[]string{"tcp", "tls"}, "unix", "tcp, tls or unix"}
+	datagramSchemes = schemes{[]string{"udp"}, "unixgram", "udp or unixgram"}
+)
+
 // ParseEndpoint reads the text form. Its errors say what was found and wanted.
-func ParseEndpoint(text string) (Endpoint, error) {
+func ParseEndpoint(text string) (Endpoint, error) { return parseEndpoint(text, streamSchemes) }
+
+func parseEndpoint(text string, s schemes) (Endpoint, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok {
-		return Endpoint{}, fmt.Errorf("endpoint %q: found no scheme,"+
-			" wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH", text)
-	}
-	switch scheme {
-	case "unix":
+	switch {
+	case !ok:
+		wanted := strings.Join(s.ports, "://HOST:PORT, ") + "://HOST:PORT or " + s.path + "://PATH"
+		return Endpoint{}, fmt.Errorf("endpoint %q: found no scheme, wanted %s", text, wanted)
+	case scheme == s.path:
 		if rest == "" {
-			return Endpoint{}, fmt.Errorf("endpoint %q: found no path, wanted unix://PATH", text)
+			return Endpoint{}, fmt.Errorf("endpoint %q: found no path, wanted %s://PATH", text, scheme)
 		}
 		if strings.IndexByte(rest, 0) >= 0 {
 			return Endpoint{}, fmt.Errorf("endpoint %q: found a NUL byte in the path", text)
@@ -46,7 +60,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 				text, len(path), maxUnixPath)
 		}
 		return Endpoint{Scheme: scheme, Path: path}, nil
-	case "tcp", "tls":
+	case slices.Contains(s.ports, scheme):
 		host, port, err := net.SplitHostPort(rest)
 		if err != nil {
 			return Endpoint{}, fmt.Errorf("endpoint %q: %s, wanted %s://HOST:PORT", text, reasonOf(err), scheme)
@@ -68,7 +82,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		}
 		return Endpoint{Scheme: scheme, Host: host, Port: uint16(n)}, nil
 	}
-	return Endpoint{}, fmt.Errorf("endpoint %q: found scheme %s, wanted tcp, tls or unix", text, quoted(scheme))
+	return Endpoint{}, fmt.Errorf("endpoint %q: found scheme %s, wanted %s", text, quoted(scheme), s.words)
 }
 
 // quoted is a part of an endpoint for an error: the whole stands before it.
@@ -90,22 +104,24 @@ func reasonOf(err error) string {
 
 // String is the text form; ParseEndpoint reads it back.
 func (e Endpoint) String() string {
-	if e.Scheme == "unix" {
-		return "unix://" + e.Path
+	if e.isPath() {
+		return e.Scheme + "://" + e.Path
 	}
 	return e.Scheme + "://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))
 }
 
+func (e Endpoint) isPath() bool { return isPath(e.Scheme) }
+
 // network and address are the words of package net.
 func (e Endpoint) network() string {
-	if e.Scheme == "unix" {
-		return "unix"
+	if e.isPath() || e.Scheme == "udp" {
+		return e.Scheme
 	}
 	return "tcp"
 }
 
 func (e Endpoint) address() string {
-	if e.Scheme == "unix" {
+	if e.isPath() {
 		return e.Path
 	}
 	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))

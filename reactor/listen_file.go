@@ -57,16 +57,16 @@ const lookupPatience = 5 * time.Second
 func (r *Reactor) checkBound(a net.Addr, ep Endpoint) error {
 	found := fmt.Errorf("found a socket that is bound to %v", a)
 	if a, ok := a.(*net.UnixAddr); ok {
-		if ep.Scheme == "unix" && samePath(a.Name, ep.Path) {
+		if ep.isPath() && samePath(a.Name, ep.Path) {
 			return nil
 		}
 		return found
 	}
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok || ep.Scheme == "unix" || ep.Port != 0 && int(ep.Port) != tcp.Port {
+	at := addrPortOf(a)
+	if !at.IsValid() || ep.isPath() || ep.Port != 0 && ep.Port != at.Port() {
 		return found
 	}
-	bound := unmap(tcp.AddrPort()).Addr()
+	bound := at.Addr()
 	if ep.Host == "" {
 		if bound.IsUnspecified() {
 			return nil

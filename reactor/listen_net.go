@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -15,28 +16,53 @@ import (
 // any more, left behind by a process that was killed, is removed first; one in
 // use, or with something else there, is EADDRINUSE.
 func listenNet(network, address string, o SocketOptions) (net.Listener, error) {
-	isFile := network == "unix" && !abstract(address)
+	var ln net.Listener
+	err := bindFile(network, address, o, func(lc net.ListenConfig) (io.Closer, error) {
+		lc.KeepAlive = -1 // SetTCPKeepAlive turns it on
+		lc.SetMultipathTCP(false)
+		var err error
+		ln, err = lc.Listen(context.Background(), network, address)
+		return ln, err
+	})
+	return ln, err
+}
+
+// bindNet is listenNet for datagrams.
+func bindNet(network, address string, o SocketOptions) (net.PacketConn, error) {
+	var c net.PacketConn
+	err := bindFile(network, address, o, func(lc net.ListenConfig) (io.Closer, error) {
+		var err error
+		c, err = lc.ListenPacket(context.Background(), network, address)
+		return c, err
+	})
+	return c, err
+}
+
+// bindFile has bind make a socket that is bound, of which the file, where it has one, gets
+// its mode and owners.
+func bindFile(network, address string, o SocketOptions, bind func(net.ListenConfig) (io.Closer, error)) error {
+	isFile := isPath(network) && !abstract(address)
 	if isFile {
-		if err := clearPath(address); err != nil {
-			return nil, err
+		if err := clearPath(network, address); err != nil {
+			return err
 		}
 	}
-	lc := net.ListenConfig{KeepAlive: -1} // SetTCPKeepAlive turns it on
-	lc.SetMultipathTCP(false)
-	lc.Control = func(network, _ string, c syscall.RawConn) error {
-		return controlled(c, func(fd uintptr) error { return beforeBind(network, fd, o) })
-	}
 	done := closedFiles(network, o)
-	ln, err := lc.Listen(context.Background(), network, address)
+	ln, err := bind(net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error {
+		return controlled(c, func(fd uintptr) error { return beforeBind(network, fd, o) })
+	}})
 	done()
 	if err != nil || !isFile {
-		return ln, err
+		return err
 	}
 	if err := setFile(address, o); err != nil {
-		return nil, errors.Join(err, ln.Close())
+		return errors.Join(err, ln.Close())
 	}
-	return ln, nil
+	return nil
 }
+
+// isPath tells whether a network's addresses are paths.
+func isPath(network string) bool { return network == "unix" || network == "unixgram" }
 
 // setSocket has set work on the descriptor of one of package net's sockets.
 func setSocket(of any, set func(fd uintptr) error) error {
@@ -64,7 +90,7 @@ func controlled(c syscall.RawConn, set func(fd uintptr) error) error {
 func abstract(address string) bool { return address[0] == '@' && runtime.GOOS == "linux" }
 
 // clearPath removes a socket on which nobody listens.
-func clearPath(path string) error {
+func clearPath(network, path string) error {
 	st, err := os.Lstat(path)
 	if err != nil { // nothing there, most likely; whatever it is, to listen fails of it too
 		return nil
@@ -72,7 +98,7 @@ func clearPath(path string) error {
 	if st.Mode()&os.ModeSocket == 0 {
 		return fmt.Errorf("found something there that is no socket: %w", syscall.EADDRINUSE)
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := net.DialTimeout(network, path, time.Second)
 	if err == nil {
 		c.Close()
 		return nil

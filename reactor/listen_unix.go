@@ -18,9 +18,9 @@ import (
 // its file's at most.
 func beforeBind(network string, fd uintptr, o SocketOptions) error {
 	switch {
-	case network == "unix" && o.Mode != 0 && runtime.GOOS == "linux":
+	case isPath(network) && o.Mode != 0 && runtime.GOOS == "linux":
 		return unix.Fchmod(int(fd), 0)
-	case network != "unix" && o.ReusePort:
+	case !isPath(network) && o.ReusePort:
 		return setReusePort(fd, true)
 	}
 	return nil
@@ -30,7 +30,7 @@ func beforeBind(network string, fd uintptr, o SocketOptions) error {
 // that it returns is called. Elsewhere than on Linux there is no better way than the
 // process's umask, which other goroutines have as well.
 func closedFiles(network string, o SocketOptions) (done func()) {
-	if network != "unix" || o.Mode == 0 || runtime.GOOS == "linux" {
+	if !isPath(network) || o.Mode == 0 || runtime.GOOS == "linux" {
 		return func() {}
 	}
 	old := syscall.Umask(0o177)
@@ -41,6 +41,10 @@ func closedFiles(network string, o SocketOptions) (done func()) {
 // whom the system then lets in.
 func setReusePort(fd uintptr, on bool) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, boolInt(on))
+}
+
+func setBroadcast(fd uintptr, on bool) error {
+	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, boolInt(on))
 }
 
 func boolInt(on bool) int {

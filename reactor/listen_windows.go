@@ -1,5 +1,7 @@
 package reactor
 
+import "syscall"
+
 func beforeBind(_ string, _ uintptr, o SocketOptions) error {
 	if o.ReusePort {
 		return ErrNotSupported
@@ -25,4 +27,12 @@ func (o SocketOptions) Check() error {
 		return ErrNotSupported
 	}
 	return nil
+}
+
+func setBroadcast(fd uintptr, on bool) error {
+	value := 0
+	if on {
+		value = 1
+	}
+	return syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, syscall.SO_BROADCAST, value)
 }

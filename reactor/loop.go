@@ -74,6 +74,12 @@ type Loop struct {
 
 	listeners map[uint64]*Listener // by token; of the acceptor only
 
+	datagrams       map[uint64]*DatagramSocket // by token; made when first needed, as the next two are
+	packets         DatagramIO
+	toSend          []Datagram
+	settling        []*DatagramSocket // as pending
+	currentDatagram *DatagramSocket   // as current, while its protocol is called
+
 	count     atomic.Int32 // connections, those on their way here too
 	lingering atomic.Int32 // those without a protocol, waiting for their peer
 	sleeping  atomic.Bool
@@ -173,6 +179,11 @@ func (l *Loop) run() {
 	l.mu.Unlock()
 	for !l.closeDown() {
 	}
+	if l.packets != nil {
+		if err := l.packets.Close(); err != nil {
+			l.r.log.Warn("memory for datagrams", "loop", l.index, "err", err)
+		}
+	}
 	if err := l.poller.Close(); err != nil {
 		l.r.log.Warn("closing a poller", "loop", l.index, "err", err)
 	}
@@ -195,6 +206,11 @@ func (l *Loop) runTurns() {
 func (l *Loop) endPanicked(p any) {
 	l.r.log.Error("panic in a protocol or a delayed call",
 		"loop", l.index, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if d := l.currentDatagram; d != nil {
+		l.currentDatagram = nil
+		d.endWith(ProtocolFailed, fmt.Errorf("panic: %v", p))
+		return
+	}
 	if c := l.current; c != nil {
 		l.current = nil
 		c.endWith(ProtocolFailed, fmt.Errorf("panic: %v", p))
@@ -210,7 +226,7 @@ func (l *Loop) turn(block bool) (progress bool) {
 	for _, s := range l.lateShares { // a panic may have come when it was no more
 		s.late = true
 	}
-	if len(l.pending) > 0 || l.gatherConn != nil { // a panic has left it
+	if len(l.pending) > 0 || l.gatherConn != nil || len(l.settling) > 0 { // a panic has left it
 		l.now = l.sys.Now()
 		l.settle()
 	}
@@ -330,6 +346,8 @@ func (l *Loop) dispatch(r Ready) {
 	if r.Token&listenerToken != 0 {
 		if ln := l.listeners[r.Token]; ln != nil {
 			ln.acceptWaiting()
+		} else if d := l.datagrams[r.Token]; d != nil {
+			d.takeEvents(r.Events)
 		}
 		l.settle()
 		return
@@ -374,6 +392,9 @@ func (l *Loop) settle() {
 		}
 	}
 	l.pending = l.pending[:0]
+	if len(l.settling) > 0 {
+		l.settleDatagrams()
+	}
 }
 
 // runNext looks at the connections that asked for the next turn: pull

@@ -12,7 +12,9 @@ import (
 type PeerLimits struct {
 	Connections  int // live ones; 0 = any number
 	NewPerSecond int // connections; those that are more are refused; 0 = any number
-	IPv4, IPv6   int // prefixes' lengths in bits; 0 = 32 and 64
+	// DatagramsPerSecond is for datagram sockets: those that are more are dropped; 0 = any number
+	DatagramsPerSecond int
+	IPv4, IPv6         int // prefixes' lengths in bits; 0 = 32 and 64
 }
 
 func (p PeerLimits) withDefaults() PeerLimits {
@@ -82,7 +84,7 @@ func (t *peers) count(a netip.Addr, now time.Duration) *peer {
 
 // peer finds who a is, or makes it. mu is held.
 func (t *peers) peer(a netip.Addr, now time.Duration) *peer {
-	a = t.masked(a)
+	a = t.limits.masked(a)
 	if p := t.of[a]; p != nil {
 		return p
 	}
@@ -94,20 +96,21 @@ func (t *peers) peer(a netip.Addr, now time.Duration) *peer {
 	return p
 }
 
-func (t *peers) masked(a netip.Addr) netip.Addr {
+// masked is the network, or address, that stands for a. p has its defaults.
+func (p PeerLimits) masked(a netip.Addr) netip.Addr {
 	a = a.Unmap()
-	bits := t.limits.IPv6
+	bits := p.IPv6
 	if a.Is4() {
-		bits = t.limits.IPv4
+		bits = p.IPv4
 	}
 	if bits == a.BitLen() {
 		return a.WithZone("")
 	}
-	p, err := a.WithZone("").Prefix(bits)
+	net, err := a.WithZone("").Prefix(bits)
 	if err != nil { // an address of no family
 		return a
 	}
-	return p.Addr()
+	return net.Addr()
 }
 
 // forget looks at one, and lets go of it where there is nothing to know of it. mu is held.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -102,6 +104,7 @@ type Reactor struct {
 
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}
+	ports     map[*DatagramPort]struct{} // made when first needed
 	started   bool
 	closed    bool
 }
@@ -318,7 +321,11 @@ func (r *Reactor) closeListeners() {
 	for ln := range r.listeners {
 		list = append(list, ln)
 	}
+	ports := slices.Collect(maps.Keys(r.ports))
 	r.mu.Unlock()
+	for _, p := range ports {
+		p.Close(ShuttingDown)
+	}
 	for _, ln := range list {
 		if err := ln.Close(); err != nil {
 			r.log.Warn("closing a listener", "endpoint", ln.Endpoint().String(), "err", err)

@@ -74,3 +74,25 @@ func checkSocket(fd int, listening bool) error {
 	}
 	return nil
 }
+
+// openDatagram is openSocket for datagrams.
+func openDatagram(f *os.File) (int, error) {
+	fd, err := duplicate(f)
+	if err != nil {
+		return -1, err
+	}
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("found no socket, wanted one for datagrams: %w", err)
+	case kind != unix.SOCK_DGRAM:
+		err = fmt.Errorf("found a socket of type %d, wanted one for datagrams, of type %d", kind, unix.SOCK_DGRAM)
+	default:
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}

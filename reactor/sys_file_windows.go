@@ -9,3 +9,5 @@ import (
 func socketFileOf(syscall.Conn) (*os.File, error) { return nil, ErrNotSupported }
 
 func openSocket(*os.File, bool) (int, error) { return -1, ErrNotSupported }
+
+func openDatagram(*os.File) (int, error) { return -1, ErrNotSupported }

@@ -153,21 +153,9 @@ func (s *linuxSys) AcceptAndClose(l FD) error {
 func (s *linuxSys) Connect(network, address string) (FD, error) {
 	family, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: address})
 	if network != "unix" {
-		ap, err := netip.ParseAddrPort(address)
-		if err != nil {
+		var err error
+		if family, sa, err = sockaddr(address); err != nil {
 			return 0, err
-		}
-		a := ap.Addr().Unmap()
-		if a.Is4() {
-			family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: a.As4()}
-		} else {
-			in6 := &unix.SockaddrInet6{Port: int(ap.Port()), Addr: a.As16()}
-			if a.Zone() != "" {
-				if in6.ZoneId, err = zoneID(a.Zone()); err != nil {
-					return 0, err
-				}
-			}
-			family, sa = unix.AF_INET6, in6
 		}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)

@@ -189,6 +189,10 @@ func (s *portableSys) Open(f *os.File, listening bool) (FD, error) {
 }
 
 func (s *portableSys) RemoveAtClose(fd FD, on bool) {
+	if d, err := s.datagrams(fd); err == nil {
+		d.removeAtClose(on)
+		return
+	}
 	ln, err := s.listening(fd)
 	if err != nil {
 		return
@@ -293,11 +297,14 @@ func (s *portableSys) ShutdownWrite(fd FD) error {
 }
 
 func (s *portableSys) SocketError(fd FD) error {
-	c, err := s.stream(fd)
+	sock, err := s.socket(fd)
 	if err != nil {
 		return err
 	}
-	return c.takeError()
+	if c, ok := sock.(interface{ takeError() error }); ok {
+		return c.takeError()
+	}
+	return syscall.ENOTCONN
 }
 
 func (s *portableSys) Close(fd FD) error { return s.closeSocket(fd, false) }
@@ -323,6 +330,9 @@ func (s *portableSys) LocalAddr(fd FD) net.Addr {
 }
 
 func (s *portableSys) RemoteAddr(fd FD) net.Addr {
+	if d, err := s.datagrams(fd); err == nil {
+		return d.remote
+	}
 	c, err := s.stream(fd)
 	if err != nil {
 		return nil

@@ -2,6 +2,7 @@ package memnet
 
 import (
 	"net"
+	"slices"
 	"syscall"
 
 	"github.com/wirehost/wirehost/reactor"
@@ -29,8 +30,9 @@ type socket struct {
 	key       string
 	queue     []*socket // connections that wait for Accept
 
-	peer       *socket // the other end, also when it is closed; nil if there never was one
-	in         []byte  // sent by the other end; unread from head on
+	mail       *mailbox // of a datagram socket
+	peer       *socket  // the other end, also when it is closed; nil if there never was one
+	in         []byte   // sent by the other end; unread from head on
 	head       int
 	fin        bool // the other end has closed its writing side
 	shut       bool // this end has closed its writing side
@@ -56,6 +58,9 @@ func (k *socket) takeError() error {
 // its buffer is free.
 func (k *socket) events(buffer int) reactor.Events {
 	var ev reactor.Events
+	if k.mail != nil {
+		return k.mailEvents()
+	}
 	if k.listening {
 		if len(k.queue) > 0 {
 			ev = reactor.ReadEvent
@@ -157,6 +162,10 @@ func (s *Sys) closeSocket(sock *socket, reset bool) {
 	sock.closed = true
 	delete(s.tickets, sock.number)
 	s.changed.Broadcast()
+	if sock.mail != nil {
+		s.mail = slices.DeleteFunc(s.mail, func(k *socket) bool { return k == sock })
+		return
+	}
 	if sock.listening {
 		if s.bound[sock.key] == sock {
 			delete(s.bound, sock.key)

@@ -2,6 +2,7 @@ package memnet
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -20,6 +21,7 @@ type Options struct {
 	// SelfTurning turns the clock in a Wait that would block, in place of
 	// blocking until Advance is called.
 	SelfTurning bool
+	Datagrams   Impairment // zero: they all come, in order
 }
 
 // Sys is a reactor.Sys in memory, with a clock that Advance turns. Sockets
@@ -44,6 +46,10 @@ type Sys struct {
 	serial  int
 	tickets map[int]*socket // by number: see File
 	misuse  []string
+
+	mail   []*socket  // datagram sockets
+	chance *rand.Rand // of Options.Datagrams; made when first needed
+	sends  int        // see LimitSends
 }
 
 var _ reactor.Sys = (*Sys)(nil)
@@ -58,7 +64,7 @@ func New(o Options) *Sys {
 		o.Backlog = 128
 	}
 	s := &Sys{o: o, now: time.Hour, fds: make([]*descriptor, 1, 16), bound: map[string]*socket{},
-		silent: map[string]bool{}, port: 20000, tickets: map[int]*socket{}}
+		silent: map[string]bool{}, port: 20000, tickets: map[int]*socket{}, sends: -1}
 	s.changed.L, s.idle.L = &s.mu, &s.mu
 	return s
 }

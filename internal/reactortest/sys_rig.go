@@ -2,8 +2,6 @@ package reactortest
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -34,10 +32,7 @@ func newSysRig(t *testing.T, b SysBackend, network string) *sysRig {
 	if network == "unix" {
 		r.address = "/sim/socket"
 		if b.Files {
-			dir, err := os.MkdirTemp("", "sys") // a test's own folder can be too long a path for a socket
-			r.must(err)
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			r.address = filepath.Join(dir, "s")
+			r.address = shortPath(t)
 		}
 	}
 	var err error

@@ -1,0 +1,250 @@
+package reactor_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+const inNamespace = "REACTOR_TEST_NAMESPACE"
+
+// namespaced runs a test again, in a network namespace of its own that has lo alone, and
+// reports whether this is that run.
+func namespaced(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inNamespace) != "" {
+		loUp(t)
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	switch {
+	case errors.As(err, &failed):
+		t.Errorf("%v\n%s", err, out)
+	case err != nil:
+		t.Skipf("a network namespace can't be made here: %v", err)
+	}
+	return false
+}
+
+func loUp(t *testing.T) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_MULTICAST)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDatagramMulticast(t *testing.T) {
+	if !namespaced(t) {
+		return
+	}
+	for _, backend := range []string{"epoll", "portable"} {
+		for _, c := range []struct{ listen, from, group string }{
+			{"udp://0.0.0.0:0", "127.0.0.1:0", "239.1.2.3"},
+			{"udp://:0", "127.0.0.1:0", "239.1.2.3"},
+			{"udp://[::]:0", "[::1]:0", "ff02::42"},
+		} {
+			t.Run(backend+"/"+c.listen+"/"+c.group, func(t *testing.T) {
+				multicast(t, backend, c.listen, c.from, c.group)
+			})
+		}
+	}
+}
+
+func multicast(t *testing.T, backend, listen, from, group string) {
+	r := startedReactor(t, backend, 2)
+	p := newScripted(echoDatagram)
+	port := listenDatagrams(t, r, listen, p, reactor.DatagramOptions{Loop: -1,
+		Multicast: []netip.Prefix{netip.MustParsePrefix("239.1.0.0/16"), netip.MustParsePrefix("ff02::42/128")}})
+	p.want(t, "start")
+	if n := len(port.Sockets()); n != 1 {
+		t.Errorf("found %d sockets: each would get its own copy", n)
+	}
+	l := p.s.Loop()
+	do := func(what func() error) error {
+		done := make(chan error)
+		if err := l.CallFromThread(func() { done <- what() }); err != nil {
+			return err
+		}
+		return <-done
+	}
+	client, err := net.ListenPacket("udp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	to := &net.UDPAddr{IP: net.ParseIP(group), Port: int(port.Endpoint().Port)}
+	overLo := netip.MustParseAddr(group).Is4() // IPv6's groups are not reached over lo
+	send := func(text string) {
+		t.Helper()
+		if !overLo {
+			return
+		}
+		if _, err := client.WriteTo([]byte(text), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("before")
+	for _, bad := range []string{"239.2.0.1", "ff02::1"} {
+		if err := do(func() error { return p.s.Join(bad + "%lo") }); !errors.Is(err, reactor.ErrNotAllowed) {
+			t.Errorf("%s: found %v", bad, err)
+		}
+	}
+	if err := do(func() error { return p.s.Join("127.0.0.1") }); err == nil || errors.Is(err, reactor.ErrNotAllowed) {
+		t.Errorf("found %v of what is no group", err)
+	}
+	if err := do(func() error { return p.s.Join(group + "%lo") }); err != nil {
+		t.Fatal(err)
+	}
+	send("joined")
+	if overLo {
+		p.want(t, "batch of 1")
+		buf := make([]byte, 100)
+		if err := client.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if n, at, err := client.ReadFrom(buf); err != nil || string(buf[:n]) != "joined" {
+			t.Errorf("found %q from %v, %v: only the members get it", buf[:max(0, n)], at, err)
+		}
+	}
+	for option, value := range map[reactor.DatagramOption]int{
+		reactor.MulticastHops: 3, reactor.MulticastLoop: 0, reactor.Hops: 9,
+	} {
+		if err := do(func() error { return p.s.SetOption(option, value) }); err != nil {
+			t.Errorf("option %d: %v", option, err)
+		}
+	}
+	if err := do(func() error { return p.s.Leave(group + "%lo") }); err != nil {
+		t.Error(err)
+	}
+	send("left")
+	port.Close(reactor.Done)
+	p.want(t, "stop connection done")
+}
+
+func TestDatagramBroadcast(t *testing.T) {
+	for _, backend := range []string{"epoll", "portable"} {
+		r := startedReactor(t, backend, 1)
+		all, err := net.ListenPacket("udp4", "0.0.0.0:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer all.Close()
+		to := netip.AddrPortFrom(netip.MustParseAddr("127.255.255.255"), uint16(all.LocalAddr().(*net.UDPAddr).Port))
+		records := reactor.AppendDatagram(nil, reactor.Datagram{Peer: to, Payload: []byte("all")})
+		for _, allowed := range []bool{false, true} {
+			p := newScripted(echoDatagram)
+			listenDatagrams(t, r, "udp://127.0.0.1:0", p, reactor.DatagramOptions{Broadcast: allowed})
+			p.want(t, "start")
+			done := make(chan error)
+			if err := r.Loops()[0].CallFromThread(func() {
+				n, err := p.s.Send(records, 1)
+				set := p.s.SetOption(reactor.Broadcast, 1)
+				if n != 0 || err != nil || allowed != (set == nil) {
+					done <- fmt.Errorf("found %d, %w, %w", n, err, set)
+					return
+				}
+				n, err = p.s.Send(records, 1)
+				if (n == 1) != allowed {
+					err = fmt.Errorf("found %d sent, %w", n, err)
+				}
+				done <- err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("%s, allowed: %t: %v", backend, allowed, err)
+			}
+		}
+	}
+}
+
+// The file of a Unix socket has its mode, and goes with the socket.
+func TestDatagramUnixFile(t *testing.T) {
+	for _, backend := range []string{"epoll", "portable"} {
+		path := filepath.Join(socketPath(t))
+		p := newScripted(func(*scripted, reactor.Datagram) {})
+		var o reactor.DatagramOptions
+		o.Socket.Mode = 0o620
+		r := startedReactor(t, backend, 1)
+		port := listenDatagrams(t, r, "unixgram://"+path, p, o)
+		p.want(t, "start")
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o620 {
+			t.Errorf("%s: found %v, %v", backend, info, err)
+		}
+		if _, err := r.ListenDatagrams(port.Endpoint(), nil, o); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("%s: found %v", backend, err)
+		}
+		port.Close(reactor.Done)
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: found %v: the file is left", backend, err)
+		}
+	}
+}
+
+// What a full socket has no room for is counted.
+func TestDatagramOverflow(t *testing.T) {
+	r := startedReactor(t, "epoll", 1)
+	p := newScripted(func(*scripted, reactor.Datagram) {})
+	var o reactor.DatagramOptions
+	o.Socket.Buffer = 4 << 10
+	port := listenDatagrams(t, r, "udp://127.0.0.1:0", p, o)
+	p.want(t, "start")
+	pause := make(chan struct{})
+	if err := r.Loops()[0].CallFromThread(func() { p.s.PauseProducing(); close(pause) }); err != nil {
+		t.Fatal(err)
+	}
+	<-pause
+	c := dialUDP(t, "udp", fmt.Sprintf("127.0.0.1:%d", port.Endpoint().Port))
+	const sent = 200
+	for range sent {
+		if _, err := c.Write(make([]byte, 500)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Loops()[0].CallFromThread(func() { p.s.ResumeProducing() }); err != nil {
+		t.Fatal(err)
+	}
+	for port.Stats().Received == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := c.Write([]byte("the last")); err != nil { // it tells how many were dropped before it
+		t.Fatal(err)
+	}
+	var s reactor.DatagramStats
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if s = port.Stats(); s.Received+s.Overflowed == sent+1 {
+			return
+		}
+	}
+	t.Errorf("found %+v, wanted %d together", s, sent+1)
+}

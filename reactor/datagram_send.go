@@ -1,0 +1,205 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// ErrNotAllowed is returned for what the options of a socket do not allow.
+var ErrNotAllowed = errors.New("reactor: not allowed")
+
+// Send sends n records, at most MaxDatagrams, straight from records, which may be used
+// again when it returns, and tells how many the system has taken. The rest is dropped and
+// counted: what has no room in the socket's buffer, and, alone, what the system or the
+// options refuse. An answer leaves from the address that its peer has sent to, as long as
+// that is remembered, which it is for thousands of peers. ErrBadDatagram says that nothing
+// was sent, since something is no record, or one for this socket. After LoseConnection,
+// Send does nothing.
+func (d *DatagramSocket) Send(records []byte, n int) (taken int, err error) {
+	if d.stage != datagramOpen {
+		return 0, nil
+	}
+	l := d.loop
+	io, err := l.datagramIO()
+	if err != nil {
+		return 0, err
+	}
+	if n < 0 || n > MaxDatagrams {
+		return 0, fmt.Errorf("%w: found %d, wanted at most %d", ErrBadDatagram, n, MaxDatagrams)
+	}
+	if l.toSend == nil {
+		l.toSend = make([]Datagram, 0, mostToSend)
+	}
+	list := l.toSend[:0]
+	for range n {
+		var one Datagram
+		if records, err = readDatagram(&one, records); err == nil {
+			err = d.address(&one)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if d.mayReach(one.Peer) {
+			list = append(list, one)
+		}
+	}
+	taken, bytes := d.sendAll(io, list)
+	clear(list)
+	if cap(list) <= mostToSend {
+		l.toSend = list[:0]
+	}
+	d.counts.sent.Add(uint64(taken))
+	d.counts.out.Add(uint64(bytes))
+	d.counts.unsent.Add(uint64(n - taken))
+	l.turns.bytesOut += uint64(bytes)
+	return taken, nil
+}
+
+// mostToSend is for how many datagrams a loop keeps room.
+const mostToSend = 256
+
+// sendAll sends what the system takes.
+func (d *DatagramSocket) sendAll(io DatagramIO, list []Datagram) (taken, bytes int) {
+	told := false
+	for len(list) > 0 {
+		n, err := io.Send(d.fd, d.family, list)
+		for i := range n {
+			bytes += len(list[i].Payload)
+		}
+		taken, list = taken+n, list[n:]
+		switch {
+		case err == nil, errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOMEM):
+			return taken, bytes
+		case errors.Is(err, syscall.ECONNREFUSED) && !told: // of one that was sent before; this one was not
+			told = true
+			d.tellRefused()
+		default:
+			list = list[1:]
+		}
+	}
+	return taken, bytes
+}
+
+// address checks whom a datagram is for, and says from where it leaves.
+func (d *DatagramSocket) address(one *Datagram) error {
+	to := one.Peer
+	switch {
+	case d.connected.IsValid() && to == d.connected, d.family == familyUnix && !to.IsValid():
+		one.Peer = netip.AddrPort{}
+	case d.peer == "" && !to.IsValid():
+		return fmt.Errorf("%w: found no address, and the socket has no peer", ErrBadDatagram)
+	case d.peer == "" && (to.Addr().Unmap().Is4() || d.family == familyIPv6):
+		if d.family == familyIPv4 {
+			one.Peer = unmap(to)
+		}
+	case to.IsValid():
+		return fmt.Errorf("%w: found the address %s for a socket of %s", ErrBadDatagram, to, d.name())
+	}
+	if d.wildcard {
+		if s := d.locals.find(keyOf(to.Addr(), one.Zone, to.Port()), false); s != nil {
+			one.Local = d.ours[s.value]
+		}
+	}
+	return nil
+}
+
+// name is what an error calls the socket.
+func (d *DatagramSocket) name() string {
+	if d.peer != "" {
+		return "the peer " + d.peer
+	}
+	return d.Host()
+}
+
+func (d *DatagramSocket) mayReach(to netip.AddrPort) bool {
+	return d.o.Allow == nil || !to.IsValid() || d.o.Allow(to)
+}
+
+// noteLocals remembers to which address of ours each peer has sent. It is asked only where
+// the socket has all of them: else the system knows.
+func (d *DatagramSocket) noteLocals(list []Datagram) {
+	const most = 1 << 10 // addresses of ours: those of groups are none
+	for i := range list {
+		one := &list[i]
+		if !one.Local.IsValid() || one.Local.IsUnspecified() {
+			continue
+		}
+		at := slices.Index(d.ours, one.Local)
+		if at < 0 {
+			if len(d.ours) == most {
+				continue
+			}
+			at = len(d.ours)
+			d.ours = append(d.ours, one.Local)
+		}
+		s := d.locals.find(keyOf(one.Peer.Addr(), one.Zone, one.Peer.Port()), true)
+		s.value, s.stamp = int64(at), int64(d.loop.now)
+	}
+}
+
+// Join has the datagrams for a multicast group come to this socket too, from the interface
+// that a zone names (239.1.2.3%eth0), else from the one that the system chooses; Leave ends
+// that. ErrNotAllowed where the options have no such group.
+func (d *DatagramSocket) Join(group string) error {
+	return d.group(group, DatagramSys.JoinGroup)
+}
+
+// Leave is Join's end.
+func (d *DatagramSocket) Leave(group string) error {
+	return d.group(group, DatagramSys.LeaveGroup)
+}
+
+func (d *DatagramSocket) group(group string, do func(DatagramSys, FD, netip.Addr) error) error {
+	text, zone, _ := strings.Cut(group, "%") // package netip has none with IPv4
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.IsMulticast() {
+		return fmt.Errorf("reactor: found %s, wanted the address of a multicast group", quoted(group))
+	}
+	allowed := func(p netip.Prefix) bool { return p.Contains(a) }
+	switch {
+	case d.stage != datagramOpen:
+		return ErrNotConnected
+	case !slices.ContainsFunc(d.o.Multicast, allowed):
+		return fmt.Errorf("%w: the multicast group %s", ErrNotAllowed, a)
+	}
+	if zone != "" && a.Is4() {
+		a = netip.AddrFrom16(a.As16()).WithZone(zone)
+	} else {
+		a = a.WithZone(zone)
+	}
+	if err := do(d.loop.sys.(DatagramSys), d.fd, a); err != nil {
+		return fmt.Errorf("reactor: the multicast group %s: %w", group, err)
+	}
+	return nil
+}
+
+// SetOption sets one. ErrNotAllowed where the options do not allow it.
+func (d *DatagramSocket) SetOption(option DatagramOption, value int) error {
+	most := 255
+	switch option {
+	case MulticastLoop, Broadcast:
+		most = 1
+	case MulticastHops, Hops:
+	default:
+		return fmt.Errorf("reactor: found option %d of a datagram socket, wanted 1 to 4", option)
+	}
+	switch {
+	case d.stage != datagramOpen:
+		return ErrNotConnected
+	case d.family == familyUnix:
+		return ErrNotSupported
+	case value < 0 || value > most || option == Hops && value == 0:
+		return fmt.Errorf("reactor: found %d for option %d, wanted at most %d", value, option, most)
+	case option == Broadcast && value != 0 && !d.o.Broadcast:
+		return fmt.Errorf("%w: broadcast", ErrNotAllowed)
+	}
+	if err := d.loop.sys.(DatagramSys).SetDatagramOption(d.fd, option, value); err != nil {
+		return fmt.Errorf("reactor: option %d: %w", option, err)
+	}
+	return nil
+}

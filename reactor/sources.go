@@ -1,0 +1,63 @@
+package reactor
+
+import (
+	"hash/maphash"
+	"net/netip"
+)
+
+// sources remember one value each of the peers that datagrams came from, of the last ones
+// if there are many: anybody may send in anybody's name, so a table that grows is none.
+// Where a set is full, the entry with the lowest stamp makes room.
+type sources struct {
+	seed maphash.Seed
+	sets []sourceSet // 1<<sourceBits of them; made when first needed
+}
+
+const (
+	sourceBits = 11
+	sourceWays = 8
+)
+
+type sourceSet [sourceWays]source
+
+// source is a peer, known by 64 bits of a hash with a seed of the table's own.
+type source struct {
+	key   uint64 // 0 = free
+	stamp int64
+	value int64
+}
+
+// sourceKey is what a peer is hashed by.
+type sourceKey struct {
+	addr [16]byte
+	zone uint32
+	port uint16
+}
+
+func keyOf(a netip.Addr, zone uint32, port uint16) sourceKey { return sourceKey{a.As16(), zone, port} }
+
+// find is k's place, where it has one; else nil or, to fill it, the one that makes room.
+func (t *sources) find(k sourceKey, fill bool) *source {
+	if t.sets == nil {
+		if !fill {
+			return nil
+		}
+		t.seed, t.sets = maphash.MakeSeed(), make([]sourceSet, 1<<sourceBits)
+	}
+	key := maphash.Comparable(t.seed, k) | 1
+	set := &t.sets[key>>(64-sourceBits)]
+	oldest := &set[0]
+	for i := range set {
+		switch s := &set[i]; {
+		case s.key == key:
+			return s
+		case s.stamp < oldest.stamp:
+			oldest = s
+		}
+	}
+	if !fill {
+		return nil
+	}
+	*oldest = source{key: key}
+	return oldest
+}
