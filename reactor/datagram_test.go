@@ -89,7 +89,9 @@ func listenDatagrams(t *testing.T, r *reactor.Reactor, text string, p reactor.Da
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := r.ListenDatagrams(ep, func(*reactor.DatagramSocket) (reactor.DatagramProtocol, error) { return p, nil }, o)
+	port, err := r.ListenDatagrams(ep, func(*reactor.DatagramSocket) (reactor.DatagramProtocol, error) {
+		return p, nil
+	}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,13 @@
 // reading from that peer stops by itself, at the low one it goes on, and past
 // the cap the connection is aborted.
 //
+// # Datagrams
+//
+// A DatagramSocket gives its protocol what has come in batches, as records in the
+// protocol's own buffer, and sends batches straight from its memory. What the system does
+// not take at once is dropped and counted: nothing of datagrams is ever queued here. A
+// DatagramPort has a socket on each loop.
+//
 // # Where the I/O is
 //
 // All system calls and the clock are behind Sys. There are three: the system's
