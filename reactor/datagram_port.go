@@ -36,7 +36,7 @@ type DatagramOptions struct {
 type DatagramPort struct {
 	r      *Reactor
 	ep     Endpoint
-	make   DatagramFactory
+	build  DatagramFactory
 	o      DatagramOptions
 	counts datagramCounts
 
@@ -80,7 +80,7 @@ func (r *Reactor) ListenDatagrams(ep Endpoint, f DatagramFactory, o DatagramOpti
 
 func (r *Reactor) newDatagramPort(ep Endpoint, f DatagramFactory, o DatagramOptions) *DatagramPort {
 	o.PerPeer = o.PerPeer.withDefaults()
-	p := &DatagramPort{r: r, ep: ep, make: f, o: o}
+	p := &DatagramPort{r: r, ep: ep, build: f, o: o}
 	p.limit.Store(int64(o.PerPeer.DatagramsPerSecond))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +142,7 @@ func (d *DatagramSocket) start() {
 		d.share = d.o.Share(l)
 	}
 	var err error
-	d.call(func() { d.proto, err = d.port.make(d) })
+	d.call(func() { d.proto, err = d.port.build(d) })
 	if err != nil {
 		d.proto = nil
 		l.r.log.Warn("a datagram socket has no protocol", "endpoint", d.ep.String(), "err", err)

@@ -216,10 +216,10 @@ func TestDatagramSocketsOfLoops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(*reactor.DatagramSocket) (reactor.DatagramProtocol, error) {
+	build := func(*reactor.DatagramSocket) (reactor.DatagramProtocol, error) {
 		return newScripted(func(p *scripted, d reactor.Datagram) { echoDatagram(p, d) }), nil
 	}
-	port, err := r.ListenDatagrams(ep, make, reactor.DatagramOptions{Loop: -1})
+	port, err := r.ListenDatagrams(ep, build, reactor.DatagramOptions{Loop: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,11 +235,11 @@ func TestDatagramSocketsOfLoops(t *testing.T) {
 			t.Errorf("found %q", text)
 		}
 	}
-	if _, err := r.ListenDatagrams(port.Endpoint(), make, reactor.DatagramOptions{Loop: -1}); err == nil {
+	if _, err := r.ListenDatagrams(port.Endpoint(), build, reactor.DatagramOptions{Loop: -1}); err == nil {
 		t.Error("the port of another was bound")
 	}
 	port.Close(reactor.Done)
-	again, err := r.ListenDatagrams(port.Endpoint(), make, reactor.DatagramOptions{Loop: -1})
+	again, err := r.ListenDatagrams(port.Endpoint(), build, reactor.DatagramOptions{Loop: -1})
 	if err != nil {
 		t.Fatalf("the address is not free again: %v", err)
 	}
