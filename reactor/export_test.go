@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wirehost/wirehost/internal/tlsrecord"
 )
 
 // NewPortableSys lets the suites of reactortest run on the portable Sys.
@@ -57,6 +59,23 @@ func ProtocolOf(t Transport) Protocol { return t.(*connection).proto }
 
 // ListenerOf is the listener that has accepted a connection. Loop only.
 func ListenerOf(t Transport) *Listener { return t.(*connection).listener }
+
+// LimitKeys has a connection change its key, and ask its peer for another, after so many
+// records; it reports false where crypto/tls has the connection. Loop only.
+func LimitKeys(t Transport, most uint64) bool {
+	r, ok := t.(*connection).tls.layer.(*records)
+	if !ok {
+		return false
+	}
+	s := r.conn.State()
+	s.Limit = most
+	conn, err := tlsrecord.New(s)
+	if err != nil {
+		return false
+	}
+	r.conn = conn
+	return true
+}
 
 // OutOfFDs tells an error for want of a descriptor.
 func OutOfFDs(err error) bool {

@@ -23,7 +23,7 @@ import (
 // transport, with native protocols.
 func TestPromises(t *testing.T) {
 	for _, sys := range []string{"epoll", "portable", "memory"} {
-		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix"} {
+		for _, transport := range []string{"tcp", "tls", "tls by the library", "tls in pieces", "unix"} {
 			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
 				scheme, _, _ := strings.Cut(transport, " ")
@@ -33,11 +33,12 @@ func TestPromises(t *testing.T) {
 				server := &tls.Config{Certificates: []tls.Certificate{cert}}
 				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 				reactortest.Suite(t, reactortest.Backend{
-					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Holds: true,
+					TLS: scheme == "tls", Cut: transport == "tls in pieces", Unix: scheme == "unix",
+					LateReset: sys == "portable", Holds: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
 							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued,
-							LibraryTLS: transport != scheme}
+							LibraryTLS: transport == "tls by the library"}
 						if sys == "epoll" && !reactor.HasEpoll {
 							t.Skip("this system has no epoll")
 						}

@@ -40,7 +40,8 @@ func TestTakenOver(t *testing.T) {
 			s.ClientAuth, s.ClientCAs = tls.RequireAndVerifyClientCert, pool
 		}, func(c *tls.Config) { c.Certificates = []tls.Certificate{cert} }, "records", 1, nil},
 		{"no tickets", func(s *tls.Config) { s.SessionTicketsDisabled = true }, nil, "records", 0, nil},
-		{"a client without use for tickets", nil, func(c *tls.Config) { c.ClientSessionCache = nil }, "records", 0, nil},
+		{"a client without use for tickets", nil, func(c *tls.Config) { c.ClientSessionCache = nil },
+			"records", 0, nil},
 		{"HelloRetryRequest", func(s *tls.Config) { s.CurvePreferences = []tls.CurveID{tls.CurveP384} }, nil,
 			"records", 1, func(s tls.ConnectionState) bool { return s.CurveID == tls.CurveP384 }},
 		{"another configuration for the client", func(s *tls.Config) {

@@ -98,7 +98,7 @@ func (r *rig) connect() *client {
 	r.t.Cleanup(func() { c.raw.Close() })
 	r.must(c.SetDeadline(time.Now().Add(patience)))
 	if r.s.Client != nil {
-		c.secure(r.s.Client)
+		c.secure(r.s.Client, r.b.Cut)
 	}
 	return c
 }
@@ -115,10 +115,33 @@ func (deadConn) Close() error { return nil }
 func (deadConn) SetDeadline(t time.Time) error { return nil }
 
 // secure begins TLS on c.
-func (c *client) secure(cfg *tls.Config) {
-	tc := tls.Client(c.raw, cfg)
+func (c *client) secure(cfg *tls.Config, cut bool) {
+	under := c.raw
+	if cut {
+		under = cutConn{under}
+	}
+	tc := tls.Client(under, cfg)
 	c.Conn = tc
 	go tc.Handshake() // its error is that of the next call
+}
+
+// cutConn cuts what is written.
+type cutConn struct{ net.Conn }
+
+func (c cutConn) Write(b []byte) (int, error) {
+	sent := 0
+	for sent < len(b) {
+		n := 1
+		if sent >= 5 { // behind the header of the record that is at the front
+			n = (len(b) - sent + 1) / 2
+		}
+		n, err := c.Conn.Write(b[sent : sent+n])
+		sent += n
+		if err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
 }
 
 // dial makes a connection. Its protocol may not be made yet.

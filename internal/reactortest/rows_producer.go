@@ -79,7 +79,7 @@ func rowProducerInHandshake(r *rig) {
 		r.t.Errorf("found %d bytes queued, wanted %d", q, 1<<20)
 	}
 	r.want(c, "pause")
-	c.secure(r.s.Client)
+	c.secure(r.s.Client, r.b.Cut)
 	c.wantSome(0, 1<<20)
 	if e := r.next(c); e != "handshake" {
 		r.t.Errorf("found %q", e)

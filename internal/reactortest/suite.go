@@ -16,6 +16,7 @@ type Backend struct {
 	Serve func(*testing.T, Settings) *Server
 
 	TLS       bool // Dial gives TLS connections
+	Cut       bool // what the clients' TLS sends comes in pieces: each header by the byte, the rest in two
 	Unix      bool // Unix sockets: no reset
 	LateReset bool // a reset is told at the resume or the next write
 	Holds     bool // the script can have connections wait for their protocol
