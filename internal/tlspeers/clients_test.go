@@ -109,6 +109,15 @@ func (c *talk) echo(n int) {
 	}
 }
 
+// testSizes has each size come back, and the connection end well.
+func testSizes(c *talk) {
+	c.t.Helper()
+	for _, n := range sizes {
+		c.echo(n)
+	}
+	c.end()
+}
+
 // end closes the program's input, and returns the rest of its output.
 func (c *talk) end() string {
 	c.t.Helper()
@@ -187,19 +196,20 @@ func TestOpenSSL(t *testing.T) {
 	openssl := tooltest.Find(t, "openssl", "Debian: apt-get install openssl")
 	inLayers(t, func(t *testing.T, s *server, address string) {
 		args := []string{openssl, "s_client", "-connect", address, "-CAfile", s.CA, "-verify_return_error",
-			"-servername", "localhost", "-tls1_3"}
+			"-servername", "localhost"}
 		client := func(t *testing.T, more ...string) *talk {
 			return start(t, args[0], slices.Concat(args[1:], more)...)
 		}
 		for suite := range suites {
 			t.Run(suite, func(t *testing.T) {
-				c := client(t, "-quiet", "-no_ign_eof", "-ciphersuites", suite)
-				for _, n := range sizes {
-					c.echo(n)
-				}
-				c.end()
+				testSizes(client(t, "-quiet", "-no_ign_eof", "-tls1_3", "-ciphersuites", suite))
 			})
 		}
+		t.Run("TLS 1.2", func(t *testing.T) { testSizes(client(t, "-quiet", "-no_ign_eof", "-tls1_2")) })
+		t.Run("a client's certificate", func(t *testing.T) {
+			testSizes(client(t, "-quiet", "-no_ign_eof", "-cert", s.Cert, "-key", s.Key, "-connect",
+				fmt.Sprint("localhost:", s.where["ca"])))
+		})
 		t.Run("key updates", func(t *testing.T) {
 			c := start(t, "sh", slices.Concat([]string{"-c", `exec "$0" "$@" 2>&1`}, args)...)
 			for i := range 20 {
@@ -250,10 +260,7 @@ func TestOpenSSLServer(t *testing.T) {
 				t.Run(suite, func(t *testing.T) {
 					s := server(t, "-ciphersuites", suite)
 					s.await("NOT supported\n")
-					for _, n := range sizes {
-						s.echo(n)
-					}
-					s.end()
+					testSizes(s)
 				})
 			}
 			t.Run("key updates", func(t *testing.T) {
@@ -288,10 +295,7 @@ func TestGnuTLS(t *testing.T) {
 		for _, cipher := range suites {
 			t.Run(cipher, func(t *testing.T) {
 				c, _ := client(t, cipher)
-				for _, n := range sizes {
-					c.echo(n)
-				}
-				c.end()
+				testSizes(c)
 			})
 		}
 		t.Run("key updates", func(t *testing.T) {

@@ -84,11 +84,11 @@ func serve(t *testing.T, records string) *server {
 	names := []string{"port", "idle", "ca", "hasty"}
 	cfg.Listeners = []config.Listener{
 		{Endpoint: "tls://127.0.0.1:0", Plugin: "echo", TLS: settings},
-		{Endpoint: "tls://127.0.0.1:0", Plugin: "echo", TLS: settings, IdleTimeout: 500 * time.Millisecond},
+		{Endpoint: "tls://127.0.0.1:0", Plugin: "echo", TLS: settings, IdleTimeout: time.Second},
 		{Endpoint: "tls://127.0.0.1:0", Plugin: "echo", TLS: settings},
 		{Endpoint: "tls://127.0.0.1:0", Plugin: "echo", TLS: settings},
 	}
-	cfg.Listeners[3].TLS.HandshakeTimeout = time.Second
+	cfg.Listeners[3].TLS.HandshakeTimeout = 2 * time.Second
 	cfg.Listeners[2].TLS.ClientCA = s.CA
 	h, err := host.New(cfg, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug})})
 	if err != nil {
