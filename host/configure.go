@@ -103,10 +103,17 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 	})
 }
 
+// edit makes a configuration of the present one. only, where it is set, are the plugins that
+// are looked at. It may be called more than once.
+type edit func(config.Config) (cfg config.Config, only map[string]bool, err error)
+
 // reconfigure goes over to the configuration that edit makes of the present one.
 // It is logged when the next change may come.
-func (h *Host) reconfigure(ctx context.Context,
-	edit func(config.Config) (config.Config, map[string]bool, error)) (Change, error) {
+func (h *Host) reconfigure(ctx context.Context, edit edit) (Change, error) {
+	ctx, err := h.fetchFor(ctx, edit)
+	if err != nil {
+		return Change{}, err
+	}
 	r, err := h.reconfigureAlone(ctx, edit)
 	if err != nil {
 		return Change{}, err
@@ -119,8 +126,7 @@ func (h *Host) reconfigure(ctx context.Context,
 	return r.out, nil
 }
 
-func (h *Host) reconfigureAlone(ctx context.Context,
-	edit func(config.Config) (config.Config, map[string]bool, error)) (*reconfiguration, error) {
+func (h *Host) reconfigureAlone(ctx context.Context, edit edit) (*reconfiguration, error) {
 	if !h.shape.TryLock() {
 		return nil, fmt.Errorf("host: %w", ErrChanging)
 	}

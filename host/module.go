@@ -17,11 +17,12 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/bounded"
-	"github.com/wirehost/wirehost/internal/fetch"
 )
 
 // builtinPrefix begins the modules that the command carries.
 const builtinPrefix = "builtin:"
+
+func isBuiltin(module string) bool { return strings.HasPrefix(module, builtinPrefix) }
 
 // module is a module whose bytes are known, by their sum. Nobody decodes them here: the
 // compiler does, once.
@@ -144,10 +145,8 @@ func (s *sources) addUpFile(ctx context.Context, m *module, limit int64, keys []
 
 // addUpFetched gets the module from its server, or from the cache.
 func (s *sources) addUpFetched(ctx context.Context, m *module, cfg config.Plugin, keys []minisign.PublicKey) error {
-	got, err := s.fetch.Get(ctx, fetch.Request{
-		Source: m.from, SHA256: cfg.SHA256, Limit: int64(cfg.Limits.Module), Signed: len(keys) > 0,
-		Always: cfg.Pull == config.PullAlways, Never: cfg.Pull == config.PullNever,
-	})
+	q, _ := fetchRequest(cfg, len(keys) > 0)
+	got, err := s.get(ctx, q)
 	if err != nil {
 		return fmt.Errorf("it can't be fetched: %w", err)
 	}

@@ -129,6 +129,7 @@ func (h *Host) UnpinPlugin(ctx context.Context, name string) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	ctx = p.fetchAhead(ctx)
 	return p.change(ctx, func(ctx context.Context) (*replacement, error) {
 		return p.planConfigured(ctx, p.configured(), p.host.Config().Trust, false)
 	})

@@ -17,6 +17,7 @@ import (
 // reload gives the plugin a new version, if its module has changed, or force is
 // set. On an error the version that was active stays so.
 func (p *plugin) reload(ctx context.Context, force bool) (Outcome, error) {
+	ctx = p.fetchAhead(ctx)
 	return p.change(ctx, func(ctx context.Context) (*replacement, error) {
 		return p.plan(ctx, p.configured(), p.host.Config().Trust, force)
 	})

@@ -249,3 +249,64 @@ func TestFetched(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowServer: a server that takes its time holds up no other change; the module comes
+// when it comes, and a host that ends waits for none.
+func TestSlowServer(t *testing.T) {
+	asked, let := make(chan struct{}, 10), make(chan struct{})
+	b := read(t, "testdata/echo.wasm")
+	web := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		select {
+		case <-let:
+			_, _ = w.Write(b) // who has gone needs it no more
+		case <-r.Context().Done():
+		}
+	}))
+	defer web.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	s := newServer(t, configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0)))
+	s.sources.fetch = fetch.New(fetch.Options{Dir: t.TempDir(), Roots: roots})
+	if err := s.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	far := numbered(web.URL+"/guest.wasm", config.IsolationLoop, 0)
+	far.Pull = config.PullAlways
+	all := s.Config()
+	all.Plugins = map[string]config.Plugin{"guest": far}
+	for _, c := range []struct {
+		what string
+		slow func() error
+	}{
+		{"load", func() error { _, err := s.LoadPlugin(ctx, "far", far); return err }},
+		{"reload", func() error { _, err := s.ReloadPlugin(ctx, "far", true); return err }},
+		{"unpin", func() error { _, err := s.UnpinPlugin(ctx, "far"); return err }},
+		{"configuration", func() error { _, err := s.Reload(ctx, all); return err }},
+	} {
+		done := make(chan error, 1)
+		go func() { done <- c.slow() }()
+		<-asked
+		near := numbered("testdata/counter.wasm", config.IsolationLoop, 1)
+		if _, err := s.LoadPlugin(ctx, "near", near); err != nil {
+			t.Errorf("%s: found %v, wanted another plugin loaded meanwhile", c.what, err)
+		}
+		if _, err := s.UnloadPlugin(ctx, "near"); err != nil {
+			t.Errorf("%s: found %v, wanted it unloaded", c.what, err)
+		}
+		let <- struct{}{}
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { _, err := s.ReloadPlugin(ctx, "guest", true); done <- err }()
+	<-asked
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; !errors.Is(err, ErrNotRunning) {
+		t.Errorf("found %v, wanted that the host ends", err)
+	}
+}
