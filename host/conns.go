@@ -204,7 +204,9 @@ func (l *connList) take(t reactor.Transport, p reactor.Protocol) (more bool) {
 		return l.q.Limit == 0 || len(l.page.Connections) < l.q.Limit
 	}
 	l.page.Matched++
-	key := sortKey(l.q.Sort, t)
+	stats, now := t.Stats(), t.Loop().Now()
+	key := sortKey(l.q.Sort, (now - stats.Opened).Seconds(), (now - stats.Active).Seconds(), stats.In, stats.Out,
+		stats.Queued)
 	switch {
 	case l.q.Limit == 0 || len(l.sorted) < l.q.Limit:
 		pile.Push(&l.sorted, ranked{key, connInfo(t, c, of)})
@@ -247,20 +249,30 @@ func (r *ranking) Pop() any {
 	return last
 }
 
-// sortKey is what a connection is sorted by. On its loop.
-func sortKey(by string, t reactor.Transport) float64 {
-	stats, now := t.Stats(), t.Loop().Now()
+// sortKey is what a connection is sorted by.
+func sortKey(by string, age, idle float64, in, out uint64, queued int) float64 {
 	switch by {
 	case "age":
-		return (now - stats.Opened).Seconds()
+		return age
 	case "idle":
-		return (now - stats.Active).Seconds()
+		return idle
 	case "in":
-		return float64(stats.In)
+		return float64(in)
 	case "out":
-		return float64(stats.Out)
+		return float64(out)
 	}
-	return float64(stats.Queued)
+	return float64(queued)
+}
+
+// Merge adds another host's page to one that is sorted, as the query that both answer wants.
+func (p *ConnPage) Merge(other ConnPage, q ConnQuery) {
+	p.Connections = append(p.Connections, other.Connections...)
+	p.Matched += other.Matched
+	key := func(c ConnInfo) float64 { return sortKey(q.Sort, c.Age, c.Idle, c.In, c.Out, c.Queued) }
+	slices.SortStableFunc(p.Connections, func(x, y ConnInfo) int { return cmp.Compare(key(y), key(x)) })
+	if q.Limit > 0 && len(p.Connections) > q.Limit {
+		p.Connections = p.Connections[:q.Limit]
+	}
 }
 
 // connInfo describes a connection. On its loop.

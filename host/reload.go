@@ -44,7 +44,7 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 	}
 	defer p.changing.Unlock()
 	if p.over {
-		if _, err := p.host.plugin(p.name); err != nil {
+		if _, err := p.host.plugin(p.name); err != nil && !p.host.isStopping() {
 			return Outcome{}, err
 		}
 		return Outcome{}, ErrNotRunning

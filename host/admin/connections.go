@@ -21,20 +21,55 @@ const MaxPage = 10_000
 // pageSize is how many it has where nothing else is asked for.
 const pageSize = 1000
 
-// closeRequest says which connections to close: those that are all that it names.
-type closeRequest struct {
-	IDs      []string `json:"ids"`
-	Plugin   string   `json:"plugin"`
-	Version  string   `json:"version"`
-	Peer     string   `json:"peer"`
-	Listener string   `json:"listener"`
-	State    string   `json:"state"`
-	IdleFor  string   `json:"idle_for"`
-	Age      string   `json:"age"`
-	Abort    bool     `json:"abort"` // at once: what is queued is dropped
+// CloseRequest is what POST /v1/connections/close takes: which connections to close, those
+// that are all that it names. GET /v1/connections takes the same but Abort as parameters.
+type CloseRequest struct {
+	IDs      []string `json:"ids,omitempty"`
+	Plugin   string   `json:"plugin,omitempty"`
+	Version  string   `json:"version,omitempty"`
+	Peer     string   `json:"peer,omitempty"`
+	Listener string   `json:"listener,omitempty"`
+	State    string   `json:"state,omitempty"`
+	IdleFor  string   `json:"idle_for,omitempty"`
+	Age      string   `json:"age,omitempty"`
+	Abort    bool     `json:"abort,omitempty"` // at once: what is queued is dropped
 }
 
-// closeAnswer says what became of a closeRequest.
+// NewCloseRequest asks for the end of what a filter lets through.
+func NewCloseRequest(f host.ConnFilter, abort bool) CloseRequest {
+	text := func(d time.Duration) string {
+		if d <= 0 {
+			return ""
+		}
+		return d.String()
+	}
+	r := CloseRequest{IDs: f.IDs, Plugin: f.Plugin, Version: f.Version, Listener: f.Listener, State: f.State,
+		IdleFor: text(f.IdleFor), Age: text(f.Age), Abort: abort}
+	if f.Peer != (netip.Prefix{}) {
+		r.Peer = f.Peer.String()
+	}
+	return r
+}
+
+// ConnParameters are a query as GET /v1/connections takes it.
+func ConnParameters(q host.ConnQuery) url.Values {
+	r := NewCloseRequest(q.ConnFilter, false)
+	v := url.Values{"id": q.IDs}
+	for key, text := range map[string]string{
+		"plugin": r.Plugin, "version": r.Version, "peer": r.Peer, "listener": r.Listener, "state": r.State,
+		"idle_for": r.IdleFor, "age": r.Age, "sort": q.Sort, "after": q.After,
+	} {
+		if text != "" {
+			v.Set(key, text)
+		}
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v
+}
+
+// closeAnswer says what became of a CloseRequest.
 type closeAnswer struct {
 	Closed int `json:"closed"` // connections that begin to end
 }
@@ -69,7 +104,7 @@ func (s *Server) listConnections(_ http.ResponseWriter, r *http.Request) (*answe
 
 // connQuery reads a query's parameters.
 func connQuery(v url.Values) (q host.ConnQuery, err error) {
-	q.ConnFilter, err = connFilter(closeRequest{
+	q.ConnFilter, err = connFilter(CloseRequest{
 		IDs: v["id"], Plugin: v.Get("plugin"), Version: v.Get("version"), Peer: v.Get("peer"),
 		Listener: v.Get("listener"), State: v.Get("state"), IdleFor: v.Get("idle_for"), Age: v.Get("age"),
 	})
@@ -94,7 +129,7 @@ func connQuery(v url.Values) (q host.ConnQuery, err error) {
 }
 
 // connFilter reads what a request says of connections.
-func connFilter(r closeRequest) (f host.ConnFilter, err error) {
+func connFilter(r CloseRequest) (f host.ConnFilter, err error) {
 	f = host.ConnFilter{IDs: r.IDs, Plugin: r.Plugin, Version: r.Version, Listener: r.Listener, State: r.State}
 	for _, id := range r.IDs {
 		plugin, number, _ := strings.Cut(id, "/")
@@ -150,7 +185,7 @@ func duration(name, text string) (time.Duration, error) {
 }
 
 func (s *Server) closeConnections(w http.ResponseWriter, r *http.Request) (*answer, error) {
-	var req closeRequest
+	var req CloseRequest
 	if err := s.body(w, r, &req); err != nil {
 		return nil, err
 	}

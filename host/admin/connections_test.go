@@ -36,6 +36,27 @@ func TestConnectionQueries(t *testing.T) {
 }
 
 // Where a setting was said is told; what was loaded at run time is no default.
+// TestConnParameters: what a query is written as is what is read of it, and so is what a
+// filter asks to close.
+func TestConnParameters(t *testing.T) {
+	for _, q := range []host.ConnQuery{
+		{Limit: pageSize},
+		{ConnFilter: host.ConnFilter{IDs: []string{"a/1", "b/2"}, Plugin: "a", Version: "a@0123456789ab",
+			Peer: netip.MustParsePrefix("2001:db8::/32"), Listener: "tcp://[::1]:1", State: "paused",
+			IdleFor: time.Second, Age: time.Hour}, Sort: "in", Limit: 7},
+		{ConnFilter: host.ConnFilter{Peer: netip.MustParsePrefix("192.0.2.7/32")}, Limit: MaxPage, After: "a b&c=d"},
+	} {
+		found, err := connQuery(ConnParameters(q))
+		if err != nil || !reflect.DeepEqual(found, q) {
+			t.Errorf("found %+v, %v, wanted %+v", found, err, q)
+		}
+		filter, err := connFilter(NewCloseRequest(q.ConnFilter, true))
+		if err != nil || !reflect.DeepEqual(filter, q.ConnFilter) {
+			t.Errorf("found %+v, %v, wanted %+v", filter, err, q.ConnFilter)
+		}
+	}
+}
+
 func TestOriginsAtRunTime(t *testing.T) {
 	origins := map[string]string{"plugins.mine.module": "w.yaml:2"}
 	for key, want := range map[string]bool{

@@ -72,7 +72,7 @@ func TestTypesAreDescribed(t *testing.T) {
 		"EventList": eventList{}, "Event": Event{},
 		"Problem": Problem{}, "Status": status{}, "PluginList": pluginList{}, "PluginInfo": host.PluginInfo{},
 		"CallbackStats": host.CallbackStats{}, "VersionInfo": host.VersionInfo{},
-		"ConnectionList": host.ConnPage{}, "CloseRequest": closeRequest{}, "CloseAnswer": closeAnswer{},
+		"ConnectionList": host.ConnPage{}, "CloseRequest": CloseRequest{}, "CloseAnswer": closeAnswer{},
 		"ServerStatus": Status{}, "Setting": setting{}, "SettingList": settingList{}, "ConnInfo": host.ConnInfo{},
 		"ListenerList": listenerList{},
 		"ListenerInfo": host.ListenerInfo{}, "CertificateInfo": host.CertificateInfo{},

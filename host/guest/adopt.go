@@ -47,7 +47,7 @@ func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
 		return err
 	}
 	k := i.guest.hold()
-	if s.HasFactory {
+	if s.Factory != nil {
 		if err := i.restoreState(0, s.Version, s.Factory, &k); err != nil {
 			return fmt.Errorf("the factory's state: %w", err)
 		}

@@ -16,9 +16,8 @@ import (
 
 // State is what an instance has, as plain values for another process.
 type State struct {
-	Version     int32             `json:"version"`           // of the guest's layout
-	Factory     []byte            `json:"factory,omitempty"` // the factory's own
-	HasFactory  bool              `json:"has_factory"`       // it was not declined
+	Version     int32             `json:"version"` // of the guest's layout
+	Factory     []byte            `json:"factory"` // the factory's own; nil = it was declined
 	Connections []ConnectionState `json:"connections"`
 	Timers      []TimerState      `json:"timers,omitempty"`
 }
@@ -121,7 +120,7 @@ func (f *Frozen) saveStates(k *hold) (err error) {
 	state, err := i.saveState(0)
 	switch {
 	case err == nil:
-		f.State.Factory, f.State.HasFactory = append([]byte{}, state...), true
+		f.State.Factory = append([]byte{}, state...)
 	case !errors.Is(err, errDeclined):
 		return fmt.Errorf("the factory's state: %w", err)
 	}

@@ -1,18 +1,14 @@
 package operate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/admin"
 )
 
 // Connections tells of the connections of this process, and of those before it that have
@@ -46,14 +42,7 @@ func (a administered) Connections(ctx context.Context, q host.ConnQuery) (host.C
 			continue // it has no such plugin, or has ended
 		}
 		err = nil
-		page.Connections = append(page.Connections, theirs.Connections...)
-		page.Matched += theirs.Matched
-	}
-	slices.SortStableFunc(page.Connections, func(x, y host.ConnInfo) int {
-		return cmp.Compare(sortKey(y, q.Sort), sortKey(x, q.Sort))
-	})
-	if q.Limit > 0 && len(page.Connections) > q.Limit {
-		page.Connections = page.Connections[:q.Limit]
+		page.Merge(theirs, q)
 	}
 	return page, err
 }
@@ -67,7 +56,7 @@ func (a administered) CloseConnections(ctx context.Context, f host.ConnFilter, a
 	theirs := 0
 	for _, p := range a.predecessors.list() {
 		var answer struct{ Closed int }
-		request := closeRequest{Abort: abort, IDs: f.IDs, filter: filterOf(f)}
+		request := admin.NewCloseRequest(f, abort)
 		if p.ask(ctx, http.MethodPost, "/v1/connections/close", request, &answer) == nil {
 			theirs += answer.Closed
 		}
@@ -76,21 +65,6 @@ func (a administered) CloseConnections(ctx context.Context, f host.ConnFilter, a
 		err = nil
 	}
 	return closed + theirs, err
-}
-
-// sortKey is what a connection is sorted by.
-func sortKey(c host.ConnInfo, by string) float64 {
-	switch by {
-	case "age":
-		return c.Age
-	case "idle":
-		return c.Idle
-	case "in":
-		return float64(c.In)
-	case "out":
-		return float64(c.Out)
-	}
-	return float64(c.Queued)
 }
 
 // processPlace is a ConnPage's Next that begins with a process; placeIn reads one.
@@ -136,56 +110,10 @@ func pageOf(ctx context.Context, others []*predecessor, pid int, q host.ConnQuer
 
 // connections asks the process for some of its own.
 func (p *predecessor) connections(ctx context.Context, q host.ConnQuery) (page host.ConnPage, err error) {
-	f := filterOf(q.ConnFilter)
-	v := url.Values{"id": q.IDs}
-	if q.Limit > 0 {
-		v.Set("limit", strconv.Itoa(q.Limit))
-	}
-	for key, text := range map[string]string{
-		"plugin": f.Plugin, "version": f.Version, "peer": f.Peer, "listener": f.Listener, "state": f.State,
-		"idle_for": f.IdleFor, "age": f.Age, "sort": q.Sort, "after": q.After,
-	} {
-		if text != "" {
-			v.Set(key, text)
-		}
-	}
-	err = p.ask(ctx, http.MethodGet, "/v1/connections?"+v.Encode(), nil, &page)
+	err = p.ask(ctx, http.MethodGet, "/v1/connections?"+admin.ConnParameters(q).Encode(), nil, &page)
 	for n := range page.Connections {
 		page.Connections[n].Process = strconv.Itoa(p.pid)
 	}
 	page.Late = nil // its loops are not this one's
 	return page, err
-}
-
-// filter is a ConnFilter as the administration reads it.
-type filter struct {
-	Plugin   string `json:"plugin,omitempty"`
-	Version  string `json:"version,omitempty"`
-	Peer     string `json:"peer,omitempty"`
-	Listener string `json:"listener,omitempty"`
-	State    string `json:"state,omitempty"`
-	IdleFor  string `json:"idle_for,omitempty"`
-	Age      string `json:"age,omitempty"`
-}
-
-// closeRequest asks for an end.
-type closeRequest struct {
-	filter
-	IDs   []string `json:"ids,omitempty"`
-	Abort bool     `json:"abort,omitempty"`
-}
-
-func filterOf(f host.ConnFilter) filter {
-	text := func(d time.Duration) string {
-		if d <= 0 {
-			return ""
-		}
-		return d.String()
-	}
-	out := filter{Plugin: f.Plugin, Version: f.Version, Listener: f.Listener, State: f.State,
-		IdleFor: text(f.IdleFor), Age: text(f.Age)}
-	if f.Peer != (netip.Prefix{}) {
-		out.Peer = f.Peer.String()
-	}
-	return out
 }

@@ -90,8 +90,8 @@ func (s *Server) UsePlugin(ctx context.Context, version string) (host.Outcome, e
 // host.Host.UnpinPlugin.
 func (s *Server) UnpinPlugin(ctx context.Context, name string) (host.Outcome, error) {
 	out, err := s.Host.UnpinPlugin(ctx, name)
-	if err == nil {
-		s.remember(nil)
+	if err == nil && out.Unchanged {
+		s.remember(nil) // the pin has gone
 	}
 	s.changedVersion(ctx, name, out, err)
 	s.rewatch()

@@ -12,8 +12,10 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -98,13 +100,16 @@ func sameFile(a, b string) bool {
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
+// errUnread says what to do where the configuration can't be read.
+var errUnread = errors.New("the configuration says where the host is asked: --admin ENDPOINT asks it without")
+
 // quietClient makes a client. guessed: nothing says that this host is meant.
 func (a *app) quietClient(endpoint string) (c *client, guessed bool, err error) {
 	by := a.knownBy()
 	if endpoint == "" {
 		cfg, err := a.load(context.Background())
 		if err != nil {
-			return nil, false, err
+			return nil, false, errors.Join(err, errUnread)
 		}
 		endpoint = by.configured(cfg.Admin)
 	}
@@ -132,6 +137,9 @@ func (a *app) newClient(endpoint string, by *knownBy) (*client, error) {
 		return nil,
 			&usageError{fmt.Errorf("--admin: found %q, wanted unix://PATH, tcp://HOST:PORT or https://HOST:PORT",
 				endpoint)}
+	}
+	if ip, err := netip.ParseAddr(e.Host); e.Scheme == "tcp" && (e.Host == "" || err == nil && ip.IsUnspecified()) {
+		e.Host = "localhost" // where the host listens on all addresses
 	}
 	network, address := "unix", e.Path
 	c := &client{endpoint: endpoint, base: "http://wirehost"}
@@ -276,8 +284,24 @@ func problemError(resp *http.Response, text []byte) error {
 		}
 		return fmt.Errorf("found %s", resp.Status)
 	}
+	for n, fault := range p.Faults {
+		p.Faults[n] = withoutPlace(fault)
+	}
+	p.Detail = withoutPlace(p.Detail)
 	return &answeredError{p}
 }
+
+// withoutPlace is a fault without the place in the request's body, which the command has
+// written and nobody sees.
+func withoutPlace(fault string) string {
+	place, rest, found := strings.Cut(fault, ": ")
+	if found && bodyPlace.MatchString(place) {
+		return rest
+	}
+	return fault
+}
+
+var bodyPlace = regexp.MustCompile(`^body:\d+(:\d+)?$`) // never changed
 
 // answeredError is a problem that a host has answered with.
 type answeredError struct{ *admin.Problem }

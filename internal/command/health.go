@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -32,6 +31,9 @@ func newHealth(a *app) *cobra.Command {
 	ready := cmd.Flags().Bool("ready", false, "ask whether it is ready for connections")
 	timeout := cmd.Flags().Duration("timeout", healthTimeout, "how long to wait for the answer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *timeout <= 0 {
+			return &usageError{fmt.Errorf("--timeout: found %v, wanted a time such as 1s", *timeout)}
+		}
 		at, err := a.probed(*endpoint)
 		if err != nil {
 			return err
@@ -69,7 +71,7 @@ func (a *app) probed(endpoint string) (string, error) {
 	}
 	cfg, err := a.load(context.Background())
 	if err != nil {
-		return "", err
+		return "", errors.Join(err, errUnread)
 	}
 	e, err := reactor.ParseEndpoint(cfg.Monitor.Listen)
 	if err != nil || e.Scheme == "tcp" && e.Port == 0 { // none, or on a port that nobody knows
@@ -77,9 +79,6 @@ func (a *app) probed(endpoint string) (string, error) {
 	}
 	if e.Scheme == "unix" {
 		return cfg.Monitor.Listen, nil
-	}
-	if ip, err := netip.ParseAddr(e.Host); e.Host == "" || err == nil && ip.IsUnspecified() {
-		e.Host = "localhost"
 	}
 	return "tcp://" + net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), nil
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,5 +43,40 @@ func TestHealth(t *testing.T) {
 	if r := command(t, "health", "--admin="+monitor.endpoint); r.code != exitFailed ||
 		!strings.Contains(r.stderr, "no host answers at "+monitor.endpoint) || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("found %d %q", r.code, r.stderr)
+	}
+}
+
+// TestHealthOddly: what a probe's words lack is said, in the words of who typed them.
+func TestHealthOddly(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	replace(t, bad, []byte("bad: 1\n"))
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"health", "--timeout=0s"}, exitUsage, "wirehost: --timeout: found 0s, wanted a time such as 1s"},
+		{[]string{"health", "--timeout=-1s"}, exitUsage, "wirehost: --timeout: found -1s, wanted a time such as 1s"},
+		{[]string{"health", "--config=" + bad}, exitFailed,
+			"\nwirehost: the configuration says where the host is asked: "},
+		{[]string{"status", "--config=" + bad}, exitFailed,
+			"\nwirehost: the configuration says where the host is asked: "},
+	} {
+		if r := command(t, c.args...); r.code != c.code || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%q: found %d %q, wanted %d %q", c.args, r.code, r.stderr, c.code, c.want)
+		}
+	}
+}
+
+// TestAllAddresses: a host that listens on every address is asked on this machine.
+func TestAllAddresses(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"tcp://0.0.0.0:9": "http://localhost:9", "tcp://[::]:9": "http://localhost:9", "tcp://:9": "http://localhost:9",
+		"https://0.0.0.0:9": "https://localhost:9", "tcp://127.0.0.2:9": "http://127.0.0.2:9",
+	} {
+		c, err := (&app{}).newClient(endpoint, &knownBy{})
+		if err != nil || c.base != want {
+			t.Errorf("%s: found %+v, %v, wanted %s", endpoint, c, err, want)
+		}
 	}
 }
