@@ -43,6 +43,8 @@ type Frozen struct {
 	PullIn                                                                       time.Duration // 0 = not set
 	// until its rates are as good as new
 	InDebt, OutDebt time.Duration
+
+	TLS *FrozenTLS // nil = none, or not yet
 }
 
 // bufferedSys is a Sys that reads ahead and writes behind. halt ends that until resume,
@@ -60,9 +62,11 @@ type bufferedSys interface {
 // another process: that one's Adopt gets what is returned, and what File returns; then
 // this one calls Forget, or, if it came to nothing, Thaw.
 //
-// An error says why the connection can't be moved; then nothing has changed. TLS can't,
-// and what has no protocol yet, or is over. What a running function has written to the
-// connection is sent first. Loop only, and not inside one of the connection's callbacks.
+// An error says why the connection can't be moved; then nothing has changed. What has no
+// protocol yet can't, what is over, and TLS in its handshake or with crypto/tls's own
+// records. What is returned has a copy of a session's secrets: see [Frozen.Wipe]. What a
+// running function has written to the connection is sent first. Loop only, and not inside
+// one of the connection's callbacks.
 func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	c, ok := t.(*connection)
 	if !ok || c.loop != l {
@@ -78,7 +82,7 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	case c.stage != stageOpen && c.stage != stageClosing:
 		why = "it is " + c.stage.String()
 	case c.tls != nil:
-		why = "TLS is on"
+		why = c.tls.unmovable()
 	}
 	if why != "" {
 		return Frozen{}, errors.New("can't be moved: " + why)
@@ -175,6 +179,9 @@ func (c *connection) frozen() Frozen {
 	if s.Retired && c.err != nil {
 		s.Why = c.err.Error()
 	}
+	if c.tls != nil {
+		s.TLS = c.tls.frozen(c)
+	}
 	if c.limits != nil {
 		s.InDebt = max(0, time.Duration(c.limits.in)-now)
 		s.OutDebt = max(0, time.Duration(c.limits.out)-now)
@@ -224,6 +231,10 @@ func (l *Loop) Adopt(f *os.File, s Frozen, p Protocol, producer Producer, ln *Li
 		return nil, fmt.Errorf("reactor: adopt: %w", err)
 	}
 	c := s.connection(l.sys.Now())
+	if err := c.adoptTLS(s.TLS); err != nil {
+		_ = l.sys.Close(fd) // only a duplicate
+		return nil, fmt.Errorf("reactor: adopt: %w", err)
+	}
 	c.loop, c.fd, c.share, c.listener, c.producer, c.proto = l, fd, share, ln, producer, p
 	c.buffered, _ = p.(BufferedProtocol)
 	c.out.push(l, s.Queued)

@@ -1,6 +1,7 @@
 package reactor_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"sync/atomic"
@@ -16,7 +17,7 @@ import (
 // or thawed as the same.
 func TestPromisesMoved(t *testing.T) {
 	for _, sys := range []string{"epoll", "portable", "memory"} {
-		for _, scheme := range []string{"tcp", "unix"} {
+		for _, scheme := range []string{"tcp", "tls", "unix"} {
 			for _, how := range []string{"moved", "thawed"} {
 				if sys == "epoll" && how == "thawed" { // is what the others' are
 					continue
@@ -35,8 +36,11 @@ func testPromisesMoved(t *testing.T, sys, scheme string, thawed bool) {
 		t.Skip("this system has no epoll")
 	}
 	var moves atomic.Int64
+	cert, pool := reactor.CertificateForTest(t)
+	server := &tls.Config{Certificates: []tls.Certificate{cert}}
+	client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 	reactortest.Suite(t, reactortest.Backend{
-		Unix: scheme == "unix", LateReset: sys == "portable", Holds: true,
+		TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Holds: true,
 		Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 			cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout, WriteTimeout: s.WriteTimeout,
 				ClosedTimeout: s.ClosedTimeout, MaxQueued: s.MaxQueued}
@@ -44,7 +48,7 @@ func testPromisesMoved(t *testing.T, sys, scheme string, thawed bool) {
 				cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 			}
 			f := &movingFactory{Factory: reactortest.NewScript(), t: t, moves: &moves, thawed: thawed}
-			return scriptedServer(t, cfg, scheme, f, s.HandshakeTimeout, nil, nil)
+			return scriptedServer(t, cfg, scheme, f, s.HandshakeTimeout, server, client)
 		},
 	})
 	if moves.Load() < 500 {
@@ -127,10 +131,11 @@ func (t *movingTransport) move() {
 	if !t.f.thawed {
 		var next reactor.Transport
 		if next, err = t.adopt(l, s); err == nil {
+			was := old.State()
 			l.Forget(old)
 			t.Transport = next
-			if old.State()&^reactor.StateProducer|next.State()&reactor.StateProducer != next.State() {
-				t.f.t.Errorf("found state %b, before it %b", next.State(), old.State())
+			if was&^reactor.StateProducer|next.State()&reactor.StateProducer != next.State() {
+				t.f.t.Errorf("found state %b, before it %b", next.State(), was)
 			}
 		}
 	}
@@ -204,6 +209,13 @@ func (p movingProtocol) ConnectionMade(reactor.Transport) {
 func (p movingProtocol) DataReceived(b []byte) {
 	p.t.touched()
 	p.Protocol.DataReceived(b)
+}
+
+func (p movingProtocol) HandshakeCompleted() {
+	p.t.touched()
+	if h, ok := p.Protocol.(reactor.HandshakeListener); ok {
+		h.HandshakeCompleted()
+	}
 }
 
 // movingHalf is one that goes on after a FIN.

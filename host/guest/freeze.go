@@ -49,7 +49,7 @@ type Frozen struct {
 var ErrUnsettled = errors.New("a connection is being made, or ends")
 
 // Freeze has no event reach the instance, and asks it for its state, until Thaw or
-// Forget. Connections that can't leave the process, such as those with TLS, stay: they
+// Forget. Connections that can't leave the process, such as those with TLS 1.2, stay: they
 // wait with the plugin's share of the loop meanwhile. On an error, which says why it can't
 // be moved, or ErrUnsettled, nothing has changed, unless the instance trapped. On its
 // loop, in no callback.
@@ -173,6 +173,9 @@ func (f *Frozen) Thaw() {
 }
 
 func (f *Frozen) release() {
+	for n := range f.State.Connections {
+		f.State.Connections[n].Socket.Wipe()
+	}
 	if f.held {
 		f.held = false
 		f.i.place.Share.Release()

@@ -35,8 +35,9 @@ type Message struct {
 	Missing int `json:"-"`
 }
 
-// Decode reads the message's body.
+// Decode reads the message's body, once: there may be secrets in it, so it is zeroed.
 func (m *Message) Decode(to any) error {
+	defer clear(m.Body)
 	if err := json.Unmarshal(m.Body, to); err != nil {
 		return fmt.Errorf("a message %q: %w", m.Kind, err)
 	}
@@ -95,7 +96,8 @@ func (c *Conn) Shutdown() error { return errors.Join(c.socket.CloseRead(), c.soc
 // Close ends it. The other end receives io.EOF behind what was sent.
 func (c *Conn) Close() error { return c.socket.Close() }
 
-// Send sends one message. The files stay the caller's.
+// Send sends one message. The files stay the caller's. What it makes of the body, in which
+// there may be secrets, is zeroed when it is sent; what encoding/json has made is not.
 func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	if len(files) > MaxFiles {
 		return fmt.Errorf("a message %q: found %d files, wanted at most %d", kind, len(files), MaxFiles)
@@ -114,6 +116,9 @@ func (c *Conn) Send(kind string, body any, files ...*os.File) error {
 	}
 	whole := binary.LittleEndian.AppendUint32(make([]byte, 0, headerSize+len(text)), uint32(len(text)))
 	whole = append(binary.LittleEndian.AppendUint32(whole, uint32(len(files))), text...)
+	defer clear(whole)
+	clear(text)
+	clear(m.Body)
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	return c.write(whole, files)
@@ -127,6 +132,7 @@ func (c *Conn) Receive() (*Message, error) {
 		if err != nil {
 			CloseFiles(c.next.files)
 		}
+		clear(c.next.bytes) // the message has its body
 		c.next = incoming{}
 	}
 	return m, err
