@@ -137,34 +137,46 @@ func testCertificate(t *testing.T, dir string) (cert, key string) {
 	return cert, key
 }
 
-// dials are the kinds of connections: those on TLS stay.
-func (u *upgraded) dials() []func() (net.Conn, error) {
-	secured := func(address string) func() (net.Conn, error) {
+// The kinds of connections: half of them are on TLS 1.3, and move as those without; the last
+// one is on TLS 1.2, and stays.
+const (
+	kinds  = 8
+	stayer = kinds - 1
+)
+
+// dials are the kinds of connections.
+func (u *upgraded) dials() [kinds]func() (net.Conn, error) {
+	secured := func(address string, version uint16) func() (net.Conn, error) {
 		return func() (net.Conn, error) {
-			return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // its own
+			return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: version}) // its own
 		}
 	}
-	return []func() (net.Conn, error){
+	each, loop := secured(u.tls[0], tls.VersionTLS13), secured(u.tls[1], tls.VersionTLS13)
+	return [...]func() (net.Conn, error){
 		func() (net.Conn, error) { return net.Dial("tcp", u.plain[0]) },
 		func() (net.Conn, error) { return net.Dial("unix", u.sockets) },
 		func() (net.Conn, error) { return net.Dial("tcp", u.plain[1]) },
-		secured(u.tls[0]), secured(u.tls[1]),
+		each, loop, each, loop, secured(u.tls[1], tls.VersionTLS12),
 	}
 }
 
 // stream opens connections and has each count until the end.
 func (u *upgraded) stream(connections int) {
 	u.t.Helper()
-	kinds := u.dials()
+	dials := u.dials()
 	for n := range connections {
-		kind := n % len(kinds)
-		c, err := kinds[kind]()
+		kind := n % kinds
+		worst := &u.worst[0]
+		if kind == stayer {
+			worst = &u.worst[1]
+		}
+		c, err := dials[kind]()
 		if err != nil {
 			u.t.Fatal(err)
 		}
 		u.streaming.Go(func() {
 			defer c.Close()
-			if err := u.count(c, &u.worst[kind/3]); err != nil && !(u.mayBreak.Load() && broken(err)) {
+			if err := u.count(c, worst); err != nil && !(u.mayBreak.Load() && broken(err)) {
 				u.t.Errorf("a stream of kind %d: %v", kind, err)
 			}
 		})
@@ -297,9 +309,10 @@ func TestUpgrade(t *testing.T) {
 		for _, d := range out.Plugins {
 			moved, stay = moved+d.Moved, stay+d.Stay
 		}
-		if want := connections / 5 * 3; moved < want || n == 0 && stay < connections/5*2 {
+		staying := connections / kinds
+		if want := connections - staying; moved < want || n == 0 && stay < staying {
 			t.Errorf("upgrade %d: %d moved and %d stay, wanted %d and, at first, %d: %+v", n, moved, stay, want,
-				connections/5*2, out)
+				staying, out)
 		}
 		t.Logf("upgrade %d: %+v", n, out)
 	}
@@ -333,7 +346,7 @@ func (u *upgraded) asked(connections int) {
 			u.t.Errorf("found %+v in another process", c)
 		}
 	}
-	if others := len(page.Connections) - own; others < connections/5*2 || own < connections/5*3 {
+	if others := len(page.Connections) - own; others < connections/kinds || own < connections-connections/kinds {
 		u.t.Errorf("found %d connections, and %d of others: %v", own, others, r.stderr)
 	}
 	if sorted := command(u.t, "conns", "-o", "json", "--sort=age", "--limit=3", at); sorted.code != exitFine {
@@ -357,8 +370,8 @@ func TestUpgradeDryRun(t *testing.T) {
 	for _, d := range out.Plugins {
 		moved[d.Plugin], stay[d.Plugin] = d.Moved, d.Stay
 	}
-	if !out.DryRun || out.PID != 0 || moved["loop"] != 4 || stay["loop"] != 2 || moved["each"] != 2 ||
-		stay["each"] != 2 {
+	if !out.DryRun || out.PID != 0 || moved["loop"] != 6 || stay["loop"] != 1 || moved["each"] != 3 ||
+		stay["each"] != 0 {
 		t.Errorf("found %+v", out)
 	}
 	u.end()
