@@ -43,7 +43,7 @@ type DatagramPort struct {
 	mu      sync.Mutex // of what follows; no loop waits with it held
 	sockets []*DatagramSocket
 	closed  bool
-	empty   chan struct{} // closed when the last socket has gone; made by Close
+	empty   chan struct{} // closed when the last socket of a closed port has gone
 
 	rateMu sync.Mutex
 	rates  sources // what each source may still send, as a bucket
@@ -80,7 +80,7 @@ func (r *Reactor) ListenDatagrams(ep Endpoint, f DatagramFactory, o DatagramOpti
 
 func (r *Reactor) newDatagramPort(ep Endpoint, f DatagramFactory, o DatagramOptions) *DatagramPort {
 	o.PerPeer = o.PerPeer.withDefaults()
-	p := &DatagramPort{r: r, ep: ep, build: f, o: o}
+	p := &DatagramPort{r: r, ep: ep, build: f, o: o, empty: make(chan struct{})}
 	p.limit.Store(int64(o.PerPeer.DatagramsPerSecond))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -155,10 +155,15 @@ func (d *DatagramSocket) start() {
 // Close closes the sockets, with the reason that their protocols get. It returns when the
 // address is free again. Any goroutine but the loops'.
 func (p *DatagramPort) Close(reason Reason) {
+	p.end(reason)
+	p.r.awaitLoop(p.empty)
+}
+
+// end is Close without the wait.
+func (p *DatagramPort) end(reason Reason) {
 	p.mu.Lock()
-	first := !p.closed
-	if first {
-		p.closed, p.empty = true, make(chan struct{})
+	if !p.closed {
+		p.closed = true
 		if len(p.sockets) == 0 {
 			close(p.empty)
 		}
@@ -173,7 +178,6 @@ func (p *DatagramPort) Close(reason Reason) {
 			}
 		}
 	}
-	p.r.awaitLoop(p.empty)
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
 	delete(p.r.ports, p)

@@ -324,7 +324,7 @@ func (r *Reactor) closeListeners() {
 	ports := slices.Collect(maps.Keys(r.ports))
 	r.mu.Unlock()
 	for _, p := range ports {
-		p.Close(ShuttingDown)
+		p.end(ShuttingDown)
 	}
 	for _, ln := range list {
 		if err := ln.Close(); err != nil {

@@ -57,3 +57,20 @@ func TestSimulate(t *testing.T) {
 	all.Wait()
 	t.Logf("%d seeds in %v", *simSeeds, time.Since(start))
 }
+
+// TestSimulateDatagrams is TestSimulate for datagram sockets.
+func TestSimulateDatagrams(t *testing.T) {
+	if *simSeed != 0 {
+		if err := simulator.SimulateDatagrams(*simSeed); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	failed := 0
+	for seed := *simFirst; seed < *simFirst+uint64(*simSeeds) && failed < 5; seed++ {
+		if err := simulator.SimulateDatagrams(seed); err != nil {
+			failed++
+			t.Errorf("seed %d: %v\nrun it again: go test ./reactor -run SimulateDatagrams -seed %d", seed, err, seed)
+		}
+	}
+}

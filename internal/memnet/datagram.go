@@ -186,6 +186,13 @@ func (s *Sys) LimitSends(n int) {
 	s.sends = n
 }
 
+// Overflowed is how many datagrams sockets had no room for.
+func (s *Sys) Overflowed() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
 // mailIO is a reactor.DatagramIO.
 type mailIO struct {
 	sys  *Sys
@@ -360,6 +367,7 @@ func (s *Sys) deliver(to *socket, d reactor.Datagram) {
 	m := to.mail
 	if m.bytes+len(d.Payload) > mailQueue {
 		m.overflow++
+		s.lost++
 		return
 	}
 	d.Payload = slices.Clone(d.Payload)

@@ -50,6 +50,7 @@ type Sys struct {
 	mail   []*socket  // datagram sockets
 	chance *rand.Rand // of Options.Datagrams; made when first needed
 	sends  int        // see LimitSends
+	lost   uint64     // datagrams that sockets had no room for
 }
 
 var _ reactor.Sys = (*Sys)(nil)
