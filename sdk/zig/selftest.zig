@@ -399,3 +399,95 @@ test "the place of an error" {
     try expect(std.mem.startsWith(u8, line, "selftest.zig:"));
     try expect(std.mem.endsWith(u8, line, ", test.the place of an error: OfTheProtocol"));
 }
+
+const Loops = struct {
+    loop: wirehost.LoopingCall = .{},
+    times: [8]f64 = undefined,
+    count: usize = 0,
+    slow: bool = false,
+
+    fn called(l: *Loops) void {
+        l.times[l.count] = wirehost.seconds();
+        l.count += 1;
+        if (l.slow and l.count == 1) server.advance(2500); // it takes so long
+        if (l.count == 3) l.loop.stop() catch unreachable;
+    }
+};
+
+test "looping calls" {
+    _ = try accepted();
+    defer server.end();
+    var l: Loops = .{};
+    try std.testing.expectError(error.Invalid, l.loop.start(-1, true, &l, Loops.called));
+    try l.loop.start(300, true, &l, Loops.called);
+    try std.testing.expectError(error.Busy, l.loop.start(300, true, &l, Loops.called));
+    server.advance(5000);
+    try std.testing.expectEqualSlices(f64, &.{ 0, 0.3, 0.6 }, l.times[0..l.count]);
+    try expect(!l.loop.running and l.loop.timer == 0);
+
+    l = .{ .slow = true }; // what it misses is not made up for
+    try l.loop.start(1000, false, &l, Loops.called);
+    server.advance(9000);
+    try std.testing.expectEqualSlices(f64, &.{ 6, 9, 10 }, l.times[0..l.count]);
+
+    l = .{};
+    try l.loop.restore(0, 1000, &l, Loops.called);
+    try expect(!l.loop.running);
+    const next = try wirehost.callLater(700, &l, Loops.called); // as of the version before
+    try l.loop.restore(next.handle, 1000, &l, Loops.called);
+    server.advance(1800);
+    try std.testing.expectEqualSlices(f64, &.{ 14.7, 15.7 }, l.times[0..l.count]);
+    try l.loop.stop();
+}
+
+const Waits = struct {
+    connected: usize = 0,
+    last: ?wirehost.Reason = null,
+
+    fn told(w: *Waits, t: ?wirehost.Transport, why: wirehost.Reason) void {
+        if (t != null) w.connected += 1 else w.last = why;
+    }
+
+    fn build(_: *Waits) struct {} {
+        return .{};
+    }
+};
+
+test "client services" {
+    _ = try accepted();
+    defer server.end();
+    var w: Waits = .{};
+    var s: wirehost.ClientService = .{ .endpoint = "tcp://192.0.2.3:25", .initial_delay = 100 };
+    try s.whenConnected(0, &w, Waits.told);
+    try expect(w.last == .aborted); // it does not run
+    try s.start(&w, Waits.build);
+    try std.testing.expectError(error.Busy, s.start(&w, Waits.build));
+    try s.whenConnected(0, &w, Waits.told);
+    try s.whenConnected(2, &w, Waits.told);
+    for (0..2) |_| {
+        try expect(w.connected == 0 and w.last == .aborted);
+        server.failed(s.current.?, .refused);
+        server.advance(99);
+        try expect(s.current == null);
+        server.advance(1200);
+    }
+    try expect(w.last == .refused);
+    server.made(s.current.?);
+    try expect(w.connected == 1);
+    try s.whenConnected(1, &w, Waits.told);
+    try expect(w.connected == 2); // at once
+    server.lose(s.current.?, .lost);
+    try s.whenConnected(0, &w, Waits.told);
+    server.advance(1200);
+    server.made(s.current.?);
+    try expect(w.connected == 3);
+    s.stop();
+    server.advance(100_000);
+    try expect(s.current == null and s.timer == null);
+    try s.start(&w, Waits.build);
+    try s.whenConnected(0, &w, Waits.told);
+    s.stop();
+    try expect(w.last == .aborted and w.connected == 3);
+    server.failed(s.current.?, .aborted);
+    try expect(s.timer == null);
+}

@@ -353,6 +353,7 @@ const Conn = struct {
     protocol: *anyopaque = undefined,
     calls: *const Calls = undefined,
     timers: ?*Call = null,
+    service: ?*ClientService = null, // whose it is
     err: ?Error = null, // of the last sending at the end of a callback
     pending: bool = false, // outgoing, and not made yet
     closing: bool = false, // loseConnection or abortConnection was called
@@ -746,6 +747,7 @@ pub fn restoreCall(handle: i32, context: anytype, comptime f: fn (@TypeOf(contex
             f(@ptrCast(@alignCast(p)));
         }
     };
+    if (timers.get(handle)) |old| forget(old);
     _ = try newCall(.{ .handle = handle, .context = @ptrCast(context), .function = erased.call });
     return .{ .handle = handle };
 }
@@ -779,6 +781,250 @@ pub fn connect(endpoint: []const u8, ms: i32, protocol: anytype) (Error || error
     try join(c, protocol);
     return .{ .handle = handle };
 }
+
+/// A function that is called again and again (Twisted's LoopingCall). It counts from its
+/// start, so that it does not drift, and a call that is late takes the place of those that
+/// were missed. It stays where it is while it runs, as a field of a protocol does; what a
+/// protocol started, its connectionLost stops.
+pub const LoopingCall = struct {
+    context: *anyopaque = undefined,
+    call: *const fn (*anyopaque) void = undefined,
+    ms: i32 = 0,
+    began: ?f64 = null, // null: from the next call on
+    timer: i32 = 0, // its handle, for saveState; 0: it does not run
+    running: bool = false,
+
+    /// Calls f(context) every ms from now on, first at once where now is set. Busy: it runs
+    /// already. A loop that can't go on later is logged, and ends.
+    pub fn start(
+        l: *LoopingCall,
+        ms: i32,
+        now: bool,
+        context: anytype,
+        comptime f: fn (@TypeOf(context)) void,
+    ) (Error || error{OutOfMemory})!void {
+        if (l.running) return error.Busy;
+        if (ms < 0) return error.Invalid;
+        l.* = .{ .ms = ms, .began = seconds(), .running = true };
+        l.set(context, f);
+        if (now) l.call(l.context);
+        errdefer l.running = false;
+        try l.wait();
+    }
+
+    /// Ends it; inside f, too.
+    pub fn stop(l: *LoopingCall) Error!void {
+        const timer: Timer = .{ .handle = l.timer };
+        l.running = false;
+        l.timer = 0;
+        if (timer.handle != 0) try timer.cancel();
+    }
+
+    /// For restoreState: a loop that ran goes on at its next time.
+    pub fn restore(
+        l: *LoopingCall,
+        timer: i32,
+        ms: i32,
+        context: anytype,
+        comptime f: fn (@TypeOf(context)) void,
+    ) (Error || error{OutOfMemory})!void {
+        if (timer == 0) return;
+        _ = try restoreCall(timer, l, due);
+        l.* = .{ .ms = ms, .timer = timer, .running = true };
+        l.set(context, f);
+    }
+
+    fn set(l: *LoopingCall, context: anytype, comptime f: fn (@TypeOf(context)) void) void {
+        const erased = struct {
+            fn call(p: *anyopaque) void {
+                f(@ptrCast(@alignCast(p)));
+            }
+        };
+        l.context = @ptrCast(context);
+        l.call = erased.call;
+    }
+
+    fn due(l: *LoopingCall) void {
+        l.timer = 0;
+        if (l.began == null) l.began = seconds();
+        l.call(l.context);
+        l.wait() catch |err| {
+            l.running = false;
+            say(.err, &.{ "a looping call ends: ", @errorName(err) });
+        };
+    }
+
+    fn wait(l: *LoopingCall) (Error || error{OutOfMemory})!void {
+        if (!l.running or l.timer != 0) return;
+        var after: f64 = 0;
+        if (l.ms > 0) {
+            const every: f64 = @floatFromInt(l.ms);
+            const gone = (seconds() - l.began.?) * 1000;
+            // The clock may be a little short of the time that it was asked for.
+            const times = @floor(gone / every + 1e-6);
+            after = @max((times + 1) * every - gone + 0.999999, 0); // not too early
+        }
+        l.timer = (try callLater(@intFromFloat(after), l, due)).handle;
+    }
+};
+
+/// Keeps one outgoing connection up, and has others wait for it (Twisted's ClientService).
+/// Between attempts it waits for initial_delay, half as long again each time up to
+/// max_delay, and up to a second more by chance; and begins anew when a connection was made.
+/// It stays where it is, such as in the factory.
+pub const ClientService = struct {
+    endpoint: []const u8, // as of connect
+    timeout: i32 = 0, // of an attempt, in ms; 0: the server's own
+    initial_delay: f64 = 1000, // in ms
+    max_delay: f64 = 60_000,
+
+    // The rest is the SDK's.
+    current: ?Transport = null, // being made, or made
+    up: bool = false,
+    running: bool = false,
+    failures: u32 = 0,
+    timer: ?Timer = null,
+    waiting: std.ArrayList(Waiter) = .empty,
+    context: *anyopaque = undefined,
+    open: *const fn (*ClientService) anyerror!Transport = undefined,
+    told: *const fn (*ClientService, Told, Reason) void = undefined,
+
+    const Told = enum { made, lost, failed };
+    const Waiter = struct { failures: u32, context: *anyopaque, call: *const fn (*anyopaque, ?Transport, Reason) void };
+
+    /// Makes the first attempt; build(context) gives the protocol of each connection, by
+    /// value. An error is connect's, and then it does not run.
+    pub fn start(s: *ClientService, context: anytype, comptime build: anytype) anyerror!void {
+        if (s.running) return error.Busy;
+        s.wire(context, build);
+        s.failures = 0;
+        s.running = true;
+        errdefer s.running = false;
+        if (s.current != null) return; // which ends, and then is made again
+        s.attempt() catch |err| {
+            if (err != error.NotNow) return err; // in the start of a version that replaces another
+            s.timer = try callLater(0, s, due);
+        };
+    }
+
+    /// Ends the trying, closes the connection, and tells those who wait.
+    pub fn stop(s: *ClientService) void {
+        s.running = false;
+        if (s.timer) |timer| timer.cancel() catch |err| report(.warn, "cancel of a timer", 0, @errorName(err));
+        s.timer = null;
+        if (s.current) |t| t.loseConnection() catch |err| report(.warn, "close", t.handle, @errorName(err));
+        s.tell(null, .aborted, true);
+    }
+
+    /// For buildClientProtocol, which takes the connection over in a reload.
+    pub fn adopt(s: *ClientService, t: Transport, context: anytype, comptime build: anytype) void {
+        s.wire(context, build);
+        s.running = true;
+        s.current = t;
+        s.up = if (t.state()) |_| true else |_| false; // else it is still being made
+        if (conns.get(t.handle)) |c| c.service = s;
+    }
+
+    /// Calls f(context, connection, why) once: at once where there is a connection, else when
+    /// it is made. Without one, why is the reason of the last of failures attempts that have
+    /// failed (0: it waits for as long as it runs), or aborted: it was stopped.
+    pub fn whenConnected(
+        s: *ClientService,
+        failures: u32,
+        context: anytype,
+        comptime f: fn (@TypeOf(context), ?Transport, Reason) void,
+    ) error{OutOfMemory}!void {
+        if (s.current) |t| if (s.up and !t.disconnecting()) return f(context, t, .done);
+        if (!s.running) return f(context, null, .aborted);
+        const erased = struct {
+            fn call(p: *anyopaque, t: ?Transport, why: Reason) void {
+                f(@ptrCast(@alignCast(p)), t, why);
+            }
+        };
+        try s.waiting.append(allocator, .{ .failures = failures, .context = @ptrCast(context), .call = erased.call });
+    }
+
+    fn wire(s: *ClientService, context: anytype, comptime build: anytype) void {
+        const erased = struct {
+            fn open(service: *ClientService) anyerror!Transport {
+                const p: @TypeOf(context) = @ptrCast(@alignCast(service.context));
+                return connect(service.endpoint, service.timeout, build(p));
+            }
+        };
+        s.context = @ptrCast(context);
+        s.open = erased.open;
+        s.told = ClientService.happened;
+    }
+
+    fn attempt(s: *ClientService) anyerror!void {
+        const t = try s.open(s);
+        s.current = t;
+        s.up = false;
+        conns.get(t.handle).?.service = s;
+    }
+
+    fn due(s: *ClientService) void {
+        s.timer = null;
+        if (s.current != null) return; // adopted
+        s.attempt() catch |err| switch (err) {
+            error.TooBig, error.Busy => s.retry(),
+            else => s.giveUp(err),
+        };
+    }
+
+    fn retry(s: *ClientService) void {
+        var delay = s.initial_delay;
+        for (0..s.failures) |_| delay = @min(delay * 1.5, s.max_delay);
+        s.failures += 1;
+        var chance: [2]u8 = @splat(0);
+        random(&chance) catch {}; // without, all come back at once
+        const more = std.mem.readInt(u16, &chance, .little) % 1000;
+        s.timer = callLater(@as(i32, @intFromFloat(@min(delay, s.max_delay))) + more, s, due) catch |err| return s.giveUp(err);
+    }
+
+    fn giveUp(s: *ClientService, err: anyerror) void {
+        s.running = false;
+        say(.err, &.{ "a client service ends: ", @errorName(err) });
+        s.tell(null, .aborted, true);
+    }
+
+    /// Tells those who wait: all, or those whose last failure it is. One may wait again.
+    fn tell(s: *ClientService, t: ?Transport, why: Reason, all: bool) void {
+        var old = s.waiting;
+        s.waiting = .empty;
+        defer old.deinit(allocator);
+        var told: usize = 0;
+        for (old.items) |w| if (all or w.failures == 1) {
+            old.items[told] = w;
+            told += 1;
+        } else {
+            var later = w;
+            later.failures -|= 1;
+            s.waiting.append(allocator, later) catch @trap();
+        };
+        for (old.items[0..told]) |w| w.call(w.context, t, why);
+    }
+
+    /// Forgets the connection, also where its state was refused.
+    fn ended(s: *ClientService, handle: i32) void {
+        if (s.current) |t| if (t.handle == handle) {
+            s.current = null;
+            s.up = false;
+        };
+    }
+
+    fn happened(s: *ClientService, what: Told, why: Reason) void {
+        if (what == .made) {
+            s.up = true;
+            s.failures = 0;
+            const t = s.current orelse return;
+            if (!t.disconnecting()) s.tell(t, .done, true);
+            return;
+        }
+        if (what == .failed) s.tell(null, why, false);
+        if (s.running and s.current == null and s.timer == null) s.retry(); // else begun anew
+    }
+};
 
 fn newConn(handle: i32, pending: bool) error{OutOfMemory}!*Conn {
     const c = try allocator.create(Conn);
@@ -919,6 +1165,7 @@ fn Exports(comptime Factory: type) type {
                 };
             }
             leave();
+            if (c.service) |s| s.ended(c.handle);
             conns.remove(c);
             _ = c.calls.tell(c.protocol, .{ .handle = c.handle }, .deinit) catch false;
             allocator.destroy(c);
@@ -951,6 +1198,7 @@ fn Exports(comptime Factory: type) type {
             const c = expect(conn);
             c.pending = false;
             _ = tell(c, .made);
+            if (c.service) |s| s.told(s, .made, .done);
             leave();
         }
 
@@ -964,14 +1212,20 @@ fn Exports(comptime Factory: type) type {
             const c = expect(conn);
             c.lost = true;
             _ = tell(c, .{ .lost = @enumFromInt(why) });
+            const service = c.service;
             end(c);
+            if (service) |s| s.told(s, .lost, @enumFromInt(why));
+            leave();
         }
 
         fn clientConnectionFailed(conn: i32, why: i32) callconv(.c) void {
             const c = expect(conn);
             c.lost = true;
             _ = tell(c, .{ .failed = @enumFromInt(why) });
+            const service = c.service;
             end(c);
+            if (service) |s| s.told(s, .failed, @enumFromInt(why));
+            leave();
         }
 
         fn readConnectionLost(conn: i32) callconv(.c) void {
