@@ -62,6 +62,8 @@ export function connectionMade(conn: i32): void {
   const t = expect(conn);
   t.pending = false;
   t.protocol.connectionMade();
+  const watcher = t.watcher;
+  if (watcher) watcher.made(t);
   rest();
 }
 
@@ -76,6 +78,8 @@ export function connectionLost(conn: i32, reason: i32): void {
   t.lost = true;
   t.protocol.connectionLost(<Reason>reason);
   detach(t);
+  const watcher = t.watcher;
+  if (watcher) watcher.over(t, false, <Reason>reason);
   rest();
 }
 
@@ -84,6 +88,8 @@ export function clientConnectionFailed(conn: i32, reason: i32): void {
   t.lost = true;
   t.protocol.clientConnectionFailed(<Reason>reason);
   detach(t);
+  const watcher = t.watcher;
+  if (watcher) watcher.over(t, true, <Reason>reason);
   rest();
 }
 

@@ -337,6 +337,7 @@ class Entry {
 export class Transport extends Entry {
   /** Set by the SDK. */
   protocol!: Protocol;
+  watcher: Watcher | null = null; // the service that it is of
   timers: Timer | null = null; // of callLater
   error: i32 = 0; // of the last sending at the end of a callback
   pending: bool = false; // outgoing, and not made yet
@@ -633,6 +634,241 @@ export function connect(endpoint: string, ms: i32, p: Protocol): i32 {
   t.pending = true;
   attach(t, p);
   return 0;
+}
+
+/** A call that is made again and again (Twisted's LoopingCall): extend it with loop. It
+ *  counts from its start, so that it does not drift, and a call that is late takes the place
+ *  of those that were missed. What a protocol started, its connectionLost stops. */
+export abstract class LoopingCall extends DelayedCall {
+  private timer: i32 = 0;
+  private every: i32 = 0;
+  private began: f64 = 0; // below 0: from the next call on
+  /** Whether it was started and not stopped. */
+  running: bool = false;
+
+  abstract loop(): void;
+
+  /** Calls loop every ms from now on, first at once where now is set. BUSY: it runs already.
+   *  A loop that can't go on later is logged, and ends. */
+  start(ms: i32, now: bool): i32 {
+    if (this.running || ms < 0) return this.running ? Status.BUSY : Status.INVALID;
+    this.every = ms;
+    this.began = seconds();
+    this.running = true;
+    if (now) this.loop();
+    const status = this.wait();
+    if (status < 0) this.running = false;
+    return status;
+  }
+
+  /** Ends it; inside loop, too. */
+  stop(): i32 {
+    const timer = this.timer;
+    this.running = false;
+    this.timer = 0;
+    return timer != 0 ? cancel(timer) : Status.OK;
+  }
+
+  /** The timer's number, for saveState; 0: it does not run. */
+  get handle(): i32 {
+    return this.timer;
+  }
+
+  /** For restoreState: a loop that ran goes on at its next time. */
+  restore(handle: i32, ms: i32): void {
+    if (handle == 0) return;
+    this.every = ms;
+    this.began = -1;
+    this.running = true;
+    this.timer = restoreCall(handle, this);
+  }
+
+  call(): void {
+    this.timer = 0;
+    if (this.began < 0) this.began = seconds();
+    this.loop();
+    if (this.wait() == 0) return;
+    this.running = false;
+    log(Level.Error, "a looping call ends: no timer");
+  }
+
+  private wait(): i32 {
+    if (!this.running || this.timer != 0) return Status.OK;
+    let after: f64 = 0;
+    if (this.every > 0) {
+      const gone = (seconds() - this.began) * 1000;
+      // The clock may be a little short of the time that it was asked for.
+      const times = <f64>(<i64>(gone / this.every + 1e-6));
+      after = (times + 1) * this.every - gone + 0.999999; // not too early
+    }
+    const timer = callLater(<i32>after, this);
+    if (timer < 0) return timer;
+    this.timer = timer;
+    return Status.OK;
+  }
+}
+
+/** Is told of a connection beside its protocol. */
+export abstract class Watcher extends DelayedCall {
+  abstract made(t: Transport): void;
+  abstract over(t: Transport, failed: bool, why: Reason): void;
+}
+
+/** Waits for a service's connection. */
+export abstract class Waiter {
+  failures: i32 = 0; // that are left; 0: any number
+
+  /** There is one. */
+  abstract connected(t: Transport): void;
+
+  /** The last attempt that was waited for has failed; Aborted: the service was stopped. */
+  abstract failed(why: Reason): void;
+}
+
+/** Keeps one outgoing connection up, and has others wait for it (Twisted's ClientService):
+ *  extend it with buildProtocol. Between attempts it waits for initialDelay, half as long
+ *  again each time up to maxDelay, and up to a second more by chance; and begins anew when a
+ *  connection was made. */
+export abstract class ClientService extends Watcher {
+  /** Of one attempt, in ms; 0: the server's own. */
+  timeout: i32 = 0;
+  /** In ms, as maxDelay is. */
+  initialDelay: f64 = 1000;
+  maxDelay: f64 = 60000;
+  private current: Transport | null = null; // being made, or made
+  private up: bool = false;
+  private running: bool = false;
+  private failures: i32 = 0;
+  private timer: i32 = 0;
+  private waiting: Waiter[] = [];
+
+  constructor(private endpoint: string) {
+    super();
+  }
+
+  /** The protocol of each connection. */
+  abstract buildProtocol(): Protocol;
+
+  /** Makes the first attempt. A status is connect's, and then it does not run. */
+  start(): i32 {
+    if (this.running) return Status.BUSY;
+    this.failures = 0;
+    let status = this.current ? Status.OK : this.attempt(); // what is there ends, and is made again
+    if (status == Status.NOT_NOW) status = this.later(0); // in the start of a version that replaces another
+    this.running = status == Status.OK;
+    return status;
+  }
+
+  /** Ends the trying, closes the connection, and tells those who wait. */
+  stop(): void {
+    this.running = false;
+    if (this.timer != 0) cancel(this.timer);
+    this.timer = 0;
+    const t = this.current;
+    if (t) t.loseConnection();
+    this.tell(null, Reason.Aborted, true);
+  }
+
+  /** Calls one of w's functions once: connected at once where there is a connection, else
+   *  when it is made; failed after so many attempts that have failed (0: it waits for as
+   *  long as the service runs). */
+  whenConnected(failures: i32, w: Waiter): void {
+    const t = this.current;
+    if (t && this.up && !t.disconnecting) {
+      w.connected(t);
+    } else if (!this.running) {
+      w.failed(Reason.Aborted);
+    } else {
+      w.failures = failures;
+      this.waiting.push(w);
+    }
+  }
+
+  /** For buildClientProtocol, which takes the connection over in a reload. */
+  adopt(t: Transport): void {
+    this.running = true;
+    this.watch(t);
+    this.up = t.state() >= 0; // else it is still being made
+  }
+
+  made(t: Transport): void {
+    this.up = true;
+    this.failures = 0;
+    if (!t.disconnecting) this.tell(t, Reason.Done, true);
+  }
+
+  over(t: Transport, failed: bool, why: Reason): void {
+    if (this.current != t) return;
+    this.current = null;
+    this.up = false;
+    if (failed) this.tell(null, why, false);
+    if (this.running && !this.current && this.timer == 0) this.retry(); // else begun anew
+  }
+
+  call(): void {
+    this.timer = 0;
+    if (this.current) return; // adopted
+    const status = this.attempt();
+    if (status == Status.TOO_BIG || status == Status.BUSY) this.retry();
+    else if (status < 0) this.giveUp(status);
+  }
+
+  private watch(t: Transport): void {
+    this.current = t;
+    t.watcher = this;
+  }
+
+  private attempt(): i32 {
+    const p = this.buildProtocol();
+    const status = connect(this.endpoint, this.timeout, p);
+    if (status < 0) return status;
+    this.up = false;
+    this.watch(p.transport);
+    return Status.OK;
+  }
+
+  private later(ms: i32): i32 {
+    const timer = callLater(ms, this);
+    if (timer < 0) return timer;
+    this.timer = timer;
+    return Status.OK;
+  }
+
+  private retry(): void {
+    let delay = this.initialDelay;
+    for (let n = 0; n < this.failures && delay < this.maxDelay; n++) delay *= 1.5;
+    this.failures++;
+    store<u16>(iov, 0);
+    host.random(iov, 2); // without, all come back at once
+    const status = this.later(<i32>min(delay, this.maxDelay) + load<u16>(iov) % 1000);
+    if (status < 0) this.giveUp(status);
+  }
+
+  private giveUp(status: i32): void {
+    this.running = false;
+    log(Level.Error, "a client service ends: status -" + digits(-status));
+    this.tell(null, Reason.Aborted, true);
+  }
+
+  /** Tells those who wait: all, or those whose last failure it is. One may wait again. */
+  private tell(t: Transport | null, why: Reason, all: bool): void {
+    const waiting = this.waiting;
+    this.waiting = [];
+    const told: Waiter[] = [];
+    for (let n = 0; n < waiting.length; n++) {
+      const w = waiting[n];
+      if (all || w.failures == 1) {
+        told.push(w);
+        continue;
+      }
+      if (w.failures > 0) w.failures--;
+      this.waiting.push(w);
+    }
+    for (let n = 0; n < told.length; n++) {
+      if (t) told[n].connected(t);
+      else told[n].failed(why);
+    }
+  }
 }
 
 /** Writes a line to the server's log. */

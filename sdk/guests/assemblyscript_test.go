@@ -99,6 +99,17 @@ func TestAssemblyScriptCalls(t *testing.T) {
 			closed.Close()
 			say(t, c, netstring(call), "<"+call+">[failed 9]")
 
+			serve := "serve tcp://" + closed.Addr().String()
+			say(t, c, netstring(serve), "<"+serve+">[failed 9][waited in vain 9]")
+			serve = "serve tcp://192.0.2.1:1"
+			say(t, c, netstring(serve), "<"+serve+">[not served: 4][waited in vain 2]")
+			serve = "serve tcp://" + s.addr
+			say(t, c, netstring(serve), "<"+serve+">[connected][lost 2 ")
+			readTo(t, c, "][connected]")
+			readTo(t, c, "[lost 0 ")
+			readTo(t, c, "]")
+			say(t, c, "4:tick,", "<tick>[tick][tick][tick]")
+
 			call = "call tcp://192.0.2.1:1"
 			say(t, c, netstring(call), "<"+call+">[not called: 4]")
 

@@ -1,7 +1,7 @@
 // framers shows the receivers of strings, timers and client connections to the SDK's
 // test. Each string is answered with a line `<STRING>`; "pause" pauses for a moment,
 // and "call ENDPOINT" sends a string there and answers what comes back.
-import { Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, NetstringReceiver } from "../wirehost";
+import { ClientService, Config, DelayedCall, Factory, LoopingCall, Waiter, Int16Receiver, Int32Receiver, Int8Receiver, NetstringReceiver } from "../wirehost";
 import {
   Protocol, Reader, Reason, Status, StringReceiver, Transport, Writer, callLater, cancel, connect, decode, digits, find,
   register, time,
@@ -48,6 +48,56 @@ class Caller extends Protocol {
   }
 }
 
+/** Says [tick] three times. */
+class Ticks extends LoopingCall {
+  private left: i32 = 3;
+
+  constructor(private t: Transport) {
+    super();
+  }
+
+  loop(): void {
+    this.t.writeText("[tick]");
+    if (--this.left == 0) this.stop();
+  }
+}
+
+/** Hears what it is sent, and loses the first connection. */
+class Upstream extends ClientService {
+  made_: i32 = 0;
+
+  constructor(endpoint: string, private handle: i32) {
+    super(endpoint);
+    this.initialDelay = 1;
+    this.maxDelay = 1;
+  }
+
+  buildProtocol(): Protocol {
+    return new Caller(this.handle);
+  }
+}
+
+class Waits extends Waiter {
+  constructor(private t: Transport, private service: Upstream) {
+    super();
+  }
+
+  connected(t: Transport): void {
+    this.t.writeText("[connected]");
+    if (this.service.made_++ == 0) {
+      t.abortConnection();
+      this.service.whenConnected(1, this); // it is being aborted: the next is waited for
+    } else {
+      this.service.stop();
+    }
+  }
+
+  failed(why: Reason): void {
+    this.t.writeText("[waited in vain " + digits(why) + "]");
+    this.service.stop();
+  }
+}
+
 function received(p: StringReceiver, s: Uint8Array): void {
   const t = p.transport;
   const text = decode(s);
@@ -68,6 +118,14 @@ function received(p: StringReceiver, s: Uint8Array): void {
     const now = new Date(Date.now());
     const near = Math.abs(<f64>now.getTime() - time() * 1000) < 60000 && Math.random() < 1;
     t.writeText(near && now.getTime() > Date.UTC(2026) ? "[" + Date.parse("2026-01-01").toISOString() + "]" : "[no]");
+  } else if (text == "tick") {
+    new Ticks(t).start(2, true);
+  } else if (text.startsWith("serve ")) {
+    const service = new Upstream(text.substring(6), t.handle);
+    const waits = new Waits(t, service);
+    const status = service.start();
+    if (status < 0) t.writeText("[not served: " + digits(-status) + "]");
+    service.whenConnected(1, waits);
   } else if (text.startsWith("call ")) {
     const status = connect(text.substring(5), 0, new Caller(t.handle));
     if (status < 0) t.writeText("[not called: " + digits(-status) + "]");
