@@ -31,7 +31,7 @@
 //
 // Framers to embed in place of Base: LineReceiver, LineOnlyReceiver,
 // NetstringReceiver, Int8StringReceiver, Int16StringReceiver,
-// Int32StringReceiver, StatefulProtocol. Beside it: TimeoutMixin, FileSender,
-// ReconnectingClientFactory. They follow Twisted's of these names, and give the
-// same result however the stream is cut.
+// Int32StringReceiver, StatefulProtocol. Beside it: TimeoutMixin, LoopingCall,
+// FileSender, ReconnectingClientFactory, ClientService. They follow Twisted's of
+// these names, and give the same result however the stream is cut.
 package wirehost
