@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -90,9 +91,10 @@ func certificate(t testing.TB, notAfter time.Time) (cert, key string, pool *x509
 func TestPromises(t *testing.T) {
 	wasm := built(t, "scripted")
 	for _, sys := range []string{"epoll", "portable", "memory", "paged"} {
-		for _, scheme := range []string{"tcp", "tls", "unix"} {
-			t.Run(sys+"/"+scheme, func(t *testing.T) {
+		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix"} {
+			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
+				scheme, by, _ := strings.Cut(transport, " by the ")
 				// One of its own: crypto/tls shares parsed certificates in a way that the
 				// race detector takes for a race.
 				cert, key, pool := certificate(t, time.Now().Add(time.Hour))
@@ -107,6 +109,7 @@ func TestPromises(t *testing.T) {
 						cfg.Plugins["guest"] = p
 						cfg.Reactor = config.Reactor{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
 							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout}
+						cfg.Reactor.TLSRecords = by // as the defaults are not applied, "" is auto
 						cfg.Reactor.WriteBuffer.Max = config.Size(s.MaxQueued)
 						ln := &cfg.Listeners[0]
 						ln.Endpoint = scheme + "://127.0.0.1:0"

@@ -51,6 +51,7 @@ type Loop struct {
 	gatherConn *connection // to whom they go
 	readBuf    []byte      // for protocols without a buffer of their own; made when first needed
 	cipherBuf  []byte      // TLS records as read; made when first needed
+	half       []byte      // where the next record is kept that has come in part; nil = there is none
 	sealed     []byte      // TLS records of one connection, on their way from a call to the socket or its queue
 	iov        [][]byte
 	chunks     [][]byte

@@ -44,10 +44,10 @@ type tlsLayer interface {
 	// room is the part of buf that the socket is to be read into. Nothing else of the
 	// layer is called between it and took, but where nothing was read.
 	room(buf []byte) []byte
-	// took says that n bytes are in what room has returned. The layer keeps none of it
-	// beyond keep.
-	took(buf []byte, n int)
-	keep()
+	// took says that n bytes are in what room has returned, of the loop's cipherBuf. The
+	// layer keeps none of it beyond keep.
+	took(l *Loop, n int)
+	keep(l *Loop)
 	ended() // the socket's bytes have
 	// waits tells whether there are bytes that next is to be asked for before any more are
 	// read.
@@ -144,9 +144,9 @@ func (t *tlsConn) took(c *connection, n int) {
 	l := c.loop
 	switch {
 	case t.up():
-		t.layer.took(l.cipherBuf, n)
+		t.layer.took(l, n)
 		t.deliver(c)
-		t.layer.keep()
+		t.layer.keep(l)
 	default:
 		t.pipe.feed(l.cipherBuf[:n])
 		if t.pipe.hold() {

@@ -22,23 +22,39 @@ type records struct {
 // room leaves the front of buf to the record that came in part.
 func (r *records) room(buf []byte) []byte { return buf[len(r.rest):] }
 
-func (r *records) took(buf []byte, n int) {
+func (r *records) took(l *Loop, n int) {
+	buf := l.cipherBuf
 	n += copy(buf, r.rest)
+	if l.half == nil && cap(r.rest) == tlsrecord.MaxRecord {
+		l.half = r.rest
+	}
 	r.rest, r.lent = buf[:n], true
 }
 
-func (r *records) keep() {
+// smallHalf is up to how long a part of a record has a place of its length. A longer one
+// has place for all of it, which the loop keeps for the next one.
+const smallHalf = 4 << 10
+
+func (r *records) keep(l *Loop) {
 	if !r.lent {
 		return
 	}
 	r.lent = false
-	if len(r.plain)+len(r.rest) == 0 {
+	n := len(r.plain) + len(r.rest)
+	var own []byte
+	switch {
+	case n == 0:
 		r.plain, r.rest = nil, nil
 		return
+	case n <= smallHalf || n > tlsrecord.MaxRecord:
+		own = make([]byte, 0, n)
+	case l.half != nil:
+		own, l.half = l.half[:0], nil
+	default:
+		own = make([]byte, 0, tlsrecord.MaxRecord)
 	}
-	own := make([]byte, 0, len(r.plain)+len(r.rest))
 	own = append(append(own, r.plain...), r.rest...)
-	n := len(r.plain)
+	n = len(r.plain)
 	r.plain, r.rest = own[:n:n], own[n:]
 }
 
