@@ -262,6 +262,10 @@ func (c *client) unreachable(err error) error {
 			"or name its endpoint with --admin",
 			c.endpoint, op.Err)
 	}
+	if errors.As(err, &op) && op.Op == "remote error" { // as crypto/tls names an alert
+		return fmt.Errorf("the host at %s lets in nobody without a certificate that it knows (%w): name one with "+
+			"--cert and --key", c.endpoint, op.Err)
+	}
 	if bad := (x509.HostnameError{}); errors.As(err, &bad) {
 		return fmt.Errorf("the host at %s shows a certificate that is another name's (%w): ask by a name that it has, "+
 			"with --admin https://NAME:PORT", c.endpoint, bad)

@@ -58,6 +58,9 @@ func (by *knownBy) secure() bool { return by.ca != "" || by.cert != "" || by.sho
 // introduce reads what c is to be known by, and whom it is to believe.
 func (a *app) introduce(c *client, e reactor.Endpoint, by *knownBy) (err error) {
 	secure := strings.HasPrefix(c.base, "https:")
+	if (by.cert == "") != (by.key == "") {
+		return &usageError{errors.New("found one of --cert and --key, wanted both or none")}
+	}
 	if by.tokenFile != "" {
 		ip, err := netip.ParseAddr(e.Host)
 		if local := e.Host == "localhost" || err == nil && (ip.IsLoopback() || ip.IsUnspecified()); !secure && !local {

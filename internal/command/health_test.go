@@ -1,6 +1,13 @@
 package command
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -78,5 +85,25 @@ func TestAllAddresses(t *testing.T) {
 		if err != nil || c.base != want {
 			t.Errorf("%s: found %+v, %v, wanted %s", endpoint, c, err, want)
 		}
+	}
+}
+
+// TestCertificateAsked: who has no certificate that the host knows is told what to name.
+func TestCertificateAsked(t *testing.T) {
+	ca := x509.NewCertPool()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca}
+	srv.StartTLS()
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	replace(t, file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	if r := command(t, "status", "--admin="+srv.URL, "--ca="+file); r.code != exitFailed ||
+		!strings.Contains(r.stderr, "lets in nobody without a certificate that it knows") {
+		t.Errorf("found %d %q, wanted what to name", r.code, r.stderr)
+	}
+	if r := command(t, "status", "--admin="+srv.URL, "--ca="+file, "--cert="+file); r.code != exitUsage ||
+		!strings.Contains(r.stderr, "found one of --cert and --key, wanted both or none") {
+		t.Errorf("found %d %q, wanted that the key is missing", r.code, r.stderr)
 	}
 }
