@@ -79,6 +79,13 @@ func endlessCalls() []endless {
 			"(i32.const 1) (i32.const 131072) (i32.const 1024) (i32.const 16)"},
 		{"fd_write of text", wasi("fd_write", "(param i32 i32 i32 i32)"), texts + fmt.Sprintf(iov, 60000),
 			"(i32.const 1) (i32.const 131072) (i32.const 1024) (i32.const 16)"},
+		{"metrics.define", `(import "metrics" "define" (func $f (param i32 i32 i32) (result i32)))`, "",
+			"(i32.const 3) (i32.const 273) (i32.const 1)"},
+		{"metrics.define of no name", `(import "metrics" "define" (func $f (param i32 i32 i32) (result i32)))`, "",
+			"(i32.const 3) (i32.const 0) (i32.const 16000000)"},
+		{"metrics.record", `(import "metrics" "define" (func $d (param i32 i32 i32) (result i32)))
+			(import "metrics" "record" (func $f (param i32 f64) (result i32)))`,
+			"(drop (call $d (i32.const 3) (i32.const 273) (i32.const 1)))", "(i32.const 1) (f64.const 1e9)"},
 		{"random", `(import "reactor" "random" (func $f (param i32 i32) (result i32)))`, "", long},
 		{"time", `(import "reactor" "time" (func $f (result f64)))`, "", ""},
 		{"random_get", wasi("random_get", "(param i32 i32)"), "", long},
@@ -99,7 +106,7 @@ func (e endless) build(tb testing.TB) string {
 	}
 	text := `(module ` + imports + `
 		(memory (export "memory") 300)
-		(data (i32.const 256) "tcp://127.0.0.1:9")
+		(data (i32.const 256) "tcp://127.0.0.1:9m")
 		(func (export "abi_version_1"))
 		(func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
 		(func (export "connectionMade") (param i32))

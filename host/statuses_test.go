@@ -14,7 +14,8 @@ var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTime
 	getPeerCertificate negotiatedProtocol setTcpNoDelay/1 setTcpNoDelay/2 setTcpKeepAlive/0 pauseProducing
 	resumeProducing registerProducer/2 registerProducer/1 registerProducer/again unregisterProducer startTLS
 	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 config time
-	random random/65537 emit/5 getPeer/small loseWriteConnection loseConnection abortConnection`)
+	random random/65537 emit/5 define define/gauge define/4 define/name record record/-1
+	record/unknown getPeer/small loseWriteConnection loseConnection abortConnection`)
 
 // What is answered about a connection, and about timers and the rest, by what
 // works in a callback (ABI.md, Order and moments). A 1 stands for every number
@@ -29,10 +30,11 @@ const (
 	queriedConn  = "-8 -8 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 "
 	restoredConn = "0 0 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 "
 
-	queryCalls = "-8 -8 -8 -8 -8 -8 -8 -8 -8 1 1 0 -2 -2 "
-	heldCalls  = "-2 1 -8 -8 -8 -8 -8 -8 -8 1 1 0 -2 -2 "
-	buildCalls = "-2 1 0 -2 0 -6 -8 -8 -8 1 1 0 -2 -2 "
-	runCalls   = "-2 1 0 -2 0 -6 -2 -4 -2 1 1 0 -2 -2 "
+	metricCalls = "1 -5 -2 -2 0 -2 -2 " // the same wherever they are made
+	queryCalls  = "-8 -8 -8 -8 -8 -8 -8 -8 -8 1 1 0 -2 -2 " + metricCalls
+	heldCalls   = "-2 1 -8 -8 -8 -8 -8 -8 -8 1 1 0 -2 -2 " + metricCalls
+	buildCalls  = "-2 1 0 -2 0 -6 -8 -8 -8 1 1 0 -2 -2 " + metricCalls
+	runCalls    = "-2 1 0 -2 0 -6 -2 -4 -2 1 1 0 -2 -2 " + metricCalls
 
 	unknownEnd  = "0 -1 -1 -1"
 	notNow      = "0 -8 -8 -8"

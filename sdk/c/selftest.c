@@ -477,6 +477,21 @@ static void time_and_random(void) {
 	CHECK(wh_time() == 1767225601.5 && wh_seconds() == 1.5);
 }
 
+static void metrics(void) {
+	wht_reset();
+	for (int32_t kind = WH_COUNTER; kind <= WH_HISTOGRAM; kind++) {
+		const char name[] = {'m', (char)('0' + kind), 0};
+		int32_t id = wh_metric((wh_metric_kind)kind, name);
+		CHECK(id > 0 && id == wh_metric((wh_metric_kind)kind, name));
+		CHECK(wh_record(id, 3) == 0 && wh_record(id, 2) == 0 && wht.metrics[id] == (kind == WH_GAUGE ? 2 : 5));
+		CHECK(wh_record(id, -1) == (kind == WH_COUNTER ? WH_EINVAL : 0) && wh_record(id, 1e308 * 10) == WH_EINVAL);
+	}
+	CHECK(wh_metric(WH_GAUGE, "m1") == WH_EBUSY && wh_metric((wh_metric_kind)4, "m4") == WH_EINVAL);
+	CHECK(wh_metric(WH_GAUGE, "") == WH_EINVAL && wh_metric(WH_GAUGE, "no name") == WH_EINVAL);
+	CHECK(wh_metric(WH_GAUGE, "1m") == WH_EINVAL && wh_metric(WH_GAUGE, "m_count") == WH_EINVAL);
+	CHECK(wh_record(0, 1) == WH_EINVAL && wh_record(99, 1) == WH_EINVAL && wh_record(WH_EBUSY, 1) == WH_EINVAL);
+}
+
 int main(void) {
 	protocol = (wh_protocol){
 		.line_received = line, .raw_data_received = raw, .string_received = string, .length_limit_exceeded = limit,
@@ -494,6 +509,7 @@ int main(void) {
 	loops();
 	services();
 	time_and_random();
+	metrics();
 	wht_reset();
 	wh_save(0); // frees what the last one gave
 	printf("%d failures\n", failures);

@@ -39,7 +39,7 @@ static struct {
 	int32_t calls;               // writes that reached the server
 	bool show_log;
 	uint32_t random; // the generator behind wh_random
-	char metric_names[WHT_METRICS][64]; // by id; 0 is none
+	char metric_names[WHT_METRICS][129]; // by id; 0 is none
 	double metrics[WHT_METRICS];        // the sum of what each has recorded; what a gauge was set to
 	int32_t metric_kinds[WHT_METRICS], metric_count;
 } wht;
@@ -314,13 +314,31 @@ int32_t wh_import_emit(int32_t level, const void *p, size_t n) {
 	return 0;
 }
 
+// Whether Prometheus takes a name, as the server asks.
+static bool wht_is_metric_name(const char *name, size_t n) {
+	static const char *const ends[] = {"_bucket", "_count", "_sum"};
+	if (n == 0 || n > 128)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = name[i];
+		if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' && c != ':' && (i == 0 || c < '0' || c > '9'))
+			return false;
+	}
+	for (size_t i = 0; i < 3; i++) {
+		size_t m = strlen(ends[i]);
+		if (n >= m && memcmp(name + n - m, ends[i], m) == 0)
+			return false;
+	}
+	return true;
+}
+
 int32_t wh_import_define(int32_t kind, const void *name, size_t n) {
+	if (kind < WH_COUNTER || kind > WH_HISTOGRAM || !wht_is_metric_name((const char *)name, n))
+		return WH_EINVAL;
 	for (int32_t id = 1; id <= wht.metric_count; id++)
 		if (strlen(wht.metric_names[id]) == n && memcmp(wht.metric_names[id], name, n) == 0)
 			return wht.metric_kinds[id] == kind ? id : WH_EBUSY;
-	if (kind < WH_COUNTER || kind > WH_HISTOGRAM || n == 0)
-		return WH_EINVAL;
-	if (wht.metric_count + 1 >= WHT_METRICS || n >= sizeof wht.metric_names[0])
+	if (wht.metric_count + 1 >= WHT_METRICS)
 		return WH_E2BIG;
 	wht.metric_kinds[++wht.metric_count] = kind;
 	memcpy(wht.metric_names[wht.metric_count], name, n);
@@ -328,7 +346,8 @@ int32_t wh_import_define(int32_t kind, const void *name, size_t n) {
 }
 
 int32_t wh_import_record(int32_t id, double value) {
-	if (id < 1 || id > wht.metric_count || (wht.metric_kinds[id] == WH_COUNTER && value < 0))
+	if (id < 1 || id > wht.metric_count || (wht.metric_kinds[id] == WH_COUNTER && value < 0) ||
+	    value - value != 0) // not finite
 		return WH_EINVAL;
 	wht.metrics[id] = wht.metric_kinds[id] == WH_GAUGE ? value : wht.metrics[id] + value;
 	return 0;

@@ -91,6 +91,12 @@ func TestAssemblyScriptCalls(t *testing.T) {
 			say(t, c, netstring(call), "<"+call+">[heard <hi>][lost 0 ")
 			readTo(t, c, "]")
 
+			say(t, c, netstring("metrics"), "<metrics>[0][0][2][0][5][2]")
+			info, err := s.Plugin("guest")
+			if err != nil || len(info.Metrics) != 2 || info.Metrics[0].Value != 5 || info.Metrics[1].Kind != "histogram" {
+				t.Errorf("found %v, %v, wanted a counter of 5 and a histogram", info.Metrics, err)
+			}
+
 			closed, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)

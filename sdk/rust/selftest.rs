@@ -528,4 +528,26 @@ fn client_services() {
         *told.borrow(),
         [("early", aborted), ("hasty", refused), ("patient", None), ("late", None), ("next", None), ("last", aborted)]
     );
+
+#[test]
+fn metrics() {
+    testing::start(Sends, "").unwrap();
+    for (kind, name, want) in [
+        (MetricKind::Counter, "m1", 5.0),
+        (MetricKind::Gauge, "m2", 2.0),
+        (MetricKind::Histogram, "m3", 5.0),
+    ] {
+        let m = Metric::new(kind, name).unwrap();
+        assert_eq!(Metric::new(kind, name), Ok(m));
+        m.record(3.0).unwrap();
+        m.record(2.0).unwrap();
+        assert_eq!(m.record(f64::NAN), Err(Status::INVALID));
+        assert_eq!(testing::metric(name), Some(want));
+        assert_eq!(m.record(-1.0).is_err(), kind == MetricKind::Counter);
+    }
+    assert_eq!(Metric::new(MetricKind::Gauge, "m1"), Err(Status::BUSY));
+    for name in ["", "no name", "1m", "m_count"] {
+        assert_eq!(Metric::new(MetricKind::Gauge, name), Err(Status::INVALID), "{}", name);
+    }
+    assert_eq!(testing::metric("other"), None);
 }

@@ -2918,6 +2918,9 @@ pub mod testing {
 
         pub fn define(kind: i32, name: &[u8]) -> i32 {
             let name = String::from_utf8_lossy(name).into_owned();
+            if !(1..=3).contains(&kind) || !is_metric_name(&name) {
+                return Status::INVALID.0;
+            }
             world(|w| match w.metrics.iter().position(|m| m.1 == name) {
                 Some(n) if w.metrics[n].0 != kind => Status::BUSY.0,
                 Some(n) => n as i32 + 1,
@@ -2928,7 +2931,19 @@ pub mod testing {
             })
         }
 
+        /// Whether Prometheus takes a name, as the server asks.
+        fn is_metric_name(name: &str) -> bool {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+            (1..=128).contains(&name.len())
+                && name.chars().all(fits)
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && !["_bucket", "_count", "_sum"].iter().any(|end| name.ends_with(end))
+        }
+
         pub fn record(id: i32, value: f64) -> i32 {
+            if !value.is_finite() {
+                return Status::INVALID.0;
+            }
             world(|w| {
                 match w.metrics.get_mut((id as usize).wrapping_sub(1)) {
                     Some(m) if m.0 == MetricKind::Gauge as i32 => m.2 = value,

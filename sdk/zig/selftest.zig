@@ -398,6 +398,23 @@ test "the place of an error" {
     const line = wirehost.testing.last_log.items;
     try expect(std.mem.startsWith(u8, line, "selftest.zig:"));
     try expect(std.mem.endsWith(u8, line, ", test.the place of an error: OfTheProtocol"));
+
+test "metrics" {
+    _ = try accepted();
+    defer server.end();
+    inline for (.{ .counter, .gauge, .histogram }, .{ "m1", "m2", "m3" }, .{ 5, 2, 5 }) |what, name, want| {
+        const m = try wirehost.Metric.init(what, name);
+        try expectEqual(m, try wirehost.Metric.init(what, name));
+        try m.record(3);
+        try m.record(2);
+        try std.testing.expectError(error.Invalid, m.record(std.math.inf(f64)));
+        try expectEqual(want, wirehost.testing.metric(name));
+        if (what == .counter) try std.testing.expectError(error.Invalid, m.record(-1));
+    }
+    try std.testing.expectError(error.Busy, wirehost.Metric.init(.gauge, "m1"));
+    for ([_][]const u8{ "", "no name", "1m", "m_count" }) |name|
+        try std.testing.expectError(error.Invalid, wirehost.Metric.init(.gauge, name));
+    try expectEqual(null, wirehost.testing.metric("other"));
 }
 
 const Loops = struct {

@@ -2094,7 +2094,16 @@ pub const testing = struct {
             return 0;
         }
 
+        /// Whether Prometheus takes a name, as the server asks.
+        fn isMetricName(name: []const u8) bool {
+            if (name.len == 0 or name.len > 128 or std.ascii.isDigit(name[0])) return false;
+            for (name) |c| if (!std.ascii.isAlphanumeric(c) and c != '_' and c != ':') return false;
+            for ([_][]const u8{ "_bucket", "_count", "_sum" }) |end| if (std.mem.endsWith(u8, name, end)) return false;
+            return true;
+        }
+
         pub fn define(kind: i32, name: [*]const u8, len: usize) i32 {
+            if (kind < 1 or kind > 3 or !isMetricName(name[0..len])) return -2;
             for (recorded.items, 1..) |r, id| {
                 if (std.mem.eql(u8, r.name, name[0..len])) return if (r.kind == kind) @intCast(id) else -5;
             }
@@ -2104,7 +2113,7 @@ pub const testing = struct {
         }
 
         pub fn record(id: i32, value: f64) i32 {
-            if (id < 1 or id > recorded.items.len) return -2;
+            if (id < 1 or id > recorded.items.len or !std.math.isFinite(value)) return -2;
             const r = &recorded.items[@intCast(id - 1)];
             if (r.kind == @intFromEnum(MetricKind.counter) and value < 0) return -2;
             r.value = if (r.kind == @intFromEnum(MetricKind.gauge)) value else r.value + value;

@@ -1,7 +1,10 @@
 // framers shows the receivers of strings, timers and client connections to the SDK's
 // test. Each string is answered with a line `<STRING>`; "pause" pauses for a moment,
 // and "call ENDPOINT" sends a string there and answers what comes back.
-import { ClientService, Config, DelayedCall, Factory, LoopingCall, Waiter, Int16Receiver, Int32Receiver, Int8Receiver, NetstringReceiver } from "../wirehost";
+import {
+  ClientService, Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, LoopingCall, Metric, MetricKind,
+  NetstringReceiver, Waiter,
+} from "../wirehost";
 import {
   Protocol, Reader, Reason, Status, StringReceiver, Transport, Writer, callLater, cancel, connect, decode, digits, find,
   register, time,
@@ -112,6 +115,15 @@ function received(p: StringReceiver, s: Uint8Array): void {
     p.sendString(s);
   } else if (text == "close") {
     t.loseConnection();
+  } else if (text == "metrics") {
+    const tell = (status: i32, t: Transport): void => t.writeText("[" + digits(-status) + "]");
+    const counter = new Metric(MetricKind.Counter, "m1");
+    tell(counter.record(3), t);
+    tell(counter.record(2), t);
+    tell(counter.record(-1), t);
+    tell(new Metric(MetricKind.Histogram, "m2").record(3), t);
+    tell(new Metric(MetricKind.Gauge, "m1").record(1), t);
+    tell(new Metric(MetricKind.Gauge, "no name").record(1), t);
   } else if (text == "tls") {
     t.startTLS();
   } else if (text == "date") {
