@@ -218,3 +218,61 @@ func TestMovedWhileRetired(t *testing.T) {
 		}
 	}
 }
+
+// TestFrozenBeforeItIsTold: a producer whose owner is late when its connection is frozen is told
+// after the move what it was to be told before.
+func TestFrozenBeforeItIsTold(t *testing.T) {
+	for _, mode := range []string{"thawed", "moved"} {
+		s := &scene{mode: mode, hand: newHand(t, "tcp", memnet.Options{Buffer: 3 << 10}, sceneCfg)}
+		s.share = s.r.Loops()[0].NewShare()
+		s.check(s.ln.Configure(s.hand, reactor.ListenOptions{Loop: -1,
+			Share: func(*reactor.Loop) *reactor.Share { return s.share }}))
+		s.made = s.record
+		s.peer, _ = s.dial()
+		s.step(func() { s.register(true, 0) })
+		turns := func(f func()) { // while it is late, which the loop does not rest from
+			s.check(s.r.Loops()[0].CallFromThread(f))
+			for range 8 {
+				s.r.Step()
+			}
+		}
+		for _, tc := range []struct {
+			word string
+			do   func()
+			has  func(reactor.Frozen) bool
+		}{
+			{"pause", func() {
+				turns(func() {
+					_, err := s.p.t.Write(make([]byte, 20_000))
+					s.check(err)
+				})
+			}, func(f reactor.Frozen) bool { return f.TellPause && !f.TellResume }},
+			{"resume", func() {
+				for range 10 {
+					if _, err := s.peer.Read(make([]byte, 20_000)); err != nil && err != syscall.EAGAIN {
+						t.Fatal(err)
+					}
+					turns(func() {})
+				}
+			}, func(f reactor.Frozen) bool { return f.TellResume && !f.TellPause }},
+		} {
+			turns(s.share.Hold)
+			s.log = nil
+			tc.do()
+			turns(func() {
+				s.freeze()
+				if s.frozen == nil || !tc.has(*s.frozen) {
+					t.Errorf("%s, %s: found %+v", mode, tc.word, s.frozen)
+				}
+				s.thaw()
+			})
+			if len(s.log) > 0 {
+				t.Errorf("%s: found %q told to an owner that is late", mode, s.log)
+			}
+			s.do(s.share.Release)
+			if got := strings.Join(s.log, ";"); !strings.HasSuffix(got, tc.word) || len(s.log) != 1 {
+				t.Errorf("%s: found %q, wanted %q once", mode, got, tc.word)
+			}
+		}
+	}
+}

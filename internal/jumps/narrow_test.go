@@ -70,6 +70,8 @@ func TestNarrow(t *testing.T) {
 		{"of all pages but one", "get 0 ld 0 get 0 sum 65543 ld 0", 0, 1, 1},
 		{"further than a page", "get 0 ld 0 get 0 sum 65544 ld 0", 0, 1, 0},
 		{"of all pages", "get 0 ld 0 get 0 sum 8 ld 0", 65536, 1, 0},
+		{"of all pages but one, as the module says", "get 0 ld 0 get 0 sum 65543 ld 0", 65535, 1, 1},
+		{"further than that page", "get 0 ld 0 get 0 sum 65544 ld 0", 65535, 1, 0},
 		{"within the access, of all pages", "get 0 ld 0 get 0 sum 7 ld 0", 65536, 1, 1},
 		{"of few pages", "get 0 ld 0 get 0 sum 80000 ld 0", 2, 1, 1},
 		{"a store", "get 0 st 0 get 0 sum 8 st 8 get 0 ld 8", 0, 1, 1},
