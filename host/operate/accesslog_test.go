@@ -2,7 +2,9 @@ package operate
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -61,11 +63,17 @@ func TestAccessLines(t *testing.T) {
 // logged is a server with an access log, and what the connection of one client leaves in it.
 func logged(t *testing.T, to, format string, stderr io.Writer) *Server {
 	t.Helper()
+	return serving(t, config.AccessLog{To: to, Format: format},
+		config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "p"}, stderr)
+}
+
+func serving(t *testing.T, log config.AccessLog, ln config.Listener, stderr io.Writer) *Server {
+	t.Helper()
 	cfg := config.Config{
 		Admin: config.Admin{Listen: "off"}, Cache: config.Cache{Dir: "off"},
-		AccessLog: config.AccessLog{To: to, Format: format},
+		AccessLog: log,
 		Plugins:   map[string]config.Plugin{"p": {Module: "builtin:echo"}},
-		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "p"}},
+		Listeners: []config.Listener{ln},
 	}
 	s, err := New(cfg, Options{
 		Load:   func(context.Context) (config.Config, error) { return cfg, nil },
@@ -93,6 +101,15 @@ func talk(t *testing.T, s *Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	echoed(t, c.(*net.TCPConn))
+}
+
+// echoed has a client send five bytes, take them back, and end.
+func echoed(t *testing.T, c interface {
+	net.Conn
+	CloseWrite() error
+}) {
+	t.Helper()
 	defer c.Close()
 	if _, err := io.WriteString(c, "hello"); err != nil {
 		t.Fatal(err)
@@ -100,11 +117,25 @@ func talk(t *testing.T, s *Server) {
 	if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := c.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(c); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// awaitLine waits for a line in a file.
+func awaitLine(t *testing.T, path string, line *regexp.Regexp) {
+	t.Helper()
+	for until := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(path)
+		if err == nil && line.Match(text) {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatalf("found %q, %v, wanted %s", text, err, line)
+		}
 	}
 }
 
@@ -117,15 +148,7 @@ func TestAccessLogReopens(t *testing.T) {
 		`listener=tcp://127.0.0.1:\d+ plugin=p@[0-9a-f]{12} reason="connection done" duration=\S+ in=5 out=5\n$`)
 	await := func(path string) {
 		t.Helper()
-		for until := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-			text, err := os.ReadFile(path)
-			if err == nil && line.Match(text) {
-				return
-			}
-			if time.Now().After(until) {
-				t.Fatalf("found %q, %v, wanted %s", text, err, line)
-			}
-		}
+		awaitLine(t, path, line)
 	}
 	talk(t, s)
 	await(path)
@@ -138,6 +161,36 @@ func TestAccessLogReopens(t *testing.T) {
 	talk(t, s)
 	await(path)
 	await(path + ".1")
+}
+
+// TestAccessLineOfTLS: its version, and the name that the client asked for.
+func TestAccessLineOfTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := renew(t)
+	do(t, errors.Join(os.WriteFile(filepath.Join(dir, "c.pem"), cert, 0o600),
+		os.WriteFile(filepath.Join(dir, "k.pem"), key, 0o600)))
+	path := filepath.Join(dir, "access")
+	s := serving(t, config.AccessLog{To: "file://" + path, Format: "text"}, config.Listener{
+		Endpoint: "tls://127.0.0.1:0", Plugin: "p",
+		TLS: config.TLS{Cert: filepath.Join(dir, "c.pem"), Key: filepath.Join(dir, "k.pem")}}, nil)
+	for _, tc := range []struct {
+		cfg  tls.Config
+		want string
+	}{
+		{tls.Config{MaxVersion: tls.VersionTLS12, ServerName: "localhost"}, `in=\d+ out=\d+ tls=1\.2 sni=localhost\n`},
+		{tls.Config{ServerName: "other.example"}, `in=\d+ out=\d+ tls=1\.3 sni=other\.example\n`},
+		{tls.Config{}, `in=\d+ out=\d+ tls=1\.3\n`},
+	} {
+		tc.cfg.InsecureSkipVerify = true // its own
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.Listeners()[0].String(), "tls://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		echoed(t, tls.Client(c, &tc.cfg))
+		line := regexp.MustCompile(`(?m)^2026-\S+ id=p/\d+ \S+ listener=tls://\S+ plugin=p@\S+ ` +
+			`reason="connection done" duration=\S+ ` + tc.want)
+		awaitLine(t, path, line)
+	}
 }
 
 // stuck is a writer that takes nothing.

@@ -90,8 +90,11 @@ func (a *app) introduce(c *client, e reactor.Endpoint, by *knownBy) (err error) 
 			return err
 		}
 	}
-	if by.cert == "" {
+	switch {
+	case by.cert == "" && by.key == "":
 		return nil
+	case by.cert == "" || by.key == "":
+		return fmt.Errorf("found --cert %q and --key %q, wanted both or neither", by.cert, by.key)
 	}
 	cert, err := a.readText(by.cert)
 	if err != nil {

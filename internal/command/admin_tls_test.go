@@ -6,8 +6,55 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"syscall"
 	"testing"
 )
+
+// TestAdministrationByTLS: a host on the network, and all that a command can be known to it by.
+func TestAdministrationByTLS(t *testing.T) {
+	skipWithoutSignals(t)
+	cert, key := testCertificate(t, t.TempDir())
+	own, ownKey := testCertificate(t, t.TempDir())
+	token := write(t, "token", "0123456789abcdef0123456789abcdef\n")
+	p := start(t, append(anyPorts, "--set=admin.listen=tcp://127.0.0.1:0", "--set=admin.tls.cert="+cert,
+		"--set=admin.tls.key="+key, "--set=admin.tls.client_ca="+own, "--set=admin.token_file="+token)...)
+	endpoint := p.await("administration").text("endpoint")
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(endpoint, "tcp://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := "--admin=https://localhost:" + port
+	for _, known := range [][]string{{"--token-file=" + token}, {"--cert=" + own, "--key=" + ownKey}} {
+		r := command(t, append([]string{"status", here, "--ca=" + cert}, known...)...)
+		if r.code != exitFine || !strings.Contains(r.stdout, "ready") {
+			t.Errorf("%q: found %+v", known, r)
+		}
+	}
+	wrong := write(t, "wrong", "fedcba9876543210fedcba9876543210\n")
+	for _, tc := range []struct {
+		with []string
+		says string
+	}{
+		{[]string{"--ca=" + cert}, "token"},
+		{[]string{"--ca=" + cert, "--token-file=" + wrong}, "token"},
+		{[]string{"--ca=" + own, "--token-file=" + token}, "not trusted here"},
+		{[]string{"--token-file=" + token}, "not trusted here"},
+		{[]string{"--ca=" + cert, "--cert=" + cert, "--key=" + key}, "certificate"},
+		{[]string{"--ca=" + cert, "--cert=" + own}, "--key"},
+		{[]string{"--ca=" + cert, "--cert=" + own, "--key=" + key}, "--key"},
+		{[]string{"--ca=" + key, "--token-file=" + token}, "--ca: found no certificate"},
+	} {
+		r := command(t, append([]string{"status", here}, tc.with...)...)
+		if r.code == exitFine || !strings.Contains(r.stderr, tc.says) || strings.Contains(r.stderr, "0123456789") {
+			t.Errorf("%q: found %+v, wanted %q", tc.with, r, tc.says)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.end(); code != exitFine {
+		t.Errorf("found exit code %d:\n%s", code, p.stderr())
+	}
+}
 
 // What is wrong between a command and a host that speaks TLS is told as what to do about it.
 func TestAskedByTLS(t *testing.T) {

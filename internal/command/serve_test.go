@@ -84,6 +84,36 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
+// With pre_stop the first signal leaves all as it is, the second one ends that time, and the
+// third one the connections.
+func TestThirdSignal(t *testing.T) {
+	skipWithoutSignals(t)
+	p := start(t, append(anyPorts, "--set=reactor.pre_stop=1h", "--set=reactor.drain_timeout=1h")...)
+	at := p.ready()[0]
+	first := dial(t, at)
+	exchange(t, first, "before")
+	p.signal(syscall.SIGTERM)
+	p.await("unready; serving on before listeners close")
+	exchange(t, dial(t, at), "still taken")
+	p.signal(syscall.SIGTERM)
+	p.await("shutting down")
+	for { // until listeners have closed
+		c, err := net.Dial("tcp", at)
+		if err != nil {
+			break
+		}
+		c.Close()
+	}
+	exchange(t, first, "finishing")
+	p.signal(syscall.SIGTERM)
+	if b, err := io.ReadAll(first); len(b) > 0 {
+		t.Errorf("found %q, %v, wanted the end", b, err)
+	}
+	if code := p.end(); code != exitForced {
+		t.Errorf("found exit code %d, wanted %d:\n%s", code, exitForced, p.stderr())
+	}
+}
+
 func TestSignalDuringStart(t *testing.T) {
 	skipWithoutSignals(t)
 	p := start(t, append(anyPorts, "--set=cache.dir=off")...)
