@@ -239,7 +239,11 @@ func (h *Host) startAll(ctx context.Context) error {
 
 // watchUse looks at what the process uses, from now on: loading is what takes most.
 func (h *Host) watchUse() {
-	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.reactor.Connections, h.sharedImages),
+	sockets := h.reactor.Connections
+	if h.o.Sys != nil { // whose sockets are no descriptors
+		sockets = func() int { return 0 }
+	}
+	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), sockets, h.sharedImages),
 		images: h.sharedImages, memory: newOwnMemory(h)}
 	o.check()
 	h.background.Go(o.run)

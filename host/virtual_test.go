@@ -20,7 +20,7 @@ type virtual struct {
 	sys *memnet.Sys
 }
 
-func serveVirtual(t *testing.T, cfg config.Config, more ...func(*Host)) *virtual {
+func serveVirtual(t testing.TB, cfg config.Config, more ...func(*Host)) *virtual {
 	t.Helper()
 	cfg.Reactor.Loops = 1
 	v := &virtual{sys: memnet.New(memnet.Options{})}
