@@ -528,6 +528,7 @@ fn client_services() {
         *told.borrow(),
         [("early", aborted), ("hasty", refused), ("patient", None), ("late", None), ("next", None), ("last", aborted)]
     );
+}
 
 #[test]
 fn metrics() {

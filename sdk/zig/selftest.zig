@@ -398,6 +398,7 @@ test "the place of an error" {
     const line = wirehost.testing.last_log.items;
     try expect(std.mem.startsWith(u8, line, "selftest.zig:"));
     try expect(std.mem.endsWith(u8, line, ", test.the place of an error: OfTheProtocol"));
+}
 
 test "metrics" {
     _ = try accepted();
