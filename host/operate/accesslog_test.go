@@ -174,19 +174,19 @@ func TestAccessLineOfTLS(t *testing.T) {
 		Endpoint: "tls://127.0.0.1:0", Plugin: "p",
 		TLS: config.TLS{Cert: filepath.Join(dir, "c.pem"), Key: filepath.Join(dir, "k.pem")}}, nil)
 	for _, tc := range []struct {
-		cfg  tls.Config
+		cfg  *tls.Config
 		want string
 	}{
-		{tls.Config{MaxVersion: tls.VersionTLS12, ServerName: "localhost"}, `in=\d+ out=\d+ tls=1\.2 sni=localhost\n`},
-		{tls.Config{ServerName: "other.example"}, `in=\d+ out=\d+ tls=1\.3 sni=other\.example\n`},
-		{tls.Config{}, `in=\d+ out=\d+ tls=1\.3\n`},
+		{&tls.Config{MaxVersion: tls.VersionTLS12, ServerName: "localhost"}, `in=\d+ out=\d+ tls=1\.2 sni=localhost\n`},
+		{&tls.Config{ServerName: "other.example"}, `in=\d+ out=\d+ tls=1\.3 sni=other\.example\n`},
+		{&tls.Config{}, `in=\d+ out=\d+ tls=1\.3\n`},
 	} {
 		tc.cfg.InsecureSkipVerify = true // its own
 		c, err := net.Dial("tcp", strings.TrimPrefix(s.Listeners()[0].String(), "tls://"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		echoed(t, tls.Client(c, &tc.cfg))
+		echoed(t, tls.Client(c, tc.cfg))
 		line := regexp.MustCompile(`(?m)^2026-\S+ id=p/\d+ \S+ listener=tls://\S+ plugin=p@\S+ ` +
 			`reason="connection done" duration=\S+ ` + tc.want)
 		awaitLine(t, path, line)
