@@ -65,7 +65,9 @@ func (p *collecting) ConnectionLost(r reactor.Reason, err error) {
 }
 
 // collect serves p with TLS in memory, and connects.
-func collect(t *testing.T, o memnet.Options, cfg reactor.Config, p *collecting) (*memnet.Sys, *memnet.Peer, *tls.Config) {
+func collect(
+	t *testing.T, o memnet.Options, cfg reactor.Config, p *collecting,
+) (*memnet.Sys, *memnet.Peer, *tls.Config) {
 	t.Helper()
 	sys := memnet.New(o)
 	cfg.Loops, cfg.Sys = 1, sys
@@ -149,13 +151,15 @@ func TestRecordsCutAnywhere(t *testing.T) {
 // TestPausedBetweenRecords: what has come together, and is not wanted yet, stays.
 func TestPausedBetweenRecords(t *testing.T) {
 	for _, buffer := range []int{3, 4 << 10} {
-		p := &collecting{buffer: make([]byte, buffer), each: func(p *collecting) {
+		up := make(chan struct{})
+		p := &collecting{buffer: make([]byte, buffer), up: func(*collecting) { close(up) }, each: func(p *collecting) {
 			p.PauseProducing()
 			p.Loop().CallLater(time.Second, p.ResumeProducing)
 		}}
 		sys, peer, client := collect(t, memnet.Options{}, reactor.Config{}, p)
 		u, tc := newUpdater(t, peer.Conn(), client)
 		u.Write(u.stream())
+		<-up // the handshake has a time limit too
 		for range 40 {
 			sys.AdvanceSettled(time.Second)
 		}
