@@ -1,8 +1,10 @@
 package reactor_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -247,4 +249,88 @@ func TestDatagramOverflow(t *testing.T) {
 		}
 	}
 	t.Errorf("found %+v, wanted %d together", s, sent+1)
+}
+
+// Datagrams that go to one peer may be one to the system: they come as they were, and each
+// counts.
+func TestDatagramRuns(t *testing.T) { datagramRuns(t) }
+
+// They also come where they are too long for the path, and go one by one.
+func TestDatagramRunsTooLong(t *testing.T) {
+	if !namespaced(t) {
+		return
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetUint32(1280)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFMTU, req); err != nil {
+		t.Fatal(err)
+	}
+	datagramRuns(t)
+}
+
+func datagramRuns(t *testing.T) {
+	r := startedReactor(t, "epoll", 1)
+	for _, host := range []string{"127.0.0.1", "[::]"} {
+		t.Run(host, func(t *testing.T) {
+			p := newScripted(func(*scripted, reactor.Datagram) {})
+			port := listenDatagrams(t, r, "udp://"+host+":0", p, reactor.DatagramOptions{})
+			p.want(t, "start")
+			var clients []*net.UDPConn
+			for range 3 {
+				clients = append(clients, dialUDP(t, "udp", fmt.Sprintf("127.0.0.1:%d", port.Endpoint().Port)))
+			}
+			chance := rand.New(rand.NewPCG(1, 2))
+			for range 50 {
+				sendRuns(t, p, clients, chance)
+			}
+		})
+	}
+}
+
+// sendRuns has p send some datagrams to each client, in runs of random lengths.
+func sendRuns(t *testing.T, p *scripted, clients []*net.UDPConn, chance *rand.Rand) {
+	t.Helper()
+	var records []byte
+	wanted := make([][]string, len(clients))
+	n := 0
+	for n < 60 {
+		to, size := chance.IntN(len(clients)), []int{0, 1, 64, 1452, 1453}[chance.IntN(5)]
+		for range 1 + chance.IntN(20) {
+			payload := bytes.Repeat([]byte{byte(n)}, max(0, size-chance.IntN(2)*chance.IntN(2)))
+			records = reactor.AppendDatagram(records, reactor.Datagram{Payload: payload,
+				Peer: clients[to].LocalAddr().(*net.UDPAddr).AddrPort()})
+			wanted[to] = append(wanted[to], string(payload))
+			n++
+		}
+	}
+	taken := make(chan int)
+	if err := p.s.Loop().CallFromThread(func() {
+		k, err := p.s.Send(records, n)
+		if err != nil {
+			t.Error(err)
+		}
+		taken <- k
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if k := <-taken; k != n {
+		t.Fatalf("found %d taken, wanted %d", k, n)
+	}
+	buf := make([]byte, 64<<10)
+	for i, c := range clients {
+		for _, want := range wanted[i] {
+			k, err := c.Read(buf)
+			if err != nil || string(buf[:k]) != want {
+				t.Fatalf("found %d bytes, %v, wanted %d", k, err, len(want))
+			}
+		}
+	}
 }

@@ -1,0 +1,115 @@
+package reactor_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// A port's sockets go to another reactor, of fewer loops: what is sent meanwhile comes there.
+func TestDatagramPortMoves(t *testing.T) {
+	from, to := startedReactor(t, "", 3), startedReactor(t, "", 1)
+	ep := reactor.Endpoint{Scheme: "udp", Host: "127.0.0.1"}
+	build := func(*reactor.DatagramSocket) (reactor.DatagramProtocol, error) { return newScripted(echoDatagram), nil }
+	old, err := from.ListenDatagrams(ep, build, reactor.DatagramOptions{Loop: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	port, err := to.ListenDatagramFiles(nil, old.Endpoint(), build, reactor.DatagramOptions{Loop: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets := old.Sockets()
+	values, files := make([]reactor.FrozenDatagram, len(sockets)), make([]*os.File, len(sockets))
+	for i, s := range sockets {
+		onLoop(t, s.Loop(), func() (err error) {
+			if values[i], err = s.Freeze(); err == nil {
+				files[i], err = s.File()
+			}
+			return err
+		})
+		defer files[i].Close()
+	}
+	var clients []func(string)
+	for i := range 40 {
+		c := dialUDP(t, "udp", old.Endpoint().String()[len("udp://"):])
+		if _, err := fmt.Fprint(c, i); err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, func(want string) {
+			t.Helper()
+			buf := make([]byte, 100)
+			if n, err := c.Read(buf); err != nil || string(buf[:n]) != want {
+				t.Errorf("found %q, %v, wanted %s", buf[:max(0, n)], err, want)
+			}
+		})
+	}
+	l := to.Loops()[0]
+	for i := range sockets {
+		onLoop(t, l, func() error {
+			p := newScripted(echoDatagram)
+			s, err := l.AdoptDatagram(files[i], values[i], p, port, reactor.DatagramOptions{})
+			if err == nil {
+				p.s = s
+				s.Thaw()
+			}
+			return err
+		})
+	}
+	old.Close(reactor.Replaced)
+	for i, receive := range clients {
+		receive(fmt.Sprint(i))
+	}
+	if n := len(port.Sockets()); n != len(sockets) {
+		t.Errorf("found %d sockets, wanted %d", n, len(sockets))
+	}
+}
+
+// Sockets without their protocols are served by new ones; those of elsewhere are refused.
+func TestListenDatagramFiles(t *testing.T) {
+	r := startedReactor(t, "", 1)
+	p := newScripted(echoDatagram)
+	old := listenDatagrams(t, r, "udp://127.0.0.1:0", p, reactor.DatagramOptions{})
+	p.want(t, "start")
+	var f *os.File
+	onLoop(t, r.Loops()[0], func() (err error) {
+		f, err = p.s.File()
+		return err
+	})
+	defer f.Close()
+	old.Close(reactor.Replaced)
+	for _, c := range []struct {
+		host, want string
+	}{
+		{"127.0.0.1", ""}, {"localhost", ""}, {"127.0.0.2", "found a socket that is bound to"},
+	} {
+		ep := reactor.Endpoint{Scheme: "udp", Host: c.host, Port: old.Endpoint().Port}
+		again := newScripted(echoDatagram)
+		port, err := r.ListenDatagramFiles([]*os.File{f}, ep,
+			func(*reactor.DatagramSocket) (reactor.DatagramProtocol, error) { return again, nil },
+			reactor.DatagramOptions{})
+		if c.want != "" {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: found %v, wanted %q", c.host, err, c.want)
+			}
+			continue
+		}
+		if err == nil {
+			err = port.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.want(t, "start")
+		if text := exchange(t, dialUDP(t, "udp", old.Endpoint().String()[len("udp://"):]), c.host); text != c.host {
+			t.Errorf("found %q", text)
+		}
+		port.Close(reactor.Done)
+	}
+}
