@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +20,13 @@ type heir struct {
 	refuse func(Handed) string // nil = nothing
 	lost   error               // of each Commit
 	steady bool                // its clock is
+	offers time.Duration       // what each takes
+
+	accepts []bool // of each Commit
 }
 
 func (h *heir) Offer(list []Handed) ([]string, error) {
+	h.sys.Advance(h.offers)
 	refused := h.take.Adopt(list)
 	for n := range list {
 		if h.refuse != nil && refused[n] == "" {
@@ -31,7 +36,8 @@ func (h *heir) Offer(list []Handed) ([]string, error) {
 	return refused, nil
 }
 
-func (h *heir) Commit(bool) (bool, error) {
+func (h *heir) Commit(accept bool) (bool, error) {
+	h.accepts = append(h.accepts, accept)
 	if h.lost != nil {
 		return false, h.lost
 	}
@@ -259,6 +265,40 @@ func TestHandoverRefuses(t *testing.T) {
 			}
 		}
 		bits(t, c)
+	}
+}
+
+// TestHandoverCommits: all is committed at once, and where that takes too long, what has come.
+// New connections are the other's when all instances of several connections are.
+func TestHandoverCommits(t *testing.T) {
+	for _, tc := range []struct {
+		isolation config.Isolation
+		offers    time.Duration // what each takes
+		accepts   []bool
+	}{
+		{config.IsolationConnection, longestFrozen / 4, []bool{true}},
+		{config.IsolationConnection, longestFrozen, []bool{true, true, true}}, // 64, 6, and the last
+		{config.IsolationLoop, longestFrozen, []bool{false, true}},
+	} {
+		cfg := configuration(numbered("testdata/counter.wasm", tc.isolation, 0))
+		v := serveVirtual(t, cfg, steady)
+		var conns []*counting
+		for range batchSockets + 6 {
+			c := &counting{Conn: v.dial(t)}
+			if err := c.roundTrip(1); err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, c)
+		}
+		h, list, err := v.handOver(t, cfg, func(h *heir) { h.offers, h.steady = tc.offers, true })
+		if err != nil || list[0].Moved != len(conns) || !slices.Equal(h.accepts, tc.accepts) {
+			t.Errorf("%s: found %+v, %v, %v, wanted %v", tc.isolation, list, err, h.accepts, tc.accepts)
+		}
+		for _, c := range conns {
+			if err := c.roundTrip(2); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

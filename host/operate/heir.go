@@ -272,6 +272,7 @@ func (h *heir) greet(o *host.Handover, out *host.Upgraded) error {
 	if err := h.receive(sayReady, &answer); err != nil {
 		return err
 	}
+	h.s.log.Info("upgrade: the new process is ready", "pid", h.cmd.Process.Pid, "version", answer.Program)
 	out.Program, h.unwanted = answer.Program, answer.Unwanted
 	return fits(o, first.Program, answer)
 }

@@ -72,7 +72,15 @@ func play(part string) error {
 		answer, body := "", any(nil)
 		switch m.Kind {
 		case sayHello:
-			answer, body = sayReady, ready{Format: handoverFormat, Program: "(devel)"}
+			var first hello
+			if err := m.Decode(&first); err != nil {
+				return err
+			}
+			about := ready{Format: handoverFormat, Program: "(devel)"}
+			if behind == sayOver {
+				about.Unwanted = first.Endpoints
+			}
+			answer, body = sayReady, about
 		case sayOffer:
 			var list []host.Handed
 			if err := m.Decode(&list); err != nil {
@@ -81,6 +89,8 @@ func play(part string) error {
 			answer, body = sayAnswer, make([]string, len(list))
 		case sayCommit:
 			answer = sayTaken
+		case sayDone:
+			answer = sayOver
 		}
 		err = at(m.Kind)
 		if answer != "" && err == nil {
@@ -270,5 +280,18 @@ func TestTakenIsReadAfterTheEnd(t *testing.T) {
 			t.Errorf("after %q: found %t, %v", said, taken, err)
 		}
 		h.close()
+	}
+}
+
+// TestUnwanted: the files of sockets that the new process does not listen on go, once all has moved.
+func TestUnwanted(t *testing.T) {
+	t.Setenv(heirVariable, sayOver+" stops")
+	c := newCounts(t)
+	dir := filepath.Dir(c.at)
+	done, pid := c.upgrade(context.Background())
+	defer func() { do(t, syscall.Kill(pid, syscall.SIGKILL)) }()
+	do(t, <-done)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("found %v, %v, wanted nothing", left, err)
 	}
 }

@@ -52,12 +52,13 @@ type replay struct {
 	conn net.Conn
 	kept []byte
 	at   int
+	err  error // why no more came
 }
 
 func (r *replay) Read(to []byte) (n int, err error) {
 	if r.at == len(r.kept) {
 		n, err = r.conn.Read(to)
-		r.kept = append(r.kept, to[:n]...)
+		r.kept, r.err = append(r.kept, to[:n]...), err
 	} else {
 		n = copy(to, r.kept[r.at:])
 	}
@@ -167,16 +168,20 @@ func (p *predecessor) request(ctx context.Context, method, path string, in any) 
 
 // answer reads one answer. What has come of it when it takes too long is read again.
 func (p *predecessor) answer() (status int, text []byte, err error) {
-	p.came.at = 0
-	answer, err := http.ReadResponse(bufio.NewReader(&p.came), nil)
+	p.came.at, p.came.err = 0, nil
+	from := bufio.NewReader(&p.came)
+	answer, err := http.ReadResponse(from, nil)
+	if err == nil {
+		defer answer.Body.Close() // it is read to its end
+		text, err = io.ReadAll(answer.Body)
+	}
+	if p.came.err != nil { // half a line may be read as one
+		err = p.came.err
+	}
 	if err != nil {
 		return 0, nil, err
 	}
-	defer answer.Body.Close() // it is read to its end
-	if text, err = io.ReadAll(answer.Body); err != nil {
-		return 0, nil, err
-	}
-	p.came.kept = nil // no more was asked for
+	p.came.kept = p.came.kept[p.came.at-from.Buffered():]
 	p.owed--
 	return answer.StatusCode, text, nil
 }

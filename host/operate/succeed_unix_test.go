@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/handover"
@@ -160,4 +162,26 @@ func TestSocketsOfOneName(t *testing.T) {
 	})
 	do(t, answers("tcp", oneAt))
 	do(t, answers("tcp", twoAt))
+}
+
+// TestElderStandsStill: a process that has taken nothing ends where the other one says nothing; with
+// something that is its own, it goes on, and says so.
+func TestElderStandsStill(t *testing.T) {
+	for _, taken := range []bool{false, true} {
+		ours, theirs, err := handover.Pair()
+		do(t, err)
+		conn, err := handover.FromFile(theirs)
+		do(t, err)
+		in := &inheritance{s: &Server{log: hclog.NewNullLogger()}, conn: conn, over: &host.Takeover{}, taken: taken}
+		err = in.orAlone(fmt.Errorf("receiving: %w", os.ErrDeadlineExceeded))
+		if (err == nil) != taken || in.alone != taken {
+			t.Errorf("taken %t: found %v", taken, err)
+		}
+		do(t, conn.Close())
+		m, err := ours.Receive()
+		if said := err == nil && m.Kind == sayOver; said != taken {
+			t.Errorf("taken %t: found %+v, %v", taken, m, err)
+		}
+		do(t, ours.Close())
+	}
 }

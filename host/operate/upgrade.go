@@ -25,7 +25,7 @@ const (
 	// readyWait is how long a successor may take to be ready.
 	readyWait = 2 * time.Minute
 	// answerWait is how long it may take to answer then.
-	answerWait = 5 * time.Second
+	answerWait = 3 * time.Second
 	// elderWait is how long the process that hands over may say nothing.
 	elderWait = 30 * time.Second
 	// endWait is how long a process that is killed may take to let go of what it had.

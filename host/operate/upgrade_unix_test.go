@@ -4,6 +4,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/internal/handover"
 )
 
@@ -91,5 +93,53 @@ func TestSocketsAreMissing(t *testing.T) {
 		if err != nil || !slices.Equal(found, want) {
 			t.Errorf("%d: found %q, %v, wanted %q", n, found, err, want)
 		}
+	}
+}
+
+// TestSocketsInPieces: where there are not enough descriptors for duplicates of all sockets of an
+// instance, they go a few at a time, and where there is none, that instance stays.
+func TestSocketsInPieces(t *testing.T) {
+	ours, theirs, err := handover.Pair()
+	do(t, err)
+	other, err := handover.FromFile(theirs)
+	do(t, err)
+	h := &heir{ctx: context.Background(), conn: ours}
+	handed := func(connections, free int) (one host.Handed) {
+		one.State.Connections = make([]guest.ConnectionState, connections)
+		one.Sockets = func(from, to int) (files []*os.File, err error) {
+			for range min(free, to-from) {
+				f, err := os.Open(os.DevNull)
+				do(t, err)
+				files = append(files, f)
+			}
+			if to-from > free {
+				err = syscall.EMFILE
+			}
+			return files, err
+		}
+		return one
+	}
+	list := []host.Handed{handed(3, 100), handed(100, 100), handed(50, 7), handed(2, 0), handed(5, 5)}
+	failed, err := h.give(list)
+	do(t, errors.Join(err, ours.Close()))
+	for n, want := range []int{3, 100, 50, 0, 5} {
+		if list[n].Given != want || (failed[n] != nil) != (want == 0) {
+			t.Errorf("%d: found %d sockets, %v, wanted %d", n, list[n].Given, failed[n], want)
+		}
+	}
+	came := 0
+	for {
+		m, err := other.Receive()
+		if err != nil {
+			break
+		}
+		if len(m.Files) > pieceSockets {
+			t.Errorf("found %d sockets at a time, wanted at most %d", len(m.Files), pieceSockets)
+		}
+		came += len(m.Files)
+		m.CloseFiles()
+	}
+	if err := other.Close(); err != nil || came != 158 {
+		t.Errorf("found %d sockets, %v, wanted 158", came, err)
 	}
 }

@@ -46,6 +46,7 @@ type upgraded struct {
 
 	stop      chan struct{}
 	mayBreak  atomic.Bool // streams may be reset, and nothing else
+	broke     atomic.Int64
 	streaming sync.WaitGroup
 	exchanged atomic.Int64
 	worst     [2]atomic.Int64 // ns: of those that move, and the others
@@ -176,7 +177,12 @@ func (u *upgraded) stream(connections int) {
 		}
 		u.streaming.Go(func() {
 			defer c.Close()
-			if err := u.count(c, worst); err != nil && !(u.mayBreak.Load() && broken(err)) {
+			err := u.count(c, worst)
+			switch {
+			case err == nil:
+			case u.mayBreak.Load() && broken(err):
+				u.broke.Add(1)
+			default:
 				u.t.Errorf("a stream of kind %d: %v", kind, err)
 			}
 		})
@@ -520,6 +526,58 @@ func killOne(t *testing.T, victim string, n, of int) {
 	u.streaming.Wait()
 	_ = syscall.Kill(old, syscall.SIGKILL) // it may have ended
 	u.p.end()
+}
+
+// A new process that hangs, at whatever moment of the hand-over, is ended. What was not its own goes
+// on, and what was is counted.
+func TestUpgradeHangs(t *testing.T) {
+	points := 1
+	if n, err := strconv.Atoi(os.Getenv("WIREHOST_TEST_KILLS")); err == nil {
+		points = n
+	}
+	for n := range points {
+		t.Run(strconv.Itoa(n), func(t *testing.T) { hangOne(t, n, points) })
+	}
+}
+
+// hangOne stops the new process at the nth of so many moments.
+func hangOne(t *testing.T, n, of int) {
+	u := startUpgraded(t, "")
+	u.mayBreak.Store(true)
+	u.stream(30)
+	done := make(chan error, 1)
+	old := u.pid
+	go func() {
+		_, err := u.upgrade()
+		done <- err
+	}()
+	young, _ := u.p.await("upgrade: the new process is ready")["pid"].(float64)
+	const longest = 40 * time.Millisecond // of a hand-over here
+	time.Sleep(longest * time.Duration(n) / time.Duration(of))
+	if err := syscall.Kill(int(young), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	err := <-done
+	if err == nil { // it was over
+		if err := syscall.Kill(u.pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+		u.end()
+		return
+	}
+	lost := int64(0)
+	if _, text, found := strings.Cut(err.Error(), "goes on, without "); found {
+		if _, err := fmt.Sscanf(text, "%d connections that had moved", &lost); err != nil {
+			t.Error(err)
+		}
+	}
+	u.pid = old
+	u.serves()
+	u.end()
+	if broke := u.broke.Load(); broke != lost {
+		t.Errorf("found %d streams that broke, and %d that are told: %v", broke, lost, err)
+	}
+	t.Logf("at %d of %d: %v", n, of, err)
 }
 
 // serves tries each kind of connection until it is answered.

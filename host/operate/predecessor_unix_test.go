@@ -1,0 +1,109 @@
+//go:build unix
+
+package operate
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/internal/handover"
+)
+
+// TestPredecessorIsLate: one that answers too late is asked again, by this process or by the next
+// one, and is understood, even where some of the late answer has come.
+func TestPredecessorIsLate(t *testing.T) {
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d"
+	for _, early := range []int{0, 10} { // bytes that have come
+		for _, next := range []bool{false, true} {
+			t.Run(fmt.Sprint(early, next), func(t *testing.T) {
+				ours, theirs, err := handover.Sockets()
+				do(t, err)
+				there, err := net.FileConn(theirs)
+				do(t, errors.Join(err, theirs.Close()))
+				defer there.Close()
+				p, err := newPredecessor(7, ours)
+				do(t, err)
+				ps := &predecessors{all: []*predecessor{p}}
+				defer func() { ps.close() }()
+
+				first := fmt.Sprintf(answer, 1)
+				_, err = there.Write([]byte(first[:early]))
+				do(t, err)
+				soon, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+				defer cancel()
+				var got int
+				if err := p.ask(soon, http.MethodGet, "/first", nil, &got); !errors.Is(err, errResting) {
+					t.Fatalf("found %v, wanted %v", err, errResting)
+				}
+				_, err = there.Write([]byte(first[early:] + fmt.Sprintf(answer, 2)))
+				do(t, err)
+				if next {
+					p, ps = handOn(t, ps)
+					if early > 0 { // the bytes are this process's
+						if p != nil {
+							t.Error("found one that can't be asked")
+						}
+						return
+					}
+				}
+				do(t, p.ask(context.Background(), http.MethodGet, "/second", nil, &got))
+				if got != 2 {
+					t.Errorf("found the answer %d, wanted 2", got)
+				}
+				asked := bufio.NewReader(there)
+				for _, want := range []string{"/first", "/second"} {
+					r, err := http.ReadRequest(asked)
+					do(t, err)
+					if r.URL.Path != want {
+						t.Errorf("found %s, wanted %s", r.URL.Path, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// handOn gives what is left to the next process.
+func handOn(t *testing.T, ps *predecessors) (*predecessor, *predecessors) {
+	t.Helper()
+	f, err := ps.all[0].conn.File()
+	do(t, err)
+	p, err := newPredecessor(7, f)
+	do(t, err)
+	next := &predecessors{all: []*predecessor{p}}
+	next.owe(ps.lend())
+	ps.close()
+	if len(next.list()) == 0 {
+		return nil, next
+	}
+	return p, next
+}
+
+// TestPredecessorIsLent: nobody asks one that another process may ask, and it is asked again where
+// that one has not.
+func TestPredecessorIsLent(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		ours, theirs, err := handover.Sockets()
+		do(t, err)
+		p, err := newPredecessor(7, ours)
+		do(t, err)
+		ps := &predecessors{all: []*predecessor{p}}
+		if owed := ps.lend(); len(owed) > 0 || len(ps.list()) > 0 {
+			t.Errorf("found %v and %d to be asked", owed, len(ps.list()))
+		}
+		lost := ps.takeBack(asked)
+		if left := len(ps.list()); lost+left != 1 || (left == 1) == asked {
+			t.Errorf("asked %t: found %d lost and %d to be asked", asked, lost, left)
+		}
+		do(t, theirs.Close())
+		if left := len(ps.list()); left > 0 {
+			t.Errorf("found %d that have ended", left)
+		}
+	}
+}
