@@ -95,12 +95,13 @@ func (p *predecessor) ask(ctx context.Context, method, path string, in, out any)
 	case time.Now().Before(p.rest):
 		return errResting
 	}
+	began := time.Now()
 	err := p.exchange(ctx, method, path, in, out)
 	var no *refused
 	switch {
 	case err == nil, errors.As(err, &no):
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		if ctx.Err() == nil && !p.lent.Load() {
+		if time.Since(began) >= predecessorWait && !p.lent.Load() {
 			p.rest = time.Now().Add(predecessorRest)
 		}
 		return errResting
@@ -159,7 +160,10 @@ func (p *predecessor) request(ctx context.Context, method, path string, in any) 
 	if err := r.Write(&text); err != nil {
 		return err
 	}
-	if _, err := p.conn.Write(text.Bytes()); err != nil {
+	switch n, err := p.conn.Write(text.Bytes()); {
+	case n == 0 && err != nil:
+		return err
+	case err != nil:
 		return fmt.Errorf("asking process %d: %v", p.pid, err) // for no second time
 	}
 	p.owed++
