@@ -31,6 +31,10 @@ func TestAdministrationByTLS(t *testing.T) {
 			t.Errorf("%q: found %+v", known, r)
 		}
 	}
+	r := command(t, "listeners", here, "--ca="+cert, "--token-file="+token, "--output=json")
+	if !strings.Contains(r.stdout, `"certificates": [`) {
+		t.Errorf("found %+v, wanted what certificates there are", r)
+	}
 	wrong := write(t, "wrong", "fedcba9876543210fedcba9876543210\n")
 	for _, tc := range []struct {
 		with []string

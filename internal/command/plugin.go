@@ -28,23 +28,31 @@ func newPlugin(a *app) *cobra.Command {
 }
 
 func newPluginList(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "list", Short: "List the plugins that run", Args: arguments()}
+	type list struct {
+		Plugins []host.PluginInfo `json:"plugins"`
+	}
+	return newList(a, "list", "List the plugins that run", "/v1/plugins", func(w io.Writer, l list) error {
+		return printPlugins(w, l.Plugins)
+	})
+}
+
+// newList is a command that shows what a running host answers on a path.
+func newList[T any](a *app, use, short, path string, show func(io.Writer, T) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: arguments()}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := a.client(*endpoint)
 		if err != nil {
 			return err
 		}
-		var list struct {
-			Plugins []host.PluginInfo `json:"plugins"`
-		}
-		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/plugins", nil, &list); err != nil {
+		var list T
+		if err := c.ask(cmd.Context(), http.MethodGet, path, nil, &list); err != nil {
 			return err
 		}
 		if *format == "json" {
 			return printJSON(a.stdout, list)
 		}
-		return printPlugins(a.stdout, list.Plugins)
+		return show(a.stdout, list)
 	}
 	return cmd
 }

@@ -123,29 +123,18 @@ func unchanged(c host.Change) bool {
 }
 
 func newListeners(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "listeners", Short: "List what a running host listens on", Args: arguments()}
-	endpoint, format := adminFlag(cmd), outputFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client(*endpoint)
-		if err != nil {
-			return err
-		}
-		var list struct {
-			Listeners []host.ListenerInfo `json:"listeners"`
-		}
-		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/listeners", nil, &list); err != nil {
-			return err
-		}
-		if *format == "json" {
-			return printJSON(a.stdout, list)
-		}
-		t := newTable(a.stdout, "ENDPOINT", "PLUGIN", "CONNS", "ACCEPTED", "REFUSED")
+	type list struct {
+		Listeners    []host.ListenerInfo    `json:"listeners"`
+		Certificates []host.CertificateInfo `json:"certificates"`
+	}
+	const short = "List what a running host listens on"
+	return newList(a, "listeners", short, "/v1/listeners", func(w io.Writer, list list) error {
+		t := newTable(w, "ENDPOINT", "PLUGIN", "CONNS", "ACCEPTED", "REFUSED")
 		for _, l := range list.Listeners {
 			t.row(l.Endpoint, l.Plugin, fmt.Sprint(l.Connections), fmt.Sprint(l.Accepted), fmt.Sprint(l.Refused))
 		}
 		return t.Flush()
-	}
-	return cmd
+	})
 }
 
 // settings are what /v1/config/settings answers.
