@@ -29,7 +29,8 @@ func (k *opening) end() {
 // here, and Allow is asked for the peer too. Loop only.
 func (l *Loop) OpenDatagram(ep Endpoint, p DatagramProtocol, o DatagramOptions) *DatagramSocket {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &DatagramSocket{proto: p, ep: ep, o: o, counts: &datagramCounts{}, open: &opening{ep: ep, cancel: cancel}}
+	d := &DatagramSocket{loop: l, proto: p, ep: ep, o: o, counts: &datagramCounts{},
+		open: &opening{ep: ep, cancel: cancel}}
 	if o.Share != nil {
 		d.share = o.Share(l)
 	}

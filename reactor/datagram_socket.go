@@ -79,9 +79,9 @@ func (c *datagramCounts) stats() DatagramStats {
 		Unsent: c.unsent.Load(), Batches: c.batches.Load()}
 }
 
-// addDatagram makes the loop the socket's.
+// addDatagram has events come to a socket of the loop.
 func (l *Loop) addDatagram(d *DatagramSocket) {
-	d.loop, d.token = l, listenerToken|l.r.listenerSeq.Add(1)
+	d.token = listenerToken | l.r.listenerSeq.Add(1)
 	d.later = d.takeLater
 	if l.datagrams == nil {
 		l.datagrams = map[uint64]*DatagramSocket{}
