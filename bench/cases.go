@@ -81,7 +81,7 @@ func cases() []*benchCase {
 			metrics: wakeMetrics, run: (*bench).own},
 		{name: "tls", title: "TLS 1.3, 50 connections, 1 KiB", conns: 50, size: 1 << 10, inFlight: 1, tls: true,
 			rate: 100000, metrics: loadMetrics, run: (*bench).own},
-		{name: "tlsidle", title: "Idle TLS connections after one message of 64 B", conns: 1000, size: 64, inFlight: 1,
+		{name: "tlsidle", title: "Idle TLS connections after one message of 64 B", conns: idleConnections, size: 64, inFlight: 1,
 			tls: true, metrics: idleMetrics, run: (*bench).idle},
 		{name: "http", title: "net/http, 50 connections", conns: 50, talk: "http", rate: 20000, metrics: loadMetrics,
 			run: (*bench).wrk},

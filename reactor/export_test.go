@@ -77,6 +77,16 @@ func LimitKeys(t Transport, most uint64) bool {
 	return true
 }
 
+// Awake is how many TLS sessions of a connection's loop have their ciphers.
+func Awake(t Transport) int {
+	l := t.(*connection).loop
+	n := make(chan int, 1)
+	if err := l.CallFromThread(func() { n <- len(l.awake) }); err != nil {
+		return -1
+	}
+	return <-n
+}
+
 // OutOfFDs tells an error for want of a descriptor.
 func OutOfFDs(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)

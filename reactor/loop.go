@@ -53,6 +53,7 @@ type Loop struct {
 	cipherBuf  []byte      // TLS records as read; made when first needed
 	half       []byte      // where the next record is kept that has come in part; nil = there is none
 	sealed     []byte      // TLS records of one connection, on their way from a call to the socket or its queue
+	awake      []*records  // TLS sessions that have their ciphers
 	iov        [][]byte
 	chunks     [][]byte
 	chunksOut  int           // chunks that connections hold

@@ -89,6 +89,7 @@ func (t *tlsConn) completeHandshake(c *connection, h handshaken) {
 	t.layer, t.facts = h.layer, h.facts
 	if r, ok := t.layer.(*records); ok {
 		r.rest, t.pipe = t.pipe.in, nil // the handshake's goroutine was the other one that had it
+		r.use(c.loop)
 	} else {
 		t.pipe.setUp()
 	}

@@ -16,6 +16,8 @@ type records struct {
 	rest  []byte // read, and not opened: whole records only where reading was paused
 	lent  bool   // they lie in the loop's cipherBuf
 	eof   bool   // the socket's bytes have ended
+	awake bool   // it is in Loop.awake
+	used  bool   // since Loop.restSessions ran last
 	err   error  // why nothing more is opened
 }
 
@@ -124,6 +126,7 @@ func (r *records) next(c *connection) ([]byte, error) {
 // answer seals what is owed, but not behind what the peer does not take: of any number of
 // its key updates one answer is owed (RFC 8446, 4.6.3).
 func (r *records) answer(c *connection) {
+	r.use(c.loop)
 	if c.flags&flagsStuck == 0 {
 		c.loop.sealed = r.conn.Answer(c.loop.sealed)
 	}
@@ -138,6 +141,7 @@ func (r *records) seal(c *connection, p []byte) error {
 		return nil
 	}
 	l := c.loop
+	r.use(l)
 	was := len(l.sealed)
 	l.sealed = r.conn.Seal(l.sealed, p)
 	if len(l.sealed)-was < len(p) {
@@ -152,6 +156,7 @@ func (r *records) faulty() bool {
 }
 
 func (r *records) closeNotify(c *connection) error {
+	r.use(c.loop)
 	if r.faulty() {
 		c.loop.sealed = r.conn.Alert(c.loop.sealed, r.err)
 	} else {
@@ -160,4 +165,7 @@ func (r *records) closeNotify(c *connection) error {
 	return nil
 }
 
-func (r *records) wipe() { r.conn.Wipe() }
+func (r *records) wipe() {
+	r.used = false
+	r.conn.Wipe()
+}

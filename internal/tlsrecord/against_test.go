@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -122,6 +123,41 @@ func TestKeysWear(t *testing.T) {
 	})
 }
 
+// TestRest goes on behind each Rest: with data, with a key that wears out, with
+// an answer, with close_notify, with an alert, and with none behind Wipe.
+func TestRest(t *testing.T) {
+	eachRole(t, func(t *testing.T, client bool) {
+		ours, w, peer := shake(t, client).takeOver(t, client)
+		ours.limit = 3
+		for n := 1; n < 60000; n += n + 11 {
+			ours.Rest()
+			exchange(t, ours, w, peer, n)
+		}
+		ours.Rest()
+		ours.answer = true
+		write(t, w, ours.Answer(nil))
+		ours.Rest()
+		write(t, w, ours.CloseNotify(nil))
+		if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the peer read %v where close_notify came", err)
+		}
+		ours, w, peer = shake(t, client).takeOver(t, client)
+		ours.Rest()
+		write(t, w, ours.Alert(nil, refuse(badRecordMAC, "a test")))
+		if _, err := peer.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "bad record MAC") {
+			t.Errorf("the peer read %v where an alert came", err)
+		}
+		ours, w, peer = shake(t, client).takeOver(t, client)
+		ours.Wipe()
+		ours.Rest()
+		write(t, peer, pattern(1))
+		_, err := ours.Open(nil, readRecord(t, w))
+		if b := ours.Answer(ours.CloseNotify(ours.Seal(nil, pattern(1)))); err == nil || len(b) > 0 {
+			t.Errorf("wiped, it opened with %v and sealed %d bytes", err, len(b))
+		}
+	})
+}
+
 // TestPeerClosesFirst goes on sending where the peer has ended its half.
 func TestPeerClosesFirst(t *testing.T) {
 	eachRole(t, func(t *testing.T, client bool) {
@@ -180,6 +216,7 @@ func TestMoved(t *testing.T) {
 		ours.limit = 4
 		for n := 1; n < 60000; n += n + 11 {
 			exchange(t, ours, w, peer, n)
+			ours.Rest()
 			state := ours.State()
 			ours.Wipe()
 			next, err := New(state)

@@ -129,3 +129,19 @@ func eachSize(b *testing.B, run func(b *testing.B, ours *Conn, library *tls.Conn
 		}
 	}
 }
+
+// BenchmarkRest is what a record each way costs behind Rest, above what it costs otherwise.
+func BenchmarkRest(b *testing.B) {
+	for i := range suites {
+		b.Run(tls.CipherSuiteName(suites[i].id), func(b *testing.B) {
+			_, server := pipe(b, suites[i].id)
+			b.ReportAllocs()
+			for b.Loop() {
+				server.Rest()
+				if !server.ready(&server.in) || !server.ready(&server.out) {
+					b.Fatal(server.err)
+				}
+			}
+		})
+	}
+}

@@ -64,7 +64,8 @@ func (s *State) Wipe() {
 }
 
 // Conn is the record layer of one connection. One goroutine at a time may use
-// it. It allocates when it is made and when a key changes, not for records.
+// it. It allocates when it is made, when a key changes and after [Conn.Rest],
+// not for records.
 type Conn struct {
 	in, out half
 	client  bool
@@ -137,6 +138,23 @@ func (h *half) state() Half {
 // was an error, which leaves an alert at most (RFC 8446, 6.2).
 func (c *Conn) over() bool {
 	return c.out.closed || c.err != nil && c.err != io.EOF //nolint:errorlint // only we make it
+}
+
+// Rest lets go of the ciphers, which are most of what a Conn holds: the next
+// record of a direction has its own made again.
+func (c *Conn) Rest() { c.in.aead, c.out.aead = nil, nil }
+
+// ready has h's cipher made again after Rest. The library refuses nothing that
+// it took before; if it does, the connection is over.
+func (c *Conn) ready(h *half) bool { return h.aead != nil || c.wake(h) }
+
+func (c *Conn) wake(h *half) bool {
+	if err := h.wake(); err != nil {
+		c.out.closed = true
+		_ = c.fail(refuse(internalError, "a key again: %v", err)) // Open and Next return it
+		return false
+	}
+	return true
 }
 
 // Wipe zeroes the secrets and ends the connection: nothing is sealed or opened

@@ -25,6 +25,7 @@ type suite struct {
 
 const (
 	maxSecret = sha512.Size384
+	maxKey    = chacha20poly1305.KeySize
 	ivSize    = 12 // RFC 8446, 5.3: the AEAD's N_MAX, at least 8; 12 of all three
 	tagSize   = 16
 )
@@ -67,9 +68,10 @@ func (s *suite) expandLabel(secret []byte, label string, size int) ([]byte, erro
 // from it, and the number of the next record under it.
 type half struct {
 	suite  *suite
-	aead   cipher.AEAD
+	aead   cipher.AEAD // nil = it rests
 	seq    uint64
 	secret [maxSecret]byte // as many of them as the suite's hash has
+	key    [maxKey]byte    // the same, for the cipher
 	iv     [ivSize]byte
 	nonce  [ivSize]byte // of the record at hand: here, because what is given to an AEAD escapes
 	closed bool         // close_notify has passed: nothing follows
@@ -93,9 +95,16 @@ func (h *half) use(secret []byte, seq uint64) error {
 	}
 	copy(h.iv[:], iv)
 	clear(iv)
+	copy(h.key[:], key)
 	copy(h.secret[:], secret)
 	h.aead, h.seq = aead, seq
 	return nil
+}
+
+// wake makes the cipher again.
+func (h *half) wake() (err error) {
+	h.aead, err = h.suite.aead(h.key[:h.suite.key])
+	return err
 }
 
 // update goes on to the next generation of the secret, RFC 8446, 7.2.
@@ -120,6 +129,7 @@ func (h *half) next() []byte {
 
 func (h *half) wipe() {
 	clear(h.secret[:])
+	clear(h.key[:])
 	clear(h.iv[:])
 	clear(h.nonce[:])
 	h.aead, h.closed = nil, true

@@ -53,6 +53,8 @@ func (c *Conn) Open(dst, record []byte) (plain []byte, err error) {
 		return nil, err
 	case n == 0 || n != len(record):
 		return nil, c.fail(refuse(internalError, "%d bytes where a record has %d", len(record), n))
+	case !c.ready(&c.in):
+		return nil, c.err
 	}
 	body := record[headerSize:]
 	to := body[:0]
@@ -78,7 +80,7 @@ func (c *Conn) Open(dst, record []byte) (plain []byte, err error) {
 // is. It is for the records that crypto/tls has sealed under that key before
 // the takeover, as a server its session tickets. The record's bytes are lost.
 func (c *Conn) Sent(record []byte) bool {
-	if c.over() || len(record) < headerSize+tagSize {
+	if c.over() || len(record) < headerSize+tagSize || !c.ready(&c.out) {
 		return false
 	}
 	body := record[headerSize:]

@@ -25,7 +25,7 @@ const (
 // appends nothing after CloseNotify, Alert, Wipe and an error of Open or Next
 // other than io.EOF.
 func (c *Conn) Seal(dst, plain []byte) []byte {
-	if len(plain) == 0 || c.over() {
+	if len(plain) == 0 || c.over() || !c.ready(&c.out) {
 		return dst
 	}
 	dst = slices.Grow(dst, c.SealedLen(len(plain)))
@@ -61,7 +61,7 @@ func (c *Conn) SealedLen(n int) int {
 // answers all that it has asked for until now. It is to be called when Open
 // has returned; Seal sends what is owed as well.
 func (c *Conn) Answer(dst []byte) []byte {
-	if !c.answer && !c.ask || c.over() {
+	if !c.answer && !c.ask || c.over() || !c.ready(&c.out) {
 		return dst
 	}
 	return c.keyUpdate(dst)
@@ -71,7 +71,7 @@ func (c *Conn) Answer(dst []byte) []byte {
 // other direction goes on, RFC 8446, 6.1. After an error it appends nothing:
 // an alert is due.
 func (c *Conn) CloseNotify(dst []byte) []byte {
-	if c.over() {
+	if c.over() || !c.ready(&c.out) {
 		return dst
 	}
 	dst = c.out.seal(dst, alert, []byte{warning, closeNotify})
@@ -93,6 +93,9 @@ func (c *Conn) Alert(dst []byte, err error) []byte {
 			return dst
 		}
 		code = e.Alert
+	}
+	if !c.ready(&c.out) {
+		return dst
 	}
 	dst = c.out.seal(dst, alert, []byte{fatal, code})
 	c.out.closed = true

@@ -1,0 +1,45 @@
+package reactor
+
+import "time"
+
+// restAfter is how long a session must not be used to let go of its ciphers: so much at
+// least, and twice as much at most.
+const restAfter = time.Second
+
+// use says that the session is used.
+func (r *records) use(l *Loop) {
+	if r.used {
+		return
+	}
+	r.used = true
+	if r.awake {
+		return
+	}
+	r.awake = true
+	l.awake = append(l.awake, r)
+	if len(l.awake) == 1 {
+		l.CallLater(restAfter, l.restSessions)
+	}
+}
+
+// restSessions has those sessions rest that were not used since it ran last, and comes
+// again while there are others.
+func (l *Loop) restSessions() {
+	stay := l.awake[:0]
+	for _, r := range l.awake {
+		if r.used {
+			r.used = false
+			stay = append(stay, r)
+			continue
+		}
+		r.awake = false
+		r.conn.Rest()
+	}
+	clear(l.awake[len(stay):])
+	l.awake = stay
+	if len(stay) > 0 {
+		l.CallLater(restAfter, l.restSessions)
+		return
+	}
+	l.awake = nil
+}
