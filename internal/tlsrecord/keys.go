@@ -3,7 +3,7 @@ package tlsrecord
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
@@ -53,15 +53,20 @@ func suiteOf(id uint16) (*suite, error) {
 	return nil, fmt.Errorf("tlsrecord: cipher suite %#04x is none of TLS 1.3 that has a record layer here", id)
 }
 
-// expandLabel is HKDF-Expand-Label with an empty context, RFC 8446, 7.1.
-func (s *suite) expandLabel(secret []byte, label string, size int) ([]byte, error) {
+// expandLabel fills to by HKDF-Expand-Label of mac's key, with an empty context: RFC 8446, 7.1.
+// to is no longer than the hash, for which HKDF-Expand is a single HMAC (RFC 5869, 2.3).
+func expandLabel(mac hash.Hash, label string, to []byte) {
 	info := make([]byte, 0, 32)
-	info = binary.BigEndian.AppendUint16(info, uint16(size))
+	info = binary.BigEndian.AppendUint16(info, uint16(len(to)))
 	info = append(info, byte(len("tls13 ")+len(label)))
 	info = append(info, "tls13 "...)
 	info = append(info, label...)
-	info = append(info, 0)
-	return hkdf.Expand(s.hash, secret, string(info), size)
+	info = append(info, 0, 1)
+	mac.Reset()
+	mac.Write(info)
+	block := mac.Sum(make([]byte, 0, maxSecret))
+	copy(to, block)
+	clear(block)
 }
 
 // A half is what protects one direction: the traffic secret, what is derived
@@ -80,25 +85,12 @@ type half struct {
 // use takes a traffic secret and derives key and iv, RFC 8446, 7.3. What the
 // AEAD keeps of its key is its own: it goes when the AEAD does.
 func (h *half) use(secret []byte, seq uint64) error {
-	key, err := h.suite.expandLabel(secret, "key", h.suite.key)
-	if err != nil {
-		return err
-	}
-	defer clear(key)
-	iv, err := h.suite.expandLabel(secret, "iv", ivSize)
-	if err != nil {
-		return err
-	}
-	aead, err := h.suite.aead(key)
-	if err != nil {
-		return err
-	}
-	copy(h.iv[:], iv)
-	clear(iv)
-	copy(h.key[:], key)
+	mac := hmac.New(h.suite.hash, secret)
+	expandLabel(mac, "key", h.key[:h.suite.key])
+	expandLabel(mac, "iv", h.iv[:])
 	copy(h.secret[:], secret)
-	h.aead, h.seq = aead, seq
-	return nil
+	h.seq = seq
+	return h.wake()
 }
 
 // wake makes the cipher again.
@@ -109,11 +101,10 @@ func (h *half) wake() (err error) {
 
 // update goes on to the next generation of the secret, RFC 8446, 7.2.
 func (h *half) update() error {
-	next, err := h.suite.expandLabel(h.secret[:h.suite.secret], "traffic upd", h.suite.secret)
-	if err != nil {
-		return err
-	}
+	secret := h.secret[:h.suite.secret]
+	next := make([]byte, len(secret))
 	defer clear(next)
+	expandLabel(hmac.New(h.suite.hash, secret), "traffic upd", next)
 	return h.use(next, 0)
 }
 
