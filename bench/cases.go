@@ -37,6 +37,8 @@ type benchCase struct {
 	size        int // bytes in a message
 	inFlight    int
 	tls         bool
+	once        bool     // a connection for each message
+	resume      bool     // its TLS session goes on from one before
 	lines       int      // in a message, each with its CRLF; 0 = the bytes are no text
 	talk        string   // a server of package same, and a dialogue with it; "" = echo
 	pageOut     string   // of wirehost's instances; "" = the default
@@ -65,8 +67,8 @@ func cases() []*benchCase {
 		{name: "c50x16k", title: "50 connections, 16 KiB", conns: 50, size: 16 << 10, inFlight: 1, rate: 60000,
 			metrics: loadMetrics, run: (*bench).redis},
 		{name: "accept", title: "A new connection for each message of 1 B, 64 at a time", conns: 64, size: 1,
-			inFlight: 1,
-			rate:     8000, metrics: loadMetrics, run: (*bench).own},
+			inFlight: 1, once: true,
+			rate: 8000, metrics: loadMetrics, run: (*bench).own},
 		{name: "lines", title: "Lines of 64 B with CRLF, answered one by one, 32 in flight on each of 50 connections",
 			conns: 50, size: 32 * 64, inFlight: 1, lines: 32, rate: 1000000, metrics: loadMetrics, run: (*bench).own},
 		{name: "idle", title: "Idle connections after one message of 64 B", conns: idleConnections, size: 64,
@@ -81,6 +83,12 @@ func cases() []*benchCase {
 			metrics: wakeMetrics, run: (*bench).own},
 		{name: "tls", title: "TLS 1.3, 50 connections, 1 KiB", conns: 50, size: 1 << 10, inFlight: 1, tls: true,
 			rate: 100000, metrics: loadMetrics, run: (*bench).own},
+		{name: "tls16k", title: "TLS 1.3, 50 connections, 16 KiB", conns: 50, size: 16 << 10, inFlight: 1, tls: true,
+			rate: 25000, metrics: loadMetrics, run: (*bench).own},
+		{name: "tlsfull", title: "A TLS 1.3 handshake for each message of 1 B, 16 at a time", conns: 16, size: 1,
+			inFlight: 1, tls: true, once: true, rate: 2000, metrics: loadMetrics, run: (*bench).own},
+		{name: "tlsresumed", title: "The same, and each session goes on from one before", conns: 16, size: 1,
+			inFlight: 1, tls: true, once: true, resume: true, rate: 2000, metrics: loadMetrics, run: (*bench).own},
 		{name: "tlsidle", title: "Idle TLS connections after one message of 64 B", conns: idleConnections, size: 64, inFlight: 1,
 			tls: true, metrics: idleMetrics, run: (*bench).idle},
 		{name: "http", title: "net/http, 50 connections", conns: 50, talk: "http", rate: 20000, metrics: loadMetrics,
@@ -177,7 +185,7 @@ func parseRedis(out string) (sample, error) {
 func (b *bench) own(c *benchCase, s server) (sample, error) {
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
 		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr,
-			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.name == "accept"), "--talk", c.talk,
+			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.once), fmt.Sprint("--resume=", c.resume), "--talk", c.talk,
 			fmt.Sprint("--turns=", c.name == "wake"),
 			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines),
 			"--requests", strconv.Itoa(requests/max(c.lines, 1)))

@@ -94,26 +94,31 @@ func serveEnvoy(o serveOptions, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	conf, err := envoyConfig(addr, o.module)
+	conf, err := envoyConfig(addr, o)
 	if err != nil {
 		return err
 	}
-	// Envoy does not say when it listens. A child does, since this process,
-	// whose processor time counts, is Envoy from here on.
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	knock := exec.Command(self, "serve", "knock", "--addr", addr)
-	knock.Stdout = stdout
-	if err := knock.Start(); err != nil {
+	if err := startKnock(addr, stdout); err != nil {
 		return err
 	}
 	return syscall.Exec(program, []string{program, "--config-yaml", conf, "--concurrency", "1", "--disable-hot-restart",
 		"--log-level", "error"}, os.Environ())
 }
 
-func envoyConfig(addr, module string) (string, error) {
+// startKnock has a child say when a server listens that does not say it itself: this
+// process, whose processor time counts, is that server soon.
+func startKnock(addr string, stdout io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	knock := exec.Command(self, "serve", "knock", "--addr", addr)
+	knock.Stdout = stdout
+	return knock.Start()
+}
+
+func envoyConfig(addr string, o serveOptions) (string, error) {
+	module := o.module
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", err
@@ -125,7 +130,15 @@ func envoyConfig(addr, module string) (string, error) {
 		}
 		filter = fmt.Sprintf(envoyWASM, module)
 	}
-	return fmt.Sprintf(envoyYAML, host, port, filter), nil
+	secure := ""
+	if o.tls {
+		dir, err := certificateFolder()
+		if err != nil {
+			return "", err
+		}
+		secure = fmt.Sprintf(envoyTLS, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	}
+	return fmt.Sprintf(envoyYAML, host, port, filter, secure), nil
 }
 
 const (
@@ -136,8 +149,15 @@ static_resources:
     filter_chains:
     - filters:%s
       - name: envoy.filters.network.echo
-        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}
+        typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo}%s
 `
+	envoyTLS = `
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificates: [{certificate_chain: {filename: %q}, private_key: {filename: %q}}]`
 	envoyWASM = `
       - name: envoy.filters.network.wasm
         typed_config:

