@@ -164,7 +164,7 @@ func (p *predecessor) request(ctx context.Context, method, path string, in any) 
 	case n == 0 && err != nil:
 		return err
 	case err != nil:
-		return fmt.Errorf("asking process %d: %v", p.pid, err) // for no second time
+		return fmt.Errorf("asking process %d: %s", p.pid, err.Error()) // for no second time
 	}
 	p.owed++
 	return nil
