@@ -184,7 +184,7 @@ func envoyServer(module string) func(*bench, *benchCase) ([]string, error) {
 
 // nginxServer is nginx's stream module, which takes TLS off and passes to epoll.
 func nginxServer(b *bench, c *benchCase) ([]string, error) {
-	if !c.tls {
+	if !c.tls || c.conns == idleConnections { // each takes two ports more
 		return nil, errOnlyTLS
 	}
 	if _, _, err := nginxPath(); err != nil {
