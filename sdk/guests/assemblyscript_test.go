@@ -93,7 +93,8 @@ func TestAssemblyScriptCalls(t *testing.T) {
 
 			say(t, c, netstring("metrics"), "<metrics>[0][0][2][0][5][2]")
 			info, err := s.Plugin("guest")
-			if err != nil || len(info.Metrics) != 2 || info.Metrics[0].Value != 5 || info.Metrics[1].Kind != "histogram" {
+			if err != nil || len(info.Metrics) != 2 || info.Metrics[0].Value != 5 ||
+				info.Metrics[1].Kind != "histogram" {
 				t.Errorf("found %v, %v, wanted a counter of 5 and a histogram", info.Metrics, err)
 			}
 
