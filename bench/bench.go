@@ -159,8 +159,8 @@ func (b *bench) one(round int, c *benchCase, s server) error {
 
 // expected tells the skips that need no word.
 func expected(s skipped) bool {
-	return errors.Is(s, errNoTLS) || errors.Is(s, errOnlyTLS) || errors.Is(s, errOnlyReady) || errors.Is(s, errOnlyLines) ||
-		errors.Is(s, errNoLines) || errors.Is(s, errNothing)
+	return errors.Is(s, errNoTLS) || errors.Is(s, errOnlyTLS) || errors.Is(s, errOnlyReady) ||
+		errors.Is(s, errOnlyLines) || errors.Is(s, errNoLines) || errors.Is(s, errNothing)
 }
 
 // chosen are a case's servers of those of the flags, and package net, with which they

@@ -89,8 +89,8 @@ func cases() []*benchCase {
 			inFlight: 1, tls: true, once: true, rate: 2000, metrics: loadMetrics, run: (*bench).own},
 		{name: "tlsresumed", title: "The same, and each session goes on from one before", conns: 16, size: 1,
 			inFlight: 1, tls: true, once: true, resume: true, rate: 2000, metrics: loadMetrics, run: (*bench).own},
-		{name: "tlsidle", title: "Idle TLS connections after one message of 64 B", conns: idleConnections, size: 64, inFlight: 1,
-			tls: true, metrics: idleMetrics, run: (*bench).idle},
+		{name: "tlsidle", title: "Idle TLS connections after one message of 64 B", conns: idleConnections, size: 64,
+			inFlight: 1, tls: true, metrics: idleMetrics, run: (*bench).idle},
 		{name: "http", title: "net/http, 50 connections", conns: 50, talk: "http", rate: 20000, metrics: loadMetrics,
 			run: (*bench).wrk},
 		{name: "ssh", title: "x/crypto/ssh: a login and three commands of 4 KiB, one after the other", conns: 1,
@@ -185,8 +185,8 @@ func parseRedis(out string) (sample, error) {
 func (b *bench) own(c *benchCase, s server) (sample, error) {
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
 		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr,
-			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.once), fmt.Sprint("--resume=", c.resume), "--talk", c.talk,
-			fmt.Sprint("--turns=", c.name == "wake"),
+			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.once), fmt.Sprint("--resume=", c.resume),
+			fmt.Sprint("--turns=", c.name == "wake"), "--talk", c.talk,
 			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines),
 			"--requests", strconv.Itoa(requests/max(c.lines, 1)))
 		if err != nil {

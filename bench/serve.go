@@ -45,10 +45,11 @@ type serveOptions struct {
 }
 
 // serve runs a server until it is killed.
+const serverNames = "net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost"
+
 func serve(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("serve: found no name, wanted net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or " +
-			"wirehost")
+		return errors.New("serve: found no name, wanted " + serverNames)
 	}
 	var o serveOptions
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
@@ -93,8 +94,7 @@ func serve(args []string, stdout io.Writer) error {
 	case "wirehost":
 		return serveWirehost(o, stdout)
 	}
-	return fmt.Errorf("serve: found %q, wanted net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost",
-		args[0])
+	return fmt.Errorf("serve: found %q, wanted %s", args[0], serverNames)
 }
 
 // reactorEcho is a Protocol in Go on our reactor.
