@@ -39,6 +39,7 @@ type benchCase struct {
 	tls         bool
 	once        bool     // a connection for each message
 	resume      bool     // its TLS session goes on from one before
+	datagrams   bool     // UDP: conns are sources
 	lines       int      // in a message, each with its CRLF; 0 = the bytes are no text
 	talk        string   // a server of package same, and a dialogue with it; "" = echo
 	pageOut     string   // of wirehost's instances; "" = the default
@@ -97,6 +98,12 @@ func cases() []*benchCase {
 			talk: "ssh", rate: 100, metrics: talkMetrics, run: (*bench).own},
 		{name: "smtp", title: "go-smtp: three mails of 4 KiB on a connection, one after the other", conns: 1,
 			talk: "smtp", rate: 500, metrics: talkMetrics, run: (*bench).own},
+		{name: "udp", title: "UDP, 64 B, 64 sources, 8 in flight from each", conns: 64, size: 64, inFlight: 8,
+			datagrams: true, only: []string{"epoll", "reactor"}, rate: 300000, metrics: loadMetrics,
+			run: (*bench).own},
+		{name: "udp1", title: "UDP, 64 B, 64 sources, one in flight from each", conns: 64, size: 64, inFlight: 1,
+			datagrams: true, only: []string{"epoll", "reactor"}, rate: 200000, metrics: loadMetrics,
+			run: (*bench).own},
 		{name: "ready", title: "From exec to ready, on all processors", metrics: []string{warm, empty},
 			run: (*bench).ready},
 	}
@@ -186,7 +193,8 @@ func (b *bench) own(c *benchCase, s server) (sample, error) {
 	return b.loaded(c, s, func(p *process, requests int) (sample, time.Duration, error) {
 		out, used, err := client(b.ctx, b.o.clientCPU, b.runTimeout(), b.self, "load", "--addr", p.addr,
 			fmt.Sprint("--tls=", c.tls), fmt.Sprint("--once=", c.once), fmt.Sprint("--resume=", c.resume),
-			fmt.Sprint("--turns=", c.name == "wake"), "--talk", c.talk,
+			fmt.Sprint("--turns=", c.name == "wake"), fmt.Sprint("--udp=", c.datagrams), "--talk", c.talk,
+			"--in-flight", strconv.Itoa(c.inFlight),
 			"--conns", strconv.Itoa(c.conns), "--size", strconv.Itoa(c.size), "--lines", strconv.Itoa(c.lines),
 			"--requests", strconv.Itoa(requests/max(c.lines, 1)))
 		if err != nil {

@@ -26,7 +26,7 @@ func (c *benchCase) check(addr string) error {
 			return err
 		}
 		return errors.Join(conn.SetDeadline(time.Now().Add(checkTimeout)), talks[c.talk](conn))
-	case c.tls, c.lines > 0, c.once, c.name == "wake":
+	case c.tls, c.lines > 0, c.once, c.name == "wake", c.datagrams:
 		return nil
 	}
 	return checkContent(addr, c.conns, c.size, c.inFlight)

@@ -37,8 +37,13 @@ func load(args []string, stdout io.Writer) error {
 	resume := fs.Bool("resume", false, "TLS sessions go on from one before")
 	turns := fs.Bool("turns", false, "one connection after the other, so many a second that each rests for 2 s")
 	talk := fs.String("talk", "", "a whole dialogue on each connection: http, smtp or ssh")
+	udp := fs.Bool("udp", false, "datagrams, from so many sources")
+	inFlight := fs.Int("in-flight", 1, "`number` of datagrams on their way from each")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if *udp {
+		return loadDatagrams(*addr, *conns, *size, *inFlight, *requests, stdout)
 	}
 	one := worker{addr: *addr, size: *size, tls: *secure, once: *once || *talk != "", lines: *lines, talk: talks[*talk]}
 	if *resume {

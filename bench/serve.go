@@ -42,14 +42,15 @@ type serveOptions struct {
 	profile   bool
 	pprof     string // address of net/http/pprof
 	addr      string // knock: whose start is awaited
+	udp       bool   // net, epoll, reactor: datagrams
 }
 
-// serve runs a server until it is killed.
-const serverNames = "net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost"
+const served = "net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost"
 
+// serve runs a server until it is killed.
 func serve(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("serve: found no name, wanted " + serverNames)
+		return errors.New("serve: found no name, wanted " + served)
 	}
 	var o serveOptions
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
@@ -63,12 +64,16 @@ func serve(args []string, stdout io.Writer) error {
 	fs.StringVar(&o.cache, "cache", "off", "wirehost: `folder` of compiled modules")
 	fs.BoolVar(&o.tls, "tls", false, "net, envoy, reactor, wirehost: TLS with a certificate made now")
 	fs.StringVar(&o.addr, "addr", "", "knock: `address` whose start is awaited")
+	fs.BoolVar(&o.udp, "udp", false, "net, epoll, reactor: datagrams")
 	fs.StringVar(&o.pprof, "pprof", "", "`address` for net/http/pprof")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
 	}
 	if o.pprof != "" {
 		go http.ListenAndServe(o.pprof, nil) // its end is not the server's
+	}
+	if o.udp {
+		return serveDatagrams(args[0], stdout)
 	}
 	switch args[0] {
 	case "net":
@@ -94,7 +99,7 @@ func serve(args []string, stdout io.Writer) error {
 	case "wirehost":
 		return serveWirehost(o, stdout)
 	}
-	return fmt.Errorf("serve: found %q, wanted %s", args[0], serverNames)
+	return fmt.Errorf("serve: found %q, wanted %s", args[0], served)
 }
 
 // reactorEcho is a Protocol in Go on our reactor.

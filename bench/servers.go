@@ -46,6 +46,8 @@ func servers() []server {
 	list := []server{
 		{"net", func(b *bench, c *benchCase) ([]string, error) {
 			switch {
+			case c.datagrams:
+				return part(b, "net", "--udp"), nil
 			case c.lines > 0:
 				return part(b, "lines"), nil
 			case c.talk != "":
@@ -82,10 +84,12 @@ func servers() []server {
 		{"envoy-wasm", envoyServer(envoyGuest)},
 		{"nginx", nginxServer},
 		{"reactor", func(b *bench, c *benchCase) ([]string, error) {
-			if c.lines > 0 || c.talk != "" {
+			switch {
+			case c.lines > 0, c.talk != "":
 				return nil, errNoLines
-			}
-			if c.tls {
+			case c.datagrams:
+				return part(b, "reactor", "--udp"), nil
+			case c.tls:
 				return part(b, "reactor", "--tls"), nil
 			}
 			return part(b, "reactor"), nil
@@ -155,6 +159,8 @@ func plainOnly(name string) func(*bench, *benchCase) ([]string, error) {
 			return nil, errNoTLS
 		case c.lines > 0, c.talk != "":
 			return nil, errNoLines
+		case c.datagrams:
+			return part(b, name, "--udp"), nil
 		}
 		return part(b, name), nil
 	}

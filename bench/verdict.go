@@ -47,6 +47,9 @@ func verdicts(results []result) []verdict {
 		{"TLS idle memory to net", "tlsidle", guest, baseline, perConn, 0.1, false},
 		{"TLS handshakes a second of processor to net's, full", "tlsfull", baseline, guest, cpuUs, 0.98, true},
 		{"TLS handshakes a second of processor to net's, resumed", "tlsresumed", baseline, guest, cpuUs, 0.98, true},
+		{"datagrams: CPU to net, batches wait", "udp", "reactor", baseline, cpuUs, 0.5, false},
+		{"datagrams: CPU to net, one in flight", "udp1", "reactor", baseline, cpuUs, 0.9, false},
+		{"datagrams: CPU to epoll", "udp", "reactor", floor, cpuUs, 1.15, false},
 
 		{"connection, Go: bytes, busy", "busy", goOne, "", perConn, 140 * kib, false},
 		{"connection, Go: bytes, idle", "idle", goOne, "", perConn, 5 * kib, false},
