@@ -96,8 +96,8 @@ func TestTurnsAreCounted(t *testing.T) {
 // TestRefusalsAreFlushed: what a burst of refusals leaves untold is told by itself.
 func TestRefusalsAreFlushed(t *testing.T) {
 	var log bytes.Buffer
-	logger := hclog.New(&hclog.LoggerOptions{Output: &log})
-	for _, by := range []string{"the listener", "the factory"} {
+	logger := hclog.New(&hclog.LoggerOptions{Output: &log, JSONFormat: true})
+	for by, why := range map[string]string{"the listener": "overload", "the factory": ""} {
 		log.Reset()
 		h := newHand(t, "tcp", memnet.Options{}, reactor.Config{Logger: logger})
 		if by == "the listener" {
@@ -111,11 +111,12 @@ func TestRefusalsAreFlushed(t *testing.T) {
 			}
 			h.steps()
 		}
-		if n := strings.Count(log.String(), "refused"); n != 1 {
+		if n := strings.Count(log.String(), "refused"); n != 1 ||
+			why != "" && !strings.Contains(log.String(), `"why":"`+why+`"`) {
 			t.Errorf("%s: found %d lines, wanted 1 at first:\n%s", by, n, log.String())
 		}
 		h.pass(5 * time.Second)
-		if n := strings.Count(log.String(), "refused"); n != 2 || !strings.Contains(log.String(), "count=4") {
+		if n := strings.Count(log.String(), "refused"); n != 2 || !strings.Contains(log.String(), `"count":4`) {
 			t.Errorf("%s: found %d lines, wanted 2, of the rest in all:\n%s", by, n, log.String())
 		}
 		if _, ok := h.r.NextTimer(); ok {

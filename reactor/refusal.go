@@ -68,7 +68,7 @@ func (ln *Listener) tellRefusals() {
 	if ln.toLog == 0 {
 		return
 	}
-	ln.r.log.Warn("connections refused", "endpoint", ln.Endpoint().String(), "why", ln.why, "count", ln.toLog)
+	ln.r.log.Warn("connections refused", "endpoint", ln.Endpoint().String(), "why", ln.why.String(), "count", ln.toLog)
 	ln.toLog = 0
 	if !ln.closed {
 		ln.telling = ln.r.acceptor.CallLater(refusalLog, ln.tellRefusals)

@@ -50,7 +50,7 @@ func newNew(a *app) *cobra.Command {
 			return a.newProject(l, dir)
 		},
 	}
-	cmd.Flags().StringVarP(&lang, "lang", "l", "", "`LANG`uage: "+languageNames())
+	cmd.Flags().StringVarP(&lang, "lang", "l", "", "`LANG` of the project: "+languageNames())
 	// fails without the flag alone
 	_ = cmd.RegisterFlagCompletionFunc("lang",
 		cobra.FixedCompletions(languageWords(), cobra.ShellCompDirectiveNoFileComp))
