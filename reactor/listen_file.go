@@ -74,7 +74,8 @@ func (r *Reactor) checkBound(a net.Addr, ep Endpoint) error {
 		return found
 	}
 	if wanted, err := netip.ParseAddr(ep.Host); err == nil {
-		if wanted.Unmap() == bound {
+		// Package net listens on [::] for 0.0.0.0, where a socket of IPv6 takes IPv4, too.
+		if wanted.Unmap() == bound || wanted == netip.IPv4Unspecified() && bound == netip.IPv6Unspecified() {
 			return nil
 		}
 		return found

@@ -179,6 +179,32 @@ func TestListenerPassedUnowned(t *testing.T) {
 	}
 }
 
+// TestListenerPassedEverywhere passes one that listens on every address, as it was said.
+func TestListenerPassedEverywhere(t *testing.T) {
+	for _, backend := range []string{"epoll", "portable"} {
+		for _, host := range []string{"", "0.0.0.0", "::"} {
+			a, b, dial := twoReactors(t, backend)
+			ep := reactor.Endpoint{Scheme: "tcp", Host: host}
+			one, err := a.Listen(ep, namer{"one"}, reactor.ListenOptions{Loop: -1})
+			must(t, err)
+			f, err := one.File()
+			must(t, err)
+			ep.Port = one.Endpoint().Port
+			two, err := b.ListenFile(f, ep, namer{"two"}, reactor.ListenOptions{Loop: -1})
+			if err != nil {
+				t.Errorf("%s, host %q: %v", backend, host, err)
+				continue
+			}
+			must(t, f.Close())
+			must(t, two.Start())
+			ep.Host = "127.0.0.1"
+			if g := greeting(t, dial, ep); g != "two" {
+				t.Errorf("%s, host %q: found %q, wanted two", backend, host, g)
+			}
+		}
+	}
+}
+
 // TestListenFileRefuses says what is given in place of a socket that listens there.
 func TestListenFileRefuses(t *testing.T) {
 	for _, backend := range []string{"epoll", "portable"} {
