@@ -80,17 +80,19 @@ func placeIn(after string) (pid int, rest string, ok bool) {
 	return pid, rest, found && err == nil
 }
 
-// pageOf is the page of a process, or of the next one where that has ended.
+// pageOf is the page of a process, or of the next one where that has ended, which others may
+// not have any more: they are sorted.
 func pageOf(ctx context.Context, others []*predecessor, pid int, q host.ConnQuery) (host.ConnPage, error) {
-	reached := false
 	var err error
 	for n, p := range others {
-		if reached = reached || p.pid == pid; !reached {
+		if p.pid < pid {
 			continue
+		}
+		if p.pid > pid {
+			q.After = ""
 		}
 		var page host.ConnPage
 		if page, err = p.connections(ctx, q); err != nil {
-			q.After = ""
 			continue
 		}
 		switch {

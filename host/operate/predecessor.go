@@ -193,7 +193,7 @@ func (p *predecessor) answer() (status int, text []byte, err error) {
 // predecessors are those that are left. Any goroutine.
 type predecessors struct {
 	mu   sync.Mutex
-	all  []*predecessor
+	all  []*predecessor // sorted by number
 	lent bool
 }
 
@@ -216,6 +216,7 @@ func (ps *predecessors) take(in *inheritance) error {
 		}
 		return fmt.Errorf("taking over: %q: %w", endpoint, err)
 	}
+	slices.SortFunc(ps.all, func(a, b *predecessor) int { return a.pid - b.pid })
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/internal/handover"
 )
 
@@ -108,6 +109,45 @@ func TestPredecessorIsLent(t *testing.T) {
 		do(t, theirs.Close())
 		if left := len(ps.list()); left > 0 {
 			t.Errorf("found %d that have ended", left)
+		}
+	}
+}
+
+// TestPredecessorsPages: where the process that the next page begins with has ended meanwhile,
+// that page is of the next one, from its start.
+func TestPredecessorsPages(t *testing.T) {
+	var ps predecessors
+	defer func() { ps.close() }()
+	for _, pid := range []int{7, 9} {
+		ours, theirs, err := handover.Sockets()
+		do(t, err)
+		there, err := net.FileConn(theirs)
+		do(t, errors.Join(err, theirs.Close()))
+		defer there.Close()
+		p, err := newPredecessor(pid, ours)
+		do(t, err)
+		ps.all = append(ps.all, p)
+		go func() {
+			for asked := bufio.NewReader(there); ; {
+				r, err := http.ReadRequest(asked)
+				if err != nil {
+					return
+				}
+				text := fmt.Sprintf(`{"connections": [{"id": "of %d%s"}]}`, pid, r.FormValue("after"))
+				fmt.Fprintf(there, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+			}
+		}()
+	}
+	for pid, want := range map[int]string{6: "of 7 process-9:", 7: "of 7 behind process-9:", 8: "of 9 ",
+		9: "of 9 behind ", 10: ""} {
+		page, err := pageOf(context.Background(), ps.list(), pid, host.ConnQuery{After: " behind"})
+		do(t, err)
+		found := ""
+		for _, c := range page.Connections {
+			found = c.ID + " " + page.Next
+		}
+		if found != want {
+			t.Errorf("from %d on: found %q, wanted %q", pid, found, want)
 		}
 	}
 }

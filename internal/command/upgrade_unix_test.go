@@ -129,7 +129,7 @@ func (u *upgraded) dials() [kinds]func() (net.Conn, error) {
 	}
 }
 
-// stream opens connections and has each count until the end.
+// stream opens connections, has each answer, and then count until the end.
 func (u *upgraded) stream(connections int) {
 	u.t.Helper()
 	dials := u.dials()
@@ -139,7 +139,7 @@ func (u *upgraded) stream(connections int) {
 		if kind == stayer {
 			worst = &u.worst[1]
 		}
-		c, err := dials[kind]()
+		c, err := answered(dials[kind])
 		if err != nil {
 			u.t.Fatal(err)
 		}
@@ -201,6 +201,18 @@ func (u *upgraded) count(c net.Conn, worst *atomic.Int64) error {
 	}
 }
 
+// answered is a connection that has been given to a protocol: it has answered.
+func answered(dial func() (net.Conn, error)) (net.Conn, error) {
+	c, err := dial()
+	if err == nil {
+		_, err = c.Write([]byte("?"))
+	}
+	if err == nil {
+		_, err = io.ReadFull(c, make([]byte, 1))
+	}
+	return c, err
+}
+
 // connect connects again and again, and asks each time for one answer.
 func (u *upgraded) connect() {
 	u.streaming.Go(func() {
@@ -211,13 +223,7 @@ func (u *upgraded) connect() {
 			default:
 			}
 			for kind, dial := range u.dials() {
-				c, err := dial()
-				if err == nil {
-					_, err = c.Write([]byte("?"))
-				}
-				if err == nil {
-					_, err = io.ReadFull(c, make([]byte, 1))
-				}
+				c, err := answered(dial)
 				if err != nil {
 					u.t.Errorf("connection %d, of kind %d: %v", u.connected.Load(), kind, err)
 					return
