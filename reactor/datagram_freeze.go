@@ -132,15 +132,14 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 	if err != nil {
 		return nil, fmt.Errorf("reactor: adopt: %w", err)
 	}
+	if port != nil && !port.take(d) {
+		_ = l.sys.Close(fd) // only a duplicate
+		return nil, fmt.Errorf("reactor: adopt: the port of %s is closed", port.ep)
+	}
 	l.addDatagram(d)
 	d.bound(fd)
 	if d.o.Share != nil {
 		d.share = d.o.Share(l)
-	}
-	if port != nil {
-		port.mu.Lock()
-		port.sockets = append(port.sockets, d)
-		port.mu.Unlock()
 	}
 	return d, nil
 }

@@ -71,6 +71,43 @@ func TestDatagramPortMoves(t *testing.T) {
 	}
 }
 
+// A socket does not go to a port that was closed meanwhile.
+func TestAdoptDatagramClosedPort(t *testing.T) {
+	from, to := startedReactor(t, "", 1), startedReactor(t, "", 1)
+	p := newScripted(echoDatagram)
+	old := listenDatagrams(t, from, "udp://127.0.0.1:0", p, reactor.DatagramOptions{})
+	p.want(t, "start")
+	port, err := to.ListenDatagramFiles(nil, old.Endpoint(), nil, reactor.DatagramOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port.Close(reactor.Done)
+	var value reactor.FrozenDatagram
+	var f *os.File
+	onLoop(t, p.s.Loop(), func() (err error) {
+		if value, err = p.s.Freeze(); err == nil {
+			f, err = p.s.File()
+		}
+		return err
+	})
+	defer f.Close()
+	l := to.Loops()[0]
+	onLoop(t, l, func() error {
+		_, err := l.AdoptDatagram(f, value, newScripted(echoDatagram), port, reactor.DatagramOptions{})
+		if err == nil || !strings.Contains(err.Error(), "is closed") {
+			t.Errorf("found %v, wanted that the port is closed", err)
+		}
+		return nil
+	})
+	if n := len(port.Sockets()); n != 0 {
+		t.Errorf("found %d sockets, wanted none", n)
+	}
+	onLoop(t, p.s.Loop(), func() error { p.s.Thaw(); return nil })
+	if text := exchange(t, dialUDP(t, "udp", old.Endpoint().String()[len("udp://"):]), "here"); text != "here" {
+		t.Errorf("found %q", text)
+	}
+}
+
 // Sockets without their protocols are served by new ones; those of elsewhere are refused.
 func TestListenDatagramFiles(t *testing.T) {
 	r := startedReactor(t, "", 1)

@@ -183,6 +183,16 @@ func (p *DatagramPort) end(reason Reason) {
 	delete(p.r.ports, p)
 }
 
+// take gives the port a socket of another reactor's, unless it is closed.
+func (p *DatagramPort) take(d *DatagramSocket) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.sockets = append(p.sockets, d)
+	}
+	return !p.closed
+}
+
 // gone is the end of a socket.
 func (p *DatagramPort) gone(d *DatagramSocket) {
 	p.mu.Lock()

@@ -262,6 +262,7 @@ func (t *tlsConn) writeThrough(c *connection, p []byte) []byte {
 
 func (t *tlsConn) seal(c *connection, p []byte) {
 	if err := t.layer.seal(c, p); err != nil {
+		c.loop.sealed = c.loop.sealed[:0] // it would go to whoever seals next
 		c.endWith(TLSFailure, err)
 	}
 }

@@ -98,6 +98,40 @@ func echoOver(t *testing.T, cfg Config, server, client *tls.Config, want string,
 	return c.ConnectionState()
 }
 
+// failingLayer is a layer that fails to seal, in the middle.
+type failingLayer struct{ tlsLayer }
+
+func (failingLayer) seal(c *connection, _ []byte) error {
+	c.loop.sealed = append(c.loop.sealed, "part of a record"...)
+	return errNotSealed
+}
+
+// TestSealFails: what was sealed when that failed goes nowhere, least of all to the
+// connection that seals next.
+func TestSealFails(t *testing.T) {
+	cert, pool := testCertificate(t)
+	left := make(chan string, 1)
+	f := factoryFunc(func(Transport) (Protocol, error) {
+		return &protocolFuncs{data: func(tr Transport, b []byte) {
+			c := tr.(*connection)
+			c.tls.layer = failingLayer{c.tls.layer}
+			tr.Write(b) // gathered
+			tr.Write(make([]byte, maxSeal))
+			left <- string(c.loop.sealed)
+		}}, nil
+	})
+	_, ln := serve(t, Config{Loops: 1}, "tls://127.0.0.1:0", f,
+		ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	c := tls.Client(dial(t, ln), &tls.Config{RootCAs: pool, ServerName: "localhost"})
+	c.Write([]byte("ping"))
+	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+		t.Errorf("read %q, %v, wanted an end", b, err)
+	}
+	if s := <-left; s != "" {
+		t.Errorf("found %q on its way", s)
+	}
+}
+
 // TestTakenOverResumes: sessions are resumed as they are where crypto/tls has all of them,
 // with keys that it makes, that are given, that another configuration has, and that a
 // callback has, and after the listener was configured again.
