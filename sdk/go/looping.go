@@ -73,9 +73,9 @@ func (l *LoopingCall) Restore(r *Reactor, handle int32, every time.Duration) {
 	l.next = r.RestoreCall(handle, l.due)
 }
 
-// wait has it called at its next time.
+// wait has it called at its next time, unless the function has started it anew.
 func (l *LoopingCall) wait() error {
-	if !l.running {
+	if !l.running || l.next != nil {
 		return nil
 	}
 	after := l.every

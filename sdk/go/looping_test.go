@@ -65,6 +65,28 @@ func TestLoopingCallSkips(t *testing.T) {
 	}
 }
 
+// A call that begins anew in its own function is one call.
+func TestLoopingCallAnew(t *testing.T) {
+	s, r := beginning(t)
+	var at []float64
+	var l *wirehost.LoopingCall
+	l = wirehost.NewLoopingCall(func() {
+		at = append(at, s.Seconds())
+		if len(at) < 3 {
+			must(t, l.Stop())
+			must(t, l.Start(r, 2*time.Second, false))
+		}
+	})
+	must(t, l.Start(r, time.Second, true))
+	if n := s.Timers(); n != 1 {
+		t.Errorf("found %d timers, wanted 1", n)
+	}
+	s.Advance(7 * time.Second)
+	if want := []float64{0, 2, 4, 6}; !slices.Equal(at, want) || s.Timers() != 1 {
+		t.Errorf("called at %v, wanted %v; %d timers", at, want, s.Timers())
+	}
+}
+
 // A loop goes on in the next version, at its times.
 func TestLoopingCallMoves(t *testing.T) {
 	s, r := beginning(t)
