@@ -194,9 +194,12 @@ func (in *inheritance) takeRest() {
 // orAlone has the process go on alone where the other one has ended: what was offered
 // is then nobody else's. It is that one's where that stands still.
 func (in *inheritance) orAlone(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	handover.CloseFiles(in.files) // of no offer: their peers would wait for nobody
+	in.files = nil
+	switch {
 	case gone(err):
 		in.s.log.Warn("the process to take over from has ended; going on alone")
 		in.alone = true

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -146,6 +148,28 @@ func TestElderEndsAmidst(t *testing.T) {
 		return errors.Join(err, writeErr, e.end())
 	})
 	log.await("has ended; going on alone")
+	do(t, answers("tcp", at))
+}
+
+// TestElderEndsBeforeOffer: sockets that came ahead of an offer that never did are let go of.
+func TestElderEndsBeforeOffer(t *testing.T) {
+	e := newElder(t)
+	socket, at := given(t, "tcp", "127.0.0.1:0")
+	cfg := echoes("tcp://" + at)
+	e.greet([]string{cfg.Listeners[0].Endpoint}, socket)
+	r, w, err := os.Pipe()
+	do(t, err)
+	defer r.Close()
+	log := e.takenOver(cfg, func() error {
+		_, err := e.conn.Receive() // that it is ready
+		return errors.Join(err, e.conn.Send(sayBegin, map[string]host.Handles{}), e.conn.Send(saySockets, nil, w),
+			w.Close(), e.end())
+	})
+	log.await("has ended; going on alone")
+	do(t, r.SetReadDeadline(time.Now().Add(patience)))
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("found %v, wanted the end of what nobody has", err)
+	}
 	do(t, answers("tcp", at))
 }
 
