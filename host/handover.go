@@ -181,8 +181,8 @@ func (o *Handover) Drain() (longest time.Duration) {
 	return longest
 }
 
-// Failing are the plugins that do not start here, with the reason.
-func (o *Handover) Failing() (map[string]string, error) { return failing(o.plugins) }
+// Failing is as Takeover's.
+func (o *Handover) Failing() (map[string]string, error) { return o.h.failing(o.plugins) }
 
 // Handles are those of each plugin, for Takeover.
 func (o *Handover) Handles() map[string]Handles {

@@ -90,14 +90,18 @@ func (t *Takeover) closeSpare() {
 	clear(t.spare)
 }
 
-// Failing are the plugins that do not start here, with the reason.
+// Failing are the plugins that do not start here, and the files of certificates and
+// authorities that could not be loaded so far, with the reason.
 func (t *Takeover) Failing() (map[string]string, error) {
-	return failing(slices.Collect(maps.Values(t.h.plugins)))
+	return t.h.failing(slices.Collect(maps.Values(t.h.plugins)))
 }
 
-// failing are those of some plugins that do not start, with the reason. Not on a loop.
-func failing(plugins []*plugin) (map[string]string, error) {
+// failing is Takeover.Failing of some plugins. Not on a loop.
+func (h *Host) failing(plugins []*plugin) (map[string]string, error) {
 	why := map[string]string{}
+	for file, err := range h.sources.credentials.Failing() {
+		why["file "+file] = fmt.Sprintf("TLS: %v", err)
+	}
 	for _, p := range plugins {
 		if p.failing.Load() == 0 {
 			continue

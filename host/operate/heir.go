@@ -287,7 +287,7 @@ func fits(o *host.Handover, program string, answer ready) error {
 }
 
 // worse refuses a process in which a plugin does not start that runs in this one, such as one
-// whose module was replaced by a bad one that was refused here.
+// whose module was replaced by a bad one that was refused here, or a certificate is not loaded.
 func worse(o *host.Handover, there map[string]string) error {
 	here, err := o.Failing()
 	if err != nil {

@@ -74,7 +74,7 @@ type commit struct {
 type ready struct {
 	Format  int    `json:"format"`
 	Program string `json:"program"`
-	// Failing are the plugins that do not start in it, with the reason.
+	// Failing is what fails in it (host.Takeover), with the reason.
 	Failing map[string]string `json:"failing,omitempty"`
 	// Unwanted are the endpoints of sockets that it does not listen on.
 	Unwanted []string `json:"unwanted,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -116,8 +117,28 @@ func (s *Server) checkHeir(ctx context.Context, cfg config.Config) error {
 	o.Logger, o.Modules = nil, s.keep.modules
 	o.Resume = func() host.Resumed {
 		from := next.resumed()
-		from.Config.Listeners = nil // their sockets are inherited, and a bad certificate stops no start
+		from.Config.Listeners = s.heirListeners(from.Config.Listeners)
 		return from
 	}
 	return errors.Join(checkAround(ctx, cfg, true), host.Validate(ctx, cfg, o))
+}
+
+// heirListeners are listeners of which no more is looked at than would stop an upgrade: their
+// sockets are inherited, and a certificate that fails here too stops none.
+func (s *Server) heirListeners(list []config.Listener) []config.Listener {
+	loaded := s.CertificateFiles()
+	list = slices.Clone(list)
+	for n := range list {
+		l := &list[n]
+		l.Owner, l.Group = "", ""
+		fails := func(file string) bool { sum, here := loaded[file]; return here && sum == "" }
+		isBad := fails(l.TLS.ClientCA)
+		for _, c := range l.TLS.All() {
+			isBad = isBad || fails(c.Cert)
+		}
+		if isBad {
+			l.Endpoint, l.TLS = "tcp://127.0.0.1:0", config.TLS{}
+		}
+	}
+	return list
 }

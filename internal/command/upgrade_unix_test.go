@@ -611,3 +611,35 @@ func TestUpgradeRefused(t *testing.T) {
 	u.serves()
 	u.end()
 }
+
+// Nor does one take over that could not load a certificate that is served here. One that could
+// not be loaded here either holds nothing up.
+func TestUpgradeRefusedForCertificate(t *testing.T) {
+	u := startUpgraded(t, `  - {endpoint: "tls://127.0.0.1:0", plugin: each, tls: {cert: none.pem, key: none.pem}}`+"\n")
+	old, cert := u.pid, filepath.Join(u.dir, "cert.pem")
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, cert, []byte("none"))
+	want := "TLS: cert " + cert
+	if _, err := u.upgrade(); err == nil || !strings.Contains(err.Error(), "does not start what runs here: "+want) {
+		t.Errorf("found %q, wanted %q", err, want)
+	}
+	u.serves()
+	try := func(code int, want string) {
+		r := command(t, "upgrade", "--dry-run", "--admin=unix://"+u.dir+"/admin.sock")
+		if r.code != code || !strings.Contains(r.stdout, want) {
+			t.Errorf("found %d, %q and %q, wanted %d and %q", r.code, r.stdout, r.stderr, code, want)
+		}
+	}
+	try(exitFailed, "would refuse: ")
+	try(exitFailed, "tls: cert "+cert)
+	replace(t, cert, text)
+	try(exitFine, "would move")
+	if _, err := u.upgrade(); err != nil || u.pid == old {
+		t.Errorf("found %v, wanted an upgrade", err)
+	}
+	u.serves()
+	u.end()
+}

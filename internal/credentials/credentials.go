@@ -275,6 +275,24 @@ func (s *Store) Refused() (errs []error) {
 	return errs
 }
 
+// Failing says why files have given nothing so far, by the certificates' and authorities' names.
+func (s *Store) Failing() map[string]error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	why := map[string]error{}
+	for p, c := range s.pairs {
+		if c.cert.Load() == nil {
+			why[p.Cert] = c.err
+		}
+	}
+	for path, p := range s.pools {
+		if p.roots.Load() == nil {
+			why[path] = p.err
+		}
+	}
+	return why
+}
+
 // file reads one, and adds it up.
 func (s *Store) file(ctx context.Context, path string) (text []byte, sum string, err error) {
 	text, err = s.o.Files.Read(ctx, path, bounded.MaxText)
