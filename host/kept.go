@@ -63,7 +63,8 @@ func (p *plugin) keep() []Kept {
 	list := slices.Clone(p.kept)
 	for _, v := range p.versions() {
 		if v.state != StateRetired && !v.mod.carried {
-			list = append(list, Kept{Version: v.name, SHA256: v.mod.sumText(), Section: v.cfg, Since: v.since.Round(0)})
+			list = append(list, Kept{Version: v.name, SHA256: v.mod.sumText(), Section: rooted(v.cfg),
+				Since: v.since.Round(0)})
 		}
 	}
 	return list

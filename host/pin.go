@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"time"
@@ -53,12 +54,31 @@ func decodeSettings(text []byte, to any) error {
 
 // sameSection tells whether settings are the same to a guest, wherever they were read.
 func sameSection(a, b config.Plugin) bool {
+	a, b = rooted(a), rooted(b)
 	if reflect.DeepEqual(a, b) {
 		return true
 	}
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// rooted is a section whose files are named from the root on: another process may have been
+// started in another folder, or with another way to the same configuration.
+func rooted(s config.Plugin) config.Plugin {
+	if config.IsFile(s.Module) {
+		s.Module = fromRoot(s.Module)
+	}
+	s.Allow.CA = fromRoot(s.Allow.CA)
+	return s
+}
+
+// fromRoot is path as it is where there is none, or no working folder to begin at.
+func fromRoot(path string) string {
+	if full, err := filepath.Abs(path); path != "" && err == nil {
+		return full
+	}
+	return path
 }
 
 // Pins are the pins of the plugins that are loaded, and those of Options.Resume whose
@@ -182,7 +202,7 @@ func (p *plugin) pinTo(ctx context.Context, v *version) *Pin {
 	if v.mod.sumText() == p.seen && sameSection(v.cfg, cfg) {
 		return nil
 	}
-	return &Pin{Version: v.name, SHA256: v.mod.sumText(), Section: v.cfg, Of: p.seen, OfSection: cfg,
+	return &Pin{Version: v.name, SHA256: v.mod.sumText(), Section: rooted(v.cfg), Of: p.seen, OfSection: rooted(cfg),
 		Since: p.host.wall().Round(0), By: ByOf(ctx).String()}
 }
 

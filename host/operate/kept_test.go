@@ -135,6 +135,20 @@ func TestKeptWithSettings(t *testing.T) {
 	}
 }
 
+// TestKeptElsewhere: another way to the same configuration makes no other version.
+func TestKeptElsewhere(t *testing.T) {
+	k, names := replacing(t, 2)
+	k.end(t)
+	t.Chdir(filepath.Dir(k.dir))
+	k = serveKept(t, filepath.Base(k.dir))
+	if found, want := k.versions(t), names[1]+" active, "+names[0]+" standby"; found != want {
+		t.Errorf("found %s, wanted %s", found, want)
+	}
+	if found := k.Host.Kept()["p"][0].Section.Module; !filepath.IsAbs(found) {
+		t.Errorf("found %s, wanted a path that another folder has, too", found)
+	}
+}
+
 // TestKeptGone: a version whose copy is gone or damaged is no way back, and stops nothing.
 func TestKeptGone(t *testing.T) {
 	k, names := replacing(t, 3)
