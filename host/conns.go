@@ -77,6 +77,9 @@ type ConnPage struct {
 	// Late are the event loops that have not answered within Options.Patience: their
 	// connections are missing.
 	Late []int `json:"late,omitempty"`
+	// Silent are the processes that have handed over to this one, and have not answered in
+	// time: the connections that they have left are missing.
+	Silent []int `json:"silent,omitempty"`
 }
 
 // connsAtOnce is how many of a loop's connections are looked at between two of its

@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,15 +32,17 @@ func (a administered) Connections(ctx context.Context, q host.ConnQuery) (host.C
 			page.Next = processPlace(others[0].pid)
 			return page, nil
 		}
-		if theirs, askErr := pageOf(ctx, others, others[0].pid, q); askErr == nil {
+		theirs, askErr := pageOf(ctx, others, others[0].pid, q)
+		if askErr == nil {
 			return theirs, nil
 		}
 		return page, err
 	}
 	for _, p := range others {
 		theirs, askErr := p.connections(ctx, q)
-		if askErr != nil {
-			continue // it has no such plugin, or has ended
+		if askErr != nil { // it has no such plugin, or has ended, or is silent
+			page.Silent = p.silent(askErr, page.Silent)
+			continue
 		}
 		err = nil
 		page.Merge(theirs, q)
@@ -57,8 +60,11 @@ func (a administered) CloseConnections(ctx context.Context, f host.ConnFilter, a
 	for _, p := range a.predecessors.list() {
 		var answer struct{ Closed int }
 		request := admin.NewCloseRequest(f, abort)
-		if p.ask(ctx, http.MethodPost, "/v1/connections/close", request, &answer) == nil {
+		switch askErr := p.ask(ctx, http.MethodPost, "/v1/connections/close", request, &answer); {
+		case askErr == nil:
 			theirs += answer.Closed
+		case err != nil && errors.Is(askErr, errResting):
+			err = fmt.Errorf("%w, and process %d, where an upgrade left some, has not answered in time", err, p.pid)
 		}
 	}
 	if theirs > 0 && (len(f.IDs) == 0 || closed+theirs >= len(f.IDs)) {
@@ -84,6 +90,7 @@ func placeIn(after string) (pid int, rest string, ok bool) {
 // not have any more: they are sorted.
 func pageOf(ctx context.Context, others []*predecessor, pid int, q host.ConnQuery) (host.ConnPage, error) {
 	var err error
+	var silent []int
 	for n, p := range others {
 		if p.pid < pid {
 			continue
@@ -93,8 +100,10 @@ func pageOf(ctx context.Context, others []*predecessor, pid int, q host.ConnQuer
 		}
 		var page host.ConnPage
 		if page, err = p.connections(ctx, q); err != nil {
+			silent = p.silent(err, silent)
 			continue
 		}
+		page.Silent = silent
 		switch {
 		case page.Next != "":
 			page.Next = processPlace(p.pid) + page.Next
@@ -104,10 +113,18 @@ func pageOf(ctx context.Context, others []*predecessor, pid int, q host.ConnQuer
 		return page, nil
 	}
 	var no *refused
-	if errors.As(err, &no) {
+	if errors.As(err, &no) && len(silent) == 0 {
 		return host.ConnPage{}, host.ErrUnknown
 	}
-	return host.ConnPage{Connections: []host.ConnInfo{}}, nil
+	return host.ConnPage{Connections: []host.ConnInfo{}, Silent: silent}, nil
+}
+
+// silent adds the process to those that have not answered in time, if err says so of it.
+func (p *predecessor) silent(err error, to []int) []int {
+	if errors.Is(err, errResting) {
+		to = append(to, p.pid)
+	}
+	return to
 }
 
 // connections asks the process for some of its own.

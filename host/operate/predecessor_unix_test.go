@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,7 +115,7 @@ func TestPredecessorIsLent(t *testing.T) {
 }
 
 // TestPredecessorsPages: where the process that the next page begins with has ended meanwhile,
-// that page is of the next one, from its start.
+// that page is of the next one, from its start; one that is late is named.
 func TestPredecessorsPages(t *testing.T) {
 	var ps predecessors
 	defer func() { ps.close() }()
@@ -138,6 +139,12 @@ func TestPredecessorsPages(t *testing.T) {
 			}
 		}()
 	}
+	ps.all[1].rest = time.Now().Add(time.Hour)
+	if page, err := pageOf(context.Background(), ps.list(), 8, host.ConnQuery{}); err != nil ||
+		!slices.Equal(page.Silent, []int{9}) {
+		t.Errorf("found %+v, %v, wanted the process that is late", page, err)
+	}
+	ps.all[1].rest = time.Time{}
 	for pid, want := range map[int]string{6: "of 7 process-9:", 7: "of 7 behind process-9:", 8: "of 9 ",
 		9: "of 9 behind ", 10: ""} {
 		page, err := pageOf(context.Background(), ps.list(), pid, host.ConnQuery{After: " behind"})

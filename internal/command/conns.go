@@ -110,6 +110,10 @@ func newConns(a *app) *cobra.Command {
 		for _, loop := range page.Late {
 			fmt.Fprintf(a.stderr, "wirehost: event loop %d does not answer: its connections are missing\n", loop)
 		}
+		for _, pid := range page.Silent {
+			fmt.Fprintf(a.stderr, "wirehost: process %d has not answered in time: the connections that an upgrade left "+
+				"there are missing\n", pid)
+		}
 		if more := page.Matched - len(page.Connections); more > 0 && *limit == 0 {
 			fmt.Fprintf(a.stderr, "wirehost: there are %d more\n", more)
 		}
@@ -141,7 +145,8 @@ func (c *client) connections(ctx context.Context, filter map[string]string, sort
 			return all, err
 		}
 		all.Connections = append(all.Connections, page.Connections...)
-		all.Next, all.Matched, all.Late = page.Next, page.Matched, append(all.Late, page.Late...)
+		all.Next, all.Matched = page.Next, page.Matched
+		all.Late, all.Silent = append(all.Late, page.Late...), append(all.Silent, page.Silent...)
 		if page.Next == "" || limit > 0 && len(all.Connections) >= limit {
 			break
 		}
