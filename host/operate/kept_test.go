@@ -181,16 +181,7 @@ func TestKeptGone(t *testing.T) {
 func TestKeptAtUpgrade(t *testing.T) {
 	ctx := context.Background()
 	k, names := replacing(t, 3)
-	text, err := k.exportState()
-	do(t, err)
-	k.end(t)
-	cfg, err := File(k.file)(ctx)
-	do(t, err)
-	next, err := New(cfg, Options{Load: File(k.file)})
-	do(t, err)
-	do(t, next.importState(text))
-	do(t, next.Start(ctx))
-	defer next.Shutdown(ctx)
+	next := k.takenOver(t)
 	out, err := next.UsePlugin(ctx, names[0])
 	do(t, err)
 	if out.Version != names[0] || !out.Pinned {

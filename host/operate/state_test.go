@@ -64,6 +64,23 @@ func (k *kept) again(t *testing.T) *kept {
 	return serveKept(t, k.dir)
 }
 
+// takenOver is a server that takes the place of this one, which has ended.
+func (k *kept) takenOver(t *testing.T) *Server {
+	t.Helper()
+	ctx := context.Background()
+	text, err := k.exportState()
+	do(t, err)
+	k.end(t)
+	cfg, err := File(k.file)(ctx)
+	do(t, err)
+	next, err := New(cfg, Options{Load: File(k.file)})
+	do(t, err)
+	do(t, next.importState(text))
+	do(t, next.Start(ctx))
+	t.Cleanup(func() { do(t, next.Shutdown(ctx)) })
+	return next
+}
+
 func (k *kept) save(t *testing.T, n byte) { save(t, filepath.Join(k.dir, "p.wasm"), echo(n)) }
 
 func (k *kept) active(t *testing.T) string {
@@ -335,16 +352,7 @@ func TestExportedState(t *testing.T) {
 	k, first, _ := rolledBack(t)
 	_, err := k.LoadPlugin(ctx, "more", config.Plugin{Module: filepath.Join(k.dir, "p.wasm")})
 	do(t, err)
-	text, err := k.exportState()
-	do(t, err)
-	k.end(t)
-	cfg, err := File(k.file)(ctx)
-	do(t, err)
-	next, err := New(cfg, Options{Load: File(k.file)})
-	do(t, err)
-	do(t, next.importState(text))
-	do(t, next.Start(ctx))
-	defer next.Shutdown(ctx)
+	next := k.takenOver(t)
 	if info, err := next.Plugin("p"); err != nil || info.Active != first {
 		t.Errorf("found %s, %v, wanted %s", info.Active, err, first)
 	}
