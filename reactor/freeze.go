@@ -214,6 +214,7 @@ func (l *Loop) File(t Transport) (*os.File, error) {
 // The connection is frozen until Thaw starts it, or Forget lets go of it. Loop only.
 func (l *Loop) Adopt(f *os.File, s Frozen, p Protocol, producer Producer, ln *Listener, share *Share,
 ) (Transport, error) {
+	defer s.Wipe()
 	switch {
 	case l.stopped:
 		return nil, ErrStopped

@@ -58,12 +58,11 @@ func (t *tlsConn) frozen(c *connection) *FrozenTLS {
 	}
 }
 
-// adoptTLS makes the TLS of another reactor's connection, and wipes s.
+// adoptTLS makes the TLS of another reactor's connection.
 func (c *connection) adoptTLS(s *FrozenTLS) error {
 	if s == nil {
 		return nil
 	}
-	defer s.Session.Wipe()
 	conn, err := tlsrecord.New(s.Session)
 	if err != nil {
 		return fmt.Errorf("its TLS: %w", err)

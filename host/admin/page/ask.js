@@ -28,10 +28,12 @@ function sure(question, savable) {
 	$("save").checked = false;
 	$("sure").returnValue = "no";
 	$("sure").showModal();
-	return new Promise((done) => {
-		$("sure").addEventListener("close", () => done($("sure").returnValue === "yes"), {once: true});
-	});
+	return new Promise((done) => waiting.push(done));
 }
+
+// waiting are who has asked: the event of an answer may come when the next question is there.
+const waiting = [];
+$("sure").addEventListener("close", () => waiting.shift()?.($("sure").returnValue === "yes"));
 
 // change asks for one, where it is wanted, by POST, or another method of set. version of set
 // is the one that it is made from; savable, that it may outlive the server's process.
