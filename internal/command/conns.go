@@ -111,8 +111,8 @@ func newConns(a *app) *cobra.Command {
 			fmt.Fprintf(a.stderr, "wirehost: event loop %d does not answer: its connections are missing\n", loop)
 		}
 		for _, pid := range page.Silent {
-			fmt.Fprintf(a.stderr, "wirehost: process %d has not answered in time: the connections that an upgrade left "+
-				"there are missing\n", pid)
+			fmt.Fprintf(a.stderr, "wirehost: process %d has not answered in time: the connections that an upgrade "+
+				"left there are missing\n", pid)
 		}
 		if more := page.Matched - len(page.Connections); more > 0 && *limit == 0 {
 			fmt.Fprintf(a.stderr, "wirehost: there are %d more\n", more)

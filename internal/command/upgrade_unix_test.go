@@ -615,7 +615,8 @@ func TestUpgradeRefused(t *testing.T) {
 // Nor does one take over that could not load a certificate that is served here. One that could
 // not be loaded here either holds nothing up.
 func TestUpgradeRefusedForCertificate(t *testing.T) {
-	u := startUpgraded(t, `  - {endpoint: "tls://127.0.0.1:0", plugin: each, tls: {cert: none.pem, key: none.pem}}`+"\n")
+	const broken = `  - {endpoint: "tls://127.0.0.1:0", plugin: each, tls: {cert: none.pem, key: none.pem}}`
+	u := startUpgraded(t, broken+"\n")
 	old, cert := u.pid, filepath.Join(u.dir, "cert.pem")
 	text, err := os.ReadFile(cert)
 	if err != nil {
