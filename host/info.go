@@ -17,7 +17,7 @@ type PluginInfo struct {
 	State       string              `json:"state"`            // active, failed (it does not start), unloading
 	Reason      string              `json:"reason,omitempty"` // why it failed to start
 	Active      string              `json:"active"`           // version
-	Module      string              `json:"module"`
+	Module      string              `json:"module"`           // of the active version, as its settings name it
 	Isolation   config.Isolation    `json:"isolation"`
 	Reload      config.ReloadPolicy `json:"reload"`
 	Versions    []VersionInfo       `json:"versions"`
@@ -154,6 +154,9 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		Growths: counts.GrowthsRefused, Cut: counts.LogBytesCut,
 		Trace: p.account.Traced(), Traps: counts.Traps, Metrics: p.account.Metrics(),
 		Unrecorded: counts.MetricsRefused,
+	}
+	if v.mod.copied { // nobody has configured where that is
+		info.Module = v.cfg.Module
 	}
 	if p.unloaded {
 		info.State, info.Active = StateUnloading, ""

@@ -129,7 +129,7 @@ func (h *Host) keptModule(ctx context.Context, plugin, sum string, cfg config.Pl
 	if err != nil {
 		return nil, err
 	}
-	m := &module{plugin: plugin, from: filepath.Join(dir, sum+keptExt)}
+	m := &module{plugin: plugin, from: filepath.Join(dir, sum+keptExt), copied: true}
 	if err := h.sources.addUpFile(ctx, m, int64(cfg.Limits.Module), keys); err != nil {
 		return nil, err
 	}

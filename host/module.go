@@ -31,6 +31,7 @@ type module struct {
 	from   string // where it was read: a path, builtin:NAME, or a URL with what it was resolved to
 	digest
 	carried bool   // by the program: it is trusted as that is
+	copied  bool   // from is the copy that was kept
 	config  []byte // the plugin's section as JSON
 	open    opener
 }

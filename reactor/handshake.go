@@ -45,7 +45,11 @@ const (
 // handshakes counts a listener's handshakes that have failed, and tells of some. Any loop.
 type handshakes struct {
 	failed [causes]atomic.Uint64
+	seldom
+}
 
+// seldom bounds what is logged of failures that clients cause. Any loop.
+type seldom struct {
 	mu    sync.Mutex
 	told  time.Duration // when the last one was logged; 0 = never
 	quiet uint64        // failed since, and not logged
@@ -67,7 +71,7 @@ func (h *handshakes) stats() map[string]uint64 {
 
 // mayTell tells whether a failure may be logged now, one each refusalLog, and how many
 // were not in between.
-func (h *handshakes) mayTell(now time.Duration) (quiet uint64, ok bool) {
+func (h *seldom) mayTell(now time.Duration) (quiet uint64, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.told != 0 && now-h.told < refusalLog {
@@ -93,6 +97,17 @@ func (c *connection) noteHandshake(reason Reason, err error) {
 	if quiet, ok := h.mayTell(c.loop.sys.Now()); ok {
 		c.loop.r.log.Info("a TLS handshake failed", "endpoint", c.listener.ep.String(), "peer", c.Peer(),
 			"cause", causeNames[cause], "err", short(err), "others_since", quiet)
+	}
+}
+
+// noteRecord tells of a connection that ended because a record was refused, by either side.
+func (c *connection) noteRecord(err error) {
+	if !c.loop.r.log.IsDebug() {
+		return
+	}
+	if quiet, ok := c.listener.records.mayTell(c.loop.sys.Now()); ok {
+		c.loop.r.log.Debug("a TLS record was refused", "endpoint", c.listener.ep.String(), "peer", c.Peer(),
+			"err", short(err), "others_since", quiet)
 	}
 }
 

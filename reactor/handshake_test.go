@@ -3,6 +3,7 @@ package reactor
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -105,6 +106,39 @@ func TestHandshakeCauses(t *testing.T) {
 				<-lost
 				if got := ln.Stats().Handshakes; len(got) != 1 || got[tt.want] != 1 {
 					t.Errorf("found %v, wanted one %s", got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// TestRefusedRecordsAreTold: who debugs is told of a record that was refused after the handshake.
+func TestRefusedRecordsAreTold(t *testing.T) {
+	cert, _ := testCertificate(t)
+	for version, number := range tlsVersions {
+		for level, want := range map[hclog.Level]int{hclog.Debug: 1, hclog.Info: 0} {
+			t.Run(version+"/"+level.String(), func(t *testing.T) {
+				log := &lockedBuffer{}
+				lost := make(chan error, 1)
+				f := factoryFunc(func(Transport) (Protocol, error) {
+					return &protocolFuncs{lost: func(_ Reason, err error) { lost <- err }}, nil
+				})
+				logger := hclog.New(&hclog.LoggerOptions{Output: log, Level: level})
+				_, ln := serve(t, Config{Loops: 1, Logger: logger}, "tls://127.0.0.1:0", f,
+					ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+				c := dial(t, ln)
+				client := tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: number})
+				if err := client.Handshake(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Write(append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...)); err != nil {
+					t.Fatal(err)
+				}
+				err := <-lost
+				line := fmt.Sprintf("a TLS record was refused: endpoint=%v peer=tcp://%v", ln.Endpoint(), c.LocalAddr())
+				if found := strings.Count(log.String(), line); err == nil || found != want ||
+					strings.Contains(log.String(), err.Error()) != (want > 0) {
+					t.Errorf("found %d lines of %v, wanted %d:\n%s", found, err, want, log.String())
 				}
 			})
 		}

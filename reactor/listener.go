@@ -84,6 +84,7 @@ type Listener struct {
 	refused    refusalCounts
 	held       atomic.Uint64
 	handshakes handshakes
+	records    seldom // that were refused
 
 	beside    []*Listener // that it shares its port with until it starts
 	successor *Listener   // gets what is queued when this one is closed; of the acceptor

@@ -12,8 +12,12 @@ func (c *connection) endWith(reason Reason, err error) {
 	case stageLost, stageFrozen, stageGone:
 		return
 	}
-	if c.tls != nil && !c.tls.up() && c.listener != nil {
+	switch {
+	case c.tls == nil || c.listener == nil:
+	case !c.tls.up():
 		c.noteHandshake(reason, err)
+	case reason == TLSFailure:
+		c.noteRecord(err)
 	}
 	c.enter(stageOver)
 	c.reason, c.err = reason, err

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"os/user"
@@ -39,6 +40,12 @@ func userName(uid int) string {
 
 // by says who makes a request, and how.
 func by(r *http.Request) host.By {
+	if r.Context().Value(ownKey{}) != nil {
+		var b host.By
+		if json.Unmarshal([]byte(r.Header.Get(byHeader)), &b) == nil { // else nobody is named
+			return b
+		}
+	}
 	b, _ := r.Context().Value(askerKey{}).(host.By)
 	if b.PID != 0 {
 		b.User = userName(b.UID) // not when it connects: a name may come from another machine
@@ -48,6 +55,19 @@ func by(r *http.Request) host.By {
 		b.Trigger = "command"
 	}
 	return b
+}
+
+// byHeader says for whom a process of the program asks another one. It is believed where
+// ServeConn answers.
+const byHeader = "Wirehost-By"
+
+// PassOn has a request, which ServeConn is to answer, say who asks for it.
+func PassOn(r *http.Request, b host.By) error {
+	text, err := json.Marshal(b)
+	if err == nil {
+		r.Header.Set(byHeader, string(text))
+	}
+	return err
 }
 
 // asking is the context of the changes that a request makes.

@@ -59,12 +59,11 @@ func browse(t testing.TB) *browser {
 		case *runtime.EventExceptionThrown:
 			b.complain(ev.ExceptionDetails.Text)
 		case *log.EventEntryAdded:
-			if ev.Entry.Level == "error" && !strings.Contains(ev.Entry.URL, "favicon") &&
-				!strings.Contains(ev.Entry.Text, "401") {
+			if ev.Entry.Level == "error" && !strings.Contains(ev.Entry.Text, "401") {
 				b.complain(ev.Entry.Text)
 			}
 		case *network.EventRequestWillBeSent:
-			if !strings.HasPrefix(ev.Request.URL, "http://127.0.0.1:") {
+			if !strings.HasPrefix(ev.Request.URL, "http://127.0.0.1:") && ev.Request.URL != "data:," {
 				b.complain("it asked for " + ev.Request.URL)
 			}
 		}

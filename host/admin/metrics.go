@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type Metrics struct {
 type reloadStatus struct {
 	At   time.Time `json:"at"`
 	Well bool      `json:"successful"`
+	why  string    // not: for administrators alone
 }
 
 // NewMetrics makes counts of nothing yet. logLost tells how many lines of the log
@@ -70,7 +72,7 @@ func NewMetrics(logLost func() uint64) *Metrics {
 			Help: "When the plugin's last reload or use was over."}, []string{"plugin"}),
 		build: build.Read(), started: time.Now(),
 	}
-	m.last = reloadStatus{m.started, true} // a start that fails has no metrics
+	m.last = reloadStatus{At: m.started, Well: true} // a start that fails has no metrics
 	m.registry.MustRegister(m.changes, m.moved, m.loads, m.configs, m.lasts, m.lastsAt,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.gauge("wirehost_build_info", "1, and what the program was built from.", prometheus.Labels{
@@ -151,8 +153,12 @@ func (m *Metrics) unloaded(err error) { m.loads.WithLabelValues("unload", done(e
 func (m *Metrics) Configured(trigger string, change host.Change, err error) {
 	m.configs.WithLabelValues(trigger, done(err)).Inc()
 	if done(err) != "busy" {
+		why := change.Failed
+		if err != nil {
+			why = faults(err)
+		}
 		m.mu.Lock()
-		m.last = reloadStatus{time.Now(), err == nil && len(change.Failed) == 0}
+		m.last = reloadStatus{time.Now(), len(why) == 0, strings.Join(why, "; ")}
 		m.mu.Unlock()
 	}
 	for _, out := range change.Plugins {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -243,7 +244,7 @@ func (d document) objectFault(schema map[string]any, v any, at string) string {
 	return ""
 }
 
-// README.md has a heading for each problem, and no other.
+// README.md has a heading for each problem, and no other; openapi.json names each.
 func TestProblemsAreDescribed(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -255,8 +256,15 @@ func TestProblemsAreDescribed(t *testing.T) {
 			described = append(described, name)
 		}
 	}
+	api, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range kinds() {
 		have = append(have, k.name)
+		if !regexp.MustCompile(`"Ends with one of [^"]*#` + k.name + `[,.]`).Match(api) {
+			t.Errorf("openapi.json does not name %s", k.name)
+		}
 		if !strings.Contains(string(text), fmt.Sprintf("### %s\n%d. ", k.name, k.status)) {
 			t.Errorf("README.md has not status %d for %s", k.status, k.name)
 		}

@@ -22,7 +22,7 @@ var pageFiles embed.FS
 
 // pagePolicy lets the page load and ask what is of the same server, and nothing else; no
 // other page may show it in a frame, where its buttons could be pressed unseen.
-const pagePolicy = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+const pagePolicy = "default-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 // page serves the page and what it is told, beside the routes: both may change with any
 // release, so they are no part of openapi.json.

@@ -42,6 +42,10 @@ func TestPageFiles(t *testing.T) {
 			t.Errorf("%s: found %d", path, r.code)
 		}
 	}
+	if r := ask(t, s, "GET /", ""); !strings.Contains(r.body, `<link rel="icon" href="data:,">`) ||
+		!strings.Contains(pagePolicy, "img-src data:;") {
+		t.Error("a browser asks for /favicon.ico")
+	}
 	readme, err := pageFiles.ReadFile("page/README.md")
 	if err != nil {
 		t.Fatal(err)

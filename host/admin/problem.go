@@ -43,7 +43,8 @@ var ( // never changed
 	kindForbidden    = kind{"forbidden", "The request may come from a web page", http.StatusForbidden}
 	kindNoRoute      = kind{"not-found", "There is nothing under this path", http.StatusNotFound}
 	kindMethod       = kind{"method-not-allowed", "The path does not take this method", http.StatusMethodNotAllowed}
-	kindUnknown      = kind{"unknown-plugin", "No such plugin or connection", http.StatusNotFound}
+	kindUnknown      = kind{"unknown-plugin", "No such plugin, version or listener", http.StatusNotFound}
+	kindNoConnection = kind{"unknown-connection", "No such connection", http.StatusNotFound}
 	kindChanging     = kind{"changing", "Another change is under way", http.StatusConflict}
 	kindLoaded       = kind{"loaded", "The plugin is loaded already", http.StatusConflict}
 	kindProfiling    = kind{"profiling", "A profile of the plugin runs already", http.StatusConflict}
@@ -59,9 +60,9 @@ var ( // never changed
 // kinds are all of them.
 func kinds() []kind {
 	return []kind{
-		kindBadRequest, kindUnauthorized, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindChanging, kindLoaded,
-		kindProfiling, kindOtherActive, kindTooLarge, kindMediaType, kindRefused, kindInternal, kindNotRunning,
-		kindNotReady,
+		kindBadRequest, kindUnauthorized, kindForbidden, kindNoRoute, kindMethod, kindUnknown, kindNoConnection,
+		kindChanging, kindLoaded, kindProfiling, kindOtherActive, kindTooLarge, kindMediaType, kindRefused,
+		kindInternal, kindNotRunning, kindNotReady,
 	}
 }
 
@@ -85,8 +86,10 @@ func problemOf(err error, other kind) *Problem {
 		k = kindLoaded
 	case errors.Is(err, host.ErrProfiling):
 		k = kindProfiling
-	case errors.Is(err, host.ErrUnknown), errors.Is(err, host.ErrNoConnection):
+	case errors.Is(err, host.ErrUnknown):
 		k = kindUnknown
+	case errors.Is(err, host.ErrNoConnection):
+		k = kindNoConnection
 	case errors.Is(err, host.ErrNotRunning), errors.Is(err, context.Canceled):
 		k = kindNotRunning
 	}

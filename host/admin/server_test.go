@@ -66,6 +66,8 @@ func TestExchanges(t *testing.T) {
 			code: 400,
 			want: "wanted NAME@HASH"},
 		{name: "status", what: "GET /v1/status", code: 200, want: `"config":"/etc/w.yaml"`},
+		{name: "status of certificates", what: "GET /v1/status", code: 200,
+			want: `"certificates_refused":[{"cert":"/gone.pem","names":[],"loaded":false,"err":"found no file"}]`},
 		{name: "status of a host that ends", what: "GET /v1/status", err: host.ErrNotRunning, code: 503},
 		{name: "settings", what: "GET /v1/config/settings", code: 200,
 			want: `{"key":"reactor.loops","value":"0","from":"/etc/w.yaml:3"}`},

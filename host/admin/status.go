@@ -35,6 +35,11 @@ type Status struct {
 	Loops       int       `json:"loops"`
 	Plugins     int       `json:"plugins"`
 	Listeners   int       `json:"listeners"`
+	// ReloadFailed is what was wrong when the configuration was read last, at
+	// ReloadFailedAt; "" = nothing. Certificates are those that are not as their files.
+	ReloadFailed   string                 `json:"reload_failed,omitempty"`
+	ReloadFailedAt *time.Time             `json:"reload_failed_at,omitempty"`
+	Certificates   []host.CertificateInfo `json:"certificates_refused,omitempty"`
 }
 
 func (s *Server) getStatus(http.ResponseWriter, *http.Request) (*answer, error) {
@@ -45,6 +50,14 @@ func (s *Server) getStatus(http.ResponseWriter, *http.Request) (*answer, error) 
 	st.Version, st.Commit = program.Version, program.Commit
 	st.Config, _ = s.o.Host.Origins()
 	st.Overloaded, st.Shed = s.o.Host.Overload()
+	if last := s.o.Metrics.lastReload(); !last.Well {
+		st.ReloadFailed, st.ReloadFailedAt = last.why, &last.At
+	}
+	for _, c := range s.o.Host.Certificates() {
+		if c.Err != "" || !c.Loaded {
+			st.Certificates = append(st.Certificates, c)
+		}
+	}
 	loops, err := s.o.Host.LoopInfos()
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
 	"github.com/wirehost/wirehost/internal/handover"
 )
@@ -156,6 +157,11 @@ func (p *predecessor) request(ctx context.Context, method, path string, in any) 
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", admin.UserAgent)
+	if by := host.ByOf(ctx); by != (host.By{}) {
+		if err := admin.PassOn(r, by); err != nil {
+			return err
+		}
+	}
 	var text bytes.Buffer
 	if err := r.Write(&text); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,18 +39,18 @@ func TestPredecessorIsLate(t *testing.T) {
 				_, err = there.Write([]byte(first[:early]))
 				do(t, err)
 				asked := bufio.NewReader(there)
-				expect := func(path string) {
+				expect := func(path, by string) {
 					t.Helper()
 					r, err := http.ReadRequest(asked)
 					do(t, err)
-					if r.URL.Path != path {
-						t.Errorf("found %s, wanted %s", r.URL.Path, path)
+					if found := r.Header.Get("Wirehost-By"); r.URL.Path != path || !strings.Contains(found, by) {
+						t.Errorf("found %s, by %q, wanted %s, by %q", r.URL.Path, found, path, by)
 					}
 				}
 				late := make(chan error, 1)
 				var got int
 				go func() { late <- p.ask(context.Background(), http.MethodGet, "/first", nil, &got) }()
-				expect("/first")
+				expect("/first", "")
 				do(t, p.conn.SetDeadline(time.Unix(1, 0))) // as if it had taken too long
 				if err := <-late; !errors.Is(err, errResting) {
 					t.Fatalf("found %v, wanted %v", err, errResting)
@@ -65,11 +66,12 @@ func TestPredecessorIsLate(t *testing.T) {
 						return
 					}
 				}
-				do(t, p.ask(context.Background(), http.MethodGet, "/second", nil, &got))
+				by := host.WithBy(context.Background(), host.By{User: "ann"})
+				do(t, p.ask(by, http.MethodGet, "/second", nil, &got))
 				if got != 2 {
 					t.Errorf("found the answer %d, wanted 2", got)
 				}
-				expect("/second")
+				expect("/second", `"ann"`)
 			})
 		}
 	}

@@ -145,8 +145,9 @@ func TestPinHolds(t *testing.T) {
 	k.expect(t, "after a restart and a reload", first)
 	k = k.again(t)
 	k.expect(t, "after another restart", first)
-	if info, err := k.Plugin("p"); err != nil || info.PinnedAt == nil {
-		t.Errorf("found %+v, %v, wanted since when it is pinned", info, err)
+	if info, err := k.Plugin("p"); err != nil || info.PinnedAt == nil ||
+		filepath.Base(info.Module) != "p.wasm" {
+		t.Errorf("found %+v, %v, wanted since when it is pinned, and the configured module", info, err)
 	}
 
 	k.save(t, 3)

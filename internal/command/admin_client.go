@@ -275,6 +275,9 @@ func (c *client) unreachable(err error) error {
 			"with "+
 			"--ca", c.endpoint, bad.Err)
 	}
+	if strings.Contains(err.Error(), "malformed HTTP") { // as net/http says it
+		return fmt.Errorf("%s is no wirehost: found no HTTP there; --admin names another", c.endpoint)
+	}
 	return fmt.Errorf("the host at %s went away: %w", c.endpoint, err)
 }
 

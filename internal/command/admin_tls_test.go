@@ -60,6 +60,28 @@ func TestAdministrationByTLS(t *testing.T) {
 	}
 }
 
+// Where something else than HTTP is asked, that is told.
+func TestAskedNoHTTP(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("220 mail\r\n")) // the command says what comes of it
+			_ = c.Close()
+		}
+	}()
+	at := "tcp://" + ln.Addr().String()
+	command(t, "status", "--admin="+at).plain(t,
+		"wirehost: "+at+" is no wirehost: found no HTTP there; --admin names another")
+}
+
 // What is wrong between a command and a host that speaks TLS is told as what to do about it.
 func TestAskedByTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"io"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/host/admin"
 )
 
 // builtins starts the built-in plugins, with a connection to each that has said something.
@@ -151,6 +153,9 @@ func TestStatusCommands(t *testing.T) {
 			t.Errorf("found no %q in\n%s", want, out)
 		}
 	}
+	if out := o.fine("status"); strings.Contains(out, "last reload") || strings.Contains(out, "certificates") {
+		t.Errorf("found\n%s", out)
+	}
 	if out := o.fine("listeners"); !strings.Contains(out, "tcp://"+at[0]+"  e       0      0         0\n") {
 		t.Errorf("found\n%s", out)
 	}
@@ -192,11 +197,28 @@ func TestStatusCommands(t *testing.T) {
 		r.stderr != "wirehost: one thing was not taken over; what was there before stays\n" {
 		t.Errorf("found %+v", r)
 	}
+	failed := regexp.MustCompile(`\nlast reload    failed at [-\d: ]{19}: (.*)\n`)
+	if m := failed.FindStringSubmatch(o.fine("status")); m == nil || m[1] != missing {
+		t.Errorf("found %q, wanted %q", m, missing)
+	}
 	replace(t, conf, []byte("plugins: {e: {modul: x}}\nlog: {level: loud}\n"))
 	if r := o.run("reload"); r.code != exitFailed || r.stdout != "" ||
 		!strings.HasPrefix(r.stderr, "wirehost: "+conf+":1: plugins.e.modul: found an unknown key") ||
 		!strings.Contains(r.stderr, "\nwirehost: "+conf+":2: log.level: ") {
 		t.Errorf("found %+v", r)
+	}
+}
+
+// TestStatusOfCertificates: those that are not as their files are told of.
+func TestStatusOfCertificates(t *testing.T) {
+	var b strings.Builder
+	if err := printStatus(&b, "unix:///a", admin.Status{Certificates: []host.CertificateInfo{
+		{Cert: "/a.pem", Loaded: true, Err: "bad key"}, {Cert: "/b.pem", Err: "no file"}}}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "\ncertificates   /a.pem: bad key\ncertificates   /b.pem: no file; handshakes that need it fail\n"
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("found\n%s", b.String())
 	}
 }
 
@@ -212,6 +234,8 @@ func TestJSONErrors(t *testing.T) {
 	o, _, _, _ := builtins(t)
 	for args, want := range map[string]failure{
 		"conns --plugin none -o json": {Error: "plugin none: not loaded", Kind: "unknown-plugin", Status: 404},
+		"conns close echo/99 -o=json": {Error: "connection echo/99: no such connection", Kind: "unknown-connection",
+			Status: 404},
 		"conns close -o=json": {Error: "found no ID, --plugin, --peer or other flag that says which connections, " +
 			"wanted " +
 			"one: all are closed by ending the host", Hint: "see 'wirehost conns close --help'"},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,16 @@ func printStatus(w io.Writer, endpoint string, s admin.Status) error {
 	t.row("host", fmt.Sprintf("wirehost %s, process %d, at %s", s.Version, s.PID, endpoint))
 	t.row("configuration", orElse(s.Config, "none: what is built in runs"))
 	t.row("state", stateOf(s))
+	if s.ReloadFailedAt != nil {
+		t.row("last reload", "failed at "+s.ReloadFailedAt.Local().Format(time.DateTime)+": "+s.ReloadFailed)
+	}
+	for _, c := range s.Certificates {
+		text := c.Cert + ": " + c.Err
+		if !c.Loaded {
+			text += "; handshakes that need it fail"
+		}
+		t.row("certificates", text)
+	}
 	t.row("up", seconds(s.Uptime))
 	t.row("plugins", strconv.Itoa(s.Plugins))
 	t.row("listeners", strconv.Itoa(s.Listeners))

@@ -132,6 +132,7 @@ type sample struct {
 	status  admin.Status
 	plugins []host.PluginInfo
 	conns   []host.ConnInfo
+	all     int // connections, also of processes before an upgrade
 }
 
 // topRows is how many connections are asked for.
@@ -153,7 +154,7 @@ func (t *top) take(ctx context.Context) (*sample, error) {
 		return nil, err
 	}
 	page, err := t.c.connections(ctx, nil, t.sort, topRows)
-	s.at, s.plugins, s.conns = time.Now(), list.Plugins, page.Connections
+	s.at, s.plugins, s.conns, s.all = time.Now(), list.Plugins, page.Connections, page.Matched
 	return s, err
 }
 
@@ -170,7 +171,7 @@ func frame(before, now *sample, sort, trouble string, width, height int) []strin
 	was, is := before.status, now.status
 	list := []string{
 		fmt.Sprintf("wirehost %s, process %d, up %s, %s", is.Version, is.PID, seconds(is.Uptime), stateOf(is)),
-		fmt.Sprintf("%s, %.0f new a second; %s/s in, %s/s out, %s queued", plural(is.Connections, "connection"),
+		fmt.Sprintf("%s, %.0f new a second; %s/s in, %s/s out, %s queued", now.connections(),
 			rate(was.Opened, is.Opened), bytesText(uint64(rate(was.In, is.In))),
 			bytesText(uint64(rate(was.Out, is.Out))),
 			bytesText(is.Queued)),
@@ -186,6 +187,15 @@ func frame(before, now *sample, sort, trouble string, width, height int) []strin
 		list[n] = fit(lines.Visible(line), width)
 	}
 	return list[:min(len(list), max(height, 1))]
+}
+
+// connections says how many there are; the list has those of processes before an upgrade too.
+func (s *sample) connections() string {
+	text := plural(max(s.all, s.status.Connections), "connection")
+	if slices.ContainsFunc(s.conns, func(c host.ConnInfo) bool { return c.Process != "" }) {
+		text += fmt.Sprintf(" (%d of this process)", s.status.Connections)
+	}
+	return text
 }
 
 func topPlugins(before, now *sample, rate func(was, is uint64) float64) []string {

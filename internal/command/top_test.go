@@ -37,6 +37,12 @@ func TestTopFrame(t *testing.T) {
 			t.Errorf("found no %q in\n%s", want, squeezed)
 		}
 	}
+	upgraded := *now
+	upgraded.all, upgraded.conns = 5, append(upgraded.conns[:3:3], host.ConnInfo{ID: "echo/4", Process: "7"})
+	if head := frame(before, &upgraded, "in", "", 200, 50)[1]; !strings.HasPrefix(head,
+		"5 connections (3 of this process), 10 new") {
+		t.Errorf("found %q", head)
+	}
 	for _, size := range [][2]int{{80, 24}, {40, 10}, {1, 1}, {20, 7}} {
 		list := frame(before, now, "in", "it is gone", size[0], size[1])
 		if len(list) > size[1] {

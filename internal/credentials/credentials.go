@@ -230,7 +230,7 @@ func (s *Store) Files() map[string]string {
 // Info is a certificate that endpoints have.
 type Info struct {
 	Pair
-	Names               []string // that it is for
+	Names               []string // that it is for; its common name where it has no other
 	NotBefore, NotAfter time.Time
 	Loaded              bool   // what is above is known
 	Err                 string // why what the files have now was not taken over; "" = it was
@@ -245,6 +245,9 @@ func (s *Store) Infos() []Info {
 		in := Info{Pair: p}
 		if leaf := c.leaf(); leaf != nil {
 			in.Loaded, in.NotBefore, in.NotAfter, in.Names = true, leaf.NotBefore, leaf.NotAfter, names(leaf)
+			if name := leaf.Subject.CommonName; len(in.Names) == 0 && name != "" {
+				in.Names = []string{name} // for people: no client takes it
+			}
 		}
 		if c.err != nil {
 			in.Err = c.err.Error()

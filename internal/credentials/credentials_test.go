@@ -88,7 +88,8 @@ func (a *authority) pem() []byte { return block("CERTIFICATE", a.cert.Raw) }
 func (a *authority) issue(key crypto.Signer, notAfter time.Time, names ...string) (cert, private []byte) {
 	a.Helper()
 	c := a.sign(&x509.Certificate{
-		DNSNames: names, NotBefore: notAfter.Add(-2 * time.Hour), NotAfter: notAfter,
+		Subject: pkix.Name{CommonName: "common"}, DNSNames: names,
+		NotBefore: notAfter.Add(-2 * time.Hour), NotAfter: notAfter,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, key)
@@ -356,6 +357,16 @@ func TestNewTickets(t *testing.T) {
 	r.reload(ca)
 	if state, err := talk(server, client); err != nil || state.DidResume {
 		t.Errorf("found %v, resumed %v, wanted a new session", err, state.DidResume)
+	}
+}
+
+// TestShownNames: a certificate without names is shown by its common name.
+func TestShownNames(t *testing.T) {
+	r := newRig(t)
+	r.server(Settings{Pairs: []Pair{r.pair("a", false, "a.example"), r.pair("b", false)}})
+	if in := r.Infos(); !slices.Equal(in[0].Names, []string{"a.example"}) ||
+		!slices.Equal(in[1].Names, []string{"common"}) {
+		t.Errorf("found %+v", in)
 	}
 }
 
