@@ -143,7 +143,7 @@ func New(cfg config.Config, o Options) (*Host, error) {
 		plugins: map[string]*plugin{}, stopping: make(chan struct{}),
 		memory: guest.NewReservations(), launchesAtOnce: max(1, runtime.GOMAXPROCS(0)/2),
 		spent: func() time.Duration { return time.Since(made) }, clockBase: clockBase, cpu: meter.ProcessClock(),
-		giveBack: debug.FreeOSMemory,
+		giveBack: debug.FreeOSMemory, keeping: keeping{halves: map[string]bool{}},
 	}
 	h.sources.credentials = credentials.New(
 		credentials.Options{Files: &h.sources.files, Wall: time.Now, Logger: o.Logger})

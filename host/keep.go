@@ -33,7 +33,10 @@ const (
 
 // keeping serializes what is done to the folder: a copy that was just made must not be
 // taken for one that nobody needs.
-type keeping struct{ mu sync.Mutex }
+type keeping struct {
+	mu     sync.Mutex
+	halves map[string]bool // names of copies of what is being loaded
+}
 
 // modules is the folder of the copies, to be read or, where it is ours, changed; "" = there
 // is none.
@@ -48,30 +51,56 @@ func (h *Host) modules(change bool) string {
 	return dir
 }
 
-// keepModule copies a module that was loaded. Where that fails, a version that is pinned
-// or kept ends with the process. The folder may be another process's still, which this
-// one takes over from: that one removes no copy then, and each is written whole.
-func (h *Host) keepModule(ctx context.Context, m *module, open opener) {
-	h.keeping.mu.Lock()
-	defer h.keeping.mu.Unlock()
+// keepModule copies a module that is to be loaded, while its file has the bytes that were
+// added up: compiling takes a while. The copy is kept when done is told that the module was
+// loaded, and else removed. Where that fails, a version that is pinned or kept ends with the
+// process. The folder may be another process's still, which this one takes over from: that
+// one removes no copy then, and each gets its name when it is whole.
+func (h *Host) keepModule(ctx context.Context, m *module) (done func(loaded bool)) {
 	dir := h.modules(false)
 	if dir == "" || m.carried {
-		return
+		return func(bool) {}
 	}
-	path := filepath.Join(dir, m.sumText()+keptExt)
-	err := keepSignature(m, path+signatureSuffix)
-	if info, statErr := os.Stat(path); err == nil && (statErr != nil || info.Size() != m.size) {
-		err = copyModule(ctx, m, open, path)
+	h.keeping.mu.Lock()
+	defer h.keeping.mu.Unlock()
+	path, half, err := filepath.Join(dir, m.sumText()+keptExt), "", error(nil)
+	if info, statErr := os.Stat(path); statErr != nil || info.Size() != m.size {
+		if half, err = copyModule(ctx, m, dir); err == nil {
+			h.keeping.halves[filepath.Base(half)] = true
+		}
 	}
-	if err == nil || ctx.Err() != nil {
-		return
+	return func(loaded bool) {
+		h.keeping.mu.Lock()
+		defer h.keeping.mu.Unlock()
+		delete(h.keeping.halves, filepath.Base(half))
+		if loaded && err == nil {
+			err = nameCopy(m, half, path)
+		}
+		if half != "" {
+			_ = os.Remove(half) // it has another name, or is not wanted
+		}
+		if loaded && err != nil && ctx.Err() == nil {
+			h.tellUnkept(m, err)
+		}
 	}
+}
+
+// tellUnkept says why there is no copy of a module.
+func (h *Host) tellUnkept(m *module, err error) {
 	level := hclog.Warn
 	if h.modules(true) == "" { // why nothing is kept is told already
 		level = hclog.Debug
 	}
 	h.log.Log(level, "no copy of the module can be kept: nothing goes back to it after this process",
 		"plugin", m.plugin, "err", err)
+}
+
+// nameCopy gives a copy its name, behind its signature; half is "" where it has it already.
+func nameCopy(m *module, half, path string) error {
+	if err := keepSignature(m, path+signatureSuffix); err != nil || half == "" {
+		return err
+	}
+	return os.Rename(half, path)
 }
 
 // keepSignature writes a module's signature beside its copy, where it has another one.
@@ -88,33 +117,34 @@ func keepSignature(m *module, path string) error {
 	return maybe.WriteFile(path, m.signature, 0o600)
 }
 
-// copyModule writes a module's bytes to a file, all of them or none.
-func copyModule(ctx context.Context, m *module, open opener, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+// copyModule writes a module's bytes to a file of no lasting name, all of them or none.
+func copyModule(ctx context.Context, m *module, dir string) (name string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
 	}
-	from, err := open(ctx)
+	from, err := m.open(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer from.Close() // it was only read
-	to, err := os.CreateTemp(filepath.Dir(path), ".*"+keptExt)
+	to, err := os.CreateTemp(dir, ".*"+keptExt)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer os.Remove(to.Name()) // it has another name, or is not wanted
-	defer to.Close()           // what it says was heard before
+	defer func() {
+		if err = errors.Join(err, to.Close()); err != nil {
+			_ = os.Remove(to.Name()) // sweepModules finds what is left
+			name = ""
+		}
+	}()
 	sum := sha256.New()
 	if _, err := io.Copy(io.MultiWriter(to, sum), io.LimitReader(from, m.size+1)); err != nil {
-		return err
+		return "", err
 	}
 	if found := hex.EncodeToString(sum.Sum(nil)); found != m.sumText() {
-		return fmt.Errorf("found sha256 %s, wanted %s: it has changed again", found, m.sumText())
+		return "", fmt.Errorf("found sha256 %s, wanted %s: it has changed again", found, m.sumText())
 	}
-	if err := to.Close(); err != nil {
-		return err
-	}
-	return os.Rename(to.Name(), path)
+	return to.Name(), nil
 }
 
 // keptModule finds the copy of a module by its sum, for settings that it is to run with. Where
@@ -174,7 +204,7 @@ func (h *Host) sweepModules() {
 	}
 	for _, e := range list {
 		sum, is := strings.CutSuffix(strings.TrimSuffix(e.Name(), signatureSuffix), keptExt)
-		half := strings.HasPrefix(e.Name(), ".") // of a process that has ended
+		half := strings.HasPrefix(e.Name(), ".") && !h.keeping.halves[e.Name()] // of a process that has ended
 		if !is || wanted[sum] || len(sum) != keptSum && !half {
 			continue
 		}

@@ -63,12 +63,13 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
 	p.setPreparing(v)
-	open := m.open
-	if v.program, err = m.loadProgram(ctx, h.loader, &cfg, h.unmetered); err != nil {
+	kept := h.keepModule(ctx, m)
+	v.program, err = m.loadProgram(ctx, h.loader, &cfg, h.unmetered)
+	kept(err == nil)
+	if err != nil {
 		return nil, m.fault(err)
 	}
 	m.open = nil // it holds what a builtin is
-	h.keepModule(ctx, m, open)
 	pageOut := cfg.PageOut
 	if h.paging {
 		pageOut = -1

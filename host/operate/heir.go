@@ -125,6 +125,7 @@ func (h *heir) lend() (owed map[string]int) {
 		return nil
 	}
 	h.lent = true
+	h.s.keep.lend(true)
 	for _, v := range h.s.services() {
 		v.leave()
 	}
@@ -134,6 +135,7 @@ func (h *heir) lend() (owed map[string]int) {
 // takeBack has this process serve as before, where the other one has ended.
 func (h *heir) takeBack() {
 	h.close()
+	h.s.keep.takeBack()
 	if !h.lent {
 		return
 	}
@@ -248,6 +250,7 @@ func (h *heir) greet(o *host.Handover, out *host.Upgraded) error {
 	}
 	first.Format, first.PID, first.Program = handoverFormat, os.Getpid(), build.Read().Version
 	first.Stay = h.s.activated.listed()
+	h.s.keep.lend(false)
 	if first.State, err = h.s.exportState(); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type keeper struct {
 	server   string        // the administration's endpoint
 	dir      string        // "" = none
 	unlock   func() error  // nil = another process has the folder
+	lent     bool          // one takes over from this one, which changes nothing there meanwhile
 	why      error         // why nothing is kept; nil = it is
 }
 
@@ -147,7 +148,7 @@ func (k *keeper) modules() (dir string, ours bool) {
 	if k.dir == "" {
 		return "", false
 	}
-	return filepath.Join(k.dir, modulesDir), k.have() == nil
+	return filepath.Join(k.dir, modulesDir), !k.lent && k.have() == nil
 }
 
 // resumed is what the host is to begin with.
@@ -176,7 +177,7 @@ func (k *keeper) resumed() host.Resumed {
 // have is nil where this process has the folder; it tries to get it, since the one that had
 // it may have left it. k.mu is held.
 func (k *keeper) have() error {
-	if k.dir != "" && k.unlock == nil {
+	if k.dir != "" && k.unlock == nil && !k.lent {
 		k.lock()
 	}
 	return k.why
@@ -219,15 +220,44 @@ func (k *keeper) note(plugin string, e admin.Event) {
 	k.state.History[plugin] = list[max(0, len(list)-maxEvents):]
 }
 
+// errLent is why nothing is kept once another process has the folder that takes over.
+var errLent = errors.New("another process takes over")
+
+// lend has this process change no copies of modules, beside which one that takes over puts its
+// own, until takeBack; all: nor anything else, since that one has the folder.
+func (k *keeper) lend(all bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lent = true
+	if all {
+		k.letGo(errLent)
+	}
+}
+
+// takeBack is for a process that goes on, where what was to take over has ended.
+func (k *keeper) takeBack() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lent = false
+}
+
 // release leaves the folder to another process.
 func (k *keeper) release() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.letGo(errors.New("the server is ending")) || k.lent {
+		k.dir = ""
+	}
+}
+
+// letGo unlocks the folder, where this process has it. k.mu is held.
+func (k *keeper) letGo(why error) bool {
 	if k.unlock == nil {
-		return
+		return false
 	}
 	if err := k.unlock(); err != nil {
 		k.log.Warn("letting go of the state", "err", err)
 	}
-	k.unlock, k.dir, k.why = nil, "", errors.New("the server is ending")
+	k.unlock, k.why = nil, why
+	return true
 }

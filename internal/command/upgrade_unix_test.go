@@ -4,6 +4,7 @@ package command
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	le "encoding/binary"
 	"encoding/json"
@@ -379,6 +380,59 @@ func TestUpgradeCantStart(t *testing.T) {
 	u.end()
 	if _, err := os.Lstat(u.dir + "/admin.sock"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the administration's socket: found %v", err)
+	}
+}
+
+// TestUpgradeKeeps: of modules that are replaced while a process takes over there are as many
+// copies as versions are kept, and the last process writes which these are.
+func TestUpgradeKeeps(t *testing.T) {
+	dir, err := os.MkdirTemp("", "wirehost-upgrade-*") // a short path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	echo, err := os.ReadFile("../../plugins/echo/echo.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		err := os.WriteFile(path+".new", []byte(text), 0o600)
+		if err = errors.Join(err, os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("c.yaml", "admin: {listen: \"unix://"+dir+"/admin.sock\"}\nstate: {dir: \""+dir+"/state\"}\n"+
+		"listeners: []\nplugins: {p: {module: \""+dir+"/p.wasm\", watch: false, keep_versions: 1}}\n")
+	u := &upgraded{t: t, dir: dir, stop: make(chan struct{})}
+	var sums []string
+	for n := range 3 {
+		module := string(echo) + "\x00\x02\x01" + strconv.Itoa(n) // a custom section, of a name alone
+		put("p.wasm", module)
+		sums = append(sums, fmt.Sprintf("%x", sha256.Sum256([]byte(module))))
+		if n == 0 {
+			u.p = startIn(t, nil, "serve", "--config="+dir+"/c.yaml")
+			u.pid = u.p.cmd.Process.Pid
+			u.p.await("ready")
+		} else if _, err := u.upgrade(); err != nil {
+			t.Fatalf("%v\n%s", err, u.p.stderr())
+		}
+	}
+	copies, err := filepath.Glob(dir + "/state/*/modules/*")
+	if err != nil || len(copies) != 2 {
+		t.Errorf("found the copies %q, %v, wanted those of the last two", copies, err)
+	}
+	u.end()
+	files, err := filepath.Glob(dir + "/state/*/state.json")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("found the files %q, %v, wanted one", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	for n, sum := range sums {
+		if found := bytes.Contains(text, []byte(sum)); err != nil || found != (n > 0) {
+			t.Errorf("found version %d in the state: %t, %v; wanted the last two:\n%s", n, found, err, text)
+		}
 	}
 }
 
