@@ -8,6 +8,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/changes"
 )
 
 // The bodies of answers. Lists stand in an object, so that more can be said
@@ -120,9 +121,12 @@ func (s *Server) reloadPlugin(w http.ResponseWriter, r *http.Request) (*answer, 
 	if err := s.body(w, r, &req); err != nil {
 		return nil, err
 	}
-	name := r.PathValue("name")
+	name, ctx := r.PathValue("name"), asking(r)
+	if len(r.Header.Values("If-Match")) > 0 {
+		ctx = changes.AtOnce(ctx) // the change that is waited for may make the condition false
+	}
 	return s.conditional(r, name, func() (*answer, error) {
-		out, err := s.o.Host.ReloadPlugin(asking(r), name, req.Force)
+		out, err := s.o.Host.ReloadPlugin(ctx, name, req.Force)
 		return s.changed(r, "reload", name, out, err)
 	})
 }

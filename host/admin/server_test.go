@@ -2,18 +2,21 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/internal/changes"
 )
 
 // exchange is one request and what it must get.
@@ -282,6 +285,27 @@ func TestTraceGivesTheConnection(t *testing.T) {
 	} {
 		if ask(t, s, tc.what, tc.body); f.traced != tc.want {
 			t.Errorf("%s %s: found %s, wanted %s", tc.what, tc.body, f.traced, tc.want)
+		}
+	}
+}
+
+// changing is a host of which another change does not end.
+type changing struct{ *fake }
+
+func (changing) ReloadPlugin(ctx context.Context, _ string, _ bool) (host.Outcome, error) {
+	return host.Outcome{}, changes.Asked(ctx, time.Nanosecond, func() error { return host.ErrChanging })
+}
+
+// TestConditionWaitsForNothing: a reload on a condition is told at once that another change is
+// under way, and one without has waited.
+func TestConditionWaitsForNothing(t *testing.T) {
+	s := New(Options{Host: changing{newFake()}})
+	const what = "POST /v1/plugins/echo/reload"
+	for waited, match := range map[bool][]string{true: nil, false: {`If-Match: "echo@aaaaaaaaaaaa"`}} {
+		r := ask(t, s, what, "", match...)
+		exchange{code: 409, want: "#changing"}.check(t, r)
+		if found := strings.Contains(r.body, "waited 300ns"); found != waited {
+			t.Errorf("found %s, wanted it to have waited: %t", r.body, waited)
 		}
 	}
 }

@@ -11,14 +11,30 @@ import (
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/admin"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/changes"
 )
 
-// administered is what administrators have of a Server: who asks while another
-// change is under way is told so, and asks again.
+// administered is what administrators have of a Server.
 type administered struct{ *Server }
 
-// ReloadConfig reads the configuration again, and goes over to it.
-func (a administered) ReloadConfig(ctx context.Context) (host.Change, error) { return a.reload(ctx) }
+// ReloadConfig reads the configuration again, and goes over to it. It waits while another
+// change is under way, for half a minute at most.
+func (a administered) ReloadConfig(ctx context.Context) (change host.Change, err error) {
+	err = changes.Asked(ctx, changes.Wait, func() (err error) {
+		change, err = a.reload(ctx)
+		return err
+	})
+	return change, err
+}
+
+// ReloadPlugin is Server.ReloadPlugin, and waits as ReloadConfig does.
+func (a administered) ReloadPlugin(ctx context.Context, name string, force bool) (out host.Outcome, err error) {
+	err = changes.Asked(ctx, changes.Wait, func() (err error) {
+		out, err = a.Server.ReloadPlugin(ctx, name, force)
+		return err
+	})
+	return out, err
+}
 
 // Origins are the configuration's file, and where each setting was said.
 func (a administered) Origins() (file string, settings map[string]string) {

@@ -30,6 +30,7 @@ type heir struct {
 	cmd      *exec.Cmd
 	exited   chan struct{} // closed when it has ended
 	unwanted []string      // endpoints that it does not listen on
+	greeted  bool          // it was ready
 	lent     bool          // what only one process can have is its own
 	accepts  bool          // it was told so, and has heard it
 	wentOn   bool          // without this process
@@ -154,6 +155,7 @@ func (h *heir) handOver(o *host.Handover, out *host.Upgraded) error {
 	if err := h.greet(o, out); err != nil {
 		return h.because(err)
 	}
+	h.greeted = true
 	err := h.moveAll(o, out)
 	switch {
 	case h.wentOn:

@@ -225,6 +225,7 @@ func (s *Server) Start(ctx context.Context) error {
 		err = s.Host.Start(ctx)
 	}
 	if err != nil {
+		err = s.inherited.because(err)
 		s.inherited.close()
 		s.Close()
 		return err

@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/changes"
 )
 
 // kept is a server whose administration and state are a test's own.
@@ -365,6 +367,34 @@ func TestExportedState(t *testing.T) {
 	}
 	if _, err := next.Plugin("more"); !errors.Is(err, host.ErrUnknown) {
 		t.Errorf("found %v after a reload, wanted it gone: nobody has saved it", err)
+	}
+}
+
+// TestAdministratorsWait: what they ask for while another change is under way comes after it.
+func TestAdministratorsWait(t *testing.T) {
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "p.wasm"), echo(1))
+	k := serveKept(t, dir)
+	a := administered{k.Server}
+	for what, change := range map[string]func(context.Context) error{
+		"reload":        func(ctx context.Context) error { _, err := a.ReloadConfig(ctx); return err },
+		"plugin reload": func(ctx context.Context) error { _, err := a.ReloadPlugin(ctx, "p", true); return err },
+	} {
+		o, err := k.BeginHandover()
+		do(t, err)
+		if err := change(changes.AtOnce(context.Background())); !errors.Is(err, host.ErrChanging) {
+			t.Errorf("%s: found %v, wanted %v", what, err, host.ErrChanging)
+		}
+		done := make(chan error, 1)
+		go func() { done <- change(context.Background()) }()
+		time.AfterFunc(2*changes.Wait, func() {
+			if err := o.Abandon(); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := <-done; err != nil {
+			t.Errorf("%s: found %v", what, err)
+		}
 	}
 }
 

@@ -141,6 +141,18 @@ func (in *inheritance) socket(endpoint string) *os.File {
 // stays tells whether the file of a socket is a service manager's.
 func (in *inheritance) stays(name string) bool { return in != nil && slices.Contains(in.stay, name) }
 
+// addressTaken says what to do about an address that this process may have, and gives to no other.
+const addressTaken = "is listened on already: an upgrade moves no socket of the monitor and of the administration to " +
+	"another address of the same port; choose another port, or end this server and start it again"
+
+// because says more of why this process does not start.
+func (in *inheritance) because(err error) error {
+	if in == nil || !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("taking over: %w: the address %s", err, addressTaken)
+}
+
 // takeOver is host.Options.TakeOver: it takes what comes before new connections.
 func (in *inheritance) takeOver(t *host.Takeover) error {
 	if in == nil {

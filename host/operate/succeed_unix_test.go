@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -186,6 +187,23 @@ func TestSocketsOfOneName(t *testing.T) {
 	})
 	do(t, answers("tcp", oneAt))
 	do(t, answers("tcp", twoAt))
+}
+
+// TestElderHasTheAddress: a process that can't have an address which the other one may have says
+// what to do about that.
+func TestElderHasTheAddress(t *testing.T) {
+	e := newElder(t)
+	e.greet(nil)
+	taken, at := given(t, "tcp", "127.0.0.1:0")
+	defer taken.Close()
+	cfg := echoes()
+	cfg.State.Dir, cfg.Admin.Listen, cfg.Monitor.Listen = "off", "off", "tcp://"+at
+	s, err := New(cfg, Options{Host: host.Options{Builtin: builtin}})
+	do(t, err)
+	if err := s.Start(context.Background()); err == nil || !strings.Contains(err.Error(), addressTaken) {
+		t.Errorf("found %v, wanted %q", err, addressTaken)
+	}
+	do(t, e.end())
 }
 
 // TestElderStandsStill: a process that has taken nothing ends where the other one says nothing; with

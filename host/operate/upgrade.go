@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/handover"
 )
 
 // An upgrade of the program: the process starts the executable that now lies at its path,
@@ -101,17 +102,13 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 		}
 		return out, err
 	}
-	h, err := s.startHeir(ctx)
+	out, again, err := s.handOver(ctx, o)
+	for n := 1; again && n < heirs; n++ {
+		s.log.Warn("upgrade: the new process was sent a signal before it could take it; starting one more", "err", err)
+		out, again, err = s.handOver(ctx, o)
+	}
 	if err != nil {
 		return host.Upgraded{}, s.notUpgraded(errors.Join(err, o.Abandon()), false)
-	}
-	s.log.Info("upgrade: the new process is started", "path", s.o.Program[0], "pid", h.cmd.Process.Pid)
-	out := host.Upgraded{PID: h.cmd.Process.Pid}
-	if err := h.handOver(o, &out); err != nil {
-		h.Withdraw()
-		h.takeBack()
-		err = errors.Join(fmt.Errorf("upgrade: %w; this process goes on%s", err, lost(out)), o.Abandon())
-		return host.Upgraded{}, s.notUpgraded(err, false)
 	}
 	out.Took = time.Since(began).Seconds()
 	for _, line := range out.Lines() {
@@ -119,6 +116,27 @@ func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error
 	}
 	close(s.replaced)
 	return out, nil
+}
+
+// heirs is how many processes are started for an upgrade at most.
+const heirs = 3
+
+// handOver starts a process, and hands over to it. again: it was ended by a signal that is for
+// all processes of the program, before it asked for that; nothing had begun to move.
+func (s *Server) handOver(ctx context.Context, o *host.Handover) (out host.Upgraded, again bool, err error) {
+	h, err := s.startHeir(ctx)
+	if err != nil {
+		return out, false, err
+	}
+	s.log.Info("upgrade: the new process is started", "path", s.o.Program[0], "pid", h.cmd.Process.Pid)
+	out.PID = h.cmd.Process.Pid
+	if err = h.handOver(o, &out); err == nil {
+		return out, false, nil
+	}
+	h.Withdraw()
+	h.takeBack()
+	again = !h.greeted && ctx.Err() == nil && handover.EndedBySignal(h.cmd.ProcessState)
+	return out, again, fmt.Errorf("upgrade: %w; this process goes on%s", err, lost(out))
 }
 
 // lost says how many connections have ended with a process that has failed.

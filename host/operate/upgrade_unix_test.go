@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,6 +37,15 @@ func TestUpgradeFails(t *testing.T) {
 		}
 	}
 	fails("no such file", filepath.Join(k.dir, "missing"))
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP) // else children ignore it where nohup has started this
+	defer signal.Stop(heard)
+	for _, sent := range []string{"HUP", "USR2"} { // to all processes: another one is started
+		came := filepath.Join(k.dir, sent)
+		fails("exit status 3", "/bin/sh", "-c", "test -e "+came+" && exit 3; touch "+came+"; kill -"+sent+" $$")
+	}
+	fails("signal: hangup", "/bin/sh", "-c", "kill -HUP $$")
+	fails("signal: terminated", "/bin/sh", "-c", "test -e "+k.dir+"/TERM && exit 3; touch "+k.dir+"/TERM; kill $$")
 	number := filepath.Join(k.dir, "pid")
 	fails("exit status 3", "/bin/sh", "-c", "sleep 600 & echo $! > "+number+"; exit 3")
 	text, err := os.ReadFile(number)

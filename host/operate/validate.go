@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -120,7 +122,30 @@ func (s *Server) checkHeir(ctx context.Context, cfg config.Config) error {
 		from.Config.Listeners = s.heirListeners(from.Config.Listeners)
 		return from
 	}
-	return errors.Join(checkAround(ctx, cfg, true), host.Validate(ctx, cfg, o))
+	return errors.Join(checkAround(ctx, cfg, true), host.Validate(ctx, cfg, o), s.checkAddresses(cfg))
+}
+
+// checkAddresses tries the addresses of the monitor and of the administration that are others
+// than this process's.
+func (s *Server) checkAddresses(cfg config.Config) error {
+	is := s.Config()
+	return errors.Join(checkAddress("monitor.listen", is.Monitor.Listen, cfg.Monitor.Listen),
+		checkAddress("admin.listen", is.Admin.Listen, cfg.Admin.Listen))
+}
+
+func checkAddress(setting, is, next string) error {
+	addr, onTCP := strings.CutPrefix(next, "tcp://")
+	if !onTCP || next == is {
+		return nil
+	}
+	ln, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: found %s, which %s", setting, next, addressTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", setting, err)
+	}
+	return ln.Close()
 }
 
 // heirListeners are listeners of which no more is looked at than would stop an upgrade: their

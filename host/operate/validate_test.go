@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,6 +123,16 @@ func TestDryRunRefusals(t *testing.T) {
 	refuses("a configuration that does not load", k.file+":1: plugin: found an unknown key")
 	write(t, k.file, string(text)+"access_log: {to: \"file://none/access\"}\n")
 	refuses("an access log that can't be opened", "access_log.to: open "+k.dir+"/none/access")
+	taken, err := net.Listen("tcp", "127.0.0.1:0") // as this process's monitor has it
+	do(t, err)
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	do(t, err)
+	write(t, k.file, string(text)+"monitor: {listen: \"tcp://0.0.0.0:"+port+"\"}\n")
+	refuses("another address of a port that is listened on", "monitor.listen: found tcp://0.0.0.0:"+port+
+		", which is listened on already", "choose another port")
+	write(t, k.file, string(text)+"monitor: {listen: \"tcp://127.0.0.1:0\"}\n")
+	refuses("another port")
 	write(t, k.file, string(text))
 	k.o.Program = []string{filepath.Join(k.dir, "none")}
 	refuses("no executable", "no such file")

@@ -39,3 +39,25 @@ func TestAnotherChange(t *testing.T) {
 		}
 	}
 }
+
+// TestAsked: who waits for an answer waits for less long, is told so, and not where that is not
+// to be.
+func TestAsked(t *testing.T) {
+	for _, tc := range []struct {
+		ctx   context.Context
+		calls int
+		want  string
+	}{
+		{context.Background(), asked, "waited 300ns for a turn: plugin a: another change is under way"},
+		{AtOnce(context.Background()), 1, "plugin a: another change is under way"},
+	} {
+		calls := 0
+		err := Asked(tc.ctx, 1, func() error {
+			calls++
+			return fmt.Errorf("plugin a: %w", host.ErrChanging)
+		})
+		if calls != tc.calls || !errors.Is(err, host.ErrChanging) || err.Error() != tc.want {
+			t.Errorf("found %d calls, %v, wanted %d, %s", calls, err, tc.calls, tc.want)
+		}
+	}
+}

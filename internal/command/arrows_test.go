@@ -27,7 +27,9 @@ var arrows = map[string][]string{
 		"abi", "internal/bounded", "internal/gate", "internal/jumps", "internal/wasmbin", "internal/meter", wazero,
 	},
 	"host/conformance": {"host", "internal/memnet", "internal/transcript"},
-	"host/admin":       {"host", "reactor", "internal/build", "internal/lines", "internal/logqueue"},
+	"host/admin": {
+		"host", "reactor", "internal/build", "internal/changes", "internal/lines", "internal/logqueue",
+	},
 	"host/operate": {
 		"host", "internal/build", "internal/bounded", "internal/build", "internal/changes", "internal/credentials",
 		"internal/handover", "internal/lines", "internal/logqueue",

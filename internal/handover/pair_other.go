@@ -23,3 +23,6 @@ func (c *Conn) read([]byte) (int, []*os.File, bool, error) { return 0, nil, fals
 
 // Ended is true: there is no such socket.
 func Ended(syscall.Conn) bool { return true }
+
+// EndedBySignal is false: no such signals are sent on this system.
+func EndedBySignal(*os.ProcessState) bool { return false }

@@ -120,3 +120,10 @@ func Ended(socket syscall.Conn) bool {
 	})
 	return ended || err != nil
 }
+
+// EndedBySignal tells whether a process was ended by SIGHUP or SIGUSR2, by which the program is
+// asked for something once it runs.
+func EndedBySignal(state *os.ProcessState) bool {
+	status, is := state.Sys().(syscall.WaitStatus)
+	return is && status.Signaled() && (status.Signal() == syscall.SIGHUP || status.Signal() == syscall.SIGUSR2)
+}
