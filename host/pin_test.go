@@ -49,6 +49,7 @@ func TestKeepVersions(t *testing.T) {
 	if err != nil || out.Version != names[1] {
 		t.Fatalf("%+v, %v", out, err)
 	}
+	v.logs.await(t, "version is standby", 4) // its instance ends after the answer
 	loaded(names[1]+" active", names[3]+" standby", names[2]+" standby")
 	change, err := v.Reload(context.Background(), version(2))
 	if err != nil || change.Plugins[0].Version == names[2] {
