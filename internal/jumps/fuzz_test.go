@@ -22,6 +22,7 @@ func FuzzThread(f *testing.F) {
 		f.Add(module(f, text).Encode())
 	}
 	f.Add(addressing(f, 0, "get 0 ld 0 get 0 sum 8 ld 16 get 0 sum 100000 st 8").Encode())
+	f.Add([]byte("\x00asm\x01\x00\x00\x00\x00\x01\x00\x05\x01\x00"))
 	f.Fuzz(func(t *testing.T, wasm []byte) {
 		m, err := wasmbin.Decode(wasm)
 		if err != nil {
@@ -57,6 +58,7 @@ func FuzzThread(f *testing.F) {
 		if _, err := r.CompileModule(ctx, wasm); err != nil {
 			return
 		}
+		m.Custom = nil // wazero refuses an empty one where a module ends
 		if _, err := r.CompileModule(ctx, m.Encode()); err != nil {
 			t.Errorf("valid before, and now: %v", err)
 		}
