@@ -33,26 +33,14 @@ func newMovedTLS(t *testing.T, thawed bool) *movedTLS {
 	m := &movedTLS{t: t, sys: memnet.New(memnet.Options{}),
 		p: &halfOpen{got: make(chan string, 100), lost: make(chan string, 1)}}
 	m.f = &movingFactory{Factory: m.p, t: t, moves: &m.moves, thawed: thawed}
-	r, err := reactor.New(reactor.Config{Loops: 1, Sys: m.sys})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, network, address, client := serveTLS(t, reactor.Config{Loops: 1, Sys: m.sys}, m.f)
 	m.r = r
-	t.Cleanup(func() { r.Close() })
-	cert, pool := reactor.CertificateForTest(t)
-	ln, err := r.Listen(reactor.Endpoint{Scheme: "tls", Host: "127.0.0.1"}, m.f,
-		reactor.ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(r.Start(), ln.Start()); err != nil {
-		t.Fatal(err)
-	}
-	if m.peer, err = m.sys.Dial(reactor.Address(ln.Endpoint())); err != nil {
+	var err error
+	if m.peer, err = m.sys.Dial(network, address); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.peer.Close() })
-	m.u, m.tc = newUpdater(t, m.peer.Conn(), &tls.Config{RootCAs: pool, ServerName: "localhost"})
+	m.u, m.tc = newUpdater(t, m.peer.Conn(), client)
 	m.peer.Write(m.u.data("hello")) // the server's end of the handshake may come later
 	m.wantEcho("hello")
 	return m

@@ -75,27 +75,13 @@ func collect(
 	if p.buffer == nil {
 		p.buffer = make([]byte, 4<<10)
 	}
-	r, err := reactor.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	cert, pool := reactor.CertificateForTest(t)
-	ln, err := r.Listen(reactor.Endpoint{Scheme: "tls", Host: "127.0.0.1"}, p,
-		reactor.ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(r.Start(), ln.Start()); err != nil {
-		t.Fatal(err)
-	}
-	network, address := reactor.Address(ln.Endpoint())
+	_, network, address, client := serveTLS(t, cfg, p)
 	peer, err := sys.Dial(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { peer.Close() })
-	return sys, peer, &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	return sys, peer, client
 }
 
 // stream is what a client may send, all kinds of records.

@@ -129,13 +129,21 @@ func (p *halfOpen) ConnectionLost(r reactor.Reason, err error) {
 func updating(t *testing.T, cfg reactor.Config, p *halfOpen) (network, address string, client *tls.Config) {
 	t.Helper()
 	p.got, p.lost = make(chan string, 10), make(chan string, 1)
+	_, network, address, client = serveTLS(t, cfg, p)
+	return network, address, client
+}
+
+// serveTLS serves a factory with TLS. client is for who connects.
+func serveTLS(t *testing.T, cfg reactor.Config, f reactor.Factory,
+) (r *reactor.Reactor, network, address string, client *tls.Config) {
+	t.Helper()
 	r, err := reactor.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
 	cert, pool := reactor.CertificateForTest(t)
-	ln, err := r.Listen(reactor.Endpoint{Scheme: "tls", Host: "127.0.0.1"}, p,
+	ln, err := r.Listen(reactor.Endpoint{Scheme: "tls", Host: "127.0.0.1"}, f,
 		reactor.ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +152,7 @@ func updating(t *testing.T, cfg reactor.Config, p *halfOpen) (network, address s
 		t.Fatal(err)
 	}
 	network, address = reactor.Address(ln.Endpoint())
-	return network, address, &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	return r, network, address, &tls.Config{RootCAs: pool, ServerName: "localhost"}
 }
 
 // TestKeyUpdate: the peer may change its key, and ask for another of ours, while
