@@ -401,7 +401,7 @@ func TestChangeEndsItsStarts(t *testing.T) {
 		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
 			s := serve(t, cfg)
-			p := hostile("loop_in_start_factory")
+			p := looping("loop_in_start_factory")
 			p.Isolation, p.Limits.CallbackTime = isolation, time.Hour
 			cfg.Plugins = map[string]config.Plugin{"guest": p}
 			begin := func(ctx context.Context) chan error {
