@@ -175,7 +175,10 @@ type Listener struct {
 	Mode         string        `koanf:"mode"`         // of a Unix socket's file, in octal digits
 	// of that file: a user's name or number; "" = who runs the server
 	Owner         string   `koanf:"owner"`
-	Group         string   `koanf:"group"` // the same of a group
+	Group         string   `koanf:"group"`          // the same of a group
+	ReceiveBuffer Size     `koanf:"receive_buffer"` // of each socket for datagrams; 0 = the system's
+	Multicast     []string `koanf:"multicast"`      // groups that its protocol may join, as CIDR
+	Broadcast     bool     `koanf:"broadcast"`      // its protocol may send to all of a network
 	TLS           TLS      `koanf:"tls"`
 	ProxyProtocol bool     `koanf:"proxy_protocol"` // a PROXY header, v1 or v2, begins each connection
 	ProxyFrom     []string `koanf:"proxy_from"`     // trusted sources, as CIDR
@@ -188,6 +191,8 @@ type PerPeer struct {
 	NewPerSecond int `koanf:"new_per_second"` // those that are over are refused; 0 = any number
 	IPv4Prefix   int `koanf:"ipv4_prefix"`    // bits of an address that tell one peer from another
 	IPv6Prefix   int `koanf:"ipv6_prefix"`
+	// of a source; those that are over are dropped, and counted; 0 = any number
+	DatagramsPerSecond int `koanf:"datagrams_per_second"`
 }
 
 // Rate bounds the bytes a second of each connection; 0 = any number.

@@ -162,6 +162,21 @@ func TestFaults(t *testing.T) {
 		{name: "peers of a Unix socket", file: ls("{endpoint: \"unix:///a\", plugin: a, per_peer: {connections: 1}}"),
 			want: `FILE:3: listeners.0.per_peer: found a limit for each address, wanted none, since clients of a ` +
 				`Unix socket have no address, or proxy_protocol`},
+		{name: "datagrams where there are none", file: ls("{endpoint: \"tcp://:1\", plugin: a, broadcast: true, " +
+			"receive_buffer: 1MiB, multicast: [239.1.2.3/32], per_peer: {datagrams_per_second: 9}}"),
+			want: "FILE:3: listeners.0.per_peer.datagrams_per_second: found the number 9, wanted none, since the " +
+				"endpoint is not udp://\nFILE:3: listeners.0.multicast: found groups, wanted none, since the " +
+				"endpoint is not udp://\nFILE:3: listeners.0.broadcast: found true, wanted false, since the " +
+				"endpoint is not udp://\nFILE:3: listeners.0.receive_buffer: found 1MiB, wanted none, since the " +
+				"endpoint is neither udp:// nor unixgram://"},
+		{name: "groups that are none", file: ls("{endpoint: \"tcp://:1\", plugin: a, multicast: [10.0.0.0/8, " +
+			"239.1.2.3, 224.0.0.0/3, ff00::/7, 224.0.0.0/4, ff02::42/128]}"), want: "FILE:3: listeners.0.multicast.0: found " +
+			"\"10.0.0.0/8\", wanted multicast groups, such as 239.1.0.0/16 or ff02::42/128\n" +
+			"FILE:3: listeners.0.multicast.1: found \"239.1.2.3\", wanted multicast groups, such as 239.1.0.0/16 " +
+			"or ff02::42/128; did you mean \"239.1.2.3/32\"?\nFILE:3: listeners.0.multicast.2: found " +
+			"\"224.0.0.0/3\", wanted multicast groups, such as 239.1.0.0/16 or ff02::42/128\nFILE:3: " +
+			"listeners.0.multicast.3: found \"ff00::/7\", wanted multicast groups, such as 239.1.0.0/16 or " +
+			"ff02::42/128\nFILE:3: listeners.0.multicast: found groups, wanted none, since the endpoint is not udp://"},
 		{name: "least rate that none may have",
 			file: ls("{endpoint: \"tcp://:1\", plugin: a, rate: {in: 1KiB, out: 2KiB, least: 1KiB}}"),
 			want: `FILE:3: listeners.0.rate.least: found 1KiB, wanted less than in, which is 1KiB`},

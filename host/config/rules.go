@@ -82,18 +82,21 @@ func rules() map[string]rule {
 		"listeners.*.tls.handshake_timeout": positive,
 		"listeners.*.proxy_from.*":          cidr,
 
-		"listeners.*.new_per_second":          count(0, 1_000_000),
-		"listeners.*.per_peer.connections":    count(0, math.MaxInt32),
-		"listeners.*.per_peer.new_per_second": count(0, 1_000_000),
-		"listeners.*.per_peer.ipv4_prefix":    count(1, 32),
-		"listeners.*.per_peer.ipv6_prefix":    count(1, 128),
-		"listeners.*.rate.in":                 size(0, 16<<30),
-		"listeners.*.rate.out":                size(0, 16<<30),
-		"listeners.*.rate.least":              size(0, 16<<30),
-		"listeners.*.max_age":                 orZero,
-		"listeners.*.mode":                    fileMode,
-		"listeners.*.owner":                   account,
-		"listeners.*.group":                   account,
+		"listeners.*.new_per_second":                count(0, 1_000_000),
+		"listeners.*.per_peer.connections":          count(0, math.MaxInt32),
+		"listeners.*.per_peer.new_per_second":       count(0, 1_000_000),
+		"listeners.*.per_peer.ipv4_prefix":          count(1, 32),
+		"listeners.*.per_peer.ipv6_prefix":          count(1, 128),
+		"listeners.*.per_peer.datagrams_per_second": count(0, 10_000_000),
+		"listeners.*.receive_buffer":                size(0, 1<<30),
+		"listeners.*.multicast.*":                   groups,
+		"listeners.*.rate.in":                       size(0, 16<<30),
+		"listeners.*.rate.out":                      size(0, 16<<30),
+		"listeners.*.rate.least":                    size(0, 16<<30),
+		"listeners.*.max_age":                       orZero,
+		"listeners.*.mode":                          fileMode,
+		"listeners.*.owner":                         account,
+		"listeners.*.group":                         account,
 	}
 }
 
@@ -341,6 +344,21 @@ func alpn(v reflect.Value) *Fault {
 		return &Fault{Found: fmt.Sprintf("%d bytes", len(s)), Wanted: "a protocol's name of 1 to 255 bytes"}
 	}
 	return nil
+}
+
+// groups checks a network of multicast groups.
+func groups(v reflect.Value) *Fault {
+	s := v.String()
+	if p, err := netip.ParsePrefix(s); err == nil && p.Addr().IsMulticast() {
+		if p.Bits() >= 8 || p.Addr().Is4() && p.Bits() >= 4 { // all of them at most
+			return nil
+		}
+	}
+	f := &Fault{Found: quote(s), Wanted: "multicast groups, such as 239.1.0.0/16 or ff02::42/128"}
+	if ip, err := netip.ParseAddr(s); err == nil && ip.IsMulticast() && ip.Zone() == "" {
+		f.Hint = netip.PrefixFrom(ip, ip.BitLen()).String()
+	}
+	return f
 }
 
 func cidr(v reflect.Value) *Fault {

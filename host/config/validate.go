@@ -174,6 +174,7 @@ func (v *validator) limits(p path, ls Listener) {
 				most.is.String(), "")
 		}
 	}
+	v.datagrams(p, ls)
 	if ls.ReusePort && isUnix {
 		v.report(p.with("reuse_port"), "true", "false, since a Unix socket has no port", "")
 	}
@@ -189,6 +190,28 @@ func (v *validator) limits(p path, ls Listener) {
 	}
 	if ls.Group != "" {
 		v.report(p.with("group"), quote(ls.Group), wanted, "")
+	}
+}
+
+// datagrams checks the settings that only sockets for datagrams have.
+func (v *validator) datagrams(p path, ls Listener) {
+	isUDP := strings.HasPrefix(ls.Endpoint, "udp:")
+	if isUDP || ls.Endpoint == "" {
+		return
+	}
+	const wanted = "none, since the endpoint is not udp://"
+	if n := ls.PerPeer.DatagramsPerSecond; n > 0 {
+		v.report(p.with("per_peer").with("datagrams_per_second"), "the number "+strconv.Itoa(n), wanted, "")
+	}
+	if len(ls.Multicast) > 0 {
+		v.report(p.with("multicast"), "groups", wanted, "")
+	}
+	if ls.Broadcast {
+		v.report(p.with("broadcast"), "true", "false, since the endpoint is not udp://", "")
+	}
+	if ls.ReceiveBuffer > 0 && !strings.HasPrefix(ls.Endpoint, "unixgram:") {
+		v.report(p.with("receive_buffer"), ls.ReceiveBuffer.String(),
+			"none, since the endpoint is neither udp:// nor unixgram://", "")
 	}
 }
 
