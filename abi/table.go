@@ -222,6 +222,7 @@ func Imports() []Import {
 		in(t, "setTcpNoDelay", "(conn, on) -> i32", "on at the start"),
 		in(t, "setTcpKeepAlive", "(conn, on) -> i32", "off at the start"),
 		in(t, "startTLS", "(conn) -> i32", "server side, with the listener's certificate"),
+		in(t, "startTLSClient", "(conn, name, len) -> i32", "client side, verified for the name"),
 		in(t, "getPeerCertificate", "(conn, buf, cap) -> i32", "DER of the leaf; its length"),
 		in(t, "negotiatedProtocol", "(conn, buf, cap) -> i32", "ALPN; its length"),
 		in(r, "callLater", "(ms) -> i32", "a timer after ms"),

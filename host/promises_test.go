@@ -99,6 +99,11 @@ func TestPromises(t *testing.T) {
 				// race detector takes for a race.
 				cert, key, pool := certificate(t, time.Now().Add(time.Hour))
 				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
+				pair, err := tls.LoadX509KeyPair(cert, key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				peer := &tls.Config{Certificates: []tls.Certificate{pair}}
 				reactortest.Suite(t, reactortest.Backend{
 					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true,
 					Share: true,
@@ -106,6 +111,7 @@ func TestPromises(t *testing.T) {
 						cfg := configuration(config.Plugin{Module: wasm, Isolation: config.IsolationLoop})
 						p := cfg.Plugins["guest"]
 						p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
+						p.Allow.CA = cert
 						cfg.Plugins["guest"] = p
 						cfg.Reactor = config.Reactor{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
 							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout}
@@ -120,7 +126,9 @@ func TestPromises(t *testing.T) {
 						case "unix":
 							ln.Endpoint = "unix://" + socketPath(t)
 						}
-						return promising(t, cfg, mine)
+						server := promising(t, cfg, mine)
+						server.Peer = peer
+						return server
 					},
 				})
 			})

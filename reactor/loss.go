@@ -13,7 +13,7 @@ func (c *connection) endWith(reason Reason, err error) {
 		return
 	}
 	switch {
-	case c.tls == nil || c.listener == nil:
+	case c.tls == nil || c.tls.client || c.listener == nil:
 	case !c.tls.up():
 		c.noteHandshake(reason, err)
 	case reason == TLSFailure:

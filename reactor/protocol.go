@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -156,6 +157,12 @@ type Transport interface {
 	// come and is not delivered belongs to the handshake: the next DataReceived
 	// follows HandshakeCompleted, and is of the encrypted session.
 	StartTLS() error
+	// StartTLSClient turns a connection, whoever made it, into a TLS one whose client is
+	// this side; cfg, which is its own from then on, has the server's name and the roots
+	// that verify it. ErrBusy when TLS is on, ErrNotSupported once the writing side closes.
+	// What was written goes in plain text first; for the rest it is as StartTLS. A
+	// handshake that fails ends the connection with TLSFailure.
+	StartTLSClient(cfg *tls.Config) error
 	// PeerCertificate is the DER of the peer's leaf certificate, or nil.
 	PeerCertificate() []byte
 	// NegotiatedProtocol is the one that ALPN chose, or "".

@@ -47,7 +47,7 @@ func testPromisesMoved(t *testing.T, sys, scheme string, thawed bool) {
 			if sys == "memory" {
 				cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 			}
-			f := &movingFactory{Factory: reactortest.NewScript(), t: t, moves: &moves, thawed: thawed}
+			f := &movingFactory{Factory: reactortest.NewScript(pool), t: t, moves: &moves, thawed: thawed}
 			return scriptedServer(t, cfg, scheme, f, s.HandshakeTimeout, server, client)
 		},
 	})

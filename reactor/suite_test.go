@@ -45,7 +45,7 @@ func TestPromises(t *testing.T) {
 						if sys == "memory" {
 							cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 						}
-						return scriptedServer(t, cfg, scheme, reactortest.NewScript(), s.HandshakeTimeout, server,
+						return scriptedServer(t, cfg, scheme, reactortest.NewScript(pool), s.HandshakeTimeout, server,
 							client)
 					},
 				})
@@ -92,7 +92,7 @@ func scriptedServer(
 	}
 	network, address := reactor.Address(ln.Endpoint())
 	s := &reactortest.Server{
-		Client: clientTLS, StopListening: ln.Close,
+		Client: clientTLS, Peer: serverTLS, StopListening: ln.Close,
 		Shutdown: func(ctx context.Context) error { return r.Shutdown(ctx) },
 		Dial:     func() (net.Conn, error) { return net.DialTimeout(network, address, time.Minute) },
 	}

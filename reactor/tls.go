@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"time"
 )
 
 const (
@@ -31,12 +32,13 @@ func (c *connection) unhold() {
 
 // tlsConn is a connection's TLS: crypto/tls's handshake, and then one of two layers.
 type tlsConn struct {
-	layer tlsLayer // nil until the handshake is over
-	pipe  *pipe    // of the handshake, which the library's layer keeps
-	facts tlsFacts
-	eof   bool   // the socket's end of file, which is not TLS's
-	held  bool   // the socket is not read until the handshake has caught up
-	plain output // written before the handshake has ended
+	layer  tlsLayer // nil until the handshake is over
+	pipe   *pipe    // of the handshake, which the library's layer keeps
+	facts  tlsFacts
+	client bool   // this side is TLS's client
+	eof    bool   // the socket's end of file, which is not TLS's
+	held   bool   // the socket is not read until the handshake has caught up
+	plain  output // written before the handshake has ended
 }
 
 // tlsLayer is what protects application data. All of it is the loop's.
@@ -94,12 +96,41 @@ func (c *connection) StartTLS() error {
 	if cfg == nil {
 		return ErrNotSupported
 	}
-	if c.loop.gatherConn == c {
-		c.loop.flushGather()
-	}
+	c.flushPlain()
 	c.startServerTLS(cfg)
 	c.settleLater()
 	return nil
+}
+
+// StartTLSClient turns a connection into a TLS one whose client is this side.
+func (c *connection) StartTLSClient(cfg *tls.Config) error {
+	if c.tls != nil {
+		return ErrBusy
+	}
+	if !c.writable() {
+		return ErrNotSupported
+	}
+	c.flushPlain()
+	c.startClientTLS(cfg)
+	c.setupBy = c.loop.sys.Now() + c.handshakeTimeout()
+	c.settleLater()
+	return nil
+}
+
+// flushPlain sends on its way what was written in plain text.
+func (c *connection) flushPlain() {
+	if c.loop.gatherConn == c {
+		c.loop.flushGather()
+	}
+}
+
+// handshakeTimeout is how long a handshake may take that begins in the middle of the
+// connection.
+func (c *connection) handshakeTimeout() time.Duration {
+	if c.listener == nil {
+		return handshakeTimeout
+	}
+	return c.listener.options.Load().HandshakeTimeout
 }
 
 // read takes records from the socket and delivers what they hold.

@@ -9,15 +9,15 @@ func (c *connection) startServerTLS(cfg *tls.Config) {
 	if !c.loop.r.cfg.LibraryTLS {
 		cfg = c.listener.keyed(cfg)
 	}
-	c.startHandshake(func(p *pipe) *tls.Conn { return tls.Server(p, cfg) })
-	c.setupBy = c.loop.sys.Now() + c.listener.options.Load().HandshakeTimeout
+	c.startHandshake(false, func(p *pipe) *tls.Conn { return tls.Server(p, cfg) })
+	c.setupBy = c.loop.sys.Now() + c.handshakeTimeout()
 }
 
 // startClientTLS takes over cfg.
 func (c *connection) startClientTLS(cfg *tls.Config) {
 	// Tickets come behind the handshake: who wants them leaves the connection to crypto/tls.
 	keyed := !c.loop.r.cfg.LibraryTLS && cfg.ClientSessionCache == nil
-	c.startHandshake(func(p *pipe) *tls.Conn {
+	c.startHandshake(true, func(p *pipe) *tls.Conn {
 		if keyed {
 			p.noteKeys(cfg)
 		}
@@ -26,15 +26,14 @@ func (c *connection) startClientTLS(cfg *tls.Config) {
 }
 
 // startHandshake starts the handshake on a goroutine that ends with it.
-func (c *connection) startHandshake(over func(*pipe) *tls.Conn) {
+func (c *connection) startHandshake(client bool, over func(*pipe) *tls.Conn) {
 	p := &pipe{c: c}
 	p.cond.L = &p.mu
-	t := &tlsConn{pipe: p}
+	t := &tlsConn{pipe: p, client: client}
 	c.tls = t
 	if len(c.proxied) > 0 {
 		p.in, c.proxied = c.proxied, nil
 	}
-	client := c.client != nil
 	conn := over(p)
 	go func() {
 		done := p.handshake(conn, client) // end ends it: its pipe does

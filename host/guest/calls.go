@@ -45,6 +45,7 @@ func hostCalls() map[string]hostCall {
 		"transport.startTLS": onTransport(func(c *conn, _ []uint64) abi.Status {
 			return statusOf(c.t.StartTLS())
 		}),
+		"transport.startTLSClient": transportStartTLSClient,
 		"transport.getPeerCertificate": getter("transport.getPeerCertificate", func(c *conn) []byte {
 			return c.t.PeerCertificate()
 		}),

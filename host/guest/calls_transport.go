@@ -1,7 +1,10 @@
 package guest
 
 import (
+	"crypto/tls"
 	"errors"
+	"net/netip"
+	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -236,6 +239,47 @@ func setTimeout(c *conn, stack []uint64) abi.Status {
 	c.t.SetTimeout(d)
 	return abi.StatusOK
 }
+
+// transportStartTLSClient has the guest be TLS's client on a connection, whoever made it.
+// No allow list is asked: the connection is there.
+func transportStartTLSClient(i *Instance, stack []uint64) {
+	name := view(i, "transport.startTLSClient", uint32(stack[1]), uint32(stack[2]))
+	i.guard.Check()
+	onTransport(func(c *conn, _ []uint64) abi.Status {
+		if !serverName(name) {
+			return abi.EINVAL
+		}
+		cfg := i.guest.allow.clientTLS()
+		if cfg == nil {
+			cfg = &tls.Config{}
+		}
+		cfg = cfg.Clone()
+		cfg.ServerName = string(name)
+		return statusOf(c.t.StartTLSClient(cfg))
+	})(i, stack)
+}
+
+// maxServerName is the longest name of a server, in bytes (RFC 1035, 2.3.4).
+const maxServerName = 253
+
+// serverName tells whether a certificate can be verified for a name: an address, or labels
+// of letters, digits, hyphens and underscores, as package crypto/x509 has them.
+func serverName(name []byte) bool {
+	if len(name) == 0 || len(name) > maxServerName {
+		return false
+	}
+	if a, err := netip.ParseAddr(string(name)); err == nil {
+		return a.Zone() == ""
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(string(name), "."), ".") {
+		if label == "" || label[0] == '-' || strings.Trim(label, labelBytes) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+const labelBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
 // known finds the connection that a getter is about, or leaves its status.
 func known(i *Instance, stack []uint64) *conn {

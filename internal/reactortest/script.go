@@ -1,6 +1,8 @@
 package reactortest
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"time"
 
@@ -13,11 +15,13 @@ import (
 type Script struct {
 	script  *script.Script
 	control reactor.Transport
+	roots   *x509.CertPool
 }
 
-// NewScript makes a factory for one loop.
-func NewScript() *Script {
-	s := &Script{}
+// NewScript makes a factory for one loop. roots verify those whom its protocols are TLS's
+// clients of.
+func NewScript(roots *x509.CertPool) *Script {
+	s := &Script{roots: roots}
 	s.script = script.New(func(line []byte) { _, _ = s.control.Write(line) }) // the test sees that it is missing
 	return s
 }
@@ -28,7 +32,7 @@ func (s *Script) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 		s.control = t
 		return control{s.script}, nil
 	}
-	acts := &native{Transport: t}
+	acts := &native{Transport: t, roots: s.roots}
 	c := scripted{s.script.Connect(acts)}
 	acts.producer = c
 	var p reactor.Protocol = c
@@ -84,6 +88,7 @@ func (c scriptedHalf) WriteConnectionLost() { c.half.WriteConnectionLost() }
 type native struct {
 	reactor.Transport
 	producer reactor.Producer
+	roots    *x509.CertPool
 	queued   int
 }
 
@@ -99,6 +104,10 @@ func (n *native) WriteSequence(pieces [][]byte) (err error) {
 
 func (n *native) Queued() (int, error)   { return n.queued, nil }
 func (n *native) State() (uint32, error) { return uint32(n.Transport.State()), nil }
+
+func (n *native) StartTLSClient(name string) error {
+	return n.Transport.StartTLSClient(&tls.Config{RootCAs: n.roots, ServerName: name})
+}
 
 func (n *native) RegisterProducer(streaming bool) error {
 	return n.Transport.RegisterProducer(n.producer, streaming)

@@ -44,6 +44,8 @@ type Server struct {
 	Dial func() (net.Conn, error)
 	// Client is the TLS configuration of clients; nil on plain transports.
 	Client *tls.Config
+	// Peer is the TLS configuration of a server for localhost that protocols trust.
+	Peer *tls.Config
 	// StopListening returns when nobody listens any more.
 	StopListening func() error
 	// Shutdown is Reactor.Shutdown.
@@ -109,6 +111,9 @@ var rows = []row{
 	{"producers/pull, with bytes to be delivered", Settings{}, rowPullAndRead},
 	{"producers/push before TLS is up", Settings{}, rowProducerInHandshake},
 	{"producers/stopped on loss", Settings{}, rowStopProducing},
+	{"startTLSClient/plain text first, then TLS", Settings{}, rowStartTLSClient},
+	{"startTLSClient/another server than was wanted", Settings{}, rowStartTLSClientOther},
+	{"startTLSClient/moments", Settings{}, rowStartTLSClientMoments},
 	{"protocol that is late/what came before it", Settings{}, rowHeld},
 	{"protocol that is late/half-closed before it", Settings{}, rowHeldFin},
 	{"protocol that is late/refused", Settings{}, rowHeldRefused},

@@ -20,6 +20,7 @@ type Transport interface {
 	PauseProducing()
 	ResumeProducing()
 
+	StartTLSClient(name string) error
 	RegisterProducer(streaming bool) error // of the Connection itself
 	UnregisterProducer()
 	SetTimeout(d time.Duration)
@@ -143,6 +144,8 @@ func (c *Connection) do(words []string, data []byte) {
 		c.call(func() { c.t.SetTimeout(ms()) })
 	case "later":
 		c.call(func() { c.t.CallLater(ms(), func() { c.event("timer", "", nil) }) })
+	case "tlsclient":
+		c.startTLSClient(words[1])
 	case "state":
 		c.tellState()
 	case "panic":
@@ -175,6 +178,16 @@ func (c *Connection) plain(word string) func() {
 		}
 	}
 	return nil
+}
+
+func (c *Connection) startTLSClient(name string) {
+	var err error
+	c.call(func() { err = c.t.StartTLSClient(name) })
+	if err != nil {
+		c.s.tell("%d tlsclient error", c.number)
+		return
+	}
+	c.s.tell("%d tlsclient begun", c.number)
 }
 
 func (c *Connection) tellState() {

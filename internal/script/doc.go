@@ -29,6 +29,8 @@
 //	pull N             registers a pull producer that writes N pieces of 1000 bytes
 //	                   and then unregisters
 //	timeout MS, later MS
+//	tlsclient NAME     begins TLS as its client; tells "tlsclient begun" or
+//	                   "tlsclient error"
 //	state              tells "state BITS"
 //	panic              a native protocol panics, a guest traps
 //	build, refuse      (of one that is held) its protocol is there, or is refused

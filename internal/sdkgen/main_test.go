@@ -54,6 +54,7 @@ func TestWords(t *testing.T) {
 		{"no such host", "NoSuchHost", "no_such_host", "NO_SUCH_HOST"}, {"TLS failure", "TLSFailure", "tls_failure",
 			"TLS_FAILURE"},
 		{"setTcpNoDelay", "SetTCPNoDelay", "set_tcp_no_delay", ""}, {"startTLS", "StartTLS", "start_tls", ""},
+		{"startTLSClient", "StartTLSClient", "start_tls_client", ""},
 		{"getPeerCertificate", "GetPeerCertificate", "get_peer_certificate", ""},
 	} {
 		if found := pascal(c[0]); found != c[1] {

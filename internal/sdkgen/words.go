@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-	"unicode"
 
 	"github.com/wirehost/wirehost/abi"
 )
@@ -41,19 +40,14 @@ func pascal(name string) string {
 // upper is UPPER_CASE, of words.
 func upper(name string) string { return strings.ToUpper(strings.ReplaceAll(name, " ", "_")) }
 
-// snake is snake_case, of words or of a function's name: no_such_host, start_tls.
+// snake is snake_case, of words or of a function's name: no_such_host, start_tls_client.
 func snake(name string) string {
-	var b strings.Builder
-	lower := false // the letter before is
-	for _, r := range strings.ReplaceAll(name, " ", "_") {
-		if unicode.IsUpper(r) && lower {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-		lower = unicode.IsLower(r)
-	}
-	return b.String()
+	parts := wordStart.ReplaceAllString(strings.ReplaceAll(name, " ", "_"), "${1}${3}_${2}${4}")
+	return strings.ToLower(parts)
 }
+
+// wordStart is where a word begins behind another, or behind a name that is all capitals.
+var wordStart = regexp.MustCompile(`([a-z])([A-Z])|([A-Z])([A-Z][a-z])`)
 
 func quoted(text string) string { return `"` + text + `"` }
 

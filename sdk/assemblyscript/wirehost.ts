@@ -187,6 +187,8 @@ namespace host {
   export declare function setTcpKeepAlive(conn: i32, on: i32): i32;
   @external("transport", "startTLS")
   export declare function startTLS(conn: i32): i32;
+  @external("transport", "startTLSClient")
+  export declare function startTLSClient(conn: i32, name: usize, len: usize): i32;
   @external("transport", "getPeerCertificate")
   export declare function getPeerCertificate(conn: i32, buf: usize, cap: usize): i32;
   @external("transport", "negotiatedProtocol")
@@ -485,7 +487,19 @@ export class Transport extends Entry {
    *  in plain text otherwise. */
   startTLS(): i32 {
     this.flushed();
-    const status = host.startTLS(this.handle);
+    return this.startedTLS(host.startTLS(this.handle));
+  }
+
+  /** The same as its client, on a connection that was made or accepted: the server must show
+   *  a certificate for name, which the plugin's allow.ca verifies, or the system's roots.
+   *  handshakeCompleted follows, or connectionLost with Reason.TLSFailure. */
+  startTLSClient(name: string): i32 {
+    this.flushed();
+    const b = String.UTF8.encode(name);
+    return this.startedTLS(host.startTLSClient(this.handle, changetype<usize>(b), b.byteLength));
+  }
+
+  private startedTLS(status: i32): i32 {
     if (status == 0) {
       this.shaking = true;
       this.protocol.startedTLS();

@@ -67,6 +67,8 @@ IMPORT("transport", "setTcpKeepAlive")
 int32_t wh_import_set_tcp_keep_alive(int32_t conn, int32_t on);
 IMPORT("transport", "startTLS")
 int32_t wh_import_start_tls(int32_t conn);
+IMPORT("transport", "startTLSClient")
+int32_t wh_import_start_tls_client(int32_t conn, const void *name, size_t len);
 IMPORT("transport", "getPeerCertificate")
 int32_t wh_import_get_peer_certificate(int32_t conn, void *buf, size_t cap);
 IMPORT("transport", "negotiatedProtocol")
@@ -570,14 +572,22 @@ int32_t wh_unregister_producer(wh_conn *c) {
 	return wh_import_unregister_producer(c->e.handle);
 }
 
-int32_t wh_start_tls(wh_conn *c) {
-	flush(c);
-	int32_t status = wh_import_start_tls(c->e.handle);
+static int32_t started_tls(wh_conn *c, int32_t status) {
 	if (status == WH_OK) { // what came in plain text is no part of the session: RFC 3207, section 4.2
 		c->framer.shaking = true;
 		wh_clear_line_buffer(c);
 	}
 	return status;
+}
+
+int32_t wh_start_tls(wh_conn *c) {
+	flush(c);
+	return started_tls(c, wh_import_start_tls(c->e.handle));
+}
+
+int32_t wh_start_tls_client(wh_conn *c, const char *name) {
+	flush(c);
+	return started_tls(c, wh_import_start_tls_client(c->e.handle, name, text_length(name)));
 }
 
 int32_t wh_state(wh_conn *c) { return wh_import_state(c->e.handle); }

@@ -222,6 +222,11 @@ int32_t wh_set_tcp_keep_alive(wh_conn *c, bool on);
 // so: the connection goes on in plain text otherwise.
 int32_t wh_start_tls(wh_conn *c);
 
+// The same as its client, on a connection that was made or accepted: the server must show
+// a certificate for name, which the plugin's allow.ca verifies, or the system's roots.
+// handshake_completed follows, or connection_lost with WH_TLS_FAILURE.
+int32_t wh_start_tls_client(wh_conn *c, const char *name);
+
 // The length of the text; nothing is written where cap is smaller. No 0 ends it.
 int32_t wh_get_peer(wh_conn *c, char *buf, size_t cap);
 int32_t wh_get_host(wh_conn *c, char *buf, size_t cap);

@@ -254,6 +254,11 @@ int32_t wh_import_start_tls(int32_t h) {
 	return wht_set(h, WH_STATE_TLS, 0);
 }
 
+int32_t wh_import_start_tls_client(int32_t h, const void *name, size_t n) {
+	(void)name;
+	return n == 0 ? WH_EINVAL : wh_import_start_tls(h);
+}
+
 int32_t wh_import_get_peer_certificate(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 int32_t wh_import_negotiated_protocol(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 

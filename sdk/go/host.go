@@ -23,6 +23,7 @@ type Host interface {
 	SetTCPNoDelay(conn int32, on bool) int32
 	SetTCPKeepAlive(conn int32, on bool) int32
 	StartTLS(conn int32) int32
+	StartTLSClient(conn int32, name string) int32
 	GetPeerCertificate(conn int32, buf []byte) int32
 	NegotiatedProtocol(conn int32, buf []byte) int32
 	CallLater(ms int32) int32

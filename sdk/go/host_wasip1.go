@@ -47,6 +47,10 @@ func (host) State(conn int32) int32               { return importState(conn) }
 func (host) SetTimeout(conn, ms int32) int32      { return importSetTimeout(conn, ms) }
 func (host) StartTLS(conn int32) int32            { return importStartTLS(conn) }
 
+func (host) StartTLSClient(conn int32, name string) int32 {
+	return importStartTLSClient(conn, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)))
+}
+
 func (host) RegisterProducer(conn int32, streaming bool) int32 {
 	return importRegisterProducer(conn, flag(streaming))
 }

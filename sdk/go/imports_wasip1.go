@@ -63,6 +63,10 @@ func importSetTCPKeepAlive(conn int32, on int32) int32
 //go:wasmimport transport startTLS
 func importStartTLS(conn int32) int32
 
+//go:wasmimport transport startTLSClient
+//go:noescape
+func importStartTLSClient(conn int32, name unsafe.Pointer, len uint32) int32
+
 //go:wasmimport transport getPeerCertificate
 //go:noescape
 func importGetPeerCertificate(conn int32, buf unsafe.Pointer, cap uint32) int32

@@ -153,10 +153,22 @@ func (t *Transport) SetTCPKeepAlive(on bool) error {
 // has kept, or is just getting in DataReceived, is its own to forget. Without an
 // error only: the connection goes on in plain text otherwise.
 func (t *Transport) StartTLS() error {
+	return t.startTLS(func() int32 { return t.guest.host.StartTLS(t.conn) })
+}
+
+// StartTLSClient begins TLS as its client, on a connection that was made or accepted: the
+// server must show a certificate for name, which the plugin's allow.ca verifies, or the
+// system's roots. HandshakeCompleted follows, or ConnectionLost with TLSFailure. For the
+// rest it is as StartTLS.
+func (t *Transport) StartTLSClient(name string) error {
+	return t.startTLS(func() int32 { return t.guest.host.StartTLSClient(t.conn, name) })
+}
+
+func (t *Transport) startTLS(call func() int32) error {
 	if err := t.flushed(); err != nil {
 		return err
 	}
-	err := statusError(t.guest.host.StartTLS(t.conn))
+	err := statusError(call())
 	if err == nil {
 		t.is |= isShaking
 		if f, ok := t.protocol.(interface{ startedTLS() }); ok {

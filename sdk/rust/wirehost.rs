@@ -349,6 +349,11 @@ impl Conn {
         }
     }
 
+    fn started_tls(&mut self) {
+        self.tls = true;
+        self.shaking = true;
+    }
+
     /// Closing waits for a producer, so what is written while there is one counts.
     fn drops(&self) -> bool {
         self.lost || self.aborted || (self.closing || self.half) && !self.producer
@@ -629,10 +634,18 @@ impl Transport {
     /// getting in `data_received`, is its own to forget. An error changes nothing: the
     /// connection goes on in plain text.
     pub fn start_tls(self) -> Result<()> {
-        self.then(host::start_tls, |c| {
-            c.tls = true;
-            c.shaking = true;
-        })
+        self.then(host::start_tls, Conn::started_tls)
+    }
+
+    /// The same as its client, on a connection that was made or accepted: the server must
+    /// show a certificate for `name`, which the plugin's allow.ca verifies, or the system's
+    /// roots. `handshake_completed` follows, or `connection_lost` with
+    /// [`Reason::TLS_FAILURE`].
+    pub fn start_tls_client(self, name: &str) -> Result<()> {
+        self.then(
+            |conn| host::start_tls_client(conn, name.as_bytes()),
+            Conn::started_tls,
+        )
     }
 
     /// The remote endpoint, such as tcp://127.0.0.1:5000.
@@ -1680,6 +1693,8 @@ mod host {
             pub fn set_tcp_keep_alive(conn: i32, on: i32) -> i32;
             #[link_name = "startTLS"]
             pub fn start_tls(conn: i32) -> i32;
+            #[link_name = "startTLSClient"]
+            pub fn start_tls_client(conn: i32, name: *const u8, len: usize) -> i32;
             #[link_name = "getPeerCertificate"]
             pub fn get_peer_certificate(conn: i32, buf: *mut u8, cap: usize) -> i32;
             #[link_name = "negotiatedProtocol"]
@@ -1775,6 +1790,10 @@ mod host {
 
     pub fn random(b: &mut [u8]) -> i32 {
         unsafe { raw::random(b.as_mut_ptr(), b.len()) }
+    }
+
+    pub fn start_tls_client(conn: i32, name: &[u8]) -> i32 {
+        unsafe { raw::start_tls_client(conn, name.as_ptr(), name.len()) }
     }
 
     pub fn connect(endpoint: &[u8], ms: i32) -> i32 {
@@ -2846,6 +2865,13 @@ pub mod testing {
                 w.state |= state::TLS;
                 w.shaking = true;
             })
+        }
+
+        pub fn start_tls_client(conn: i32, name: &[u8]) -> i32 {
+            if name.is_empty() {
+                return -2;
+            }
+            start_tls(conn)
         }
 
         pub fn call_later(ms: i32) -> i32 {

@@ -643,6 +643,19 @@ pub const Transport = struct {
     pub fn startTLS(t: Transport) Error!void {
         t.flushed();
         try done(host.startTLS(t.handle));
+        t.startedTLS();
+    }
+
+    /// The same as its client, on a connection that was made or accepted: the server must
+    /// show a certificate for name, which the plugin's allow.ca verifies, or the system's
+    /// roots. handshakeCompleted follows, or connectionLost with Reason.tls_failure.
+    pub fn startTLSClient(t: Transport, name: []const u8) Error!void {
+        t.flushed();
+        try done(host.startTLSClient(t.handle, name.ptr, name.len));
+        t.startedTLS();
+    }
+
+    fn startedTLS(t: Transport) void {
         if (t.conn()) |c| {
             c.tls = true;
             c.shaking = true;
@@ -1369,6 +1382,7 @@ const imports = struct {
     extern "transport" fn setTcpNoDelay(conn: i32, on: i32) i32;
     extern "transport" fn setTcpKeepAlive(conn: i32, on: i32) i32;
     extern "transport" fn startTLS(conn: i32) i32;
+    extern "transport" fn startTLSClient(conn: i32, name: [*]const u8, len: usize) i32;
     extern "transport" fn getPeerCertificate(conn: i32, buf: [*]u8, cap: usize) i32;
     extern "transport" fn negotiatedProtocol(conn: i32, buf: [*]u8, cap: usize) i32;
     extern "reactor" fn callLater(ms: i32) i32;
@@ -2034,6 +2048,10 @@ pub const testing = struct {
             if (w.state & State.tls != 0) return -5;
             w.shaking = true;
             return set(conn, State.tls, 0);
+        }
+
+        pub fn startTLSClient(conn: i32, _: [*]const u8, n: usize) i32 {
+            return if (n == 0) -2 else startTLS(conn);
         }
 
         pub fn getPeerCertificate(_: i32, buf: [*]u8, cap: usize) i32 {

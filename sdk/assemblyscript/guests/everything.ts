@@ -57,6 +57,7 @@ function all(t: Transport): void {
   t.setTcpNoDelay(true);
   t.setTcpKeepAlive(true);
   t.startTLS();
+  t.startTLSClient("localhost");
   const der = t.peerCertificate;
   if (der) t.write(der);
   t.callLater(1);

@@ -25,6 +25,7 @@ static void made(wh_conn *c) {
 	wh_set_tcp_no_delay(c, true);
 	wh_set_tcp_keep_alive(c, true);
 	wh_start_tls(c);
+	wh_start_tls_client(c, "localhost");
 	wh_get_peer_certificate(c, (uint8_t *)text, sizeof text);
 	wh_negotiated_protocol(c, text, sizeof text);
 	wh_reset(wh_call_later(c, 1, later, NULL), 2);

@@ -32,6 +32,7 @@ struct Lines : LineReceiver {
 		transport.setTcpNoDelay(true);
 		transport.setTcpKeepAlive(true);
 		transport.startTLS();
+		transport.startTLSClient("localhost");
 		transport.getPeerCertificate(reinterpret_cast<uint8_t *>(text), sizeof text);
 		transport.negotiatedProtocol(text, sizeof text);
 		wh_reset(transport.callLater(1), 2);

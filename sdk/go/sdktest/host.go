@@ -236,9 +236,30 @@ func (s imports) StartTLS(conn int32) int32 {
 	case c.State()&wirehost.StateCanStartTLS == 0:
 		return status(wirehost.ErrNotSupported)
 	}
+	c.shake()
+	return ok
+}
+
+// shake begins TLS.
+func (c *Conn) shake() {
 	c.bits |= wirehost.StateTLS
 	c.shaking = true
-	s.later(c.deliver)
+	c.server.later(c.deliver)
+}
+
+func (s imports) StartTLSClient(conn int32, name string) int32 {
+	c, code := s.find(conn)
+	switch {
+	case c == nil:
+		return code
+	case name == "":
+		return status(wirehost.ErrInvalid)
+	case c.bits&wirehost.StateTLS != 0:
+		return status(wirehost.ErrBusy)
+	case c.bits&(wirehost.StateClosing|wirehost.StateWriteClosed) != 0:
+		return status(wirehost.ErrNotSupported)
+	}
+	c.shake()
 	return ok
 }
 

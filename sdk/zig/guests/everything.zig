@@ -24,6 +24,7 @@ const Everything = struct {
         try t.setTcpNoDelay(true);
         try t.setTcpKeepAlive(true);
         try t.startTLS();
+        try t.startTLSClient("localhost");
         const timer = try t.callLater(1);
         try timer.reset(2);
         const free = try wirehost.callLater(1, e, called);

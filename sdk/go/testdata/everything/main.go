@@ -24,6 +24,7 @@ func (p *everything) ConnectionMade() {
 	p.log(t.SetTCPNoDelay(true))
 	p.log(t.SetTCPKeepAlive(true))
 	p.log(t.StartTLS())
+	p.log(t.StartTLSClient("localhost"))
 	for _, get := range []func() (string, error){t.Peer, t.Host, t.NegotiatedProtocol} {
 		text, err := get()
 		p.log(err)

@@ -1,0 +1,43 @@
+;; Connects to the endpoint that it receives, asks for TLS in plain text, and begins it as
+;; its client when something comes back. Whoever sent the endpoint gets numbers of 32 bits:
+;; what startTLSClient returned, 3000 when TLS is up, and 1000 and the reason of the end;
+;; and what comes over TLS.
+(module
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "transport" "state" (func $state (param i32) (result i32)))
+  (import "transport" "startTLSClient" (func $startTLSClient (param i32 i32 i32) (result i32)))
+  (import "reactor" "connect" (func $connect (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "STARTTLS\0d\0a")
+  (data (i32.const 32) "localhost")
+  (data (i32.const 48) "behind\0d\0a")
+  (global $who (mut i32) (i32.const 0))
+  (global $up (mut i32) (i32.const 0))
+  (func $say (param $n i32)
+    (i32.store (i32.const 0) (local.get $n))
+    (drop (call $write (global.get $who) (i32.const 0) (i32.const 4))))
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32)
+    (if (i32.and (call $state (local.get $conn)) (i32.const 64))
+      (then (drop (call $write (local.get $conn) (i32.const 16) (i32.const 10))))
+      (else (global.set $who (local.get $conn)))))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
+    (if (i32.eq (local.get $conn) (global.get $who))
+      (then
+        (drop (call $connect (local.get $ptr) (local.get $len) (i32.const 0)))
+        (return)))
+    (if (global.get $up)
+      (then
+        (drop (call $write (global.get $who) (local.get $ptr) (local.get $len)))
+        (return)))
+    (call $say (call $startTLSClient (local.get $conn) (i32.const 32) (i32.const 9)))
+    (drop (call $write (local.get $conn) (i32.const 48) (i32.const 8))))
+  (func (export "handshakeCompleted") (param $conn i32)
+    (global.set $up (i32.const 1))
+    (call $say (i32.const 3000)))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32)
+    (if (i32.ne (local.get $conn) (global.get $who))
+      (then (call $say (i32.add (i32.const 1000) (local.get $reason))))))
+  (func (export "clientConnectionFailed") (param $conn i32) (param $reason i32)
+    (call $say (i32.add (i32.const 2000) (local.get $reason)))))
