@@ -84,22 +84,19 @@ func (r *Reactor) ListenDatagramFiles(files []*os.File, ep Endpoint, f DatagramF
 	if !ok {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, ErrNotSupported)
 	}
-	p := r.newDatagramPort(ep, f, o)
-	for i, file := range files {
+	var list []FD
+	for _, file := range files {
 		fd, err := s.OpenDatagram(file, o.Socket)
 		if err == nil {
-			if err = r.checkBound(r.sys.LocalAddr(fd), ep); err != nil {
-				_ = r.sys.Close(fd) // only a duplicate
-			}
+			list = append(list, fd)
+			err = r.checkBound(r.sys.LocalAddr(fd), ep)
 		}
-		if err != nil {
-			err = fmt.Errorf("reactor: listen on %s with %s: %w", ep, file.Name(), err)
-			p.Close(Replaced)
-			return nil, err
+		if err != nil { // they are only duplicates
+			return nil, errors.Join(fmt.Errorf("reactor: listen on %s with %s: %w", ep, file.Name(), err),
+				r.closeAll(list))
 		}
-		p.add(fd, i)
 	}
-	return p, nil
+	return r.addPort(list, ep, f, o)
 }
 
 // AdoptDatagram makes a socket of another reactor's, as it was when that one's Freeze
@@ -118,17 +115,17 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 	case s.Outgoing != (port == nil):
 		return nil, fmt.Errorf("reactor: adopt: found a port: %t, wanted %t", port != nil, !s.Outgoing)
 	}
-	d := &DatagramSocket{loop: l, port: port, o: o, counts: &datagramCounts{}, proto: p, stage: datagramFrozen,
+	d := &DatagramSocket{loop: l, port: port, o: optionsOf(o), counts: &datagramCounts{}, proto: p, stage: datagramFrozen,
 		paused: s.Paused, refused: s.Refused, held: append([]byte(nil), s.Held...), heldN: s.Count,
 		overflow: s.Overflow}
 	if port != nil {
-		d.o, d.ep, d.counts = port.o, port.ep, &port.counts
+		d.o, d.ep, d.counts = &port.o, port.ep, &port.counts
 	} else if ep, err := ParseDatagramEndpoint(s.Endpoint); err == nil {
 		d.ep = ep
 	} else {
 		return nil, fmt.Errorf("reactor: adopt: %w", err)
 	}
-	fd, err := sys.OpenDatagram(f, d.o.Socket)
+	fd, err := sys.OpenDatagram(f, d.o.Load().Socket)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: adopt: %w", err)
 	}
@@ -138,8 +135,8 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 	}
 	l.addDatagram(d)
 	d.bound(fd)
-	if d.o.Share != nil {
-		d.share = d.o.Share(l)
+	if share := d.o.Load().Share; share != nil {
+		d.share = share(l)
 	}
 	return d, nil
 }

@@ -54,52 +54,48 @@ func (s *linuxSys) bindDatagram(network, address string, o DatagramSocketOptions
 		return 0, err
 	}
 	defer c.Close()
-	fd, err := duplicate(c.(syscall.Conn))
+	fd, err := own(c.(syscall.Conn))
 	if err != nil {
 		return 0, err
 	}
-	if err := prepareDatagram(fd, o); err != nil {
-		return 0, errors.Join(err, unix.Close(fd))
-	}
-	if network == "unixgram" {
-		s.setFile(FD(fd), fileAt(c.LocalAddr()))
-	}
-	return FD(fd), nil
+	s.setFile(fd, fileAt(c.LocalAddr())) // which only a Unix socket has
+	return s.prepared(fd, o)
 }
 
 func (s *linuxSys) ConnectDatagram(network, address string, o DatagramSocketOptions) (FD, error) {
-	family, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: address})
-	if network == "udp" {
-		var err error
-		if family, sa, err = sockaddr(address); err != nil {
-			return 0, err
-		}
-	}
-	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := s.connect(unix.SOCK_DGRAM, network, address)
 	if err != nil {
 		return 0, err
 	}
-	if s.kept.has(fd) {
-		err = syscall.EMFILE
-	} else if err = unix.Connect(fd, sa); err == nil {
-		err = prepareDatagram(fd, o)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return 0, err
-	}
-	return FD(fd), nil
+	return s.prepared(fd, o)
 }
 
 func (s *linuxSys) OpenDatagram(f *os.File, o DatagramSocketOptions) (FD, error) {
-	fd, err := openDatagram(f)
+	fd, err := openSocket(f, forDatagrams)
 	if err != nil {
 		return 0, err
 	}
-	if err := prepareDatagram(fd, o); err != nil {
-		return 0, errors.Join(err, unix.Close(fd))
+	return s.prepared(FD(fd), o)
+}
+
+// prepared is a socket that has what the loops rely on; else it is closed.
+func (s *linuxSys) prepared(fd FD, o DatagramSocketOptions) (FD, error) {
+	if err := prepareDatagram(int(fd), o); err != nil {
+		return 0, errors.Join(err, s.Close(fd))
 	}
-	return FD(fd), nil
+	return fd, nil
+}
+
+func (s *linuxSys) SetDatagramSocket(fd FD, o DatagramSocketOptions) error {
+	return errors.Join(setReceiveBuffer(int(fd), o.Buffer), s.fileOf(fd).set(o.SocketOptions))
+}
+
+// setReceiveBuffer has a socket keep so many bytes; 0 = as many as it does.
+func setReceiveBuffer(fd, n int) error {
+	if n <= 0 || unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) == nil {
+		return nil
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n) // for want of CAP_NET_ADMIN
 }
 
 func (s *linuxSys) Halt(FD) ([]Datagram, error) { return nil, nil }
@@ -107,11 +103,8 @@ func (s *linuxSys) Halt(FD) ([]Datagram, error) { return nil, nil }
 // prepareDatagram gives a socket what the loops rely on.
 func prepareDatagram(fd int, o DatagramSocketOptions) error {
 	set := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
-	err := errors.Join(unix.SetNonblock(fd, true), set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1),
-		set(unix.SOL_SOCKET, unix.SO_BROADCAST, 0)) // package net has it on
-	if o.Buffer > 0 && set(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, o.Buffer) != nil { // for want of CAP_NET_ADMIN
-		err = errors.Join(err, set(unix.SOL_SOCKET, unix.SO_RCVBUF, o.Buffer))
-	}
+	err := errors.Join(set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1), setReceiveBuffer(fd, o.Buffer),
+		setBroadcast(uintptr(fd), false)) // package net has it on
 	sa, nameErr := unix.Getsockname(fd)
 	if err = errors.Join(err, nameErr); err != nil {
 		return err
@@ -136,7 +129,7 @@ func prepareDatagram(fd int, o DatagramSocketOptions) error {
 
 func (s *linuxSys) SetDatagramOption(fd FD, option DatagramOption, value int) error {
 	if option == Broadcast {
-		return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, value)
+		return setBroadcast(uintptr(fd), value != 0)
 	}
 	of := map[DatagramOption][2]int{
 		MulticastHops: {unix.IP_MULTICAST_TTL, unix.IPV6_MULTICAST_HOPS},

@@ -203,6 +203,13 @@ func TestDatagramUnixFile(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o620 {
 			t.Errorf("%s: found %v, %v", backend, info, err)
 		}
+		o.Socket.Mode = 0o600
+		if err := port.Configure(o); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: found %v, %v behind another mode", backend, info, err)
+		}
 		if _, err := r.ListenDatagrams(port.Endpoint(), nil, o); !errors.Is(err, syscall.EADDRINUSE) {
 			t.Errorf("%s: found %v", backend, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -29,7 +30,7 @@ func (k *opening) end() {
 // here, and Allow is asked for the peer too. Loop only.
 func (l *Loop) OpenDatagram(ep Endpoint, p DatagramProtocol, o DatagramOptions) *DatagramSocket {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &DatagramSocket{loop: l, proto: p, ep: ep, o: o, counts: &datagramCounts{},
+	d := &DatagramSocket{loop: l, proto: p, ep: ep, o: optionsOf(o), counts: &datagramCounts{},
 		open: &opening{ep: ep, cancel: cancel}}
 	if o.Share != nil {
 		d.share = o.Share(l)
@@ -56,6 +57,13 @@ func (l *Loop) OpenDatagram(ep Endpoint, p DatagramProtocol, o DatagramOptions) 
 		}()
 	}
 	return d
+}
+
+// optionsOf are those of an outgoing socket.
+func optionsOf(o DatagramOptions) *atomic.Pointer[DatagramOptions] {
+	var at atomic.Pointer[DatagramOptions]
+	at.Store(&o)
+	return &at
 }
 
 func (d *DatagramSocket) takeResolved(list []netip.Addr, err error) {
@@ -100,11 +108,11 @@ func (d *DatagramSocket) openAt(to netip.AddrPort) (FD, error) {
 	case !ok:
 		return 0, syscall.EOPNOTSUPP
 	case d.ep.Scheme == "unixgram":
-		return s.ConnectDatagram("unixgram", d.ep.Path, d.o.Socket)
+		return s.ConnectDatagram("unixgram", d.ep.Path, d.o.Load().Socket)
 	case to.Port() != 0:
-		return s.ConnectDatagram("udp", to.String(), d.o.Socket)
+		return s.ConnectDatagram("udp", to.String(), d.o.Load().Socket)
 	}
-	list, err := s.BindDatagrams("udp", to.String(), 1, d.o.Socket)
+	list, err := s.BindDatagrams("udp", to.String(), 1, d.o.Load().Socket)
 	if err != nil {
 		return 0, err
 	}

@@ -37,7 +37,7 @@ type DatagramPort struct {
 	r      *Reactor
 	ep     Endpoint
 	build  DatagramFactory
-	o      DatagramOptions
+	o      atomic.Pointer[DatagramOptions]
 	counts datagramCounts
 
 	mu      sync.Mutex // of what follows; no loop waits with it held
@@ -47,7 +47,6 @@ type DatagramPort struct {
 
 	rateMu sync.Mutex
 	rates  sources // what each source may still send, as a bucket
-	limit  atomic.Int64
 }
 
 // ListenDatagrams binds ep, udp or unixgram, and has the system queue what comes; none is
@@ -64,44 +63,55 @@ func (r *Reactor) ListenDatagrams(ep Endpoint, f DatagramFactory, o DatagramOpti
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, ErrNotSupported)
 	}
 	n := len(r.loops)
-	if o.Loop >= 0 || o.Broadcast || len(o.Multicast) > 0 {
+	if o.Loop >= 0 || o.alone() {
 		n = 1
 	}
 	list, err := s.BindDatagrams(ep.network(), ep.address(), n, o.Socket)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: listen on %s: %w", ep, err)
 	}
-	p := r.newDatagramPort(ep, f, o)
-	for i, fd := range list {
-		p.add(fd, i)
-	}
-	return p, nil
+	return r.addPort(list, ep, f, o)
 }
 
-func (r *Reactor) newDatagramPort(ep Endpoint, f DatagramFactory, o DatagramOptions) *DatagramPort {
+// alone tells whether a port has one socket whatever the loops are.
+func (o *DatagramOptions) alone() bool { return o.Broadcast || len(o.Multicast) > 0 }
+
+// addPort makes a port of bound sockets, for which no loop does anything yet. Where the
+// reactor has ended they are closed.
+func (r *Reactor) addPort(list []FD, ep Endpoint, f DatagramFactory, o DatagramOptions) (*DatagramPort, error) {
 	o.PerPeer = o.PerPeer.withDefaults()
-	p := &DatagramPort{r: r, ep: ep, build: f, o: o, empty: make(chan struct{})}
-	p.limit.Store(int64(o.PerPeer.DatagramsPerSecond))
+	p := &DatagramPort{r: r, ep: ep, build: f, empty: make(chan struct{})}
+	p.o.Store(&o)
+	for i, fd := range list {
+		if a := addrPortOf(r.sys.LocalAddr(fd)); a.IsValid() {
+			p.ep.Port = a.Port()
+		}
+		loop := o.Loop
+		if loop < 0 {
+			loop = i % len(r.loops)
+		}
+		p.sockets = append(p.sockets, &DatagramSocket{loop: r.loops[loop], port: p, ep: p.ep, o: &p.o,
+			counts: &p.counts, fd: fd})
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed || r.draining.Load() {
+		return nil, errors.Join(fmt.Errorf("reactor: listen on %s: %w", ep, ErrStopped), r.closeAll(list))
+	}
 	if r.ports == nil {
 		r.ports = map[*DatagramPort]struct{}{}
 	}
 	r.ports[p] = struct{}{}
-	return p
+	return p, nil
 }
 
-// add gives the port its nth socket, for which no loop does anything yet.
-func (p *DatagramPort) add(fd FD, n int) {
-	if a := addrPortOf(p.r.sys.LocalAddr(fd)); a.IsValid() {
-		p.ep.Port = a.Port()
+// closeAll closes sockets that no loop has.
+func (r *Reactor) closeAll(list []FD) error {
+	var errs []error
+	for _, fd := range list {
+		errs = append(errs, r.sys.Close(fd))
 	}
-	loop := p.o.Loop
-	if loop < 0 {
-		loop = n % len(p.r.loops)
-	}
-	p.sockets = append(p.sockets, &DatagramSocket{loop: p.r.loops[loop], port: p, ep: p.ep, o: p.o,
-		counts: &p.counts, fd: fd})
+	return errors.Join(errs...)
 }
 
 // Endpoint is where it is bound, with the port that the system chose for 0. Any goroutine.
@@ -110,8 +120,40 @@ func (p *DatagramPort) Endpoint() Endpoint { return p.ep }
 // Stats are the sum of its sockets'. Any goroutine.
 func (p *DatagramPort) Stats() DatagramStats { return p.counts.stats() }
 
-// Limit changes PeerLimits.DatagramsPerSecond; 0 = no limit. Any goroutine.
-func (p *DatagramPort) Limit(perSecond int) { p.limit.Store(int64(perSecond)) }
+// Configure changes the options, but for Loop and Share, which its sockets keep, from now
+// on; a Buffer of 0 leaves theirs as they are. What a protocol has joined or turned on
+// before stays. On an error nothing has changed, unless it is the system's. Any goroutine
+// but the loops'.
+func (p *DatagramPort) Configure(o DatagramOptions) error {
+	was := p.o.Load()
+	o.PerPeer = o.PerPeer.withDefaults()
+	o.Loop, o.Share = was.Loop, was.Share
+	list := p.Sockets()
+	if o.alone() && len(list) > 1 {
+		return fmt.Errorf("reactor: options of %s: found %d sockets, wanted one for groups or broadcasts: "+
+			"it is to be closed and bound again", p.ep, len(list))
+	}
+	p.o.Store(&o)
+	if o.Socket == was.Socket {
+		return nil
+	}
+	var errs []error
+	for _, d := range list {
+		done := make(chan struct{})
+		if d.loop.CallFromThread(func() {
+			defer close(done)
+			if d.fd != 0 {
+				errs = append(errs, p.r.sys.(DatagramSys).SetDatagramSocket(d.fd, o.Socket))
+			}
+		}) == nil { // else the loop has ended, and the socket with it
+			p.r.awaitLoop(done)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("reactor: options of %s: %w", p.ep, err)
+	}
+	return nil
+}
 
 // Sockets are those that it has. Any goroutine.
 func (p *DatagramPort) Sockets() []*DatagramSocket {
@@ -138,8 +180,8 @@ func (d *DatagramSocket) start() {
 	l := d.loop
 	l.addDatagram(d)
 	d.bound(d.fd)
-	if d.o.Share != nil {
-		d.share = d.o.Share(l)
+	if f := d.o.Load().Share; f != nil {
+		d.share = f(l)
 	}
 	var err error
 	d.call(func() { d.proto, err = d.port.build(d) })
@@ -171,12 +213,8 @@ func (p *DatagramPort) end(reason Reason) {
 	list := slices.Clone(p.sockets)
 	p.mu.Unlock()
 	for _, d := range list {
-		if err := d.loop.CallFromThread(func() { d.Forget(); d.endWith(reason, nil) }); err != nil {
-			<-d.loop.done // with it what it had begun
-			if d.stage == datagramUnbuilt {
-				d.letGo()
-			}
-		}
+		// A loop that has ended has closed it: the reactor's end begins with that of its ports.
+		_ = d.loop.CallFromThread(func() { d.Forget(); d.endWith(reason, nil) })
 	}
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()
@@ -208,7 +246,8 @@ const datagramDepth = peerDepth
 
 // admit leaves out what is over a source's limit.
 func (p *DatagramPort) admit(d *DatagramSocket, list []Datagram) []Datagram {
-	rate := p.limit.Load()
+	limits := &p.o.Load().PerPeer
+	rate := int64(limits.DatagramsPerSecond)
 	if rate <= 0 || d.family == familyUnix {
 		return list
 	}
@@ -217,7 +256,7 @@ func (p *DatagramPort) admit(d *DatagramSocket, list []Datagram) []Datagram {
 	defer p.rateMu.Unlock()
 	kept := list[:0]
 	for _, one := range list {
-		s := p.rates.find(keyOf(p.o.PerPeer.masked(one.Peer.Addr()), 0, 0), true)
+		s := p.rates.find(keyOf(limits.masked(one.Peer.Addr()), 0, 0), true)
 		b := bucket(s.stamp)
 		if b.left(now, datagramDepth, rate) < 1 {
 			continue

@@ -72,7 +72,7 @@ func (s *portableSys) ConnectDatagram(network, address string, o DatagramSocketO
 }
 
 func (s *portableSys) OpenDatagram(f *os.File, o DatagramSocketOptions) (FD, error) {
-	fd, err := openDatagram(f)
+	fd, err := openSocket(f, forDatagrams)
 	if err != nil {
 		return 0, err
 	}
@@ -95,9 +95,7 @@ func newPortableDatagrams(c net.PacketConn, remote net.Addr, o DatagramSocketOpt
 	d := &portableDatagrams{conn: c, remote: remote}
 	d.stopped.L = &d.mu
 	d.udp, _ = c.(*net.UDPConn)
-	if b, ok := c.(interface{ SetReadBuffer(int) error }); ok && o.Buffer > 0 {
-		_ = b.SetReadBuffer(o.Buffer) // the system gives what it likes
-	}
+	_ = d.setBuffer(o.Buffer) // the system gives what it likes
 	a := addrPortOf(c.LocalAddr()).Addr()
 	d.large = !a.IsValid()
 	if d.large {
@@ -118,6 +116,24 @@ func newPortableDatagrams(c net.PacketConn, remote net.Addr, o DatagramSocketOpt
 		}
 	}
 	return d
+}
+
+func (d *portableDatagrams) setBuffer(n int) error {
+	if b, ok := d.conn.(interface{ SetReadBuffer(int) error }); ok && n > 0 {
+		return b.SetReadBuffer(n)
+	}
+	return nil
+}
+
+func (s *portableSys) SetDatagramSocket(fd FD, o DatagramSocketOptions) error {
+	d, err := s.datagrams(fd)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	file := d.file
+	d.mu.Unlock()
+	return errors.Join(d.setBuffer(o.Buffer), file.set(o.SocketOptions))
 }
 
 func (s *portableSys) datagrams(fd FD) (*portableDatagrams, error) {
@@ -189,15 +205,13 @@ func (s *portableSys) setGroup(fd FD, group netip.Addr, join bool) error {
 		return err
 	}
 	var from *net.Interface
-	if zone := group.Zone(); zone != "" {
-		if from, err = net.InterfaceByName(zone); err != nil {
-			n, notNumber := strconv.Atoi(zone)
-			if notNumber != nil {
-				return err
-			}
-			if from, err = net.InterfaceByIndex(n); err != nil {
-				return err
-			}
+	if group.Zone() != "" {
+		zone, err := zoneID(group.Zone())
+		if err != nil {
+			return err
+		}
+		if from, err = net.InterfaceByIndex(int(zone)); err != nil {
+			return err
 		}
 	}
 	at := &net.UDPAddr{IP: group.Unmap().WithZone("").AsSlice()}
@@ -260,7 +274,7 @@ func (d *portableDatagrams) readAhead() {
 	if d.large {
 		size = portableDatagramBytes
 	}
-	buf, oob := make([]byte, size), make([]byte, 256)
+	buf, oob := make([]byte, size+1), make([]byte, 256) // the last one tells that there is more
 	for {
 		one, err := d.readOne(buf, oob)
 		d.mu.Lock()
@@ -293,23 +307,16 @@ func (d *portableDatagrams) readOne(buf, oob []byte) (one Datagram, err error) {
 		n, k, _, from, err = d.udp.ReadMsgUDPAddrPort(buf, oob)
 		one.Peer = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 		if zone := from.Addr().Zone(); zone != "" {
-			one.Zone = portableZone(zone)
+			one.Zone, _ = zoneID(zone) // an interface that has gone is none
 		}
 		one.Local = d.localOf(oob[:max(0, k)])
 	}
 	if err != nil {
 		return Datagram{}, err
 	}
-	one.Payload = append([]byte(nil), buf[:n]...)
+	one.Cut = n == len(buf)
+	one.Payload = append([]byte(nil), buf[:min(n, len(buf)-1)]...)
 	return one, nil
-}
-
-func portableZone(zone string) uint32 {
-	if ifi, err := net.InterfaceByName(zone); err == nil {
-		return uint32(ifi.Index)
-	}
-	n, _ := strconv.ParseUint(zone, 10, 32) // an interface that has gone is none
-	return uint32(n)
 }
 
 // localOf is the address that a datagram came to.

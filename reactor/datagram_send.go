@@ -117,7 +117,8 @@ func (d *DatagramSocket) name() string {
 }
 
 func (d *DatagramSocket) mayReach(to netip.AddrPort) bool {
-	return d.o.Allow == nil || !to.IsValid() || d.o.Allow(to)
+	allow := d.o.Load().Allow
+	return allow == nil || !to.IsValid() || allow(to)
 }
 
 // noteLocals remembers to which address of ours each peer has sent. It is asked only where
@@ -164,7 +165,7 @@ func (d *DatagramSocket) group(group string, do func(DatagramSys, FD, netip.Addr
 	switch {
 	case d.stage != datagramOpen:
 		return ErrNotConnected
-	case !slices.ContainsFunc(d.o.Multicast, allowed):
+	case !slices.ContainsFunc(d.o.Load().Multicast, allowed):
 		return fmt.Errorf("%w: the multicast group %s", ErrNotAllowed, a)
 	}
 	if zone != "" && a.Is4() {
@@ -195,7 +196,7 @@ func (d *DatagramSocket) SetOption(option DatagramOption, value int) error {
 		return ErrNotSupported
 	case value < 0 || value > most || option == Hops && value == 0:
 		return fmt.Errorf("reactor: found %d for option %d, wanted at most %d", value, option, most)
-	case option == Broadcast && value != 0 && !d.o.Broadcast:
+	case option == Broadcast && value != 0 && !d.o.Load().Broadcast:
 		return fmt.Errorf("%w: broadcast", ErrNotAllowed)
 	}
 	if err := d.loop.sys.(DatagramSys).SetDatagramOption(d.fd, option, value); err != nil {

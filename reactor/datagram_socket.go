@@ -12,11 +12,11 @@ import (
 type DatagramSocket struct {
 	loop   *Loop
 	proto  DatagramProtocol
-	share  *Share        // whose time it takes; nil = nobody's
-	port   *DatagramPort // that it belongs to; nil = it is outgoing
-	open   *opening      // while its name is resolved; nil otherwise
-	o      DatagramOptions
-	counts *datagramCounts // the port's, or its own
+	share  *Share                           // whose time it takes; nil = nobody's
+	port   *DatagramPort                    // that it belongs to; nil = it is outgoing
+	open   *opening                         // while its name is resolved; nil otherwise
+	o      *atomic.Pointer[DatagramOptions] // the port's, or its own
+	counts *datagramCounts                  // the port's, or its own
 
 	fd       FD
 	token    uint64

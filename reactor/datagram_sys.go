@@ -17,6 +17,10 @@ type DatagramSys interface {
 	// OpenDatagram is Sys.Open for such sockets.
 	OpenDatagram(f *os.File, o DatagramSocketOptions) (FD, error)
 
+	// SetDatagramSocket gives a socket other options, but for ReusePort; a Buffer of 0
+	// leaves it as it is.
+	SetDatagramSocket(fd FD, o DatagramSocketOptions) error
+
 	// NewDatagramIO makes what one loop receives and sends with.
 	NewDatagramIO() (DatagramIO, error)
 

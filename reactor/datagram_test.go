@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -71,7 +74,11 @@ func (p *scripted) want(t *testing.T, events ...string) {
 
 func startedReactor(t *testing.T, backend string, loops int) *reactor.Reactor {
 	t.Helper()
-	r, err := reactor.New(reactor.Config{Loops: loops, Backend: backend})
+	cfg := reactor.Config{Loops: loops, Backend: backend}
+	if backend == "memory" {
+		cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
+	}
+	r, err := reactor.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,6 +275,76 @@ func TestDatagramPortNotStarted(t *testing.T) {
 		}
 		if n := len(port.Sockets()); n != 0 {
 			t.Errorf("found %d sockets", n)
+		}
+	}
+}
+
+// A port that is made while the reactor ends is closed with it, or refused; whoever ends
+// it, once or several at a time, its sockets are closed once.
+func TestDatagramPortAtTheEnd(t *testing.T) {
+	for range 20 {
+		mem := memnet.New(memnet.Options{})
+		r, err := reactor.New(reactor.Config{Loops: 2, Sys: mem})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				port, err := r.ListenDatagrams(reactor.Endpoint{Scheme: "udp"}, nil, reactor.DatagramOptions{Loop: -1})
+				if err != nil {
+					if !errors.Is(err, reactor.ErrStopped) {
+						t.Error(err)
+					}
+					return
+				}
+				all.Go(func() { port.Close(reactor.Done) })
+				port.Close(reactor.Done)
+			})
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		all.Wait()
+		if mem.OpenFDs() != 0 || len(mem.Misuse()) > 0 {
+			t.Fatalf("%d descriptors are left; misuse: %q", mem.OpenFDs(), mem.Misuse())
+		}
+	}
+}
+
+// Other options hold from now on, also those of the sockets; several sockets are not made
+// one, which groups and broadcasts need.
+func TestDatagramPortConfigure(t *testing.T) {
+	r := startedReactor(t, "memory", 2)
+	for _, c := range []struct {
+		loop int
+		want string
+	}{{0, ""}, {-1, "found 2 sockets, wanted one"}} {
+		p := newScripted(func(*scripted, reactor.Datagram) {})
+		port := listenDatagrams(t, r, "udp://127.0.0.1:0", p, reactor.DatagramOptions{Loop: c.loop})
+		sockets := port.Sockets()
+		for range sockets {
+			p.want(t, "start")
+		}
+		join := func(o reactor.DatagramOptions) (configured, joined error) {
+			configured = port.Configure(o)
+			onLoop(t, sockets[0].Loop(), func() error { joined = sockets[0].Join("239.1.2.3"); return nil })
+			return configured, joined
+		}
+		groups := reactor.DatagramOptions{Multicast: []netip.Prefix{netip.MustParsePrefix("239.1.2.3/32")}}
+		switch configured, joined := join(groups); {
+		case c.want == "" && (configured != nil || joined != nil):
+			t.Errorf("found %v, %v", configured, joined)
+		case c.want != "" && (configured == nil || !strings.Contains(configured.Error(), c.want) ||
+			!errors.Is(joined, reactor.ErrNotAllowed)):
+			t.Errorf("found %v, %v, wanted %q", configured, joined, c.want)
+		}
+		if configured, joined := join(reactor.DatagramOptions{}); configured != nil ||
+			!errors.Is(joined, reactor.ErrNotAllowed) {
+			t.Errorf("found %v, %v, wanted that it is not allowed", configured, joined)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -86,6 +87,18 @@ func controlled(c syscall.RawConn, set func(fd uintptr) error) error {
 	return setErr
 }
 
+// zoneID is the number of the interface that a zone names, or is (RFC 4007, 11.2).
+func zoneID(zone string) (uint32, error) {
+	ifi, err := net.InterfaceByName(zone)
+	if err == nil {
+		return uint32(ifi.Index), nil
+	}
+	if n, notNumber := strconv.ParseUint(zone, 10, 32); notNumber == nil {
+		return uint32(n), nil
+	}
+	return 0, err
+}
+
 // abstract tells Linux's names of sockets that are no files.
 func abstract(address string) bool { return address[0] == '@' && runtime.GOOS == "linux" }
 
@@ -107,6 +120,22 @@ func clearPath(network, path string) error {
 		os.Remove(path)
 	}
 	return nil
+}
+
+// socketKind is what a socket of another process is to be, as an error names it.
+type socketKind string
+
+const (
+	connected    socketKind = "a connection"
+	listening    socketKind = "a socket that listens"
+	forDatagrams socketKind = "one for datagrams"
+)
+
+func streamSocket(listens bool) socketKind {
+	if listens {
+		return listening
+	}
+	return connected
 }
 
 // socketFile is the file of a Unix socket that is listened on; the zero value is

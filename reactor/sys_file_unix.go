@@ -35,14 +35,14 @@ func socketFileOf(from syscall.Conn) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-// openSocket is a duplicate, which does not block, of the stream socket f, or an error
-// that says what f is instead.
-func openSocket(f *os.File, listening bool) (int, error) {
+// openSocket is a duplicate, which does not block, of the socket f, or an error that says
+// what f is instead.
+func openSocket(f *os.File, wanted socketKind) (int, error) {
 	fd, err := duplicate(f)
 	if err != nil {
 		return -1, err
 	}
-	if err = checkSocket(fd, listening); err == nil {
+	if err = checkSocket(fd, wanted); err == nil {
 		err = unix.SetNonblock(fd, true)
 	}
 	if err != nil {
@@ -52,47 +52,25 @@ func openSocket(f *os.File, listening bool) (int, error) {
 	return fd, nil
 }
 
-func checkSocket(fd int, listening bool) error {
-	wanted := "a connection"
-	if listening {
-		wanted = "a socket that listens"
+func checkSocket(fd int, wanted socketKind) error {
+	of, name := unix.SOCK_STREAM, "stream"
+	if wanted == forDatagrams {
+		of, name = unix.SOCK_DGRAM, "datagram"
 	}
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
 		return fmt.Errorf("found no socket, wanted %s: %w", wanted, err)
 	}
-	if kind != unix.SOCK_STREAM {
-		return fmt.Errorf("found a socket of type %d, wanted %s, of type %d (stream)", kind, wanted, unix.SOCK_STREAM)
+	if kind != of {
+		return fmt.Errorf("found a socket of type %d, wanted %s, of type %d (%s)", kind, wanted, of, name)
 	}
 	is, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	switch {
-	case err != nil: // a system that does not tell
-	case is != 0 && !listening:
+	case err != nil, wanted == forDatagrams: // a system that does not tell, or a socket that can't listen
+	case is != 0 && wanted != listening:
 		return fmt.Errorf("found a socket that listens, wanted %s", wanted)
-	case is == 0 && listening:
+	case is == 0 && wanted == listening:
 		return fmt.Errorf("found a socket that does not listen, wanted %s", wanted)
 	}
 	return nil
-}
-
-// openDatagram is openSocket for datagrams.
-func openDatagram(f *os.File) (int, error) {
-	fd, err := duplicate(f)
-	if err != nil {
-		return -1, err
-	}
-	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("found no socket, wanted one for datagrams: %w", err)
-	case kind != unix.SOCK_DGRAM:
-		err = fmt.Errorf("found a socket of type %d, wanted one for datagrams, of type %d", kind, unix.SOCK_DGRAM)
-	default:
-		err = unix.SetNonblock(fd, true)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }

@@ -8,6 +8,4 @@ import (
 // socketFileOf fails: a socket is no file here.
 func socketFileOf(syscall.Conn) (*os.File, error) { return nil, ErrNotSupported }
 
-func openSocket(*os.File, bool) (int, error) { return -1, ErrNotSupported }
-
-func openDatagram(*os.File) (int, error) { return -1, ErrNotSupported }
+func openSocket(*os.File, socketKind) (int, error) { return -1, ErrNotSupported }

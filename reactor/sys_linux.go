@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -65,15 +64,22 @@ func (s *linuxSys) Listen(network, address string, o SocketOptions) (FD, error) 
 		return 0, err
 	}
 	defer ln.Close()
-	fd, err := duplicate(ln.(syscall.Conn))
+	fd, err := own(ln.(syscall.Conn))
+	if err == nil {
+		s.setFile(fd, takeFile(ln))
+	}
+	return fd, err
+}
+
+// own is a descriptor of the Sys's, which does not block, for what from stands for.
+func own(from syscall.Conn) (FD, error) {
+	fd, err := duplicate(from)
 	if err != nil {
 		return 0, err
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
-		return 0, err
+		return 0, errors.Join(err, unix.Close(fd))
 	}
-	s.setFile(FD(fd), takeFile(ln))
 	return FD(fd), nil
 }
 
@@ -103,7 +109,7 @@ func (s *linuxSys) File(fd FD) (*os.File, error) {
 }
 
 func (s *linuxSys) Open(f *os.File, listening bool) (FD, error) {
-	fd, err := openSocket(f, listening)
+	fd, err := openSocket(f, streamSocket(listening))
 	if err == nil && !listening && s.kept.has(fd) {
 		err = errors.Join(syscall.EMFILE, unix.Close(fd))
 		fd = 0
@@ -111,11 +117,15 @@ func (s *linuxSys) Open(f *os.File, listening bool) (FD, error) {
 	return FD(max(0, fd)), err
 }
 
-func (s *linuxSys) SetListener(l FD, o SocketOptions) error {
+// fileOf is the file of a Unix socket, where it is ours.
+func (s *linuxSys) fileOf(fd FD) socketFile {
 	s.mu.Lock()
-	file := s.files[l]
-	s.mu.Unlock()
-	if file.info != nil {
+	defer s.mu.Unlock()
+	return s.files[fd]
+}
+
+func (s *linuxSys) SetListener(l FD, o SocketOptions) error {
+	if file := s.fileOf(l); file.info != nil {
 		return file.set(o)
 	}
 	if a, ok := s.LocalAddr(l).(*net.TCPAddr); !ok || a == nil {
@@ -151,14 +161,19 @@ func (s *linuxSys) AcceptAndClose(l FD) error {
 }
 
 func (s *linuxSys) Connect(network, address string) (FD, error) {
+	return s.connect(unix.SOCK_STREAM, network, address)
+}
+
+// connect makes a socket of a kind, which does not block, and connects it, or begins to.
+func (s *linuxSys) connect(kind int, network, address string) (FD, error) {
 	family, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: address})
-	if network != "unix" {
+	if !isPath(network) {
 		var err error
 		if family, sa, err = sockaddr(address); err != nil {
 			return 0, err
 		}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -171,18 +186,6 @@ func (s *linuxSys) Connect(network, address string) (FD, error) {
 		return 0, err
 	}
 	return FD(fd), nil
-}
-
-// zoneID is the number of the interface that a zone names, or is (RFC 4007, 11.2).
-func zoneID(zone string) (uint32, error) {
-	ifi, err := net.InterfaceByName(zone)
-	if err == nil {
-		return uint32(ifi.Index), nil
-	}
-	if n, notNumber := strconv.ParseUint(zone, 10, 32); notNumber == nil {
-		return uint32(n), nil
-	}
-	return 0, err
 }
 
 func (s *linuxSys) ConnectResult(fd FD) error { return s.SocketError(fd) }

@@ -165,7 +165,7 @@ func (s *portableSys) File(fd FD) (*os.File, error) {
 }
 
 func (s *portableSys) Open(f *os.File, listening bool) (FD, error) {
-	fd, err := openSocket(f, listening)
+	fd, err := openSocket(f, streamSocket(listening))
 	if err != nil {
 		return 0, err
 	}

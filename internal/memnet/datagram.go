@@ -131,6 +131,9 @@ func (s *Sys) OpenDatagram(f *os.File, _ reactor.DatagramSocketOptions) (reactor
 	return s.Open(f, false)
 }
 
+// SetDatagramSocket has nothing to set.
+func (s *Sys) SetDatagramSocket(reactor.FD, reactor.DatagramSocketOptions) error { return nil }
+
 // Halt has nothing to end.
 func (s *Sys) Halt(reactor.FD) ([]reactor.Datagram, error) { return nil, nil }
 

@@ -277,7 +277,9 @@ func rowSourceLimit(g *datagramRig) {
 	if s := g.port.Stats(); s.Received != 2 || s.Limited != 2 {
 		g.Errorf("found %+v", s)
 	}
-	g.port.Limit(0)
+	if err := g.port.Configure(reactor.DatagramOptions{}); err != nil {
+		g.Error(err)
+	}
 	g.send("e")
 	g.want("e")
 }
