@@ -1,16 +1,18 @@
 package reactor
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 )
 
 // FrozenDatagram is a datagram socket that Freeze has stopped, as values for
 // AdoptDatagram: all of it but its socket and its protocol. Another version of this
 // package may read it, so a field keeps its name and its meaning. What the system has
-// queued goes with the socket, as do its groups and its options; to which address of ours
-// each peer has sent does not.
+// queued goes with the socket, as do its groups and its options.
 type FrozenDatagram struct {
 	Outgoing bool
 	Endpoint string // of an outgoing one: what it was opened for
@@ -19,6 +21,10 @@ type FrozenDatagram struct {
 	Held     []byte // records that were received, and not told
 	Count    int    // how many
 	Overflow uint32 // what the system had dropped when it told last
+	// Peers have sent to Ours, addresses of this machine. Each takes 24 bytes, little endian:
+	// the address, IPv4 as IPv6 has it, u32 the zone, u16 the port, u16 the place in Ours.
+	Peers []byte
+	Ours  []netip.Addr
 }
 
 // Freeze stops the socket: no callback comes until Thaw, and its calls do nothing, or are
@@ -58,7 +64,39 @@ func (d *DatagramSocket) Freeze() (FrozenDatagram, error) {
 	if s.Outgoing {
 		s.Endpoint = d.ep.String()
 	}
+	s.Peers, s.Ours = d.appendPeers(nil), slices.Clone(d.ours)
 	return s, nil
+}
+
+// frozenPeer is how many bytes each of FrozenDatagram.Peers takes.
+const frozenPeer = 24
+
+// appendPeers appends FrozenDatagram.Peers to b.
+func (d *DatagramSocket) appendPeers(b []byte) []byte {
+	d.locals.each(func(s *source) {
+		b = append(b, s.key.addr[:]...)
+		b = binary.LittleEndian.AppendUint32(b, s.key.zone)
+		b = binary.LittleEndian.AppendUint16(b, s.key.port)
+		b = binary.LittleEndian.AppendUint16(b, uint16(s.value))
+	})
+	return b
+}
+
+// takePeers takes what appendPeers has made.
+func (d *DatagramSocket) takePeers(b []byte, ours []netip.Addr) error {
+	if d.ours = slices.Clone(ours); len(b)%frozenPeer != 0 || len(ours) > mostLocals {
+		return fmt.Errorf("found %d bytes of peers, and %d addresses", len(b), len(ours))
+	}
+	for p := range slices.Chunk(b, frozenPeer) {
+		at := binary.LittleEndian.Uint16(p[22:])
+		if int(at) >= len(ours) {
+			return fmt.Errorf("found a peer of address %d, and %d addresses", at, len(ours))
+		}
+		k := keyOf(netip.AddrFrom16([16]byte(p)), binary.LittleEndian.Uint32(p[16:]), binary.LittleEndian.Uint16(p[20:]))
+		s := d.locals.find(k, true)
+		s.value, s.stamp = int64(at), int64(d.loop.now)
+	}
+	return nil
 }
 
 // File is a duplicate of the socket, closed on exec, for AdoptDatagram or
@@ -123,6 +161,9 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 	} else if ep, err := ParseDatagramEndpoint(s.Endpoint); err == nil {
 		d.ep = ep
 	} else {
+		return nil, fmt.Errorf("reactor: adopt: %w", err)
+	}
+	if err := d.takePeers(s.Peers, s.Ours); err != nil {
 		return nil, fmt.Errorf("reactor: adopt: %w", err)
 	}
 	fd, err := sys.OpenDatagram(f, d.o.Load().Socket)

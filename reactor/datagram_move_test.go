@@ -1,7 +1,10 @@
 package reactor_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -68,6 +71,75 @@ func TestDatagramPortMoves(t *testing.T) {
 	}
 	if n := len(port.Sockets()); n != len(sockets) {
 		t.Errorf("found %d sockets, wanted %d", n, len(sockets))
+	}
+}
+
+// A socket that has moved answers from the address that a peer has sent to before.
+func TestDatagramMovedAnswersFromItsAddress(t *testing.T) {
+	for _, backend := range []string{"", "portable"} {
+		from, to := startedReactor(t, backend, 1), startedReactor(t, backend, 1)
+		var peers []netip.AddrPort
+		p := newScripted(func(_ *scripted, d reactor.Datagram) { peers = append(peers, d.Peer) })
+		old := listenDatagrams(t, from, "udp://:0", p, reactor.DatagramOptions{})
+		p.want(t, "start")
+		hosts := []string{"127.0.0.1", "127.0.0.2", "127.1.2.3", "[::1]"}
+		var clients []net.Conn
+		for _, host := range hosts {
+			c := dialUDP(t, "udp", fmt.Sprintf("%s:%d", host, old.Endpoint().Port))
+			if _, err := c.Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			p.want(t, "batch of 1")
+			clients = append(clients, c)
+		}
+		port, err := to.ListenDatagramFiles(nil, old.Endpoint(), nil, reactor.DatagramOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value reactor.FrozenDatagram
+		var f *os.File
+		onLoop(t, p.s.Loop(), func() (err error) {
+			if value, err = p.s.Freeze(); err == nil {
+				f, err = p.s.File()
+			}
+			return err
+		})
+		defer f.Close()
+		text, err := json.Marshal(value) // as between processes
+		if err != nil {
+			t.Fatal(err)
+		}
+		value = reactor.FrozenDatagram{}
+		if err := json.Unmarshal(text, &value); err != nil {
+			t.Fatal(err)
+		}
+		l, moved := to.Loops()[0], newScripted(echoDatagram)
+		onLoop(t, l, func() error {
+			bad := value
+			bad.Ours = bad.Ours[1:]
+			if _, err := l.AdoptDatagram(f, bad, moved, port, reactor.DatagramOptions{}); err == nil {
+				t.Error("a peer of an address that is not there was taken")
+			}
+			s, err := l.AdoptDatagram(f, value, moved, port, reactor.DatagramOptions{})
+			if err != nil {
+				return err
+			}
+			s.Thaw()
+			for i, peer := range peers {
+				one := reactor.AppendDatagram(nil, reactor.Datagram{Peer: peer, Payload: []byte(hosts[i])})
+				if n, err := s.Send(one, 1); n != 1 || err != nil {
+					t.Errorf("found %d, %v", n, err)
+				}
+			}
+			return nil
+		})
+		old.Close(reactor.Replaced)
+		for i, c := range clients {
+			buf := make([]byte, 100)
+			if n, err := c.Read(buf); err != nil || string(buf[:n]) != hosts[i] {
+				t.Errorf("%q: found %q, %v, wanted %s", backend, buf[:max(0, n)], err, hosts[i])
+			}
+		}
 	}
 }
 

@@ -121,10 +121,12 @@ func (d *DatagramSocket) mayReach(to netip.AddrPort) bool {
 	return allow == nil || !to.IsValid() || allow(to)
 }
 
+// mostLocals is how many addresses of ours a socket knows: those of groups are none.
+const mostLocals = 1 << 10
+
 // noteLocals remembers to which address of ours each peer has sent. It is asked only where
 // the socket has all of them: else the system knows.
 func (d *DatagramSocket) noteLocals(list []Datagram) {
-	const most = 1 << 10 // addresses of ours: those of groups are none
 	for i := range list {
 		one := &list[i]
 		if !one.Local.IsValid() || one.Local.IsUnspecified() {
@@ -132,7 +134,7 @@ func (d *DatagramSocket) noteLocals(list []Datagram) {
 		}
 		at := slices.Index(d.ours, one.Local)
 		if at < 0 {
-			if len(d.ours) == most {
+			if len(d.ours) == mostLocals {
 				continue
 			}
 			at = len(d.ours)

@@ -1,6 +1,7 @@
 package reactor_test
 
 import (
+	"fmt"
 	"net"
 	"syscall"
 	"testing"
@@ -32,6 +33,11 @@ func TestDatagramPromises(t *testing.T) {
 				b.Dial = dialDatagrams
 				if sys == "memory" {
 					b.Limit = func(n int) { mem.LimitSends(n) }
+					b.Group = func(t *testing.T, group string, port uint16, payload []byte) error {
+						c := newMemoryClient(t, mem, "udp", fmt.Sprintf("%s:%d", group, port))
+						defer c.Close()
+						return c.Send(payload)
+					}
 					b.Dial = func(t *testing.T, network, address string) reactortest.DatagramClient {
 						return newMemoryClient(t, mem, network, address)
 					}

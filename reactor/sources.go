@@ -20,21 +20,23 @@ const (
 
 type sourceSet [sourceWays]source
 
-// source is a peer, known by 64 bits of a hash with a seed of the table's own.
 type source struct {
-	key   uint64 // 0 = free
+	key   sourceKey // the zero value: free
 	stamp int64
 	value int64
 }
 
-// sourceKey is what a peer is hashed by.
+// sourceKey is a peer.
 type sourceKey struct {
 	addr [16]byte
 	zone uint32
 	port uint16
+	is   uint16 // 1
 }
 
-func keyOf(a netip.Addr, zone uint32, port uint16) sourceKey { return sourceKey{a.As16(), zone, port} }
+func keyOf(a netip.Addr, zone uint32, port uint16) sourceKey {
+	return sourceKey{a.As16(), zone, port, 1}
+}
 
 // find is k's place, where it has one; else nil or, to fill it, the one that makes room.
 func (t *sources) find(k sourceKey, fill bool) *source {
@@ -44,12 +46,11 @@ func (t *sources) find(k sourceKey, fill bool) *source {
 		}
 		t.seed, t.sets = maphash.MakeSeed(), make([]sourceSet, 1<<sourceBits)
 	}
-	key := maphash.Comparable(t.seed, k) | 1
-	set := &t.sets[key>>(64-sourceBits)]
+	set := &t.sets[maphash.Comparable(t.seed, k)>>(64-sourceBits)] // nobody from outside can fill one
 	oldest := &set[0]
 	for i := range set {
 		switch s := &set[i]; {
-		case s.key == key:
+		case s.key == k:
 			return s
 		case s.stamp < oldest.stamp:
 			oldest = s
@@ -58,6 +59,17 @@ func (t *sources) find(k sourceKey, fill bool) *source {
 	if !fill {
 		return nil
 	}
-	*oldest = source{key: key}
+	*oldest = source{key: k}
 	return oldest
+}
+
+// each calls fn with all that are remembered.
+func (t *sources) each(fn func(*source)) {
+	for i := range t.sets {
+		for n := range t.sets[i] {
+			if s := &t.sets[i][n]; s.key.is != 0 {
+				fn(s)
+			}
+		}
+	}
 }

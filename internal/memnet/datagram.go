@@ -36,6 +36,7 @@ type mailbox struct {
 	bytes    int
 	overflow uint32
 	options  map[reactor.DatagramOption]int
+	outside  bool // of another machine: a DatagramPeer's
 }
 
 func (k *socket) mailEvents() reactor.Events {
@@ -137,7 +138,8 @@ func (s *Sys) SetDatagramSocket(reactor.FD, reactor.DatagramSocketOptions) error
 // Halt has nothing to end.
 func (s *Sys) Halt(reactor.FD) ([]reactor.Datagram, error) { return nil, nil }
 
-// SetDatagramOption sets one, which changes nothing but Broadcast.
+// SetDatagramOption sets one. Hops are nothing to the network but 0 of MulticastHops: no other
+// machine is reached.
 func (s *Sys) SetDatagramOption(fd reactor.FD, option reactor.DatagramOption, value int) error {
 	return s.ofMail(fd, func(m *mailbox) error {
 		if m.options == nil {
@@ -151,18 +153,24 @@ func (s *Sys) SetDatagramOption(fd reactor.FD, option reactor.DatagramOption, va
 // JoinGroup has datagrams for the group come to the socket.
 func (s *Sys) JoinGroup(fd reactor.FD, group netip.Addr) error {
 	return s.ofMail(fd, func(m *mailbox) error {
-		if slices.Contains(m.groups, group.Unmap()) {
-			return syscall.EADDRINUSE
-		}
-		m.groups = append(m.groups, group.Unmap())
-		return nil
+		return m.join(group)
 	})
+}
+
+// join joins a group; there is one interface.
+func (m *mailbox) join(group netip.Addr) error {
+	group = group.Unmap().WithZone("")
+	if slices.Contains(m.groups, group) {
+		return syscall.EADDRINUSE
+	}
+	m.groups = append(m.groups, group)
+	return nil
 }
 
 // LeaveGroup ends that.
 func (s *Sys) LeaveGroup(fd reactor.FD, group netip.Addr) error {
 	return s.ofMail(fd, func(m *mailbox) error {
-		at := slices.Index(m.groups, group.Unmap())
+		at := slices.Index(m.groups, group.Unmap().WithZone(""))
 		if at < 0 {
 			return syscall.EADDRNOTAVAIL
 		}
@@ -273,21 +281,37 @@ func (s *Sys) post(from *socket, d reactor.Datagram) error {
 	if !to.IsValid() {
 		to = m.peer
 	}
-	if to.Addr().Is4() && to.Addr().As4() == [4]byte{255, 255, 255, 255} && m.options[reactor.Broadcast] == 0 {
+	if to.Addr() == toAll && m.options[reactor.Broadcast] == 0 && !m.outside {
 		return syscall.EACCES
 	}
 	list := s.receivers(netip.AddrPortFrom(to.Addr().Unmap(), to.Port()), m.sender(d.Local, to))
+	if to.Addr().IsMulticast() {
+		list = slices.DeleteFunc(list, func(k *socket) bool { return !m.reaches(k.mail) })
+	}
 	if len(list) == 0 && m.peer.IsValid() {
 		from.err = syscall.ECONNREFUSED
 	}
 	for _, k := range list {
 		one := reactor.Datagram{Peer: m.sender(d.Local, to), Payload: d.Payload}
-		if k.mail.at.Addr().IsUnspecified() && !to.Addr().IsMulticast() {
+		if k.mail.at.Addr().IsUnspecified() && !to.Addr().IsMulticast() && to.Addr() != toAll {
 			one.Local = to.Addr().Unmap()
 		}
 		s.impair(k, one)
 	}
 	return nil
+}
+
+// toAll is the address of all of a network.
+var toAll = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// reaches tells whether what m sends to a group comes to a member, as its options have it.
+func (m *mailbox) reaches(member *mailbox) bool {
+	option := reactor.MulticastLoop
+	if member.outside != m.outside {
+		option = reactor.MulticastHops
+	}
+	value, set := m.options[option]
+	return !set || value != 0
 }
 
 // sender is where a datagram is from.
@@ -304,11 +328,14 @@ func (m *mailbox) sender(local netip.Addr, to netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a, m.at.Port())
 }
 
-// receivers are those of a datagram: all members of a group, else one.
+// receivers are those of a datagram: all members of a group, all of a network, else one.
 func (s *Sys) receivers(to, from netip.AddrPort) []*socket {
-	var exact, wild, members []*socket
+	var exact, wild, members, all []*socket
 	for _, k := range s.mail {
 		m := k.mail
+		if m.at.Port() == to.Port() && !m.peer.IsValid() {
+			all = append(all, k)
+		}
 		switch {
 		case m.at.Port() != to.Port() || m.peer.IsValid() && m.peer != from:
 		case m.peer.IsValid() && m.at == to:
@@ -321,8 +348,11 @@ func (s *Sys) receivers(to, from netip.AddrPort) []*socket {
 			wild = append(wild, k)
 		}
 	}
-	if to.Addr().IsMulticast() {
+	switch {
+	case to.Addr().IsMulticast():
 		return members
+	case to.Addr() == toAll:
+		return all
 	}
 	if len(exact) == 0 {
 		exact = wild
@@ -392,7 +422,15 @@ func (s *Sys) DatagramPeer(network, address string) (*DatagramPeer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memnet: bind %s: %w", address, err)
 	}
+	sock.mail.outside = true
 	return &DatagramPeer{s, sock}, nil
+}
+
+// Join has datagrams for a group come to it.
+func (p *DatagramPeer) Join(group netip.Addr) error {
+	p.sys.mu.Lock()
+	defer p.sys.mu.Unlock()
+	return p.sock.mail.join(group)
 }
 
 // Addr is where it is bound.

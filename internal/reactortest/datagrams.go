@@ -1,6 +1,7 @@
 package reactortest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,10 @@ type DatagramBackend struct {
 	// Limit has sends find the system's buffer full after so many of a batch; nil where
 	// that can't be done.
 	Limit func(n int)
+	// Group sends a datagram to a multicast group, from a machine that is in the network of
+	// the interface that Zone names, such as %lo; nil where there is no network for that.
+	Group func(t *testing.T, group string, port uint16, payload []byte) error
+	Zone  string
 	// Ahead is set where datagrams are read ahead: a batch is what has come by then.
 	Ahead bool
 }
@@ -40,6 +45,7 @@ type datagramRig struct {
 	port   *reactor.DatagramPort
 	p      *datagramScript
 	client DatagramClient
+	host   string // where it is bound; "" = 127.0.0.1
 }
 
 // datagramScript is a DatagramProtocol that notes what it is told, and does what a row has
@@ -193,7 +199,7 @@ func (g *datagramRig) network() string {
 // serve starts the port.
 func (g *datagramRig) serve(o reactor.DatagramOptions) {
 	g.Helper()
-	ep := reactor.Endpoint{Scheme: "udp", Host: "127.0.0.1"}
+	ep := reactor.Endpoint{Scheme: "udp", Host: cmp.Or(g.host, "127.0.0.1")}
 	if g.b.Unix {
 		ep = reactor.Endpoint{Scheme: "unixgram", Path: shortPath(g.T)}
 	}
