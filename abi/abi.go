@@ -18,7 +18,9 @@ const (
 	MaxLogMessage    = 4 << 10   // bytes of a log message that are kept
 	MaxRandom        = 64 << 10  // bytes of one random_get at most
 	MaxMetricName    = 128       // bytes of the name of a metric at most
-	MaxHandle        = 1<<31 - 1 // of connections and timers; the lowest is 1
+	MaxDatagrams     = 1024      // records of a batch at most, both ways
+	MinDatagrams     = 1 << 10   // bytes of a receiveBuffer that datagrams can be received in, at least
+	MaxHandle        = 1<<31 - 1 // of connections, sockets and timers; the lowest is 1
 )
 
 // Declined is what saveState returns to say that there is no state to move.

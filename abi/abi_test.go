@@ -118,7 +118,7 @@ func TestPageAndCodes(t *testing.T) {
 			t.Errorf("ABI.md has no %q", want)
 		}
 	}
-	for _, r := range slices.Concat(Reasons(), Levels(), StateBits(), MetricKinds()) {
+	for _, r := range slices.Concat(Reasons(), Levels(), StateBits(), MetricKinds(), DatagramOptions()) {
 		if want := fmt.Sprintf("%d %s", r.Value, r.Meaning); !strings.Contains(flat, want) {
 			t.Errorf("ABI.md has no reason, level, bit or kind %q", want)
 		}
@@ -137,6 +137,7 @@ func TestCodes(t *testing.T) {
 		{"reasons", Reasons(), 12, func(n int) int { return n }},
 		{"levels", Levels(), LevelError + 1, func(n int) int { return n }},
 		{"kinds", MetricKinds(), MetricHistogram, func(n int) int { return n + 1 }},
+		{"datagram options", DatagramOptions(), 4, func(n int) int { return n + 1 }},
 		{"bits", StateBits(), 8, func(n int) int { return 1 << n }},
 	} {
 		if len(table.rows) != table.len {

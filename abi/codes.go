@@ -143,6 +143,17 @@ func StateBits() []Code {
 	}
 }
 
+// DatagramOptions lists what datagram.setOption sets, from 1 up. Package reactor has the
+// same.
+func DatagramOptions() []Code {
+	return []Code{
+		{1, "", "multicast hops", "multicast hops", "0 to 255, of datagrams to groups; 1 at the start"},
+		{2, "", "multicast loop", "multicast loop", "1: groups of this machine get them too, as at the start; 0"},
+		{3, "", "broadcast", "broadcast", "1: they may be sent to all of a network; 0, as at the start"},
+		{4, "", "hops", "hops", "1 to 255, of the others"},
+	}
+}
+
 // Limits lists the contract's limits that a guest meets.
 func Limits() []Code {
 	return []Code{
@@ -151,5 +162,7 @@ func Limits() []Code {
 		{MaxSequence, "", "max sequence", "", "pieces that one call sends at most"},
 		{MaxLogMessage, "", "max log message", "", "bytes of a log message that are kept"},
 		{MaxRandom, "", "max random", "", "random bytes that one call gives at most"},
+		{MaxDatagrams, "", "max datagrams", "", "records of a batch of datagrams at most, both ways"},
+		{MinDatagrams, "", "min datagram buffer", "", "bytes of a registered buffer for datagrams at least"},
 	}
 }

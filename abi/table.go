@@ -170,6 +170,12 @@ func Exports() []Export {
 		{"delayedCall", sig("(timer)"), with, "reactor.callLater", "a timer is due"},
 		{"clientConnectionFailed", sig("(conn, reason)"), with, "reactor.connect",
 			"the outgoing connection could not be made"},
+		{"startProtocol", sig("(sock)"), may, "", "first for each datagram socket: it is bound or connected"},
+		{"datagramsReceived", sig("(sock, ptr, n)"), with, "datagram.open",
+			"n records at ptr, inside the registered buffer"},
+		{"connectionRefused", sig("(sock)"), may, "",
+			"of a connected datagram socket: nobody listens at the peer's port"},
+		{"stopProtocol", sig("(sock, reason)"), with, "datagram.open", "exactly once, last for each datagram socket"},
 		{"logPrefix", sig("() -> i64"), may, "", "packed name for log lines; 0 declines"},
 		{"instanceMade", sig("(ptr, len)"), may, "",
 			"once in each instance: random bytes, to seed anew what the module seeded at its start"},
@@ -203,7 +209,7 @@ func Imports() []Import {
 	in := func(module, name, signature, meaning string) Import {
 		return Import{module, name, sig(signature), paramNames(signature), meaning}
 	}
-	const t, r = "transport", "reactor"
+	const t, r, d = "transport", "reactor", "datagram"
 	return []Import{
 		in(t, "write", "(conn, ptr, len) -> i32", "queue bytes in order; the bytes now queued"),
 		in(t, "writeSequence", "(conn, iov, n) -> i32", "write n pairs (ptr, len) of u32"),
@@ -236,6 +242,11 @@ func Imports() []Import {
 		in("log", "emit", "(level, ptr, len) -> i32", "a log line"),
 		in("metrics", "define", "(kind, name, len) -> i32", "the id of a metric of the plugin's own"),
 		in("metrics", "record", "(id, value f64) -> i32", "add to a counter, set a gauge, observe"),
+		in(d, "send", "(sock, ptr, n) -> i32", "send n records; how many the system took"),
+		in(d, "open", "(endpoint, len) -> i32", "a datagram socket for a text endpoint"),
+		in(d, "join", "(sock, group, len) -> i32", "receive what is sent to a multicast group"),
+		in(d, "leave", "(sock, group, len) -> i32", "the end of join"),
+		in(d, "setOption", "(sock, option, value) -> i32", "set an option of a datagram socket"),
 	}
 }
 

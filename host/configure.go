@@ -44,18 +44,20 @@ func (c Change) Lines() []string {
 
 // reconfiguration is what a reload of the configuration is about to do.
 type reconfiguration struct {
-	h       *Host
-	cfg     config.Config
-	by      By
-	plugins map[string]*plugin // that will be there
-	plans   []*replacement     // of those that stay
-	only    map[string]bool    // where set, the plugins that are looked at; the others stay as they are
-	added   []*plugin
-	removed []*plugin
-	keep    []*listener // in the order of the configuration
-	bound   []*listener // new ones among them
-	closing []*listener
-	out     Change
+	h            *Host
+	cfg          config.Config
+	by           By
+	plugins      map[string]*plugin // that will be there
+	plans        []*replacement     // of those that stay
+	only         map[string]bool    // where set, the plugins that are looked at; the others stay as they are
+	added        []*plugin
+	removed      []*plugin
+	keep         []*listener // in the order of the configuration
+	bound        []*listener // new ones among them
+	closing      []*listener
+	ports        []nextPort // those of the configuration
+	closingPorts []*port
+	out          Change
 }
 
 // Reload takes another configuration, and reads every module and certificate
@@ -249,7 +251,7 @@ func (h *Host) expect(p *plugin) {
 
 // prepareListeners finds out which listeners stay, and binds new ones.
 func (r *reconfiguration) prepareListeners(ctx context.Context) error {
-	r.closing = slices.Clone(r.h.listeners)
+	r.closing, r.closingPorts = slices.Clone(r.h.listeners), slices.Clone(r.h.ports)
 	have := make([]*listener, len(r.cfg.Listeners))
 	for n, cfg := range r.cfg.Listeners {
 		if at := slices.IndexFunc(r.closing, func(l *listener) bool {
@@ -261,6 +263,12 @@ func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	}
 	var errs []error
 	for n, cfg := range r.cfg.Listeners {
+		if config.ForDatagrams(cfg.Endpoint) {
+			if err := r.preparePort(cfg); err != nil {
+				errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			}
+			continue
+		}
 		l, err := r.prepareListener(ctx, have[n], cfg)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
@@ -323,6 +331,7 @@ func (r *reconfiguration) abandon() error {
 	for _, l := range r.bound {
 		errs = append(errs, l.ln.Close())
 	}
+	r.abandonPorts()
 	return errors.Join(errs...)
 }
 
@@ -375,9 +384,12 @@ func (r *reconfiguration) commit() error {
 	}
 	wg.Wait()
 	h.mu.Lock()
-	h.cfg, h.plugins, h.listeners = r.cfg, r.plugins, r.keep
+	h.cfg, h.plugins, h.listeners, h.ports = r.cfg, r.plugins, r.keep, r.portsToBe()
 	h.mu.Unlock()
 	if err := r.commitListeners(); err != nil {
+		return err
+	}
+	if err := r.commitPorts(); err != nil {
 		return err
 	}
 	for _, p := range r.removed {

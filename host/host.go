@@ -119,6 +119,7 @@ type Host struct {
 	pins      map[string]Pin
 	kept      map[string][]Kept
 	listeners []*listener
+	ports     []*port
 
 	ready readiness
 }
@@ -234,6 +235,11 @@ func (h *Host) startAll(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, t := range h.ports {
+		if err := t.on.Start(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -340,14 +346,17 @@ func (h *Host) startPlugins(ctx context.Context) error {
 	}
 }
 
-// Listeners are the endpoints listened on, ports resolved, in the
-// configuration's order.
+// Listeners are the endpoints listened on, ports resolved, in the configuration's order, those
+// for datagrams last.
 func (h *Host) Listeners() []reactor.Endpoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []reactor.Endpoint
 	for _, l := range h.listeners {
 		list = append(list, l.ln.Endpoint())
+	}
+	for _, t := range h.ports {
+		list = append(list, t.on.Endpoint())
 	}
 	return list
 }
@@ -413,7 +422,7 @@ func (h *Host) freePlugins(ctx context.Context, err error) error {
 	h.ended = true
 	h.mu.Lock()
 	plugins := append(slices.Collect(maps.Values(h.plugins)), h.unloaded...)
-	h.plugins, h.listeners = map[string]*plugin{}, nil
+	h.plugins, h.listeners, h.ports = map[string]*plugin{}, nil, nil
 	h.mu.Unlock()
 	// All at the same time: one whose instances take long to stop takes nothing of
 	// another's time.

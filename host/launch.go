@@ -103,6 +103,7 @@ func (s *slot) beginLaunch(st *launch) error {
 func (s *slot) finishLaunch(st *launch) {
 	s.forgetLaunch(st)
 	defer st.tellDone()
+	defer s.serveSockets()
 	switch {
 	case s.handedOn:
 		if st.inst != nil {
@@ -163,7 +164,9 @@ func (s *slot) releaseWaiters(err error) {
 func (s *slot) offerInstance(i *guest.Instance) {
 	e := s.waiters.Front()
 	if e == nil || s.handedOn {
-		i.Close()
+		if s.handedOn || !s.offerSocket(i) {
+			i.Close()
+		}
 		return
 	}
 	w := e.Value.(*waiter)
@@ -173,7 +176,7 @@ func (s *slot) offerInstance(i *guest.Instance) {
 
 // trimLaunches drops launches that have not begun and that no connection waits for.
 func (s *slot) trimLaunches() {
-	wanted := s.waiters.Len()
+	wanted := s.waiters.Len() + s.idleSockets()
 	if wanted > 0 && s.ver.cfg.Isolation != config.IsolationConnection {
 		return
 	}

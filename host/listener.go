@@ -25,6 +25,12 @@ type listener struct {
 func (h *Host) bind(ctx context.Context) error {
 	var errs []error
 	for n, cfg := range h.cfg.Listeners {
+		if config.ForDatagrams(cfg.Endpoint) {
+			if err := h.openPort(cfg); err != nil {
+				errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			}
+			continue
+		}
 		l, err := h.listen(ctx, cfg)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
@@ -95,12 +101,18 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS, starting); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
 	}
-	for _, from := range cfg.ProxyFrom {
-		prefix, err := netip.ParsePrefix(from)
+	o.ProxyFrom, err = prefixes(cfg.Endpoint, "proxy_from", cfg.ProxyFrom)
+	return p, o, err
+}
+
+// prefixes reads a listener's list of networks.
+func prefixes(endpoint, setting string, list []string) (all []netip.Prefix, err error) {
+	for _, text := range list {
+		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, o, fmt.Errorf("listener %s: proxy_from: %w", cfg.Endpoint, err)
+			return nil, fmt.Errorf("listener %s: %s: %w", endpoint, setting, err)
 		}
-		o.ProxyFrom = append(o.ProxyFrom, prefix)
+		all = append(all, prefix)
 	}
-	return p, o, nil
+	return all, nil
 }

@@ -23,11 +23,12 @@ type plugin struct {
 	log     hclog.Logger
 	account *guest.Account
 
-	loops  []*reactor.Loop   // the host's; none where it only validates
-	slots  []*slot           // by loop, of the active version; each loop uses its own. nil where it does not run
-	took   []guest.Callbacks // by loop; each loop counts in its own
-	shares []*reactor.Share  // by loop
-	pinned int               // the loop of isolation shared
+	loops   []*reactor.Loop        // the host's; none where it only validates
+	slots   []*slot                // by loop, of the active version; each loop uses its own. nil where it does not run
+	took    []guest.Callbacks      // by loop; each loop counts in its own
+	shares  []*reactor.Share       // by loop
+	pinned  int                    // the loop of isolation shared
+	sockets []map[*socket]struct{} // configured ones, by loop; each loop uses its own
 
 	canary atomic.Pointer[canary] // while one runs
 
@@ -65,6 +66,7 @@ func newPlugin(h *Host, name string, cfg config.Plugin, pinned int) *plugin {
 		p.took = make([]guest.Callbacks, len(p.loops))
 		for _, l := range p.loops {
 			p.shares = append(p.shares, l.NewShare())
+			p.sockets = append(p.sockets, map[*socket]struct{}{})
 		}
 	}
 	return p

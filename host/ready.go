@@ -54,6 +54,10 @@ func (h *Host) announceListeners() {
 		endpoints = append(endpoints, l.ln.Endpoint().String())
 		h.log.Info("listening", "endpoint", l.ln.Endpoint().String(), "plugin", l.cfg.Plugin)
 	}
+	for _, t := range h.ports {
+		endpoints = append(endpoints, t.on.Endpoint().String())
+		h.log.Info("listening", "endpoint", t.on.Endpoint().String(), "plugin", t.cfg.Plugin)
+	}
 	h.ready.noteBound(endpoints)
 }
 

@@ -88,6 +88,9 @@ func (r *replacement) moveLoop(n int, s *slot) error {
 func (r *replacement) install(n int, s *slot) {
 	old := r.p.slots[n]
 	r.handOver(n, s)
+	if s != nil {
+		s.takeSockets()
+	}
 	if old == nil {
 		return
 	}
@@ -154,7 +157,10 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 	if err != nil || old == nil {
 		return err
 	}
-	return onLoop(l, old.beginClosing)
+	return onLoop(l, func() {
+		s.takeSockets()
+		old.beginClosing()
+	})
 }
 
 // keepRest counts the connections that were not tried. On the loop.

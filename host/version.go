@@ -79,7 +79,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		Image: cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
-			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut,
+			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut, Sockets: cfg.Limits.Sockets,
 			Metrics: cfg.Limits.Metrics,
 		},
 		Account: p.account, Memory: h.memory, Owner: v,

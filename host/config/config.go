@@ -145,6 +145,7 @@ type Limits struct {
 	Instances      int           `koanf:"instances"`       // at one time, of each version; 0 = no bound
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance
+	Sockets        int           `koanf:"sockets"`         // datagram sockets that an instance has opened
 	State          Size          `koanf:"state"`           // saved state of one connection
 	LogBytes       Size          `koanf:"log_bytes"`       // a second
 	Metrics        int           `koanf:"metrics"`         // of the plugin's own, all instances together
@@ -162,7 +163,8 @@ type Allow struct {
 
 // Listener is one listening socket and the plugin behind it.
 type Listener struct {
-	Endpoint       string `koanf:"endpoint"`        // tcp://HOST:PORT, tls://HOST:PORT or unix://PATH
+	// tcp://HOST:PORT, tls://HOST:PORT or unix://PATH; for datagrams udp://HOST:PORT or unixgram://PATH
+	Endpoint       string `koanf:"endpoint"`
 	Plugin         string `koanf:"plugin"`          // a key of Config.Plugins
 	MaxConnections int    `koanf:"max_connections"` // live ones; 0 = no limit of its own
 	// connections; what is more waits with the system; 0 = any number

@@ -66,6 +66,7 @@ func rules() map[string]rule {
 		"plugins.*.limits.instances":        count(0, 1<<20),
 		"plugins.*.limits.timers":           count(1, 1<<24),
 		"plugins.*.limits.connections_out":  count(1, 1<<20),
+		"plugins.*.limits.sockets":          count(1, 1<<20),
 		"plugins.*.limits.state":            size(1, 1<<30),
 		"plugins.*.limits.log_bytes":        size(1, 1<<30),
 		"plugins.*.limits.metrics":          count(1, 10_000),
@@ -208,13 +209,34 @@ func sha256Hex(v reflect.Value) *Fault {
 	return nil
 }
 
+// endpoint checks a listener's endpoint, of connections or of datagrams.
 func endpoint(v reflect.Value) *Fault {
-	return endpointFault(v.String())
+	s := v.String()
+	if ForDatagrams(s) {
+		_, err := reactor.ParseDatagramEndpoint(s)
+		return faultOf(s, err)
+	}
+	f := endpointFault(s)
+	if f != nil && f.Wanted == "tcp, tls or unix" {
+		f.Wanted = "tcp, tls, unix, udp or unixgram"
+	}
+	return f
 }
 
-// endpointFault asks the reactor, which names the endpoint in its errors.
+// ForDatagrams tells whether an endpoint, as text, is one of datagrams.
+func ForDatagrams(endpoint string) bool {
+	scheme, _, _ := strings.Cut(endpoint, "://")
+	return scheme == "udp" || scheme == "unixgram"
+}
+
+// endpointFault asks the reactor.
 func endpointFault(s string) *Fault {
 	_, err := reactor.ParseEndpoint(s)
+	return faultOf(s, err)
+}
+
+// faultOf makes a fault of the reactor's error, which names the endpoint.
+func faultOf(s string, err error) *Fault {
 	if err == nil {
 		return nil
 	}
@@ -320,8 +342,12 @@ func onLoopback(e reactor.Endpoint) bool {
 func allowed(v reflect.Value) *Fault {
 	s := v.String()
 	scheme, rest, _ := strings.Cut(s, "://")
-	if scheme != "tcp" && scheme != "tls" || !strings.Contains(rest, "*") {
-		return endpointFault(s)
+	check := endpointFault
+	if scheme == "udp" {
+		check = func(s string) *Fault { return endpoint(reflect.ValueOf(s)) }
+	}
+	if scheme != "tcp" && scheme != "tls" && scheme != "udp" || !strings.Contains(rest, "*") {
+		return check(s)
 	}
 	if host, ok := strings.CutPrefix(rest, "*:"); ok {
 		rest = "any:" + host
@@ -331,7 +357,7 @@ func allowed(v reflect.Value) *Fault {
 	if host, ok := strings.CutSuffix(rest, ":*"); ok {
 		rest = host + ":0"
 	}
-	if strings.Contains(rest, "*") || endpointFault(scheme+"://"+rest) != nil {
+	if strings.Contains(rest, "*") || check(scheme+"://"+rest) != nil {
 		const wanted = "an endpoint; * stands for the whole host or the whole port, *.DOMAIN for the names in it"
 		return &Fault{Found: quote(s), Wanted: wanted}
 	}

@@ -159,7 +159,7 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 // limits checks what a listener's limits and its socket's settings ask of its endpoint,
 // and of each other.
 func (v *validator) limits(p path, ls Listener) {
-	isUnix := strings.HasPrefix(ls.Endpoint, "unix:")
+	isUnix := strings.HasPrefix(ls.Endpoint, "unix:") || strings.HasPrefix(ls.Endpoint, "unixgram:")
 	if isUnix && !ls.ProxyProtocol && (ls.PerPeer.Connections > 0 || ls.PerPeer.NewPerSecond > 0) {
 		v.report(p.with("per_peer"), "a limit for each address",
 			"none, since clients of a Unix socket have no address, "+
@@ -178,7 +178,7 @@ func (v *validator) limits(p path, ls Listener) {
 	if ls.ReusePort && isUnix {
 		v.report(p.with("reuse_port"), "true", "false, since a Unix socket has no port", "")
 	}
-	if hasFile := isUnix && !strings.HasPrefix(ls.Endpoint, "unix://@"); hasFile || ls.Endpoint == "" {
+	if hasFile := isUnix && !strings.Contains(ls.Endpoint, "://@"); hasFile || ls.Endpoint == "" {
 		return
 	}
 	const wanted = "none, since the endpoint is no Unix socket with a file"
@@ -193,8 +193,31 @@ func (v *validator) limits(p path, ls Listener) {
 	}
 }
 
+// connections checks the settings that only sockets for connections have.
+func (v *validator) connections(p path, ls Listener) {
+	have, t := defaultListener(), ls.TLS
+	for _, one := range []struct {
+		key   string
+		given bool
+	}{
+		{"max_connections", ls.MaxConnections > 0}, {"new_per_second", ls.NewPerSecond > 0},
+		{"per_peer.connections", ls.PerPeer.Connections > 0}, {"per_peer.new_per_second", ls.PerPeer.NewPerSecond > 0},
+		{"rate", ls.Rate != have.Rate}, {"idle_timeout", ls.IdleTimeout > 0}, {"max_age", ls.MaxAge > 0},
+		{"tls", len(t.All()) > 0 || t.ClientCA != "" || len(t.ALPN) > 0}, {"proxy_protocol", ls.ProxyProtocol},
+		{"proxy_from", len(ls.ProxyFrom) > 0},
+	} {
+		if one.given {
+			v.report(append(slices.Clone(p), strings.Split(one.key, ".")...), "a setting of connections",
+				"none, since the endpoint is for datagrams", "")
+		}
+	}
+}
+
 // datagrams checks the settings that only sockets for datagrams have.
 func (v *validator) datagrams(p path, ls Listener) {
+	if ForDatagrams(ls.Endpoint) {
+		v.connections(p, ls)
+	}
 	isUDP := strings.HasPrefix(ls.Endpoint, "udp:")
 	if isUDP || ls.Endpoint == "" {
 		return
@@ -280,10 +303,15 @@ func (v *validator) admin(a Admin) {
 // any number can.
 func sameEndpoint(text string) string {
 	e, err := reactor.ParseEndpoint(text)
+	network := "tcp"
+	if ForDatagrams(text) {
+		e, err = reactor.ParseDatagramEndpoint(text)
+		network = e.Scheme
+	}
 	if err != nil {
 		return ""
 	}
-	if e.Scheme == "unix" {
+	if e.Path != "" {
 		return "unix " + e.Path
 	}
 	if e.Port == 0 {
@@ -296,5 +324,5 @@ func sameEndpoint(text string) string {
 			host = "" // package net listens on both families for either
 		}
 	}
-	return fmt.Sprintf("tcp %s %d", host, e.Port)
+	return fmt.Sprintf("%s %s %d", network, host, e.Port)
 }

@@ -23,6 +23,8 @@ type AllowList struct {
 type pattern struct {
 	scheme, host, port string // of unix:// the host is the path
 	addr               netip.Addr
+	number             uint16 // port's
+	any                bool   // port is *
 }
 
 // NewAllowList makes a list of patterns such as tcp://HOST:PORT, where HOST may be * or
@@ -49,19 +51,19 @@ func (a *AllowList) clientTLS() *tls.Config {
 	return a.tls()
 }
 
-// parsePattern reads tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST may
+// parsePattern reads tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:///PATH. HOST may
 // be * or *.example.com, PORT may be *.
 func parsePattern(text string) (pattern, error) {
 	bad := func() (pattern, error) {
-		return pattern{}, fmt.Errorf("allow.connect: found %q, wanted tcp://HOST:PORT, tls://HOST:PORT or "+
-			"unix:///PATH, where HOST may be * or *.DOMAIN and PORT may be *", text)
+		return pattern{}, fmt.Errorf("allow.connect: found %q, wanted tcp://HOST:PORT, tls://HOST:PORT, "+
+			"udp://HOST:PORT or unix:///PATH, where HOST may be * or *.DOMAIN and PORT may be *", text)
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
 	if scheme == "unix" && strings.HasPrefix(rest, "/") {
 		return pattern{scheme: scheme, host: filepath.Clean(rest)}, nil
 	}
 	colon := strings.LastIndexByte(rest, ':')
-	if !ok || scheme != "tcp" && scheme != "tls" || colon < 1 {
+	if !ok || scheme != "tcp" && scheme != "tls" && scheme != "udp" || colon < 1 {
 		return bad()
 	}
 	p := pattern{scheme: scheme, host: strings.ToLower(rest[:colon]), port: rest[colon+1:]}
@@ -82,8 +84,9 @@ func parsePattern(text string) (pattern, error) {
 		if err != nil {
 			return bad()
 		}
-		p.port = strconv.FormatUint(n, 10)
+		p.port, p.number = strconv.FormatUint(n, 10), uint16(n)
 	}
+	p.any = p.port == "*"
 	return p, nil
 }
 
@@ -137,6 +140,19 @@ func (a *AllowList) address(ep reactor.Endpoint, addr netip.Addr) error {
 		}
 	}
 	return fmt.Errorf("%s is at %s, which is not a public address (allow.private)", ep, addr)
+}
+
+// datagram tells whether an unconnected socket may send to an address: a pattern names it,
+// or leads to any host, and it is public.
+func (a *AllowList) datagram(to netip.AddrPort) bool {
+	addr := to.Addr().Unmap().WithZone("")
+	for _, p := range a.patterns {
+		if p.scheme == "udp" && (p.any || p.number == to.Port()) &&
+			(p.addr == addr || p.host == "*" && (a.private || public(addr))) {
+			return true
+		}
+	}
+	return false
 }
 
 // special are the ranges of the IANA special-purpose registries that netip has

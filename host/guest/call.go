@@ -111,5 +111,6 @@ func (i *Instance) trapped(e export, conn int32, err error) {
 	for c := range i.conns.all() {
 		c.t.Abort(reactor.ProtocolFailed, trap)
 	}
+	i.loseSockets(reactor.ProtocolFailed, trap)
 	i.closeSoon()
 }

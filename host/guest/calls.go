@@ -64,6 +64,7 @@ func hostCalls() map[string]hostCall {
 		"metrics.define":    metricsDefine,
 		"metrics.record":    metricsRecord,
 	}
+	addDatagrams(calls)
 	addWASI(calls)
 	return calls
 }

@@ -25,6 +25,8 @@ func statusOf(err error) abi.Status {
 		return abi.ENOCONN
 	case errors.Is(err, reactor.ErrNotSupported):
 		return abi.ENOTSUP
+	case errors.Is(err, reactor.ErrNotAllowed):
+		return abi.EPERM
 	}
 	return abi.EINVAL // the system refuses the option
 }

@@ -22,6 +22,10 @@ const (
 	exStopProducing
 	exDelayedCall
 	exClientConnectionFailed
+	exStartProtocol
+	exDatagramsReceived
+	exConnectionRefused
+	exStopProtocol
 	exLogPrefix
 	exInstanceMade
 	exStateVersion
@@ -51,6 +55,10 @@ var exportNames = [exports]string{
 	exStopProducing:          "stopProducing",
 	exDelayedCall:            "delayedCall",
 	exClientConnectionFailed: "clientConnectionFailed",
+	exStartProtocol:          "startProtocol",
+	exDatagramsReceived:      "datagramsReceived",
+	exConnectionRefused:      "connectionRefused",
+	exStopProtocol:           "stopProtocol",
 	exLogPrefix:              "logPrefix",
 	exInstanceMade:           "instanceMade",
 	exStateVersion:           "stateVersion",

@@ -36,6 +36,7 @@ type Limits struct {
 	State          int           // bytes of one connection's saved state
 	Timers         int           // live ones; 0 = any number
 	ConnectionsOut int           // outgoing connections, those on their way too; 0 = any number
+	Sockets        int           // datagram sockets that it has opened; 0 = any number
 	Metrics        int           // metrics of its own, with those of the account's other guests; 0 = any number
 }
 
@@ -108,6 +109,9 @@ const plainNote = "each instance runs the module's start by itself, and keeps it
 // Movable tells whether the state of instances can be moved at all: out of this guest
 // and into it.
 func (g *Guest) Movable() bool { return g.has[exSaveState] && g.has[exRestoreState] }
+
+// ReceivesDatagrams tells whether instances can have datagram sockets.
+func (g *Guest) ReceivesDatagrams() bool { return g.has[exDatagramsReceived] }
 
 // reserve gets the range that an instance's linear memory is to lie in. It comes
 // before wazero is asked for anything: wazero panics where it gets no memory.

@@ -43,11 +43,14 @@ type Instance struct {
 
 	cur        *conn // the one that was asked for last
 	conns      connections
-	timers     map[int32]*timer // nil = none yet
-	pieces     [][]byte         // of a writeSequence
-	prefix     string           // for log lines
-	prefixCost int32            // of each line, in bytes
-	out        int32            // outgoing connections, those on their way too
+	sockets    map[int32]*Socket // nil = none yet
+	sock       *Socket           // the one that was asked for last
+	timers     map[int32]*timer  // nil = none yet
+	pieces     [][]byte          // of a writeSequence
+	prefix     string            // for log lines
+	prefixCost int32             // of each line, in bytes
+	out        int32             // outgoing connections, those on their way too
+	opened     int32             // sockets of datagram.open
 	stdout     lineLog
 	stderr     lineLog
 }
@@ -64,6 +67,7 @@ func (i *Instance) Commit(p *Place) {
 	for _, t := range i.timers {
 		t.start()
 	}
+	i.openSockets()
 	if i.guest.pages() && i.cell.based {
 		p.makeRoom()
 		p.admit(i)
@@ -137,6 +141,7 @@ func (i *Instance) Discard(cause error) uint64 {
 	for c := range i.conns.all() {
 		c.t.Abort(reactor.OverLimit, cause)
 	}
+	i.loseSockets(reactor.OverLimit, cause)
 	i.closeSoon()
 	return size
 }
@@ -179,6 +184,7 @@ func (i *Instance) Close() {
 	for _, t := range i.timers {
 		i.account.timers.free(t.handle)
 	}
+	i.forgetUnopened()
 	i.timers, i.saved = nil, nil
 	switch {
 	case i.cell == nil:
@@ -193,7 +199,7 @@ func (i *Instance) Close() {
 // with its last connection; one that is for a single connection, when its timers are
 // done too. On its loop.
 func (i *Instance) settle() {
-	if i.dead != nil || i.retiring || i.conns.len() > 0 {
+	if i.dead != nil || i.retiring || i.conns.len() > 0 || len(i.sockets) > 0 {
 		return
 	}
 	if i.place.closing || i.ending || i.guest.single && len(i.timers) == 0 {

@@ -186,7 +186,7 @@ func moveStates(old, fresh *Instance, k *hold) error {
 			return err
 		}
 	}
-	return nil
+	return moveSockets(old, fresh, version, k)
 }
 
 // canTake holds what is alive against what the new module exports.
@@ -202,7 +202,7 @@ func (g *Guest) canTake(old *Instance) error {
 			return errors.New("a producer is registered, and the new version has no callbacks for it")
 		}
 	}
-	return nil
+	return g.canTakeSockets(old)
 }
 
 func copyState(old, fresh *Instance, conn, version int32, k *hold) error {
@@ -230,6 +230,7 @@ func (i *Instance) dropMoved() {
 	}
 	i.conns = connections{}
 	i.cur = nil
+	i.dropMovedSockets()
 }
 
 // commitMove makes the new instance the one that is called. From here on
@@ -250,7 +251,11 @@ func commitMove(old, fresh *Instance, to *Place) {
 	old.out = 0
 	old.conns = connections{}
 	clear(old.timers)
+	begin := commitSockets(old, fresh)
 	fresh.Commit(to)
+	for _, s := range begin {
+		s.Begin(fresh)
+	}
 	for c := range fresh.conns.all() {
 		c.writeHeld()
 	}

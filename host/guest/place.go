@@ -78,6 +78,9 @@ func ConnectionOf(p reactor.Protocol) (c Connection, of *Guest, ok bool) {
 	return Connection{own.handle, own.t, own.stage == stageConnecting}, own.in.guest, true
 }
 
+// Guest is what the instance is one of.
+func (i *Instance) Guest() *Guest { return i.guest }
+
 // Name is what the guest is called in log lines and traps; AccountName is its account's.
 func (g *Guest) Name() string { return g.name }
 
@@ -134,10 +137,10 @@ func (p *Place) FollowWatch() {
 	}
 }
 
-// RetireIdle retires the instances that have no connections.
+// RetireIdle retires the instances that have neither connections nor sockets.
 func (p *Place) RetireIdle() {
 	for i := range p.all {
-		if i.conns.len() == 0 {
+		if i.conns.len() == 0 && len(i.sockets) == 0 {
 			i.retire()
 		}
 	}
@@ -153,10 +156,17 @@ func (p *Place) BeginClosing() {
 	p.drain()
 }
 
-// Abort ends all connections with a reason.
+// Abort ends all connections, and the sockets that guests have opened, with a reason.
 func (p *Place) Abort(reason reactor.Reason) {
 	for c := range p.Connections() {
 		c.Transport.Abort(reason, nil)
+	}
+	for i := range p.all {
+		for _, s := range i.sockets {
+			if s.owner == nil {
+				s.d.Abort(reason, nil)
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ type Sample struct {
 	version int32
 	factory []byte // nil where it was declined
 	conns   []connSample
+	sockets []socketSample
 }
 
 type connSample struct {
@@ -59,7 +60,7 @@ func (p *Place) Samples(connections int, to *Guest) ([]*Sample, error) {
 		if err != nil {
 			continue
 		}
-		if len(one.conns) > 0 || i.conns.len() == 0 {
+		if len(one.conns) > 0 || len(one.sockets) > 0 || i.conns.len() == 0 {
 			if err := to.canTake(i); err != nil {
 				return nil, err
 			}
@@ -99,7 +100,7 @@ func sampleOf(i *Instance, most int, k *hold) (*Sample, error) {
 			alpn: c.t.NegotiatedProtocol(), certificate: c.t.PeerCertificate(),
 		}})
 	}
-	return s, nil
+	return s, s.addSockets(i, most, k)
 }
 
 // Restore gives a started instance that has nothing what was sampled. Its output goes
@@ -118,5 +119,5 @@ func (s *Sample) Restore(i *Instance) error {
 			return err
 		}
 	}
-	return nil
+	return s.restoreSockets(i)
 }

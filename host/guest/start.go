@@ -176,6 +176,10 @@ func (i *Instance) setReceiveBuffer(packed uint64) error {
 		return i.fault(exReceiveBuffer, causeReceiveBuffer,
 			fmt.Errorf("found a buffer of %d bytes, wanted 1 to %d", size, abi.MaxReceiveBuffer))
 	}
+	if room := int64(size) - int64(-ptr&7); i.guest.has[exDatagramsReceived] && room < abi.MinDatagrams {
+		return i.fault(exReceiveBuffer, causeReceiveBuffer, fmt.Errorf("found a buffer of %d bytes, wanted %d at "+
+			"least from a multiple of 8 on, since the module exports datagramsReceived", size, abi.MinDatagrams))
+	}
 	if _, ok := i.mem.Read(ptr, size); !ok {
 		return i.fault(exReceiveBuffer, causeReceiveBuffer,
 			fmt.Errorf("found a buffer at %#x of %d bytes, outside the memory of %d bytes", ptr, size, i.mem.Size()))

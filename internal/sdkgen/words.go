@@ -91,7 +91,7 @@ const (
 // kindOf tells by the parameter's name in ABI.md.
 func kindOf(param string) kind {
 	switch param {
-	case "ptr", "endpoint", "name":
+	case "ptr", "endpoint", "name", "group":
 		return input
 	case "buf":
 		return output

@@ -151,6 +151,10 @@ export const MAX_SEQUENCE: i32 = 1024;
 export const MAX_LOG_MESSAGE: i32 = 4096;
 /** random bytes that one call gives at most */
 export const MAX_RANDOM: i32 = 65536;
+/** records of a batch of datagrams at most, both ways */
+export const MAX_DATAGRAMS: i32 = 1024;
+/** bytes of a registered buffer for datagrams at least */
+export const MIN_DATAGRAM_BUFFER: i32 = 1024;
 
 namespace host {
   @external("transport", "write")
@@ -215,6 +219,16 @@ namespace host {
   export declare function define(kind: i32, name: usize, len: usize): i32;
   @external("metrics", "record")
   export declare function record(id: i32, value: f64): i32;
+  @external("datagram", "send")
+  export declare function send(sock: i32, ptr: usize, n: usize): i32;
+  @external("datagram", "open")
+  export declare function open(endpoint: usize, len: usize): i32;
+  @external("datagram", "join")
+  export declare function join(sock: i32, group: usize, len: usize): i32;
+  @external("datagram", "leave")
+  export declare function leave(sock: i32, group: usize, len: usize): i32;
+  @external("datagram", "setOption")
+  export declare function setOption(sock: i32, option: i32, value: i32): i32;
 }
 
 // End of the generated code: codes, limits and imports.

@@ -31,6 +31,8 @@ enum {
 	MAX_SEQUENCE = 1024, // pieces that one call sends at most
 	MAX_LOG_MESSAGE = 4096, // bytes of a log message that are kept
 	MAX_RANDOM = 65536, // random bytes that one call gives at most
+	MAX_DATAGRAMS = 1024, // records of a batch of datagrams at most, both ways
+	MIN_DATAGRAM_BUFFER = 1024, // bytes of a registered buffer for datagrams at least
 };
 
 IMPORT("transport", "write")
@@ -95,6 +97,16 @@ IMPORT("metrics", "define")
 int32_t wh_import_define(int32_t kind, const void *name, size_t len);
 IMPORT("metrics", "record")
 int32_t wh_import_record(int32_t id, double value);
+IMPORT("datagram", "send")
+int32_t wh_import_send(int32_t sock, const void *ptr, size_t n);
+IMPORT("datagram", "open")
+int32_t wh_import_open(const void *endpoint, size_t len);
+IMPORT("datagram", "join")
+int32_t wh_import_join(int32_t sock, const void *group, size_t len);
+IMPORT("datagram", "leave")
+int32_t wh_import_leave(int32_t sock, const void *group, size_t len);
+IMPORT("datagram", "setOption")
+int32_t wh_import_set_option(int32_t sock, int32_t option, int32_t value);
 
 // End of the generated code: imports and limits.
 

@@ -114,9 +114,11 @@ const (
 
 // Limits that the contract sets.
 const (
-	maxReceive       = 65536   // bytes of the stream that one callback gets at most
-	maxReceiveBuffer = 1048576 // bytes of the registered buffer at most
-	maxSequence      = 1024    // pieces that one call sends at most
-	maxLogMessage    = 4096    // bytes of a log message that are kept
-	maxRandom        = 65536   // random bytes that one call gives at most
+	maxReceive        = 65536   // bytes of the stream that one callback gets at most
+	maxReceiveBuffer  = 1048576 // bytes of the registered buffer at most
+	maxSequence       = 1024    // pieces that one call sends at most
+	maxLogMessage     = 4096    // bytes of a log message that are kept
+	maxRandom         = 65536   // random bytes that one call gives at most
+	maxDatagrams      = 1024    // records of a batch of datagrams at most, both ways
+	maxDatagramBuffer = 1024    // bytes of a registered buffer for datagrams at least
 )

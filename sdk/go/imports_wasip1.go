@@ -112,3 +112,22 @@ func importDefine(kind int32, name unsafe.Pointer, len uint32) int32
 
 //go:wasmimport metrics record
 func importRecord(id int32, value float64) int32
+
+//go:wasmimport datagram send
+//go:noescape
+func importSend(sock int32, ptr unsafe.Pointer, n uint32) int32
+
+//go:wasmimport datagram open
+//go:noescape
+func importOpen(endpoint unsafe.Pointer, len uint32) int32
+
+//go:wasmimport datagram join
+//go:noescape
+func importJoin(sock int32, group unsafe.Pointer, len uint32) int32
+
+//go:wasmimport datagram leave
+//go:noescape
+func importLeave(sock int32, group unsafe.Pointer, len uint32) int32
+
+//go:wasmimport datagram setOption
+func importSetOption(sock int32, option int32, value int32) int32

@@ -187,6 +187,10 @@ const MAX_SEQUENCE: usize = 1024;
 const MAX_LOG_MESSAGE: usize = 4096;
 /// random bytes that one call gives at most
 const MAX_RANDOM: usize = 65536;
+/// records of a batch of datagrams at most, both ways
+const MAX_DATAGRAMS: usize = 1024;
+/// bytes of a registered buffer for datagrams at least
+const MIN_DATAGRAM_BUFFER: usize = 1024;
 
 // End of the generated code: codes and limits.
 
@@ -1733,6 +1737,19 @@ mod host {
             pub fn define(kind: i32, name: *const u8, len: usize) -> i32;
             #[link_name = "record"]
             pub fn record(id: i32, value: f64) -> i32;
+        }
+        #[link(wasm_import_module = "datagram")]
+        extern "C" {
+            #[link_name = "send"]
+            pub fn send(sock: i32, ptr: *const u8, n: usize) -> i32;
+            #[link_name = "open"]
+            pub fn open(endpoint: *const u8, len: usize) -> i32;
+            #[link_name = "join"]
+            pub fn join(sock: i32, group: *const u8, len: usize) -> i32;
+            #[link_name = "leave"]
+            pub fn leave(sock: i32, group: *const u8, len: usize) -> i32;
+            #[link_name = "setOption"]
+            pub fn set_option(sock: i32, option: i32, value: i32) -> i32;
         }
         // End of the generated code: imports.
     }

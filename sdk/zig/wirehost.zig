@@ -199,6 +199,10 @@ const max_sequence = 1024;
 const max_log_message = 4096;
 /// random bytes that one call gives at most
 const max_random = 65536;
+/// records of a batch of datagrams at most, both ways
+const max_datagrams = 1024;
+/// bytes of a registered buffer for datagrams at least
+const min_datagram_buffer = 1024;
 
 // End of the generated code: codes and limits.
 
@@ -1396,6 +1400,11 @@ const imports = struct {
     extern "log" fn emit(level: i32, ptr: [*]const u8, len: usize) i32;
     extern "metrics" fn define(kind: i32, name: [*]const u8, len: usize) i32;
     extern "metrics" fn record(id: i32, value: f64) i32;
+    extern "datagram" fn send(sock: i32, ptr: [*]const u8, n: usize) i32;
+    extern "datagram" fn open(endpoint: [*]const u8, len: usize) i32;
+    extern "datagram" fn join(sock: i32, group: [*]const u8, len: usize) i32;
+    extern "datagram" fn leave(sock: i32, group: [*]const u8, len: usize) i32;
+    extern "datagram" fn setOption(sock: i32, option: i32, value: i32) i32;
     // End of the generated code: imports.
 };
 

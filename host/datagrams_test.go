@@ -1,0 +1,188 @@
+package host
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// datagrams is the guest of testdata/datagrams.wat behind a socket on loopback.
+func datagrams(isolation config.Isolation) config.Config {
+	cfg := configuration(config.Plugin{Module: "testdata/datagrams.wasm", Isolation: isolation})
+	cfg.Listeners = []config.Listener{{Endpoint: "udp://127.0.0.1:0", Plugin: "guest"}}
+	return cfg
+}
+
+// mailTo is a socket that is connected to a server's.
+func mailTo(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// mail receives a datagram.
+func mail(t testing.TB, c net.Conn) string {
+	t.Helper()
+	b := make([]byte, 1<<16)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b[:n])
+}
+
+// ask has the guest do something, and gives its answer.
+func ask(t testing.TB, c net.Conn, what string) int32 {
+	t.Helper()
+	send(t, c, what)
+	answer := mail(t, c)
+	if len(answer) != 4 {
+		t.Fatalf("%q: found the answer %q, wanted 4 bytes", what, answer)
+	}
+	return int32(binary.LittleEndian.Uint32([]byte(answer)))
+}
+
+// wantAnswer checks ask.
+func wantAnswer(t testing.TB, c net.Conn, what string, want int32) {
+	t.Helper()
+	if got := ask(t, c, what); got != want {
+		t.Errorf("%q: found %d, wanted %d", what, got, want)
+	}
+}
+
+// said counts the lines with a text that the guests have logged.
+func (s *server) said(text string) (n int) {
+	for _, line := range s.logs.all("guest") {
+		if line["text"] == text {
+			n++
+		}
+	}
+	return n
+}
+
+// awaitSaid waits until the guests have logged so many lines with a text.
+func (s *server) awaitSaid(t testing.TB, text string, lines int) {
+	t.Helper()
+	for n := 1; s.said(text) < lines; n++ {
+		s.logs.await(t, "guest", n)
+	}
+}
+
+func TestDatagrams(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			s := serve(t, datagrams(isolation))
+			c := mailTo(t, s.addrs[0])
+			for _, text := range []string{"", "?", strings.Repeat("y", 1471), strings.Repeat("?", 60_000)} {
+				send(t, c, text)
+				if got := mail(t, c); got != text {
+					t.Fatalf("found %d bytes, wanted %d", len(got), len(text))
+				}
+			}
+			if got := ask(t, c, "h"); got < 1 {
+				t.Errorf("found the handle %d", got)
+			}
+			wantAnswer(t, c, "b", 0)
+			wantAnswer(t, c, "g", int32(len("udp://"+s.addrs[0])))
+			wantAnswer(t, c, "G", 0)
+			wantAnswer(t, c, "w", int32(abi.ENOCONN))
+			want := 2
+			if isolation == config.IsolationShared {
+				want = 1
+			}
+			s.awaitSaid(t, "start", want)
+			if found := s.said("start"); found != want {
+				t.Errorf("found %d startProtocols, wanted %d: a socket for each loop", found, want)
+			}
+		})
+	}
+}
+
+// TestDatagramsEnd: at the server's end each socket is told, last.
+func TestDatagramsEnd(t *testing.T) {
+	s := serve(t, datagrams(config.IsolationLoop))
+	s.awaitSaid(t, "start", 2)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.said("stop 5"); got != 2 {
+		t.Errorf("found %d stopProtocols with the reason 5, wanted 2", got)
+	}
+}
+
+// TestDatagramsOfUnixSockets: without an address there is no answer, but they come.
+func TestDatagramsOfUnixSockets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	cfg := datagrams(config.IsolationLoop)
+	cfg.Listeners[0].Endpoint = "unixgram://" + path
+	s := serve(t, cfg)
+	c, err := net.Dial("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	send(t, c, "l")
+	s.awaitSaid(t, "stop 0", 1)
+}
+
+func TestWrongRecords(t *testing.T) {
+	s := serve(t, datagrams(config.IsolationLoop))
+	c := mailTo(t, s.addrs[0])
+	for what, want := range map[string]abi.Status{
+		"xf": abi.EINVAL, // a family that there is not
+		"x6": abi.EINVAL, // the other family
+		"xn": abi.EINVAL, // more records than the limit
+		"xu": abi.EINVAL, // unaligned
+		"x0": abi.EINVAL, // for the peer, which the socket has not
+	} {
+		wantAnswer(t, c, what, int32(want))
+	}
+	send(t, c, "xp") // past the memory
+	line := s.logs.await(t, trapNote, 1)
+	if line["export"] != "datagramsReceived" || line["cause"] != "host call violation" {
+		t.Errorf("found %v", line)
+	}
+	send(t, c, "?") // the socket goes on in another instance
+	if got := mail(t, c); got != "?" {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestOptionsAreNotAllowed(t *testing.T) {
+	s := serve(t, datagrams(config.IsolationLoop))
+	c := mailTo(t, s.addrs[0])
+	for what, want := range map[string]abi.Status{
+		"j239.1.2.3": abi.EPERM, "j127.0.0.1": abi.EINVAL, "jx": abi.EINVAL, "v239.1.2.3": abi.EPERM,
+		"m31": abi.EPERM, "m30": abi.StatusOK, "m51": abi.EINVAL, "m40": abi.EINVAL, "m49": abi.StatusOK,
+		"m19": abi.StatusOK, "m20": abi.StatusOK,
+	} {
+		wantAnswer(t, c, what, int32(want))
+	}
+}
+
+// TestNoDatagrams: a listener for datagrams is refused where the plugin is for connections alone.
+func TestNoDatagrams(t *testing.T) {
+	cfg := datagrams(config.IsolationLoop)
+	cfg.Plugins["guest"] = config.Plugin{Module: "testdata/echo.wasm"}
+	s := newServer(t, cfg)
+	err := s.Start(t.Context())
+	const want = "listeners.0: listener udp://127.0.0.1:0: found no export datagramsReceived in the module of plugin " +
+		"guest, wanted one, since datagrams come to it"
+	if fmt.Sprint(err) != want {
+		t.Errorf("found %v, wanted %s", err, want)
+	}
+}

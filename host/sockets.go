@@ -1,0 +1,340 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// port is one entry of the configuration's listeners that is for datagrams.
+type port struct {
+	cfg    config.Listener
+	on     *reactor.DatagramPort
+	plugin atomic.Pointer[plugin]
+}
+
+// next is what a port is to be after a reload.
+type nextPort struct {
+	*port
+	cfg     config.Listener
+	plugin  *plugin
+	options reactor.DatagramOptions
+	bound   bool // it is new
+}
+
+// socket is a port's socket on one loop, which alone uses it: it has an instance of the
+// plugin, or waits for one.
+type socket struct {
+	port   *port
+	plugin *plugin
+	loop   *reactor.Loop
+	guest  *guest.Socket
+	lost   int                  // instances in a row that have ended before they got a datagram
+	retry  *reactor.DelayedCall // nil = none
+}
+
+var _ guest.SocketOwner = (*socket)(nil)
+
+// openPort binds a port of the configuration that the host starts with.
+func (h *Host) openPort(cfg config.Listener) error {
+	p := h.plugins[cfg.Plugin]
+	t, err := h.bindPort(cfg, p, p != nil && p.current().guest.ReceivesDatagrams())
+	if err == nil {
+		h.ports = append(h.ports, t)
+	}
+	return err
+}
+
+// bindPort binds a port's sockets, for which no loop does anything yet.
+func (h *Host) bindPort(cfg config.Listener, p *plugin, receives bool) (*port, error) {
+	ep, err := reactor.ParseDatagramEndpoint(cfg.Endpoint)
+	switch {
+	case err != nil:
+		return nil, err
+	case p == nil:
+		return nil, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
+	case !receives:
+		return nil, noDatagrams(cfg)
+	}
+	o, err := datagramOptions(cfg, p)
+	if err != nil {
+		return nil, err
+	}
+	t := &port{cfg: cfg}
+	t.plugin.Store(p)
+	if t.on, err = h.reactor.ListenDatagrams(ep, t.build, o); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// noDatagrams is the error of a listener whose plugin is for connections alone.
+func noDatagrams(cfg config.Listener) error {
+	return fmt.Errorf("listener %s: found no export datagramsReceived in the module of plugin %s, wanted one, since "+
+		"datagrams come to it", cfg.Endpoint, cfg.Plugin)
+}
+
+// datagramOptions are a port's, read from its configuration.
+func datagramOptions(cfg config.Listener, p *plugin) (o reactor.DatagramOptions, err error) {
+	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)
+	if err != nil {
+		return o, fmt.Errorf("listener %s: mode: %w", cfg.Endpoint, err)
+	}
+	o = reactor.DatagramOptions{Loop: p.loop(), Share: p.share,
+		PerPeer: reactor.PeerLimits{DatagramsPerSecond: cfg.PerPeer.DatagramsPerSecond, IPv4: cfg.PerPeer.IPv4Prefix,
+			IPv6: cfg.PerPeer.IPv6Prefix}, Broadcast: cfg.Broadcast}
+	o.Socket.Buffer = int(cfg.ReceiveBuffer)
+	o.Socket.SocketOptions = reactor.SocketOptions{ReusePort: cfg.ReusePort, Mode: os.FileMode(mode),
+		Owner: cfg.Owner, Group: cfg.Group}
+	o.Multicast, err = prefixes(cfg.Endpoint, "multicast", cfg.Multicast)
+	return o, err
+}
+
+// build makes the protocol of one of the port's sockets. On its loop.
+func (t *port) build(d *reactor.DatagramSocket) (reactor.DatagramProtocol, error) {
+	k := &socket{port: t, plugin: t.plugin.Load(), loop: d.Loop()}
+	k.guest = guest.NewSocket(k)
+	k.plugin.addSocket(k)
+	return k.guest, nil
+}
+
+// addSocket lists a socket of the plugin's. On its loop.
+func (p *plugin) addSocket(k *socket) { p.sockets[k.loop.Index()][k] = struct{}{} }
+
+// Started says that the socket is bound.
+func (k *socket) Started() { k.serve() }
+
+// Stopped says that it is closed.
+func (k *socket) Stopped() {
+	k.cancelRetry()
+	delete(k.plugin.sockets[k.loop.Index()], k)
+}
+
+// Lost says that the instance has ended. The next one comes at once, unless it seems that it
+// would end likewise: then as after a failed start.
+func (k *socket) Lost(early bool) {
+	wait := time.Duration(0)
+	if !early {
+		k.lost = 0
+	} else {
+		wait = min(minBackoff<<min(k.lost, 10), maxBackoff)
+		k.lost++
+	}
+	k.serveIn(wait)
+}
+
+func (k *socket) serveIn(wait time.Duration) {
+	k.cancelRetry()
+	k.retry = k.plugin.share(k.loop).CallLater(wait, func() { k.retry = nil; k.serve() })
+}
+
+func (k *socket) cancelRetry() {
+	if k.retry != nil {
+		k.retry.Cancel()
+		k.retry = nil
+	}
+}
+
+// idle tells whether the socket wants an instance now.
+func (k *socket) idle() bool { return k.guest.Instance() == nil && k.retry == nil }
+
+// serve gives the socket an instance, or has one come. Datagrams wait until then.
+func (k *socket) serve() {
+	s := k.plugin.slots[k.loop.Index()]
+	if s == nil || !k.idle() || !s.ver.guest.ReceivesDatagrams() {
+		return // that of a reload serves it
+	}
+	i, err := s.instance()
+	if errors.Is(err, errLate) {
+		if err = s.launchForSocket(); err == nil {
+			return // its end serves it
+		}
+	}
+	if err != nil {
+		k.serveIn(minBackoff)
+		return
+	}
+	k.guest.Begin(i)
+}
+
+// launchForSocket launches an instance for a socket, unless enough are being started.
+func (s *slot) launchForSocket() error {
+	wanted := 1
+	if s.ver.cfg.Isolation == config.IsolationConnection {
+		wanted = s.waiters.Len() + s.idleSockets()
+	}
+	if len(s.launches) >= wanted {
+		return nil
+	}
+	return s.beginLaunch(&launch{slot: s})
+}
+
+// idleSockets counts the sockets that wait for an instance of the slot's.
+func (s *slot) idleSockets() (n int) {
+	for k := range s.plugin.sockets[s.place.Loop.Index()] {
+		if k.idle() {
+			n++
+		}
+	}
+	return n
+}
+
+// serveSockets has the sockets that wait for an instance look for one.
+func (s *slot) serveSockets() {
+	if s.handedOn {
+		return
+	}
+	for k := range s.plugin.sockets[s.place.Loop.Index()] {
+		k.serve()
+	}
+}
+
+// offerSocket gives a started instance of isolation connection to a socket that waits, and
+// tells whether there was one.
+func (s *slot) offerSocket(i *guest.Instance) bool {
+	for k := range s.plugin.sockets[s.place.Loop.Index()] {
+		if k.idle() && s.ver.guest.ReceivesDatagrams() {
+			s.adoptInstance(i)
+			k.guest.Begin(i)
+			return true
+		}
+	}
+	return false
+}
+
+// takeSockets gives the slot the sockets of those before it that have not moved. On its loop.
+func (s *slot) takeSockets() {
+	for k := range s.plugin.sockets[s.place.Loop.Index()] {
+		if i := k.guest.Instance(); i != nil && i.Guest() != s.ver.guest {
+			k.guest.Leave(reactor.Replaced, true)
+		}
+		k.serve()
+	}
+}
+
+// giveTo has another plugin's instances get the datagrams. On its loop.
+func (k *socket) giveTo(p *plugin) {
+	k.guest.Leave(reactor.Replaced, false)
+	k.cancelRetry()
+	delete(k.plugin.sockets[k.loop.Index()], k)
+	k.plugin, k.lost = p, 0
+	p.addSocket(k)
+	k.serve()
+}
+
+// give has the port be a plugin's from now on.
+func (t *port) give(p *plugin) error {
+	was := t.plugin.Swap(p)
+	if was == p {
+		return nil
+	}
+	for _, d := range t.on.Sockets() {
+		n := d.Loop().Index()
+		err := onLoop(d.Loop(), func() {
+			for k := range was.sockets[n] {
+				if k.port == t {
+					k.giveTo(p)
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// portsToBe are those of the configuration.
+func (r *reconfiguration) portsToBe() (list []*port) {
+	for _, t := range r.ports {
+		list = append(list, t.port)
+	}
+	return list
+}
+
+// preparePort finds the port of an endpoint that stays, or binds a new one.
+func (r *reconfiguration) preparePort(cfg config.Listener) error {
+	p := r.plugins[cfg.Plugin]
+	if p == nil {
+		return fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
+	}
+	receives := r.guestOf(p).ReceivesDatagrams()
+	at := slices.IndexFunc(r.closingPorts, func(t *port) bool { return t.cfg.Endpoint == cfg.Endpoint })
+	if at < 0 {
+		t, err := r.h.bindPort(cfg, p, receives)
+		if err == nil {
+			r.ports = append(r.ports, nextPort{port: t, cfg: cfg, plugin: p, bound: true})
+		}
+		return err
+	}
+	t := r.closingPorts[at]
+	o, err := datagramOptions(cfg, p)
+	switch n := len(t.on.Sockets()); {
+	case err != nil:
+		return err
+	case !receives:
+		return noDatagrams(cfg)
+	case n > 1 && (cfg.Broadcast || len(cfg.Multicast) > 0):
+		return fmt.Errorf("listener %s: found %d sockets, wanted one, for groups and broadcasts: it takes another "+
+			"start", cfg.Endpoint, n)
+	}
+	r.closingPorts = slices.Delete(r.closingPorts, at, at+1)
+	r.ports = append(r.ports, nextPort{port: t, cfg: cfg, plugin: p, options: o})
+	return nil
+}
+
+// guestOf is the guest that a plugin will have after the change.
+func (r *reconfiguration) guestOf(p *plugin) *guest.Guest {
+	for _, plan := range r.plans {
+		if plan.p == p {
+			return plan.new.guest
+		}
+	}
+	return p.current().guest
+}
+
+// abandonPorts undoes what preparePort has done.
+func (r *reconfiguration) abandonPorts() {
+	for _, t := range r.ports {
+		if t.bound {
+			t.on.Close(reactor.Replaced)
+		}
+	}
+}
+
+// commitPorts changes to the ports that were prepared.
+func (r *reconfiguration) commitPorts() error {
+	for _, t := range r.ports {
+		text := "listener " + t.on.Endpoint().String() + " for plugin " + t.plugin.name
+		switch {
+		case t.bound:
+			r.out.Added = append(r.out.Added, text)
+			if err := t.on.Start(); err != nil {
+				return err
+			}
+		case !reflect.DeepEqual(t.cfg, t.port.cfg):
+			r.out.Changed = append(r.out.Changed, text)
+			if err := t.on.Configure(t.options); err != nil {
+				return err
+			}
+		}
+		t.port.cfg = t.cfg
+		if err := t.give(t.plugin); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.closingPorts {
+		r.out.Removed = append(r.out.Removed, "listener "+t.on.Endpoint().String())
+		t.on.Close(reactor.Done)
+	}
+	return nil
+}
