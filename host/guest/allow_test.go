@@ -109,7 +109,7 @@ func TestAllowAddress(t *testing.T) {
 }
 
 func TestAllowPatterns(t *testing.T) {
-	for _, bad := range []string{"", "tcp://", "tcp://a", "tcp://:80", "udp://a:1", "tcp://a:port", "tcp://a:70000",
+	for _, bad := range []string{"", "tcp://", "tcp://a", "tcp://:80", "sctp://a:1", "tcp://a:port", "tcp://a:70000",
 		"tcp://a*b:1", "tcp://*a:1", "tcp://*.:1", "tcp://.:1", "unix://relative", "a:1"} {
 		if _, err := NewAllowList([]string{bad}, false, nil); err == nil {
 			t.Errorf("%q was taken", bad)
