@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"runtime"
@@ -95,7 +96,19 @@ func (l *logs) await(t testing.TB, message string, nth int) map[string]any {
 	}
 }
 
-// server is a host under test.
+// unhurried is cfg with plenty of time for callbacks of plugins that set no limit of it.
+func unhurried(cfg config.Config) config.Config {
+	cfg.Plugins = maps.Clone(cfg.Plugins)
+	for name, p := range cfg.Plugins {
+		if p.Limits.CallbackTime == 0 {
+			p.Limits.CallbackTime = patience
+			cfg.Plugins[name] = p
+		}
+	}
+	return cfg
+}
+
+// server is a host under test. Its plugins are unhurried.
 type server struct {
 	*Host
 	logs  *logs
@@ -127,11 +140,15 @@ func newServer(t testing.TB, cfg config.Config) *server {
 	s := &server{logs: &logs{more: make(chan struct{})}}
 	log := hclog.New(&hclog.LoggerOptions{Output: s.logs, Level: hclog.Trace, JSONFormat: true})
 	var err error
-	if s.Host, err = New(cfg, Options{Logger: log}); err != nil {
+	if s.Host, err = New(unhurried(cfg), Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
 	s.paging = os.Getenv(allPaged) != ""
 	return s
+}
+
+func (s *server) Reload(ctx context.Context, cfg config.Config) (Change, error) {
+	return s.Host.Reload(ctx, unhurried(cfg))
 }
 
 func serve(t testing.TB, cfg config.Config) *server {

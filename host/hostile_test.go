@@ -14,18 +14,24 @@ import (
 	"github.com/wirehost/wirehost/host/config"
 )
 
-// hostile is a guest whose crime has nothing to do with time, of which it gets
-// plenty: a slow machine does not end it for another reason than its own.
+// hostile is a guest of testdata/hostile, which are named for what they do. One whose
+// callbacks only their limit of time ends has little of it, so that tests are short. The
+// others have plenty: a slow machine does not end them for another reason than their own.
 func hostile(name string) config.Plugin {
-	return config.Plugin{Module: "testdata/hostile/" + name + ".wasm", Limits: config.Limits{CallbackTime: patience}}
+	p := config.Plugin{Module: "testdata/hostile/" + name + ".wasm"}
+	if takesTime(name) {
+		p.Limits.CallbackTime = 20 * time.Millisecond
+	}
+	return p
 }
 
-// looping is a hostile guest that does not come to an end. Its limit is short so
-// that tests are.
-func looping(name string) config.Plugin {
-	p := hostile(name)
-	p.Limits.CallbackTime = 20 * time.Millisecond
-	return p
+func takesTime(name string) bool {
+	switch name {
+	case "calls_without_loop", "logs_newlines", "logs_nothing", "memory_fill", "memory_grow_without_end",
+		"slow_everywhere":
+		return true
+	}
+	return strings.HasPrefix(name, "loop")
 }
 
 // withEcho adds an innocent plugin behind a second listener.
@@ -74,9 +80,6 @@ func TestTraps(t *testing.T) {
 		for _, isolation := range isolations {
 			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {
 				p := hostile(c.guest)
-				if c.cause == "time" {
-					p = looping(c.guest)
-				}
 				p.Isolation = isolation
 				s := serve(t, withEcho(configuration(p)))
 				innocent := dial(t, s.addrs[1])
@@ -165,9 +168,6 @@ func TestFailedStarts(t *testing.T) {
 		for _, isolation := range isolations {
 			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {
 				p := hostile(c.guest)
-				if strings.Contains(c.reason, "time") {
-					p = looping(c.guest)
-				}
 				p.Isolation = isolation
 				s := serve(t, withEcho(configuration(p)))
 				line := s.logs.await(t, "plugin does not start", 1)

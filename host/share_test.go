@@ -48,7 +48,7 @@ func slowOf(c *guest.Callbacks) (n uint64) {
 
 // slowGuest is one whose callbacks take 8 ms, on one loop with an echo.
 func slowGuest(isolation config.Isolation) config.Config {
-	p := looping("slow_everywhere")
+	p := hostile("slow_everywhere")
 	p.Isolation = isolation
 	cfg := withEcho(configuration(p))
 	cfg.Reactor.Loops = 1

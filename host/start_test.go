@@ -77,7 +77,7 @@ const startsTested = 2
 
 func serveGated(t *testing.T, isolation config.Isolation, more ...func(*config.Plugin)) *gated {
 	t.Helper()
-	p := looping("loops_when_late")
+	p := hostile("loops_when_late")
 	p.Isolation = isolation
 	for _, f := range more {
 		f(&p)
