@@ -186,3 +186,176 @@ func TestNoDatagrams(t *testing.T) {
 		t.Errorf("found %v, wanted %s", err, want)
 	}
 }
+
+// peerSocket is a socket on loopback that the guest may send to.
+func peerSocket(t testing.TB) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestOpenDatagram(t *testing.T) {
+	peer := peerSocket(t)
+	cfg := datagrams(config.IsolationShared)
+	p := cfg.Plugins["guest"]
+	p.Allow.Connect = []string{"udp://" + peer.LocalAddr().String(), "udp://localhost:1"}
+	p.Limits.Sockets = 1
+	cfg.Plugins["guest"] = p
+	s := serve(t, cfg)
+	c := mailTo(t, s.addrs[0])
+	for what, want := range map[string]abi.Status{
+		"o": abi.EINVAL, "otcp://127.0.0.1:1": abi.EINVAL, "ounixgram:///tmp/x": abi.EINVAL,
+		"oudp://localhost:0": abi.EINVAL, "oudp://127.0.0.1:1": abi.EPERM, "oudp://127.0.0.1:0": abi.EPERM,
+	} {
+		wantAnswer(t, c, what, int32(want))
+	}
+	send(t, c, "oudp://"+peer.LocalAddr().String())
+	if got := mail(t, c); len(got) != 4 || got[3] != 0 {
+		t.Fatalf("found %q, wanted a handle", got)
+	}
+	s.awaitSaid(t, "start", 2)
+	wantAnswer(t, c, "Thello", 1)
+	b := make([]byte, 100)
+	n, from, err := peer.ReadFromUDPAddrPort(b)
+	if err != nil || string(b[:n]) != "Thello" {
+		t.Fatalf("found %q, %v", b[:n], err)
+	}
+	if _, err := peer.WriteToUDPAddrPort([]byte("world"), from); err != nil {
+		t.Fatal(err)
+	}
+	if got := mail(t, c); got != "world" {
+		t.Errorf("found %q", got)
+	}
+	if err := peer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, c, "Tx", 1)
+	s.awaitSaid(t, "refused", 1)
+	wantAnswer(t, c, "oudp://localhost:1", int32(abi.E2BIG))
+	send(t, c, "t") // what was opened ends with the instance
+	s.logs.await(t, trapNote, 1)
+	wantAnswer(t, c, "s", 1)
+	if got := s.said("stop 8"); got != 0 {
+		t.Errorf("found %d callbacks after the trap", got)
+	}
+}
+
+// TestDatagramNotAllowed: a name may lead to an address that is not public.
+func TestDatagramNotAllowed(t *testing.T) {
+	cfg := datagrams(config.IsolationShared)
+	p := cfg.Plugins["guest"]
+	p.Allow.Connect = []string{"udp://localhost:1"}
+	cfg.Plugins["guest"] = p
+	s := serve(t, cfg)
+	c := mailTo(t, s.addrs[0])
+	if got := ask(t, c, "oudp://localhost:1"); got < 1 {
+		t.Fatalf("found %d, wanted a handle", got)
+	}
+	s.awaitSaid(t, "stop ;", 1) // 11, behind 9
+}
+
+// TestDatagramSocketIsClosed: by the guest, with either call, and not opened again.
+func TestDatagramSocketIsClosed(t *testing.T) {
+	for what, reason := range map[string]string{"l": "stop 0", "a": "stop 2"} {
+		s := serve(t, datagrams(config.IsolationConnection))
+		c := mailTo(t, s.addrs[0])
+		send(t, c, what)
+		s.awaitSaid(t, reason, 1)
+	}
+}
+
+// TestTrapKeepsSocket: a datagram that traps ends the instance alone.
+func TestTrapKeepsSocket(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			s := serve(t, datagrams(isolation))
+			c := mailTo(t, s.addrs[0])
+			first := ask(t, c, "h")
+			for n := range 3 {
+				send(t, c, "t")
+				s.logs.await(t, trapNote, n+1)
+				wantAnswer(t, c, "s", 1) // it waited for the next instance
+			}
+			if got := ask(t, c, "h"); got == first {
+				t.Errorf("found the handle %d again", got)
+			}
+		})
+	}
+}
+
+// reloaded reloads the guest.
+func (s *server) reloaded(t testing.TB, cfg config.Config) Change {
+	t.Helper()
+	change, err := s.Reload(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return change
+}
+
+// withConfig is a configuration whose guest has one of its own.
+func withConfig(cfg config.Config, of any) config.Config {
+	p := cfg.Plugins["guest"]
+	p.Config = of
+	cfg.Plugins = map[string]config.Plugin{"guest": p}
+	return cfg
+}
+
+// TestReloadMovesSockets: with their handles and states, whatever the policy; where the
+// state does not move, the old version is told that they end, and the new one that they begin.
+func TestReloadMovesSockets(t *testing.T) {
+	for _, isolation := range isolations {
+		for _, policy := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain, config.ReloadDrop} {
+			for _, declines := range []bool{false, true} {
+				name := fmt.Sprintf("%s/%s/%t", isolation, policy, declines)
+				t.Run(name, func(t *testing.T) { reloadMovesSockets(t, isolation, policy, declines) })
+			}
+		}
+	}
+}
+
+func reloadMovesSockets(t *testing.T, isolation config.Isolation, policy config.ReloadPolicy, declines bool) {
+	cfg := datagrams(isolation)
+	p := cfg.Plugins["guest"]
+	p.Reload = policy
+	p.MoveTime = patience
+	cfg.Plugins["guest"] = p
+	if declines {
+		cfg = withConfig(cfg, map[string]any{"n": 0})
+	}
+	s := serve(t, cfg)
+	c := mailTo(t, s.addrs[0])
+	wantAnswer(t, c, "s", 1)
+	handle := ask(t, c, "h")
+	sockets := s.said("start")
+	next := map[string]any{}
+	if declines {
+		next["n"] = 1
+	} else {
+		cfg.Plugins["guest"] = func() config.Plugin { p := cfg.Plugins["guest"]; p.Limits.Timers = 7; return p }()
+	}
+	if policy == config.ReloadMigrate && !declines {
+		s.reloaded(t, withConfig(cfg, nil))
+		wantAnswer(t, c, "s", 3)
+		if found := s.said("stop 6"); found != 0 {
+			t.Errorf("found %d stopProtocols", found)
+		}
+	} else {
+		s.reloaded(t, withConfig(cfg, next))
+		wantAnswer(t, c, "s", 1)
+		s.awaitSaid(t, "start", 2*sockets)
+		if found := s.said("stop 6"); found != sockets {
+			t.Errorf("found %d stopProtocols of the old version, wanted %d", found, sockets)
+		}
+	}
+	if got := ask(t, c, "h"); got != handle {
+		t.Errorf("found the handle %d, wanted %d", got, handle)
+	}
+}

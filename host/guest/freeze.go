@@ -80,6 +80,9 @@ func (i *Instance) Freeze() (*Frozen, error) {
 // freezeConnections freezes those that can move.
 func (f *Frozen) freezeConnections() error {
 	i := f.i
+	if len(i.sockets) > 0 {
+		return errors.New("it has datagram sockets")
+	}
 	for c := range i.conns.all() {
 		if c.stage != stageOpen {
 			return ErrUnsettled
