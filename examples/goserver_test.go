@@ -24,14 +24,12 @@ import (
 	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
-// goServer edits the configuration of a guest with a Go server: one event loop
-// where it says so, so that there is one instance, and time, since tests share
-// the machine.
+// goServer edits the configuration of a guest with a Go server: one event loop where it
+// says so, so that there is one instance.
 func goServer(loops int, settings map[string]any) func(*config.Config) {
 	return func(c *config.Config) {
 		c.Reactor.Loops = loops
 		for name, p := range c.Plugins {
-			p.Limits.CallbackTime = time.Second
 			if settings != nil {
 				p.Config = settings
 			}

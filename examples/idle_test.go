@@ -35,7 +35,7 @@ func serveQuiet(t *testing.T, name string, settings map[string]any, text, answer
 	}
 	p := cfg.Plugins[name]
 	p.Module, p.Config = build(t, name), settings
-	p.Limits.CallbackTime = time.Second
+	p.Limits.CallbackTime = patience
 	cfg.Plugins[name] = p
 	cfg.Reactor.Loops, cfg.Cache.Dir = 1, built.dir
 	q := &quiet{t: t, name: name, sys: memnet.New(memnet.Options{})}

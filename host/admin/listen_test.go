@@ -524,7 +524,7 @@ func TestTimes(t *testing.T) {
 	f := newFake()
 	f.entered, f.proceed = make(chan struct{}), make(chan struct{})
 	s, path := served(t, f)
-	s.ioTime = 500 * time.Millisecond
+	s.ioTime = 2 * time.Second // in which the first request arrives
 	got := make(chan string, 1)
 	go func() {
 		got <- raw(t, path, "POST /v1/plugins/echo/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestMonitorShowsAndChangesNothing: of a monitor there is nothing but what it is for, whatever
@@ -85,7 +84,7 @@ func TestMonitorIsBounded(t *testing.T) {
 		silent = append(silent, c)
 	}
 	dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }
-	client := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: 10 * time.Second}
+	client := http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: patience}
 	resp, err := client.Get("http://monitor/healthz")
 	if err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func standingBy(t testing.TB, p *Program, more ...func(*Settings)) *stand {
 	l := s.reactor.Loops()[0]
 	began := time.Now()
 	settings := Settings{
-		Name: "guest@test", Config: []byte("{}"), Limits: Limits{CallbackTime: 100 * time.Millisecond, State: 64 << 10},
+		Name: "guest@test", Config: []byte("{}"), Limits: Limits{CallbackTime: time.Minute, State: 64 << 10},
 		Allow: &AllowList{}, Account: NewAccount("guest", hclog.NewNullLogger(), 0, l.Now), Memory: NewReservations(),
 		Owner: s,
 		Clocks: Clocks{Now: l.Now, Wall: time.Now, Spent: func() time.Duration {

@@ -229,6 +229,7 @@ func TestFewAreLeft(t *testing.T) {
 		}
 	}
 	expectLeft(t, r, maxLeft)
+	r.Quiet = time.Hour
 	if b, err := r.Read(context.Background(), "other", 100); err != nil || string(b) != "here" {
 		t.Errorf("another file: %q, %v", b, err)
 	}

@@ -34,6 +34,9 @@ func serve(t testing.TB, p config.Plugin) *server {
 // serveTLS serves a guest that may call startTLS.
 func serveTLS(t testing.TB, p config.Plugin, tls config.TLS) *server {
 	t.Helper()
+	if p.Limits.CallbackTime == 0 {
+		p.Limits.CallbackTime = patience // tests share the machine
+	}
 	cfg := config.Config{
 		Plugins:   map[string]config.Plugin{"guest": p},
 		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "guest", TLS: tls}},
