@@ -256,7 +256,7 @@ func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	for n, cfg := range r.cfg.Listeners {
 		if at := slices.IndexFunc(r.closing, func(l *listener) bool {
 			return sameSocket(l.cfg.Endpoint, cfg.Endpoint)
-		}); at >= 0 {
+		}); at >= 0 && !config.ForDatagrams(cfg.Endpoint) {
 			have[n] = r.closing[at]
 			r.closing = slices.Delete(r.closing, at, at+1)
 		}

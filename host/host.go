@@ -346,18 +346,13 @@ func (h *Host) startPlugins(ctx context.Context) error {
 	}
 }
 
-// Listeners are the endpoints listened on, ports resolved, in the configuration's order, those
-// for datagrams last.
+// Listeners are the endpoints listened on, ports resolved, in the configuration's order.
 func (h *Host) Listeners() []reactor.Endpoint {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []reactor.Endpoint
-	for _, l := range h.listeners {
-		list = append(list, l.ln.Endpoint())
-	}
-	for _, t := range h.ports {
-		list = append(list, t.on.Endpoint())
-	}
+	h.inOrder(func(l *listener) { list = append(list, l.ln.Endpoint()) },
+		func(t *port) { list = append(list, t.on.Endpoint()) })
 	return list
 }
 

@@ -63,6 +63,19 @@ type ListenerInfo struct {
 	Held        uint64            `json:"held"`        // ever: how often accepting has waited for new_per_second
 	// handshakes of TLS that have failed, ever, by cause (reactor.ListenerStats)
 	Handshakes map[string]uint64 `json:"handshake_failures,omitempty"`
+	Datagrams  *DatagramInfo     `json:"datagrams,omitempty"` // of one for datagrams; else nil
+}
+
+// DatagramInfo is what a listener for datagrams has counted, ever.
+type DatagramInfo struct {
+	Received   uint64 `json:"received"`  // that guests were told of
+	BytesIn    uint64 `json:"bytes_in"`  // of payload
+	Sent       uint64 `json:"sent"`      // that the system has taken
+	BytesOut   uint64 `json:"bytes_out"` // of payload
+	Batches    uint64 `json:"batches"`   // in which they were received
+	Overflowed uint64 `json:"overflow"`  // dropped by the system: the receive buffer had no room
+	Limited    uint64 `json:"limit"`     // dropped: over datagrams_per_second
+	Unsent     uint64 `json:"unsent"`    // that the system has not taken
 }
 
 // StateUnloading is the PluginInfo.State of a plugin that was unloaded and has connections
@@ -194,14 +207,14 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []ListenerInfo
-	for _, l := range h.listeners {
+	h.inOrder(func(l *listener) {
 		s := l.ln.Stats()
 		list = append(list, ListenerInfo{
 			Endpoint: l.ln.Endpoint().String(), Plugin: l.plugin.name, Connections: s.Connections, Accepted: s.Accepted,
 			Refused: s.Refused, RefusedBy: s.RefusedBy, Held: s.Held,
 			Handshakes: s.Handshakes,
 		})
-	}
+	}, func(t *port) { list = append(list, t.info()) })
 	return list
 }
 

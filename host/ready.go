@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // readiness is how far a host has come. Any goroutine.
@@ -50,14 +52,12 @@ func (r *readiness) told() bool {
 // announceListeners says what is listened on.
 func (h *Host) announceListeners() {
 	var endpoints []string
-	for _, l := range h.listeners {
-		endpoints = append(endpoints, l.ln.Endpoint().String())
-		h.log.Info("listening", "endpoint", l.ln.Endpoint().String(), "plugin", l.cfg.Plugin)
+	say := func(ep reactor.Endpoint, plugin string) {
+		endpoints = append(endpoints, ep.String())
+		h.log.Info("listening", "endpoint", ep.String(), "plugin", plugin)
 	}
-	for _, t := range h.ports {
-		endpoints = append(endpoints, t.on.Endpoint().String())
-		h.log.Info("listening", "endpoint", t.on.Endpoint().String(), "plugin", t.cfg.Plugin)
-	}
+	h.inOrder(func(l *listener) { say(l.ln.Endpoint(), l.cfg.Plugin) },
+		func(t *port) { say(t.on.Endpoint(), t.cfg.Plugin) })
 	h.ready.noteBound(endpoints)
 }
 

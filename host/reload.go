@@ -60,6 +60,11 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 		}
 		return Outcome{}, err
 	}
+	if err := r.fitsPorts(); err != nil {
+		err = errors.Join(err, r.abandon())
+		p.noteFailure(err)
+		return Outcome{}, err
+	}
 	return r.commit()
 }
 

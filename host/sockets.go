@@ -19,6 +19,7 @@ import (
 type port struct {
 	cfg    config.Listener
 	on     *reactor.DatagramPort
+	shared bool // it has one socket, on the loop of a plugin of isolation shared
 	plugin atomic.Pointer[plugin]
 }
 
@@ -44,10 +45,36 @@ type socket struct {
 
 var _ guest.SocketOwner = (*socket)(nil)
 
+// inOrder calls one of the functions with each listener, in the configuration's order.
+func (h *Host) inOrder(connections func(*listener), datagrams func(*port)) {
+	listeners, ports := h.listeners, h.ports
+	for _, cfg := range h.cfg.Listeners {
+		switch isPort := config.ForDatagrams(cfg.Endpoint); {
+		case isPort && len(ports) > 0:
+			datagrams(ports[0])
+			ports = ports[1:]
+		case !isPort && len(listeners) > 0:
+			connections(listeners[0])
+			listeners = listeners[1:]
+		}
+	}
+}
+
+// info is what an administrator is told of the port.
+func (t *port) info() ListenerInfo {
+	s := t.on.Stats()
+	return ListenerInfo{Endpoint: t.on.Endpoint().String(), Plugin: t.plugin.Load().name,
+		RefusedBy: map[string]uint64{}, Datagrams: &DatagramInfo{Received: s.Received, BytesIn: s.BytesIn, Sent: s.Sent,
+			BytesOut: s.BytesOut, Batches: s.Batches, Overflowed: s.Overflowed, Limited: s.Limited, Unsent: s.Unsent}}
+}
+
 // openPort binds a port of the configuration that the host starts with.
 func (h *Host) openPort(cfg config.Listener) error {
 	p := h.plugins[cfg.Plugin]
-	t, err := h.bindPort(cfg, p, p != nil && p.current().guest.ReceivesDatagrams())
+	if p == nil {
+		return fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
+	}
+	t, err := h.bindPort(cfg, p, p.current())
 	if err == nil {
 		h.ports = append(h.ports, t)
 	}
@@ -55,21 +82,17 @@ func (h *Host) openPort(cfg config.Listener) error {
 }
 
 // bindPort binds a port's sockets, for which no loop does anything yet.
-func (h *Host) bindPort(cfg config.Listener, p *plugin, receives bool) (*port, error) {
+func (h *Host) bindPort(cfg config.Listener, p *plugin, v *version) (*port, error) {
 	ep, err := reactor.ParseDatagramEndpoint(cfg.Endpoint)
-	switch {
-	case err != nil:
-		return nil, err
-	case p == nil:
-		return nil, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
-	case !receives:
-		return nil, noDatagrams(cfg)
-	}
-	o, err := datagramOptions(cfg, p)
 	if err != nil {
 		return nil, err
 	}
-	t := &port{cfg: cfg}
+	o, err := datagramOptions(cfg, p, v)
+	if err != nil {
+		return nil, err
+	}
+	t := &port{cfg: cfg, shared: o.Loop >= 0}
+	o.Share = func(l *reactor.Loop) *reactor.Share { return t.plugin.Load().share(l) }
 	t.plugin.Store(p)
 	if t.on, err = h.reactor.ListenDatagrams(ep, t.build, o); err != nil {
 		return nil, err
@@ -77,24 +100,24 @@ func (h *Host) bindPort(cfg config.Listener, p *plugin, receives bool) (*port, e
 	return t, nil
 }
 
-// noDatagrams is the error of a listener whose plugin is for connections alone.
-func noDatagrams(cfg config.Listener) error {
-	return fmt.Errorf("listener %s: found no export datagramsReceived in the module of plugin %s, wanted one, since "+
-		"datagrams come to it", cfg.Endpoint, cfg.Plugin)
-}
-
 // datagramOptions are a port's, read from its configuration.
-func datagramOptions(cfg config.Listener, p *plugin) (o reactor.DatagramOptions, err error) {
+func datagramOptions(cfg config.Listener, p *plugin, v *version) (o reactor.DatagramOptions, err error) {
+	if !v.guest.ReceivesDatagrams() {
+		return o, fmt.Errorf("listener %s: found no export datagramsReceived in the module of plugin %s, wanted one, "+
+			"since datagrams come to it", cfg.Endpoint, cfg.Plugin)
+	}
 	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)
 	if err != nil {
 		return o, fmt.Errorf("listener %s: mode: %w", cfg.Endpoint, err)
 	}
-	o = reactor.DatagramOptions{Loop: p.loop(), Share: p.share,
-		PerPeer: reactor.PeerLimits{DatagramsPerSecond: cfg.PerPeer.DatagramsPerSecond, IPv4: cfg.PerPeer.IPv4Prefix,
-			IPv6: cfg.PerPeer.IPv6Prefix}, Broadcast: cfg.Broadcast}
+	o = reactor.DatagramOptions{Loop: -1, PerPeer: reactor.PeerLimits{DatagramsPerSecond: cfg.PerPeer.DatagramsPerSecond, IPv4: cfg.PerPeer.IPv4Prefix,
+		IPv6: cfg.PerPeer.IPv6Prefix}, Broadcast: cfg.Broadcast}
 	o.Socket.Buffer = int(cfg.ReceiveBuffer)
 	o.Socket.SocketOptions = reactor.SocketOptions{ReusePort: cfg.ReusePort, Mode: os.FileMode(mode),
 		Owner: cfg.Owner, Group: cfg.Group}
+	if v.cfg.Isolation == config.IsolationShared {
+		o.Loop = p.pinned
+	}
 	o.Multicast, err = prefixes(cfg.Endpoint, "multicast", cfg.Multicast)
 	return o, err
 }
@@ -227,6 +250,7 @@ func (k *socket) giveTo(p *plugin) {
 	k.cancelRetry()
 	delete(k.plugin.sockets[k.loop.Index()], k)
 	k.plugin, k.lost = p, 0
+	k.guest.Charge(p.share(k.loop))
 	p.addSocket(k)
 	k.serve()
 }
@@ -267,22 +291,23 @@ func (r *reconfiguration) preparePort(cfg config.Listener) error {
 	if p == nil {
 		return fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
 	}
-	receives := r.guestOf(p).ReceivesDatagrams()
+	v := r.versionOf(p)
 	at := slices.IndexFunc(r.closingPorts, func(t *port) bool { return t.cfg.Endpoint == cfg.Endpoint })
 	if at < 0 {
-		t, err := r.h.bindPort(cfg, p, receives)
+		t, err := r.h.bindPort(cfg, p, v)
 		if err == nil {
 			r.ports = append(r.ports, nextPort{port: t, cfg: cfg, plugin: p, bound: true})
 		}
 		return err
 	}
 	t := r.closingPorts[at]
-	o, err := datagramOptions(cfg, p)
+	o, err := datagramOptions(cfg, p, v)
+	if err == nil {
+		err = t.fits(p, v)
+	}
 	switch n := len(t.on.Sockets()); {
 	case err != nil:
 		return err
-	case !receives:
-		return noDatagrams(cfg)
 	case n > 1 && (cfg.Broadcast || len(cfg.Multicast) > 0):
 		return fmt.Errorf("listener %s: found %d sockets, wanted one, for groups and broadcasts: it takes another "+
 			"start", cfg.Endpoint, n)
@@ -292,14 +317,42 @@ func (r *reconfiguration) preparePort(cfg config.Listener) error {
 	return nil
 }
 
-// guestOf is the guest that a plugin will have after the change.
-func (r *reconfiguration) guestOf(p *plugin) *guest.Guest {
+// versionOf is the version that a plugin will have after the change.
+func (r *reconfiguration) versionOf(p *plugin) *version {
 	for _, plan := range r.plans {
 		if plan.p == p {
-			return plan.new.guest
+			return plan.new
 		}
 	}
-	return p.current().guest
+	return p.current()
+}
+
+// fits says why the port's sockets, which stay on their loops, can't be a version's.
+func (t *port) fits(p *plugin, v *version) error {
+	sharing := v.cfg.Isolation == config.IsolationShared
+	if own := t.plugin.Load(); sharing != t.shared || sharing && own.pinned != p.pinned {
+		return fmt.Errorf("listener %s: found isolation %s of plugin %s, which runs on other loops than the sockets "+
+			"are on: it takes another start", t.cfg.Endpoint, v.cfg.Isolation, p.name)
+	}
+	return nil
+}
+
+// fitsPorts says why the new version can't have the plugin's ports.
+func (r *replacement) fitsPorts() error {
+	r.p.host.mu.Lock()
+	defer r.p.host.mu.Unlock()
+	for _, t := range r.p.host.ports {
+		if t.plugin.Load() != r.p {
+			continue
+		}
+		if _, err := datagramOptions(t.cfg, r.p, r.new); err != nil {
+			return err
+		}
+		if err := t.fits(r.p, r.new); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // abandonPorts undoes what preparePort has done.

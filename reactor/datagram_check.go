@@ -1,5 +1,8 @@
 package reactor
 
+// SetShare has the socket's protocol take another owner's time from now on. Loop only.
+func (d *DatagramSocket) SetShare(s *Share) { d.share = s }
+
 // Check is Send's error for n records, at most MaxDatagrams, of which nothing is sent: for
 // who sends many in parts.
 func (d *DatagramSocket) Check(records []byte, n int) (err error) {

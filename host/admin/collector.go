@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,13 @@ func metrics() []metric {
 		{"wirehost_listener_handshake_failures_total", "TLS handshakes of a listener that have failed, by cause.",
 			counter,
 			[]string{"endpoint", "plugin", "cause"}},
+		{"wirehost_listener_datagrams_received_total", "Datagrams that guests were told of.", counter, listener},
+		{"wirehost_listener_datagrams_sent_total", "Datagrams that the system has taken.", counter, listener},
+		{"wirehost_listener_datagram_batches_total", "Callbacks in which datagrams were received.", counter, listener},
+		{"wirehost_listener_datagram_bytes_total", "Bytes of datagrams, by direction: in, out.", counter,
+			[]string{"endpoint", "plugin", "direction"}},
+		{"wirehost_listener_datagrams_dropped_total", "Datagrams that were dropped: overflow (of the receive buffer), " +
+			"limit (datagrams_per_second), unsent.", counter, []string{"endpoint", "plugin", "reason"}},
 		{"wirehost_certificate_loaded", "1 if a certificate is loaded; else handshakes that need it fail.", gauge,
 			[]string{"cert"}},
 		{"wirehost_certificate_not_after_seconds", "When a certificate expires, as Unix time.", gauge,
@@ -122,6 +130,10 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, l := range c.h.ListenerInfos() {
 		labels := []string{l.Endpoint, l.Plugin}
+		if l.Datagrams != nil {
+			list = append(list, datagramSamples(l.Datagrams, labels)...)
+			continue
+		}
 		list = append(list,
 			sample{"wirehost_listener_connections", float64(l.Connections), labels},
 			sample{"wirehost_listener_accepted_total", float64(l.Accepted), labels},
@@ -230,4 +242,19 @@ func certificateSamples(certificates []host.CertificateInfo) []sample {
 		}
 	}
 	return list
+}
+
+// datagramSamples are those of a listener for datagrams.
+func datagramSamples(d *host.DatagramInfo, labels []string) []sample {
+	with := func(label string) []string { return append(slices.Clone(labels), label) }
+	return []sample{
+		{"wirehost_listener_datagrams_received_total", float64(d.Received), labels},
+		{"wirehost_listener_datagrams_sent_total", float64(d.Sent), labels},
+		{"wirehost_listener_datagram_batches_total", float64(d.Batches), labels},
+		{"wirehost_listener_datagram_bytes_total", float64(d.BytesIn), with("in")},
+		{"wirehost_listener_datagram_bytes_total", float64(d.BytesOut), with("out")},
+		{"wirehost_listener_datagrams_dropped_total", float64(d.Overflowed), with("overflow")},
+		{"wirehost_listener_datagrams_dropped_total", float64(d.Limited), with("limit")},
+		{"wirehost_listener_datagrams_dropped_total", float64(d.Unsent), with("unsent")},
+	}
 }

@@ -76,7 +76,7 @@ func TestTypesAreDescribed(t *testing.T) {
 		"ConnectionList": host.ConnPage{}, "CloseRequest": CloseRequest{}, "CloseAnswer": closeAnswer{},
 		"ServerStatus": Status{}, "Setting": setting{}, "SettingList": settingList{}, "ConnInfo": host.ConnInfo{},
 		"ListenerList": listenerList{},
-		"ListenerInfo": host.ListenerInfo{}, "CertificateInfo": host.CertificateInfo{},
+		"ListenerInfo": host.ListenerInfo{}, "DatagramInfo": host.DatagramInfo{}, "CertificateInfo": host.CertificateInfo{},
 		"Outcome": host.Outcome{}, "Change": host.Change{}, "UseRequest": useRequest{},
 		"TraceRequest":  traceRequest{},
 		"ReloadRequest": reloadRequest{}, "UpgradeRequest": upgradeRequest{}, "Upgraded": host.Upgraded{},

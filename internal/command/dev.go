@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wirehost/wirehost/internal/lines"
-	"github.com/wirehost/wirehost/reactor"
 )
 
 // Times of dev. A save is taken for complete when nothing has happened for
@@ -43,7 +42,7 @@ func newDev(a *app) *cobra.Command {
 			if d.build.time <= 0 {
 				return &usageError{fmt.Errorf("--build-timeout: found %s, wanted a time above 0", d.build.time)}
 			}
-			if _, err := reactor.ParseEndpoint(d.listen); err != nil {
+			if _, err := endpointOf(d.listen); err != nil {
 				return &usageError{fmt.Errorf("--listen: %w", err)}
 			}
 			signals, stop := a.await(false) // SIGHUP: the terminal has gone

@@ -234,7 +234,7 @@ func (s *server) hints() string {
 	b.WriteString("No configuration file: running what is built in. Try it from another terminal:\n")
 	plugins := s.ops.Config().Plugins
 	for _, l := range s.ops.ListenerInfos() {
-		ep, err := reactor.ParseEndpoint(l.Endpoint)
+		ep, err := endpointOf(l.Endpoint)
 		if err != nil {
 			continue // the log has it
 		}
@@ -252,6 +252,14 @@ func (s *server) hints() string {
 	return b.String()
 }
 
+// endpointOf reads a listener's endpoint.
+func endpointOf(text string) (reactor.Endpoint, error) {
+	if config.ForDatagrams(text) {
+		return reactor.ParseDatagramEndpoint(text)
+	}
+	return reactor.ParseEndpoint(text)
+}
+
 // connectWith is the command that connects a terminal to an endpoint.
 func connectWith(ep reactor.Endpoint, flag string) string {
 	host := ep.Host
@@ -261,6 +269,10 @@ func connectWith(ep reactor.Endpoint, flag string) string {
 	switch ep.Scheme {
 	case "unix":
 		return fmt.Sprintf("nc %s-U %s", flag, ep.Path)
+	case "unixgram":
+		return fmt.Sprintf("nc %s-uU %s", flag, ep.Path)
+	case "udp":
+		flag += "-u "
 	case "tls":
 		return fmt.Sprintf("openssl s_client -quiet -connect %s:%d", host, ep.Port)
 	}

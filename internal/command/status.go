@@ -142,6 +142,11 @@ func newListeners(a *app) *cobra.Command {
 	return newList(a, "listeners", short, "/v1/listeners", func(w io.Writer, list list) error {
 		t := newTable(w, "ENDPOINT", "PLUGIN", "CONNS", "ACCEPTED", "REFUSED")
 		for _, l := range list.Listeners {
+			if d := l.Datagrams; d != nil {
+				t.row(l.Endpoint, l.Plugin, "-", fmt.Sprintf("%d datagrams", d.Received),
+					fmt.Sprint(d.Overflowed+d.Limited))
+				continue
+			}
 			t.row(l.Endpoint, l.Plugin, fmt.Sprint(l.Connections), fmt.Sprint(l.Accepted), fmt.Sprint(l.Refused))
 		}
 		return t.Flush()

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// TestListenerChangesPlugin: the socket stays, and another plugin has it.
+func TestListenerChangesPlugin(t *testing.T) {
+	cfg := datagrams(config.IsolationLoop)
+	cfg.Plugins["other"] = withConfig(cfg, map[string]any{"n": 0}).Plugins["guest"]
+	s := serve(t, cfg)
+	c := mailTo(t, s.addrs[0])
+	wantAnswer(t, c, "s", 1)
+	wantAnswer(t, c, "s", 2)
+	next := cfg
+	next.Listeners = []config.Listener{cfg.Listeners[0]}
+	next.Listeners[0].Plugin = "other"
+	change := s.reloaded(t, next)
+	if len(change.Changed) != 1 || !strings.HasSuffix(change.Changed[0], " for plugin other") {
+		t.Errorf("found %+v", change)
+	}
+	wantAnswer(t, c, "s", 1)
+	if found := s.said("stop 6"); found != 2 {
+		t.Errorf("found %d stopProtocols of the first plugin, wanted 2", found)
+	}
+	if info := s.ListenerInfos()[0]; info.Plugin != "other" || info.Datagrams.Received != 3 || info.Datagrams.Sent != 3 {
+		t.Errorf("found %+v, %+v", info, info.Datagrams)
+	}
+}
+
+// TestListenersComeAndGo: those for datagrams, beside one for connections.
+func TestListenersComeAndGo(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/datagrams.wasm"}))
+	cfg := s.Config()
+	cfg.Listeners = []config.Listener{{Endpoint: "udp://127.0.0.1:0", Plugin: "guest"}, cfg.Listeners[0]}
+	change := s.reloaded(t, cfg)
+	if len(change.Added) != 1 || len(change.Removed)+len(change.Changed) > 0 {
+		t.Errorf("found %+v", change)
+	}
+	ep := s.Listeners()[0]
+	if ep.Scheme != "udp" || s.Listeners()[1].Scheme != "tcp" {
+		t.Fatalf("found %v", s.Listeners())
+	}
+	c := mailTo(t, strings.TrimPrefix(ep.String(), "udp://"))
+	wantAnswer(t, c, "s", 1)
+	cfg.Listeners = cfg.Listeners[1:]
+	change = s.reloaded(t, cfg)
+	if len(change.Removed) != 1 || len(change.Added) > 0 {
+		t.Errorf("found %+v", change)
+	}
+	if found := s.said("stop 0"); found != 2 {
+		t.Errorf("found %d stopProtocols, wanted 2", found)
+	}
+}
+
+// TestPortsDoNotFit: a change that the sockets of a plugin can't follow is refused.
+func TestPortsDoNotFit(t *testing.T) {
+	cfg := datagrams(config.IsolationLoop)
+	s := serve(t, cfg)
+	c := mailTo(t, s.addrs[0])
+	for _, change := range []struct {
+		of   func(*config.Plugin, *config.Listener)
+		want string
+	}{
+		{func(p *config.Plugin, _ *config.Listener) { p.Module = "testdata/echo.wasm" },
+			"found no export datagramsReceived"},
+		{func(p *config.Plugin, _ *config.Listener) { p.Isolation = config.IsolationShared },
+			"found isolation shared of plugin guest, which runs on other loops than the sockets are on"},
+		{func(_ *config.Plugin, l *config.Listener) { l.Broadcast = true }, "found 2 sockets, wanted one"},
+	} {
+		next := cfg
+		p, l := cfg.Plugins["guest"], cfg.Listeners[0]
+		change.of(&p, &l)
+		next.Plugins, next.Listeners = maps.Clone(cfg.Plugins), []config.Listener{l}
+		next.Plugins["guest"] = p
+		if _, err := s.Reload(t.Context(), next); err == nil || !strings.Contains(err.Error(), change.want) {
+			t.Errorf("found %v, wanted %q", err, change.want)
+		}
+		ask(t, c, "s")
+	}
+}
