@@ -57,6 +57,7 @@ type connection struct {
 	tls      *tlsConn
 	limits   *limits   // nil = its listener has none of connections
 	client   *outgoing // while it connects
+	link     *linkEnd  // nil = it is the system's
 	proxied  []byte    // the PROXY header as far as it has come, then bytes behind it
 	out      output
 	peer     netip.AddrPort // zero on Unix sockets

@@ -30,6 +30,11 @@ type ConnectOptions struct {
 	// Allow, where set, is asked for each address that the endpoint's host
 	// resolves to, on the loop; an error skips that address.
 	Allow func(ep Endpoint, addr netip.Addr) error
+
+	// Of ConnectInside: From is what the other protocol sees as its peer, as plugin://FROM;
+	// where As is set, it sees that one's peer, host, peer's certificate and ALPN.
+	From string
+	As   Transport
 }
 
 // outgoing is what a connection needs that Connect has begun, until it is made.
@@ -50,18 +55,10 @@ type outgoing struct {
 // Names are resolved off the loop, and their addresses tried in turn; one that
 // does not answer leaves the others a fair share of the time. Loop only.
 func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transport {
-	if o.Timeout <= 0 {
-		o.Timeout = connectTimeout
-	}
+	c := l.newOutgoing(ep, p, o)
+	k := c.client
 	ctx, cancel := context.WithCancel(context.Background())
-	k := &outgoing{ep: ep, proto: p, o: o, cancel: cancel, reason: NoSuchHost, err: fmt.Errorf("%s has no address", ep)}
-	now := l.sys.Now()
-	k.by = now + o.Timeout
-	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now,
-		setupBy: k.by}
-	l.count.Add(1)
-	l.r.connections.Add(1)
-	l.addConn(c)
+	k.cancel = cancel
 	if l.stopped {
 		c.refuseConnect()
 		return c
@@ -84,6 +81,23 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 		// A loop that has ended has told the protocol already.
 		_ = l.CallFromThread(func() { c.takeAddresses(addrs, err) })
 	}()
+	return c
+}
+
+// newOutgoing makes a connection that is being made.
+func (l *Loop) newOutgoing(ep Endpoint, p ClientProtocol, o ConnectOptions) *connection {
+	if o.Timeout <= 0 {
+		o.Timeout = connectTimeout
+	}
+	k := &outgoing{ep: ep, proto: p, o: o, cancel: func() {}, reason: NoSuchHost,
+		err: fmt.Errorf("%s has no address", ep)}
+	now := l.sys.Now()
+	k.by = now + o.Timeout
+	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now,
+		setupBy: k.by}
+	l.count.Add(1)
+	l.r.connections.Add(1)
+	l.addConn(c)
 	return c
 }
 
@@ -156,7 +170,7 @@ func (c *connection) skipUnanswered() bool {
 		return false
 	}
 	c.client.noteFailure(c.Peer(), syscall.ETIMEDOUT)
-	c.dropSocket(c.loop.sys.Close)
+	c.dropSocket(c.sys().Close)
 	c.connectNext()
 	return true
 }
@@ -192,12 +206,12 @@ func connectReason(err error) Reason {
 // checkConnect is the socket's word on how Connect went.
 func (c *connection) checkConnect() {
 	l, k := c.loop, c.client
-	if err := l.sys.ConnectResult(c.fd); err != nil {
+	if err := c.sys().ConnectResult(c.fd); err != nil {
 		if errors.Is(err, syscall.EINPROGRESS) || errors.Is(err, syscall.EAGAIN) {
 			return
 		}
 		k.noteFailure(c.Peer(), err)
-		c.dropSocket(c.loop.sys.Close)
+		c.dropSocket(c.sys().Close)
 		c.connectNext()
 		return
 	}

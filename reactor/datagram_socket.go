@@ -166,7 +166,7 @@ func (l *Loop) settleDatagrams() {
 		d.settle()
 	}
 	l.settling = l.settling[:0]
-	if len(l.pending) > 0 || l.gatherConn != nil {
+	if len(l.pending) > 0 || l.gatherConn != nil || l.landing != nil {
 		l.settle()
 	}
 }

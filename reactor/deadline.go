@@ -132,7 +132,7 @@ func (c *connection) draining() bool {
 	if c.fd == 0 {
 		return false
 	}
-	now, unsent := c.loop.sys.Now(), c.loop.sys.Unsent(c.fd)
+	now, unsent := c.loop.sys.Now(), c.sys().Unsent(c.fd)
 	arrived := int64(c.sent) - int64(unsent)
 	goesOn := unsent > 0 && (c.looked < c.active || arrived > c.arrived)
 	c.looked, c.arrived = now, arrived
@@ -153,7 +153,7 @@ func (c *connection) inOrder() bool {
 // Linux), for which a slow reader may take longer than the limits are.
 func (c *connection) checkUnsent() {
 	c.looked = c.loop.sys.Now()
-	arrived := int64(c.sent) - int64(c.loop.sys.Unsent(c.fd))
+	arrived := int64(c.sent) - int64(c.sys().Unsent(c.fd))
 	if arrived > c.arrived {
 		c.progress, c.active = c.looked, c.looked
 	}

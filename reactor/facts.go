@@ -15,6 +15,8 @@ func (c *connection) unixAddr(a net.Addr) string {
 // On TLS its scheme is tcp as well.
 func (c *connection) Peer() string {
 	switch {
+	case c.link != nil:
+		return c.link.facts.peer
 	case c.flags&flagUnix != 0 && !c.peer.IsValid():
 		if c.client != nil {
 			return c.client.ep.String()
@@ -22,7 +24,7 @@ func (c *connection) Peer() string {
 		if c.fd == 0 {
 			return c.unixAddr(nil)
 		}
-		return c.unixAddr(c.loop.sys.RemoteAddr(c.fd))
+		return c.unixAddr(c.sys().RemoteAddr(c.fd))
 	case c.peer.IsValid():
 		return "tcp://" + c.peer.String()
 	case c.client != nil:
@@ -33,13 +35,16 @@ func (c *connection) Peer() string {
 
 // Host is our endpoint.
 func (c *connection) Host() string {
+	if c.link != nil {
+		return c.link.facts.host
+	}
 	if c.local.IsValid() {
 		return "tcp://" + c.local.String()
 	}
 	if c.fd == 0 {
 		return ""
 	}
-	a := c.loop.sys.LocalAddr(c.fd)
+	a := c.sys().LocalAddr(c.fd)
 	if c.flags&flagUnix != 0 {
 		return c.unixAddr(a)
 	}
@@ -85,11 +90,19 @@ func (c *connection) outgoing() bool { return c.listener == nil && c.flags&flagO
 
 // PeerCertificate is the DER of the peer's leaf certificate, or nil.
 func (c *connection) PeerCertificate() []byte {
+	if c.link != nil && c.tls == nil {
+		return c.link.facts.cert
+	}
 	return c.tlsFacts().peer
 }
 
 // NegotiatedProtocol is the one that ALPN chose, or "".
-func (c *connection) NegotiatedProtocol() string { return c.tlsFacts().protocol }
+func (c *connection) NegotiatedProtocol() string {
+	if c.link != nil && c.tls == nil {
+		return c.link.facts.protocol
+	}
+	return c.tlsFacts().protocol
+}
 
 // tlsFacts are those of the session; zero before the handshake has ended.
 func (c *connection) tlsFacts() tlsFacts {

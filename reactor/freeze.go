@@ -81,6 +81,8 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 		why = "it is in a callback"
 	case c.stage != stageOpen && c.stage != stageClosing:
 		why = "it is " + c.stage.String()
+	case c.link != nil:
+		why = "it is inside the process"
 	case c.tls != nil:
 		why = c.tls.unmovable()
 	}
@@ -112,7 +114,7 @@ func (c *connection) unqueue() {
 	l := c.loop
 	if c.polled {
 		c.polled = false
-		if err := l.poller.Remove(c.fd); err != nil {
+		if err := c.poller().Remove(c.fd); err != nil {
 			l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
 		}
 	}

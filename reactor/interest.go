@@ -58,11 +58,11 @@ func (c *connection) updatePoller() {
 	case c.polled && want == 0 && c.flags&flagHangup != 0:
 		// The hang-up would be reported for ever.
 		c.polled = false
-		err = c.loop.poller.Remove(c.fd)
+		err = c.poller().Remove(c.fd)
 	case c.polled && want != c.want:
-		err = c.loop.poller.Modify(c.fd, c.token(), want)
+		err = c.poller().Modify(c.fd, c.token(), want)
 	case !c.polled && !(want == 0 && c.flags&flagHangup != 0):
-		err = c.loop.poller.Add(c.fd, c.token(), want)
+		err = c.poller().Add(c.fd, c.token(), want)
 		c.polled = err == nil
 	}
 	c.want = want
@@ -97,7 +97,7 @@ func (c *connection) takeEvents(ev Events) {
 	}
 	switch {
 	case ev&ErrorEvent != 0:
-		err := c.loop.sys.SocketError(c.fd)
+		err := c.sys().SocketError(c.fd)
 		if err == nil {
 			err = syscall.ECONNRESET
 		}

@@ -143,7 +143,7 @@ func (m *limits) hasWritten(c *connection, n int) {
 // checkTaking looks, at the end of a window, at what the peer has taken. What was there at
 // its beginning must be taken by now, or enough of it.
 func (m *limits) checkTaking(c *connection, now time.Duration) {
-	unsent := int64(c.loop.sys.Unsent(c.fd))
+	unsent := int64(c.sys().Unsent(c.fd))
 	taken := int64(c.sent) - unsent
 	switch {
 	case unsent == 0 && c.flags&flagBlocked == 0:

@@ -177,6 +177,10 @@ func (ln *Listener) Leave() error {
 // Close stops listening; live connections go on. It returns when the address
 // is free again. Any goroutine but the loops'.
 func (ln *Listener) Close() error {
+	if ln.inside {
+		ln.closeInside()
+		return nil
+	}
 	ln.handOver()
 	if err := ln.onAcceptor(ln.stopListening); err != nil { // the reactor has ended, and its listeners with it
 		return nil

@@ -63,7 +63,9 @@ func bindFile(network, address string, o SocketOptions, bind func(net.ListenConf
 }
 
 // isPath tells whether a network's addresses are paths.
-func isPath(network string) bool { return network == "unix" || network == "unixgram" }
+func isPath(network string) bool {
+	return network == "unix" || network == "unixgram" || network == insideScheme
+}
 
 // setSocket has set work on the descriptor of one of package net's sockets.
 func setSocket(of any, set func(fd uintptr) error) error {

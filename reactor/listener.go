@@ -73,6 +73,9 @@ type Listener struct {
 	token uint64
 	unix  bool
 
+	inside bool        // it has no socket: see ListenInside
+	shut   atomic.Bool // inside, and closed
+
 	factory atomic.Pointer[Factory]
 	options atomic.Pointer[ListenOptions]
 
@@ -358,7 +361,11 @@ func (l *Loop) dropAccepted(c call) {
 	c.peer.gone()
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
-	if err := l.sys.Close(c.accepted); err != nil {
+	closing := l.sys.Close
+	if c.inside != nil {
+		closing = c.inside.Close
+	}
+	if err := closing(c.accepted); err != nil {
 		l.r.log.Debug("close", "err", err)
 	}
 }
@@ -432,4 +439,7 @@ func (c *connection) attachProtocol(p Protocol) {
 	c.proto = p
 	c.buffered, _ = p.(BufferedProtocol)
 	c.enter(stageOpen)
+	if c.link != nil {
+		c.link.establish()
+	}
 }

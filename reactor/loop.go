@@ -82,6 +82,11 @@ type Loop struct {
 	settling        []*DatagramSocket // as pending
 	currentDatagram *DatagramSocket   // as current, while its protocol is called
 
+	links   []*linkEnd // ends of which there is something to tell
+	linksAt int        // how far they are worked off; short of their end after a panic
+	landing *linkEnd   // whose protocol's buffer has bytes of the callback that runs now
+	landed  []byte     // those
+
 	count     atomic.Int32 // connections, those on their way here too
 	lingering atomic.Int32 // those without a protocol, waiting for their peer
 	sleeping  atomic.Bool
@@ -105,8 +110,9 @@ type call struct {
 	fn       func()
 	accepted FD
 	listener *Listener
-	share    *Share // whose time it takes; of an accepted socket found by its loop
-	peer     *peer  // that an accepted socket counts to; nil = none
+	inside   *linkEnd // accepted, in place of a socket
+	share    *Share   // whose time it takes; of an accepted socket found by its loop
+	peer     *peer    // that an accepted socket counts to; nil = none
 }
 
 // loopCounters are written by the loop once a turn and read by any goroutine.
@@ -228,7 +234,7 @@ func (l *Loop) turn(block bool) (progress bool) {
 	for _, s := range l.lateShares { // a panic may have come when it was no more
 		s.late = true
 	}
-	if len(l.pending) > 0 || l.gatherConn != nil || len(l.settling) > 0 { // a panic has left it
+	if len(l.pending) > 0 || l.gatherConn != nil || l.landing != nil || len(l.settling) > 0 { // a panic has left it
 		l.now = l.sys.Now()
 		l.settle()
 	}
@@ -241,6 +247,7 @@ func (l *Loop) turn(block bool) (progress bool) {
 		l.dispatch(l.ready[i])
 	}
 	progress = l.runNext() || n > 0 || progress
+	progress = l.runLinks() || progress
 	progress = l.runTimers() || progress
 	progress = l.flushDirty() || progress
 	if late > 0 {
@@ -264,7 +271,8 @@ func (l *Loop) publishCounters(start time.Duration) {
 // served without a trip through the kernel's sleep (RATIONALE.md).
 func (l *Loop) awaitEvents(block bool) int {
 	n := l.waitPoller(0)
-	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) || l.postponed > 0 {
+	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) || l.postponed > 0 ||
+		len(l.links) > 0 {
 		return n
 	}
 	runtime.Gosched()
@@ -339,6 +347,8 @@ func (l *Loop) takeCall(c call) {
 		c.fn()
 	case l.stopped:
 		l.dropAccepted(c)
+	case c.inside != nil:
+		l.adoptInside(c)
 	default:
 		l.adoptSocket(c)
 	}
@@ -375,9 +385,7 @@ func (l *Loop) dispatch(r Ready) {
 // settle ends a callback: its small writes go out, and what it caused is told,
 // and what that causes, until nothing is left.
 func (l *Loop) settle() {
-	if l.gatherConn != nil {
-		l.flushGather()
-	}
+	l.flushWritten()
 	for i := 0; i < len(l.pending); i++ {
 		c := l.pending[i]
 		if c == nil { // told before a panic cut the last round short
@@ -389,9 +397,7 @@ func (l *Loop) settle() {
 		l.current = c
 		c.settle()
 		l.current = was
-		if l.gatherConn != nil {
-			l.flushGather()
-		}
+		l.flushWritten()
 	}
 	l.pending = l.pending[:0]
 	if len(l.settling) > 0 {

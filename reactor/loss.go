@@ -64,7 +64,7 @@ func (c *connection) advanceClose() {
 		return
 	}
 	c.writeSide = sideEnded
-	if err := c.loop.sys.ShutdownWrite(c.fd); err != nil {
+	if err := c.sys().ShutdownWrite(c.fd); err != nil {
 		c.endWith(Lost, err)
 		return
 	}
@@ -89,7 +89,7 @@ func (c *connection) tellLoss() {
 	}
 	linger := c.inOrder() && c.fd != 0 && c.readSide != sideEnded && !c.unbuilt() && c.flags&flagReset == 0
 	if linger && c.writeSide != sideEnded {
-		if err := l.sys.ShutdownWrite(c.fd); err != nil {
+		if err := c.sys().ShutdownWrite(c.fd); err != nil {
 			linger = false
 		}
 	}
@@ -166,7 +166,7 @@ func (c *connection) drainLinger() {
 func (c *connection) discardInput() (ended bool) {
 	buf := c.loop.buffer()
 	for range maxDeliveries {
-		n, err := c.loop.sys.Read(c.fd, buf)
+		n, err := c.sys().Read(c.fd, buf)
 		if err != nil && retryable(err) {
 			return false
 		}
@@ -192,9 +192,9 @@ func (c *connection) releaseSlot(reset bool) {
 		c.timer = nil
 	}
 	if c.fd != 0 {
-		closing := l.sys.Close
+		closing := c.sys().Close
 		if reset {
-			closing = l.sys.Reset
+			closing = c.sys().Reset
 		}
 		c.dropSocket(closing)
 	}
@@ -220,7 +220,7 @@ func (c *connection) dropSocket(closing func(FD) error) {
 	l := c.loop
 	if c.polled {
 		c.polled = false
-		if err := l.poller.Remove(c.fd); err != nil {
+		if err := c.poller().Remove(c.fd); err != nil {
 			l.r.log.Warn("poller: remove", "fd", c.fd, "err", err)
 		}
 	}

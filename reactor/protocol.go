@@ -38,6 +38,14 @@ type BufferedProtocol interface {
 	ReceiveBuffer() []byte
 }
 
+// Lander is a BufferedProtocol whose buffer may be written to while another protocol's
+// callback runs: what that one writes to a connection of ConnectInside is then copied once.
+type Lander interface {
+	// LandingBuffer is ReceiveBuffer, or nil where that is in use or not there now. The bytes
+	// are delivered before the loop asks for it again, or anything else for ReceiveBuffer.
+	LandingBuffer() []byte
+}
+
 // HalfCloseable is a Protocol that goes on after the peer has closed its
 // writing side (Twisted's IHalfCloseableProtocol). For any other Protocol that
 // event flushes the pending output and closes the connection.

@@ -50,7 +50,7 @@ func trusted(from []netip.Prefix, a netip.Addr) bool {
 // readProxyHeader takes what has come of the header, in any split.
 func (c *connection) readProxyHeader() {
 	buf := c.loop.buffer()
-	n, err := c.loop.sys.Read(c.fd, buf)
+	n, err := c.sys().Read(c.fd, buf)
 	if n == 0 {
 		if err == nil || !retryable(err) {
 			c.refuseConnection(refusedHeader, fmt.Errorf("%w: closed after %d bytes of it", errProxy, len(c.proxied)))

@@ -102,6 +102,8 @@ type Reactor struct {
 	refusing    atomic.Bool  // a refusal was logged within refusalLog
 	refusedMore atomic.Int64 // refusals since then
 
+	rings sync.Pool // of *[linkSize]byte, for links
+
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}
 	ports     map[*DatagramPort]struct{} // made when first needed
@@ -319,6 +321,9 @@ func (r *Reactor) closeListeners() {
 	r.mu.Lock()
 	var list []*Listener
 	for ln := range r.listeners {
+		if ln.inside { // what is there already may need it
+			continue
+		}
 		list = append(list, ln)
 	}
 	ports := slices.Collect(maps.Keys(r.ports))

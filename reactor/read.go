@@ -43,7 +43,7 @@ func (c *connection) read(ev Events) {
 	if c.limits != nil {
 		buf = c.limits.readable(c, buf)
 	}
-	n, err := c.loop.sys.Read(c.fd, buf)
+	n, err := c.sys().Read(c.fd, buf)
 	if n > 0 {
 		if c.countRead(n) {
 			c.proto.DataReceived(buf[:n])
@@ -69,7 +69,7 @@ func (c *connection) readNothing(err error, ev Events) {
 		c.peerEnded()
 	case retryable(err):
 		if ev&ErrorEvent != 0 {
-			if err := c.loop.sys.SocketError(c.fd); err != nil {
+			if err := c.sys().SocketError(c.fd); err != nil {
 				c.endWith(Lost, err)
 			}
 		}

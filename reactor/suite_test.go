@@ -23,7 +23,8 @@ import (
 // transport, with native protocols.
 func TestPromises(t *testing.T) {
 	for _, sys := range []string{"epoll", "portable", "memory"} {
-		for _, transport := range []string{"tcp", "tls", "tls by the library", "tls in pieces", "unix"} {
+		for _, transport := range []string{"tcp", "tls", "tls by the library", "tls in pieces", "unix", "plugin",
+			"plugin from another loop"} {
 			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
 				scheme, _, _ := strings.Cut(transport, " ")
@@ -45,7 +46,11 @@ func TestPromises(t *testing.T) {
 						if sys == "memory" {
 							cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 						}
-						return scriptedServer(t, cfg, scheme, reactortest.NewScript(pool), s.HandshakeTimeout, server,
+						kind := scheme
+						if scheme == "plugin" {
+							cfg.Loops, kind = 2, transport
+						}
+						return scriptedServer(t, cfg, kind, reactortest.NewScript(pool), s.HandshakeTimeout, server,
 							client)
 					},
 				})
@@ -76,6 +81,9 @@ func scriptedServer(
 			t.Errorf("%d descriptors are left; misuse: %q", mem.OpenFDs(), mem.Misuse())
 		}
 	})
+	if from, ok := strings.CutPrefix(scheme, "plugin"); ok {
+		return insideServer(t, r, mem, f, handshake, len(from) > 0)
+	}
 	ep := reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: socketPath(t)}
 	o := reactor.ListenOptions{Loop: -1, HandshakeTimeout: handshake}
 	if scheme == "tls" {
@@ -105,6 +113,30 @@ func scriptedServer(
 			}
 			return p.Conn(), nil
 		}
+	}
+	return s
+}
+
+// insideServer listens inside the process, on loop 0, for clients on the same loop or the
+// other one.
+func insideServer(
+	t *testing.T, r *reactor.Reactor, mem *memnet.Sys, f reactor.Factory, handshake time.Duration, apart bool,
+) *reactortest.Server {
+	ln, err := r.ListenInside("scripted", f, reactor.ListenOptions{Loop: 0, HandshakeTimeout: handshake})
+	if err := errors.Join(err, r.Start()); err != nil {
+		t.Fatal(err)
+	}
+	from := r.Loops()[0]
+	if apart {
+		from = r.Loops()[1]
+	}
+	s := &reactortest.Server{
+		StopListening: ln.Close,
+		Shutdown:      func(ctx context.Context) error { return r.Shutdown(ctx) },
+		Dial:          func() (net.Conn, error) { return reactortest.DialInside(from, ln) },
+	}
+	if mem != nil {
+		s.Advance = mem.AdvanceSettled
 	}
 	return s
 }

@@ -150,7 +150,7 @@ func (t *tlsConn) read(c *connection, ev Events) {
 	if c.limits != nil {
 		buf = c.limits.readable(c, buf)
 	}
-	n, err := l.sys.Read(c.fd, buf)
+	n, err := c.sys().Read(c.fd, buf)
 	switch {
 	case n > 0:
 		if c.countRead(n) {
@@ -318,7 +318,7 @@ func (t *tlsConn) flush(c *connection) {
 		return
 	}
 	l.sealed = sealed[:0]
-	n, err := l.sys.Write(c.fd, sealed)
+	n, err := c.sys().Write(c.fd, sealed)
 	if !c.countWritten(n, err) {
 		return
 	}

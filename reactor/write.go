@@ -22,6 +22,9 @@ func (c *connection) Write(p []byte) (int, error) {
 	if c.tls != nil {
 		return c.tls.write(c, p)
 	}
+	if c.link != nil {
+		return c.writeInside(p)
+	}
 	if c.out.n == 0 && !c.slowed() {
 		if l.gatherConn == nil || l.gatherConn == c {
 			if len(p) < directWrite && len(l.gather)+len(p) <= l.gatherMax {
@@ -89,7 +92,7 @@ func (c *connection) writeThrough(p []byte) (int, error) {
 		}
 		l.gatherConn, l.gather = nil, l.gather[:0]
 	} else {
-		n, err = l.sys.Write(c.fd, p)
+		n, err = c.sys().Write(c.fd, p)
 		if !c.countWritten(n, err) {
 			return 0, nil
 		}
@@ -184,6 +187,16 @@ func (c *connection) markDirty() {
 	}
 }
 
+// flushWritten sends what a callback has written, and delivers what has landed with others.
+func (l *Loop) flushWritten() {
+	if l.gatherConn != nil {
+		l.flushGather()
+	}
+	if l.landing != nil {
+		l.deliverLanded()
+	}
+}
+
 // flushGather sends what the callback wrote in small pieces.
 func (l *Loop) flushGather() {
 	c := l.gatherConn
@@ -248,7 +261,7 @@ func (c *connection) offer() bool {
 			return true
 		}
 	}
-	n, err := l.sys.Writev(c.fd, pieces)
+	n, err := c.sys().Writev(c.fd, pieces)
 	if !c.countWritten(n, err) {
 		return false
 	}
