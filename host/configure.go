@@ -376,7 +376,7 @@ func (r *reconfiguration) commit() error {
 	}
 	var wg sync.WaitGroup
 	for _, p := range r.added {
-		if err := p.startOnLoops(&wg); err != nil {
+		if err := errors.Join(p.openInside(), p.startOnLoops(&wg)); err != nil {
 			return err
 		}
 		p.log.Info("plugin is loaded", append([]any{"version", p.active.name}, r.by.LogArgs()...)...)
@@ -409,6 +409,11 @@ func (r *reconfiguration) commitListeners() error {
 	isNew := map[*listener]bool{}
 	for _, l := range r.bound {
 		isNew[l] = true
+	}
+	for _, p := range r.plugins {
+		if err := p.inside.Configure(p, p.insideOptions()); err != nil {
+			return err
+		}
 	}
 	for _, l := range r.keep {
 		l.options.Loop = l.plugin.loop() // its isolation may have changed

@@ -332,6 +332,11 @@ func pluginNames(cfg config.Config) []string {
 func (h *Host) startPlugins(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, p := range h.plugins {
+		if err := p.openInside(); err != nil {
+			return err
+		}
+	}
+	for _, p := range h.plugins {
 		if err := p.startOnLoops(&wg); err != nil {
 			return err
 		}

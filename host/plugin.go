@@ -29,6 +29,7 @@ type plugin struct {
 	shares  []*reactor.Share       // by loop
 	pinned  int                    // the loop of isolation shared
 	sockets []map[*socket]struct{} // configured ones, by loop; each loop uses its own
+	inside  *reactor.Listener      // of other plugins' connections; nil where it does not run
 
 	canary atomic.Pointer[canary] // while one runs
 
@@ -116,6 +117,27 @@ func (p *plugin) startOnLoops(wg *sync.WaitGroup) error {
 			wg.Done()
 			return err
 		}
+	}
+	return nil
+}
+
+// openInside lets other plugins connect. It comes before any of them is started.
+func (p *plugin) openInside() (err error) {
+	p.inside, err = p.host.reactor.ListenInside(p.name, p, p.insideOptions())
+	return err
+}
+
+// insideOptions are those of connections from other plugins.
+func (p *plugin) insideOptions() reactor.ListenOptions {
+	return reactor.ListenOptions{Loop: p.loop(), Share: p.share}
+}
+
+// pluginInside is where another plugin connects to; nil = nowhere. On any loop.
+func (h *Host) pluginInside(name string) *reactor.Listener {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.plugins[name]; p != nil {
+		return p.inside
 	}
 	return nil
 }

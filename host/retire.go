@@ -159,6 +159,9 @@ func (p *plugin) putBack(v *version, later int) {
 // or its drain time is over. p.changing is held.
 func (p *plugin) beginUnload() {
 	p.over = true
+	if p.inside != nil {
+		_ = p.inside.Close() // it has no socket
+	}
 	for n, l := range p.loops {
 		// A loop that has ended has no slots in use.
 		_ = onLoop(l, func() {

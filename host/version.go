@@ -75,7 +75,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		pageOut = -1
 	}
 	v.guest = guest.New(v.program, guest.Settings{
-		Name: v.name, Config: m.config, Allow: allow, Single: cfg.Isolation == config.IsolationConnection,
+		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside, Single: cfg.Isolation == config.IsolationConnection,
 		Image: cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),

@@ -33,8 +33,10 @@ type ConnectOptions struct {
 
 	// Of ConnectInside: From is what the other protocol sees as its peer, as plugin://FROM;
 	// where As is set, it sees that one's peer, host, peer's certificate and ALPN.
-	From string
-	As   Transport
+	// Depth is what both ends say of how many such connections lie behind one another.
+	From  string
+	As    Transport
+	Depth int
 }
 
 // outgoing is what a connection needs that Connect has begun, until it is made.

@@ -62,8 +62,12 @@ func (c *connection) Share() *Share { return c.share }
 
 // Stats counts the connection's bytes.
 func (c *connection) Stats() ConnStats {
-	return ConnStats{In: c.in, Out: c.sent, Queued: c.queued(), Opened: c.opened, Active: c.active,
+	s := ConnStats{In: c.in, Out: c.sent, Queued: c.queued(), Opened: c.opened, Active: c.active,
 		Listener: c.listener}
+	if c.link != nil {
+		s.Depth = c.link.facts.depth
+	}
+	return s
 }
 
 // State describes the connection.

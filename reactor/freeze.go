@@ -47,6 +47,9 @@ type Frozen struct {
 	TLS *FrozenTLS // nil = none, or not yet
 }
 
+// ErrInside is why a connection of ConnectInside can't be moved: its other end is here.
+var ErrInside = errors.New("can't be moved: its other end is a plugin of this process")
+
 // bufferedSys is a Sys that reads ahead and writes behind. halt ends that until resume,
 // and tells what was read and not taken, taken and not written; refill is for the new
 // socket of another's halt, before resume.
@@ -77,12 +80,12 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	}
 	var why string
 	switch {
+	case c.link != nil:
+		return Frozen{}, ErrInside
 	case l.current == c:
 		why = "it is in a callback"
 	case c.stage != stageOpen && c.stage != stageClosing:
 		why = "it is " + c.stage.String()
-	case c.link != nil:
-		why = "it is inside the process"
 	case c.tls != nil:
 		why = c.tls.unmovable()
 	}

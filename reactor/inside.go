@@ -25,6 +25,9 @@ func (r *Reactor) ListenInside(name string, f Factory, o ListenOptions) (*Listen
 // insideScheme is that of endpoints inside the process.
 const insideScheme = "plugin"
 
+// Next is ListenOptions.Next. Any goroutine.
+func (ln *Listener) Next() *Listener { return ln.options.Load().Next }
+
 // closeInside is Close of a listener without a socket.
 func (ln *Listener) closeInside() {
 	ln.shut.Store(true)
@@ -75,10 +78,10 @@ func (l *Loop) ConnectInside(ln *Listener, name string, p ClientProtocol, o Conn
 	link := newLink(l, to)
 	mine, accepted := &link.ends[0], &link.ends[1]
 	from := Endpoint{Scheme: insideScheme, Path: o.From}.String()
-	mine.facts = linkFacts{peer: ep.String(), host: from}
-	accepted.facts = linkFacts{peer: from, host: ep.String()}
+	mine.facts = linkFacts{peer: ep.String(), host: from, depth: o.Depth}
+	accepted.facts = linkFacts{peer: from, host: ep.String(), depth: o.Depth}
 	if as := o.As; as != nil {
-		accepted.facts = linkFacts{as.Peer(), as.Host(), as.PeerCertificate(), as.NegotiatedProtocol()}
+		accepted.facts = linkFacts{as.Peer(), as.Host(), as.PeerCertificate(), as.NegotiatedProtocol(), o.Depth}
 	}
 	mine.conn = c
 	c.fd, c.link = insideFD, mine

@@ -52,6 +52,7 @@ type linkFacts struct {
 	peer, host string // endpoints
 	cert       []byte // of ConnectOptions.As: its peer's leaf certificate, or nil
 	protocol   string // of ConnectOptions.As: what ALPN chose
+	depth      int    // ConnectOptions.Depth
 }
 
 // newLink makes a link from one loop to another, or the same.

@@ -63,6 +63,10 @@ type ListenOptions struct {
 	// then closed behind what is queued, with reason Timeout. 0 = no limit.
 	Rate   Rates
 	MaxAge time.Duration
+
+	// Next is a listener of ListenInside for what the protocols here stand before: nothing
+	// comes of it but Listener.Next.
+	Next *Listener
 }
 
 // Listener is a listening socket and the factory of its connections.

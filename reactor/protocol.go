@@ -193,6 +193,7 @@ type ConnStats struct {
 	Opened   time.Duration // on the loop's clock
 	Active   time.Duration // when the last byte was read or written
 	Listener *Listener     // that has accepted it; nil = it is outgoing
+	Depth    int           // ConnectOptions.Depth of who made it
 }
 
 // State is a set of bits that describe a connection.

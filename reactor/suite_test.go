@@ -82,7 +82,9 @@ func scriptedServer(
 		}
 	})
 	if from, ok := strings.CutPrefix(scheme, "plugin"); ok {
-		return insideServer(t, r, mem, f, handshake, len(from) > 0)
+		s := insideServer(t, r, mem, f, handshake, len(from) > 0)
+		s.Peer = serverTLS
+		return s
 	}
 	ep := reactor.Endpoint{Scheme: scheme, Host: "127.0.0.1", Path: socketPath(t)}
 	o := reactor.ListenOptions{Loop: -1, HandshakeTimeout: handshake}

@@ -156,7 +156,7 @@ type Limits struct {
 
 // Allow says what a plugin may reach outside. Nothing is the default.
 type Allow struct {
-	Connect []string `koanf:"connect"` // endpoints; * stands for any host or port
+	Connect []string `koanf:"connect"` // endpoints, plugin://NAME too; * stands for any host, port or name
 	Private bool     `koanf:"private"` // names may resolve to loopback, private and link-local addresses
 	CA      string   `koanf:"ca"`      // PEM file to verify outgoing TLS with; "" = the system's
 }

@@ -70,6 +70,18 @@ func TestFaults(t *testing.T) {
 		{name: "plugin's name", file: "plugins:\n  My.Echo: {module: x}\n",
 			want: `FILE:2: plugins.My.Echo: found the name "My.Echo", wanted 1 to 64 of the letters a to z, digits, ` +
 				`_ and -`},
+		{name: "plugin called next", file: "plugins: {next: {module: x}}\n",
+			want: `FILE:1: plugins.next: found the name "next", wanted another one: plugin://next is the plugin behind ` +
+				`in a chain`},
+		{name: "allow plugins", file: "plugins: {a: {module: x, allow: {connect: [\"plugin://next\", " +
+			"\"plugin://A\", \"plugin://*\"]}}}\n", want: "FILE:1: plugins.a.allow.connect.0: found " +
+			"\"plugin://next\", wanted plugin://NAME of a plugin: a chain allows the one behind by itself\nFILE:1: " +
+			"plugins.a.allow.connect.1: found \"plugin://A\", wanted plugin://NAME of a plugin, or plugin://* for all"},
+		{name: "plugins in a circle", file: "plugins:\n  a: {module: x, allow: {connect: [\"plugin://b\"]}}\n" +
+			"  b: {module: x, allow: {connect: [\"tcp://h:1\", \"plugin://c\"]}}\n" +
+			"  c: {module: x, allow: {connect: [\"plugin://gone\", \"plugin://b\"]}}\n",
+			want: `FILE:4: plugins.c.allow.connect.1: found "plugin://b", which leads in a circle (b -> c -> b), ` +
+				`wanted plugins that do not connect to themselves by others`},
 		{name: "isolation", file: "plugins: {a: {module: x, isolation: loops}}\n",
 			want: `FILE:1: plugins.a.isolation: found "loops", wanted connection, loop or shared; ` +
 				`did you mean "loop"?`},

@@ -156,13 +156,17 @@ func validName(s string) bool {
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '-'
 	}
-	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, odd) && !strings.HasPrefix(s, ownPrefix)
+	return len(s) >= 1 && len(s) <= 64 && !strings.ContainsFunc(s, odd) && !strings.HasPrefix(s, ownPrefix) &&
+		s != nextPlugin
 }
 
 // betterName is what is wanted in place of a name that is not valid.
 func betterName(s string) string {
 	if strings.HasPrefix(s, ownPrefix) {
 		return "one that does not begin with " + ownPrefix + ", as the user's own keys do"
+	}
+	if s == nextPlugin {
+		return "another one: " + pluginScheme + nextPlugin + " is the plugin behind in a chain"
 	}
 	return nameWanted
 }
@@ -337,11 +341,14 @@ func onLoopback(e reactor.Endpoint) bool {
 	return e.Scheme != "tcp" || e.Host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// allowed checks where a guest may connect to: an endpoint, or one with * for
+// allowed checks where a guest may connect to: a plugin, an endpoint, or one with * for
 // the whole host or the whole port, or *.DOMAIN for the names in a domain.
 func allowed(v reflect.Value) *Fault {
 	s := v.String()
 	scheme, rest, _ := strings.Cut(s, "://")
+	if name, inside := strings.CutPrefix(s, pluginScheme); inside {
+		return allowedPlugin(s, name)
+	}
 	check := endpointFault
 	if scheme == "udp" {
 		check = func(s string) *Fault { return endpoint(reflect.ValueOf(s)) }

@@ -70,6 +70,7 @@ func (v *validator) config(c Config) {
 			v.report(p, "no module", moduleWanted, "")
 		}
 	}
+	v.circles(c.Plugins)
 	v.admin(c.Admin)
 	seen := map[string]string{}
 	if key := sameEndpoint(c.Admin.Listen); key != "" {

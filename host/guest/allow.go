@@ -51,14 +51,17 @@ func (a *AllowList) clientTLS() *tls.Config {
 	return a.tls()
 }
 
-// parsePattern reads tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:///PATH. HOST may
-// be * or *.example.com, PORT may be *.
+// parsePattern reads tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:///PATH or plugin://NAME.
+// HOST may be * or *.example.com, PORT may be *, and so may NAME.
 func parsePattern(text string) (pattern, error) {
 	bad := func() (pattern, error) {
 		return pattern{}, fmt.Errorf("allow.connect: found %q, wanted tcp://HOST:PORT, tls://HOST:PORT, "+
-			"udp://HOST:PORT or unix:///PATH, where HOST may be * or *.DOMAIN and PORT may be *", text)
+			"udp://HOST:PORT, unix:///PATH or plugin://NAME, where HOST may be * or *.DOMAIN and PORT may be *", text)
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
+	if scheme == "plugin" && rest != "" && rest != next {
+		return pattern{scheme: scheme, host: rest}, nil
+	}
 	if scheme == "unix" && strings.HasPrefix(rest, "/") {
 		return pattern{scheme: scheme, host: filepath.Clean(rest)}, nil
 	}
@@ -117,6 +120,16 @@ func (p pattern) matches(ep reactor.Endpoint) bool {
 func (a *AllowList) endpoint(ep reactor.Endpoint) bool {
 	for _, p := range a.patterns {
 		if p.matches(ep) {
+			return true
+		}
+	}
+	return false
+}
+
+// plugin tells whether another plugin may be connected to.
+func (a *AllowList) plugin(name string) bool {
+	for _, p := range a.patterns {
+		if p.scheme == "plugin" && (p.host == name || p.host == "*") {
 			return true
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wirehost/wirehost/abi"
-	"github.com/wirehost/wirehost/reactor"
 )
 
 // duration reads milliseconds; a negative number is none.
@@ -90,40 +89,3 @@ func fillRandom(i *Instance, call string, ptr, size uint32) bool {
 	rand.Read(view(i, call, ptr, size)) // never fails
 	return true
 }
-
-func reactorConnect(i *Instance, stack []uint64) {
-	text := view(i, "reactor.connect", uint32(stack[0]), uint32(stack[1]))
-	i.guard.Check()
-	timeout, ok := duration(stack[2])
-	limit := i.guest.limits.ConnectionsOut
-	switch {
-	case i.phase != phaseRun:
-		fail(stack, abi.ENOTNOW)
-		return
-	case !ok || len(text) > maxEndpoint:
-		fail(stack, abi.EINVAL)
-		return
-	case limit > 0 && int(i.out) >= limit:
-		fail(stack, abi.E2BIG)
-		return
-	}
-	ep, err := reactor.ParseEndpoint(string(text))
-	if err != nil {
-		fail(stack, abi.EINVAL)
-		return
-	}
-	if !i.guest.allow.endpoint(ep) {
-		fail(stack, abi.EPERM)
-		return
-	}
-	c := &conn{in: i, handle: i.account.conns.take(), stage: stageConnecting}
-	c.note()
-	i.conns.add(c)
-	i.out++
-	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,
-		TLS: i.guest.allow.clientTLS(), Allow: i.guest.allow.address})
-	stack[0] = api.EncodeI32(c.handle)
-}
-
-// maxEndpoint is the longest text of an endpoint, in bytes.
-const maxEndpoint = 1024

@@ -41,6 +41,7 @@ const (
 var (
 	_ reactor.Protocol          = (*conn)(nil)
 	_ reactor.BufferedProtocol  = (*conn)(nil)
+	_ reactor.Lander            = (*conn)(nil)
 	_ reactor.HalfCloseable     = (*conn)(nil)
 	_ reactor.HandshakeListener = (*conn)(nil)
 	_ reactor.ClientProtocol    = (*conn)(nil)
@@ -78,6 +79,7 @@ func (c *conn) build() error {
 		}
 	}
 	i.conns.add(c)
+	i.enterLayer(c.t.Stats().Depth)
 	return nil
 }
 
@@ -93,6 +95,16 @@ func (c *conn) ConnectionMade(t reactor.Transport) {
 
 // ReceiveBuffer is in the guest's linear memory.
 func (c *conn) ReceiveBuffer() []byte { return c.in.receiveBuffer() }
+
+// LandingBuffer is ReceiveBuffer while no callback of the instance runs, unless it is paged
+// out: it would take the cell of the one that runs.
+func (c *conn) LandingBuffer() []byte {
+	i := c.in
+	if i.dead != nil || i.cell == nil || i.phase != phaseIdle {
+		return nil
+	}
+	return i.receiveBuffer()
+}
 
 // DataReceived hands over bytes that lie in the receive buffer already.
 func (c *conn) DataReceived(p []byte) {
@@ -132,6 +144,8 @@ func (c *conn) end() {
 	i := c.in
 	if c.t != nil && c.t.State()&reactor.StateOutgoing != 0 {
 		i.out--
+	} else if c.t != nil {
+		i.leaveLayer(c.t.Stats().Depth)
 	}
 	c.stage = stageEnded
 	if i.cur == c {

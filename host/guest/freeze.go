@@ -88,6 +88,9 @@ func (f *Frozen) freezeConnections() error {
 			return ErrUnsettled
 		}
 		socket, err := i.place.Loop.Freeze(c.t)
+		if errors.Is(err, reactor.ErrInside) { // nor what goes with it
+			return err
+		}
 		if err != nil {
 			f.stay = err
 			continue

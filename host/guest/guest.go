@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // Owner is whom a guest belongs to. Its methods are called on the goroutine that has
@@ -46,6 +48,9 @@ type Settings struct {
 	Config []byte // what factory.config gives, as JSON
 	Limits Limits
 	Allow  *AllowList
+	// Inside is the listener of another plugin, or nil: there is none of that name, or it
+	// ends. Loops call it: it must not block.
+	Inside func(plugin string) *reactor.Listener
 	Single bool // an instance is for one connection
 	Image  bool // instances are made from an image of the first one's start, where that can be
 	// PageOut is after how long without a callback an instance of one connection gives its
@@ -66,6 +71,7 @@ type Guest struct {
 	config  []byte
 	limits  Limits
 	allow   *AllowList
+	inside  func(plugin string) *reactor.Listener
 	single  bool
 	account *Account
 	memory  *Reservations
@@ -87,7 +93,7 @@ type Guest struct {
 // New makes a guest. The program must outlive its instances.
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
-		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, single: s.Single, account: s.Account,
+		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, single: s.Single, account: s.Account,
 		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)

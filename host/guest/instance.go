@@ -51,6 +51,8 @@ type Instance struct {
 	prefixCost int32             // of each line, in bytes
 	out        int32             // outgoing connections, those on their way too
 	opened     int32             // sockets of datagram.open
+	layered    int32             // connections that other plugins have made
+	deepest    int32             // of those, since there was none: see depth
 	stdout     lineLog
 	stderr     lineLog
 }

@@ -249,6 +249,7 @@ func commitMove(old, fresh *Instance, to *Place) {
 	}
 	fresh.out = old.out
 	old.out = 0
+	fresh.layered, fresh.deepest = old.layered, old.deepest
 	old.conns = connections{}
 	clear(old.timers)
 	begin := commitSockets(old, fresh)
