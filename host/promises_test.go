@@ -91,7 +91,7 @@ func certificate(t testing.TB, notAfter time.Time) (cert, key string, pool *x509
 func TestPromises(t *testing.T) {
 	wasm := built(t, "scripted")
 	for _, sys := range []string{"epoll", "portable", "memory", "paged"} {
-		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix"} {
+		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix", "plugin"} {
 			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
 				scheme, by, _ := strings.Cut(transport, " by the ")
@@ -118,7 +118,9 @@ func TestPromises(t *testing.T) {
 						cfg.Reactor.TLSRecords = by // as the defaults are not applied, "" is auto
 						cfg.Reactor.WriteBuffer.Max = config.Size(s.MaxQueued)
 						ln := &cfg.Listeners[0]
-						ln.Endpoint = scheme + "://127.0.0.1:0"
+						if ln.Endpoint = scheme + "://127.0.0.1:0"; scheme == "plugin" {
+							ln.Endpoint = "tcp://127.0.0.1:0"
+						}
 						var mine *tls.Config
 						switch scheme {
 						case "tls":
@@ -126,7 +128,7 @@ func TestPromises(t *testing.T) {
 						case "unix":
 							ln.Endpoint = "unix://" + socketPath(t)
 						}
-						server := promising(t, cfg, mine)
+						server := promising(t, cfg, mine, scheme == "plugin")
 						server.Peer = peer
 						return server
 					},
@@ -137,7 +139,7 @@ func TestPromises(t *testing.T) {
 }
 
 // promising serves the guest for the suite.
-func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest.Server {
+func promising(t *testing.T, cfg config.Config, client *tls.Config, inside bool) *reactortest.Server {
 	t.Helper()
 	var mem *memnet.Sys
 	paged := cfg.Reactor.Backend == "paged" // each instance leaves its memory between callbacks
@@ -187,6 +189,11 @@ func promising(t *testing.T, cfg config.Config, client *tls.Config) *reactortest
 			}
 			return p.Conn(), nil
 		}
+	}
+	if inside { // from another plugin, which is native here
+		ln := s.pluginInside("guest")
+		server.LimitFDs, server.StopListening = nil, ln.Close
+		server.Dial = func() (net.Conn, error) { return reactortest.DialInside(s.reactor.Loops()[0], ln) }
 	}
 	return server
 }
