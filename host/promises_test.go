@@ -35,7 +35,7 @@ func built(t testing.TB, name string) string {
 	if path := guests.paths[name]; path != "" {
 		return path
 	}
-	path := filepath.Join(guests.dir, name+".wasm")
+	path := filepath.Join(guests.dir, filepath.Base(name)+".wasm")
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", path,
 		"./testdata/"+name)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")

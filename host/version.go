@@ -75,8 +75,9 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		pageOut = -1
 	}
 	v.guest = guest.New(v.program, guest.Settings{
-		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside, Single: cfg.Isolation == config.IsolationConnection,
-		Image: cfg.Image, PageOut: pageOut,
+		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside,
+		Single: cfg.Isolation == config.IsolationConnection,
+		Image:  cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut, Sockets: cfg.Limits.Sockets,

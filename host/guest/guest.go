@@ -93,8 +93,9 @@ type Guest struct {
 // New makes a guest. The program must outlive its instances.
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
-		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, single: s.Single, account: s.Account,
-		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
+		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, single: s.Single,
+		account: s.Account,
+		memory:  s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)
 	g.numbers = gateNumbers()

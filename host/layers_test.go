@@ -1,0 +1,167 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// TestConnectPlugin: each way in which a plugin can't be reached by another has its own
+// answer, as that of an endpoint elsewhere.
+func TestConnectPlugin(t *testing.T) {
+	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}
+	p.Allow.Connect = []string{"plugin://behind", "plugin://refuses", "plugin://traps", "plugin://gone"}
+	cfg := configuration(p)
+	behind := config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection}
+	cfg.Plugins["behind"], cfg.Plugins["secret"] = behind, behind
+	cfg.Plugins["refuses"], cfg.Plugins["traps"] = hostile("refuses_connections"), hostile("trap_in_build_protocol")
+	for _, c := range []struct {
+		endpoint string
+		first    int32 // 1 = a handle
+		then     int32 // 0 = nothing
+	}{
+		{"plugin://behind", 1, 2000},
+		{"plugin://refuses", 1, 1009},
+		{"plugin://traps", 1, 1009},
+		{"plugin://gone", 1, 1010},
+		{"plugin://secret", -4, 0},
+		{"plugin://guest", -4, 0},
+		{"plugin://next", -4, 0}, // there is no chain
+		{"plugin://", -2, 0},
+	} {
+		t.Run(c.endpoint, func(t *testing.T) {
+			s := serve(t, cfg)
+			conn := dial(t, s.addrs[0])
+			send(t, conn, c.endpoint)
+			got := answer(t, conn)
+			if c.first == 1 && got < 1 || c.first != 1 && got != c.first {
+				t.Fatalf("connect returned %d, wanted %d", got, c.first)
+			}
+			if c.then == 0 {
+				return
+			}
+			if got := answer(t, conn); got != c.then {
+				t.Errorf("then came %d, wanted %d", got, c.then)
+			}
+		})
+	}
+}
+
+// forwarding is a server whose guest passes what it gets on to the plugin behind.
+func forwarding(t *testing.T, behind config.Plugin, more ...func(*config.Config)) *server {
+	t.Helper()
+	p := config.Plugin{Module: built(t, "../../examples/portforward"), Isolation: config.IsolationLoop,
+		Config: map[string]any{"target": "plugin://behind"}, Reload: config.ReloadMigrate}
+	p.Allow.Connect = []string{"plugin://behind"}
+	cfg := configuration(p)
+	behind.Reload, behind.Image = config.ReloadMigrate, true
+	cfg.Plugins["behind"] = behind
+	for name, p := range cfg.Plugins {
+		p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
+		cfg.Plugins[name] = p
+	}
+	for _, f := range more {
+		f(&cfg)
+	}
+	return serve(t, cfg)
+}
+
+// TestPluginBehindPlugin: a stream of bytes, its ends, and reloads of both while it runs,
+// on one loop and from loop to loop.
+func TestPluginBehindPlugin(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
+			s := forwarding(t, config.Plugin{Module: built(t, "../../plugins/echo"), Isolation: isolation})
+			for range 2 { // on each loop one
+				echoThrough(t, s)
+			}
+		})
+	}
+}
+
+func echoThrough(t *testing.T, s *server) {
+	t.Helper()
+	c := dial(t, s.addrs[0])
+	sent := make([]byte, 1<<20)
+	for n := range sent {
+		sent[n] = byte(rand.Uint32())
+	}
+	written := make(chan error, 1)
+	go func() {
+		for rest := sent; len(rest) > 0; {
+			n := min(len(rest), 1+rand.IntN(40_000))
+			if _, err := c.Write(rest[:n]); err != nil {
+				written <- err
+				return
+			}
+			rest = rest[n:]
+		}
+		written <- c.CloseWrite()
+	}()
+	got := make([]byte, 0, len(sent))
+	for _, name := range []string{"", "behind", "guest", "behind"} {
+		if name != "" {
+			if _, err := s.ReloadPlugin(context.Background(), name, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		part := make([]byte, len(sent)/8)
+		if _, err := io.ReadFull(c, part); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, part...)
+	}
+	rest, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got = append(got, rest...); !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes came back of %d, or others", len(got), len(sent))
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPluginsInACircle: what the configuration allows by a wildcard ends at a depth.
+func TestPluginsInACircle(t *testing.T) {
+	p := hostile("connects_in_a_circle")
+	p.Isolation = config.IsolationLoop
+	p.Allow.Connect = []string{"plugin://*"}
+	p.Limits.ConnectionsOut = 1000
+	cfg := configuration(p)
+	cfg.Reactor.Loops = 1
+	s := serve(t, cfg)
+	c := dial(t, s.addrs[0])
+	if got := answer(t, c); got != -3 {
+		t.Errorf("the last connect returned %d, wanted -3", got)
+	}
+	if got, want := s.reactor.Connections(), 1+2*16; got != want {
+		t.Errorf("found %d connections, wanted %d", got, want)
+	}
+}
+
+// TestPluginsHoldNoLoop: two plugins that send each other bytes without end leave the loop
+// to others.
+func TestPluginsHoldNoLoop(t *testing.T) {
+	for _, shared := range []config.Isolation{config.IsolationLoop, config.IsolationConnection} {
+		t.Run(string(shared), func(t *testing.T) {
+			p := config.Plugin{Module: "testdata/hostile/starts_a_ball.wasm", Isolation: shared}
+			p.Allow.Connect = []string{"plugin://echo"}
+			cfg := withEcho(configuration(p))
+			cfg.Reactor.Loops = 1
+			s := serve(t, cfg)
+			send(t, dial(t, s.addrs[0]), "go")
+			other := dial(t, s.addrs[1])
+			for n := 0; n < 100 || s.reactor.Connections() != 4; n++ { // for as long as it takes to begin
+				send(t, other, "hello")
+				expect(t, other, "hello")
+			}
+		})
+	}
+}

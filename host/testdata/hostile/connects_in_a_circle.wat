@@ -1,0 +1,21 @@
+;; Connects to itself for each connection, and tells the first one, in numbers of 32 bits,
+;; what connect returned where that was no handle.
+(module
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "transport" "state" (func $state (param i32) (result i32)))
+  (import "reactor" "connect" (func $connect (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "plugin://guest")
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32)
+    (local $got i32)
+    (if (i32.and (call $state (local.get $conn)) (i32.const 64)) (then (return)))
+    (local.set $got (call $connect (i32.const 16) (i32.const 14) (i32.const 0)))
+    (if (i32.lt_s (local.get $got) (i32.const 0)) (then
+      (i32.store (i32.const 0) (local.get $got))
+      (drop (call $write (local.get $conn) (i32.const 0) (i32.const 4))))))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
+    (drop (call $write (i32.sub (local.get $conn) (i32.const 1)) (local.get $ptr) (local.get $len))))
+  (func (export "connectionLost") (param i32 i32))
+  (func (export "clientConnectionFailed") (param i32 i32)))

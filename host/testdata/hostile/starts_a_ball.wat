@@ -1,0 +1,18 @@
+;; Connects to plugin://echo, and sends back what comes from there, for ever.
+(module
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "transport" "state" (func $state (param i32) (result i32)))
+  (import "reactor" "connect" (func $connect (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "plugin://echo")
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32)
+    (if (i32.and (call $state (local.get $conn)) (i32.const 64))
+      (then (drop (call $write (local.get $conn) (i32.const 16) (i32.const 13))))
+      (else (drop (call $connect (i32.const 16) (i32.const 13) (i32.const 0))))))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
+    (if (i32.and (call $state (local.get $conn)) (i32.const 64))
+      (then (drop (call $write (local.get $conn) (local.get $ptr) (local.get $len))))))
+  (func (export "connectionLost") (param i32 i32))
+  (func (export "clientConnectionFailed") (param i32 i32)))
