@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -259,6 +260,43 @@ func TestDatagramNotAllowed(t *testing.T) {
 		t.Fatalf("found %d, wanted a handle", got)
 	}
 	s.awaitSaid(t, "stop ;", 1) // 11, behind 9
+}
+
+// TestAnswersAlone: from a configured socket a guest may send to whom it has heard from, and
+// where allow.connect lets it.
+func TestAnswersAlone(t *testing.T) {
+	peer := peerSocket(t)
+	at := netip.MustParseAddrPort(peer.LocalAddr().String())
+	ip := at.Addr().As4()
+	what := "S" + string(ip[:]) + string([]byte{byte(at.Port()), byte(at.Port() >> 8)})
+	for _, endpoint := range []string{"udp://127.0.0.1:0", "udp://0.0.0.0:0"} {
+		cfg := datagrams(config.IsolationShared)
+		cfg.Listeners[0].Endpoint = endpoint
+		s := serve(t, cfg)
+		_, port, _ := net.SplitHostPort(s.addrs[0])
+		to := "127.0.0.1:" + port
+		c := mailTo(t, to)
+		wantAnswer(t, c, what, 0)
+		if _, err := peer.WriteTo([]byte("?"), c.RemoteAddr()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := peer.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		wantAnswer(t, c, what, 1)
+		if info := s.ListenerInfos()[0].Datagrams; info.Unsent != 1 {
+			t.Errorf("found %+v", info)
+		}
+		if _, err := peer.Read(make([]byte, 8)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := datagrams(config.IsolationShared)
+	p := cfg.Plugins["guest"]
+	p.Allow.Connect = []string{"udp://127.0.0.1:*"}
+	cfg.Plugins["guest"] = p
+	s := serve(t, cfg)
+	wantAnswer(t, mailTo(t, s.addrs[0]), what, 1)
 }
 
 // TestDatagramSocketIsClosed: by the guest, with either call, and not opened again.

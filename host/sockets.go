@@ -3,6 +3,8 @@ package host
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -118,8 +120,47 @@ func datagramOptions(cfg config.Listener, p *plugin, v *version) (o reactor.Data
 	if v.cfg.Isolation == config.IsolationShared {
 		o.Loop = p.pinned
 	}
-	o.Multicast, err = prefixes(cfg.Endpoint, "multicast", cfg.Multicast)
+	if o.Multicast, err = prefixes(cfg.Endpoint, "multicast", cfg.Multicast); err != nil {
+		return o, err
+	}
+	o.Allow, err = reach(p, o)
 	return o, err
+}
+
+// reach is where a plugin may send to from a port's sockets, beside those who have sent to it:
+// to the groups, to all of the machine's networks where it may broadcast, and where it may
+// connect to.
+func reach(p *plugin, o reactor.DatagramOptions) (func(netip.AddrPort) bool, error) {
+	var all []netip.Addr
+	if o.Broadcast {
+		var err error
+		if all, err = broadcasts(); err != nil {
+			return nil, fmt.Errorf("broadcast: %w", err)
+		}
+	}
+	return func(to netip.AddrPort) bool {
+		a := to.Addr().Unmap()
+		in := func(group netip.Prefix) bool { return group.Contains(a) }
+		return slices.ContainsFunc(o.Multicast, in) || slices.Contains(all, a) || p.current().guest.MayReach(to)
+	}, nil
+}
+
+// broadcasts are the addresses that all of a network of this machine's gets.
+func broadcasts() ([]netip.Addr, error) {
+	list := []netip.Addr{netip.AddrFrom4([4]byte{255, 255, 255, 255})}
+	addrs, err := net.InterfaceAddrs()
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || !p.Addr().Is4() {
+			continue // of IPv6, which has none
+		}
+		b := p.Masked().Addr().As4()
+		for bit := p.Bits(); bit < 32; bit++ {
+			b[bit/8] |= 0x80 >> (bit % 8)
+		}
+		list = append(list, netip.AddrFrom4(b))
+	}
+	return list, err
 }
 
 // build makes the protocol of one of the port's sockets. On its loop.

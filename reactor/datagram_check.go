@@ -11,7 +11,7 @@ func (d *DatagramSocket) Check(records []byte, n int) (err error) {
 		if records, err = readDatagram(&one, records); err != nil {
 			return err
 		}
-		if err = d.address(&one); err != nil {
+		if _, err = d.address(&one); err != nil {
 			return err
 		}
 	}

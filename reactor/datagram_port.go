@@ -26,8 +26,8 @@ type DatagramOptions struct {
 	// to all sockets that have joined it, and one to all of a network to all of the port.
 	Multicast []netip.Prefix
 	Broadcast bool
-	// Allow, where set, is asked for each address that something is sent to, on the loop;
-	// what is not allowed is not sent.
+	// Allow, where set, is asked for each address that something is sent to, on the loop, but
+	// for those that a port's socket has heard from; what is not allowed is not sent.
 	Allow func(to netip.AddrPort) bool
 }
 

@@ -28,7 +28,7 @@ func (d *DatagramSocket) takeTurn() {
 		d.counts.overflowed.Add(uint64(overflow - d.overflow))
 		d.overflow = overflow
 	}
-	if d.wildcard {
+	if d.notes() {
 		d.noteLocals(list)
 	}
 	if d.port != nil {

@@ -37,13 +37,14 @@ func (d *DatagramSocket) Send(records []byte, n int) (taken int, err error) {
 	list := l.toSend[:0]
 	for range n {
 		var one Datagram
+		known := false
 		if records, err = readDatagram(&one, records); err == nil {
-			err = d.address(&one)
+			known, err = d.address(&one)
 		}
 		if err != nil {
 			return 0, err
 		}
-		if d.mayReach(one.Peer) {
+		if known || d.mayReach(one.Peer) {
 			list = append(list, one)
 		}
 	}
@@ -85,27 +86,34 @@ func (d *DatagramSocket) sendAll(io DatagramIO, list []Datagram) (taken, bytes i
 	return taken, bytes
 }
 
-// address checks whom a datagram is for, and says from where it leaves.
-func (d *DatagramSocket) address(one *Datagram) error {
+// address checks whom a datagram is for, and says from where it leaves, and whether a port
+// has heard from there.
+func (d *DatagramSocket) address(one *Datagram) (known bool, err error) {
 	to := one.Peer
 	switch {
 	case d.connected.IsValid() && to == d.connected, d.family == familyUnix && !to.IsValid():
 		one.Peer = netip.AddrPort{}
 	case d.peer == "" && !to.IsValid():
-		return fmt.Errorf("%w: found no address, and the socket has no peer", ErrBadDatagram)
+		return false, fmt.Errorf("%w: found no address, and the socket has no peer", ErrBadDatagram)
 	case d.peer == "" && (to.Addr().Unmap().Is4() || d.family == familyIPv6):
 		if d.family == familyIPv4 {
 			one.Peer = unmap(to)
 		}
 	case to.IsValid():
-		return fmt.Errorf("%w: found the address %s for a socket of %s", ErrBadDatagram, to, d.name())
+		return false, fmt.Errorf("%w: found the address %s for a socket of %s", ErrBadDatagram, to, d.name())
 	}
-	if d.wildcard {
+	if d.notes() {
 		if s := d.locals.find(keyOf(to.Addr(), one.Zone, to.Port()), false); s != nil {
-			one.Local = d.ours[s.value]
+			one.Local, known = d.ours[s.value], d.port != nil
 		}
 	}
-	return nil
+	return known, nil
+}
+
+// notes tells whether the socket remembers its peers: where it has all addresses of ours, or
+// may send to its peers alone. Else the system knows what is to be known.
+func (d *DatagramSocket) notes() bool {
+	return d.wildcard || d.port != nil && d.family != familyUnix && d.o.Load().Allow != nil
 }
 
 // name is what an error calls the socket.
@@ -124,13 +132,13 @@ func (d *DatagramSocket) mayReach(to netip.AddrPort) bool {
 // mostLocals is how many addresses of ours a socket knows: those of groups are none.
 const mostLocals = 1 << 10
 
-// noteLocals remembers to which address of ours each peer has sent. It is asked only where
-// the socket has all of them: else the system knows.
+// noteLocals remembers to which address of ours each peer has sent; the zero value is one
+// that the system knows.
 func (d *DatagramSocket) noteLocals(list []Datagram) {
 	for i := range list {
 		one := &list[i]
-		if !one.Local.IsValid() || one.Local.IsUnspecified() {
-			continue
+		if one.Local.IsUnspecified() {
+			one.Local = netip.Addr{}
 		}
 		at := slices.Index(d.ours, one.Local)
 		if at < 0 {

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -119,6 +120,9 @@ func (g *Guest) Movable() bool { return g.has[exSaveState] && g.has[exRestoreSta
 
 // ReceivesDatagrams tells whether instances can have datagram sockets.
 func (g *Guest) ReceivesDatagrams() bool { return g.has[exDatagramsReceived] }
+
+// MayReach tells whether the guest may send to an address from which nothing has come.
+func (g *Guest) MayReach(to netip.AddrPort) bool { return g.allow.datagram(to) }
 
 // reserve gets the range that an instance's linear memory is to lie in. It comes
 // before wazero is asked for anything: wazero panics where it gets no memory.

@@ -59,6 +59,13 @@
     (if (i32.eq (local.get $how) (i32.const 0x30)) ;; 0: for the peer that there is not
       (then (i32.store8 (i32.const 4102) (i32.const 0))))
     (call $send (local.get $sock) (i32.const 4096) (i32.const 1)))
+  ;; Sends 8 bytes to the address and the port at $text.
+  (func $to (param $sock i32) (param $text i32) (result i32)
+    (memory.copy (i32.const 4096) (i32.const 1024) (i32.const 32))
+    (i32.store (i32.const 4096) (i32.const 8))
+    (i32.store (i32.const 4104) (i32.load (local.get $text)))
+    (i32.store16 (i32.const 4100) (i32.load16_u offset=4 (local.get $text)))
+    (call $send (local.get $sock) (i32.const 4096) (i32.const 1)))
   ;; Sends the payload of a record through the opened socket.
   (func $through (param $ptr i32) (result i32)
     (i32.store8 offset=6 (local.get $ptr) (i32.const 0))
@@ -96,6 +103,8 @@
         (memory.copy (i32.const 2048) (i32.const 1024) (i32.const 32))
         (global.set $opened (call $open (local.get $text) (local.get $len)))
         (return (global.get $opened))))
+    (if (i32.eq (local.get $c) (i32.const 0x53)) ;; S
+      (then (return (call $to (local.get $sock) (local.get $text)))))
     (if (i32.eq (local.get $c) (i32.const 0x54)) ;; T
       (then (return (call $through (local.get $ptr)))))
     (i32.const 0x7fffffff))
