@@ -68,7 +68,7 @@ func (c *connection) adoptTLS(s *FrozenTLS) error {
 		return fmt.Errorf("its TLS: %w", err)
 	}
 	conn.Rest() // most of those that move are idle
-	r := &records{conn: conn, plain: s.Plain, rest: s.Records, eof: s.Ended}
+	r := &records{conn: conn, plain: s.Plain, rest: s.Records}
 	c.tls = &tlsConn{layer: r, eof: s.Ended, facts: tlsFacts{version: s.Version, suite: s.Session.Suite,
 		serverName: s.ServerName, protocol: s.Protocol, peer: s.Peer}}
 	if s.Notified {

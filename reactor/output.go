@@ -106,8 +106,8 @@ func (l *Loop) crowded() bool {
 			continue
 		}
 		l.chunksOut += len(c.out.chunks)
-		if c.tls != nil {
-			l.chunksOut += len(c.tls.plain.chunks)
+		if t := c.tls; t != nil && t.pipe != nil {
+			l.chunksOut += len(t.pipe.plain.chunks)
 		}
 	}
 	return l.chunksOut > l.chunksMax

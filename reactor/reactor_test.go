@@ -49,7 +49,7 @@ func echo(Transport) (Protocol, error) {
 }
 
 // serve starts a reactor with one listener, and ends it with the test.
-func serve(t *testing.T, cfg Config, endpoint string, f Factory, o ListenOptions) (*Reactor, *Listener) {
+func serve(t testing.TB, cfg Config, endpoint string, f Factory, o ListenOptions) (*Reactor, *Listener) {
 	t.Helper()
 	r, err := New(cfg)
 	if err != nil {

@@ -33,12 +33,11 @@ func (c *connection) unhold() {
 // tlsConn is a connection's TLS: crypto/tls's handshake, and then one of two layers.
 type tlsConn struct {
 	layer  tlsLayer // nil until the handshake is over
-	pipe   *pipe    // of the handshake, which the library's layer keeps
+	pipe   *pipe    // of the handshake, which the library's layer keeps; else nil when it is over
 	facts  tlsFacts
-	client bool   // this side is TLS's client
-	eof    bool   // the socket's end of file, which is not TLS's
-	held   bool   // the socket is not read until the handshake has caught up
-	plain  output // written before the handshake has ended
+	client bool // this side is TLS's client
+	eof    bool // the socket's end of file, which is not TLS's
+	held   bool // the socket is not read until the handshake has caught up
 }
 
 // tlsLayer is what protects application data. All of it is the loop's.
@@ -50,7 +49,6 @@ type tlsLayer interface {
 	// layer keeps none of it beyond keep.
 	took(l *Loop, n int)
 	keep(l *Loop)
-	ended() // the socket's bytes have
 	// waits tells whether there are bytes that next is to be asked for before any more are
 	// read.
 	waits() bool
@@ -160,11 +158,11 @@ func (t *tlsConn) read(c *connection, ev Events) {
 		c.readNothing(err, ev)
 	default:
 		t.eof = true
-		if t.up() {
-			t.layer.ended()
-			t.deliver(c)
-		} else {
+		if t.pipe != nil {
 			t.pipe.endInput()
+		}
+		if t.up() {
+			t.deliver(c)
 		}
 		c.settleLater()
 	}
@@ -257,7 +255,7 @@ func (t *tlsConn) write(c *connection, p []byte) (int, error) {
 	case len(p) == 0:
 		return c.queued(), nil
 	case !t.up():
-		t.plain.push(l, p)
+		t.pipe.plain.push(l, p)
 		c.checkWater()
 		return c.queued(), nil
 	}

@@ -53,8 +53,8 @@ type handshaken struct {
 
 // handshake runs a handshake, on a goroutine of its own.
 func (p *pipe) handshake(conn *tls.Conn, client bool) handshaken {
-	h := handshaken{layer: &library{conn: conn, pipe: p}}
-	if h.err = conn.Handshake(); h.err != nil {
+	h := handshaken{err: conn.Handshake(), layer: &library{conn: conn, pipe: p}}
+	if h.err != nil {
 		p.keys.wipe()
 		return h
 	}
@@ -80,20 +80,18 @@ func (t *tlsConn) completeHandshake(c *connection, h handshaken) {
 		h.layer.wipe()
 		return
 	}
-	t.pipe.flushHandshake()
+	p := t.pipe
+	p.flushHandshake()
 	if h.err != nil {
 		c.endWith(TLSFailure, fmt.Errorf("TLS handshake: %w", h.err))
 		return
 	}
 	t.layer, t.facts = h.layer, h.facts
 	if r, ok := t.layer.(*records); ok {
-		r.rest, t.pipe = t.pipe.in, nil // the handshake's goroutine was the other one that had it
+		r.rest, t.pipe = p.in, nil // the handshake's goroutine was the other one that had it
 		r.use(c.loop)
 	} else {
-		t.pipe.setUp()
-	}
-	if t.eof {
-		t.layer.ended()
+		p.setUp()
 	}
 	c.unhold()
 	c.setupBy = 0
@@ -102,11 +100,11 @@ func (t *tlsConn) completeHandshake(c *connection, h handshaken) {
 		c.completeConnect()
 	}
 	c.flags |= flagTellUp
-	for _, chunk := range t.plain.chunks { // head is 0: nothing was dropped from it
+	for _, chunk := range p.plain.chunks { // head is 0: nothing was dropped from it
 		t.seal(c, chunk)
 		t.queue(c)
 	}
-	t.plain.clear(c.loop)
+	p.plain.clear(c.loop)
 	c.flush()
 	c.settleLater()
 	c.takeTurnLater() // bytes may have come with the last flight

@@ -11,7 +11,6 @@ type library struct {
 func (b *library) room(buf []byte) []byte        { return buf }
 func (b *library) took(l *Loop, n int)           { b.pipe.feed(l.cipherBuf[:n]) }
 func (b *library) keep(*Loop)                    { b.pipe.keep() }
-func (b *library) ended()                        { b.pipe.endInput() }
 func (b *library) waits() bool                   { return false }
 func (b *library) answer(*connection)            {} // crypto/tls has
 func (b *library) wipe()                         {} // crypto/tls's secrets are its own

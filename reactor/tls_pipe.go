@@ -39,6 +39,8 @@ type pipe struct {
 	told  bool   // the loop knows of out
 	held  bool   // the loop does not read the socket, since in is full
 
+	plain output // the loop's: written before the handshake has ended
+
 	// Of the handshake's goroutine:
 	left int     // bytes of the record that is being read
 	keys *keyLog // nil = nobody wants them

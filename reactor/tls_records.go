@@ -15,7 +15,6 @@ type records struct {
 	plain []byte // opened, and not delivered: what was too long for the protocol's buffer
 	rest  []byte // read, and not opened: whole records only where reading was paused
 	lent  bool   // they lie in the loop's cipherBuf
-	eof   bool   // the socket's bytes have ended
 	awake bool   // it is in Loop.awake
 	used  bool   // since Loop.restSessions ran last
 	err   error  // why nothing more is opened
@@ -59,8 +58,6 @@ func (r *records) keep(l *Loop) {
 	n = len(r.plain)
 	r.plain, r.rest = own[:n:n], own[n:]
 }
-
-func (r *records) ended() { r.eof = true }
 
 func (r *records) waits() bool {
 	if len(r.plain) > 0 || r.err != nil {
@@ -117,7 +114,7 @@ func (r *records) next(c *connection) ([]byte, error) {
 	case r.err != nil:
 		c.loop.sealed = r.conn.Alert(c.loop.sealed, r.err)
 		return nil, r.err
-	case r.eof:
+	case c.tls.eof:
 		return nil, errTruncated
 	}
 	return nil, errAgain{}

@@ -73,13 +73,13 @@ const (
 )
 
 func (k *keyLog) Write(line []byte) (int, error) {
-	if f := bytes.Fields(line); len(f) == 3 {
-		switch string(f[0]) {
-		case labelClient:
-			k.note(&k.client, f[2])
-		case labelServer:
-			k.note(&k.server, f[2])
-		}
+	label, rest, _ := bytes.Cut(line, []byte(" "))
+	_, secret, _ := bytes.Cut(bytes.TrimSuffix(rest, []byte("\n")), []byte(" "))
+	switch string(label) {
+	case labelClient:
+		k.note(&k.client, secret)
+	case labelServer:
+		k.note(&k.server, secret)
 	}
 	if k.also != nil {
 		return k.also.Write(line)

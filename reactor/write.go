@@ -66,8 +66,8 @@ func (c *connection) queued() int {
 	if c.loop.gatherConn == c {
 		n += len(c.loop.gather)
 	}
-	if c.tls != nil {
-		n += c.tls.plain.n
+	if t := c.tls; t != nil && t.pipe != nil {
+		n += t.pipe.plain.n
 	}
 	return n
 }

@@ -56,7 +56,8 @@ func suiteOf(id uint16) (*suite, error) {
 // expandLabel fills to by HKDF-Expand-Label of mac's key, with an empty context: RFC 8446, 7.1.
 // to is no longer than the hash, for which HKDF-Expand is a single HMAC (RFC 5869, 2.3).
 func expandLabel(mac hash.Hash, label string, to []byte) {
-	info := make([]byte, 0, 32)
+	var space [32 + maxSecret]byte // what a hash is given escapes: one piece
+	info := space[:0:32]
 	info = binary.BigEndian.AppendUint16(info, uint16(len(to)))
 	info = append(info, byte(len("tls13 ")+len(label)))
 	info = append(info, "tls13 "...)
@@ -64,7 +65,7 @@ func expandLabel(mac hash.Hash, label string, to []byte) {
 	info = append(info, 0, 1)
 	mac.Reset()
 	mac.Write(info)
-	block := mac.Sum(make([]byte, 0, maxSecret))
+	block := mac.Sum(space[32:32])
 	copy(to, block)
 	clear(block)
 }

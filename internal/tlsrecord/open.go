@@ -80,7 +80,7 @@ func (c *Conn) Open(dst, record []byte) (plain []byte, err error) {
 // is. It is for the records that crypto/tls has sealed under that key before
 // the takeover, as a server its session tickets. The record's bytes are lost.
 func (c *Conn) Sent(record []byte) bool {
-	if c.over() || len(record) < headerSize+tagSize || !c.ready(&c.out) {
+	if c.over() || len(record) < headerSize+tagSize || record[0] != applicationData || !c.ready(&c.out) {
 		return false
 	}
 	body := record[headerSize:]
