@@ -35,40 +35,8 @@ var built struct { // set up by TestMain, then guarded by mu
 	paths map[string]string
 }
 
-// precompileEnv has TestMain fill a cache, and run no test: see race_test.go. Its
-// words are the guest's folder, its module and the cache's folder.
-const precompileEnv = "EXAMPLES_PRECOMPILE"
-
-// fillCache does so.
-func fillCache(folder, module, cache string) error {
-	file := folder + "/wirehost.yaml"
-	if _, err := os.Stat(file); err != nil { // one of several versions
-		file = filepath.Dir(folder) + "/wirehost.yaml"
-	}
-	cfg, err := config.Load(config.Options{File: file})
-	if err != nil {
-		return err
-	}
-	for name, p := range cfg.Plugins {
-		if strings.HasPrefix(p.Module, "builtin:") {
-			delete(cfg.Plugins, name)
-			continue
-		}
-		p.Module = module
-		cfg.Plugins[name] = p
-	}
-	cfg.Listeners, cfg.Cache.Dir = nil, cache
-	return host.Validate(context.Background(), cfg, host.Options{})
-}
-
 func TestMain(m *testing.M) {
-	if words := strings.Fields(os.Getenv(precompileEnv)); len(words) == 3 {
-		if err := fillCache(words[0], words[1], words[2]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	host.CompileIfAsked() // see race_test.go
 	dir, err := os.MkdirTemp("", "examples")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -92,16 +60,25 @@ func build(t *testing.T, folder string) string {
 	if path, ok := built.paths[folder]; ok {
 		return path
 	}
-	readSources(t, "../sdk/go/*.go", folder+"/*.go", "portforward/relay/*.go")
+	readSources(t, "../sdk/go/*.go", "../sdk/go/*/*.go", folder+"/*.go", "portforward/relay/*.go", "internal/*/*.go")
 	path := filepath.Join(built.dir, strings.ReplaceAll(folder, "/", "-")+".wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", path, "./"+folder)
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	goBuild(t, folder, []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS="}, "-buildmode=c-shared", "-o", path)
+	built.paths[folder] = path
+	return path
+}
+
+// goBuild builds the program in a folder. What libraries has is a module of its own.
+func goBuild(t *testing.T, folder string, env []string, args ...string) {
+	t.Helper()
+	dir, rest := ".", "./"+folder
+	if name, ok := strings.CutPrefix(folder, "libraries/"); ok {
+		dir, rest = "libraries", "./"+name
+	}
+	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-buildvcs=false"}, args...), rest)...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, text)
 	}
-	precompile(t, folder, path)
-	built.paths[folder] = path
-	return path
 }
 
 // readSources reads files, so that go test runs anew, and does not take a cached
@@ -125,7 +102,7 @@ func readSources(t *testing.T, patterns ...string) {
 type server struct {
 	*host.Host
 	cfg  config.Config
-	addr map[string]string // HOST:PORT by the name of a plugin
+	addr map[string]string // HOST:PORT by the name of a plugin, for datagrams with udp:// before it
 	log  *lines
 }
 
@@ -139,12 +116,11 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, p := range cfg.Plugins {
-		p.Limits.CallbackTime = patience // tests share the machine, and none is about time
-		if edit == nil || isGuest(folder) {
+	if edit == nil || isGuest(folder) {
+		for name, p := range cfg.Plugins {
 			p.Module = build(t, folder)
+			cfg.Plugins[name] = p
 		}
-		cfg.Plugins[name] = p
 	}
 	for i, l := range cfg.Listeners {
 		cfg.Listeners[i].Endpoint = l.Endpoint[:strings.LastIndexByte(l.Endpoint, ':')] + ":0"
@@ -155,7 +131,7 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 	}
 	s := &server{cfg: cfg, addr: map[string]string{}, log: &lines{t: t}}
 	log := hclog.New(&hclog.LoggerOptions{Output: s.log, Level: hclog.Debug})
-	s.Host, err = host.New(cfg, host.Options{Logger: log})
+	s.Host, err = host.New(cfg, host.Options{Logger: log, Compiler: compiler(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +140,12 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 	}
 	t.Cleanup(func() { s.end(t) })
 	for i, ep := range s.Listeners() {
-		_, s.addr[cfg.Listeners[i].Plugin], _ = strings.Cut(ep.String(), "://")
+		scheme, addr, _ := strings.Cut(ep.String(), "://")
+		name := cfg.Listeners[i].Plugin
+		if scheme == "udp" {
+			name = "udp://" + name
+		}
+		s.addr[name] = addr
 	}
 	return s
 }
@@ -278,9 +259,16 @@ func (c *client) rest() string {
 // run runs a client program, which must end well, and returns its output.
 func run(t *testing.T, stdin string, name string, args ...string) string {
 	t.Helper()
+	return runAt(t, "", stdin, name, args...)
+}
+
+// runAt is run in a folder; "" is this one.
+func runAt(t *testing.T, dir, stdin string, name string, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
