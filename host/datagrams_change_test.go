@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/host/config"
 )
@@ -81,5 +82,54 @@ func TestPortsDoNotFit(t *testing.T) {
 			t.Errorf("found %v, wanted %q", err, change.want)
 		}
 		ask(t, c, "s")
+	}
+}
+
+// TestTrapAtStartProtocol: an instance that ends before it was told of a datagram is made
+// again as after a failed start.
+func TestTrapAtStartProtocol(t *testing.T) {
+	cfg := configuration(hostile("trap_in_start_protocol"))
+	cfg.Listeners[0].Endpoint = "udp://127.0.0.1:0"
+	v := serveVirtual(t, cfg)
+	settle(v.Host, v.sys)
+	for n, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		v.logs.await(t, trapNote, n+1)
+		v.turn(t, wait-time.Millisecond)
+		settle(v.Host, v.sys)
+		if found := len(v.logs.all(trapNote)); found != n+1 {
+			t.Fatalf("found %d traps before its time, wanted %d", found, n+1)
+		}
+		v.turn(t, time.Millisecond)
+		settle(v.Host, v.sys)
+	}
+}
+
+// TestOpenAtStart: what startFactory opens is there from the commit on, and without it never.
+func TestOpenAtStart(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
+		p := config.Plugin{Module: "testdata/opens_at_start.wasm", Isolation: isolation}
+		p.Allow.Connect = []string{"udp://127.0.0.1:9"}
+		s := serve(t, configuration(p))
+		want := 2
+		if isolation == config.IsolationShared {
+			want = 1
+		}
+		s.awaitSaid(t, "start", want)
+		cfg := s.Config()
+		bad := cfg.Plugins["guest"]
+		bad.Allow.Connect = nil // startFactory refuses
+		cfg.Plugins = map[string]config.Plugin{"guest": bad}
+		if _, err := s.Reload(t.Context(), cfg); err == nil {
+			t.Error("found a version whose startFactory refuses")
+		}
+		cfg.Plugins["guest"] = p
+		s.reloaded(t, withConfig(cfg, map[string]any{"n": 1})) // a rehearsal opens nothing
+		s.awaitSaid(t, "start", 2*want)
+		if found := s.said("start"); found != 2*want {
+			t.Errorf("found %d sockets, wanted %d", found, 2*want)
+		}
+		if found := s.plugins["guest"].account.Counts().Connections; found < want || found > 2*want {
+			t.Errorf("found %d handles, wanted those of sockets that are open", found)
+		}
 	}
 }

@@ -21,6 +21,9 @@ const maxExcerpt = 64
 // beginTrace notes a callback that is traced.
 func beginTrace(i *Instance, r *running) {
 	args := traceParams(i, r.export)
+	if r.export == exDatagramsReceived {
+		args[2] += excerpt(i, uint32(i.stack[1])+32, le32At(i, uint32(i.stack[1]))) // the first one's payload
+	}
 	if r.export == exDataReceived || r.export == exRestoreState {
 		n := len(args)
 		args[n-1] += excerpt(i, uint32(i.stack[n-2]), uint32(i.stack[n-1]))
@@ -59,8 +62,12 @@ func tracedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
 	switch im.Key() {
 	case "transport.write", "transport.startTLSClient", "log.emit", "metrics.define":
 		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
-	case "reactor.connect":
+	case "reactor.connect", "datagram.open":
 		args[1] += excerpt(i, uint32(stack[0]), uint32(stack[1]))
+	case "datagram.join", "datagram.leave":
+		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
+	case "datagram.send":
+		args[2] += excerpt(i, uint32(stack[1])+32, le32At(i, uint32(stack[1])))
 	}
 	i.guard.Check() // the line takes longer than most calls
 	began := i.guest.clocks.Now()
@@ -114,6 +121,12 @@ func values(types []abi.ValueType, stack []uint64) []string {
 		}
 	}
 	return list
+}
+
+// le32At is a number of linear memory, or 0 outside of it.
+func le32At(i *Instance, ptr uint32) uint32 {
+	n, _ := i.mem.ReadUint32Le(ptr)
+	return n
 }
 
 // excerpt is the beginning of a range as a quoted text.

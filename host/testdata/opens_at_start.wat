@@ -1,0 +1,17 @@
+;; Opens a datagram socket in startFactory, and logs that it is there.
+(module
+  (import "datagram" "open" (func $open (param i32 i32) (result i32)))
+  (import "log" "emit" (func $emit (param i32 i32 i32)  (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 16) "udp://127.0.0.1:9")
+  (data (i32.const 48) "start")
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0001_0000))
+  (func (export "connectionMade") (param i32))
+  (func (export "dataReceived") (param i32 i32 i32))
+  (func (export "connectionLost") (param i32 i32))
+  (func (export "datagramsReceived") (param i32 i32 i32))
+  (func (export "stopProtocol") (param i32 i32))
+  (func (export "startProtocol") (param i32) (drop (call $emit (i32.const 2) (i32.const 48) (i32.const 5))))
+  (func (export "startFactory") (result i32)
+    (i32.le_s (call $open (i32.const 16) (i32.const 17)) (i32.const 0))))
