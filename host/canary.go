@@ -68,10 +68,22 @@ func (r *replacement) runCanary(ctx context.Context) error {
 			_ = onLoop(s.place.Loop, s.beginClosing)
 		}
 	}
+	r.canary = k.slots
 	if err != nil {
 		return fmt.Errorf("canary: %w", err)
 	}
 	return r.startFresh(ctx)
+}
+
+// closeCanaryListeners closes what the canary's instances listen on, where nobody succeeds
+// them.
+func (r *replacement) closeCanaryListeners() {
+	for _, s := range r.canary {
+		if s != nil {
+			// A loop that has ended has no slots in use.
+			_ = onLoop(s.place.Loop, s.place.CloseListeners)
+		}
+	}
 }
 
 // canaryPatience is how often a canary's time is begun again while it has seen no

@@ -21,6 +21,16 @@ type sources struct {
 	credentials *credentials.Store // it reads by files
 }
 
+// listenList reads where a plugin may listen. starting: a certificate that can't be loaded
+// is no error.
+func (s *sources) listenList(ctx context.Context, cfg config.Allow, starting bool) (*guest.ListenList, error) {
+	server, err := s.serverTLS(ctx, cfg.TLS, starting)
+	if err != nil {
+		return nil, fmt.Errorf("allow.%w", err)
+	}
+	return guest.NewListenList(cfg.Listen, server, cfg.TLS.HandshakeTimeout)
+}
+
 // allowList reads where a plugin's outgoing connections may go.
 func (s *sources) allowList(ctx context.Context, cfg config.Allow) (*guest.AllowList, error) {
 	if cfg.CA == "" {

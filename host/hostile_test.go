@@ -198,7 +198,7 @@ func TestRefusedConnection(t *testing.T) {
 }
 
 // answer reads a number that a guest answers with.
-func answer(t *testing.T, r io.Reader) int32 {
+func answer(t testing.TB, r io.Reader) int32 {
 	t.Helper()
 	var b [4]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {

@@ -25,6 +25,7 @@ type PluginInfo struct {
 	Instances   int                 `json:"instances"`
 	PagedOut    int                 `json:"paged_out"` // of the instances, those that are written down
 	Timers      int                 `json:"timers"`
+	Listeners   int                 `json:"listeners"` // that its instances have made
 	// linear memory of all instances; of those that are paged out, what they have written
 	Memory    uint64            `json:"memory_bytes"`
 	Traps     map[string]uint64 `json:"traps"`                  // ever, by guest.TrapError.Cause
@@ -163,7 +164,7 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 	info = PluginInfo{
 		Name: p.name, State: "active", Active: v.name, Module: v.mod.from,
 		Isolation: v.cfg.Isolation, Reload: v.cfg.Reload,
-		Instances: int(p.instances.Load()), Timers: counts.Timers,
+		Instances: int(p.instances.Load()), Timers: counts.Timers, Listeners: counts.Listeners,
 		Growths: counts.GrowthsRefused, Cut: counts.LogBytesCut,
 		Trace: p.account.Traced(), Traps: counts.Traps, Metrics: p.account.Metrics(),
 		Unrecorded: counts.MetricsRefused,

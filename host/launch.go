@@ -93,6 +93,7 @@ func (s *slot) beginLaunch(st *launch) error {
 	if err := s.ver.takePlace(); err != nil {
 		return err
 	}
+	st.heir = s.heir()
 	s.launches = append(s.launches, st)
 	s.plugin.launched.Add(1)
 	s.ver.launcher.add(st, s.host.launchesAtOnce)

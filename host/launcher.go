@@ -41,6 +41,7 @@ type launch struct {
 	inst  *guest.Instance // what became of it, when it is over
 	err   error
 
+	heir  guest.Heir
 	ahead bool   // no connection waits for it
 	done  func() // told once, when it is over or dropped; may be nil
 }
@@ -99,7 +100,7 @@ func (r *launcher) next() *launch {
 func (r *launcher) run() {
 	for st := r.next(); st != nil; st = r.next() {
 		s := st.slot
-		st.inst, st.err = s.ver.startInstance(0, nil)
+		st.inst, st.err = s.ver.startInstance(0, nil, st.heir)
 		if err := s.place.Loop.CallFromThread(func() { s.finishLaunch(st) }); err != nil { // the loop has ended
 			if st.inst != nil {
 				st.inst.Close()

@@ -90,8 +90,11 @@ func connEnd(e reactor.Ended) ConnEnd {
 	c.TLSVersion, c.ServerName = e.TLS()
 	if e.Listener != nil {
 		c.Listener = e.Listener.Endpoint().String()
-		if p, ok := e.Listener.Factory().(*plugin); ok {
-			c.Plugin = p.name
+		switch f := e.Listener.Factory().(type) {
+		case *plugin:
+			c.Plugin = f.name
+		case interface{ AccountName() string }: // a guest listens
+			c.Plugin = f.AccountName()
 		}
 	}
 	if g, ok := e.Protocol.(interface {

@@ -70,6 +70,12 @@ func rooted(s config.Plugin) config.Plugin {
 		s.Module = fromRoot(s.Module)
 	}
 	s.Allow.CA = fromRoot(s.Allow.CA)
+	t := &s.Allow.TLS
+	t.Cert, t.Key, t.ClientCA = fromRoot(t.Cert), fromRoot(t.Key), fromRoot(t.ClientCA)
+	t.Certificates = slices.Clone(t.Certificates)
+	for n, c := range t.Certificates {
+		t.Certificates[n] = config.Certificate{Cert: fromRoot(c.Cert), Key: fromRoot(c.Key)}
+	}
 	return s
 }
 

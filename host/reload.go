@@ -194,6 +194,8 @@ type replacement struct {
 	revived  bool              // new was active before
 	later    int               // then: how many versions were replaced after it
 	pin      *Pin              // that holds the new version; nil = none does
+	left     []*slot           // of loops where new does not run
+	canary   []*slot           // by loop, those that it had; nil = none
 	moveBy   time.Duration     // on Host.now: what has not moved then stays
 }
 
@@ -273,7 +275,7 @@ func (r *replacement) startFresh(ctx context.Context) error {
 		if r.new.cfg.Isolation == config.IsolationConnection || !r.new.runsOn(n) {
 			continue
 		}
-		i, err := r.new.newInstance()
+		i, err := r.new.newInstance(r.new.heir(n))
 		if err != nil {
 			return err
 		}
@@ -350,7 +352,7 @@ func (r *replacement) takeSamples() (samples []*guest.Sample, err error) {
 // restoreSample starts an instance of the new version, gives it a sample where there is
 // one, and ends it.
 func (r *replacement) restoreSample(s *guest.Sample) error {
-	i, err := r.new.newInstance()
+	i, err := r.new.newInstance(guest.AnyHeir)
 	if err != nil {
 		return err
 	}
@@ -375,7 +377,7 @@ func (r *replacement) commit() (Outcome, error) {
 				return err
 			}
 		}
-		return nil
+		return r.gatherListeners()
 	})
 	defer func() { r.times.end(r.out, err) }()
 	if err != nil {
@@ -394,6 +396,7 @@ func (r *replacement) abandon() error {
 	}
 	r.times.end(Outcome{}, errNotAlone)
 	r.closeFresh()
+	r.closeCanaryListeners()
 	switch {
 	case r.revived:
 		r.p.putBack(r.new, r.later)

@@ -171,6 +171,9 @@ func (p *plugin) beginUnload() {
 			}
 		})
 	}
+	for _, s := range p.allSlots() {
+		_ = onLoop(s.place.Loop, s.place.CloseListeners) // as above
+	}
 	p.mu.Lock()
 	p.unloaded = true
 	close(p.gone)

@@ -43,6 +43,9 @@ type slot struct {
 	err      error         // why the last start failed
 	retry    *reactor.DelayedCall
 
+	succeeds []*slot       // on the loop, whose listeners its instance is to have
+	listened time.Duration // when an instance that listened was last replaced
+
 	waiters  list.List // of *waiter, those that have waited longest first
 	launches []*launch // in the order in which they were asked for
 	handedOn bool      // no new connections come
@@ -51,8 +54,12 @@ type slot struct {
 
 func newSlot(v *version, l *reactor.Loop) *slot {
 	p := v.plugin
-	return &slot{host: p.host, plugin: p, ver: v,
+	s := &slot{host: p.host, plugin: p, ver: v,
 		place: &guest.Place{Guest: v.guest, Loop: l, Share: p.share(l), Took: &p.took[l.Index()]}}
+	if v.cfg.Isolation != config.IsolationConnection {
+		s.place.Lost = s.startForListeners
+	}
+	return s
 }
 
 // buildProtocol is BuildProtocol for one of the loop's slots.
@@ -89,7 +96,7 @@ func (s *slot) instance() (*guest.Instance, error) {
 	}
 	spent := s.host.spent
 	began := spent()
-	i, err := s.ver.quickInstance(s.place)
+	i, err := s.ver.quickInstance(s.place, s.heir())
 	s.place.Share.Spent(spent() - began)
 	switch {
 	case err == nil:
@@ -108,6 +115,7 @@ func (s *slot) adoptInstance(i *guest.Instance) {
 	i.Commit(s.place)
 	if s.ver.cfg.Isolation != config.IsolationConnection {
 		s.inst = i
+		s.takeListeners()
 	}
 	s.noteStart()
 }

@@ -13,8 +13,9 @@ import (
 var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTimeout setTimeout/-1 getPeer getHost reason
 	getPeerCertificate negotiatedProtocol setTcpNoDelay/1 setTcpNoDelay/2 setTcpKeepAlive/0 pauseProducing
 	resumeProducing registerProducer/2 registerProducer/1 registerProducer/again unregisterProducer startTLS
-	startTLSClient/none
-	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 config time
+	startTLSClient/none listener
+	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 listen/bad
+	listen/denied stopListening/unknown config time
 	random random/65537 emit/5 define define/gauge define/4 define/name record record/-1
 	record/unknown getPeer/small loseWriteConnection loseConnection abortConnection`)
 
@@ -22,20 +23,21 @@ var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTime
 // works in a callback (ABI.md, Order and moments). A 1 stands for every number
 // above 0.
 const (
-	unknownConn  = "-1 -1 -2 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 "
-	openConn     = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 0 -5 0 -7 -2 "
-	producing    = "0 0 -2 16 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 -5 -5 0 -7 -2 "
-	stoppedConn  = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -1 -1 -1 0 -7 -2 "
-	endingConn   = "0 0 -2 0 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 "
-	failedConn   = "0 0 -2 64 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 "
-	queriedConn  = "-8 -8 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 "
-	restoredConn = "0 0 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 "
+	unknownConn  = "-1 -1 -2 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 "
+	openConn     = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 0 -5 0 -7 -2 0 "
+	producing    = "0 0 -2 16 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 -5 -5 0 -7 -2 0 "
+	stoppedConn  = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -1 -1 -1 0 -7 -2 0 "
+	endingConn   = "0 0 -2 0 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 0 "
+	failedConn   = "0 0 -2 64 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 0 "
+	queriedConn  = "-8 -8 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 "
+	restoredConn = "0 0 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 "
 
 	metricCalls = "1 -5 -2 -2 0 -2 -2 " // the same wherever they are made
-	queryCalls  = "-8 -8 -8 -8 -8 -8 -8 -8 -8 1 1 0 -2 -2 " + metricCalls
-	heldCalls   = "-2 1 -8 -8 -8 -8 -8 -8 -8 1 1 0 -2 -2 " + metricCalls
-	buildCalls  = "-2 1 0 -2 0 -6 -8 -8 -8 1 1 0 -2 -2 " + metricCalls
-	runCalls    = "-2 1 0 -2 0 -6 -2 -4 -2 1 1 0 -2 -2 " + metricCalls
+	queryCalls  = "-8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -1 1 1 0 -2 -2 " + metricCalls
+	startCalls  = "-2 1 -8 -8 -8 -8 -8 -8 -8 -2 -4 -1 1 1 0 -2 -2 " + metricCalls
+	heldCalls   = "-2 1 -8 -8 -8 -8 -8 -8 -8 -8 -8 -1 1 1 0 -2 -2 " + metricCalls
+	buildCalls  = "-2 1 0 -2 0 -6 -8 -8 -8 -8 -8 -1 1 1 0 -2 -2 " + metricCalls
+	runCalls    = "-2 1 0 -2 0 -6 -2 -4 -2 -2 -4 -1 1 1 0 -2 -2 " + metricCalls
 
 	unknownEnd  = "0 -1 -1 -1"
 	notNow      = "0 -8 -8 -8"
@@ -52,7 +54,7 @@ var answers = map[string]string{
 	"receiveBuffer":  unknownConn + queryCalls + unknownEnd,
 	"logPrefix":      unknownConn + queryCalls + unknownEnd,
 	"instanceMade":   unknownConn + queryCalls + unknownEnd,
-	"startFactory":   unknownConn + heldCalls + unknownEnd,
+	"startFactory":   unknownConn + startCalls + unknownEnd,
 	"buildProtocol":  queriedConn + buildCalls + notNow,
 	"connectionMade": openConn + runCalls + notAsked,
 	"dataReceived":   openConn + runCalls + notAsked,

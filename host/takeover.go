@@ -61,7 +61,7 @@ func (t *Takeover) Expect(instances map[string]int) {
 			continue
 		}
 		for range min(n, maxSpare) {
-			i, err := v.newInstance()
+			i, err := v.newInstance(guest.NoHeir)
 			if err != nil { // Adopt meets it again
 				break
 			}
@@ -77,7 +77,7 @@ func (t *Takeover) instance(v *version) (*guest.Instance, error) {
 		t.spare[v] = spare[:len(spare)-1]
 		return i, nil
 	}
-	return v.newInstance()
+	return v.newInstance(guest.NoHeir)
 }
 
 // closeSpare closes what nobody has needed.

@@ -89,6 +89,7 @@ func (h *Host) keepCredentials() {
 		p.mu.Lock()
 		for _, v := range p.listed() {
 			pools = append(pools, v.cfg.Allow.CA)
+			settings = append(settings, tlsSettings(v.cfg.Allow.TLS))
 		}
 		p.mu.Unlock()
 	}

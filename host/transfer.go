@@ -24,7 +24,12 @@ func (r *replacement) late() string {
 // changeLoop gives one loop its slot of the new version.
 func (r *replacement) changeLoop(n int, l *reactor.Loop) error {
 	if !r.new.runsOn(n) {
-		return onLoop(l, func() { r.install(n, nil) })
+		return onLoop(l, func() {
+			if old := r.p.slots[n]; old != nil {
+				r.left = append(r.left, old)
+			}
+			r.install(n, nil)
+		})
 	}
 	s := newSlot(r.new, l)
 	if r.new.cfg.Isolation == config.IsolationConnection {
@@ -32,6 +37,7 @@ func (r *replacement) changeLoop(n int, l *reactor.Loop) error {
 	}
 	var failed error
 	err := r.p.onShare(l, func() {
+		s.succeeds = r.predecessors(n)
 		if failed = r.moveLoop(n, s); failed == nil {
 			r.install(n, s)
 		}
@@ -42,7 +48,7 @@ func (r *replacement) changeLoop(n int, l *reactor.Loop) error {
 	// What was half restored serves nobody: the connections stay where they
 	// are, and new ones get an instance that has seen nothing.
 	r.fresh[n].Close()
-	i, startErr := r.new.newInstance()
+	i, startErr := r.new.newInstance(r.new.heir(n))
 	return onLoop(l, func() {
 		if old := r.p.slots[n]; old != nil {
 			r.out.keep(old.place.CountConnections(), failed.Error())
@@ -79,9 +85,22 @@ func (r *replacement) moveLoop(n int, s *slot) error {
 		return err
 	}
 	s.inst = fresh
+	s.takeListeners()
 	s.noteStart()
 	r.out.Migrated += moved
 	return nil
+}
+
+// predecessors are the slots of a loop whose listeners the new version's is to have. On the
+// loop.
+func (r *replacement) predecessors(n int) (list []*slot) {
+	if old := r.p.slots[n]; old != nil {
+		list = append(append(list, old), old.succeeds...)
+	}
+	if r.canary != nil && r.canary[n] != nil {
+		list = append(list, r.canary[n])
+	}
+	return list
 }
 
 // install makes s the loop's slot for new connections. On the loop.
@@ -154,6 +173,9 @@ func (r *replacement) changeConnections(n int, l *reactor.Loop, s *slot) error {
 	for _, i := range fresh {
 		i.Close()
 	}
+	if err == nil {
+		err = r.moveListeners(s, old)
+	}
 	if err != nil || old == nil {
 		return err
 	}
@@ -175,7 +197,7 @@ func (r *replacement) keepRest(old *slot, stays map[*guest.Instance]bool, why st
 // startBatch makes fresh up to n instances.
 func (r *replacement) startBatch(fresh []*guest.Instance, n int) []*guest.Instance {
 	for len(fresh) < n {
-		i, err := r.new.newInstance()
+		i, err := r.new.newInstance(guest.NoHeir)
 		if err != nil {
 			r.p.account.Note(hclog.Warn, moveNote, "version", r.new.name, "err", err)
 			break
@@ -190,7 +212,7 @@ func (r *replacement) startBatch(fresh []*guest.Instance, n int) []*guest.Instan
 func (r *replacement) quickFresh(s *slot) (*guest.Instance, bool) {
 	spent := r.host.spent
 	began := spent()
-	i, err := r.new.quickInstance(s.place)
+	i, err := r.new.quickInstance(s.place, guest.NoHeir)
 	s.place.Share.Spent(spent() - began)
 	if err != nil {
 		r.new.pace.note(slowStart + 1)

@@ -62,6 +62,10 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
+	listens, err := h.sources.listenList(ctx, cfg.Allow, h.reactor != nil && !h.ready.started())
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
+	}
 	p.setPreparing(v)
 	kept := h.keepModule(ctx, m)
 	v.program, err = m.loadProgram(ctx, h.loader, &cfg, h.unmetered)
@@ -75,13 +79,14 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		pageOut = -1
 	}
 	v.guest = guest.New(v.program, guest.Settings{
-		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside,
+		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside, Listens: listens,
+		Listen: h.listenForGuest(),
 		Single: cfg.Isolation == config.IsolationConnection,
 		Image:  cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
 			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut, Sockets: cfg.Limits.Sockets,
-			Metrics: cfg.Limits.Metrics,
+			Listeners: cfg.Limits.Listeners, Metrics: cfg.Limits.Metrics,
 		},
 		Account: p.account, Memory: h.memory, Owner: v,
 		Clocks: guest.Clocks{Now: h.guestNow, Wall: h.wall, Spent: v.launcher.hurried(h.spent),
@@ -103,29 +108,40 @@ func passing(err error) bool { return errors.Is(err, errInstances) || errors.Is(
 // newInstance makes an instance and starts it, up to startFactory, whose timers
 // are held back until it is committed. On any goroutine, for which it may take long.
 // The error is a *guest.TrapError, errInstances or guest.ErrNoRoom.
-func (v *version) newInstance() (*guest.Instance, error) {
+func (v *version) newInstance(heir guest.Heir) (*guest.Instance, error) {
 	if err := v.takePlace(); err != nil {
 		return nil, err
 	}
-	return v.startInstance(0, nil)
+	return v.startInstance(0, nil, heir)
+}
+
+// heir says whose listeners an instance for a loop is to have.
+func (v *version) heir(loop int) guest.Heir {
+	switch v.cfg.Isolation {
+	case config.IsolationConnection: // nobody knows yet whose place it takes
+		return guest.NoHeir
+	case config.IsolationShared:
+		return guest.AnyHeir
+	}
+	return guest.Heir(loop)
 }
 
 // quickInstance is newInstance on the loop of a place: guest.ErrSlow says that it took
 // too long, and was given up.
-func (v *version) quickInstance(at *guest.Place) (*guest.Instance, error) {
+func (v *version) quickInstance(at *guest.Place, heir guest.Heir) (*guest.Instance, error) {
 	if err := v.takePlace(); err != nil {
 		return nil, err
 	}
-	return v.startInstance(quickStart, at)
+	return v.startInstance(quickStart, at, heir)
 }
 
 // startInstance starts an instance that was counted, on the loop of a place within a
 // time; 0 and nil = off the loops. It counts until it is closed, as it is where the
 // start fails.
-func (v *version) startInstance(within time.Duration, at *guest.Place) (*guest.Instance, error) {
+func (v *version) startInstance(within time.Duration, at *guest.Place, heir guest.Heir) (*guest.Instance, error) {
 	spent := v.host.spent
 	began := spent()
-	i, err := v.guest.Start(within, at)
+	i, err := v.guest.StartHeir(within, at, heir)
 	v.pace.note(spent() - began)
 	if errors.Is(err, guest.ErrSlow) {
 		v.pace.note(slowStart + 1)

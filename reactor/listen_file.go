@@ -189,6 +189,19 @@ func (ln *Listener) Close() error {
 	return endSharing(ln.beside) // which it has, where it was never started
 }
 
+// CloseSoon is Close, for a loop: it waits for nothing, and closed is called, on the acceptor or
+// after the reactor's end, when the address is free again. Any goroutine.
+func (ln *Listener) CloseSoon(closed func()) {
+	err := ln.r.acceptor.CallFromThread(func() {
+		ln.stopListening()
+		ln.r.removeListener(ln)
+		closed()
+	})
+	if err != nil { // the reactor has ended, and its listeners with it
+		closed()
+	}
+}
+
 // stopListening is Close on the acceptor.
 func (ln *Listener) stopListening() {
 	if ln.closed {

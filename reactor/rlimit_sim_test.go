@@ -53,6 +53,11 @@ func TestProbeDescriptors(t *testing.T) {
 			if found := child.line(t); !strings.HasSuffix(found, syscall.EMFILE.Error()) {
 				t.Errorf("a connection of another process: found %s, wanted %v", found, syscall.EMFILE)
 			}
+			child.ask(t, "listen")
+			if left, err := strconv.Atoi(child.line(t)); err != nil || left < fewDescriptors/4-4 {
+				t.Errorf("listeners leave %d descriptors to others, %v, wanted a quarter of %d", left, err,
+					fewDescriptors)
+			}
 			child.ask(t, "cpu")
 			used, err := time.ParseDuration(child.line(t))
 			if err != nil {
@@ -242,6 +247,10 @@ func TestProbeChild(t *testing.T) {
 			fmt.Println(adopt(t, l))
 			continue
 		}
+		if in.Text() == "listen" {
+			fmt.Println(listenAgain(t, r))
+			continue
+		}
 		used := make(chan time.Duration)
 		err := l.CallFromThread(func() {
 			before := processor(t)
@@ -251,6 +260,22 @@ func TestProbeChild(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Println(<-used)
+	}
+}
+
+// listenAgain makes listeners as guests do, until there are too many, and tells how many
+// files can be opened then.
+func listenAgain(t *testing.T, r *reactor.Reactor) int {
+	for {
+		ln, err := r.Listen(reactor.Endpoint{Scheme: "tcp", Host: "127.0.0.1"}, nil,
+			reactor.ListenOptions{Loop: -1, Socket: reactor.SocketOptions{LeaveKept: true}})
+		if errors.Is(err, syscall.EMFILE) {
+			return canOpen(t)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
 	}
 }
 

@@ -95,6 +95,9 @@ type SocketOptions struct {
 	// or group, by name or number, of "" that of the process.
 	Mode         os.FileMode
 	Owner, Group string
+	// LeaveKept fails, with EMFILE, rather than take a descriptor that connections leave to
+	// others.
+	LeaveKept bool
 }
 
 // Events is a set of readiness events, asked for or reported.

@@ -65,7 +65,11 @@ func (s *linuxSys) Listen(network, address string, o SocketOptions) (FD, error) 
 	}
 	defer ln.Close()
 	fd, err := own(ln.(syscall.Conn))
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.LeaveKept && s.kept.has(int(fd)):
+		return 0, errors.Join(syscall.EMFILE, unix.Close(int(fd)))
+	default:
 		s.setFile(fd, takeFile(ln))
 	}
 	return fd, err

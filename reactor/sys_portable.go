@@ -113,6 +113,11 @@ func (s *portableSys) Listen(network, address string, o SocketOptions) (FD, erro
 	if err != nil {
 		return 0, err
 	}
+	if o.LeaveKept {
+		if err := s.leaveKept(ln); err != nil {
+			return 0, errors.Join(err, ln.Close())
+		}
+	}
 	return s.add(&portableListener{ln: ln, file: takeFile(ln)}), nil
 }
 
@@ -139,8 +144,12 @@ func (s *portableSys) Accept(l FD) (FD, error) {
 	if err != nil {
 		return 0, err
 	}
-	fd := s.add(&portableStream{sys: s, conn: conn})
-	err = setSocket(conn, func(n uintptr) error {
+	return s.add(&portableStream{sys: s, conn: conn}), s.leaveKept(conn)
+}
+
+// leaveKept is EMFILE where a socket's descriptor is one that is kept back.
+func (s *portableSys) leaveKept(of any) error {
+	err := setSocket(of, func(n uintptr) error {
 		if s.kept.has(int(n)) {
 			return syscall.EMFILE
 		}
@@ -149,7 +158,7 @@ func (s *portableSys) Accept(l FD) (FD, error) {
 	if !errors.Is(err, syscall.EMFILE) { // else one that has ended already, as its reader finds
 		err = nil
 	}
-	return fd, err
+	return err
 }
 
 func (s *portableSys) File(fd FD) (*os.File, error) {

@@ -146,6 +146,7 @@ type Limits struct {
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance
 	Sockets        int           `koanf:"sockets"`         // datagram sockets that an instance has opened
+	Listeners      int           `koanf:"listeners"`       // that an instance has made
 	State          Size          `koanf:"state"`           // saved state of one connection
 	LogBytes       Size          `koanf:"log_bytes"`       // a second
 	Metrics        int           `koanf:"metrics"`         // of the plugin's own, all instances together
@@ -159,6 +160,8 @@ type Allow struct {
 	Connect []string `koanf:"connect"` // endpoints, plugin://NAME too; * stands for any host, port or name
 	Private bool     `koanf:"private"` // names may resolve to loopback, private and link-local addresses
 	CA      string   `koanf:"ca"`      // PEM file to verify outgoing TLS with; "" = the system's
+	Listen  []string `koanf:"listen"`  // endpoints, as in Connect, but of this machine; host or port may be 0
+	TLS     TLS      `koanf:"tls"`     // of the connections that come to where the guest listens
 }
 
 // Listener is one listening socket and the plugin behind it.
@@ -204,7 +207,8 @@ type Rate struct {
 	Least Size `koanf:"least"` // who is slower for ten seconds, with something begun or something to take, is cut off
 }
 
-// TLS is a listener's server side of TLS: of tls:// from the first byte, of the others
+// TLS is the server side of TLS of a listener, or of those that a guest makes: of tls:// from the first byte, of the
+// others
 // when the guest calls startTLS.
 type TLS struct {
 	Cert             string        `koanf:"cert"`         // PEM file of the certificate and what signed it

@@ -73,6 +73,7 @@ func DefaultPlugin() Plugin {
 			Timers:         1024,
 			ConnectionsOut: 64,
 			Sockets:        64,
+			Listeners:      64,
 			State:          16 << 20,
 			LogBytes:       64 << 10,
 			Metrics:        100,
@@ -80,6 +81,7 @@ func DefaultPlugin() Plugin {
 			CompileTime:    60 * time.Second,
 			CompileMemory:  1 << 30,
 		},
+		Allow: Allow{TLS: defaultTLS()},
 	}
 }
 
@@ -89,9 +91,11 @@ func defaultListener() Listener {
 	return Listener{
 		PerPeer: PerPeer{IPv4Prefix: 32, IPv6Prefix: 64},
 		Mode:    "0660",
-		TLS:     TLS{MinVersion: "1.2", HandshakeTimeout: 10 * time.Second},
+		TLS:     defaultTLS(),
 	}
 }
+
+func defaultTLS() TLS { return TLS{MinVersion: "1.2", HandshakeTimeout: 10 * time.Second} }
 
 // WithDefaults is a copy of c in which a zero value stands for the default where
 // the setting may not be zero: an empty isolation is "loop", a limit of 0 is the

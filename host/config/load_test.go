@@ -163,7 +163,7 @@ func TestFormats(t *testing.T) {
 			p.Module, p.Watch, p.Config = filepath.Join(dir, "echo.wasm"), false, got.Plugins["my-echo_2"].Config
 			p.Limits.Memory, p.Limits.CallbackTime, p.Limits.Timers = 1<<30, 20*time.Millisecond, 7
 			p.Allow = Allow{Connect: []string{"tcp://db.example:5432", "tcp://127.0.0.1:*", "tls://*.example.com:*"},
-				CA: "/etc/ca.pem"}
+				CA: "/etc/ca.pem", TLS: defaultTLS()}
 			want.Plugins = map[string]Plugin{"my-echo_2": p}
 			l := defaultListener()
 			l.Endpoint, l.Plugin, l.ProxyProtocol, l.ProxyFrom = "tls://[::1]:0", "my-echo_2", true,

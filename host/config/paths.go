@@ -17,7 +17,8 @@ func rebase(pattern, text, dir string) string {
 	if dir != "" && !isWord(pattern, text) {
 		path = filepath.Join(dir, path)
 	}
-	if pattern == "plugins.*.allow.connect.*" { // what a guest asks for is compared with it
+	// what a guest asks for is compared with it
+	if pattern == "plugins.*.allow.connect.*" || pattern == "plugins.*.allow.listen.*" {
 		if abs, err := filepath.Abs(path); err == nil {
 			path = abs
 		}
@@ -35,11 +36,14 @@ const (
 func pathPrefix(pattern, text string) string {
 	switch pattern {
 	case "plugins.*.module", "cache.dir", "state.dir", "plugins.*.allow.ca",
+		"plugins.*.allow.tls.cert", "plugins.*.allow.tls.key", "plugins.*.allow.tls.client_ca",
+		"plugins.*.allow.tls.certificates.*.cert", "plugins.*.allow.tls.certificates.*.key",
 		"listeners.*.tls.cert", "listeners.*.tls.key", "listeners.*.tls.client_ca",
 		"listeners.*.tls.certificates.*.cert", "listeners.*.tls.certificates.*.key",
 		"admin.token_file", "admin.tls.cert", "admin.tls.key", "admin.tls.client_ca":
 		return ""
-	case "admin.listen", "monitor.listen", "listeners.*.endpoint", "plugins.*.allow.connect.*":
+	case "admin.listen", "monitor.listen", "listeners.*.endpoint", "plugins.*.allow.connect.*",
+		"plugins.*.allow.listen.*":
 		return unixPrefix
 	case "access_log.to":
 		return "file://"

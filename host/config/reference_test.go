@@ -51,7 +51,8 @@ func TestReference(t *testing.T) {
 	}
 	got.Trust.Keys = nil
 	echo := got.Plugins["echo"]
-	echo.Allow.Connect = nil
+	echo.Allow.Connect, echo.Allow.Listen = nil, nil
+	echo.Allow.TLS.ALPN, echo.Allow.TLS.Certificates = nil, nil
 	got.Plugins["echo"] = echo
 	if want := Defaults(); !reflect.DeepEqual(got, want) {
 		t.Errorf("found  %+v\nwanted %+v", got, want)

@@ -26,55 +26,62 @@ type rule func(v reflect.Value) *Fault
 // names and indices. What concerns several values is in validate.go.
 func rules() map[string]rule {
 	return map[string]rule{
-		"log.level":                         oneOf("trace", "debug", "info", "warn", "error"),
-		"log.format":                        oneOf("text", "json"),
-		"reactor.loops":                     count(0, 1024),
-		"reactor.backend":                   oneOf("auto", "epoll", "portable"),
-		"reactor.pre_stop":                  orZero,
-		"reactor.drain_timeout":             orZero,
-		"reactor.close_timeout":             positive,
-		"reactor.write_timeout":             positive,
-		"reactor.closed_timeout":            positive,
-		"reactor.tls_records":               oneOf("auto", "library"),
-		"reactor.write_buffer.high":         size(1, 1<<30),
-		"reactor.write_buffer.low":          size(1, 1<<30),
-		"reactor.write_buffer.max":          size(1, 1<<30),
-		"reactor.max_connections":           count(0, math.MaxInt32),
-		"reactor.max_memory":                size(0, 1<<50),
-		"admin.listen":                      adminEndpoint,
-		"monitor.listen":                    monitorEndpoint,
-		"access_log.to":                     accessLog,
-		"access_log.format":                 oneOf("text", "json"),
-		"otlp.endpoint":                     collector,
-		"otlp.sample":                       percent,
-		"plugins.*.module":                  module,
-		"trust.keys.*":                      trusted,
-		"plugins.*.pull":                    oneOf(PullMissing, PullAlways, PullNever),
-		"plugins.*.sha256":                  sha256Hex,
-		"plugins.*.isolation":               oneOf(IsolationConnection, IsolationLoop, IsolationShared),
-		"plugins.*.reload":                  oneOf(ReloadMigrate, ReloadDrain, ReloadDrop),
-		"plugins.*.drain":                   positive,
-		"plugins.*.move_time":               positive,
-		"plugins.*.keep_versions":           count(1, 100),
-		"plugins.*.canary.connections":      count(0, math.MaxInt32),
-		"plugins.*.canary.for":              orZero,
-		"plugins.*.page_out":                orZero,
-		"plugins.*.limits.memory":           size(64<<10, 4<<30),
-		"plugins.*.limits.stack":            size(16<<10, 24<<20),
-		"plugins.*.limits.table":            count(1, 10_000_000),
-		"plugins.*.limits.callback_time":    positive,
-		"plugins.*.limits.instances":        count(0, 1<<20),
-		"plugins.*.limits.timers":           count(1, 1<<24),
-		"plugins.*.limits.connections_out":  count(1, 1<<20),
-		"plugins.*.limits.sockets":          count(1, 1<<20),
-		"plugins.*.limits.state":            size(1, 1<<30),
-		"plugins.*.limits.log_bytes":        size(1, 1<<30),
-		"plugins.*.limits.metrics":          count(1, 10_000),
-		"plugins.*.limits.module":           size(8, 1<<30),
-		"plugins.*.limits.compile_time":     positive,
-		"plugins.*.limits.compile_memory":   size(64<<20, 1<<40),
-		"cache.size":                        size(1<<20, 1<<50),
-		"plugins.*.allow.connect.*":         allowed,
+		"log.level":                        oneOf("trace", "debug", "info", "warn", "error"),
+		"log.format":                       oneOf("text", "json"),
+		"reactor.loops":                    count(0, 1024),
+		"reactor.backend":                  oneOf("auto", "epoll", "portable"),
+		"reactor.pre_stop":                 orZero,
+		"reactor.drain_timeout":            orZero,
+		"reactor.close_timeout":            positive,
+		"reactor.write_timeout":            positive,
+		"reactor.closed_timeout":           positive,
+		"reactor.tls_records":              oneOf("auto", "library"),
+		"reactor.write_buffer.high":        size(1, 1<<30),
+		"reactor.write_buffer.low":         size(1, 1<<30),
+		"reactor.write_buffer.max":         size(1, 1<<30),
+		"reactor.max_connections":          count(0, math.MaxInt32),
+		"reactor.max_memory":               size(0, 1<<50),
+		"admin.listen":                     adminEndpoint,
+		"monitor.listen":                   monitorEndpoint,
+		"access_log.to":                    accessLog,
+		"access_log.format":                oneOf("text", "json"),
+		"otlp.endpoint":                    collector,
+		"otlp.sample":                      percent,
+		"plugins.*.module":                 module,
+		"trust.keys.*":                     trusted,
+		"plugins.*.pull":                   oneOf(PullMissing, PullAlways, PullNever),
+		"plugins.*.sha256":                 sha256Hex,
+		"plugins.*.isolation":              oneOf(IsolationConnection, IsolationLoop, IsolationShared),
+		"plugins.*.reload":                 oneOf(ReloadMigrate, ReloadDrain, ReloadDrop),
+		"plugins.*.drain":                  positive,
+		"plugins.*.move_time":              positive,
+		"plugins.*.keep_versions":          count(1, 100),
+		"plugins.*.canary.connections":     count(0, math.MaxInt32),
+		"plugins.*.canary.for":             orZero,
+		"plugins.*.page_out":               orZero,
+		"plugins.*.limits.memory":          size(64<<10, 4<<30),
+		"plugins.*.limits.stack":           size(16<<10, 24<<20),
+		"plugins.*.limits.table":           count(1, 10_000_000),
+		"plugins.*.limits.callback_time":   positive,
+		"plugins.*.limits.instances":       count(0, 1<<20),
+		"plugins.*.limits.timers":          count(1, 1<<24),
+		"plugins.*.limits.connections_out": count(1, 1<<20),
+		"plugins.*.limits.sockets":         count(1, 1<<20),
+		"plugins.*.limits.listeners":       count(1, 1<<16),
+		"plugins.*.limits.state":           size(1, 1<<30),
+		"plugins.*.limits.log_bytes":       size(1, 1<<30),
+		"plugins.*.limits.metrics":         count(1, 10_000),
+		"plugins.*.limits.module":          size(8, 1<<30),
+		"plugins.*.limits.compile_time":    positive,
+		"plugins.*.limits.compile_memory":  size(64<<20, 1<<40),
+		"cache.size":                       size(1<<20, 1<<50),
+		"plugins.*.allow.connect.*":        allowed,
+		"plugins.*.allow.listen.*":         listened,
+		"plugins.*.allow.tls.alpn.*":       alpn,
+		"plugins.*.allow.tls.min_version":  oneOf("1.2", "1.3"),
+
+		"plugins.*.allow.tls.handshake_timeout": positive,
+
 		"listeners.*.endpoint":              endpoint,
 		"listeners.*.max_connections":       count(0, math.MaxInt32),
 		"listeners.*.idle_timeout":          orZero,
@@ -366,6 +373,32 @@ func allowed(v reflect.Value) *Fault {
 	}
 	if strings.Contains(rest, "*") || check(scheme+"://"+rest) != nil {
 		const wanted = "an endpoint; * stands for the whole host or the whole port, *.DOMAIN for the names in it"
+		return &Fault{Found: quote(s), Wanted: wanted}
+	}
+	return nil
+}
+
+// listened checks where a guest may listen: at an address of this machine, at all of them, which
+// is an empty host, or with * at any; and so with the port.
+func listened(v reflect.Value) *Fault {
+	s := v.String()
+	const wanted = "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH, where HOST is an address, * or nothing, and " +
+		"PORT a number or *"
+	scheme, rest, _ := strings.Cut(s, "://")
+	if scheme == "unix" {
+		return endpointFault(s)
+	}
+	if after, ok := strings.CutPrefix(rest, "*:"); ok {
+		rest = ":" + after
+	}
+	if before, ok := strings.CutSuffix(rest, ":*"); ok {
+		rest = before + ":0"
+	}
+	e, err := reactor.ParseEndpoint(scheme + "://" + rest)
+	if err == nil && e.Host != "" {
+		_, err = netip.ParseAddr(e.Host)
+	}
+	if err != nil {
 		return &Fault{Found: quote(s), Wanted: wanted}
 	}
 	return nil

@@ -60,19 +60,24 @@ func (v *validator) section(name string, p Plugin, list []Listener) {
 		v.absolute(path{"module"}, p.Module)
 	}
 	v.absolute(path{"allow", "ca"}, p.Allow.CA)
+	v.tls(path{"allow", "tls"}, p.Allow.TLS, false)
+	v.absoluteTLS(path{"allow", "tls"}, p.Allow.TLS)
 	for _, ls := range list {
 		if file, is := strings.CutPrefix(ls.Endpoint, unixPrefix); is && !strings.HasPrefix(file, "@") {
 			v.absolute(path{"listener", "endpoint"}, file)
 		}
 		v.listener(path{"listener"}, ls, map[string]Plugin{name: p}, map[string]string{})
-		at := path{"listener", "tls"}
-		for key, file := range map[string]string{"cert": ls.TLS.Cert, "key": ls.TLS.Key, "client_ca": ls.TLS.ClientCA} {
-			v.absolute(at.with(key), file)
-		}
-		for i, c := range ls.TLS.Certificates {
-			v.absolute(at.with("certificates").with(strconv.Itoa(i)).with("cert"), c.Cert)
-			v.absolute(at.with("certificates").with(strconv.Itoa(i)).with("key"), c.Key)
-		}
+		v.absoluteTLS(path{"listener", "tls"}, ls.TLS)
+	}
+}
+
+func (v *validator) absoluteTLS(at path, t TLS) {
+	for key, file := range map[string]string{"cert": t.Cert, "key": t.Key, "client_ca": t.ClientCA} {
+		v.absolute(at.with(key), file)
+	}
+	for i, c := range t.Certificates {
+		v.absolute(at.with("certificates").with(strconv.Itoa(i)).with("cert"), c.Cert)
+		v.absolute(at.with("certificates").with(strconv.Itoa(i)).with("key"), c.Key)
 	}
 }
 

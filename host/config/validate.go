@@ -69,6 +69,7 @@ func (v *validator) config(c Config) {
 		if p := (path{"plugins", name, "module"}); c.Plugins[name].Module == "" {
 			v.report(p, "no module", moduleWanted, "")
 		}
+		v.tls(path{"plugins", name, "allow", "tls"}, c.Plugins[name].Allow.TLS, false)
 	}
 	v.circles(c.Plugins)
 	v.admin(c.Admin)
@@ -150,7 +151,7 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 		v.report(p.with("plugin"), quote(ls.Plugin), "the name of one under plugins"+among(names),
 			suggest(ls.Plugin, names))
 	}
-	v.tls(p.with("tls"), ls)
+	v.tls(p.with("tls"), ls.TLS, strings.HasPrefix(ls.Endpoint, "tls:"))
 	v.limits(p, ls)
 	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {
 		v.report(p.with("proxy_from"), "no source to trust", "the proxies' networks, since proxy_protocol is on", "")
@@ -246,12 +247,12 @@ func among(names []string) string {
 	return " (" + strings.Join(names, ", ") + ")"
 }
 
-func (v *validator) tls(p path, ls Listener) {
-	t := ls.TLS
+// tls checks the server side of TLS; needed: the endpoint is tls://.
+func (v *validator) tls(p path, t TLS, needed bool) {
 	all := t.All()
 	const why = ", since the endpoint is tls://"
 	switch {
-	case len(all) == 0 && strings.HasPrefix(ls.Endpoint, "tls:"):
+	case len(all) == 0 && needed:
 		v.report(p.with("cert"), "no certificate", "the path of a PEM file"+why, "")
 		v.report(p.with("key"), "no key", "the path of a PEM file"+why, "")
 	case len(all) == 0 && t.ClientCA != "":

@@ -49,6 +49,11 @@ func TestValidate(t *testing.T) {
 			`plugins.a.module: found "a\x00", wanted text without a NUL byte`},
 		{"an item of a list", set(func(p *Plugin) { p.Allow.Connect = []string{"x"} }),
 			`plugins.a.allow.connect.0: found "x" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH`},
+		{"where to listen", set(func(p *Plugin) { p.Allow.Listen = []string{"tcp://localhost:1"} }),
+			`plugins.a.allow.listen.0: found "tcp://localhost:1", wanted tcp://HOST:PORT, tls://HOST:PORT or ` +
+				`unix:///PATH, where HOST is an address, * or nothing, and PORT a number or *`},
+		{"a certificate without its key", set(func(p *Plugin) { p.Allow.TLS.Cert = "c.pem" }),
+			`plugins.a.allow.tls.key: found no key, wanted the certificate's`},
 		{"a name", func(c *Config) { c.Plugins["A.b"] = Plugin{} },
 			`plugins.A.b: found the name "A.b", wanted 1 to 64 of the letters a to z, digits, _ and -`},
 		{"no endpoint", func(c *Config) {

@@ -21,7 +21,8 @@ type Account struct {
 
 	budget        logBudget
 	notes         notes
-	conns, timers handles
+	conns, timers handles // of conns, listeners' too
+	listening     listening
 	metrics       metrics
 	watching      sync.Mutex            // held while watch is replaced
 	watch         atomic.Pointer[watch] // of new instances; nil = nothing
@@ -44,6 +45,7 @@ func (a *Account) SetLogRate(rate int) { a.budget.setRate(rate) }
 // Counts are what an account has counted.
 type Counts struct {
 	Connections, Timers int               // live handles
+	Listeners           int               // of guests'
 	Traps               map[string]uint64 // ever
 	GrowthsRefused      uint64            // of linear memory, ever
 	LogBytesCut         uint64            // ever
@@ -52,8 +54,10 @@ type Counts struct {
 
 // Counts tells what was counted so far.
 func (a *Account) Counts() Counts {
+	listeners := a.listening.count()
 	return Counts{
-		Connections: a.conns.count(), Timers: a.timers.count(), Traps: a.traps.all(),
+		Connections: max(0, a.conns.count()-listeners), Listeners: listeners, Timers: a.timers.count(),
+		Traps:          a.traps.all(),
 		GrowthsRefused: a.growthsRefused.Load(), LogBytesCut: a.budget.cutBytes(),
 		MetricsRefused: a.metrics.refused.Load(),
 	}

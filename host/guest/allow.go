@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -34,13 +36,42 @@ type pattern struct {
 func NewAllowList(patterns []string, private bool, client func() *tls.Config) (*AllowList, error) {
 	a := &AllowList{private: private, tls: client}
 	for _, text := range patterns {
-		p, err := parsePattern(text)
+		p, err := parsePattern("allow.connect", text)
 		if err != nil {
 			return nil, err
 		}
 		a.patterns = append(a.patterns, p)
 	}
 	return a, nil
+}
+
+// ListenList says where a guest may listen: nowhere, unless a pattern names it. It is
+// immutable. Any goroutine.
+type ListenList struct {
+	patterns  []pattern
+	tls       *tls.Config
+	handshake time.Duration
+}
+
+// NewListenList makes a list of patterns such as tcp://HOST:PORT, where HOST is an address,
+// nothing, which is all of them, or *, and PORT may be *. server is TLS's side of the
+// connections that come there, for tls:// and startTLS, nil where there is no certificate,
+// and handshake how long theirs may take, 0 for 10 s.
+func NewListenList(patterns []string, server *tls.Config, handshake time.Duration) (*ListenList, error) {
+	l := &ListenList{tls: server, handshake: handshake}
+	for _, text := range patterns {
+		p, err := parsePattern("allow.listen", text)
+		if err != nil {
+			return nil, err
+		}
+		l.patterns = append(l.patterns, p)
+	}
+	return l, nil
+}
+
+// allows tells whether an endpoint may be listened on.
+func (l *ListenList) allows(ep reactor.Endpoint) bool {
+	return l != nil && slices.ContainsFunc(l.patterns, func(p pattern) bool { return p.matches(ep) })
 }
 
 // clientTLS is what outgoing TLS is verified by.
@@ -51,22 +82,29 @@ func (a *AllowList) clientTLS() *tls.Config {
 	return a.tls()
 }
 
-// parsePattern reads tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:///PATH or plugin://NAME.
-// HOST may be * or *.example.com, PORT may be *, and so may NAME.
-func parsePattern(text string) (pattern, error) {
+// parsePattern reads tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:///PATH or
+// plugin://NAME of a setting. HOST may be * or *.example.com, PORT may be *, and so may NAME.
+// Of allow.listen, which has no datagrams and no plugins, HOST may be nothing.
+func parsePattern(setting, text string) (pattern, error) {
+	listens := setting == "allow.listen"
 	bad := func() (pattern, error) {
-		return pattern{}, fmt.Errorf("allow.connect: found %q, wanted tcp://HOST:PORT, tls://HOST:PORT, "+
-			"udp://HOST:PORT, unix:///PATH or plugin://NAME, where HOST may be * or *.DOMAIN and PORT may be *", text)
+		wanted := "tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT, unix:///PATH or plugin://NAME"
+		if listens {
+			wanted = "tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH"
+		}
+		return pattern{}, fmt.Errorf("%s: found %q, wanted %s, where HOST may be * or *.DOMAIN and PORT may be *",
+			setting, text, wanted)
 	}
 	scheme, rest, ok := strings.Cut(text, "://")
-	if scheme == "plugin" && rest != "" && rest != next {
+	if scheme == "plugin" && !listens && rest != "" && rest != next {
 		return pattern{scheme: scheme, host: rest}, nil
 	}
 	if scheme == "unix" && strings.HasPrefix(rest, "/") {
 		return pattern{scheme: scheme, host: filepath.Clean(rest)}, nil
 	}
 	colon := strings.LastIndexByte(rest, ':')
-	if !ok || scheme != "tcp" && scheme != "tls" && scheme != "udp" || colon < 1 {
+	if !ok || scheme != "tcp" && scheme != "tls" && (scheme != "udp" || listens) || colon < 0 ||
+		colon == 0 && !listens {
 		return bad()
 	}
 	p := pattern{scheme: scheme, host: strings.ToLower(rest[:colon]), port: rest[colon+1:]}
@@ -118,12 +156,7 @@ func (p pattern) matches(ep reactor.Endpoint) bool {
 
 // endpoint tells whether an endpoint may be asked for, as it is written.
 func (a *AllowList) endpoint(ep reactor.Endpoint) bool {
-	for _, p := range a.patterns {
-		if p.matches(ep) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.patterns, func(p pattern) bool { return p.matches(ep) })
 }
 
 // plugin tells whether another plugin may be connected to.

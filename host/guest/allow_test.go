@@ -116,3 +116,45 @@ func TestAllowPatterns(t *testing.T) {
 		}
 	}
 }
+
+// TestListenList: where a guest may listen.
+func TestListenList(t *testing.T) {
+	for _, c := range []struct {
+		pattern, endpoint string
+		want              bool
+	}{
+		{"tcp://127.0.0.1:21", "tcp://127.0.0.1:21", true},
+		{"tcp://127.0.0.1:21", "tcp://127.0.0.1:22", false},
+		{"tcp://127.0.0.1:21", "tls://127.0.0.1:21", false},
+		{"tcp://127.0.0.1:21", "tcp://127.0.0.2:21", false},
+		{"tcp://127.0.0.1:*", "tcp://127.0.0.1:0", true},
+		{"tcp://127.0.0.1:0", "tcp://127.0.0.1:0", true},
+		{"tcp://127.0.0.1:0", "tcp://127.0.0.1:21", false},
+		{"tcp://*:21", "tcp://:21", true},
+		{"tcp://*:21", "tcp://[::1]:21", true},
+		{"tcp://:21", "tcp://:21", true},
+		{"tcp://:21", "tcp://0.0.0.0:21", false},
+		{"tcp://0.0.0.0:21", "tcp://127.0.0.1:21", false},
+		{"tls://[::1]:*", "tls://[0:0::1]:990", true},
+		{"unix:///run/a", "unix:///run/../run/a", true},
+		{"unix:///run/a", "unix:///run/b", false},
+	} {
+		l, err := NewListenList([]string{c.pattern}, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ep, err := reactor.ParseEndpoint(c.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.allows(ep); got != c.want {
+			t.Errorf("%s for %s: found %t, wanted %t", c.pattern, c.endpoint, got, c.want)
+		}
+	}
+	if _, err := NewListenList([]string{"udp://*:1"}, nil, 0); err == nil {
+		t.Error("found no error of a pattern that is none")
+	}
+	if (*ListenList)(nil).allows(reactor.Endpoint{Scheme: "tcp"}) {
+		t.Error("nothing allows something")
+	}
+}

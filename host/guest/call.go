@@ -108,6 +108,7 @@ func (i *Instance) trapped(e export, conn int32, err error) {
 		return
 	}
 	i.dropTimers()
+	i.loseListeners()
 	for c := range i.conns.all() {
 		c.t.Abort(reactor.ProtocolFailed, trap)
 	}

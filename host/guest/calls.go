@@ -36,9 +36,8 @@ func hostCalls() map[string]hostCall {
 		"transport.getPeer": getter("transport.getPeer", func(c *conn) []byte {
 			return []byte(c.t.Peer())
 		}),
-		"transport.getHost": getter("transport.getHost", func(c *conn) []byte {
-			return []byte(c.t.Host())
-		}),
+		"transport.getHost":         transportGetHost,
+		"transport.listener":        transportListener,
 		"transport.reason":          transportReason,
 		"transport.setTcpNoDelay":   onTransport(onOff(reactor.Transport.SetTCPNoDelay)),
 		"transport.setTcpKeepAlive": onTransport(onOff(reactor.Transport.SetTCPKeepAlive)),
@@ -52,17 +51,19 @@ func hostCalls() map[string]hostCall {
 		"transport.negotiatedProtocol": getter("transport.negotiatedProtocol", func(c *conn) []byte {
 			return []byte(c.t.NegotiatedProtocol())
 		}),
-		"reactor.callLater": reactorCallLater,
-		"reactor.cancel":    reactorCancel,
-		"reactor.reset":     reactorReset,
-		"reactor.seconds":   reactorSeconds,
-		"reactor.connect":   reactorConnect,
-		"reactor.time":      reactorTime,
-		"reactor.random":    reactorRandom,
-		"factory.config":    factoryConfig,
-		"log.emit":          logEmit,
-		"metrics.define":    metricsDefine,
-		"metrics.record":    metricsRecord,
+		"reactor.callLater":     reactorCallLater,
+		"reactor.cancel":        reactorCancel,
+		"reactor.reset":         reactorReset,
+		"reactor.seconds":       reactorSeconds,
+		"reactor.connect":       reactorConnect,
+		"reactor.time":          reactorTime,
+		"reactor.random":        reactorRandom,
+		"reactor.listen":        reactorListen,
+		"reactor.stopListening": reactorStopListening,
+		"factory.config":        factoryConfig,
+		"log.emit":              logEmit,
+		"metrics.define":        metricsDefine,
+		"metrics.record":        metricsRecord,
 	}
 	addDatagrams(calls)
 	addWASI(calls)

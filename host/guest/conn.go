@@ -18,6 +18,7 @@ type conn struct {
 	handle int32
 
 	stage  stage
+	from   int32 // the listener's handle; 0 = a configured one
 	reason reactor.Reason
 	err    error
 	held   []byte // written in restoreState, and not yet released
@@ -54,7 +55,11 @@ var errRefused = errors.New("the guest refused the connection")
 // BuildProtocol asks the guest whether it takes a connection, and makes its Protocol.
 // On the instance's loop. The error is a *TrapError, or says that the guest refused.
 func (i *Instance) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
-	c := &conn{in: i, t: t, handle: i.account.conns.take()}
+	return i.buildProtocol(t, 0)
+}
+
+func (i *Instance) buildProtocol(t reactor.Transport, from int32) (reactor.Protocol, error) {
+	c := &conn{in: i, t: t, handle: i.account.conns.take(), from: from}
 	c.note()
 	if err := c.build(); err != nil {
 		i.account.conns.free(c.handle)

@@ -40,6 +40,7 @@ type Limits struct {
 	Timers         int           // live ones; 0 = any number
 	ConnectionsOut int           // outgoing connections, those on their way too; 0 = any number
 	Sockets        int           // datagram sockets that it has opened; 0 = any number
+	Listeners      int           // those that it has made; 0 = any number
 	Metrics        int           // metrics of its own, with those of the account's other guests; 0 = any number
 }
 
@@ -51,7 +52,10 @@ type Settings struct {
 	Allow  *AllowList
 	// Inside is the listener of another plugin, or nil: there is none of that name, or it
 	// ends. Loops call it: it must not block.
-	Inside func(plugin string) *reactor.Listener
+	Inside  func(plugin string) *reactor.Listener
+	Listens *ListenList
+	// Listen is the reactor's; nil = nobody can listen.
+	Listen func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
 	Single bool // an instance is for one connection
 	Image  bool // instances are made from an image of the first one's start, where that can be
 	// PageOut is after how long without a callback an instance of one connection gives its
@@ -73,6 +77,8 @@ type Guest struct {
 	limits  Limits
 	allow   *AllowList
 	inside  func(plugin string) *reactor.Listener
+	listens *ListenList
+	listen  func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
 	single  bool
 	account *Account
 	memory  *Reservations
@@ -94,9 +100,9 @@ type Guest struct {
 // New makes a guest. The program must outlive its instances.
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
-		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, single: s.Single,
-		account: s.Account,
-		memory:  s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
+		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, listens: s.Listens,
+		listen: s.Listen, single: s.Single, account: s.Account,
+		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)
 	g.numbers = gateNumbers()

@@ -43,6 +43,8 @@ type Instance struct {
 
 	cur        *conn // the one that was asked for last
 	conns      connections
+	listeners  map[int32]*listener // nil = none yet; those too that are to move to it
+	heir       Heir
 	sockets    map[int32]*Socket // nil = none yet
 	sock       *Socket           // the one that was asked for last
 	timers     map[int32]*timer  // nil = none yet
@@ -70,6 +72,7 @@ func (i *Instance) Commit(p *Place) {
 		t.start()
 	}
 	i.openSockets()
+	i.commitListeners()
 	if i.guest.pages() && i.cell.based {
 		p.makeRoom()
 		p.admit(i)
@@ -140,6 +143,7 @@ func (i *Instance) Discard(cause error) uint64 {
 	i.account.warn(endedNote, "version", i.guest.name, "bytes", size, "connections", i.conns.len(), "err",
 		CleanLine(cause))
 	i.dropTimers()
+	i.loseListeners()
 	for c := range i.conns.all() {
 		c.t.Abort(reactor.OverLimit, cause)
 	}
@@ -183,6 +187,7 @@ func (i *Instance) Close() {
 	}
 	i.stdout.end(i)
 	i.stderr.end(i)
+	i.dropListeners()
 	for _, t := range i.timers {
 		i.account.timers.free(t.handle)
 	}
@@ -199,9 +204,9 @@ func (i *Instance) Close() {
 
 // settle retires an instance that has nothing left to do: at a place that is closing,
 // with its last connection; one that is for a single connection, when its timers are
-// done too. On its loop.
+// done too. One that listens goes on. On its loop.
 func (i *Instance) settle() {
-	if i.dead != nil || i.retiring || i.conns.len() > 0 || len(i.sockets) > 0 {
+	if i.dead != nil || i.retiring || i.conns.len() > 0 || len(i.sockets) > 0 || i.Listens() {
 		return
 	}
 	if i.place.closing || i.ending || i.guest.single && len(i.timers) == 0 {

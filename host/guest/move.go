@@ -180,6 +180,9 @@ func moveStates(old, fresh *Instance, k *hold) error {
 	if err := copyState(old, fresh, 0, version, k); err != nil && !errors.Is(err, errDeclined) {
 		return fmt.Errorf("the factory's state: %w", err)
 	}
+	if err := moveListenerStates(old, fresh, version, k); err != nil {
+		return err
+	}
 	for c := range old.conns.all() {
 		fresh.conns.add(c)
 		if err := copyState(old, fresh, c.handle, version, k); err != nil {
@@ -187,6 +190,21 @@ func moveStates(old, fresh *Instance, k *hold) error {
 		}
 	}
 	return moveSockets(old, fresh, version, k)
+}
+
+// moveListenerStates asks for the state of each listener, which moves without one, too.
+func moveListenerStates(old, fresh *Instance, version int32, k *hold) error {
+	for handle, l := range old.listeners {
+		if l.in != old {
+			continue
+		}
+		fresh.promise(l)
+		err := copyState(old, fresh, handle, version, k)
+		if declined := new(refusal); err != nil && !errors.Is(err, errDeclined) && !errors.As(err, &declined) {
+			return fmt.Errorf("listener %d: %w", handle, err)
+		}
+	}
+	return nil
 }
 
 // canTake holds what is alive against what the new module exports.
@@ -257,6 +275,7 @@ func commitMove(old, fresh *Instance, to *Place) {
 	for _, s := range begin {
 		s.Begin(fresh)
 	}
+	fresh.TakeListeners(old)
 	for c := range fresh.conns.all() {
 		c.writeHeld()
 	}

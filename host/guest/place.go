@@ -15,6 +15,8 @@ type Place struct {
 	Loop  *reactor.Loop
 	Share *reactor.Share // of the loop's turns
 	Took  *Callbacks     // where callbacks are counted
+	// Lost is told, inside a callback, of an instance that listened and can't go on; nil = nobody is.
+	Lost func()
 
 	all     map[*Instance]struct{}
 	pool    pool
@@ -146,8 +148,17 @@ func (p *Place) RetireIdle() {
 	}
 }
 
+// CloseListeners closes those of all instances.
+func (p *Place) CloseListeners() {
+	for i := range p.all {
+		i.dropListeners()
+		i.settle()
+	}
+}
+
 // BeginClosing says that no new connections come: instances without connections
-// retire now, the others with their last one.
+// retire now, the others with their last one. Those that listen go on until their listeners
+// are taken, or closed.
 func (p *Place) BeginClosing() {
 	p.closing = true
 	for i := range p.all {

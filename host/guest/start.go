@@ -23,7 +23,14 @@ var ErrSlow = errors.New("the start takes longer than a loop may wait")
 // may take ten times as long as a callback. Another error is a *TrapError or ErrNoRoom;
 // on each, the instance is closed.
 func (g *Guest) Start(within time.Duration, at *Place) (*Instance, error) {
+	return g.StartHeir(within, at, NoHeir)
+}
+
+// StartHeir is Start of an instance that other versions' listeners are to move to: where it
+// listens at their addresses it gets them, before TakeListeners or Move brings them.
+func (g *Guest) StartHeir(within time.Duration, at *Place, heir Heir) (*Instance, error) {
 	i := g.newInstance()
+	i.heir = heir
 	i.brief, i.left = within > 0, startups*g.limits.CallbackTime
 	if i.brief {
 		i.left = min(within, g.limits.CallbackTime)

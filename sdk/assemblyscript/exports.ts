@@ -143,7 +143,8 @@ export function stateVersion(): i32 {
 
 export function saveState(conn: i32): u64 {
   setSaving(true);
-  const state = conn == 0 ? factory().saveState() : expect(conn).protocol.saveState();
+  const t = find(conn); // null for the factory, and for a listener, which has no state
+  const state = conn == 0 ? factory().saveState() : t ? t.protocol.saveState() : null;
   setSaving(false);
   saved = state;
   return state ? pack(state.dataStart, state.byteLength) : u64.MAX_VALUE;

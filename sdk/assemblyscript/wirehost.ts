@@ -197,6 +197,8 @@ namespace host {
   export declare function getPeerCertificate(conn: i32, buf: usize, cap: usize): i32;
   @external("transport", "negotiatedProtocol")
   export declare function negotiatedProtocol(conn: i32, buf: usize, cap: usize): i32;
+  @external("transport", "listener")
+  export declare function listener(conn: i32): i32;
   @external("reactor", "callLater")
   export declare function callLater(ms: i32): i32;
   @external("reactor", "cancel")
@@ -207,6 +209,10 @@ namespace host {
   export declare function seconds(): f64;
   @external("reactor", "connect")
   export declare function connect(endpoint: usize, len: usize, ms: i32): i32;
+  @external("reactor", "listen")
+  export declare function listen(endpoint: usize, len: usize): i32;
+  @external("reactor", "stopListening")
+  export declare function stopListening(listener: i32): i32;
   @external("reactor", "time")
   export declare function time(): f64;
   @external("reactor", "random")
@@ -521,6 +527,11 @@ export class Transport extends Entry {
     return status;
   }
 
+  /** The number of the listener that it came to; 0 of a configured one, or of connect. */
+  get listener(): i32 {
+    return host.listener(this.handle);
+  }
+
   /** The remote endpoint, such as tcp://127.0.0.1:5000; "" where there is none. */
   get peer(): string {
     const buf = new ArrayBuffer(TEXT);
@@ -662,6 +673,26 @@ export function connect(endpoint: string, ms: i32, p: Protocol): i32 {
   t.pending = true;
   attach(t, p);
   return 0;
+}
+
+/** Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
+ *  address, or nothing, which is all; of port 0 listenerHost tells which it is. The factory's
+ *  buildProtocol gets the connections, and Transport.listener tells them. The listener's
+ *  number, by which a saved state may keep it, or a status. */
+export function listen(endpoint: string): i32 {
+  const b = String.UTF8.encode(endpoint);
+  return host.listen(changetype<usize>(b), b.byteLength);
+}
+
+/** Closes a listener; its connections go on. 0, or a status. */
+export function stopListening(listener: i32): i32 {
+  return host.stopListening(listener);
+}
+
+/** A listener's endpoint; "" where there is none. */
+export function listenerHost(listener: i32): string {
+  const buf = new ArrayBuffer(TEXT);
+  return text(buf, host.getHost(listener, changetype<usize>(buf), TEXT));
 }
 
 /** A call that is made again and again (Twisted's LoopingCall): extend it with loop. It

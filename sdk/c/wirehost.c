@@ -75,6 +75,8 @@ IMPORT("transport", "getPeerCertificate")
 int32_t wh_import_get_peer_certificate(int32_t conn, void *buf, size_t cap);
 IMPORT("transport", "negotiatedProtocol")
 int32_t wh_import_negotiated_protocol(int32_t conn, void *buf, size_t cap);
+IMPORT("transport", "listener")
+int32_t wh_import_listener(int32_t conn);
 IMPORT("reactor", "callLater")
 int32_t wh_import_call_later(int32_t ms);
 IMPORT("reactor", "cancel")
@@ -85,6 +87,10 @@ IMPORT("reactor", "seconds")
 double wh_import_seconds(void);
 IMPORT("reactor", "connect")
 int32_t wh_import_connect(const void *endpoint, size_t len, int32_t ms);
+IMPORT("reactor", "listen")
+int32_t wh_import_listen(const void *endpoint, size_t len);
+IMPORT("reactor", "stopListening")
+int32_t wh_import_stop_listening(int32_t listener);
 IMPORT("reactor", "time")
 double wh_import_time(void);
 IMPORT("reactor", "random")
@@ -610,6 +616,15 @@ int32_t wh_get_peer(wh_conn *c, char *buf, size_t cap) { return wh_import_get_pe
 int32_t wh_get_host(wh_conn *c, char *buf, size_t cap) { return wh_import_get_host(c->e.handle, buf, cap); }
 int32_t wh_reason_text(wh_conn *c, char *buf, size_t cap) { return wh_import_reason(c->e.handle, buf, cap); }
 
+int32_t wh_listener(wh_conn *c) { return wh_import_listener(c->e.handle); }
+
+int32_t wh_listen(const char *endpoint) { return wh_import_listen(endpoint, text_length(endpoint)); }
+int32_t wh_stop_listening(int32_t listener) { return wh_import_stop_listening(listener); }
+
+int32_t wh_listener_host(int32_t listener, char *buf, size_t cap) {
+	return wh_import_get_host(listener, buf, cap);
+}
+
 int32_t wh_get_peer_certificate(wh_conn *c, uint8_t *buf, size_t cap) {
 	return wh_import_get_peer_certificate(c->e.handle, buf, cap);
 }
@@ -1047,8 +1062,8 @@ const wh_buf *wh_save(int32_t conn) {
 	if (conn == 0) {
 		done = wirehost_factory.save_state != NULL && wirehost_factory.save_state(&saved);
 	} else {
-		wh_conn *c = expect(conn);
-		done = c->protocol->save_state != NULL && c->protocol->save_state(c, &saved);
+		wh_conn *c = wh_find(conn); // NULL for a listener, which has no state
+		done = c != NULL && c->protocol->save_state != NULL && c->protocol->save_state(c, &saved);
 	}
 	saving = false;
 	return done ? &saved : NULL;

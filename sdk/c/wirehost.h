@@ -227,6 +227,9 @@ int32_t wh_start_tls(wh_conn *c);
 // handshake_completed follows, or connection_lost with WH_TLS_FAILURE.
 int32_t wh_start_tls_client(wh_conn *c, const char *name);
 
+// The listener that it came to; 0 = a configured one, or none.
+int32_t wh_listener(wh_conn *c);
+
 // The length of the text; nothing is written where cap is smaller. No 0 ends it.
 int32_t wh_get_peer(wh_conn *c, char *buf, size_t cap);
 int32_t wh_get_host(wh_conn *c, char *buf, size_t cap);
@@ -258,6 +261,14 @@ double wh_time(void);    // the time of day: seconds since 1970, UTC. It may be 
 
 // Fills p with n random bytes of the system's, of which keys may be made.
 int32_t wh_random(void *p, size_t n);
+
+// Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
+// address, or nothing, which is all; of port 0 wh_listener_host tells which it is. What comes
+// is asked for in build_protocol, where wh_listener tells it. The listener's number, by which
+// a saved state may keep it, or a status.
+int32_t wh_listen(const char *endpoint);
+int32_t wh_stop_listening(int32_t listener); // its connections go on
+int32_t wh_listener_host(int32_t listener, char *buf, size_t cap); // as wh_get_host
 
 // Opens a connection to a text endpoint such as tcp://127.0.0.1:5432, within ms
 // (0: the server's own). Its connection_made or client_connection_failed follows.

@@ -259,6 +259,10 @@ int32_t wh_import_start_tls_client(int32_t h, const void *name, size_t n) {
 	return n == 0 ? WH_EINVAL : wh_import_start_tls(h);
 }
 
+int32_t wh_import_listen(const void *endpoint, size_t n) { (void)endpoint; return n == 0 ? WH_EINVAL : WH_ENOTSUP; }
+int32_t wh_import_stop_listening(int32_t h) { (void)h; return WH_ENOCONN; }
+int32_t wh_import_listener(int32_t h) { return wht_at(h) == NULL ? WH_ENOCONN : 0; }
+
 int32_t wh_import_get_peer_certificate(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 int32_t wh_import_negotiated_protocol(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 

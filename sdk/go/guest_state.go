@@ -15,7 +15,11 @@ func (g *guest) StateVersion() int32 {
 func (g *guest) SaveState(conn int32) ([]byte, bool) {
 	var owner any = g.factory
 	if conn != 0 {
-		owner = g.find(conn).protocol
+		t := g.conns[conn]
+		if t == nil { // a listener, which has no state
+			return nil, false
+		}
+		owner = t.protocol
 	}
 	s, ok := owner.(StateSaver)
 	if !ok {

@@ -26,11 +26,14 @@ type Host interface {
 	StartTLSClient(conn int32, name string) int32
 	GetPeerCertificate(conn int32, buf []byte) int32
 	NegotiatedProtocol(conn int32, buf []byte) int32
+	Listener(conn int32) int32
 	CallLater(ms int32) int32
 	Cancel(timer int32) int32
 	Reset(timer, ms int32) int32
 	Seconds() float64
 	Connect(endpoint string, ms int32) int32
+	Listen(endpoint string) int32
+	StopListening(listener int32) int32
 	Time() float64
 	Random(buf []byte) int32
 	Config(buf []byte) int32

@@ -92,6 +92,13 @@ func (host) Connect(endpoint string, ms int32) int32 {
 	return importConnect(unsafe.Pointer(unsafe.StringData(endpoint)), uint32(len(endpoint)), ms)
 }
 
+func (host) Listen(endpoint string) int32 {
+	return importListen(unsafe.Pointer(unsafe.StringData(endpoint)), uint32(len(endpoint)))
+}
+
+func (host) StopListening(listener int32) int32 { return importStopListening(listener) }
+func (host) Listener(conn int32) int32          { return importListener(conn) }
+
 func (host) Time() float64 { return importTime() }
 
 func (host) Random(buf []byte) int32 {

@@ -75,6 +75,9 @@ func importGetPeerCertificate(conn int32, buf unsafe.Pointer, cap uint32) int32
 //go:noescape
 func importNegotiatedProtocol(conn int32, buf unsafe.Pointer, cap uint32) int32
 
+//go:wasmimport transport listener
+func importListener(conn int32) int32
+
 //go:wasmimport reactor callLater
 func importCallLater(ms int32) int32
 
@@ -90,6 +93,13 @@ func importSeconds() float64
 //go:wasmimport reactor connect
 //go:noescape
 func importConnect(endpoint unsafe.Pointer, len uint32, ms int32) int32
+
+//go:wasmimport reactor listen
+//go:noescape
+func importListen(endpoint unsafe.Pointer, len uint32) int32
+
+//go:wasmimport reactor stopListening
+func importStopListening(listener int32) int32
 
 //go:wasmimport reactor time
 func importTime() float64

@@ -652,6 +652,12 @@ impl Transport {
         )
     }
 
+    /// The listener that it came to; none of a configured one, or of [`connect`].
+    pub fn listener(self) -> Result<Option<Listener>> {
+        let n = count(host::listener(self.0))? as i32;
+        Ok((n != 0).then_some(Listener(n)))
+    }
+
     /// The remote endpoint, such as tcp://127.0.0.1:5000.
     pub fn peer(self) -> Result<String> {
         text(|b| host::get_peer(self.0, b))
@@ -711,6 +717,30 @@ fn bytes(mut get: impl FnMut(&mut [u8]) -> i32) -> Result<Vec<u8>> {
 
 fn text(get: impl FnMut(&mut [u8]) -> i32) -> Result<String> {
     bytes(get).map(|b| String::from_utf8_lossy(&b).into_owned())
+}
+
+/// A socket on which the plugin listens, by its handle: the same in the next version, which
+/// may have it from a saved state.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Listener(pub i32);
+
+/// Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
+/// address, or nothing, which is all; of port 0 [`Listener::host`] tells which it is. The
+/// factory's `build_protocol` gets the connections, and [`Transport::listener`] tells them.
+pub fn listen(endpoint: &str) -> Result<Listener> {
+    Ok(Listener(count(host::listen(endpoint.as_bytes()))? as i32))
+}
+
+impl Listener {
+    /// Closes it. Its connections go on.
+    pub fn stop_listening(self) -> Result<()> {
+        done(host::stop_listening(self.0))
+    }
+
+    /// Its endpoint.
+    pub fn host(self) -> Result<String> {
+        text(|b| host::get_host(self.0, b))
+    }
 }
 
 /// A call to come, by its handle.
@@ -1409,7 +1439,7 @@ mod exports {
         let mut saved = None;
         if conn == 0 {
             saved = factory(|f| f.save_state());
-        } else {
+        } else if with(|g| g.conns.get(conn).is_some()) { // else a listener, which has no state
             call(conn, &mut |p, _| saved = p.save_state());
         }
         with(|g| g.saving = false);
@@ -1703,6 +1733,8 @@ mod host {
             pub fn get_peer_certificate(conn: i32, buf: *mut u8, cap: usize) -> i32;
             #[link_name = "negotiatedProtocol"]
             pub fn negotiated_protocol(conn: i32, buf: *mut u8, cap: usize) -> i32;
+            #[link_name = "listener"]
+            pub fn listener(conn: i32) -> i32;
         }
         #[link(wasm_import_module = "reactor")]
         extern "C" {
@@ -1716,6 +1748,10 @@ mod host {
             pub fn seconds() -> f64;
             #[link_name = "connect"]
             pub fn connect(endpoint: *const u8, len: usize, ms: i32) -> i32;
+            #[link_name = "listen"]
+            pub fn listen(endpoint: *const u8, len: usize) -> i32;
+            #[link_name = "stopListening"]
+            pub fn stop_listening(listener: i32) -> i32;
             #[link_name = "time"]
             pub fn time() -> f64;
             #[link_name = "random"]
@@ -1781,6 +1817,8 @@ mod host {
         set_tcp_no_delay(conn, on);
         set_tcp_keep_alive(conn, on);
         start_tls(conn);
+        listener(conn);
+        stop_listening(listener);
         call_later(ms);
         cancel(timer);
         reset(timer, ms);
@@ -1811,6 +1849,10 @@ mod host {
 
     pub fn start_tls_client(conn: i32, name: &[u8]) -> i32 {
         unsafe { raw::start_tls_client(conn, name.as_ptr(), name.len()) }
+    }
+
+    pub fn listen(endpoint: &[u8]) -> i32 {
+        unsafe { raw::listen(endpoint.as_ptr(), endpoint.len()) }
     }
 
     pub fn connect(endpoint: &[u8], ms: i32) -> i32 {
@@ -2889,6 +2931,21 @@ pub mod testing {
                 return -2;
             }
             start_tls(conn)
+        }
+
+        pub fn listener(conn: i32) -> i32 {
+            set(conn, |_| ())
+        }
+
+        pub fn listen(endpoint: &[u8]) -> i32 {
+            if endpoint.is_empty() {
+                return -2;
+            }
+            Status::NOT_SUPPORTED.0
+        }
+
+        pub fn stop_listening(_: i32) -> i32 {
+            Status::NO_CONNECTION.0
         }
 
         pub fn call_later(ms: i32) -> i32 {

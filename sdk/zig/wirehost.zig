@@ -666,6 +666,12 @@ pub const Transport = struct {
         }
     }
 
+    /// The listener that it came to; null of a configured one, or of connect.
+    pub fn listener(t: Transport) Error!?Listener {
+        const n = try count(host.listener(t.handle));
+        return if (n == 0) null else .{ .handle = @intCast(n) };
+    }
+
     /// The remote endpoint, such as tcp://127.0.0.1:5000, in buf. One that does not
     /// fit is error.TooBig; so with the others.
     pub fn peer(t: Transport, buf: []u8) Error![]u8 {
@@ -710,6 +716,29 @@ pub const Transport = struct {
 fn given(buf: []u8, n: i32) Error![]u8 {
     const len = try count(n);
     return if (len <= buf.len) buf[0..len] else error.TooBig;
+}
+
+/// A socket on which the plugin listens, by its number: the same in the next version, which
+/// may have it from a saved state.
+pub const Listener = struct {
+    handle: i32,
+
+    /// Closes it. Its connections go on.
+    pub fn stopListening(l: Listener) Error!void {
+        try done(host.stopListening(l.handle));
+    }
+
+    /// Its endpoint, in buf.
+    pub fn getHost(l: Listener, buf: []u8) Error![]u8 {
+        return given(buf, host.getHost(l.handle, buf.ptr, buf.len));
+    }
+};
+
+/// Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
+/// address, or nothing, which is all; of port 0 Listener.getHost tells which it is. The
+/// factory's buildProtocol gets the connections, and Transport.listener tells them.
+pub fn listen(endpoint: []const u8) Error!Listener {
+    return .{ .handle = @intCast(try count(host.listen(endpoint.ptr, endpoint.len))) };
 }
 
 fn newCall(call: Call) error{OutOfMemory}!*Call {
@@ -1312,7 +1341,7 @@ fn Exports(comptime Factory: type) type {
                 result(factory.saveState(&saved)) catch break :has false;
                 break :has true;
             } else has: {
-                const c = expect(conn);
+                const c = conns.get(conn) orelse break :has false; // a listener, which has no state
                 break :has c.calls.tell(c.protocol, .{ .handle = conn }, .{ .save = &saved }) catch |err| {
                     report(.warn, "saveState", conn, @errorName(err));
                     break :has false;
@@ -1389,11 +1418,14 @@ const imports = struct {
     extern "transport" fn startTLSClient(conn: i32, name: [*]const u8, len: usize) i32;
     extern "transport" fn getPeerCertificate(conn: i32, buf: [*]u8, cap: usize) i32;
     extern "transport" fn negotiatedProtocol(conn: i32, buf: [*]u8, cap: usize) i32;
+    extern "transport" fn listener(conn: i32) i32;
     extern "reactor" fn callLater(ms: i32) i32;
     extern "reactor" fn cancel(timer: i32) i32;
     extern "reactor" fn reset(timer: i32, ms: i32) i32;
     extern "reactor" fn seconds() f64;
     extern "reactor" fn connect(endpoint: [*]const u8, len: usize, ms: i32) i32;
+    extern "reactor" fn listen(endpoint: [*]const u8, len: usize) i32;
+    extern "reactor" fn stopListening(listener: i32) i32;
     extern "reactor" fn time() f64;
     extern "reactor" fn random(buf: [*]u8, len: usize) i32;
     extern "factory" fn config(buf: [*]u8, cap: usize) i32;
@@ -2057,6 +2089,18 @@ pub const testing = struct {
             if (w.state & State.tls != 0) return -5;
             w.shaking = true;
             return set(conn, State.tls, 0);
+        }
+
+        pub fn listener(conn: i32) i32 {
+            return set(conn, 0, 0);
+        }
+
+        pub fn listen(_: [*]const u8, n: usize) i32 {
+            return if (n == 0) -2 else -7;
+        }
+
+        pub fn stopListening(_: i32) i32 {
+            return -1;
         }
 
         pub fn startTLSClient(conn: i32, _: [*]const u8, n: usize) i32 {

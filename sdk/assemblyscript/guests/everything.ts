@@ -2,7 +2,8 @@
 // not meant to run.
 import {
   Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver, Metric, MetricKind,
-  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, log, random, register, reset, restoreCall, seconds, time,
+  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, listen, listenerHost, log,
+  random, register, reset, restoreCall, seconds, stopListening, time,
 } from "../wirehost";
 export * from "../exports";
 
@@ -58,6 +59,9 @@ function all(t: Transport): void {
   t.setTcpKeepAlive(true);
   t.startTLS();
   t.startTLSClient("localhost");
+  const listener = listen("tcp://127.0.0.1:0");
+  log(Level.Info, listenerHost(listener));
+  stopListening(listener + t.listener);
   const der = t.peerCertificate;
   if (der) t.write(der);
   t.callLater(1);

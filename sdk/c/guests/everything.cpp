@@ -33,6 +33,7 @@ struct Lines : LineReceiver {
 		transport.setTcpKeepAlive(true);
 		transport.startTLS();
 		transport.startTLSClient("localhost");
+		wh_stop_listening(wh_listen("tcp://127.0.0.1:0") + transport.listener());
 		transport.getPeerCertificate(reinterpret_cast<uint8_t *>(text), sizeof text);
 		transport.negotiatedProtocol(text, sizeof text);
 		wh_reset(transport.callLater(1), 2);

@@ -28,6 +28,11 @@ fn all(t: Transport) -> wirehost::Result<()> {
     t.call_later(1)?.reset(2)?;
     call_later(1, || ())?.cancel()?;
     random(&mut [time() as u8])?;
+    let listener = listen("tcp://127.0.0.1:0")?;
+    log(Level::Info, &listener.host()?)?;
+    if t.listener()? != Some(listener) {
+        listener.stop_listening()?;
+    }
     if seconds() > 1.0 {
         connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;
     }

@@ -25,6 +25,9 @@ const Everything = struct {
         try t.setTcpKeepAlive(true);
         try t.startTLS();
         try t.startTLSClient("localhost");
+        const listener = try wirehost.listen("tcp://127.0.0.1:0");
+        _ = try listener.getHost(&buf);
+        if (try t.listener() == null) try listener.stopListening();
         const timer = try t.callLater(1);
         try timer.reset(2);
         const free = try wirehost.callLater(1, e, called);

@@ -1,0 +1,108 @@
+package guest
+
+import (
+	"net/netip"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+func reactorListen(i *Instance, stack []uint64) {
+	text := view(i, "reactor.listen", uint32(stack[0]), uint32(stack[1]))
+	i.guard.Check() // a socket takes some 30 µs
+	handle, status := listen(i, text)
+	if status != abi.StatusOK {
+		fail(stack, status)
+		return
+	}
+	stack[0] = api.EncodeI32(handle)
+}
+
+// listen gives an instance a listener at an endpoint.
+func listen(i *Instance, text []byte) (handle int32, status abi.Status) {
+	limit := i.guest.limits.Listeners
+	switch {
+	case i.phase != phaseRun && i.phase != phaseStart:
+		return 0, abi.ENOTNOW
+	case len(text) > maxEndpoint:
+		return 0, abi.EINVAL
+	case limit > 0 && len(i.listeners) >= limit:
+		return 0, abi.E2BIG
+	}
+	ep, err := reactor.ParseEndpoint(string(text))
+	switch {
+	case err != nil || !ofThisMachine(ep):
+		return 0, abi.EINVAL
+	case !i.guest.listens.allows(ep):
+		return 0, abi.EPERM
+	case i.guest.listen == nil, ep.Scheme == "tls" && i.guest.listens.tls == nil:
+		return 0, abi.ENOTSUP
+	}
+	if i.phase == phaseStart && i.heir != NoHeir {
+		if l := i.account.claim(i, ep); l != nil {
+			return l.handle, abi.StatusOK
+		}
+	}
+	l, err := i.account.bind(i, ep)
+	if err != nil {
+		return 0, i.bindStatus(ep, err)
+	}
+	i.own(l)
+	if i.phase == phaseRun {
+		l.give(i)
+	}
+	return l.handle, abi.StatusOK
+}
+
+// ofThisMachine tells whether an endpoint may be listened on without a name's resolution,
+// for which a loop would wait.
+func ofThisMachine(ep reactor.Endpoint) bool {
+	if ep.Scheme == "unix" || ep.Host == "" {
+		return true
+	}
+	_, err := netip.ParseAddr(ep.Host)
+	return err == nil
+}
+
+func reactorStopListening(i *Instance, stack []uint64) {
+	l := i.listeners[int32(stack[0])]
+	switch {
+	case l == nil:
+		fail(stack, abi.ENOCONN)
+		return
+	case i.phase != phaseRun:
+		fail(stack, abi.ENOTNOW)
+		return
+	}
+	delete(i.listeners, l.handle)
+	if l.in == i {
+		l.leave()
+	} else {
+		l.endClaim()
+	}
+	i.place.Share.CallLater(0, i.settle) // it may have lived for that alone
+	stack[0] = 0
+}
+
+// transportListener tells where a connection came from.
+func transportListener(i *Instance, stack []uint64) {
+	if c := known(i, stack); c != nil {
+		stack[0] = api.EncodeI32(c.from)
+	}
+}
+
+// transportGetHost is of listeners too.
+func transportGetHost(i *Instance, stack []uint64) {
+	const call = "transport.getHost"
+	ptr, size := uint32(stack[1]), uint32(stack[2])
+	view(i, call, ptr, size)
+	if l := i.listeners[int32(stack[0])]; l != nil {
+		stack[0] = give(i, call, ptr, size, []byte(l.ln.Endpoint().String()))
+		return
+	}
+	if c := known(i, stack); c != nil {
+		stack[0] = give(i, call, ptr, size, []byte(c.t.Host()))
+	}
+}

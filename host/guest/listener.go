@@ -1,0 +1,365 @@
+package guest
+
+import (
+	"errors"
+	"sync"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// listener is a socket on which a guest listens: the reactor's Factory on one side, a handle
+// on the other. It stays when the guest behind it is replaced.
+type listener struct {
+	account *Account
+	handle  int32
+	asked   reactor.Endpoint // as the guest has it
+	ln      *reactor.Listener
+	shared  bool      // others may have its port
+	in      *Instance // whom its connections come to; nil = nobody. Its loop's
+
+	// Under account.listening.mu:
+	of      *Guest // in's; nil = nobody's
+	loop    int    // in's; -1 = it is not committed
+	claims  int    // instances that have its handle, and are to have it
+	closing bool
+}
+
+// listening are the listeners of an account. Any goroutine.
+type listening struct {
+	mu  sync.Mutex
+	all map[*listener]struct{} // until they are closed
+}
+
+var errNobody = errors.New("nobody listens here any more")
+
+// BuildProtocol gives a connection to the instance that listens, whatever the isolation.
+func (l *listener) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
+	i := l.in
+	if i == nil || !i.Usable() {
+		return nil, errNobody
+	}
+	return i.buildProtocol(t, l.handle)
+}
+
+// AccountName is whose listener it is.
+func (l *listener) AccountName() string { return l.account.name }
+
+// share is whose time its connections take.
+func (l *listener) share(*reactor.Loop) *reactor.Share {
+	if i := l.in; i != nil && i.place != nil {
+		return i.place.Share
+	}
+	return nil
+}
+
+// options are those of a listener of an instance, on a loop; -1 = it is not committed.
+func (l *listener) options(i *Instance, loop int) reactor.ListenOptions {
+	list := i.guest.listens
+	return reactor.ListenOptions{Loop: loop, Share: l.share, TLS: list.tls, HandshakeTimeout: list.handshake,
+		Socket: reactor.SocketOptions{ReusePort: l.shared, Mode: socketMode, LeaveKept: true}}
+}
+
+// socketMode is the mode of a Unix socket's file.
+const socketMode = 0o660
+
+// bind makes a listener of an instance that takes nothing in. The first of an address is
+// bound alone, so that nobody else's is there; the others share its port.
+func (a *Account) bind(i *Instance, ep reactor.Endpoint) (*listener, error) {
+	l := &listener{account: a, asked: ep, in: i, of: i.guest, loop: -1}
+	a.listening.mu.Lock()
+	defer a.listening.mu.Unlock()
+	l.shared = ep.Port != 0 && a.listening.has(ep)
+	var err error
+	if l.ln, err = i.guest.listen(ep, l, l.options(i, -1)); err != nil {
+		return nil, err
+	}
+	if ep.Port != 0 && !l.shared {
+		l.shared = true
+		l.shared = l.ln.Configure(l, l.options(i, -1)) == nil // else each address has one socket on this system
+	}
+	l.handle = a.conns.take()
+	if a.listening.all == nil {
+		a.listening.all = map[*listener]struct{}{}
+	}
+	a.listening.all[l] = struct{}{}
+	return l, nil
+}
+
+// has tells whether there is a listener at an address. mu is held.
+func (s *listening) has(ep reactor.Endpoint) bool {
+	for l := range s.all {
+		if l.asked == ep {
+			return true
+		}
+	}
+	return false
+}
+
+// count is how many there are.
+func (s *listening) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// claim finds a listener of another version's that an instance is to have, by its address;
+// nil = there is none. It then stays until the claim ends.
+func (a *Account) claim(i *Instance, ep reactor.Endpoint) *listener {
+	a.listening.mu.Lock()
+	defer a.listening.mu.Unlock()
+	for l := range a.listening.all {
+		if l.asked == ep && l.of != nil && l.of != i.guest && l.loop >= 0 && !l.closing &&
+			(i.heir == AnyHeir || int(i.heir) == l.loop) && i.listeners[l.handle] == nil {
+			l.claims++
+			i.own(l)
+			return l
+		}
+	}
+	return nil
+}
+
+// promise has an instance know a listener that is to move to it.
+func (i *Instance) promise(l *listener) {
+	if i.listeners[l.handle] != nil {
+		return
+	}
+	l.account.listening.mu.Lock()
+	l.claims++
+	l.account.listening.mu.Unlock()
+	i.own(l)
+}
+
+// give has an instance have the listener, on its loop, from now on.
+func (l *listener) give(i *Instance) {
+	loop := i.place.Loop.Index()
+	l.in = i
+	l.account.listening.mu.Lock()
+	l.of, l.loop = i.guest, loop
+	l.account.listening.mu.Unlock()
+	if err := l.ln.Configure(l, l.options(i, loop)); err != nil {
+		l.account.warn(listenerNote, "version", i.guest.name, "endpoint", l.ln.Endpoint().String(), "err", err)
+	}
+	_ = l.ln.Start() // it fails where the reactor has ended
+}
+
+// listenerNote is the line of a listener that stays as it was before.
+const listenerNote = "a guest's listener keeps its settings"
+
+// endClaim lets go of a claim.
+func (l *listener) endClaim() {
+	l.account.listening.mu.Lock()
+	l.claims--
+	l.account.listening.mu.Unlock()
+	l.closeUnused()
+}
+
+// leave says that its instance does not have it any more. On that one's goroutine.
+func (l *listener) leave() {
+	l.in = nil
+	l.account.listening.mu.Lock()
+	l.of = nil
+	l.account.listening.mu.Unlock()
+	l.closeUnused()
+}
+
+// closeUnused closes it where nobody has it, or is to have it.
+func (l *listener) closeUnused() {
+	a := l.account
+	a.listening.mu.Lock()
+	unused := l.of == nil && l.claims == 0 && !l.closing
+	l.closing = l.closing || unused
+	a.listening.mu.Unlock()
+	if !unused {
+		return
+	}
+	l.ln.CloseSoon(func() {
+		a.listening.mu.Lock()
+		delete(a.listening.all, l)
+		a.listening.mu.Unlock()
+		a.conns.free(l.handle)
+	})
+}
+
+// Heir says of a start which listeners are to move to the instance, from another version's:
+// those on the loop of that number, NoHeir or AnyHeir.
+type Heir int
+
+// Heirs of no number.
+const (
+	NoHeir  Heir = -2 // none
+	AnyHeir Heir = -1 // those on all loops
+)
+
+// own has a listener be among the instance's.
+func (i *Instance) own(l *listener) {
+	if i.listeners == nil {
+		i.listeners = map[int32]*listener{}
+	}
+	i.listeners[l.handle] = l
+}
+
+// Listens tells whether the instance has a listener.
+func (i *Instance) Listens() bool {
+	for _, l := range i.listeners {
+		if l.in == i {
+			return true
+		}
+	}
+	return false
+}
+
+// commitListeners has those that the start has made take connections.
+func (i *Instance) commitListeners() {
+	for _, l := range i.listeners {
+		if l.in == i {
+			l.give(i)
+		}
+	}
+}
+
+// settleClaims gives the instance what it has claimed and nobody else has, and ends its
+// other claims: what was to move has moved.
+func (i *Instance) settleClaims() {
+	for handle, l := range i.listeners {
+		if l.in == i {
+			continue
+		}
+		if l.orphanedOn(i.place.Loop.Index()) {
+			l.give(i)
+		} else {
+			delete(i.listeners, handle)
+		}
+		l.endClaim()
+	}
+}
+
+// orphanedOn tells whether nobody has it, and the last one who had was on a loop.
+func (l *listener) orphanedOn(loop int) bool {
+	l.account.listening.mu.Lock()
+	defer l.account.listening.mu.Unlock()
+	return l.of == nil && l.loop == loop
+}
+
+// dropListeners lets go of all of the instance's listeners, and tells whether it had any.
+// On its goroutine.
+func (i *Instance) dropListeners() (had bool) {
+	for _, l := range i.listeners {
+		if l.in == i {
+			had = true
+			l.leave()
+		} else {
+			l.endClaim()
+		}
+	}
+	i.listeners = nil
+	return had
+}
+
+// loseListeners lets go of the listeners of an instance that can't go on. Another is started
+// in its place.
+func (i *Instance) loseListeners() {
+	if i.dropListeners() && i.place.Lost != nil && !i.place.closing {
+		i.place.Lost()
+	}
+}
+
+// TakeListeners has the listeners of other instances on the loop, of another version, be this
+// one's, which is committed and begins to serve: what its start has found to listen on is its
+// own, or not there any more.
+func (i *Instance) TakeListeners(from ...*Instance) {
+	for _, other := range from {
+		for handle, l := range other.listeners {
+			if l.in == other {
+				delete(other.listeners, handle)
+				i.inherit(l)
+			}
+		}
+	}
+	i.settleClaims()
+	for _, other := range from {
+		other.settle()
+	}
+	i.settle()
+}
+
+// Detached are listeners that nobody has, on their way to another loop.
+type Detached []*listener
+
+// Listening are the sockets that the place's instances listen on. On its loop.
+func (p *Place) Listening() (list []*reactor.Listener) {
+	for i := range p.all {
+		for _, l := range i.listeners {
+			if l.in == i {
+				list = append(list, l.ln)
+			}
+		}
+	}
+	return list
+}
+
+// DetachListeners takes them from the instances. They must have been stopped, and what they
+// have accepted have its protocol. On the loop.
+func (p *Place) DetachListeners() (list Detached) {
+	for i := range p.all {
+		for handle, l := range i.listeners {
+			if l.in != i {
+				continue
+			}
+			delete(i.listeners, handle)
+			l.in = nil
+			list = append(list, l)
+		}
+		i.settle()
+	}
+	return list
+}
+
+// Attach has the listeners be an instance's that is committed. On its loop.
+func (list Detached) Attach(i *Instance) {
+	for _, l := range list {
+		i.inherit(l)
+	}
+}
+
+// Close closes them. On no loop where one might still have them.
+func (list Detached) Close() {
+	for _, l := range list {
+		l.leave()
+	}
+}
+
+// inherit has an instance have a listener that was another's.
+func (i *Instance) inherit(l *listener) {
+	claimed := i.listeners[l.handle] != nil
+	i.own(l)
+	l.give(i)
+	if claimed {
+		l.endClaim()
+	}
+}
+
+// bindStatus is the status of an error of listen, which is told to whoever runs the server.
+func (i *Instance) bindStatus(ep reactor.Endpoint, err error) abi.Status {
+	i.account.Note(hclog.Warn, bindNote, "version", i.guest.name, "endpoint", ep.String(), "err", err)
+	for status, causes := range bindCauses {
+		for _, cause := range causes {
+			if errors.Is(err, cause) {
+				return status
+			}
+		}
+	}
+	return abi.EINVAL
+}
+
+// bindCauses are the system's errors by the statuses that say as much.
+var bindCauses = map[abi.Status][]error{ // never changed
+	abi.EBUSY: {syscall.EADDRINUSE},
+	abi.EPERM: {syscall.EACCES, syscall.EPERM},
+	abi.E2BIG: {syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM},
+}
+
+const bindNote = "a guest can't listen"

@@ -1,0 +1,123 @@
+package host
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/reactor"
+)
+
+// Guests listen, too: their sockets are instances', and always move to the next version's.
+
+// listenForGuest is what guests listen with; nil where nothing runs.
+func (h *Host) listenForGuest() func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener,
+	error) {
+	if h.reactor == nil {
+		return nil
+	}
+	return h.reactor.Listen
+}
+
+// heir says whose listeners the slot's next instance is to have.
+func (s *slot) heir() guest.Heir {
+	if len(s.succeeds) == 0 {
+		return guest.NoHeir
+	}
+	return s.ver.heir(s.place.Loop.Index())
+}
+
+// takeListeners has the slot's instance have those of the slots that it succeeds.
+func (s *slot) takeListeners() {
+	if len(s.succeeds) == 0 || !s.running() {
+		return
+	}
+	var from []*guest.Instance
+	for _, old := range s.succeeds {
+		from = slices.AppendSeq(from, old.place.Instances())
+	}
+	s.inst.TakeListeners(from...)
+	s.succeeds = nil
+}
+
+// startForListeners starts an instance in place of one that listened and could not go on: no
+// connection comes to ask for it. Once in minBackoff: a guest may trap as soon as it listens.
+func (s *slot) startForListeners() {
+	now := s.place.Loop.Now()
+	wait := time.Duration(0)
+	if s.listened > 0 {
+		wait = max(0, s.listened+minBackoff-now)
+	}
+	s.listened = max(1, now+wait)
+	s.place.Loop.CallLater(wait, func() { s.startAhead(nil) })
+}
+
+// moveListeners gives new instances the listeners that are left with a loop's old ones, where
+// each connection has an instance.
+func (r *replacement) moveListeners(s *slot, old *slot) error {
+	l := s.place.Loop
+	for old != nil {
+		var from *guest.Instance
+		err := onLoop(l, func() {
+			for i := range old.place.Instances() {
+				if i.Listens() {
+					from = i
+				}
+			}
+		})
+		if err != nil || from == nil {
+			return err
+		}
+		to, err := r.new.newInstance(guest.NoHeir)
+		if err != nil {
+			r.p.account.Note(hclog.Warn, "listeners are closed: no instance for them to move to", "version", r.new.name,
+				"err", err)
+			return onLoop(l, old.place.CloseListeners)
+		}
+		if err := onLoop(l, func() {
+			s.adoptInstance(to)
+			to.TakeListeners(from)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gatherListeners moves the listeners of loops where the new version does not run to the one
+// where it does. What they have accepted goes on where it is.
+func (r *replacement) gatherListeners() error {
+	if r.new.cfg.Isolation != config.IsolationShared {
+		return nil
+	}
+	for _, old := range r.left {
+		var sockets []*reactor.Listener
+		if err := onLoop(old.place.Loop, func() { sockets = old.place.Listening() }); err != nil {
+			return err
+		}
+		for _, ln := range sockets {
+			if err := ln.Stop(); err != nil {
+				return err
+			}
+		}
+		var list guest.Detached
+		err := r.p.onShare(old.place.Loop, func() { list = old.place.DetachListeners() })
+		if err != nil {
+			return err
+		}
+		err = onLoop(r.loops[r.p.pinned], func() {
+			if s := r.p.slots[r.p.pinned]; s != nil && s.running() {
+				list.Attach(s.inst)
+			} else {
+				list.Close()
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,384 @@
+package host
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// listensPlugin is a plugin that does what it is told of listening.
+func listensPlugin(isolation config.Isolation) config.Plugin {
+	p := config.Plugin{Module: "testdata/listens.wasm", Isolation: isolation}
+	p.Allow.Listen = []string{"tcp://127.0.0.1:*", "tls://127.0.0.1:*"}
+	p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
+	return p
+}
+
+// tell tells the guest something, and wants a number.
+func tell(t testing.TB, c net.Conn, command string) int32 {
+	t.Helper()
+	send(t, c, command)
+	return answer(t, c)
+}
+
+func letter(what string, n int32) string {
+	return what + string(binary.LittleEndian.AppendUint32(nil, uint32(n)))
+}
+
+// hostOf asks for a listener's address, without its scheme.
+func hostOf(t testing.TB, c net.Conn, listener int32) string {
+	t.Helper()
+	send(t, c, letter("h", listener))
+	b := make([]byte, 128)
+	n, err := c.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, addr, ok := strings.Cut(string(b[:n]), "://")
+	if !ok {
+		t.Fatalf("found %q, wanted an endpoint", b[:n])
+	}
+	return addr
+}
+
+// listenAt has the guest of c listen, and tells where.
+func listenAt(t testing.TB, c net.Conn, endpoint string) (listener int32, addr string) {
+	t.Helper()
+	if listener = tell(t, c, "l"+endpoint); listener < 1 {
+		t.Fatalf("listen on %s returned %d", endpoint, listener)
+	}
+	return listener, hostOf(t, c, listener)
+}
+
+// TestListen: connections come to the instance that listens, whatever the isolation, and go
+// on when it has stopped.
+func TestListen(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			s := serve(t, configuration(listensPlugin(isolation)))
+			c := dial(t, s.addrs[0])
+			tell(t, c, letter("m", 5))
+			listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+			var came []net.Conn
+			for range 4 {
+				in := dial(t, addr)
+				if from, mark := tell(t, in, "f"), tell(t, in, "g"); from != listener || mark != 5 {
+					t.Errorf("it came from listener %d, to the instance with mark %d, wanted %d and 5", from, mark,
+						listener)
+				}
+				came = append(came, in)
+			}
+			if from := tell(t, c, "f"); from != 0 {
+				t.Errorf("the first came from listener %d, wanted 0", from)
+			}
+			c.Close()
+			s.await(t, len(came))
+			if mark := tell(t, dial(t, addr), "g"); mark != 5 {
+				t.Errorf("found mark %d: the instance has ended while it listens", mark)
+			}
+			if status := tell(t, came[0], letter("s", listener)); status != 0 {
+				t.Errorf("stopListening returned %d", status)
+			}
+			if status := tell(t, came[0], letter("s", listener)); status != -1 {
+				t.Errorf("stopListening again returned %d", status)
+			}
+			if status := tell(t, came[0], letter("h", listener)); status != -1 {
+				t.Errorf("getHost of what is closed returned %d", status)
+			}
+			if mark := tell(t, came[1], "g"); mark != 5 {
+				t.Errorf("found mark %d on a connection that goes on", mark)
+			}
+			awaitFree(t, addr)
+		})
+	}
+}
+
+// awaitFree waits until nobody listens at an address.
+func awaitFree(t testing.TB, addr string) {
+	t.Helper()
+	for late := time.Now().Add(patience); ; {
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			ln.Close()
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestListenRefused: each reason has its own answer.
+func TestListenRefused(t *testing.T) {
+	p := listensPlugin(config.IsolationShared)
+	dir, err := os.MkdirTemp("", "l")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	p.Allow.Listen = append(p.Allow.Listen, "unix://"+dir+"/s", "tcp://192.0.2.1:*", "tcp://[::]:1")
+	p.Limits.Listeners = 2
+	s := serve(t, configuration(p))
+	c := dial(t, s.addrs[0])
+	for _, tc := range []struct {
+		endpoint string
+		want     int32 // 1 = a handle
+	}{
+		{"nonsense", -2},
+		{"tcp://localhost:0", -2}, // a name
+		{"tcp://192.0.2.1:0", -2}, // no address of this machine's
+		{"tcp://127.0.0.2:0", -4},
+		{"tcp://:0", -4},
+		{"tcp://[::]:2", -4},
+		{"unix://" + dir + "/other", -4},
+		{"tls://127.0.0.1:0", -7}, // there is no certificate
+		{"tcp://" + s.addrs[0], -5},
+		{"unix://" + dir + "/s", 1},
+		{"unix://" + dir + "/s", -5},
+		{"tcp://127.0.0.1:0", 1},
+		{"tcp://127.0.0.1:0", -3},
+	} {
+		if got := tell(t, c, "l"+tc.endpoint); tc.want == 1 && got < 1 || tc.want != 1 && got != tc.want {
+			t.Errorf("listen on %s returned %d, wanted %d", tc.endpoint, got, tc.want)
+		}
+	}
+	if status := tell(t, c, letter("s", 99)); status != -1 {
+		t.Errorf("stopListening of nothing returned %d", status)
+	}
+	in, err := net.Dial("unix", dir+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if from := tell(t, in, "f"); from < 1 {
+		t.Errorf("found listener %d", from)
+	}
+}
+
+// TestListenTLS: allow.tls has the certificate, of tls:// and of startTLS.
+func TestListenTLS(t *testing.T) {
+	cert, key, pool := certificate(t, time.Now().Add(time.Hour))
+	p := listensPlugin(config.IsolationShared)
+	p.Allow.TLS = config.TLS{Cert: cert, Key: key}
+	s := serve(t, configuration(p))
+	c := dial(t, s.addrs[0])
+	listener, addr := listenAt(t, c, "tls://127.0.0.1:0")
+	in, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool, ServerName: "localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if from := tell(t, in, "f"); from != listener {
+		t.Errorf("found listener %d, wanted %d", from, listener)
+	}
+}
+
+// freePort is a port that was free a moment ago.
+func freePort(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// TestListenInStart: instances of a plugin have one address together, and nobody else can
+// have it. It is closed with the plugin.
+func TestListenInStart(t *testing.T) {
+	addr := freePort(t)
+	p := listensPlugin(config.IsolationLoop)
+	p.Config = "tcp://" + addr
+	cfg := configuration(p)
+	s := serve(t, cfg)
+	for range 8 {
+		if from := tell(t, dial(t, addr), "f"); from < 1 {
+			t.Errorf("found listener %d", from)
+		}
+	}
+	p.Allow.Listen = []string{"tcp://" + addr}
+	other := config.Listener{Endpoint: "tcp://127.0.0.1:0"}
+	if _, err := s.LoadPlugin(context.Background(), "other", p, other); err != nil {
+		t.Fatal(err)
+	}
+	list := s.Listeners()
+	if got := tell(t, dial(t, strings.TrimPrefix(list[1].String(), "tcp://")), "o"); got != -5 {
+		t.Errorf("another plugin's listen there returned %d, wanted -5", got)
+	}
+	if _, err := s.UnloadPlugin(context.Background(), "guest"); err != nil {
+		t.Fatal(err)
+	}
+	awaitFree(t, addr)
+}
+
+// TestListenTrap: what an instance listened on that traps is listened on again, with no
+// connection to ask for it.
+func TestListenTrap(t *testing.T) {
+	addr := freePort(t)
+	p := listensPlugin(config.IsolationShared)
+	p.Config = "tcp://" + addr
+	cfg := configuration(p)
+	s := serve(t, cfg)
+	for range 2 {
+		c := dial(t, addr)
+		send(t, c, "t")
+		expectReset(t, c)
+		for late := time.Now().Add(patience); ; {
+			c, err := net.Dial("tcp", addr)
+			if err == nil {
+				c.SetDeadline(time.Now().Add(patience))
+				_, err = fmt.Fprint(c, "f")
+			}
+			b := make([]byte, 4)
+			if err == nil {
+				_, err = io.ReadFull(c, b)
+			}
+			if c != nil {
+				c.Close()
+			}
+			if err == nil {
+				break
+			}
+			if time.Now().After(late) {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := s.plugins["guest"].account.Counts().Listeners; n < 1 {
+		t.Errorf("found %d listeners", n)
+	}
+}
+
+// TestListenMoves: a reload gives listeners to the new version under their numbers, with
+// their connections or without.
+func TestListenMoves(t *testing.T) {
+	for _, isolation := range isolations {
+		for _, tc := range []struct {
+			name     string
+			mark     int32 // what the guest's saveState goes by
+			reload   config.ReloadPolicy
+			stays    bool // the connections do
+			restored int32
+		}{
+			{"with everything", 77, config.ReloadMigrate, false, 1},
+			{"without a state", 5, config.ReloadMigrate, false, 0},
+			{"its state is refused", 78, config.ReloadMigrate, false, 0},
+			{"the connections stay", 99, config.ReloadMigrate, true, 0},
+			{"drained", 5, config.ReloadDrain, true, 0},
+		} {
+			t.Run(string(isolation)+"/"+tc.name, func(t *testing.T) {
+				p := listensPlugin(isolation)
+				p.Reload = tc.reload
+				cfg := configuration(p)
+				cfg.Reactor.Loops = 1
+				s := serve(t, cfg)
+				c := dial(t, s.addrs[0])
+				listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+				in := dial(t, addr)
+				tell(t, in, "f")
+				tell(t, c, letter("m", tc.mark))
+				out, err := s.ReloadPlugin(context.Background(), "guest", true)
+				if err != nil || (out.Migrated == 0) != tc.stays {
+					t.Fatalf("%+v, %v", out, err)
+				}
+				fresh := dial(t, addr)
+				want := tc.mark
+				if tc.stays {
+					want = 0
+				}
+				if mark := tell(t, fresh, "g"); mark != want {
+					t.Errorf("a new connection has come to mark %d, wanted %d", mark, want)
+				}
+				if from := tell(t, fresh, "f"); from != listener {
+					t.Errorf("it came from listener %d, wanted %d", from, listener)
+				}
+				if n := tell(t, fresh, "r"); n != tc.restored {
+					t.Errorf("%d listeners were restored, wanted %d", n, tc.restored)
+				}
+				if from, mark := tell(t, in, "f"), tell(t, in, "g"); from != listener || mark != tc.mark {
+					t.Errorf("one of before: from listener %d, at mark %d", from, mark)
+				}
+				if got := hostOf(t, fresh, listener); got != addr {
+					t.Errorf("it is at %s, wanted %s", got, addr)
+				}
+				if status := tell(t, fresh, letter("s", listener)); status != 0 {
+					t.Errorf("stopListening returned %d", status)
+				}
+				awaitFree(t, addr)
+			})
+		}
+	}
+}
+
+// TestListenMovesInStart: where a new version's start listens at the address of one that
+// moves it gets that one, and no connection is refused meanwhile.
+func TestListenMovesInStart(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
+			addr := freePort(t)
+			p := listensPlugin(isolation)
+			p.Config = "tcp://" + addr
+			cfg := configuration(p)
+			s := serve(t, cfg)
+			before := s.plugins["guest"].account.Counts().Listeners
+			for range 3 {
+				if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
+					t.Fatal(err)
+				}
+				for range 4 {
+					c := dial(t, addr)
+					if from, own := tell(t, c, "f"), tell(t, c, "o"); from != own || own < 1 {
+						t.Errorf("it came from listener %d, and the start has got %d", from, own)
+					}
+				}
+			}
+			for late := time.Now().Add(patience); ; {
+				if n := s.plugins["guest"].account.Counts().Listeners; n == before {
+					break
+				} else if time.Now().After(late) {
+					t.Fatalf("found %d listeners, wanted %d as before", n, before)
+				}
+			}
+		})
+	}
+}
+
+// TestListenIsolationChanges: listeners move whatever the isolation was, and is.
+func TestListenIsolationChanges(t *testing.T) {
+	for _, from := range isolations {
+		for _, to := range isolations {
+			if from == to {
+				continue
+			}
+			t.Run(string(from)+" to "+string(to), func(t *testing.T) {
+				cfg := configuration(listensPlugin(from))
+				s := serve(t, cfg)
+				addrs := map[string]int32{}
+				for range 4 { // on both loops
+					c := dial(t, s.addrs[0])
+					listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+					addrs[addr] = listener
+				}
+				cfg.Plugins = map[string]config.Plugin{"guest": listensPlugin(to)}
+				if _, err := s.Reload(context.Background(), cfg); err != nil {
+					t.Fatal(err)
+				}
+				for addr, listener := range addrs {
+					if from := tell(t, dial(t, addr), "f"); from != listener {
+						t.Errorf("it came from listener %d, wanted %d", from, listener)
+					}
+				}
+			})
+		}
+	}
+}
