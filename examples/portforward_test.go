@@ -8,11 +8,13 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/tooltest"
+	"github.com/wirehost/wirehost/internal/transcript"
 )
 
 // listen accepts connections of a test's own, and gives each to accepted, in a
@@ -161,5 +163,23 @@ func TestPortforwardReset(t *testing.T) {
 	c.Close()
 	if err := <-found; err == io.EOF {
 		t.Error("the target found the end of the stream, wanted a reset")
+	}
+}
+
+// TestPortforwardTranscript: both ends of a relay, cut everywhere, and a reload in the middle.
+func TestPortforwardTranscript(t *testing.T) {
+	const file = "portforward/portforward.transcript"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := transcript.Parse(file, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := config.DefaultPlugin()
+	p.Module, p.Limits.CallbackTime = build(t, "portforward"), patience
+	if _, err := transcript.Run(context.Background(), transcript.Plugin{Config: p}, tr); err != nil {
+		t.Error(err)
 	}
 }

@@ -97,8 +97,8 @@ func chunks(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) {
 // open starts a guest for a transcript's configuration.
 func open(t *testing.T, p transcript.Plugin, tr *transcript.Transcript) *transcript.Server {
 	t.Helper()
-	if tr != nil && tr.Config != nil {
-		p.Config.Config = tr.Config
+	if tr != nil {
+		p = p.For(tr)
 	}
 	s, err := transcript.Open(context.Background(), p)
 	if err != nil {

@@ -18,6 +18,12 @@
 //	close                        closes the client's writing side
 //	reset                        resets the connection
 //	wait 5s                      turns the clock
+//	reload                       the plugin is replaced by itself; all of its connections move
+//	db: accept tcp://127.0.0.1:5432
+//
+// The last takes the connection that the guest has made to that address, where the
+// transcript listens from the beginning; db is then its other end, which sends and expects
+// as a client does. The guest may connect there, whatever its configuration allows.
 //
 // A command may have a name before it, `bob: send "hi\n"`: that of its
 // connection. Commands without a name are about a connection of their own.
@@ -60,6 +66,8 @@ const (
 	verbClose
 	verbReset
 	verbWait
+	verbAccept
+	verbReload
 )
 
 // step is one command.
@@ -67,13 +75,15 @@ type step struct {
 	line int
 	conn string
 	verb verb
-	data []byte // of a metric, its name
+	data []byte // of a metric, its name; of accept, the endpoint
 	wait time.Duration
 	want float64 // of a metric
 }
 
 // apart tells whether a step is about no connection.
-func (s step) apart() bool { return s.verb == verbWait || s.verb == verbExpectMetric }
+func (s step) apart() bool {
+	return s.verb == verbWait || s.verb == verbExpectMetric || s.verb == verbReload
+}
 
 // Transcript is a parsed one.
 type Transcript struct {
@@ -87,7 +97,11 @@ func (t *Transcript) connections() int {
 	n := 0
 	open := map[string]bool{}
 	for _, s := range t.steps {
-		if !s.apart() && (s.verb == verbConnect || !open[s.conn]) {
+		switch {
+		case s.apart():
+		case s.verb == verbAccept:
+			open[s.conn] = true
+		case s.verb == verbConnect || !open[s.conn]:
 			open[s.conn] = true
 			n++
 		}
@@ -95,7 +109,7 @@ func (t *Transcript) connections() int {
 	return n
 }
 
-const commands = "connect, send, expect, close, reset, wait or config"
+const commands = "connect, accept, send, expect, close, reset, reload, wait or config"
 
 // Parse reads a transcript. The error is an *Error.
 func Parse(file, text string) (*Transcript, error) {
@@ -209,6 +223,10 @@ func (p *parser) command(s *step, word string, at int) (err error) {
 		s.data, err = p.bytes()
 	case "expect":
 		return p.expect(s)
+	case "accept":
+		return p.accept(s, at)
+	case "reload":
+		s.verb = verbReload
 	case "wait":
 		s.verb = verbWait
 		d, at := p.word()

@@ -60,6 +60,12 @@ func TestParseErrors(t *testing.T) {
 		{"expect metric x", 1, 16},
 		{"expect metric x y", 1, 17},
 		{"close now", 1, 7},
+		{"reload now", 1, 8},
+		{"accept tcp://127.0.0.1:5432", 1, 1},
+		{"db: accept", 1, 11},
+		{"db: accept 127.0.0.1:5432", 1, 12},
+		{"db: accept tcp://localhost:5432", 1, 12},
+		{"db: accept tls://127.0.0.1:5432", 1, 12},
 	} {
 		_, err := Parse("t", c.text)
 		var e *Error
@@ -72,6 +78,7 @@ func TestParseErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("config {}\nbob: send \"x\" hex\nexpect close\nwait 1s")
 	f.Add("send hex 00 # x")
+	f.Add("db: accept tcp://127.0.0.1:5432\nreload")
 	f.Fuzz(func(t *testing.T, text string) {
 		tr, err := Parse("f", text)
 		if (tr == nil) == (err == nil) {

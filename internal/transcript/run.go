@@ -59,10 +59,7 @@ func Run(ctx context.Context, p Plugin, t *Transcript) (runs int, err error) {
 	if cuts[len(cuts)-1].spread {
 		loops = 2
 	}
-	if t.Config != nil {
-		p.Config.Config = t.Config // which is JSON already
-	}
-	s, err := open(ctx, p, loops)
+	s, err := open(ctx, p.For(t), loops)
 	if err != nil {
 		return 0, err
 	}
@@ -98,6 +95,7 @@ type Server struct {
 	cut   cut // of this run
 	sent  int
 	conns map[string]*conn
+	ends  map[string]*memnet.PeerListener // by endpoint: where this run accepts
 
 	began     atomic.Int64 // when this run did, on the reactor's clock, in ns
 	isolation config.Isolation
@@ -195,8 +193,8 @@ func (s *Server) run(t *Transcript, c cut) (err error) {
 	s.cut, s.sent, s.conns = c, 0, map[string]*conn{}
 	s.spread.Store(c.spread)
 	s.accepted.Store(0)
-	if s.before, err = s.counted(); err != nil {
-		return err
+	if s.before, err = s.counted(); err == nil {
+		err = s.listen()
 	}
 	for n := 0; err == nil && n < len(s.t.steps); n++ {
 		if s.between != nil {
@@ -209,6 +207,7 @@ func (s *Server) run(t *Transcript, c cut) (err error) {
 	if err == nil {
 		err = s.over()
 	}
+	err = errors.Join(err, s.endListening(err == nil))
 	for _, c := range s.conns {
 		c.peer.Reset()
 	}
@@ -251,6 +250,10 @@ func (s *Server) do(st step) error {
 		return nil
 	case verbExpectMetric:
 		return s.metric(st)
+	case verbReload:
+		return s.reload(st.line)
+	case verbAccept:
+		return s.accept(st)
 	}
 	if st.verb == verbConnect {
 		if old := s.conns[st.conn]; old != nil {
