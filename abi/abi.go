@@ -17,6 +17,7 @@ const (
 	MaxSequence      = 1024      // pairs that one writeSequence takes at most
 	MaxLogMessage    = 4 << 10   // bytes of a log message that are kept
 	MaxRandom        = 64 << 10  // bytes of one random_get at most
+	MaxHandOver      = 1 << 20   // bytes of one handOver at most
 	MaxMetricName    = 128       // bytes of the name of a metric at most
 	MaxDatagrams     = 1024      // records of a batch at most, both ways
 	MinDatagrams     = 1 << 10   // bytes of a receiveBuffer that datagrams can be received in, at least

@@ -134,7 +134,7 @@ func TestCodes(t *testing.T) {
 		at   func(n int) int
 	}{
 		{"statuses", Statuses(), -int(ENOTNOW), func(n int) int { return -1 - n }},
-		{"reasons", Reasons(), 12, func(n int) int { return n }},
+		{"reasons", Reasons(), 13, func(n int) int { return n }},
 		{"levels", Levels(), LevelError + 1, func(n int) int { return n }},
 		{"kinds", MetricKinds(), MetricHistogram, func(n int) int { return n + 1 }},
 		{"datagram options", DatagramOptions(), 4, func(n int) int { return n + 1 }},

@@ -66,7 +66,7 @@ func (s Status) String() string {
 type Reason int32
 
 // Reasons lists the reasons, from 0 up. Package reactor has the same numbers; the
-// last three are of connect alone.
+// ones from 9 to 11 are of connect alone.
 func Reasons() []Code {
 	return []Code{
 		{0, "", "done", "done (clean close by either side)", "clean close by either side"},
@@ -81,6 +81,7 @@ func Reasons() []Code {
 		{9, "", "refused", "refused", "connect: refused or unreachable"},
 		{10, "", "no such host", "no such host", "connect: the name does not resolve"},
 		{11, "", "not allowed", "address not allowed", "connect: the address is not allowed"},
+		{12, "", "handed over", "handed over", "another plugin has it, by {handOver}"},
 	}
 }
 
@@ -164,5 +165,6 @@ func Limits() []Code {
 		{MaxRandom, "", "max random", "", "random bytes that one call gives at most"},
 		{MaxDatagrams, "", "max datagrams", "", "records of a batch of datagrams at most, both ways"},
 		{MinDatagrams, "", "min datagram buffer", "", "bytes of a registered buffer for datagrams at least"},
+		{MaxHandOver, "", "max hand over", "", "bytes that one call gives to another plugin at most"},
 	}
 }

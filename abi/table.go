@@ -232,6 +232,8 @@ func Imports() []Import {
 		in(t, "getPeerCertificate", "(conn, buf, cap) -> i32", "DER of the leaf; its length"),
 		in(t, "negotiatedProtocol", "(conn, buf, cap) -> i32", "ALPN; its length"),
 		in(t, "listener", "(conn) -> i32", "the listener it came from; 0 = a configured one"),
+		in(t, "handOver", "(conn, plugin, plen, ptr, len) -> i32",
+			"give the connection to another plugin, with its first bytes"),
 		in(r, "callLater", "(ms) -> i32", "a timer after ms"),
 		in(r, "cancel", "(timer) -> i32", "end a timer"),
 		in(r, "reset", "(timer, ms) -> i32", "move a timer to ms from now"),

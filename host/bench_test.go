@@ -29,6 +29,8 @@ func (s *sink) Abort(reactor.Reason, error) {}
 func (s *sink) Loop() *reactor.Loop         { return s.loop }
 func (s *sink) BuildAgain()                 { s.again = true }
 
+func (s *sink) HandOver(reactor.Destination, []byte) error { return reactor.ErrNotSupported }
+
 // unserved loads one plugin on a reactor whose loops do not run.
 func unserved(t testing.TB, cfg config.Plugin, more ...func(*Host)) *plugin {
 	t.Helper()

@@ -128,10 +128,17 @@ func (h *Host) resume() {
 	h.pins, h.kept, h.cfg = maps.Clone(from.Pins), maps.Clone(from.Kept), from.Config
 }
 
-// without is a configuration without a plugin, and its listeners.
+// without is a configuration without a plugin, its listeners, and what others may hand to it.
 func without(c config.Config, name string) config.Config {
 	c.Plugins = maps.Clone(c.Plugins)
 	delete(c.Plugins, name)
+	for other, p := range c.Plugins {
+		if slices.Contains(p.Allow.HandOver, name) {
+			p.Allow.HandOver = slices.DeleteFunc(slices.Clone(p.Allow.HandOver),
+				func(to string) bool { return to == name })
+			c.Plugins[other] = p
+		}
+	}
 	c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool { return l.Plugin == name })
 	return c
 }

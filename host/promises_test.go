@@ -112,6 +112,7 @@ func TestPromises(t *testing.T) {
 						p := cfg.Plugins["guest"]
 						p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
 						p.Allow.CA = cert
+						p.Allow.HandOver = []string{"guest"}
 						cfg.Plugins["guest"] = p
 						cfg.Reactor = config.Reactor{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
 							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout}

@@ -40,6 +40,7 @@ const (
 	flagNotified // close_notify was sent
 	// In stageAwaiting.
 	flagBuild // BuildAgain was called
+	flagBegun // another protocol has had it: the listener begins no TLS
 )
 
 // flagsStuck tell that queued output does not go out now.
@@ -115,8 +116,11 @@ func (c *connection) takeTurnLater() {
 // settle does what a callback, or an event, has left to do.
 func (c *connection) settle() {
 	if c.ended() {
-		if c.stage < stageLost && c.mayTell() {
+		switch {
+		case c.stage < stageLost && c.mayTell():
 			c.stopProducer()
+		case c.stage == stageHanding && c.mayTell():
+			c.leave()
 		}
 		return
 	}

@@ -156,7 +156,7 @@ func (e *linkEnd) land(p []byte) int {
 // receptive tells whether bytes may be given to its protocol now, with nothing before them.
 func (c *connection) receptive() bool {
 	return c.stage == stageOpen && c.reading() && c.readSide == sideOpen && c.tls == nil && c.limits == nil &&
-		c.flags&flagPostponed == 0 && !c.share.Late()
+		len(c.proxied) == 0 && c.flags&flagPostponed == 0 && !c.share.Late()
 }
 
 // unland drops what has landed with the end.
@@ -190,7 +190,7 @@ func (l *Loop) deliverLanded() {
 			if l.gatherConn != nil {
 				l.flushGather()
 			}
-		case !c.ended():
+		case !c.ended(), c.stage == stageHanding:
 			o.in.prepend(p, l.r)
 			o.list()
 		}

@@ -80,7 +80,7 @@ func (c *connection) takeEvents(ev Events) {
 	case stageLingering:
 		c.drainLinger()
 		return
-	case stageOver, stageStopping, stageLost, stageFrozen, stageGone:
+	case stageOver, stageStopping, stageLost, stageFrozen, stageHanding, stageGone:
 		return
 	}
 	if ev&(WriteEvent|HangupEvent|ErrorEvent) != 0 && c.flags&flagBlocked != 0 {

@@ -9,6 +9,9 @@ func (c *connection) factory() Factory {
 		c.enter(stageUnbuilt)
 		return c.endWait()
 	}
+	if r := c.listener.options.Load().Router; r != nil {
+		return routings{r}
+	}
 	return *c.listener.factory.Load()
 }
 
@@ -31,17 +34,25 @@ func (c *connection) buildFailed(err error) {
 		w.Gone()
 		return
 	}
-	l := c.loop
-	if l.awaiting == nil {
-		l.awaiting = map[*connection]Later{}
-	}
-	l.awaiting[c] = w
+	c.await(w)
 	c.enter(stageAwaiting)
 	if c.setupBy == 0 { // else it has waited before
-		c.setupBy = l.sys.Now() + c.listener.options.Load().HandshakeTimeout
+		patience := handshakeTimeout
+		if c.listener != nil {
+			patience = c.listener.options.Load().HandshakeTimeout
+		}
+		c.setupBy = c.loop.sys.Now() + patience
 	}
 	c.updatePoller()
 	c.armTimer()
+}
+
+// await notes whom the connection waits for.
+func (c *connection) await(w Later) {
+	if c.loop.awaiting == nil {
+		c.loop.awaiting = map[*connection]Later{}
+	}
+	c.loop.awaiting[c] = w
 }
 
 // BuildAgain has the protocol built in the next turn.

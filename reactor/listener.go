@@ -67,6 +67,11 @@ type ListenOptions struct {
 	// Next is a listener of ListenInside for what the protocols here stand before: nothing
 	// comes of it but Listener.Next.
 	Next *Listener
+	// Router says who gets each connection; then Loop, Share and the factory are not used.
+	// It is asked behind the PROXY header, and on tls:// behind the handshake. Who sends
+	// nothing for RouteTimeout (0 = 5 s) is judged by what there is.
+	Router       Router
+	RouteTimeout time.Duration
 }
 
 // Listener is a listening socket and the factory of its connections.
@@ -175,6 +180,12 @@ func (r *Reactor) checkOptions(ep Endpoint, o ListenOptions) (ListenOptions, err
 	}
 	if o.HandshakeTimeout <= 0 {
 		o.HandshakeTimeout = handshakeTimeout
+	}
+	if o.RouteTimeout <= 0 {
+		o.RouteTimeout = routeTimeout
+	}
+	if o.Router != nil {
+		o.Loop, o.Share = -1, nil
 	}
 	o.PerPeer = o.PerPeer.withDefaults()
 	return o, nil
@@ -426,8 +437,13 @@ func (c *connection) buildProtocol() {
 		c.setupBy, c.active = 0, l.now
 		c.resumed()
 	}
-	if o := ln.options.Load(); o.Scheme == "tls" {
-		c.startServerTLS(o.TLS)
+	switch {
+	case c.flags&flagBegun == 0:
+		if o := ln.options.Load(); o.Scheme == "tls" {
+			c.startServerTLS(o.TLS)
+		}
+	case c.tls != nil:
+		c.flags |= flagTellUp
 	}
 	c.updatePoller()
 	p.ConnectionMade(c)

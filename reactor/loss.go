@@ -11,6 +11,8 @@ func (c *connection) endWith(reason Reason, err error) {
 		return
 	case stageLost, stageFrozen, stageGone:
 		return
+	case stageHanding:
+		c.endWait()
 	}
 	switch {
 	case c.tls == nil || c.tls.client || c.listener == nil:
@@ -235,10 +237,10 @@ func (c *connection) dropSilently() {
 	if c.client != nil {
 		c.client.cancel()
 	}
-	if !c.ended() {
+	if !c.ended() || c.stage == stageHanding {
 		c.reason = ShuttingDown
 	}
-	if c.stage < stageLost {
+	if c.stage < stageLost || c.stage == stageHanding {
 		c.tellEnded()
 	}
 	reset := c.flags&flagReset != 0 || resets(c.reason) || c.queued() > 0

@@ -176,6 +176,16 @@ type Transport interface {
 	// NegotiatedProtocol is the one that ALPN chose, or "".
 	NegotiatedProtocol() string
 
+	// HandOver gives an accepted connection to another protocol, which gets first as its
+	// first bytes and then what follows. This one gets ConnectionLost with HandedOver behind
+	// the running callback; until then the transport does nothing more for it. What is
+	// queued stays queued; a pause and SetTimeout end. A factory that refuses has the
+	// connection closed. On an error nothing has changed: ErrNotSupported of an outgoing
+	// connection, ErrNotConnected of one that closes or is over, ErrBusy while a producer is
+	// registered or a TLS handshake runs, ErrOverLimit where more than MaxUnread bytes are
+	// not delivered.
+	HandOver(to Destination, first []byte) error
+
 	// BuildAgain has the protocol of a connection built for which BuildProtocol
 	// has returned a Later. It does nothing for any other.
 	BuildAgain()
@@ -215,7 +225,7 @@ const (
 // its number, which never changes.
 type Reason int32
 
-// The reasons. The last three are those of connections that could not be made.
+// The reasons. Refused, NoSuchHost and NotAllowed are of connections that could not be made.
 const (
 	Done           Reason = iota // clean close by either side
 	Lost                         // I/O error
@@ -229,6 +239,7 @@ const (
 	Refused                      // connect: refused or unreachable
 	NoSuchHost                   // connect: the name does not resolve
 	NotAllowed                   // connect: the address is not allowed
+	HandedOver                   // the protocol has given it to another, by HandOver
 )
 
 var reasonTexts = [...]string{
@@ -236,6 +247,7 @@ var reasonTexts = [...]string{
 	Timeout: "timed out", TLSFailure: "TLS failure", ShuttingDown: "shutting down",
 	Replaced: "replaced", OverLimit: "over a limit", ProtocolFailed: "protocol failed",
 	Refused: "connection refused", NoSuchHost: "no such host", NotAllowed: "address not allowed",
+	HandedOver: "handed over",
 }
 
 // String is what a log calls the reason, such as "connection done".

@@ -79,9 +79,9 @@ func (c *connection) readNothing(err error, ev Events) {
 }
 
 // readAhead delivers bytes that were read from the socket but not delivered:
-// those behind a PROXY header, and those that TLS has decrypted.
+// those behind a PROXY header, those that were handed over, and those that TLS has decrypted.
 func (c *connection) readAhead() {
-	if len(c.proxied) > 0 && c.tls == nil {
+	if len(c.proxied) > 0 && (c.tls == nil || c.tls.up()) {
 		buf := c.receiveBuffer()
 		n := copy(buf, c.proxied)
 		c.proxied = c.proxied[n:]

@@ -17,6 +17,7 @@ const (
 	refusedPeerRate
 	refusedHeader
 	refusedProtocol
+	refusedRoute
 	refusals // how many there are
 )
 
@@ -25,7 +26,7 @@ var refusalTexts = [refusals]string{
 	refusedDraining: "shutting down", refusedOverload: "overload", refusedAll: "reactor.max_connections",
 	refusedListener: "max_connections", refusedDescriptors: "out of file descriptors",
 	refusedPeerConnections: "per_peer.connections", refusedPeerRate: "per_peer.new_per_second",
-	refusedHeader: "PROXY header", refusedProtocol: "no protocol",
+	refusedHeader: "PROXY header", refusedProtocol: "no protocol", refusedRoute: "route",
 }
 
 func (w refusal) String() string { return refusalTexts[w] }
@@ -77,10 +78,13 @@ func (ln *Listener) tellRefusals() {
 
 // refuseConnection closes a connection that has no protocol yet, and logs why.
 func (c *connection) refuseConnection(why refusal, err error) {
-	ln := c.listener
-	ln.refused[why].Add(1)
-	c.loop.r.logRefusal(ln, c.Peer(), err)
+	if ln := c.listener; ln != nil {
+		ln.refused[why].Add(1)
+		c.loop.r.logRefusal(ln, c.Peer(), err)
+	}
 	c.reason, c.err = Refused, err
 	c.tellEnded()
-	c.releaseSlot(false)
+	reset := c.out.n > 0 // of one that was handed over
+	c.out.clear(c.loop)
+	c.releaseSlot(reset)
 }

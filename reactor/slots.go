@@ -53,15 +53,20 @@ func (l *Loop) addConn(c *connection) {
 		l.gens = append(l.gens, 0)
 	}
 	c.gen = l.gens[c.slot]
-	if c.stage != stageFrozen { // opened elsewhere
+	if c.stage != stageFrozen && c.stage != stageHanding { // opened elsewhere
 		l.turns.opened.Add(1)
 	}
 }
 
-func (l *Loop) removeConn(c *connection, forgotten bool) {
+// vacate takes c's slot.
+func (l *Loop) vacate(c *connection) {
 	l.slots[c.slot] = nil
 	l.gens[c.slot] = (l.gens[c.slot] + 1) & (1<<31 - 1)
 	l.free = append(l.free, c.slot)
+}
+
+func (l *Loop) removeConn(c *connection, forgotten bool) {
+	l.vacate(c)
 	l.count.Add(-1)
 	l.r.connections.Add(-1)
 	if !forgotten {

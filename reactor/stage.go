@@ -25,7 +25,8 @@ package reactor
 //	                    gone
 //
 // From open and closing a connection may be frozen, and go back from there; one that is
-// adopted begins there.
+// adopted begins there. From open it may be handed over, and is awaiting again, for
+// another protocol.
 //
 // Without a producer over is followed by lost, and after a loss that is not an
 // orderly close by us lost by gone. Any stage but the last may be followed by
@@ -44,6 +45,7 @@ const (
 	stageLost                    // the protocol was told
 	stageLingering               // the protocol is gone; input is drained until the peer closes
 	stageFrozen                  // of Freeze: nothing happens to it until Thaw or Forget
+	stageHanding                 // of HandOver: its protocol is to be told, or it changes loops
 	stageGone                    // its socket is closed and its slot given back
 )
 
@@ -52,7 +54,7 @@ var follows = [...]uint16{
 	stageConnecting: 1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
 	stageUnbuilt:    1<<stageAwaiting | 1<<stageOpen | 1<<stageOver | 1<<stageGone,
 	stageAwaiting:   1<<stageUnbuilt | 1<<stageOver | 1<<stageGone,
-	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone | 1<<stageFrozen,
+	stageOpen:       1<<stageClosing | 1<<stageOver | 1<<stageGone | 1<<stageFrozen | 1<<stageHanding,
 	stageClosing:    1<<stageOver | 1<<stageGone | 1<<stageFrozen,
 	// unbuilt: buildProtocol says why
 	stageOver:      1<<stageUnbuilt | 1<<stageStopping | 1<<stageLost | 1<<stageGone,
@@ -60,13 +62,14 @@ var follows = [...]uint16{
 	stageLost:      1<<stageLingering | 1<<stageGone,
 	stageLingering: 1 << stageGone,
 	stageFrozen:    1<<stageOpen | 1<<stageClosing | 1<<stageGone,
+	stageHanding:   1<<stageAwaiting | 1<<stageOver | 1<<stageGone,
 	stageGone:      0,
 }
 
 var stageTexts = [...]string{
 	stageConnecting: "connecting", stageUnbuilt: "unbuilt", stageAwaiting: "awaiting", stageOpen: "open",
 	stageClosing: "closing", stageOver: "over", stageStopping: "stopping", stageLost: "lost",
-	stageLingering: "lingering", stageFrozen: "frozen", stageGone: "gone",
+	stageLingering: "lingering", stageFrozen: "frozen", stageHanding: "handed over", stageGone: "gone",
 }
 
 func (s stage) String() string { return stageTexts[s] }

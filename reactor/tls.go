@@ -139,8 +139,8 @@ func (t *tlsConn) read(c *connection, ev Events) {
 	}
 	buf := l.cipherBuf
 	if t.up() {
-		if t.layer.waits() { // the socket's bytes are told of again
-			t.deliver(c)
+		if len(c.proxied) > 0 || t.layer.waits() { // the socket's bytes are told of again
+			c.readAhead()
 			return
 		}
 		buf = t.layer.room(buf)

@@ -1,6 +1,9 @@
 package reactor
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // restAfter is how long a session must not be used to let go of its ciphers: so much at
 // least, and twice as much at most.
@@ -20,6 +23,14 @@ func (r *records) use(l *Loop) {
 	if len(l.awake) == 1 {
 		l.CallLater(restAfter, l.restSessions)
 	}
+}
+
+// forgetSession is for a session that another loop has from now on.
+func (l *Loop) forgetSession(r *records) {
+	if n := slices.Index(l.awake, r); n >= 0 {
+		l.awake = slices.Delete(l.awake, n, n+1)
+	}
+	r.used, r.awake = false, false
 }
 
 // restSessions has those sessions rest that were not used since it ran last, and comes

@@ -373,11 +373,15 @@ func (c *connection) LoseWriteConnection() {
 }
 
 // AbortConnection drops the queued output and resets.
-func (c *connection) AbortConnection() { c.Abort(Aborted, nil) }
+func (c *connection) AbortConnection() {
+	if c.stage != stageHanding { // it is another protocol's
+		c.Abort(Aborted, nil)
+	}
+}
 
 // Abort is AbortConnection with the reason to be told.
 func (c *connection) Abort(reason Reason, err error) {
-	if c.stage > stageOver {
+	if c.stage > stageOver && (c.stage != stageHanding || c.proto == nil) {
 		return
 	}
 	c.flags |= flagReset

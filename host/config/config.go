@@ -157,11 +157,12 @@ type Limits struct {
 
 // Allow says what a plugin may reach outside. Nothing is the default.
 type Allow struct {
-	Connect []string `koanf:"connect"` // endpoints, plugin://NAME too; * stands for any host, port or name
-	Private bool     `koanf:"private"` // names may resolve to loopback, private and link-local addresses
-	CA      string   `koanf:"ca"`      // PEM file to verify outgoing TLS with; "" = the system's
-	Listen  []string `koanf:"listen"`  // endpoints, as in Connect, but of this machine; host or port may be 0
-	TLS     TLS      `koanf:"tls"`     // of the connections that come to where the guest listens
+	Connect  []string `koanf:"connect"`   // endpoints, plugin://NAME too; * stands for any host, port or name
+	Private  bool     `koanf:"private"`   // names may resolve to loopback, private and link-local addresses
+	CA       string   `koanf:"ca"`        // PEM file to verify outgoing TLS with; "" = the system's
+	Listen   []string `koanf:"listen"`    // endpoints, as in Connect, but of this machine; host or port may be 0
+	TLS      TLS      `koanf:"tls"`       // of the connections that come to where the guest listens
+	HandOver []string `koanf:"hand_over"` // plugins that may be given connections
 }
 
 // Listener is one listening socket and the plugin behind it.

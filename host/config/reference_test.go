@@ -51,7 +51,7 @@ func TestReference(t *testing.T) {
 	}
 	got.Trust.Keys = nil
 	echo := got.Plugins["echo"]
-	echo.Allow.Connect, echo.Allow.Listen = nil, nil
+	echo.Allow.Connect, echo.Allow.Listen, echo.Allow.HandOver = nil, nil, nil
 	echo.Allow.TLS.ALPN, echo.Allow.TLS.Certificates = nil, nil
 	got.Plugins["echo"] = echo
 	if want := Defaults(); !reflect.DeepEqual(got, want) {

@@ -72,6 +72,11 @@ func (v *validator) config(c Config) {
 		v.tls(path{"plugins", name, "allow", "tls"}, c.Plugins[name].Allow.TLS, false)
 	}
 	v.circles(c.Plugins)
+	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
+		for i, other := range c.Plugins[name].Allow.HandOver {
+			v.plugin(path{"plugins", name, "allow", "hand_over", strconv.Itoa(i)}, other, c.Plugins)
+		}
+	}
 	v.admin(c.Admin)
 	seen := map[string]string{}
 	if key := sameEndpoint(c.Admin.Listen); key != "" {
@@ -143,14 +148,7 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 			seen[key] = p.String()
 		}
 	}
-	names := slices.Sorted(maps.Keys(plugins))
-	switch _, known := plugins[ls.Plugin]; {
-	case ls.Plugin == "":
-		v.report(p.with("plugin"), "no plugin", "the name of one under plugins"+among(names), "")
-	case !known && !v.bad["plugins"] && !v.bad["plugins."+ls.Plugin]:
-		v.report(p.with("plugin"), quote(ls.Plugin), "the name of one under plugins"+among(names),
-			suggest(ls.Plugin, names))
-	}
+	v.plugin(p.with("plugin"), ls.Plugin, plugins)
 	v.tls(p.with("tls"), ls.TLS, strings.HasPrefix(ls.Endpoint, "tls:"))
 	v.limits(p, ls)
 	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {
@@ -237,6 +235,17 @@ func (v *validator) datagrams(p path, ls Listener) {
 	if ls.ReceiveBuffer > 0 && !strings.HasPrefix(ls.Endpoint, "unixgram:") {
 		v.report(p.with("receive_buffer"), ls.ReceiveBuffer.String(),
 			"none, since the endpoint is neither udp:// nor unixgram://", "")
+	}
+}
+
+// plugin checks that what stands at p is a plugin's name.
+func (v *validator) plugin(p path, name string, plugins map[string]Plugin) {
+	names := slices.Sorted(maps.Keys(plugins))
+	switch _, known := plugins[name]; {
+	case name == "":
+		v.report(p, "no plugin", "the name of one under plugins"+among(names), "")
+	case !known && !v.bad["plugins"] && !v.bad["plugins."+name]:
+		v.report(p, quote(name), "the name of one under plugins"+among(names), suggest(name, names))
 	}
 }
 

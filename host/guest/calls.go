@@ -51,6 +51,7 @@ func hostCalls() map[string]hostCall {
 		"transport.negotiatedProtocol": getter("transport.negotiatedProtocol", func(c *conn) []byte {
 			return []byte(c.t.NegotiatedProtocol())
 		}),
+		"transport.handOver":    transportHandOver,
 		"reactor.callLater":     reactorCallLater,
 		"reactor.cancel":        reactorCancel,
 		"reactor.reset":         reactorReset,

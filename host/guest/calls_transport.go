@@ -167,7 +167,9 @@ func closing(call func(reactor.Transport)) hostCall {
 		case i.phase != phaseRun:
 			fail(stack, abi.ENOTNOW)
 		default:
-			call(c.t)
+			if !c.handed {
+				call(c.t)
+			}
 			stack[0] = 0
 		}
 	}

@@ -26,6 +26,7 @@ type conn struct {
 
 	producing bool // a producer was registered and not unregistered
 	gone      bool // stopProducing was told, and is not told again
+	handed    bool // to another plugin: nothing but its loss comes
 }
 
 // stage is how far a connection's life has come.

@@ -84,7 +84,7 @@ func (f *Frozen) freezeConnections() error {
 		return errors.New("it has datagram sockets")
 	}
 	for c := range i.conns.all() {
-		if c.stage != stageOpen {
+		if c.stage != stageOpen || c.handed {
 			return ErrUnsettled
 		}
 		socket, err := i.place.Loop.Freeze(c.t)

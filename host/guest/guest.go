@@ -56,6 +56,9 @@ type Settings struct {
 	Listens *ListenList
 	// Listen is the reactor's; nil = nobody can listen.
 	Listen func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
+	// HandTo finds the plugin of a name for transport.handOver; an error is its status:
+	// ErrNotAllowed, or ErrNotRunning. Loops call it: it must not block.
+	HandTo func(plugin string) (reactor.Destination, error)
 	Single bool // an instance is for one connection
 	Image  bool // instances are made from an image of the first one's start, where that can be
 	// PageOut is after how long without a callback an instance of one connection gives its
@@ -79,6 +82,7 @@ type Guest struct {
 	inside  func(plugin string) *reactor.Listener
 	listens *ListenList
 	listen  func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
+	handTo  func(plugin string) (reactor.Destination, error)
 	single  bool
 	account *Account
 	memory  *Reservations
@@ -101,7 +105,7 @@ type Guest struct {
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
 		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, listens: s.Listens,
-		listen: s.Listen, single: s.Single, account: s.Account,
+		listen: s.Listen, handTo: s.HandTo, single: s.Single, account: s.Account,
 		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)

@@ -62,6 +62,9 @@ func tracedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
 	switch im.Key() {
 	case "transport.write", "transport.startTLSClient", "log.emit", "metrics.define":
 		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
+	case "transport.handOver":
+		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
+		args[4] += excerpt(i, uint32(stack[3]), uint32(stack[4]))
 	case "reactor.connect", "reactor.listen", "datagram.open":
 		args[1] += excerpt(i, uint32(stack[0]), uint32(stack[1]))
 	case "datagram.join", "datagram.leave":

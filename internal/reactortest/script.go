@@ -32,7 +32,7 @@ func (s *Script) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 		s.control = t
 		return control{s.script}, nil
 	}
-	acts := &native{Transport: t, roots: s.roots}
+	acts := &native{Transport: t, script: s, roots: s.roots}
 	c := scripted{s.script.Connect(acts)}
 	acts.producer = c
 	var p reactor.Protocol = c
@@ -88,6 +88,7 @@ func (c scriptedHalf) WriteConnectionLost() { c.half.WriteConnectionLost() }
 type native struct {
 	reactor.Transport
 	producer reactor.Producer
+	script   *Script
 	roots    *x509.CertPool
 	queued   int
 }
@@ -107,6 +108,10 @@ func (n *native) State() (uint32, error) { return uint32(n.Transport.State()), n
 
 func (n *native) StartTLSClient(name string) error {
 	return n.Transport.StartTLSClient(&tls.Config{RootCAs: n.roots, ServerName: name})
+}
+
+func (n *native) HandOver(first []byte) error {
+	return n.Transport.HandOver(reactor.Destination{Factory: n.script, Loop: -1}, first)
 }
 
 func (n *native) RegisterProducer(streaming bool) error {

@@ -21,6 +21,7 @@ type Transport interface {
 	ResumeProducing()
 
 	StartTLSClient(name string) error
+	HandOver(first []byte) error           // to the factory of the same script
 	RegisterProducer(streaming bool) error // of the Connection itself
 	UnregisterProducer()
 	SetTimeout(d time.Duration)
@@ -146,6 +147,8 @@ func (c *Connection) do(words []string, data []byte) {
 		c.call(func() { c.t.CallLater(ms(), func() { c.event("timer", "", nil) }) })
 	case "tlsclient":
 		c.startTLSClient(words[1])
+	case "hand":
+		c.handOver(number(1), number(2))
 	case "state":
 		c.tellState()
 	case "panic":
@@ -188,6 +191,14 @@ func (c *Connection) startTLSClient(name string) {
 		return
 	}
 	c.s.tell("%d tlsclient begun", c.number)
+}
+
+func (c *Connection) handOver(offset, n int) {
+	var err error
+	c.call(func() { err = c.t.HandOver(Pattern(offset, n)) })
+	if err != nil {
+		c.s.tell("%d hand error", c.number)
+	}
 }
 
 func (c *Connection) tellState() {

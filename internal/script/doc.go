@@ -31,6 +31,9 @@
 //	timeout MS, later MS
 //	tlsclient NAME     begins TLS as its client; tells "tlsclient begun" or
 //	                   "tlsclient error"
+//	hand OFFSET N      hands the connection over to a new one of the script, with N
+//	                   bytes of Pattern, from OFFSET on; tells "hand error" where
+//	                   that can't be
 //	state              tells "state BITS"
 //	panic              a native protocol panics, a guest traps
 //	build, refuse      (of one that is held) its protocol is there, or is refused

@@ -91,13 +91,13 @@ const (
 // kindOf tells by the parameter's name in ABI.md.
 func kindOf(param string) kind {
 	switch param {
-	case "ptr", "endpoint", "name", "group":
+	case "ptr", "endpoint", "name", "group", "plugin":
 		return input
 	case "buf":
 		return output
 	case "iov":
 		return pairs
-	case "len", "cap", "n":
+	case "len", "plen", "cap", "n":
 		return size
 	}
 	return number

@@ -95,6 +95,8 @@ export enum Reason {
   NoSuchHost = 10,
   /** connect: the address is not allowed */
   NotAllowed = 11,
+  /** another plugin has it, by handOver */
+  HandedOver = 12,
 }
 
 /** Bits of Transport.state. */
@@ -155,6 +157,8 @@ export const MAX_RANDOM: i32 = 65536;
 export const MAX_DATAGRAMS: i32 = 1024;
 /** bytes of a registered buffer for datagrams at least */
 export const MIN_DATAGRAM_BUFFER: i32 = 1024;
+/** bytes that one call gives to another plugin at most */
+export const MAX_HAND_OVER: i32 = 1048576;
 
 namespace host {
   @external("transport", "write")
@@ -199,6 +203,8 @@ namespace host {
   export declare function negotiatedProtocol(conn: i32, buf: usize, cap: usize): i32;
   @external("transport", "listener")
   export declare function listener(conn: i32): i32;
+  @external("transport", "handOver")
+  export declare function handOver(conn: i32, plugin: usize, plen: usize, ptr: usize, len: usize): i32;
   @external("reactor", "callLater")
   export declare function callLater(ms: i32): i32;
   @external("reactor", "cancel")
@@ -517,6 +523,18 @@ export class Transport extends Entry {
     this.flushed();
     const b = String.UTF8.encode(name);
     return this.startedTLS(host.startTLSClient(this.handle, changetype<usize>(b), b.byteLength));
+  }
+
+  /** Gives an accepted connection to another plugin, with bytes that are its first: what
+   *  this one has of the stream and has no use for. connectionLost follows with
+   *  Reason.HandedOver; until then nothing else that is asked of the transport happens. Without
+   *  0 only: the connection goes on otherwise. */
+  handOver(plugin: string, first: Uint8Array): i32 {
+    this.flushed();
+    const b = String.UTF8.encode(plugin);
+    const status = host.handOver(this.handle, changetype<usize>(b), b.byteLength, first.dataStart, first.byteLength);
+    if (status == 0) this.closing = this.aborted = true;
+    return status;
   }
 
   private startedTLS(status: i32): i32 {

@@ -33,6 +33,7 @@ enum {
 	MAX_RANDOM = 65536, // random bytes that one call gives at most
 	MAX_DATAGRAMS = 1024, // records of a batch of datagrams at most, both ways
 	MIN_DATAGRAM_BUFFER = 1024, // bytes of a registered buffer for datagrams at least
+	MAX_HAND_OVER = 1048576, // bytes that one call gives to another plugin at most
 };
 
 IMPORT("transport", "write")
@@ -77,6 +78,8 @@ IMPORT("transport", "negotiatedProtocol")
 int32_t wh_import_negotiated_protocol(int32_t conn, void *buf, size_t cap);
 IMPORT("transport", "listener")
 int32_t wh_import_listener(int32_t conn);
+IMPORT("transport", "handOver")
+int32_t wh_import_hand_over(int32_t conn, const void *plugin, size_t plen, const void *ptr, size_t len);
 IMPORT("reactor", "callLater")
 int32_t wh_import_call_later(int32_t ms);
 IMPORT("reactor", "cancel")
@@ -606,6 +609,14 @@ int32_t wh_start_tls(wh_conn *c) {
 int32_t wh_start_tls_client(wh_conn *c, const char *name) {
 	flush(c);
 	return started_tls(c, wh_import_start_tls_client(c->e.handle, name, text_length(name)));
+}
+
+int32_t wh_hand_over(wh_conn *c, const char *plugin, const void *first, size_t len) {
+	flush(c);
+	int32_t status = wh_import_hand_over(c->e.handle, plugin, text_length(plugin), first, len);
+	if (status == WH_OK)
+		c->closing = c->aborted = true;
+	return status;
 }
 
 int32_t wh_state(wh_conn *c) { return wh_import_state(c->e.handle); }

@@ -67,6 +67,7 @@ typedef enum wh_reason {
 	WH_REFUSED = 9, // connect: refused or unreachable
 	WH_NO_SUCH_HOST = 10, // connect: the name does not resolve
 	WH_NOT_ALLOWED = 11, // connect: the address is not allowed
+	WH_HANDED_OVER = 12, // another plugin has it, by wh_hand_over
 } wh_reason;
 
 // Bits of wh_state.
@@ -229,6 +230,11 @@ int32_t wh_start_tls_client(wh_conn *c, const char *name);
 
 // The listener that it came to; 0 = a configured one, or none.
 int32_t wh_listener(wh_conn *c);
+// Gives an accepted connection to another plugin, with bytes that are its first: what this
+// one has of the stream and has no use for. connection_lost follows, with WH_HANDED_OVER;
+// until then nothing else that is asked of the connection happens. After WH_OK only: the
+// connection goes on otherwise.
+int32_t wh_hand_over(wh_conn *c, const char *plugin, const void *first, size_t len);
 
 // The length of the text; nothing is written where cap is smaller. No 0 ends it.
 int32_t wh_get_peer(wh_conn *c, char *buf, size_t cap);

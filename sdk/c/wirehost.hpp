@@ -105,6 +105,9 @@ public:
 	int32_t startTLS() const { return with(wh_start_tls); }
 	int32_t startTLSClient(const char *name) const { return with(wh_start_tls_client, name); }
 	int32_t listener() const { return with(wh_listener); }
+	int32_t handOver(const char *plugin, const void *first, size_t len) const {
+		return with(wh_hand_over, plugin, first, len);
+	}
 	int32_t getPeer(char *buf, size_t cap) const { return with(wh_get_peer, buf, cap); }
 	int32_t getHost(char *buf, size_t cap) const { return with(wh_get_host, buf, cap); }
 	int32_t reasonText(char *buf, size_t cap) const { return with(wh_reason_text, buf, cap); }

@@ -262,6 +262,15 @@ int32_t wh_import_start_tls_client(int32_t h, const void *name, size_t n) {
 int32_t wh_import_listen(const void *endpoint, size_t n) { (void)endpoint; return n == 0 ? WH_EINVAL : WH_ENOTSUP; }
 int32_t wh_import_stop_listening(int32_t h) { (void)h; return WH_ENOCONN; }
 int32_t wh_import_listener(int32_t h) { return wht_at(h) == NULL ? WH_ENOCONN : 0; }
+int32_t wh_import_hand_over(int32_t h, const void *plugin, size_t n, const void *first, size_t len) {
+	(void)plugin, (void)first, (void)len;
+	if (wht_at(h) == NULL || n == 0)
+		return wht_at(h) == NULL ? WH_ENOCONN : WH_EPERM;
+	if (wht_at(h)->state & WH_STATE_PRODUCER)
+		return WH_EBUSY;
+	wht_at(h)->reason = WH_HANDED_OVER;
+	return wht_set(h, WH_STATE_CLOSING, 0);
+}
 
 int32_t wh_import_get_peer_certificate(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }
 int32_t wh_import_negotiated_protocol(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("", buf, cap); }

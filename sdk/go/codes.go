@@ -51,6 +51,7 @@ const (
 	Refused      Reason = 9  // connect: refused or unreachable
 	NoSuchHost   Reason = 10 // connect: the name does not resolve
 	NotAllowed   Reason = 11 // connect: the address is not allowed
+	HandedOver   Reason = 12 // another plugin has it, by HandOver
 )
 
 // reasonText is a reason in words, "" of a number that is none.
@@ -80,6 +81,8 @@ func reasonText(r Reason) string {
 		return "no such host"
 	case NotAllowed:
 		return "address not allowed"
+	case HandedOver:
+		return "handed over"
 	}
 	return ""
 }
@@ -121,4 +124,5 @@ const (
 	maxRandom         = 65536   // random bytes that one call gives at most
 	maxDatagrams      = 1024    // records of a batch of datagrams at most, both ways
 	maxDatagramBuffer = 1024    // bytes of a registered buffer for datagrams at least
+	maxHandOver       = 1048576 // bytes that one call gives to another plugin at most
 )

@@ -24,6 +24,7 @@ type Host interface {
 	SetTCPKeepAlive(conn int32, on bool) int32
 	StartTLS(conn int32) int32
 	StartTLSClient(conn int32, name string) int32
+	HandOver(conn int32, plugin string, first []byte) int32
 	GetPeerCertificate(conn int32, buf []byte) int32
 	NegotiatedProtocol(conn int32, buf []byte) int32
 	Listener(conn int32) int32

@@ -51,6 +51,11 @@ func (host) StartTLSClient(conn int32, name string) int32 {
 	return importStartTLSClient(conn, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)))
 }
 
+func (host) HandOver(conn int32, plugin string, first []byte) int32 {
+	return importHandOver(conn, unsafe.Pointer(unsafe.StringData(plugin)), uint32(len(plugin)),
+		unsafe.Pointer(unsafe.SliceData(first)), uint32(len(first)))
+}
+
 func (host) RegisterProducer(conn int32, streaming bool) int32 {
 	return importRegisterProducer(conn, flag(streaming))
 }

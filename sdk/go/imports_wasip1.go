@@ -78,6 +78,10 @@ func importNegotiatedProtocol(conn int32, buf unsafe.Pointer, cap uint32) int32
 //go:wasmimport transport listener
 func importListener(conn int32) int32
 
+//go:wasmimport transport handOver
+//go:noescape
+func importHandOver(conn int32, plugin unsafe.Pointer, plen uint32, ptr unsafe.Pointer, len uint32) int32
+
 //go:wasmimport reactor callLater
 func importCallLater(ms int32) int32
 

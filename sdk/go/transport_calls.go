@@ -156,6 +156,22 @@ func (t *Transport) StartTLS() error {
 	return t.startTLS(func() int32 { return t.guest.host.StartTLS(t.conn) })
 }
 
+// HandOver gives an accepted connection to another plugin, with bytes that are its first: what
+// this one has of the stream and has no use for. What was written before is sent. When the
+// running callback has returned ConnectionLost comes, with HandedOver; until then nothing
+// else that is asked of the transport happens. An error is a Status, ErrNotAllowed where the
+// configuration's allow.hand_over does not name the plugin; the connection goes on then.
+func (t *Transport) HandOver(plugin string, first []byte) error {
+	if err := t.flushed(); err != nil {
+		return err
+	}
+	err := statusError(t.guest.host.HandOver(t.conn, plugin, first))
+	if err == nil {
+		t.is |= isClosing | isAborted
+	}
+	return err
+}
+
 // StartTLSClient begins TLS as its client, on a connection that was made or accepted: the
 // server must show a certificate for name, which the plugin's allow.ca verifies, or the
 // system's roots. HandshakeCompleted follows, or ConnectionLost with TLSFailure. For the

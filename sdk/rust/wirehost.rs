@@ -129,6 +129,8 @@ impl Reason {
     pub const NO_SUCH_HOST: Reason = Reason(10);
     /// connect: the address is not allowed
     pub const NOT_ALLOWED: Reason = Reason(11);
+    /// another plugin has it, by `hand_over`
+    pub const HANDED_OVER: Reason = Reason(12);
 }
 
 /// Bits of [`Transport::state`].
@@ -191,6 +193,8 @@ const MAX_RANDOM: usize = 65536;
 const MAX_DATAGRAMS: usize = 1024;
 /// bytes of a registered buffer for datagrams at least
 const MIN_DATAGRAM_BUFFER: usize = 1024;
+/// bytes that one call gives to another plugin at most
+const MAX_HAND_OVER: usize = 1048576;
 
 // End of the generated code: codes and limits.
 
@@ -656,6 +660,20 @@ impl Transport {
     pub fn listener(self) -> Result<Option<Listener>> {
         let n = count(host::listener(self.0))? as i32;
         Ok((n != 0).then_some(Listener(n)))
+    }
+
+    /// Gives an accepted connection to another plugin, with bytes that are its first: what
+    /// this one has of the stream and has no use for. `connection_lost` follows, with
+    /// [`Reason::HANDED_OVER`]; until then nothing else that is asked of the transport
+    /// happens. An error changes nothing: the connection goes on.
+    pub fn hand_over(self, plugin: &str, first: &[u8]) -> Result<()> {
+        self.then(
+            |conn| host::hand_over(conn, plugin.as_bytes(), first),
+            |c| {
+                c.closing = true;
+                c.aborted = true;
+            },
+        )
     }
 
     /// The remote endpoint, such as tcp://127.0.0.1:5000.
@@ -1735,6 +1753,8 @@ mod host {
             pub fn negotiated_protocol(conn: i32, buf: *mut u8, cap: usize) -> i32;
             #[link_name = "listener"]
             pub fn listener(conn: i32) -> i32;
+            #[link_name = "handOver"]
+            pub fn hand_over(conn: i32, plugin: *const u8, plen: usize, ptr: *const u8, len: usize) -> i32;
         }
         #[link(wasm_import_module = "reactor")]
         extern "C" {
@@ -1853,6 +1873,18 @@ mod host {
 
     pub fn listen(endpoint: &[u8]) -> i32 {
         unsafe { raw::listen(endpoint.as_ptr(), endpoint.len()) }
+    }
+
+    pub fn hand_over(conn: i32, plugin: &[u8], first: &[u8]) -> i32 {
+        unsafe {
+            raw::hand_over(
+                conn,
+                plugin.as_ptr(),
+                plugin.len(),
+                first.as_ptr(),
+                first.len(),
+            )
+        }
     }
 
     pub fn connect(endpoint: &[u8], ms: i32) -> i32 {
@@ -2946,6 +2978,19 @@ pub mod testing {
 
         pub fn stop_listening(_: i32) -> i32 {
             Status::NO_CONNECTION.0
+        }
+
+        pub fn hand_over(conn: i32, plugin: &[u8], _: &[u8]) -> i32 {
+            if plugin.is_empty() {
+                return -4;
+            }
+            if wire(conn, |w| w.state & state::PRODUCER != 0) == Some(true) {
+                return -5;
+            }
+            set(conn, |w| {
+                w.reason = Reason::HANDED_OVER.0;
+                w.state |= state::CLOSING;
+            })
         }
 
         pub fn call_later(ms: i32) -> i32 {

@@ -142,6 +142,8 @@ pub const Reason = enum(i32) {
     no_such_host = 10,
     /// connect: the address is not allowed
     not_allowed = 11,
+    /// another plugin has it, by handOver
+    handed_over = 12,
     _,
 };
 
@@ -203,6 +205,8 @@ const max_random = 65536;
 const max_datagrams = 1024;
 /// bytes of a registered buffer for datagrams at least
 const min_datagram_buffer = 1024;
+/// bytes that one call gives to another plugin at most
+const max_hand_over = 1048576;
 
 // End of the generated code: codes and limits.
 
@@ -657,6 +661,19 @@ pub const Transport = struct {
         t.flushed();
         try done(host.startTLSClient(t.handle, name.ptr, name.len));
         t.startedTLS();
+    }
+
+    /// Gives an accepted connection to another plugin, with bytes that are its first: what
+    /// this one has of the stream and has no use for. connectionLost follows, with
+    /// Reason.handed_over; until then nothing else that is asked of the transport happens. An
+    /// error changes nothing: the connection goes on.
+    pub fn handOver(t: Transport, to: []const u8, first: []const u8) Error!void {
+        t.flushed();
+        try done(host.handOver(t.handle, to.ptr, to.len, first.ptr, first.len));
+        if (t.conn()) |c| {
+            c.closing = true;
+            c.aborted = true;
+        }
     }
 
     fn startedTLS(t: Transport) void {
@@ -1419,6 +1436,7 @@ const imports = struct {
     extern "transport" fn getPeerCertificate(conn: i32, buf: [*]u8, cap: usize) i32;
     extern "transport" fn negotiatedProtocol(conn: i32, buf: [*]u8, cap: usize) i32;
     extern "transport" fn listener(conn: i32) i32;
+    extern "transport" fn handOver(conn: i32, plugin: [*]const u8, plen: usize, ptr: [*]const u8, len: usize) i32;
     extern "reactor" fn callLater(ms: i32) i32;
     extern "reactor" fn cancel(timer: i32) i32;
     extern "reactor" fn reset(timer: i32, ms: i32) i32;
@@ -2105,6 +2123,14 @@ pub const testing = struct {
 
         pub fn startTLSClient(conn: i32, _: [*]const u8, n: usize) i32 {
             return if (n == 0) -2 else startTLS(conn);
+        }
+
+        pub fn handOver(conn: i32, _: [*]const u8, n: usize, _: [*]const u8, _: usize) i32 {
+            const w = wire(conn) orelse return -1;
+            if (n == 0) return -4;
+            if (w.state & State.producer != 0) return -5;
+            w.reason = @intFromEnum(Reason.handed_over);
+            return set(conn, State.closing, 0);
         }
 
         pub fn getPeerCertificate(_: i32, buf: [*]u8, cap: usize) i32 {

@@ -88,6 +88,7 @@ func (g *guest) RegisterProducer(streaming bool) error {
 	return g.Transport.RegisterProducer(g.producer, streaming)
 }
 
+func (g *guest) HandOver(first []byte) error          { return g.Transport.HandOver("guest", first) }
 func (g *guest) CallLater(d time.Duration, fn func()) { _, _ = g.Reactor().CallLater(d, fn) }
 
 func (g *guest) State() (uint32, error) {

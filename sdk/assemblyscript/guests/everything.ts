@@ -62,6 +62,7 @@ function all(t: Transport): void {
   const listener = listen("tcp://127.0.0.1:0");
   log(Level.Info, listenerHost(listener));
   stopListening(listener + t.listener);
+  t.handOver("other", new Uint8Array(1));
   const der = t.peerCertificate;
   if (der) t.write(der);
   t.callLater(1);

@@ -29,6 +29,7 @@ static void made(wh_conn *c) {
 	int32_t listener = wh_listen("tcp://127.0.0.1:0");
 	wh_listener_host(listener, text, sizeof text);
 	wh_stop_listening(listener + wh_listener(c));
+	wh_hand_over(c, "other", text, sizeof text);
 	wh_get_peer_certificate(c, (uint8_t *)text, sizeof text);
 	wh_negotiated_protocol(c, text, sizeof text);
 	wh_reset(wh_call_later(c, 1, later, NULL), 2);

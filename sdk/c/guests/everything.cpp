@@ -34,6 +34,7 @@ struct Lines : LineReceiver {
 		transport.startTLS();
 		transport.startTLSClient("localhost");
 		wh_stop_listening(wh_listen("tcp://127.0.0.1:0") + transport.listener());
+		transport.handOver("other", text, sizeof text);
 		transport.getPeerCertificate(reinterpret_cast<uint8_t *>(text), sizeof text);
 		transport.negotiatedProtocol(text, sizeof text);
 		wh_reset(transport.callLater(1), 2);

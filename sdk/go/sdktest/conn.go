@@ -15,6 +15,10 @@ const mostReceived = 64 << 10
 type Conn struct {
 	Endpoint string // of an outgoing connection, what the plugin asked for
 
+	// HandedTo is the plugin that it was handed over to, and HandedFirst what that one gets first.
+	HandedTo    string
+	HandedFirst []byte
+
 	server  *Server
 	handle  int32
 	bits    wirehost.State

@@ -247,6 +247,27 @@ func (c *Conn) shake() {
 	c.server.later(c.deliver)
 }
 
+func (s imports) HandOver(conn int32, plugin string, first []byte) int32 {
+	c, code := s.find(conn)
+	switch {
+	case c == nil:
+		return code
+	case s.options.Deny:
+		return status(wirehost.ErrNotAllowed)
+	case c.bits&wirehost.StateOutgoing != 0:
+		return status(wirehost.ErrNotSupported)
+	case c.bits&wirehost.StateProducer != 0 || c.shaking:
+		return status(wirehost.ErrBusy)
+	case c.bits&wirehost.StateClosing != 0:
+		return status(wirehost.ErrNoConnection)
+	}
+	c.bits |= wirehost.StateClosing
+	c.input = nil
+	c.HandedTo, c.HandedFirst = plugin, append([]byte{}, first...)
+	s.later(func() { c.lose(wirehost.HandedOver) })
+	return ok
+}
+
 func (s imports) StartTLSClient(conn int32, name string) int32 {
 	c, code := s.find(conn)
 	switch {

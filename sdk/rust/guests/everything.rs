@@ -25,6 +25,7 @@ fn all(t: Transport) -> wirehost::Result<()> {
     t.set_tcp_keep_alive(true)?;
     t.start_tls()?;
     t.start_tls_client("localhost")?;
+    t.hand_over("other", b"first")?;
     t.call_later(1)?.reset(2)?;
     call_later(1, || ())?.cancel()?;
     random(&mut [time() as u8])?;

@@ -28,6 +28,7 @@ const Everything = struct {
         const listener = try wirehost.listen("tcp://127.0.0.1:0");
         _ = try listener.getHost(&buf);
         if (try t.listener() == null) try listener.stopListening();
+        try t.handOver("other", "first");
         const timer = try t.callLater(1);
         try timer.reset(2);
         const free = try wirehost.callLater(1, e, called);

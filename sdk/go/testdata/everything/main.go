@@ -25,6 +25,7 @@ func (p *everything) ConnectionMade() {
 	p.log(t.SetTCPKeepAlive(true))
 	p.log(t.StartTLS())
 	p.log(t.StartTLSClient("localhost"))
+	p.log(t.HandOver("other", nil))
 	for _, get := range []func() (string, error){t.Peer, t.Host, t.NegotiatedProtocol} {
 		text, err := get()
 		p.log(err)
