@@ -163,7 +163,7 @@ func TestCodes(t *testing.T) {
 func good() Module {
 	m := Module{Memory: &MemoryType{Min: 1}}
 	for _, e := range Exports() {
-		if e.need == must {
+		if e.need == must || e.need == talk {
 			kind := KindFunction
 			if e.Name == ExportMemory {
 				kind = KindMemory
@@ -228,6 +228,16 @@ func TestValidate(t *testing.T) {
 			[]string{`import_module("transport")`}},
 		{"import's signature", importing(good(), "transport", "write", "(conn, ptr) -> i32"),
 			[]string{"import transport.write: found (i32, i32) -> i32, wanted (i32, i32, i32) -> i32"}},
+		{"datagrams alone", exporting(without(without(without(good(), "dataReceived"), "connectionMade"),
+			"connectionLost"), "datagramsReceived", "(sock, ptr, n)"), nil},
+		{"datagrams and half of connections", exporting(without(good(), "dataReceived"), "datagramsReceived",
+			"(sock, ptr, n)"), []string{"export dataReceived: found none"}},
+		{"datagrams and connect", importing(exporting(exporting(without(without(without(good(), "dataReceived"),
+			"connectionMade"), "connectionLost"), "datagramsReceived", "(sock, ptr, n)"), "clientConnectionFailed",
+			"(conn, reason)"), "reactor", "connect", "(conn, ptr, len) -> i32"),
+			[]string{"connectionMade", "dataReceived", "connectionLost"}},
+		{"open alone", importing(good(), "datagram", "open", "(conn, ptr) -> i32"),
+			[]string{"datagramsReceived", "stopProtocol"}},
 		{"callLater alone", importing(good(), "reactor", "callLater", "(conn) -> i32"),
 			[]string{"export delayedCall: found none, wanted (i32) (the module imports reactor.callLater)"}},
 		{"producer alone", importing(good(), "transport", "registerProducer", "(conn, ptr) -> i32"),

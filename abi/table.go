@@ -127,6 +127,7 @@ const (
 	may  need = iota // optional
 	must             // every guest
 	with             // a guest that imports what Export.with names
+	talk             // a guest that can have connections: any but one of datagrams alone
 )
 
 // Names of the exports that are no callbacks.
@@ -156,10 +157,10 @@ func Exports() []Export {
 		{"startFactory", sig("() -> i32"), may, "", "once, before the first connection; non-zero refuses to start"},
 		{"stopFactory", sig("()"), may, "", "once, after the last connection"},
 		{"buildProtocol", sig("(conn) -> i32"), may, "", "for accepted connections; non-zero refuses"},
-		{"connectionMade", sig("(conn)"), must, "", "first for each connection, before any byte is read"},
-		{"dataReceived", sig("(conn, ptr, len)"), must, "",
+		{"connectionMade", sig("(conn)"), talk, "", "first for each connection, before any byte is read"},
+		{"dataReceived", sig("(conn, ptr, len)"), talk, "",
 			"bytes of the stream, at ptr inside the registered buffer"},
-		{"connectionLost", sig("(conn, reason)"), must, "", "exactly once, last"},
+		{"connectionLost", sig("(conn, reason)"), talk, "", "exactly once, last"},
 		{"readConnectionLost", sig("(conn)"), may, "", "the peer closed its writing side"},
 		{"writeConnectionLost", sig("(conn)"), may, "", "our writing side is closed"},
 		{"handshakeCompleted", sig("(conn)"), may, "", "TLS is up"},

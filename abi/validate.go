@@ -102,7 +102,7 @@ func checkExport(m Module, want Export) Item {
 	}
 	it := Item{What: "export", Name: want.Name, Signature: describe(kind, want.Signature), Verdict: satisfied}
 	got, ok := m.Export(want.Name)
-	needed := want.need == must || want.need == with && imports(m, want.with)
+	needed := want.need == must || want.need == with && imports(m, want.with) || want.need == talk && talks(m)
 	switch {
 	case ok && (got.Kind != kind || kind == KindFunction && !got.Signature.Equal(want.Signature)):
 		it.Verdict = wrong
@@ -121,6 +121,20 @@ func checkExport(m Module, want Export) Item {
 		it.Verdict = optional
 	}
 	return it
+}
+
+// talks tells whether a module can have connections: it is not one of datagrams alone.
+func talks(m Module) bool {
+	if _, ok := m.Export("datagramsReceived"); !ok {
+		return true
+	}
+	for _, e := range Exports() {
+		if _, ok := m.Export(e.Name); ok && e.need == talk {
+			return true
+		}
+	}
+	makes := func(key string) bool { return imports(m, key) }
+	return slices.ContainsFunc([]string{"reactor.connect", "reactor.connectAs", "reactor.listen"}, makes)
 }
 
 func imports(m Module, key string) bool {

@@ -289,6 +289,9 @@ func sameSocket(a, b string) bool {
 
 func (r *reconfiguration) prepareListener(ctx context.Context, l *listener, cfg config.Listener) (*listener, error) {
 	p, o, err := r.h.options(ctx, cfg, r.plugins, false)
+	if err == nil {
+		err = r.versionOf(p).takesConnections(cfg)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -85,6 +85,38 @@ func TestPortsDoNotFit(t *testing.T) {
 	}
 }
 
+// TestDatagramsAlone: a module that knows nothing of connections has datagrams, and a listener
+// for connections is refused, at the start, by a reload of either, and where another plugin
+// connects to it.
+func TestDatagramsAlone(t *testing.T) {
+	cfg := configuration(config.Plugin{Module: "testdata/datagrams_alone.wasm"})
+	const want = "found no export dataReceived in the module of plugin guest"
+	if err := newServer(t, cfg).Start(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("found %v, wanted %q", err, want)
+	}
+	alone := cfg
+	alone.Listeners = []config.Listener{{Endpoint: "udp://127.0.0.1:0", Plugin: "guest"}}
+	s := serve(t, alone)
+	c := mailTo(t, s.addrs[0])
+	for range 3 {
+		send(t, c, "hello")
+		if got := mail(t, c); got != "hello" {
+			t.Fatalf("found %q", got)
+		}
+	}
+	if _, err := s.Reload(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("found %v, wanted %q", err, want)
+	}
+	i, err := s.plugins["guest"].active.newInstance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if _, err := i.BuildProtocol(nil); err == nil {
+		t.Error("found a connection")
+	}
+}
+
 // TestTrapAtStartProtocol: an instance that ends before it was told of a datagram is made
 // again as after a failed start.
 func TestTrapAtStartProtocol(t *testing.T) {

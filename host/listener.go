@@ -43,10 +43,22 @@ func (h *Host) bind(ctx context.Context) error {
 
 func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, error) {
 	p, o, err := h.options(ctx, cfg, h.plugins, true)
+	if err == nil {
+		err = p.current().takesConnections(cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return h.listenFor(cfg, p, o)
+}
+
+// takesConnections says why a version can't have a listener for connections.
+func (v *version) takesConnections(cfg config.Listener) error {
+	if v.guest.ReceivesConnections() {
+		return nil
+	}
+	return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an endpoint "+
+		"udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, cfg.Plugin)
 }
 
 func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions) (*listener, error) {

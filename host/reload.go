@@ -60,7 +60,7 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 		}
 		return Outcome{}, err
 	}
-	if err := r.fitsPorts(); err != nil {
+	if err := r.fitsListeners(); err != nil {
 		err = errors.Join(err, r.abandon())
 		p.noteFailure(err)
 		return Outcome{}, err

@@ -378,10 +378,18 @@ func (t *port) fits(p *plugin, v *version) error {
 	return nil
 }
 
-// fitsPorts says why the new version can't have the plugin's ports.
-func (r *replacement) fitsPorts() error {
+// fitsListeners says why the new version can't have the plugin's listeners.
+func (r *replacement) fitsListeners() error {
 	r.p.host.mu.Lock()
 	defer r.p.host.mu.Unlock()
+	for _, l := range r.p.host.listeners {
+		if l.plugin != r.p {
+			continue
+		}
+		if err := r.new.takesConnections(l.cfg); err != nil {
+			return err
+		}
+	}
 	for _, t := range r.p.host.ports {
 		if t.plugin.Load() != r.p {
 			continue

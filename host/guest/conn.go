@@ -53,6 +53,9 @@ var (
 // errRefused says that buildProtocol returned another value than 0.
 var errRefused = errors.New("the guest refused the connection")
 
+// errDatagramsAlone refuses a connection to a guest that has datagrams alone.
+var errDatagramsAlone = errors.New("the module exports no dataReceived: it is for datagrams alone")
+
 // BuildProtocol asks the guest whether it takes a connection, and makes its Protocol.
 // On the instance's loop. The error is a *TrapError, or says that the guest refused.
 func (i *Instance) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
@@ -60,6 +63,9 @@ func (i *Instance) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) 
 }
 
 func (i *Instance) buildProtocol(t reactor.Transport, from int32) (reactor.Protocol, error) {
+	if !i.guest.ReceivesConnections() {
+		return nil, errDatagramsAlone
+	}
 	c := &conn{in: i, t: t, handle: i.account.conns.take(), from: from}
 	c.note()
 	if err := c.build(); err != nil {

@@ -131,6 +131,9 @@ func (g *Guest) Movable() bool { return g.has[exSaveState] && g.has[exRestoreSta
 // ReceivesDatagrams tells whether instances can have datagram sockets.
 func (g *Guest) ReceivesDatagrams() bool { return g.has[exDatagramsReceived] }
 
+// ReceivesConnections tells whether instances can have connections.
+func (g *Guest) ReceivesConnections() bool { return g.has[exDataReceived] }
+
 // MayReach tells whether the guest may send to an address from which nothing has come.
 func (g *Guest) MayReach(to netip.AddrPort) bool { return g.allow.datagram(to) }
 

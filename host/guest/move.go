@@ -212,6 +212,9 @@ func (g *Guest) canTake(old *Instance) error {
 	if !g.has[exDelayedCall] && len(old.timers) > 0 {
 		return errors.New("timers are alive, and the new version has no delayedCall")
 	}
+	if !g.ReceivesConnections() && old.conns.len() > 0 {
+		return errDatagramsAlone
+	}
 	for c := range old.conns.all() {
 		if c.stage == stageConnecting && !g.has[exClientConnectionFailed] {
 			return errors.New("a connection is being made, and the new version has no clientConnectionFailed")
