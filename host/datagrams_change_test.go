@@ -107,7 +107,7 @@ func TestDatagramsAlone(t *testing.T) {
 	if _, err := s.Reload(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("found %v, wanted %q", err, want)
 	}
-	i, err := s.plugins["guest"].active.newInstance()
+	i, err := s.plugins["guest"].active.newInstance(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
