@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/host/guest"
 )
 
 // TestListenerChangesPlugin: the socket stays, and another plugin has it.
@@ -107,7 +108,7 @@ func TestDatagramsAlone(t *testing.T) {
 	if _, err := s.Reload(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("found %v, wanted %q", err, want)
 	}
-	i, err := s.plugins["guest"].active.newInstance(nil)
+	i, err := s.plugins["guest"].active.newInstance(guest.NoHeir)
 	if err != nil {
 		t.Fatal(err)
 	}
