@@ -73,10 +73,11 @@ func (h *Host) Renew(name string) error {
 	return nil
 }
 
-// AwaitStarts waits until no instance is being started off the loops, and tells how
-// many had been when it was called. What connections wait for has been given
-// to their loops then. It is for tests over sockets in memory.
+// AwaitStarts waits until no instance is being started off the loops, and no TLS handshake
+// computes there, and tells how many had been when it was called. What connections wait
+// for has been given to their loops then. It is for tests over sockets in memory.
 func (h *Host) AwaitStarts() (made uint64) {
+	made = h.reactor.AwaitHandshakes()
 	for _, p := range h.loaded() {
 		made += p.launched.Load()
 		p.mu.Lock()

@@ -104,6 +104,8 @@ type Reactor struct {
 
 	rings sync.Pool // of *[linkSize]byte, for links
 
+	handshaking handshaking
+
 	mu        sync.Mutex
 	listeners map[*Listener]struct{}
 	ports     map[*DatagramPort]struct{} // made when first needed
@@ -120,6 +122,7 @@ func New(cfg Config) (*Reactor, error) {
 	}
 	r := &Reactor{cfg: cfg, log: cfg.Logger, sys: cfg.Sys, backend: "given", lookup: net.DefaultResolver.LookupNetIP,
 		listeners: map[*Listener]struct{}{}}
+	r.handshaking.none.L = &r.handshaking.mu
 	if r.sys == nil {
 		var err error
 		if r.sys, r.backend, err = openSys(cfg.Backend); err != nil {

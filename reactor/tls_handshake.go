@@ -35,7 +35,10 @@ func (c *connection) startHandshake(client bool, over func(*pipe) *tls.Conn) {
 		p.in, c.proxied = c.proxied, nil
 	}
 	conn := over(p)
+	steps := &c.loop.r.handshaking
+	steps.begin()
 	go func() {
+		defer steps.rest()
 		done := p.handshake(conn, client) // end ends it: its pipe does
 		err := c.loop.post(call{fn: func() { t.completeHandshake(c, done) }, share: c.share})
 		if err != nil { // a loop that has ended has told the protocol already

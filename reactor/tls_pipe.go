@@ -38,6 +38,7 @@ type pipe struct {
 	alert byte   // that was sent last, in plain text
 	told  bool   // the loop knows of out
 	held  bool   // the loop does not read the socket, since in is full
+	idle  bool   // the handshake waits in Read
 
 	plain output // the loop's: written before the handshake has ended
 
@@ -68,7 +69,20 @@ func (p *pipe) Read(b []byte) (int, error) {
 			// A loop that has ended has ended this pipe too.
 			_ = p.c.loop.CallFromThread(p.c.unhold)
 		}
+		if !p.idle {
+			p.idle = true
+			p.c.loop.r.handshaking.rest()
+		}
 		p.cond.Wait()
+	}
+}
+
+// wake has Read, if it waits, look again. mu is held.
+func (p *pipe) wake() {
+	if p.idle {
+		p.idle = false
+		p.c.loop.r.handshaking.begin()
+		p.cond.Signal()
 	}
 }
 
@@ -136,8 +150,8 @@ func (p *pipe) feed(b []byte) {
 	} else {
 		p.in = append(p.in, b...)
 	}
+	p.wake()
 	p.mu.Unlock()
-	p.cond.Signal()
 }
 
 // hold reports whether in is full. Then unhold is called when it is empty again.
@@ -164,8 +178,8 @@ func (p *pipe) keep() {
 func (p *pipe) endInput() {
 	p.mu.Lock()
 	p.eof = true
+	p.wake()
 	p.mu.Unlock()
-	p.cond.Broadcast()
 }
 
 // setUp is the handshake's end: what follows is the loop's.
@@ -179,8 +193,8 @@ func (p *pipe) setUp() {
 func (p *pipe) abandon() {
 	p.mu.Lock()
 	p.gone = true
+	p.wake()
 	p.mu.Unlock()
-	p.cond.Broadcast()
 }
 
 // Close is never called by the handshake; the connection is the loop's.

@@ -29,6 +29,7 @@ func newTest(a *app) *cobra.Command {
 			"  wait 5s\n" +
 			"  bob: send hex 00 ff     # another connection\n" +
 			"  db: accept tcp://127.0.0.1:5432    # the other end of one that the plugin has made\n" +
+			"  tls                     # or: tls server\n" +
 			"  reload\n" +
 			"  close\n" +
 			"  expect close            # or: nothing, reset, metric NAME VALUE",

@@ -34,6 +34,7 @@ func (p Plugin) For(t *Transcript) Plugin {
 		p.Config.Config = t.Config // which is JSON already
 	}
 	p.Config.Allow.Connect = append(slices.Clone(p.Config.Allow.Connect), t.accepted()...)
+	p.secure = slices.ContainsFunc(t.steps, func(s step) bool { return s.verb == verbTLS })
 	return p
 }
 
@@ -95,7 +96,7 @@ func (s *Server) accept(st step) error {
 	case err != nil:
 		return s.fail(st.line, "accept: "+err.Error(), "")
 	}
-	s.conns[st.conn] = &conn{peer: peer}
+	s.conns[st.conn] = &conn{peer: peer, stream: peer, accepted: true}
 	return nil
 }
 

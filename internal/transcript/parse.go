@@ -20,8 +20,10 @@
 //	wait 5s                      turns the clock
 //	reload                       the plugin is replaced by itself; all of its connections move
 //	db: accept tcp://127.0.0.1:5432
+//	tls                          turns TLS on: client on what connects, server on what accept takes
+//	tls server                   the other way round
 //
-// The last takes the connection that the guest has made to that address, where the
+// accept takes the connection that the guest has made to that address, where the
 // transcript listens from the beginning; db is then its other end, which sends and expects
 // as a client does. The guest may connect there, whatever its configuration allows.
 //
@@ -67,6 +69,7 @@ const (
 	verbReset
 	verbWait
 	verbAccept
+	verbTLS
 	verbReload
 )
 
@@ -75,7 +78,7 @@ type step struct {
 	line int
 	conn string
 	verb verb
-	data []byte // of a metric, its name; of accept, the endpoint
+	data []byte // of a metric, its name; of accept, the endpoint; of tls, the role or nothing
 	wait time.Duration
 	want float64 // of a metric
 }
@@ -109,7 +112,7 @@ func (t *Transcript) connections() int {
 	return n
 }
 
-const commands = "connect, accept, send, expect, close, reset, reload, wait or config"
+const commands = "connect, accept, tls, send, expect, close, reset, reload, wait or config"
 
 // Parse reads a transcript. The error is an *Error.
 func Parse(file, text string) (*Transcript, error) {
@@ -225,6 +228,15 @@ func (p *parser) command(s *step, word string, at int) (err error) {
 		return p.expect(s)
 	case "accept":
 		return p.accept(s, at)
+	case "tls":
+		s.verb = verbTLS
+		before := p.at
+		role, _ := p.word()
+		if role == roleClient || role == roleServer {
+			s.data = []byte(role)
+		} else {
+			p.at = before
+		}
 	case "reload":
 		s.verb = verbReload
 	case "wait":

@@ -61,6 +61,8 @@ func TestParseErrors(t *testing.T) {
 		{"expect metric x y", 1, 17},
 		{"close now", 1, 7},
 		{"reload now", 1, 8},
+		{"tls both", 1, 5},
+		{"tls server client", 1, 12},
 		{"accept tcp://127.0.0.1:5432", 1, 1},
 		{"db: accept", 1, 11},
 		{"db: accept 127.0.0.1:5432", 1, 12},
@@ -78,7 +80,7 @@ func TestParseErrors(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("config {}\nbob: send \"x\" hex\nexpect close\nwait 1s")
 	f.Add("send hex 00 # x")
-	f.Add("db: accept tcp://127.0.0.1:5432\nreload")
+	f.Add("db: accept tcp://127.0.0.1:5432\nreload\ntls server")
 	f.Fuzz(func(t *testing.T, text string) {
 		tr, err := Parse("f", text)
 		if (tr == nil) == (err == nil) {

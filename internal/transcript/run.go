@@ -46,6 +46,8 @@ type Plugin struct {
 	Before func()        // called before each run; nil = nothing
 	// Compiler is host.Options.Compiler.
 	Compiler []string
+
+	secure bool // its transcript turns TLS on
 }
 
 // Run runs a transcript whole, split at every offset, and byte by byte. One of
@@ -103,12 +105,15 @@ type Server struct {
 	accepted  atomic.Uint32      // connections of this run
 	before    map[string]float64 // what counting metrics had when this run began
 
-	between func() error // before each step, where there is one
+	authority *authority   // nil = nobody turns TLS on
+	between   func() error // before each step, where there is one
 }
 
 // conn is a client's end of a connection.
 type conn struct {
 	peer     *memnet.Peer
+	stream   stream // peer, or TLS over it
+	accepted bool   // the guest has made it
 	got      []byte // not yet expected
 	matched  []byte // expected, and come
 	end      error  // io.EOF or ECONNRESET, when it has come
@@ -128,17 +133,20 @@ func Open(ctx context.Context, p Plugin) (*Server, error) { return open(ctx, p, 
 func open(ctx context.Context, p Plugin, loops int) (*Server, error) {
 	s := &Server{sys: memnet.New(memnet.Options{Buffer: 1 << 20}), isolation: p.Config.Isolation}
 	s.began.Store(int64(s.sys.Now()))
-	var err error
-	s.h, err = host.New(config.Config{
-		Plugins:   map[string]config.Plugin{Name: p.Config},
-		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name}},
-		Reactor:   config.Reactor{Loops: loops},
-	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Wall: s.wall, Compiler: p.Compiler})
+	settings, err := s.secure(&p)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.h.Start(ctx); err != nil {
-		return nil, err
+	s.h, err = host.New(config.Config{
+		Plugins:   map[string]config.Plugin{Name: p.Config},
+		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name, TLS: settings}},
+		Reactor:   config.Reactor{Loops: loops},
+	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Wall: s.wall, Compiler: p.Compiler})
+	if err == nil {
+		err = s.h.Start(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.authority.remove())
 	}
 	info, err := s.h.Plugin(Name)
 	if err == nil && info.State != "active" {
@@ -161,10 +169,11 @@ func (s *Server) wall() time.Time {
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // at once
-	if err := s.h.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		return err
+	err := s.h.Shutdown(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil
 	}
-	return nil
+	return errors.Join(err, s.authority.remove())
 }
 
 // Settle returns when there is nothing to do until a peer acts or the clock is
@@ -236,7 +245,7 @@ func (s *Server) conn(name string, line int) (*conn, error) {
 	if err != nil {
 		return nil, s.fail(line, "connect: "+err.Error(), "")
 	}
-	c := &conn{peer: peer}
+	c := &conn{peer: peer, stream: peer}
 	s.conns[name] = c
 	s.Settle()
 	return c, nil
@@ -272,7 +281,9 @@ func (s *Server) do(st step) error {
 	case verbSend:
 		return s.send(c, st)
 	case verbClose:
-		err = c.peer.CloseWrite()
+		err = errors.Join(c.stream.CloseWrite(), c.peer.CloseWrite())
+	case verbTLS:
+		return s.startTLS(c, st)
 	case verbReset:
 		c.peer.Reset()
 		c.resetOut = true
@@ -300,7 +311,7 @@ func (s *Server) send(c *conn, st step) error {
 			n++
 		}
 		for piece := data[:n]; len(piece) > 0; {
-			wrote, err := c.peer.Write(piece)
+			wrote, err := c.stream.Write(piece)
 			switch {
 			case errors.Is(err, syscall.EAGAIN):
 				return s.fail(st.line, fmt.Sprintf("the guest does not read: %d bytes are left to send", len(piece)),
@@ -322,7 +333,7 @@ func (s *Server) send(c *conn, st step) error {
 func (c *conn) read() {
 	buf := make([]byte, 64<<10)
 	for c.end == nil {
-		n, err := c.peer.Read(buf)
+		n, err := c.stream.Read(buf)
 		c.got = append(c.got, buf[:n]...)
 		switch {
 		case err == nil:
