@@ -9,6 +9,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // batchSockets is how many connections are offered at a time, where each has an
@@ -30,6 +31,9 @@ type crossing struct {
 	accepts bool      // new connections are the successor's with the next commit
 	since   time.Duration
 	offered []batch // and not committed
+
+	moving  map[*guest.Socket]bool // with their instance
+	numbers map[*reactor.DatagramSocket]int
 }
 
 // batch is some instances of a slot, frozen and offered.
@@ -71,7 +75,7 @@ func (c *crossing) commit() error {
 func (c *crossing) settle(why error) error {
 	var errs []error
 	for _, b := range c.offered {
-		errs = append(errs, onLoop(b.slot.place.Loop, func() { b.settle(why, c.to == nil) }))
+		errs = append(errs, onLoop(b.slot.place.Loop, func() { b.settle(why, c) }))
 	}
 	c.offered = nil
 	return errors.Join(errs...)
@@ -181,7 +185,7 @@ func (m *move) batch() (more bool, err error) {
 	refused, err := m.offer(&b)
 	if err == nil && slices.ContainsFunc(refused, func(why string) bool { return why != "" }) {
 		at := &m.offered[len(m.offered)-1]
-		err = onLoop(m.slot.place.Loop, func() { at.thaw(refused) })
+		err = onLoop(m.slot.place.Loop, func() { at.thaw(refused, m.moving) })
 	}
 	return more, err
 }
@@ -192,7 +196,7 @@ func (m *move) offer(b *batch) (refused []string, err error) {
 	list := make([]Handed, len(b.frozen))
 	for n, f := range b.frozen {
 		list[n] = Handed{Plugin: s.plugin.name, Loop: s.place.Loop.Index(), Isolation: s.ver.cfg.Isolation,
-			State: f.State, Given: len(f.State.Connections), Sockets: b.sockets(n)}
+			State: f.State, Given: f.State.Files(), Sockets: b.sockets(n)}
 	}
 	refused, err = m.to.Offer(list)
 	for _, files := range b.files {
@@ -242,7 +246,11 @@ func (m *move) freeze(b *batch) (more bool) {
 			continue
 		}
 		m.done[i] = true
-		sockets += len(f.State.Connections)
+		sockets += f.State.Files()
+		for n, k := range f.Sockets {
+			f.State.Sockets[n].Number = m.numbers[k.On()]
+			m.moving[k] = true
+		}
 		b.add(f, m.to != nil)
 		if i == s.inst {
 			s.waiting, b.own = true, f
@@ -257,7 +265,7 @@ func (b *batch) add(f *guest.Frozen, sockets bool) {
 	var files []*os.File
 	if sockets {
 		var err error
-		if files, err = f.Files(0, len(f.State.Connections)); err != nil { // see batch.sockets
+		if files, err = f.Files(0, f.State.Files()); err != nil { // see batch.sockets
 			closeFiles(files)
 			files = nil
 		}
@@ -266,7 +274,7 @@ func (b *batch) add(f *guest.Frozen, sockets bool) {
 }
 
 // thaw has what is refused go on here. On the loop.
-func (b *batch) thaw(refused []string) {
+func (b *batch) thaw(refused []string, moving map[*guest.Socket]bool) {
 	var rest []*guest.Frozen
 	for n, f := range b.frozen {
 		if refused[n] == "" {
@@ -274,6 +282,9 @@ func (b *batch) thaw(refused []string) {
 			continue
 		}
 		b.d.keep(len(f.State.Connections)+f.Staying(), refused[n])
+		for _, k := range f.Sockets {
+			delete(moving, k)
+		}
 		f.Thaw()
 		b.serve(f)
 	}
@@ -296,18 +307,19 @@ func (b *batch) serve(f *guest.Frozen) {
 
 // settle does what was decided: where why is an error, all goes on here; else it is forgotten,
 // or goes on in a dry run. On the loop.
-func (b *batch) settle(why error, dry bool) {
+func (b *batch) settle(why error, c *crossing) {
 	for _, f := range b.frozen {
 		conns := len(f.State.Connections)
 		if why != nil {
 			b.d.keep(conns+f.Staying(), why.Error())
 		} else {
 			b.d.Moved += conns
+			b.d.Sockets += len(f.Sockets)
 			if why := f.Stay(); why != nil {
 				b.d.keep(f.Staying(), why.Error())
 			}
 		}
-		if why != nil || dry {
+		if why != nil || c.to == nil {
 			f.Thaw()
 		} else {
 			f.Forget()

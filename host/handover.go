@@ -11,6 +11,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // A host hands its connections over to one in another process of the program: instance
@@ -30,11 +31,13 @@ type Handed struct {
 	Loop      int              `json:"loop"` // where it was
 	Isolation config.Isolation `json:"isolation"`
 	State     guest.State      `json:"state"`
-	// Given is how many of its sockets came with it: fewer than it has connections where not all
-	// could be sent.
+	// Lone, where it is set, is a configured socket for datagrams, and there is no instance.
+	Lone *LoneSocket `json:"lone,omitempty"`
+	// Given is how many of its sockets came with it: fewer than State.Files where not all could be
+	// sent.
 	Given int `json:"given"`
-	// Sockets gives duplicates of the sockets of its connections from one number to another, in
-	// State's order, once. They are the caller's to close, on an error too. On no loop.
+	// Sockets gives duplicates of State.Files from one number to another, once. They are the
+	// caller's to close, on an error too. On no loop.
 	Sockets func(from, to int) ([]*os.File, error) `json:"-"`
 }
 
@@ -62,6 +65,8 @@ type Departure struct {
 	Plugin string `json:"plugin"`
 	Moved  int    `json:"moved"`
 	Stay   int    `json:"stay"`
+	// Sockets are those for datagrams that have moved; configured ones always do.
+	Sockets int `json:"sockets,omitempty"`
 	// Dropped are those whose guest has trapped when its state was asked for.
 	Dropped int `json:"dropped,omitempty"`
 	// Kept are reasons to stay, with how many connections each has kept.
@@ -98,6 +103,9 @@ func (u Upgraded) Lines() []string {
 		of := "plugin " + d.Plugin + ": "
 		lines = append(lines,
 			fmt.Sprintf("%sconnections that %s: %d; that stay until they end: %d", of, verb, d.Moved, d.Stay))
+		if d.Sockets > 0 {
+			lines = append(lines, fmt.Sprintf("%sdatagram sockets that %s: %d", of, verb, d.Sockets))
+		}
 		if d.Dropped > 0 {
 			lines = append(lines,
 				fmt.Sprintf("%sconnections that ended, since the guest trapped in saveState: %d", of, d.Dropped))
@@ -111,10 +119,12 @@ func (u Upgraded) Lines() []string {
 
 // Handover is a host that hands over: while there is one, nothing else changes.
 type Handover struct {
-	h       *Host
-	plugins []*plugin
-	stopped bool // accepting is
-	release func()
+	h        *Host
+	plugins  []*plugin
+	stopped  bool                            // accepting is
+	unwanted []string                        // endpoints
+	numbers  map[*reactor.DatagramSocket]int // of the configured ports' sockets
+	release  func()
 }
 
 // BeginHandover begins one. The error is ErrChanging or ErrNotRunning. It ends with Finish
@@ -124,7 +134,7 @@ func (h *Host) BeginHandover() (*Handover, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handover{h: h, plugins: h.loaded(), release: release}, nil
+	return &Handover{h: h, plugins: h.loaded(), numbers: map[*reactor.DatagramSocket]int{}, release: release}, nil
 }
 
 // holdChanges lets no change begin until release is called. The error is ErrChanging or
@@ -212,9 +222,10 @@ func (o *Handover) Expected() (map[string]int, error) {
 }
 
 // StopAccepting leaves connections that are not accepted yet to the other process. Those
-// that were have got their protocol when it returns, unless they wait for something.
-func (o *Handover) StopAccepting() error {
-	o.stopped = true
+// that were have got their protocol when it returns, unless they wait for something. Of the
+// endpoints that the other does not want, sockets for datagrams lose their instances.
+func (o *Handover) StopAccepting(unwanted []string) error {
+	o.stopped, o.unwanted = true, unwanted
 	for _, l := range o.h.listeners {
 		if err := l.ln.Stop(); err != nil {
 			return err
@@ -225,7 +236,7 @@ func (o *Handover) StopAccepting() error {
 			return err
 		}
 	}
-	return nil
+	return o.stopServing(unwanted)
 }
 
 // Move offers the successor what it may take: instances of several connections first, then
@@ -236,7 +247,7 @@ func (o *Handover) StopAccepting() error {
 // successor's or ctx's, what was not committed goes on here.
 func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 	var list []*Departure
-	c := &crossing{ctx: ctx, h: o.h, to: s}
+	c := &crossing{ctx: ctx, h: o.h, to: s, moving: map[*guest.Socket]bool{}, numbers: o.numbers}
 	err := c.plugins(o.plugins, false, &list)
 	c.accepts = true
 	if err == nil {
@@ -244,6 +255,9 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 	}
 	if s != nil && err == nil {
 		err = c.commit()
+	}
+	if err == nil {
+		err = c.lone(o.unwanted, &list)
 	}
 	if s != nil && err != nil {
 		s.Withdraw()
@@ -258,21 +272,24 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 
 // Finish lets go of the listeners' sockets, which are the other process's, but for those of
 // unwanted endpoints, whose Unix sockets' files are removed; and has what is left here drain.
-func (o *Handover) Finish(unwanted []string) error {
+func (o *Handover) Finish() error {
 	h := o.h
 	defer o.release()
+	errs := []error{o.leaveSockets()}
 	h.mu.Lock()
-	listeners := h.listeners
-	h.listeners, h.plugins = nil, map[string]*plugin{}
+	listeners, ports := h.listeners, h.ports
+	h.listeners, h.ports, h.plugins = nil, nil, map[string]*plugin{}
 	h.cfg.Plugins, h.cfg.Listeners = map[string]config.Plugin{}, nil
 	h.mu.Unlock()
-	var errs []error
 	for _, l := range listeners {
-		if slices.Contains(unwanted, l.cfg.Endpoint) {
+		if slices.Contains(o.unwanted, l.cfg.Endpoint) {
 			errs = append(errs, l.ln.Close())
 		} else {
 			errs = append(errs, l.ln.Leave())
 		}
+	}
+	for _, t := range ports {
+		t.on.Close(reactor.Done) // those that have moved are frozen
 	}
 	for _, p := range o.plugins {
 		p.beginUnload()
@@ -293,5 +310,5 @@ func (o *Handover) Abandon() error {
 	for _, l := range o.h.listeners {
 		errs = append(errs, l.ln.Start())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, o.serveAgain())...)
 }

@@ -19,14 +19,19 @@ type heir struct {
 	take   *Takeover
 	refuse func(Handed) string // nil = nothing
 	lost   error               // of each Commit
+	late   error               // of its start, once all was committed
 	steady bool                // its clock is
-	offers time.Duration       // what each takes
+
+	unwanted []string      // endpoints
+	offers   time.Duration // what each takes
 
 	accepts []bool // of each Commit
 }
 
 func (h *heir) Offer(list []Handed) ([]string, error) {
-	h.sys.Advance(h.offers)
+	if h.sys != nil {
+		h.sys.Advance(h.offers)
+	}
 	refused := h.take.Adopt(list)
 	for n := range list {
 		if h.refuse != nil && refused[n] == "" {
@@ -61,21 +66,40 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 	for _, f := range files {
 		sockets[f.Endpoint] = f.File
 	}
-	if err := o.StopAccepting(); err != nil {
+	ports, err := o.PortFiles()
+	if err != nil {
 		t.Fatal(err)
 	}
 	h := &heir{}
 	if edit != nil {
 		edit(h)
 	}
+	for _, p := range ports {
+		if slices.Contains(h.unwanted, p.Endpoint) {
+			closeFiles(p.Files)
+		}
+	}
+	if err := o.StopAccepting(h.unwanted); err != nil {
+		t.Fatal(err)
+	}
 	ctx := context.Background()
 	var list []Departure
 	h.virtual = &virtual{sys: v.sys, server: newServer(t, cfg)}
-	h.o.Sys = v.sys
+	if v.sys != nil {
+		h.o.Sys = v.sys
+	}
 	if h.steady {
 		steady(h.Host)
 	}
 	h.o.Inherited = func(endpoint string) *os.File { return sockets[endpoint] }
+	h.o.InheritedDatagrams = func(endpoint string) (string, []*os.File) {
+		for _, t := range ports {
+			if t.Endpoint == endpoint && !slices.Contains(h.unwanted, endpoint) {
+				return t.Bound, t.Files
+			}
+		}
+		return "", nil
+	}
 	h.o.TakeOver = func(take *Takeover) error {
 		h.take = take
 		take.GoOn(o.Handles())
@@ -86,7 +110,7 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		expected["guest"]++ // one will have ended
 		take.Expect(expected)
 		list, err = o.Move(ctx, h)
-		return err
+		return errors.Join(err, h.late)
 	}
 	h.cfg.Reactor.Loops = 1
 	err = h.Start(ctx)
@@ -101,7 +125,7 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		}
 		return h, list, err
 	}
-	if err := o.Finish(nil); err != nil {
+	if err := o.Finish(); err != nil {
 		t.Error(err)
 	}
 	return h, list, nil

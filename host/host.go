@@ -60,6 +60,10 @@ type Options struct {
 	// configuration, as that has it, for the host to close; nil = the host binds it. nil =
 	// there are none.
 	Inherited func(endpoint string) *os.File
+	// InheritedDatagrams are the sockets that another process has given for an endpoint of
+	// datagrams, and where they are bound; nil = none. They are the host's to close, and are
+	// served from Takeover.End on, or with an instance that comes before.
+	InheritedDatagrams func(endpoint string) (bound string, sockets []*os.File)
 	// TakeOver is called at the end of Start, when everything is ready and nothing is
 	// accepted yet, with a Takeover that is to be ended. On its error nothing starts.
 	TakeOver func(*Takeover) error
@@ -422,6 +426,9 @@ func (h *Host) freePlugins(ctx context.Context, err error) error {
 	h.ended = true
 	h.mu.Lock()
 	plugins := append(slices.Collect(maps.Values(h.plugins)), h.unloaded...)
+	for _, t := range h.ports {
+		t.closeGiven() // of a takeover that has not come to its end
+	}
 	h.plugins, h.listeners, h.ports = map[string]*plugin{}, nil, nil
 	h.mu.Unlock()
 	// All at the same time: one whose instances take long to stop takes nothing of

@@ -23,6 +23,7 @@ type port struct {
 	on     *reactor.DatagramPort
 	shared bool // it has one socket, on the loop of a plugin of isolation shared
 	plugin atomic.Pointer[plugin]
+	given  []givenSocket // of the process before; a Takeover's
 }
 
 // next is what a port is to be after a reload.
@@ -43,6 +44,8 @@ type socket struct {
 	guest  *guest.Socket
 	lost   int                  // instances in a row that have ended before they got a datagram
 	retry  *reactor.DelayedCall // nil = none
+	leaves bool                 // in a handover: it gets no instance here
+	number int                  // of port.given
 }
 
 var _ guest.SocketOwner = (*socket)(nil)
@@ -96,7 +99,14 @@ func (h *Host) bindPort(cfg config.Listener, p *plugin, v *version) (*port, erro
 	t := &port{cfg: cfg, shared: o.Loop >= 0}
 	o.Share = func(l *reactor.Loop) *reactor.Share { return t.plugin.Load().share(l) }
 	t.plugin.Store(p)
-	if t.on, err = h.reactor.ListenDatagrams(ep, t.build, o); err != nil {
+	bound, files := h.inheritedDatagrams(cfg.Endpoint)
+	if len(files) == 0 {
+		t.on, err = h.reactor.ListenDatagrams(ep, t.build, o)
+	} else if err = t.giveAll(files, o); err == nil {
+		t.on, err = h.reactor.ListenDatagramFiles(nil, bound, t.build, o)
+	}
+	if err != nil {
+		t.closeGiven()
 		return nil, err
 	}
 	return t, nil
@@ -209,7 +219,7 @@ func (k *socket) cancelRetry() {
 }
 
 // idle tells whether the socket wants an instance now.
-func (k *socket) idle() bool { return k.guest.Instance() == nil && k.retry == nil }
+func (k *socket) idle() bool { return k.guest.Instance() == nil && k.retry == nil && !k.leaves }
 
 // serve gives the socket an instance, or has one come. Datagrams wait until then.
 func (k *socket) serve() {
@@ -350,8 +360,7 @@ func (r *reconfiguration) preparePort(cfg config.Listener) error {
 	case err != nil:
 		return err
 	case n > 1 && (cfg.Broadcast || len(cfg.Multicast) > 0):
-		return fmt.Errorf("listener %s: found %d sockets, wanted one, for groups and broadcasts: it takes another "+
-			"start", cfg.Endpoint, n)
+		return severalSockets(cfg, n)
 	}
 	r.closingPorts = slices.Delete(r.closingPorts, at, at+1)
 	r.ports = append(r.ports, nextPort{port: t, cfg: cfg, plugin: p, options: o})

@@ -18,6 +18,7 @@ type Takeover struct {
 	h        *Host
 	prepared map[*slot][]*guest.Instance    // adopted, and not committed
 	spare    map[*version][]*guest.Instance // made ahead
+	lone     []*socket                      // adopted without an instance, and not committed
 	release  func()
 }
 
@@ -125,6 +126,12 @@ func (t *Takeover) Adopt(list []Handed) (refused []string) {
 	refused = make([]string, len(list))
 	ready := map[*slot][]adoption{}
 	for n := range list {
+		if lone := list[n].Lone; lone != nil {
+			if err := t.adoptLone(lone); err != nil {
+				refused[n] = err.Error()
+			}
+			continue
+		}
 		a := adoption{state: &list[n].State, refused: &refused[n]}
 		s, err := t.prepare(&list[n], &a)
 		if err != nil {
@@ -154,8 +161,8 @@ func (t *Takeover) prepare(one *Handed, a *adoption) (*slot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := len(one.State.Connections); one.Given != want {
-		return nil, fmt.Errorf("found %d sockets for %d connections", one.Given, want)
+	if want := one.State.Files(); one.Given != want {
+		return nil, fmt.Errorf("found %d sockets, wanted %d", one.Given, want)
 	}
 	if a.inst, err = t.instance(s.ver); err != nil {
 		return nil, err
@@ -177,7 +184,7 @@ func (t *Takeover) adopt(s *slot, all []adoption) {
 			for done < len(all) && (done == 0 || !s.place.Share.Late()) {
 				a := &all[done]
 				done++
-				if err := a.inst.Adopt(*a.state, a.sockets, s.place, t.listener); err != nil {
+				if err := a.inst.Adopt(*a.state, a.sockets, s.place, t.listener, t.configured(s)); err != nil {
 					*a.refused = err.Error()
 				}
 			}
@@ -243,7 +250,8 @@ func (t *Takeover) listener(endpoint string) *reactor.Listener {
 
 // Commit has what was adopted go on here.
 func (t *Takeover) Commit() error {
-	return t.each(func(s *slot, i *guest.Instance) { s.commitAdopted(i) })
+	err := t.each(func(s *slot, i *guest.Instance) { s.commitAdopted(i) })
+	return errors.Join(err, t.eachLone((*socket).begin))
 }
 
 // each does something with all that was adopted, on its loop: then it is not in t any more.
@@ -282,10 +290,14 @@ func (s *slot) commitAdopted(i *guest.Instance) {
 
 // Drop lets go of what was adopted and not committed.
 func (t *Takeover) Drop() error {
-	return t.each(func(s *slot, i *guest.Instance) {
+	err := t.each(func(s *slot, i *guest.Instance) {
 		i.DropAdopted(s.place)
 		i.Close()
 	})
+	return errors.Join(err, t.eachLone(func(k *socket) {
+		k.guest.Forget()
+		k.Dropped()
+	}))
 }
 
 // End ends the takeover: the other process has let go of the listeners. Their sockets'
@@ -300,6 +312,7 @@ func (t *Takeover) End(stay func(endpoint string) bool) {
 			t.h.log.Warn("taking over a socket's file", "endpoint", l.cfg.Endpoint, "err", err)
 		}
 	}
+	t.takeGiven()
 	t.closeSpare()
 	t.release()
 }

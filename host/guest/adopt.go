@@ -9,15 +9,16 @@ import (
 
 // Adopt gives a started instance that has nothing the state of one of another process,
 // up to the commit: CommitAdopted, or DropAdopted. sockets are its connections', in the
-// state's order, some of which it closes; listener finds the one that a connection counts to,
-// or nil. On an error, the instance is to be closed. On the loop of at.
+// state's order, some of which it closes, and those for datagrams that the guest has opened;
+// listener finds the one that a connection counts to, or nil, and configured adopts a socket
+// of the configuration. On an error, the instance is to be closed. On the loop of at.
 func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
-	listener func(endpoint string) *reactor.Listener) error {
-	if len(sockets) != len(s.Connections) {
-		return fmt.Errorf("found %d sockets for %d connections", len(sockets), len(s.Connections))
+	listener func(endpoint string) *reactor.Listener, configured func(*SocketState) (*Socket, error)) error {
+	if len(sockets) != s.Files() {
+		return fmt.Errorf("found %d sockets for %d connections", len(sockets), s.Files())
 	}
 	i.moving = at
-	err := i.adoptAll(s, sockets, at, listener)
+	err := i.adoptAll(s, sockets, at, listener, configured)
 	i.moving = nil
 	if err != nil {
 		i.DropAdopted(at)
@@ -26,11 +27,17 @@ func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 }
 
 func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
-	listener func(endpoint string) *reactor.Listener) error {
+	listener func(endpoint string) *reactor.Listener, configured func(*SocketState) (*Socket, error)) error {
 	for n := range s.Connections {
 		err := i.adoptConnection(&s.Connections[n], sockets[n], at, listener)
 		_ = sockets[n].Close() // a duplicate; there may be few descriptors
 		if err != nil {
+			return err
+		}
+	}
+	sockets = sockets[len(s.Connections):]
+	for n := range s.Sockets {
+		if err := i.adoptSocket(&s.Sockets[n], &sockets, at, configured); err != nil {
 			return err
 		}
 	}
@@ -58,6 +65,15 @@ func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
 			return &errHeld{k.limit}
 		}
 		if err := i.restoreState(c.Handle, s.Version, c.State, &k); err != nil {
+			return err
+		}
+	}
+	for n := range s.Sockets {
+		one := &s.Sockets[n]
+		if k.over() {
+			return &errHeld{k.limit}
+		}
+		if err := i.restoreState(one.Handle, s.Version, one.State, &k); err != nil {
 			return err
 		}
 	}
@@ -92,6 +108,7 @@ func (i *Instance) DropAdopted(at *Place) {
 		at.Loop.Forget(c.t)
 		i.account.conns.free(c.handle)
 	}
+	i.dropSockets()
 	i.dropTimers()
 	i.dropMoved()
 }
@@ -103,6 +120,9 @@ func (i *Instance) CommitAdopted(p *Place) {
 	for c := range i.conns.all() {
 		p.Loop.Thaw(c.t)
 		c.writeHeld()
+	}
+	for _, s := range i.sockets {
+		s.d.Thaw()
 	}
 }
 

@@ -20,6 +20,7 @@ type State struct {
 	Factory     []byte            `json:"factory"` // the factory's own; nil = it was declined
 	Connections []ConnectionState `json:"connections"`
 	Timers      []TimerState      `json:"timers,omitempty"`
+	Sockets     []SocketState     `json:"sockets,omitempty"` // for datagrams
 }
 
 // ConnectionState is a connection of State.
@@ -38,11 +39,14 @@ type TimerState struct {
 
 // Frozen is an instance that no event reaches. It is its loop's.
 type Frozen struct {
-	State  State
+	State   State
+	Sockets []*Socket // in the order of State.Sockets
+
 	i      *Instance
-	moving []*conn // in the order of State.Connections
-	held   bool    // the plugin's share is
-	stay   error   // why the others stay; nil = there are none
+	anew   []*Socket // configured ones whose state was declined
+	moving []*conn   // in the order of State.Connections
+	held   bool      // the plugin's share is
+	stay   error     // why the others stay; nil = there are none
 }
 
 // ErrUnsettled says that an instance can't be frozen now, and may be later.
@@ -59,6 +63,9 @@ func (i *Instance) Freeze() (*Frozen, error) {
 	}
 	f := &Frozen{i: i}
 	err := f.freezeConnections()
+	if err == nil {
+		err = f.freezeSockets()
+	}
 	if err == nil {
 		k := i.guest.hold()
 		err = f.saveStates(&k)
@@ -80,9 +87,6 @@ func (i *Instance) Freeze() (*Frozen, error) {
 // freezeConnections freezes those that can move.
 func (f *Frozen) freezeConnections() error {
 	i := f.i
-	if len(i.sockets) > 0 {
-		return errors.New("it has datagram sockets")
-	}
 	for c := range i.conns.all() {
 		if c.stage != stageOpen || c.handed {
 			return ErrUnsettled
@@ -139,7 +143,7 @@ func (f *Frozen) saveStates(k *hold) (err error) {
 		}
 		f.State.Connections[n].State = append([]byte{}, state...)
 	}
-	return nil
+	return f.saveSockets(k)
 }
 
 // Stay says why connections of the instance stay; nil = all of them move.
@@ -148,17 +152,19 @@ func (f *Frozen) Stay() error { return f.stay }
 // Staying counts the connections that stay.
 func (f *Frozen) Staying() int { return f.i.CountConnections() - len(f.moving) }
 
-// Files are duplicates of the sockets from one number to another, in the order of
-// State.Connections, for the caller to close, on an error too. On its loop.
+// Files are duplicates of the sockets from one number to another, of State.Files, for the
+// caller to close, on an error too. On its loop.
 func (f *Frozen) Files(from, to int) (files []*os.File, err error) {
-	for _, c := range f.moving[from:to] {
+	conns := len(f.moving)
+	for _, c := range f.moving[min(from, conns):min(to, conns)] {
 		file, err := f.i.place.Loop.File(c.t)
 		if err != nil {
 			return files, err
 		}
 		files = append(files, file)
 	}
-	return files, nil
+	more, err := f.socketFiles(from, to)
+	return append(files, more...), err
 }
 
 // Thaw has the instance go on. On its loop.
@@ -170,6 +176,7 @@ func (f *Frozen) Thaw() {
 			c.t.Abort(reactor.ProtocolFailed, i.dead)
 		}
 	}
+	f.thawSockets()
 	for _, t := range i.timers {
 		if t.call == nil && i.dead == nil {
 			t.start()
@@ -201,6 +208,7 @@ func (f *Frozen) Forget() {
 			c.end()
 		}
 	}
+	f.forgetSockets()
 	if f.stay == nil {
 		i.retire()
 	}

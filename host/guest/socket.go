@@ -36,6 +36,8 @@ type SocketOwner interface {
 	Lost(early bool)
 	// Stopped says that the socket is closed.
 	Stopped()
+	// Dropped says that it was adopted from another process, and is that one's after all.
+	Dropped()
 }
 
 var _ reactor.DatagramProtocol = (*Socket)(nil)
@@ -231,8 +233,12 @@ func (i *Instance) forgetUnopened() {
 // open begins to open a socket, on the loop of its instance.
 func (s *Socket) open() {
 	p := s.in.place
-	s.d = p.Loop.OpenDatagram(s.to, s, reactor.DatagramOptions{
-		Share: func(*reactor.Loop) *reactor.Share { return p.Share }, Allow: s.mayReach})
+	s.d = p.Loop.OpenDatagram(s.to, s, s.options(p))
+}
+
+// options are those of one that the guest has opened.
+func (s *Socket) options(p *Place) reactor.DatagramOptions {
+	return reactor.DatagramOptions{Share: func(*reactor.Loop) *reactor.Share { return p.Share }, Allow: s.mayReach}
 }
 
 // mayReach tells whether the guest may send to an address from a socket that it has opened.

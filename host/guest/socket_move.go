@@ -142,3 +142,4 @@ type nobody struct{}
 func (nobody) Started()  {}
 func (nobody) Lost(bool) {}
 func (nobody) Stopped()  {}
+func (nobody) Dropped()  {}

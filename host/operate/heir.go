@@ -178,7 +178,7 @@ func (h *heir) handOver(o *host.Handover, out *host.Upgraded) error {
 			v.remove()
 		}
 	}
-	if err := o.Finish(h.unwanted); err != nil {
+	if err := o.Finish(); err != nil {
 		s.log.Warn("upgrade: letting go of the listeners", "err", err)
 	}
 	return nil
@@ -240,7 +240,8 @@ func (h *heir) sockets(o *host.Handover) (about hello, files []*os.File, err err
 		}
 		add(askSocket+strconv.Itoa(p.pid), f)
 	}
-	return about, files, nil
+	files, err = about.addPorts(o, files)
+	return about, files, err
 }
 
 // greet sends the sockets, and waits until the process is ready.
@@ -318,7 +319,7 @@ func major(version string) string {
 
 // moveAll moves what can move.
 func (h *heir) moveAll(o *host.Handover, out *host.Upgraded) (err error) {
-	if err := o.StopAccepting(); err != nil {
+	if err := o.StopAccepting(h.unwanted); err != nil {
 		return err
 	}
 	if err := h.send(sayBegin, o.Handles()); err != nil {
@@ -408,7 +409,7 @@ func (h *heir) give(list []host.Handed) (failed []error, err error) {
 	for n := range list {
 		u := &list[n]
 		u.Given = 0
-		for want := len(u.State.Connections); u.Given < want; {
+		for want := u.State.Files(); u.Given < want; {
 			files, err := u.Sockets(u.Given, min(want, u.Given+pieceSockets-len(piece)))
 			piece = append(piece, files...)
 			u.Given += len(files)

@@ -32,6 +32,7 @@ type inheritance struct {
 	s       *Server
 	conn    *handover.Conn
 	sockets map[string][]*os.File // by endpoint: of port 0 there may be several; what is not taken is closed
+	ports   []inheritedPort       // likewise
 	elder   int                   // the other process's number
 	files   []*os.File            // that came ahead of the next offer
 	missing bool                  // some of them did not
@@ -102,14 +103,19 @@ func (in *inheritance) hello(first *hello) error {
 		if err := m.Decode(first); err != nil {
 			return err
 		}
-		if first.Format != handoverFormat || len(in.files) != len(first.Endpoints) {
-			return fmt.Errorf("process %d of version %s hands over by format %d, with %d sockets for %d endpoints; "+
-				"wanted format %d", first.PID, first.Program, first.Format, len(in.files), len(first.Endpoints),
-				handoverFormat)
+		wanted := len(first.Endpoints)
+		for _, t := range first.Ports {
+			wanted += t.Sockets
+		}
+		if first.Format != handoverFormat || len(in.files) != wanted {
+			return fmt.Errorf("process %d of version %s hands over by format %d, with %d sockets; "+
+				"wanted format %d, and %d sockets", first.PID, first.Program, first.Format, len(in.files),
+				handoverFormat, wanted)
 		}
 		for n, endpoint := range first.Endpoints {
 			in.sockets[endpoint] = append(in.sockets[endpoint], in.files[n])
 		}
+		in.takePorts(first.Ports, in.files[len(first.Endpoints):])
 		in.stay, in.coming, in.files = first.Stay, first.Expected, nil
 		return nil
 	}
@@ -136,6 +142,33 @@ func (in *inheritance) socket(endpoint string) *os.File {
 		delete(in.sockets, endpoint)
 	}
 	return list[0]
+}
+
+// inheritedPort is an endpoint for datagrams, with its sockets.
+type inheritedPort struct {
+	portSockets
+	files []*os.File
+}
+
+func (in *inheritance) takePorts(ports []portSockets, files []*os.File) {
+	for _, t := range ports {
+		in.ports = append(in.ports, inheritedPort{t, files[:t.Sockets]})
+		files = files[t.Sockets:]
+	}
+}
+
+// datagrams are what was inherited for an endpoint. They are the caller's.
+func (in *inheritance) datagrams(endpoint string) (bound string, files []*os.File) {
+	if in == nil {
+		return "", nil
+	}
+	at := slices.IndexFunc(in.ports, func(t inheritedPort) bool { return t.Endpoint == endpoint })
+	if at < 0 {
+		return "", nil
+	}
+	t := in.ports[at]
+	in.ports = slices.Delete(in.ports, at, at+1)
+	return t.Bound, t.files
 }
 
 // stays tells whether the file of a socket is a service manager's.
@@ -169,7 +202,12 @@ func (in *inheritance) takeOver(t *host.Takeover) error {
 		handover.CloseFiles(list)
 		about.Unwanted = append(about.Unwanted, endpoint)
 	}
-	in.sockets = nil
+	for _, t := range in.ports {
+		in.s.log.Info("an endpoint is not listened on any more", "endpoint", t.Endpoint)
+		handover.CloseFiles(t.files)
+		about.Unwanted = append(about.Unwanted, t.Endpoint)
+	}
+	in.sockets, in.ports = nil, nil
 	var err error
 	if about.Failing, err = t.Failing(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/wirehost/wirehost/host"
@@ -53,6 +54,8 @@ type hello struct {
 	PID       int      `json:"pid"`
 	Program   string   `json:"program"`   // its version
 	Endpoints []string `json:"endpoints"` // of the sockets that come with it, as the configuration has them
+	// Ports are those for datagrams. Their sockets come behind those of Endpoints.
+	Ports []portSockets `json:"ports,omitempty"`
 	// Stay are those of them whose files no process of the program removes.
 	Stay []string `json:"stay,omitempty"`
 	// Expected are the plugins' instances that will come and have one connection each.
@@ -60,6 +63,23 @@ type hello struct {
 	// State is what administrators have changed: exportState. "" = the process before
 	// knows of none.
 	State json.RawMessage `json:"state,omitempty"`
+}
+
+// portSockets are the sockets of an endpoint for datagrams.
+type portSockets struct {
+	Endpoint string `json:"endpoint"` // as the configuration has it
+	Bound    string `json:"bound"`    // where they are bound
+	Sockets  int    `json:"sockets"`
+}
+
+// addPorts adds a server's sockets for datagrams to files.
+func (about *hello) addPorts(o *host.Handover, files []*os.File) ([]*os.File, error) {
+	ports, err := o.PortFiles()
+	for _, t := range ports {
+		about.Ports = append(about.Ports, portSockets{t.Endpoint, t.Bound, len(t.Files)})
+		files = append(files, t.Files...)
+	}
+	return files, err
 }
 
 // commit says that what was offered is the successor's.
