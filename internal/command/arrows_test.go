@@ -69,6 +69,7 @@ var arrows = map[string][]string{
 	"plugins/linereceiver": {"sdk/go"},
 	"sdk":                  {},
 	"sdk/go":               {},
+	"sdk/go/datagram":      {"sdk/go"},
 	"sdk/go/sdktest":       {"sdk/go"},
 	"sdk/go/wirenet":       {"sdk/go"},
 	"examples":             {"sdk/go", "examples"},

@@ -81,6 +81,8 @@ func languages() []language {
 				install: "https://nodejs.org, or apt-get install npm, or npm install -g assemblyscript"}},
 			table: [][2]string{{"protocol.ts", "the protocol"}, {"wirehost.ts", "the SDK: what there is to call"},
 				{"exports.ts", "the SDK: what the server calls"},
+				{"datagram.ts", "the SDK: protocols over datagrams"},
+				{"datagram_exports.ts", "the SDK: what the server calls of them"},
 				{"package.json", "for npm"}, {"tsconfig.json", "for editors"}},
 		},
 	}

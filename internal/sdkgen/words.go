@@ -19,7 +19,7 @@ var functionIn = regexp.MustCompile(`\{(\w+)\}`)
 func (w words) functions() template.FuncMap {
 	return template.FuncMap{
 		"pascal": pascal, "upper": upper, "snake": snake, "quote": quoted, "types": withTypes, "modules": byModule,
-		"pointers": pointers, "float": float, "short": short,
+		"pointers": pointers, "float": float, "short": short, "private": private,
 		"comment": func(c abi.Code) string {
 			return functionIn.ReplaceAllStringFunc(c.Comment,
 				func(s string) string { return w.function(strings.Trim(s, "{}")) })
@@ -35,6 +35,12 @@ func pascal(name string) string {
 		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	return strings.ReplaceAll(b.String(), "Tcp", "TCP")
+}
+
+// private is camelCase, of words: noSuchHost.
+func private(name string) string {
+	p := pascal(name)
+	return strings.ToLower(p[:1]) + p[1:]
 }
 
 // upper is UPPER_CASE, of words.

@@ -3,7 +3,7 @@
 //	export * from "./exports";
 import {
   Level, MAX_RECEIVE, Protocol, Reason, State, Transport,
-  aim, attach, detach, due, factory, find, log, rest, setSaving,
+  aim, attach, detach, due, factory, find, log, rest, setSaving, sockets,
 } from "./wirehost";
 
 const received = new ArrayBuffer(MAX_RECEIVE); // the registered buffer
@@ -171,7 +171,10 @@ function restore(conn: i32, version: i32, state: Uint8Array): bool {
   const t = new Transport(conn);
   const bits = t.state(); // fails for one that is still connecting
   let p: Protocol | null;
-  if (bits < 0 || (bits & State.OUTGOING) != 0) {
+  const s = sockets;
+  if (s && s.make(t)) {
+    p = s.made;
+  } else if (bits < 0 || (bits & State.OUTGOING) != 0) {
     p = factory().buildClientProtocol(t);
   } else {
     p = factory().buildProtocol(t);

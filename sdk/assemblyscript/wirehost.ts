@@ -143,6 +143,18 @@ export enum MetricKind {
   Histogram = 3,
 }
 
+/** An option of a datagram socket. */
+export enum DatagramOption {
+  /** 0 to 255, of datagrams to groups; 1 at the start */
+  MulticastHops = 1,
+  /** 1: groups of this machine get them too, as at the start; 0 */
+  MulticastLoop = 2,
+  /** 1: they may be sent to all of a network; 0, as at the start */
+  Broadcast = 3,
+  /** 1 to 255, of the others */
+  Hops = 4,
+}
+
 /** bytes of the stream that one callback gets at most */
 export const MAX_RECEIVE: i32 = 65536;
 /** bytes of the registered buffer at most */
@@ -328,6 +340,12 @@ export abstract class Factory {
     return null;
   }
 
+  /** Of a socket that the configuration has, in a reload of any whose state is about to be
+   *  restored: a DatagramProtocol of datagram.ts. null closes it. */
+  buildDatagramProtocol(t: Transport): Protocol | null {
+    return null;
+  }
+
   /** First of all, once in each instance, with 32 random bytes of its own. The server may
    *  make instances from an image of one whose top-level code has run: what that drew by
    *  chance is the same in all of them. Math.random has a new seed already. */
@@ -377,6 +395,7 @@ export class Transport extends Entry {
   ended: bool = false;
   paused: bool = false; // a framer delivers nothing
   shaking: bool = false; // from startTLS until handshakeCompleted
+  dropped: i32 = 0; // of a socket: datagrams that the system did not take
 
   /** Whether the connection is ending: nothing more is delivered then. */
   get disconnecting(): bool {
@@ -422,6 +441,49 @@ export class Transport extends Entry {
     return 0;
   }
 
+  /** For DatagramProtocol: a datagram, whose address put writes. */
+  writeRecord(ptr: usize, size: i32): i32 {
+    const error = this.takeError();
+    if (error < 0 || this.drops) return error;
+    const len = recordLength(size);
+    if (size > GATHER - RECORD) return Status.TOO_BIG;
+    if (outConn != this || outRecords == MAX_DATAGRAMS || outLen + len > GATHER) leave();
+    outConn = this;
+    const record = out + outLen;
+    memory.fill(record, 0, RECORD);
+    store<u64>(record + len - 8, 0);
+    store<i32>(record, size);
+    memory.copy(record + RECORD, ptr, size);
+    outLen += len;
+    outRecords++;
+    return 0;
+  }
+
+  /** For DatagramProtocol: where what writeRecord will have written begins. */
+  get nextRecord(): usize {
+    return out + outLen;
+  }
+
+  /** For DatagramProtocol, as those below. */
+  flushRecords(): i32 {
+    this.flushed();
+    return this.takeError();
+  }
+
+  joinGroup(group: string): i32 {
+    const b = String.UTF8.encode(group);
+    return host.join(this.handle, changetype<usize>(b), b.byteLength);
+  }
+
+  leaveGroup(group: string): i32 {
+    const b = String.UTF8.encode(group);
+    return host.leave(this.handle, changetype<usize>(b), b.byteLength);
+  }
+
+  setOption(option: DatagramOption, value: i32): i32 {
+    return host.setOption(this.handle, option, value);
+  }
+
   /** Sends what was gathered: how many bytes the connection has queued. */
   flush(): i32 {
     const error = this.takeError();
@@ -452,7 +514,7 @@ export class Transport extends Entry {
 
   /** Drops the output and resets. */
   abortConnection(): i32 {
-    if (outConn == this) outLen = 0;
+    if (outConn == this) outLen = outRecords = 0;
     const status = host.abortConnection(this.handle);
     if (status == 0) this.closing = this.aborted = true;
     return status;
@@ -680,12 +742,8 @@ export function random(p: Uint8Array): i32 {
   return Status.OK;
 }
 
-/** Opens a connection to a text endpoint such as tcp://127.0.0.1:5432 within ms (0: the
- *  server's own) for p. connectionMade or clientConnectionFailed follows; until then
- *  loseConnection cancels, and writes are NO_CONNECTION. 0, or a status. */
-export function connect(endpoint: string, ms: i32, p: Protocol): i32 {
-  const b = String.UTF8.encode(endpoint);
-  const handle = host.connect(changetype<usize>(b), b.byteLength, ms);
+/** Joins a protocol and what was asked for. 0, or a status. */
+function pending(handle: i32, p: Protocol): i32 {
   if (handle < 0) return handle;
   const t = new Transport(handle);
   t.pending = true;
@@ -711,6 +769,20 @@ export function stopListening(listener: i32): i32 {
 export function listenerHost(listener: i32): string {
   const buf = new ArrayBuffer(TEXT);
   return text(buf, host.getHost(listener, changetype<usize>(buf), TEXT));
+}
+
+/** For openDatagram, of datagram.ts. */
+export function openSocket(endpoint: string, p: Protocol): i32 {
+  const b = String.UTF8.encode(endpoint);
+  return pending(host.open(changetype<usize>(b), b.byteLength), p);
+}
+
+/** Opens a connection to a text endpoint such as tcp://127.0.0.1:5432 within ms (0: the
+ *  server's own) for p. connectionMade or clientConnectionFailed follows; until then
+ *  loseConnection cancels, and writes are NO_CONNECTION. 0, or a status. */
+export function connect(endpoint: string, ms: i32, p: Protocol): i32 {
+  const b = String.UTF8.encode(endpoint);
+  return pending(host.connect(changetype<usize>(b), b.byteLength, ms), p);
 }
 
 /** A call that is made again and again (Twisted's LoopingCall): extend it with loop. It
@@ -1686,9 +1758,16 @@ export abstract class Int32Receiver extends IntNReceiver {
 
 const LARGE: i32 = 4 << 10; // bytes that are sent at once, from where they lie
 const GATHER: i32 = 64 << 10;
+/** Bytes of a record before its payload. */
+export const RECORD: i32 = 32;
+
+export function recordLength(size: i32): i32 {
+  return RECORD + ((size + 7) & ~7);
+}
 
 const out: usize = heap.alloc(GATHER); // what this callback wrote
 let outLen: i32 = 0;
+let outRecords: i32 = 0; // in out, which is a socket's then
 let outConn: Transport | null = null; // to whom
 const iov: usize = memory.data(16);
 let saving: bool = false;
@@ -1779,6 +1858,7 @@ export function detach(t: Transport): void {
 function send(t: Transport, ptr: usize, len: i32): i32 {
   const gathered = outLen;
   outLen = 0;
+  if (outRecords > 0) return sendRecords(t);
   if (gathered == 0) return host.write(t.handle, ptr, len);
   if (len == 0) return host.write(t.handle, out, gathered);
   store<u32>(iov, <u32>out);
@@ -1786,6 +1866,28 @@ function send(t: Transport, ptr: usize, len: i32): i32 {
   store<u32>(iov, <u32>ptr, 8);
   store<u32>(iov, len, 12);
   return host.writeSequence(t.handle, iov, 2);
+}
+
+function sendRecords(t: Transport): i32 {
+  const n = outRecords;
+  outRecords = 0;
+  const sent = host.send(t.handle, out, n);
+  t.dropped += n - max(0, sent);
+  return sent;
+}
+
+/** Makes the protocols of connections that are not the factory's. It says whether it has made
+ *  one; null in made refuses. Who needs none has none. */
+export abstract class Maker {
+  made: Protocol | null = null;
+  abstract make(t: Transport): bool;
+}
+
+/** Of sockets that a reload moves. */
+export let sockets: Maker | null = null;
+
+export function setSockets(m: Maker): void {
+  sockets = m;
 }
 
 /** Ends a callback, or what it wrote to one connection. */

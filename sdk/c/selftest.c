@@ -492,6 +492,112 @@ static void metrics(void) {
 	CHECK(wh_record(0, 1) == WH_EINVAL && wh_record(99, 1) == WH_EINVAL && wh_record(WH_EBUSY, 1) == WH_EINVAL);
 }
 
+static char told[256]; // what sockets are told
+
+static void tell(const char *what) {
+	CHECK(strlen(told) + strlen(what) + 2 < sizeof told);
+	strcat(strcat(told, what), " ");
+}
+
+static void socket_started(wh_conn *s) {
+	tell("start");
+	*(int *)wh_conn_state(s) = 7;
+}
+
+static void socket_received(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from) {
+	CHECK(((uintptr_t)from & 3) == 0 && *(int *)wh_conn_state(s) == 7);
+	CHECK(wh_write_datagram(s, p, n, from) == WH_OK);
+	if (wh_is(p, n, "flush"))
+		CHECK(wh_flush_datagrams(s) == WH_OK);
+	if (wh_is(p, n, "peer"))
+		CHECK(wh_write_datagram(s, "x", 1, NULL) == WH_OK);
+	if (wh_is(p, n, "close"))
+		CHECK(wh_lose_connection(s) == WH_OK && wh_write_datagram(s, "late", 4, from) == WH_OK);
+}
+
+static void socket_refused(wh_conn *s) { (void)s, tell("refused"); }
+static void socket_stopped(wh_conn *s, wh_reason why) { (void)s, tell(why == WH_DONE ? "done" : "stopped"); }
+
+static bool socket_save(wh_conn *s, wh_buf *out) {
+	wh_buf_add_u32(out, (uint32_t)*(int *)wh_conn_state(s));
+	return wh_write_datagram(s, "x", 1, NULL) == WH_ENOTNOW;
+}
+
+static int socket_restore(wh_conn *s, int32_t version, const uint8_t *p, size_t n) {
+	tell("restored");
+	*(int *)wh_conn_state(s) = (int)wh_get_u32(p);
+	return version == 1 && n == 4 ? 0 : -1;
+}
+
+static const wh_datagram_protocol socket_protocol = {
+	.base = {.state_size = sizeof(int), .save_state = socket_save, .restore_state = socket_restore},
+	.start_protocol = socket_started,
+	.datagram_received = socket_received,
+	.connection_refused = socket_refused,
+	.stop_protocol = socket_stopped,
+};
+
+static bool no_sockets;
+
+static const wh_datagram_protocol *build_socket(wh_conn *s) {
+	CHECK(wh_handle(s) > 0);
+	return no_sockets ? NULL : &socket_protocol;
+}
+
+WIREHOST_DATAGRAMS(build_socket)
+
+static bool sent(int32_t at, int32_t socket, const wh_address *to, const char *text) {
+	const wht_datagram *d = &wht.sent[at];
+	static const wh_address peer;
+	return at < wht.sent_count && d->socket == socket && wh_address_equal(&d->to, to != NULL ? to : &peer) &&
+	       wh_buf_is(&d->data, text);
+}
+
+static void sockets(void) {
+	wht_reset();
+	told[0] = 0;
+	const wh_address four = {.port = 5000, .family = 4, .ip = {192, 0, 2, 1}};
+	const wh_address six = {.port = 6000, .family = 6, .ip = {0x20, 1}, .zone = 3};
+	const char *const texts[] = {"a", "", "1234567", "12345678", "123456789"};
+	int32_t s = wht_bind();
+	wht_receive(s, &six, texts, 5);
+	CHECK(wht.calls == 1 && wht.sent_count == 5);
+	for (int32_t i = 0; i < 5; i++)
+		CHECK(sent(i, s, &six, texts[i]));
+	const char *const flush[] = {"flush", "peer"};
+	wht_receive(s, &four, flush, 2);
+	CHECK(wht.calls == 3 && sent(5, s, &four, "flush") && sent(6, s, &four, "peer") && sent(7, s, NULL, "x"));
+	wht.full = 2;
+	wht_receive(s, &four, texts, 5);
+	CHECK(wht.sent_count == 10 && wh_dropped(wh_find(s)) == 3);
+	wht.full = 0;
+
+	int32_t moved = wht_reload(s, 1);
+	CHECK(moved > 0 && strcmp(told, "start restored ") == 0);
+	wht_receive(moved, &four, texts, 1);
+	CHECK(sent(10, moved, &four, "a"));
+	CHECK(wht_reload(s, 2) == 0);
+
+	const char *const close[] = {"close", "never"};
+	wht_receive(s, &four, close, 2);
+	CHECK(wht.sent_count == 12 && sent(11, s, &four, "close") && wh_find(s) == NULL);
+
+	wh_status status;
+	wh_conn *c = wh_open_datagram("udp://192.0.2.9:123", &socket_protocol, &status);
+	CHECK(status == WH_OK && wh_write_datagram(c, "early", 5, NULL) == WH_ENOCONN);
+	told[0] = 0;
+	wh_start_protocol(wh_handle(c));
+	CHECK(wh_write_datagram(c, "ask", 3, NULL) == WH_OK && wh_join(c, "239.1.2.3") == 0 && wh_leave(c, "239.1.2.3") == 0);
+	CHECK(wh_set_option(c, 1, 2) == 0 && wh_flush_datagrams(c) == WH_OK && sent(12, wh_handle(c), NULL, "ask"));
+	wh_connection_refused(wh_handle(c));
+	wht_lose(wh_handle(c), WH_LOST);
+	CHECK(strcmp(told, "start refused stopped ") == 0);
+
+	no_sockets = true;
+	CHECK(wht_at(wht_bind())->reason == WH_ABORTED);
+	no_sockets = false;
+}
+
 int main(void) {
 	protocol = (wh_protocol){
 		.line_received = line, .raw_data_received = raw, .string_received = string, .length_limit_exceeded = limit,
@@ -510,6 +616,7 @@ int main(void) {
 	services();
 	time_and_random();
 	metrics();
+	sockets();
 	wht_reset();
 	wh_save(0); // frees what the last one gave
 	printf("%d failures\n", failures);

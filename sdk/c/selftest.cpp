@@ -57,6 +57,26 @@ struct Plain : Counted<Protocol> {
 	void dataReceived(Bytes data) override { transport.write(data); }
 };
 
+struct Socket : DatagramProtocol {
+	bool refused = false;
+
+	Socket() { alive++; }
+	~Socket() override { alive--; }
+	void datagramReceived(Bytes data, const Address &from) override {
+		CHECK(from == from && !(from != from));
+		CHECK(write(data, from) == WH_OK && dropped() == 0);
+		if (data == "later")
+			transport.callLater(5);
+		if (data == "close")
+			CHECK(flush() == WH_OK && transport.loseConnection() == WH_OK);
+	}
+	void delayedCall(void *) override { CHECK(write("due") == WH_OK); }
+	void connectionRefused() override { CHECK(join("239.1.2.3") == 0 && leave("239.1.2.3") == 0 && setOption(1, 2) == 0); }
+	void stopProtocol(wh_reason why) override { CHECK(why != WH_LOST); }
+	bool saveState(Buffer &out) override { return out.add("s"), true; }
+	bool restoreState(int32_t, Bytes state) override { return state == "s"; }
+};
+
 static int32_t number; // of connections
 
 struct Builder : Factory {
@@ -71,9 +91,34 @@ struct Builder : Factory {
 		default: return new Lines;
 		}
 	}
+	DatagramProtocol *buildDatagramProtocol(Transport) { return number == 99 ? nullptr : new Socket; }
 };
 
 WIREHOST_FACTORY(Builder)
+WIREHOST_DATAGRAM_FACTORY()
+
+static void sockets() {
+	Address from = {};
+	from.port = 5000, from.family = 4;
+	const char *const texts[] = {"a", "later", "close"};
+	int before = alive;
+	int32_t calls = wht.calls, s = wht_bind();
+	CHECK(alive == before + 1);
+	wht_receive(s, &from, texts, 2);
+	CHECK(wht.sent_count == 2 && wht.calls == calls + 1 && wh_buf_is(&wht.sent[1].data, "later"));
+	wht_advance(5);
+	CHECK(wht.sent_count == 3 && wh_buf_is(&wht.sent[2].data, "due"));
+	int32_t moved = wht_reload(s, 1);
+	CHECK(moved > 0 && alive == before + 2);
+	wht_receive(s, &from, texts + 2, 1);
+	wht_lose(moved, WH_REPLACED);
+	CHECK(alive == before && wh_find(s) == nullptr);
+	CHECK(openDatagram("udp://192.0.2.9:123", new Socket) == WH_OK);
+	wh_start_protocol(wht.conn_count);
+	wh_connection_refused(wht.conn_count);
+	wht_lose(wht.conn_count, WH_DONE);
+	CHECK(alive == before);
+}
 
 extern "C" int32_t wh_export_state_version();
 
@@ -110,6 +155,7 @@ int main() {
 	CHECK(connect("tcp://192.0.2.3:25", 0, new Strings) == WH_OK && alive == 3);
 	wh_export_client_connection_failed(wht.conn_count, WH_REFUSED);
 	CHECK(alive == 2);
+	sockets();
 	wht_reset();
 	CHECK(alive == 0);
 	printf("%d failures\n", failures);

@@ -414,11 +414,10 @@ struct wh_conn {
 enum { LARGE = 4096, OUT = 65536 };
 
 static table conns, timers;
-static uint8_t out[OUT]; // what this callback wrote
+static uint8_t out[OUT] __attribute__((aligned(8))); // what this callback wrote
 static size_t out_length;
 static wh_conn *out_conn; // to whom
 static bool saving;       // in saveState: nothing may be written
-
 static wh_conn *new_conn(int32_t handle, bool pending) {
 	wh_conn *c = wh_alloc(sizeof *c);
 	c->e.handle = handle, c->pending = pending;
@@ -467,6 +466,16 @@ static void report(wh_level level, const char *what, int32_t handle, const char 
 	wh_buf_free(&b);
 }
 
+// A plugin of datagrams has others.
+__attribute__((weak)) wh_builder *wh_socket_builder(int32_t handle) {
+	(void)handle;
+	return NULL;
+}
+
+__attribute__((weak)) int32_t wh_send_gathered(int32_t conn, const uint8_t *p, size_t n) {
+	return wh_import_write(conn, p, n);
+}
+
 // Sends what is gathered, for whomever it is, and p behind it.
 static int32_t send_out(wh_conn *c, const void *p, size_t n) {
 	size_t gathered = out_length;
@@ -474,7 +483,7 @@ static int32_t send_out(wh_conn *c, const void *p, size_t n) {
 	if (gathered == 0)
 		return wh_import_write(c->e.handle, p, n);
 	if (n == 0)
-		return wh_import_write(c->e.handle, out, gathered);
+		return wh_send_gathered(c->e.handle, out, gathered);
 	part both[2] = {{out, gathered}, {p, n}};
 	return wh_import_write_sequence(c->e.handle, both, 2);
 }
@@ -703,8 +712,8 @@ int32_t wh_reset(int32_t handle, int32_t ms) {
 	return find(&timers, handle) != NULL ? wh_import_reset(handle, ms) : WH_ENOTIMER;
 }
 
-wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status) {
-	int32_t handle = wh_import_connect(endpoint, text_length(endpoint), ms);
+// Takes what a connect answered.
+static wh_conn *connected(int32_t handle, const wh_protocol *p, wh_status *status) {
 	if (status != NULL)
 		*status = handle < 0 ? (wh_status)handle : WH_OK;
 	if (handle < 0)
@@ -712,6 +721,10 @@ wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_s
 	wh_conn *c = new_conn(handle, true);
 	join(c, p);
 	return c;
+}
+
+wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status) {
+	return connected(wh_import_connect(endpoint, text_length(endpoint), ms), p, status);
 }
 
 int32_t wh_config_json(char *buf, size_t cap) { return wh_import_config(buf, cap); }
@@ -1051,7 +1064,7 @@ EXPORT("stopProducing") void wh_export_stop_producing(int32_t conn) {
 EXPORT("delayedCall") void wh_export_delayed_call(int32_t handle) {
 	timer *t = (timer *)find(&timers, handle);
 	if (t == NULL) {
-		wh_log(WH_WARN, "a timer is due and has no call: restore_state did not claim it with wh_restore_call");
+		wh_log(WH_WARN, "a timer is due that restore_state did not claim");
 		return;
 	}
 	timer due = *t;
@@ -1085,7 +1098,10 @@ const wh_buf *wh_save(int32_t conn) {
 static wh_conn *rebuild(int32_t conn) {
 	int32_t bits = wh_import_state(conn);
 	bool outgoing = bits < 0 || (bits & WH_STATE_OUTGOING) != 0;
-	wh_conn *c = attach(conn, bits < 0, outgoing ? wirehost_factory.build_client_protocol : wirehost_factory.build_protocol);
+	wh_builder *build = wh_socket_builder(conn);
+	if (build == NULL)
+		build = outgoing ? wirehost_factory.build_client_protocol : wirehost_factory.build_protocol;
+	wh_conn *c = attach(conn, bits < 0, build);
 	if (c != NULL && bits > 0) {
 		c->closing = (bits & WH_STATE_CLOSING) != 0;
 		c->half = (bits & WH_STATE_WRITE_CLOSED) != 0;
@@ -1111,7 +1127,7 @@ static uint8_t *restore_room; // what restoreBuffer gave
 EXPORT("restoreState") int32_t wh_export_restore_state(int32_t conn, int32_t version, const uint8_t *p, size_t n) {
 	int32_t status = restore(conn, version, p, n);
 	if (status != 0)
-		report(WH_ERROR, "restore of", conn, "no protocol for it, or refused", 0);
+		report(WH_ERROR, "restore of", conn, "no protocol, or refused", 0);
 	wh_free(restore_room);
 	restore_room = NULL;
 	leave();
@@ -1142,6 +1158,110 @@ EXPORT("restoreBuffer") void *wh_export_restore_buffer(size_t n) {
 }
 
 #endif
+
+// Datagrams ----------------------------------------------------------------------------------
+
+enum { RECORD = 32 }; // bytes of a record before its payload
+
+static uint32_t out_records; // in out, which is a socket's then
+
+// What a record of so many bytes takes.
+static size_t whole(size_t n) { return RECORD + ((n + 7) & ~(size_t)7); }
+
+static const wh_datagram_protocol *datagrams(const wh_conn *s) { return (const wh_datagram_protocol *)s->protocol; }
+
+int32_t wh_send_records(int32_t conn, const uint8_t *p, size_t n) {
+	uint32_t records = out_records;
+	out_records = 0;
+	if (records == 0)
+		return wh_import_write(conn, p, n);
+	int32_t sent = wh_import_send(conn, p, records);
+	expect(conn)->framer.scanned += records - (sent > 0 ? (uint32_t)sent : 0); // of a socket: what was dropped
+	return sent;
+}
+
+int32_t wh_write_datagram(wh_conn *s, const void *p, size_t n, const wh_address *to) {
+	int32_t status = take_error(s);
+	if (status < 0 || drops(s))
+		return status;
+	if (n > OUT - RECORD)
+		return WH_E2BIG;
+	if (out_conn != s || out_records == MAX_DATAGRAMS || out_length + whole(n) > OUT)
+		leave();
+	uint8_t *record = out + out_length;
+	uint32_t size = (uint32_t)n;
+	__builtin_memset(record, 0, RECORD);
+	__builtin_memset(record + whole(n) - 8, 0, 8);
+	__builtin_memcpy(record, &size, 4);
+	if (to != NULL) {
+		__builtin_memcpy(record + 4, to, sizeof *to);
+		record[7] = 0;
+	}
+	__builtin_memcpy(record + RECORD, p, n);
+	out_conn = s, out_length += whole(n), out_records++;
+	return WH_OK;
+}
+
+int32_t wh_flush_datagrams(wh_conn *s) {
+	flush(s);
+	return take_error(s);
+}
+
+uint32_t wh_dropped(const wh_conn *s) { return (uint32_t)s->framer.scanned; }
+
+wh_conn *wh_open_datagram(const char *endpoint, const wh_datagram_protocol *p, wh_status *status) {
+	return connected(wh_import_open(endpoint, text_length(endpoint)), &p->base, status);
+}
+
+int32_t wh_join(wh_conn *s, const char *group) { return wh_import_join(s->e.handle, group, text_length(group)); }
+int32_t wh_leave(wh_conn *s, const char *group) { return wh_import_leave(s->e.handle, group, text_length(group)); }
+int32_t wh_set_option(wh_conn *s, int32_t option, int32_t value) { return wh_import_set_option(s->e.handle, option, value); }
+
+bool wh_address_equal(const wh_address *a, const wh_address *b) {
+	return a->port == b->port && a->family == b->family && a->zone == b->zone && __builtin_memcmp(a->ip, b->ip, 16) == 0;
+}
+
+bool wh_is_socket(int32_t handle) {
+	char host[128];
+	int32_t n = wh_import_get_host(handle, host, sizeof host);
+	return n > 9 && (n > (int32_t)sizeof host || wh_is(host, 4, "udp:") || wh_is(host, 9, "unixgram:"));
+}
+
+void wh_export_start_protocol(int32_t sock, wh_builder *build) {
+	wh_conn *s = wh_find(sock); // that wh_open_datagram has made
+	if (s == NULL && (s = attach(sock, false, build)) == NULL) {
+		report(WH_ERROR, "close of", sock, "no protocol for this socket", 0);
+		wh_import_abort_connection(sock);
+		return;
+	}
+	s->pending = false;
+	call(sock, datagrams(s)->start_protocol, true);
+}
+
+void wh_export_stop_protocol(int32_t sock, int32_t why) {
+	wh_conn *s = wh_find(sock);
+	if (s == NULL)
+		return; // it had no protocol
+	s->lost = true;
+	if (datagrams(s)->stop_protocol != NULL)
+		datagrams(s)->stop_protocol(s, (wh_reason)why);
+	end(s);
+}
+
+void wh_export_datagrams_received(int32_t sock, const uint8_t *p, size_t n) {
+	wh_conn *s = expect(sock);
+	void (*received)(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from) = datagrams(s)->datagram_received;
+	for (; n > 0 && received != NULL && !wh_disconnecting(s); n--) {
+		uint32_t size = *(const uint32_t *)p;
+		received(s, p + RECORD, size, (const wh_address *)(p + 4));
+		p += whole(size);
+	}
+	leave();
+}
+
+void wh_export_connection_refused(int32_t sock) {
+	call(sock, datagrams(expect(sock))->connection_refused, true);
+}
 
 // Framers ------------------------------------------------------------------------------------
 

@@ -98,6 +98,14 @@ typedef enum wh_metric_kind {
 	WH_HISTOGRAM = 3, // how often was recorded what, in fixed buckets
 } wh_metric_kind;
 
+// Options of wh_set_option.
+enum {
+	WH_MULTICAST_HOPS = 1, // 0 to 255, of datagrams to groups; 1 at the start
+	WH_MULTICAST_LOOP = 2, // 1: groups of this machine get them too, as at the start; 0
+	WH_BROADCAST = 3, // 1: they may be sent to all of a network; 0, as at the start
+	WH_HOPS = 4, // 1 to 255, of the others
+};
+
 // End of the generated code: codes.
 
 // A connection: its transport, the state of its protocol and of its framer. It
@@ -250,6 +258,95 @@ void wh_set_data(wh_conn *c, void *data);
 void *wh_data(const wh_conn *c);
 int32_t wh_handle(const wh_conn *c);
 wh_conn *wh_find(int32_t handle); // NULL: it has ended
+
+// Datagrams --------------------------------------------------------------------
+//
+// A plugin of datagrams names, beside wirehost_factory and once, the function that builds
+// the protocols of the sockets which the configuration has (and of those that a reload
+// moves), outside of any function:
+//
+//	static void received(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from) {
+//		wh_write_datagram(s, p, n, from);
+//	}
+//	static const wh_datagram_protocol echo = {.datagram_received = received};
+//	static const wh_datagram_protocol *build_socket(wh_conn *s) { (void)s; return &echo; }
+//	WIREHOST_DATAGRAMS(build_socket)
+//
+// That makes the exports by which the server knows that the plugin takes datagrams. A socket
+// is a wh_conn, of which what is of streams (wh_write) is not to be called.
+
+// Where a datagram comes from or goes to.
+typedef struct wh_address {
+	uint16_t port;
+	uint8_t family; // 4, 6, or 1: a Unix socket without a name
+	uint8_t cut;    // in datagram_received: 1 where there was more of it than fits a buffer
+	uint8_t ip[16]; // of family 4 the first four
+	uint32_t zone;  // of family 6: the interface's index, or 0
+} wh_address;
+
+// A socket's protocol (Twisted's DatagramProtocol). Each function may be NULL.
+typedef struct wh_datagram_protocol {
+	wh_protocol base; // of which it has state_size, save_state, restore_state and ended
+
+	void (*start_protocol)(wh_conn *s); // first: the socket is bound, or connected
+	void (*datagram_received)(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from);
+	void (*connection_refused)(wh_conn *s); // nobody listens at a connected socket's peer
+	void (*stop_protocol)(wh_conn *s, wh_reason why); // once, last
+} wh_datagram_protocol;
+
+// Queues a datagram; NULL goes to a connected socket's peer. What a callback writes to one
+// socket is sent with one call when it returns, or by wh_flush_datagrams; what the system has
+// no room for is dropped, as datagrams are, and wh_dropped counts it. 0, or a status: of this
+// one, or of what an earlier callback wrote.
+int32_t wh_write_datagram(wh_conn *s, const void *p, size_t n, const wh_address *to);
+int32_t wh_flush_datagrams(wh_conn *s);
+uint32_t wh_dropped(const wh_conn *s);
+
+// Makes a socket for an endpoint: udp://HOST:PORT is connected to that peer, udp://HOST:0,
+// with an address of this machine, is bound there and sends to anybody. start_protocol
+// follows, or stop_protocol where it could not be made. NULL: refused, and *status (which
+// may be NULL) says why.
+wh_conn *wh_open_datagram(const char *endpoint, const wh_datagram_protocol *p, wh_status *status);
+
+int32_t wh_join(wh_conn *s, const char *group); // multicast, where the configuration allows it
+int32_t wh_leave(wh_conn *s, const char *group);
+int32_t wh_set_option(wh_conn *s, int32_t option, int32_t value); // such as WH_MULTICAST_HOPS
+
+bool wh_address_equal(const wh_address *a, const wh_address *b);
+
+#ifdef __wasm__
+#define WH_EXPORT(name) __attribute__((export_name(name)))
+#else
+#define WH_EXPORT(name)
+#endif
+#define WIREHOST_DATAGRAMS(BUILD)                                                                                 \
+	static const wh_protocol *wh_socket_build(wh_conn *s) {                                                   \
+		const wh_datagram_protocol *p = BUILD(s);                                                         \
+		return p != NULL ? &p->base : NULL;                                                               \
+	}                                                                                                         \
+	WH_EXPORT("startProtocol") void wh_start_protocol(int32_t sock) { wh_export_start_protocol(sock, wh_socket_build); } \
+	WH_EXPORT("stopProtocol") void wh_stop_protocol(int32_t sock, int32_t why) { wh_export_stop_protocol(sock, why); } \
+	WH_EXPORT("datagramsReceived") void wh_datagrams_received(int32_t sock, const uint8_t *p, size_t n) {     \
+		wh_export_datagrams_received(sock, p, n);                                                         \
+	}                                                                                                         \
+	WH_EXPORT("connectionRefused") void wh_connection_refused(int32_t sock) { wh_export_connection_refused(sock); } \
+	wh_builder *wh_socket_builder(int32_t handle) { return wh_is_socket(handle) ? wh_socket_build : NULL; }   \
+	int32_t wh_send_gathered(int32_t conn, const uint8_t *p, size_t n) { return wh_send_records(conn, p, n); }
+
+// What the macro calls and makes.
+typedef const wh_protocol *wh_builder(wh_conn *c);
+void wh_start_protocol(int32_t sock);
+void wh_stop_protocol(int32_t sock, int32_t why);
+void wh_datagrams_received(int32_t sock, const uint8_t *p, size_t n);
+void wh_connection_refused(int32_t sock);
+wh_builder *wh_socket_builder(int32_t handle);
+int32_t wh_send_gathered(int32_t conn, const uint8_t *p, size_t n);
+void wh_export_start_protocol(int32_t sock, wh_builder *build);
+void wh_export_stop_protocol(int32_t sock, int32_t why);
+void wh_export_datagrams_received(int32_t sock, const uint8_t *p, size_t n);
+void wh_export_connection_refused(int32_t sock);
+bool wh_is_socket(int32_t handle);
+int32_t wh_send_records(int32_t conn, const uint8_t *p, size_t n);
 
 // Reactor --------------------------------------------------------------------
 

@@ -253,6 +253,82 @@ inline int32_t connect(const char *endpoint, int32_t ms, Protocol *p) {
 	return status;
 }
 
+// Datagrams: see wirehost.h. A plugin says WIREHOST_DATAGRAM_FACTORY() behind its
+// WIREHOST_FACTORY, and its factory has
+//
+//	DatagramProtocol *buildDatagramProtocol(Transport); // made with new; null closes the socket
+
+using Address = wh_address;
+
+inline bool operator==(const Address &a, const Address &b) { return wh_address_equal(&a, &b); }
+inline bool operator!=(const Address &a, const Address &b) { return !(a == b); }
+
+// One socket's protocol. Of Protocol it has transport, delayedCall and the state.
+class DatagramProtocol : public Protocol {
+public:
+	virtual void startProtocol() {} // first: the socket is bound, or connected
+	virtual void datagramReceived(Bytes, const Address &) {}
+	virtual void connectionRefused() {}     // nobody listens at a connected socket's peer
+	virtual void stopProtocol(wh_reason) {} // once, last
+
+	// See wh_write_datagram; without an address it goes to a connected socket's peer.
+	int32_t write(Bytes b, const Address &to) const { return send(b, &to); }
+	int32_t write(Bytes b) const { return send(b, nullptr); }
+	int32_t flush() const {
+		wh_conn *s = transport.conn();
+		return s != nullptr ? wh_flush_datagrams(s) : WH_ENOCONN;
+	}
+	uint32_t dropped() const {
+		wh_conn *s = transport.conn();
+		return s != nullptr ? wh_dropped(s) : 0;
+	}
+	int32_t join(const char *group) const {
+		wh_conn *s = transport.conn();
+		return s != nullptr ? wh_join(s, group) : WH_ENOCONN;
+	}
+	int32_t leave(const char *group) const {
+		wh_conn *s = transport.conn();
+		return s != nullptr ? wh_leave(s, group) : WH_ENOCONN;
+	}
+	int32_t setOption(int32_t option, int32_t value) const {
+		wh_conn *s = transport.conn();
+		return s != nullptr ? wh_set_option(s, option, value) : WH_ENOCONN;
+	}
+
+	const wh_protocol *callbacks() const override {
+		static constexpr wh_datagram_protocol p = [] {
+			wh_datagram_protocol p = {};
+			p.base = glue::protocol(nullptr);
+			p.start_protocol = [](wh_conn *s) { glue::of<DatagramProtocol>(s).startProtocol(); };
+			p.datagram_received = [](wh_conn *s, const uint8_t *d, size_t n, const wh_address *from) {
+				glue::of<DatagramProtocol>(s).datagramReceived({d, n}, *from);
+			};
+			p.connection_refused = [](wh_conn *s) { glue::of<DatagramProtocol>(s).connectionRefused(); };
+			p.stop_protocol = [](wh_conn *s, wh_reason why) { glue::of<DatagramProtocol>(s).stopProtocol(why); };
+			return p;
+		}();
+		return &p.base;
+	}
+
+private:
+	int32_t send(Bytes b, const Address *to) const {
+		wh_conn *s = transport.conn();
+		return s != nullptr ? wh_write_datagram(s, b.p, b.n, to) : WH_ENOCONN;
+	}
+};
+
+// Makes a socket for p, made with new, which is the SDK's from here on; see
+// wh_open_datagram. 0, or a status.
+inline int32_t openDatagram(const char *endpoint, DatagramProtocol *p) {
+	wh_status status;
+	wh_conn *s = wh_open_datagram(endpoint, reinterpret_cast<const wh_datagram_protocol *>(p->callbacks()), &status);
+	if (s != nullptr)
+		glue::join(s, p);
+	else
+		delete p;
+	return status;
+}
+
 // Framers: see wirehost.h. Limits and delimiters are set in connectionMade and
 // restoreState, or later: before, a protocol has no transport.
 
@@ -346,6 +422,15 @@ using Int32Receiver = StringReceiver<wh_int32_receiver, wh_send_int32>;
 	};                                                                                                        \
 	extern "C" __attribute__((weak)) void __cxa_pure_virtual(void) { __builtin_trap(); }                      \
 	WIREHOST_INITIALIZE
+
+#define WIREHOST_DATAGRAM_FACTORY()                                                                                \
+	static const wh_datagram_protocol *wirehost_build_datagram(wh_conn *s) {                                  \
+		return reinterpret_cast<const wh_datagram_protocol *>(                                            \
+			wirehost::glue::join(s, wirehost_made().buildDatagramProtocol(wirehost::Transport(s))));  \
+	}                                                                                                         \
+	extern "C" {                                                                                              \
+	WIREHOST_DATAGRAMS(wirehost_build_datagram)                                                               \
+	}
 
 // Without a C++ library nothing else fills the place of a pure virtual function, or
 // runs the constructors of globals. Their destructors are never run.

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { WHT_CONNS = 64, WHT_TIMERS = 64, WHT_METRICS = 64 };
+enum { WHT_SENT = 64, WHT_CONNS = 64, WHT_TIMERS = 64, WHT_METRICS = 64 };
 
 typedef struct wht_conn {
 	wh_buf output;         // all that was written
@@ -28,8 +28,15 @@ typedef struct wht_conn {
 	bool shaking;          // wh_start_tls was called, handshake_completed not yet
 	bool ended;            // connection_lost was called,
 	wh_reason reason;      // with this
-	char endpoint[128];    // of wh_connect
+	char endpoint[128];    // of wh_connect and wh_open_datagram
+	bool socket;           // of datagrams
 } wht_conn;
+
+typedef struct wht_datagram {
+	int32_t socket;
+	wh_address to; // family 0: the peer
+	wh_buf data;
+} wht_datagram;
 
 static struct {
 	const char *config;
@@ -37,6 +44,9 @@ static struct {
 	int32_t conn_count, timer_count;
 	double now, due[WHT_TIMERS]; // ms; below 0: none
 	int32_t calls;               // writes that reached the server
+	wht_datagram sent[WHT_SENT]; // of all sockets
+	int32_t sent_count;
+	int32_t full; // of each sending the system takes so many datagrams; 0: all
 	bool show_log;
 	uint32_t random; // the generator behind wh_random
 	char metric_names[WHT_METRICS][129]; // by id; 0 is none
@@ -68,7 +78,10 @@ static inline void wht_settle(void) {
 			c->shaking = false;
 			wh_export_handshake_completed(h);
 		}
-		if (c->state & WH_STATE_CLOSING && !(c->state & WH_STATE_PRODUCER) && !c->ended) {
+		if (c->socket && c->state & WH_STATE_CLOSING && !c->ended) {
+			c->ended = true;
+			wh_export_stop_protocol(h, c->reason);
+		} else if (c->state & WH_STATE_CLOSING && !(c->state & WH_STATE_PRODUCER) && !c->ended) {
 			c->ended = true;
 			wh_export_connection_lost(h, c->reason);
 		}
@@ -81,16 +94,49 @@ static inline int32_t wht_start(const char *config) {
 	return wh_export_start_factory();
 }
 
+static inline int32_t wht_new(void) {
+	if (++wht.conn_count >= WHT_CONNS)
+		abort();
+	return wht.conn_count;
+}
+
 // A connection is accepted: its handle, or 0 where the factory refuses.
 static inline int32_t wht_accept(void) {
-	int32_t h = ++wht.conn_count;
-	if (h >= WHT_CONNS)
-		abort();
+	int32_t h = wht_new();
 	if (wh_export_build_protocol(h) != 0)
 		return 0;
 	wh_export_connection_made(h);
 	wht_settle();
 	return h;
+}
+
+// A socket of the configuration's: its handle. The plugin has WIREHOST_DATAGRAMS.
+static inline int32_t wht_bind(void) {
+	int32_t h = wht_new();
+	wht.conns[h].socket = true;
+	wh_start_protocol(h);
+	wht_settle();
+	return h;
+}
+
+// Datagrams come in, in one batch.
+static inline void wht_receive(int32_t h, const wh_address *from, const char *const *texts, size_t n) {
+	wh_buf records;
+	memset(&records, 0, sizeof records);
+	for (size_t i = 0; i < n; i++) {
+		uint8_t header[32] = {0}, zeros[8] = {0};
+		uint32_t size = (uint32_t)strlen(texts[i]);
+		memcpy(header, &size, 4);
+		memcpy(header + 4, from, sizeof *from);
+		wh_buf_add(&records, header, sizeof header);
+		wh_buf_add(&records, texts[i], size);
+		wh_buf_add(&records, zeros, (8 - size % 8) % 8);
+	}
+	if (n > 0 && !wht_at(h)->ended) {
+		wh_datagrams_received(h, records.p, n);
+		wht_settle();
+	}
+	wh_buf_free(&records);
 }
 
 // The peer sends. Nothing is delivered once the connection is closing.
@@ -129,6 +175,8 @@ static inline void wht_reset(void) {
 			wht_lose(h, WH_SHUTTING_DOWN);
 		wh_buf_free(&wht_at(h)->output);
 	}
+	for (int32_t i = 0; i < wht.sent_count; i++)
+		wh_buf_free(&wht.sent[i].data);
 	memset(&wht, 0, sizeof wht);
 }
 
@@ -158,6 +206,7 @@ static inline int32_t wht_reload(int32_t h, int32_t version) {
 		return 0;
 	int32_t next = ++wht.conn_count;
 	wht.conns[next].state = wht.conns[h].state;
+	wht.conns[next].socket = wht.conns[h].socket;
 	return wh_export_restore_state(next, version, state->p, state->len) == 0 ? next : 0;
 }
 
@@ -241,7 +290,10 @@ int32_t wh_import_state(int32_t h) {
 
 int32_t wh_import_set_timeout(int32_t h, int32_t ms) { return ms < 0 ? WH_EINVAL : wht_set(h, 0, 0); }
 int32_t wh_import_get_peer(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.1:5000", buf, cap); }
-int32_t wh_import_get_host(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.2:7000", buf, cap); }
+int32_t wh_import_get_host(int32_t h, void *buf, size_t cap) {
+	const wht_conn *c = wht_at(h);
+	return wht_give(c != NULL && c->socket ? "udp://192.0.2.2:53" : "tcp://192.0.2.2:7000", buf, cap);
+}
 int32_t wh_import_reason(int32_t h, void *buf, size_t cap) { return wht_at(h)->ended ? wht_give("test", buf, cap) : WH_EINVAL; }
 int32_t wh_import_set_tcp_no_delay(int32_t h, int32_t on) { (void)on; return wht_set(h, 0, 0); }
 int32_t wh_import_set_tcp_keep_alive(int32_t h, int32_t on) { (void)on; return wht_set(h, 0, 0); }
@@ -313,16 +365,51 @@ int32_t wh_import_random(void *p, size_t n) {
 	return WH_OK;
 }
 
+static inline int32_t wht_asked(const void *endpoint, size_t n, int32_t state) {
+	wht_conn *c = &wht.conns[wht_new()];
+	if (n >= sizeof c->endpoint)
+		abort();
+	memcpy(c->endpoint, endpoint, n);
+	c->state = state;
+	return wht.conn_count;
+}
+
 // The test then calls wh_export_connection_made or wh_export_client_connection_failed.
 int32_t wh_import_connect(const void *endpoint, size_t n, int32_t ms) {
 	(void)ms;
-	wht_conn *c = &wht.conns[++wht.conn_count];
-	if (wht.conn_count >= WHT_CONNS || n >= sizeof c->endpoint)
-		abort();
-	memcpy(c->endpoint, endpoint, n);
-	c->state = WH_STATE_OUTGOING;
-	return wht.conn_count;
+	return wht_asked(endpoint, n, WH_STATE_OUTGOING);
 }
+
+// The test then calls wh_start_protocol.
+int32_t wh_import_open(const void *endpoint, size_t n) {
+	int32_t h = wht_asked(endpoint, n, 0);
+	wht.conns[h].socket = true;
+	return h;
+}
+
+int32_t wh_import_send(int32_t h, const void *p, size_t n) {
+	const uint8_t *at = (const uint8_t *)p;
+	wht.calls++;
+	if (wht_at(h) == NULL || !wht_at(h)->socket)
+		return WH_ENOCONN;
+	if (wht.full > 0 && n > (size_t)wht.full)
+		n = (size_t)wht.full;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t size = wh_get_u32(at);
+		wht_datagram *d = &wht.sent[wht.sent_count++];
+		if (wht.sent_count >= WHT_SENT || size > 65535)
+			abort();
+		d->socket = h;
+		memcpy(&d->to, at + 4, sizeof d->to);
+		wh_buf_add(&d->data, at + 32, size);
+		at += 32 + (size + 7) / 8 * 8;
+	}
+	return (int32_t)n;
+}
+
+int32_t wh_import_join(int32_t h, const void *group, size_t n) { (void)group, (void)n; return wht_set(h, 0, 0); }
+int32_t wh_import_leave(int32_t h, const void *group, size_t n) { (void)group, (void)n; return wht_set(h, 0, 0); }
+int32_t wh_import_set_option(int32_t h, int32_t o, int32_t v) { (void)o, (void)v; return wht_set(h, 0, 0); }
 
 int32_t wh_import_config(void *buf, size_t cap) { return wht_give(wht.config != NULL ? wht.config : "", buf, cap); }
 

@@ -115,6 +115,14 @@ const (
 	Histogram MetricKind = 3 // how often was recorded what, in fixed buckets
 )
 
+// Options of a datagram socket.
+const (
+	MulticastHops DatagramOption = 1 // 0 to 255, of datagrams to groups; 1 at the start
+	MulticastLoop DatagramOption = 2 // 1: groups of this machine get them too, as at the start; 0
+	Broadcast     DatagramOption = 3 // 1: they may be sent to all of a network; 0, as at the start
+	Hops          DatagramOption = 4 // 1 to 255, of the others
+)
+
 // Limits that the contract sets.
 const (
 	maxReceive        = 65536   // bytes of the stream that one callback gets at most
@@ -123,6 +131,6 @@ const (
 	maxLogMessage     = 4096    // bytes of a log message that are kept
 	maxRandom         = 65536   // random bytes that one call gives at most
 	maxDatagrams      = 1024    // records of a batch of datagrams at most, both ways
-	maxDatagramBuffer = 1024    // bytes of a registered buffer for datagrams at least
+	minDatagramBuffer = 1024    // bytes of a registered buffer for datagrams at least
 	maxHandOver       = 1048576 // bytes that one call gives to another plugin at most
 )

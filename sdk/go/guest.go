@@ -19,6 +19,10 @@ type guest struct {
 
 	saving bool // in SaveState: nothing may be written
 
+	// What only some plugins have use for is behind interfaces, so that the linker leaves it
+	// out of the others.
+	sockets sockets
+
 	receive []byte // the registered buffer
 	restore []byte // what RestoreBuffer gave, until RestoreState returns
 	saved   []byte // what SaveState returned last: the server reads it afterwards
@@ -100,7 +104,10 @@ func (g *guest) BuildProtocol(conn int32) int32 {
 func (g *guest) attach(t *Transport, p Protocol) {
 	t.protocol = p
 	b := p.base()
-	b.Transport, b.Factory, b.self = t, g.factory, p
+	b.Transport, b.self = t, p
+	if b.Factory == nil {
+		b.Factory = g.factory
+	}
 	if f, ok := p.(framer); ok {
 		f.wire(p)
 	}

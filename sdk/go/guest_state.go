@@ -100,7 +100,12 @@ func (g *guest) rebuild(t *Transport) (made bool, p Protocol, err error) {
 	if s&StateWriteClosed != 0 {
 		t.is |= isHalf
 	}
-	if made && s&StateOutgoing == 0 {
+	socket := false
+	if g.sockets != nil {
+		p, socket = g.sockets.rebuild(t)
+	}
+	if socket {
+	} else if made && s&StateOutgoing == 0 {
 		p = g.factory.BuildProtocol(t)
 	} else {
 		f, ok := g.factory.(ClientBuilder)

@@ -41,6 +41,11 @@ type Host interface {
 	Emit(level int32, text string) int32
 	Define(kind int32, name string) int32
 	Record(id int32, value float64) int32
+	Send(sock int32, records []byte, n int32) int32
+	Open(endpoint string) int32
+	Join(sock int32, group string) int32
+	Leave(sock int32, group string) int32
+	SetOption(sock, option, value int32) int32
 }
 
 // Guest is one instance of a plugin as the server sees it: every export of the ABI,
@@ -64,6 +69,10 @@ type Guest interface {
 	ResumeProducing(conn int32)
 	StopProducing(conn int32)
 	DelayedCall(timer int32)
+	StartProtocol(sock int32)
+	StopProtocol(sock int32, reason Reason)
+	DatagramsReceived(sock int32, records []byte, n int32) // as data of DataReceived
+	ConnectionRefused(sock int32)
 	StateVersion() int32
 	SaveState(conn int32) (state []byte, ok bool)         // read before the next call; false declines
 	RestoreBuffer(n uint32) []byte                        // nil refuses

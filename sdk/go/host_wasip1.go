@@ -9,6 +9,13 @@ type host struct{}
 // NewGuest is for tests, which run natively; here it panics.
 func NewGuest(Host, Factory) Guest { panic("wirehost: NewGuest in a guest: tests run natively") }
 
+// Instance is this instance of the plugin, for package datagram, whose exports call it: with
+// it the instance knows of sockets.
+func Instance() Guest {
+	instance.sockets = socketCalls{}
+	return instance
+}
+
 // iovec holds the pairs of a WriteSequence, and the parts that they are of:
 // an address that is a number does not follow a stack that moves, so the parts
 // must be on the heap, where nothing moves.
@@ -103,6 +110,25 @@ func (host) Listen(endpoint string) int32 {
 
 func (host) StopListening(listener int32) int32 { return importStopListening(listener) }
 func (host) Listener(conn int32) int32          { return importListener(conn) }
+
+func (host) Send(sock int32, records []byte, n int32) int32 {
+	ptr, _ := at(records)
+	return importSend(sock, ptr, uint32(n))
+}
+
+func (host) Open(endpoint string) int32 {
+	return importOpen(unsafe.Pointer(unsafe.StringData(endpoint)), uint32(len(endpoint)))
+}
+
+func (host) Join(sock int32, group string) int32 {
+	return importJoin(sock, unsafe.Pointer(unsafe.StringData(group)), uint32(len(group)))
+}
+
+func (host) Leave(sock int32, group string) int32 {
+	return importLeave(sock, unsafe.Pointer(unsafe.StringData(group)), uint32(len(group)))
+}
+
+func (host) SetOption(sock, option, value int32) int32 { return importSetOption(sock, option, value) }
 
 func (host) Time() float64 { return importTime() }
 

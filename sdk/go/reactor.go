@@ -103,7 +103,11 @@ func (r *Reactor) Connect(endpoint string, timeout time.Duration, p ClientProtoc
 }
 
 func (r *Reactor) connect(endpoint string, timeout time.Duration, p Protocol) (*Transport, error) {
-	n := r.guest.host.Connect(endpoint, milliseconds(timeout))
+	return r.connected(r.guest.host.Connect(endpoint, milliseconds(timeout)), p)
+}
+
+// connected takes what a connect returned.
+func (r *Reactor) connected(n int32, p Protocol) (*Transport, error) {
 	if n < 0 {
 		return nil, Status(n)
 	}

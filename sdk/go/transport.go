@@ -25,15 +25,16 @@ type Transport struct {
 
 	out   []byte // gathered, not yet sent, where another is guest.current
 	err   error  // of the last sending at the end of a callback
-	queue int    // bytes that the server held after the last sending
+	queue int    // bytes that the server held after the last sending; of a socket: datagrams dropped
 
-	is     condition
-	parked bool // listed in guest.parked
+	is      condition
+	records uint16 // in out, of a socket
+	parked  bool   // listed in guest.parked
 }
 
 // condition is what keeps a Transport from simply gathering what is written: a word, so
 // that a write looks once.
-type condition uint8
+type condition uint16
 
 const (
 	isPending condition = 1 << iota // outgoing, and not made yet
@@ -44,6 +45,7 @@ const (
 	isLost                          // ConnectionLost or ClientConnectionFailed has begun
 	isEnded                         // and has returned
 	hasFailed                       // err is to be told
+	isSocket                        // of datagrams
 
 	notPlain = ^isShaking
 )
@@ -178,6 +180,13 @@ func (t *Transport) drops() bool {
 
 // takeError is the error to answer a write with, once.
 func (t *Transport) takeError() error {
+	if t.is&isSocket != 0 {
+		return ErrNotSupported
+	}
+	return t.takeAnyError()
+}
+
+func (t *Transport) takeAnyError() error {
 	switch {
 	case t.is&isEnded != 0, t.is&(isPending|isLost) == isPending:
 		return ErrNoConnection
@@ -199,6 +208,9 @@ func (t *Transport) gathered() []byte {
 
 // send sends what was gathered, and p behind it.
 func (t *Transport) send(p []byte) error {
+	if t.is&isSocket != 0 {
+		return t.guest.sockets.send(t)
+	}
 	var n int32
 	out := t.gathered()
 	switch {
@@ -229,5 +241,5 @@ func (t *Transport) release() {
 		return
 	}
 	g.giveBack(t.out)
-	t.out = nil
+	t.out, t.records = nil, 0
 }

@@ -29,6 +29,7 @@ const (
 	everything   = "everything"
 	starttls     = "starttls" // for its test alone
 	seed         = "seed"     // so too
+	datagrams    = "datagrams"
 )
 
 // A language is an SDK and how its guests are built.
@@ -48,7 +49,7 @@ type language struct {
 }
 
 func languages() []language {
-	usual := []string{bareEcho, echo, lineReceiver, counter, everything}
+	usual := []string{bareEcho, echo, lineReceiver, counter, datagrams, everything}
 	return []language{
 		{
 			name: "AssemblyScript", dir: "../assemblyscript", guests: usual,
@@ -65,7 +66,7 @@ func languages() []language {
 			build:   buildC, native: nativeC,
 		},
 		{
-			name: "C++", dir: "../c", guests: []string{echo, lineReceiver, counter, everything},
+			name: "C++", dir: "../c", guests: []string{echo, lineReceiver, counter, datagrams, everything},
 			most:    map[string]int{echo: 8 << 10},
 			version: versionC, build: buildCPP, native: nativeCPP,
 		},
@@ -167,15 +168,16 @@ func nativeCPP(dir string) []*exec.Cmd {
 // compile under the race detector. The table has them all.
 func guestsOfGo() []string {
 	if *table != "" {
-		return []string{echo, lineReceiver, counter, everything}
+		return []string{echo, lineReceiver, counter, datagrams, everything}
 	}
-	return []string{counter, everything}
+	return []string{counter, datagrams, everything}
 }
 
 func buildGo(guest, out string) *exec.Cmd {
 	source := map[string]string{
 		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
 		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls", seed: "../guests/testdata/seed",
+		datagrams:  "../guests/testdata/datagrams",
 		everything: "./testdata/everything",
 	}[guest]
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)

@@ -34,12 +34,18 @@ func serve(t testing.TB, p config.Plugin) *server {
 // serveTLS serves a guest that may call startTLS.
 func serveTLS(t testing.TB, p config.Plugin, tls config.TLS) *server {
 	t.Helper()
+	return serveAt(t, "tcp://127.0.0.1:0", p, tls)
+}
+
+// serveAt serves a guest behind one listener, at an endpoint.
+func serveAt(t testing.TB, endpoint string, p config.Plugin, tls config.TLS) *server {
+	t.Helper()
 	if p.Limits.CallbackTime == 0 {
 		p.Limits.CallbackTime = patience // tests share the machine
 	}
 	cfg := config.Config{
 		Plugins:   map[string]config.Plugin{"guest": p},
-		Listeners: []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "guest", TLS: tls}},
+		Listeners: []config.Listener{{Endpoint: endpoint, Plugin: "guest", TLS: tls}},
 	}
 	cfg.Reactor.Loops = 1
 	log := hclog.New(&hclog.LoggerOptions{Output: testLog{t}, Level: hclog.Warn})

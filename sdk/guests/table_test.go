@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -42,19 +41,13 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// unwrapped tells what no SDK has yet.
-func unwrapped(name string) bool {
-	return strings.HasPrefix(name, "datagram.") || slices.Contains([]string{
-		"startProtocol", "datagramsReceived", "connectionRefused", "stopProtocol"}, name)
-}
-
 // An SDK has all that the table has, with the table's signatures.
 func TestTable(t *testing.T) {
 	for _, l := range with(everything) {
 		t.Run(l.name, func(t *testing.T) {
 			m := wasmbintest.Read(t, build(t, l, everything)).Describe()
 			for _, want := range abi.Exports() {
-				if want.Name == abi.ExportInitialize && !l.wasi || unwrapped(want.Name) {
+				if want.Name == abi.ExportInitialize && !l.wasi {
 					continue // of languages with something to run there
 				}
 				if e, ok := m.Export(want.Name); !ok || !e.Signature.Equal(want.Signature) {
@@ -66,9 +59,6 @@ func TestTable(t *testing.T) {
 				imports[i.Module+"."+i.Name] = i.Signature
 			}
 			for _, want := range abi.Imports() {
-				if unwrapped(want.Key()) {
-					continue
-				}
 				if s, ok := imports[want.Key()]; !ok || !s.Equal(want.Signature) {
 					t.Errorf("import %s: found %v (there: %t), wanted %v", want.Key(), s, ok, want.Signature)
 				}

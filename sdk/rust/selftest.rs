@@ -552,3 +552,119 @@ fn metrics() {
     }
     assert_eq!(testing::metric("other"), None);
 }
+
+/// A socket's protocol: it answers what it gets, and notes what else it is told.
+struct Notes {
+    told: Rc<std::cell::RefCell<String>>,
+}
+
+impl Notes {
+    fn say(&self, what: &str) {
+        self.told.borrow_mut().push_str(what);
+    }
+}
+
+impl DatagramProtocol for Notes {
+    fn start_protocol(&mut self, _: Socket) {
+        self.say("start ");
+    }
+    fn datagram_received(&mut self, s: Socket, data: &[u8], from: Address) {
+        s.write(data, from).unwrap();
+        match data {
+            b"flush" => s.flush().unwrap(),
+            b"peer" => s.send(b"x").unwrap(),
+            b"later" => drop(s.call_later(5).unwrap()),
+            b"close" => s.lose_connection().unwrap(),
+            _ => (),
+        }
+    }
+    fn delayed_call(&mut self, s: Socket, _: Timer) {
+        s.send(b"due").unwrap();
+    }
+    fn connection_refused(&mut self, s: Socket) {
+        self.say("refused ");
+        s.join("239.1.2.3").unwrap();
+        s.leave("239.1.2.3").unwrap();
+        s.set_option(DatagramOption::MulticastHops, 2).unwrap();
+    }
+    fn stop_protocol(&mut self, _: Socket, why: Reason) {
+        self.say(&format!("stop {} ", why.0));
+    }
+    fn save_state(&self) -> Option<Vec<u8>> {
+        Some(b"s".to_vec())
+    }
+    fn restore_state(&mut self, _: Socket, version: i32, state: &[u8]) -> Restored {
+        if version != 1 || state != b"s" {
+            return Err("no state".into());
+        }
+        self.say("restored ");
+        Ok(())
+    }
+}
+
+struct Sockets {
+    told: Rc<std::cell::RefCell<String>>,
+    none: Rc<Cell<bool>>,
+}
+
+impl Factory for Sockets {
+    fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
+        None
+    }
+}
+
+impl DatagramFactory for Sockets {
+    fn build_datagram_protocol(&mut self, _: Socket) -> Option<Box<dyn DatagramProtocol>> {
+        if self.none.get() {
+            return None;
+        }
+        Some(Box::new(Notes { told: self.told.clone() }))
+    }
+}
+
+#[test]
+fn sockets() {
+    let told = Rc::new(std::cell::RefCell::new(String::new()));
+    let none = Rc::new(Cell::new(false));
+    testing::start_datagrams(Sockets { told: told.clone(), none: none.clone() }, "").unwrap();
+    let four = Address::v4([192, 0, 2, 1], 5000);
+    let six = Address::v6([3; 16], 6000, 7);
+    assert_eq!(four.socket_addr().unwrap().to_string(), "192.0.2.1:5000");
+    assert!(six.socket_addr().unwrap().is_ipv6());
+    let s = testing::bind();
+    let texts: [&[u8]; 5] = [b"a", b"", b"1234567", b"12345678", b"123456789"];
+    testing::receive(s, six, &texts);
+    let (sent, calls) = testing::sent();
+    assert_eq!(calls, 1);
+    for (d, text) in sent.iter().zip(texts) {
+        assert_eq!((d.socket, d.to, &d.data[..]), (s, Some(six), text));
+    }
+    testing::receive(s, four, &[b"flush", b"peer"]);
+    testing::take_only(2);
+    testing::receive(s, four, &texts);
+    testing::take_only(0);
+    assert_eq!((testing::sent().1, s.dropped()), (4, 3));
+    testing::receive(s, four, &[b"later"]);
+    testing::advance(5.0);
+    let last = |data: &[u8]| testing::sent().0.last().map_or(false, |d| d.data == data);
+    assert!(last(b"due"));
+
+    let moved = testing::reload(s.transport(), 1).unwrap();
+    assert!(testing::reload(s.transport(), 2).is_none());
+    testing::lose(moved, Reason::REPLACED);
+    testing::receive(s, four, &[b"close", b"never"]);
+    assert!(last(b"close"));
+    assert_eq!(*told.borrow(), "start restored stop 6 stop 0 ");
+    assert_eq!((s.send(b"late"), s.dropped()), (Err(Status::NO_CONNECTION), 0));
+
+    told.borrow_mut().clear();
+    let c = Socket::open("udp://192.0.2.9:123", Box::new(Notes { told: told.clone() })).unwrap();
+    assert_eq!(c.send(b"early"), Err(Status::NO_CONNECTION));
+    testing::started(c);
+    testing::refused(c);
+    testing::lose(c.transport(), Reason::LOST);
+    assert_eq!(*told.borrow(), "start refused stop 1 ");
+
+    none.set(true);
+    assert!(testing::ended(testing::bind().transport()));
+}

@@ -179,6 +179,19 @@ pub enum MetricKind {
     Histogram = 3,
 }
 
+/// An option of a datagram socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DatagramOption {
+    /// 0 to 255, of datagrams to groups; 1 at the start
+    MulticastHops = 1,
+    /// 1: groups of this machine get them too, as at the start; 0
+    MulticastLoop = 2,
+    /// 1: they may be sent to all of a network; 0, as at the start
+    Broadcast = 3,
+    /// 1 to 255, of the others
+    Hops = 4,
+}
+
 /// bytes of the stream that one callback gets at most
 const MAX_RECEIVE: usize = 65536;
 /// bytes of the registered buffer at most
@@ -276,6 +289,442 @@ pub trait Factory {
     fn restore_state(&mut self, version: i32, state: &[u8]) -> std::result::Result<(), String> {
         Err("the factory has no restore_state".into())
     }
+}
+
+/// A factory that takes datagrams. The crate's root has, in place of `wirehost_factory`,
+///
+/// ```ignore
+/// wirehost::datagram_plugin!(EchoFactory);
+/// ```
+///
+/// with what makes the factory. That gives the exports by which the server knows that the
+/// plugin takes them.
+pub trait DatagramFactory: Factory {
+    /// Of a socket that the configuration has; in a reload of any whose state is about to be
+    /// restored. None closes it.
+    fn build_datagram_protocol(&mut self, s: Socket) -> Option<Box<dyn DatagramProtocol>>;
+}
+
+/// One socket's protocol (Twisted's DatagramProtocol). `s` is the socket, the same in each
+/// call.
+#[allow(unused_variables)]
+pub trait DatagramProtocol {
+    /// First: it is bound, or connected.
+    fn start_protocol(&mut self, s: Socket) {}
+    /// One datagram, and who sent it.
+    fn datagram_received(&mut self, s: Socket, data: &[u8], from: Address);
+    /// Nobody listens at the port of a connected socket's peer. The socket goes on.
+    fn connection_refused(&mut self, s: Socket) {}
+    /// Once, last.
+    fn stop_protocol(&mut self, s: Socket, why: Reason) {}
+    /// A call of [`Socket::call_later`] is due.
+    fn delayed_call(&mut self, s: Socket, timer: Timer) {}
+    /// The state that a reload moves to the new version; None declines: then a socket that
+    /// the configuration has begins there with `start_protocol`.
+    fn save_state(&self) -> Option<Vec<u8>> {
+        None
+    }
+    /// In the new version, in place of `start_protocol`. An error refuses.
+    fn restore_state(&mut self, s: Socket, version: i32, state: &[u8]) -> std::result::Result<(), String> {
+        Err("the protocol has no restore_state".into())
+    }
+}
+
+/// Where a datagram comes from or goes to.
+#[derive(Clone, Copy, Debug)]
+pub struct Address {
+    /// 4, 6, or 1: a Unix socket without a name.
+    pub family: u8,
+    pub port: u16,
+    /// Of family 4 the first four.
+    pub ip: [u8; 16],
+    /// Of family 6: the interface's index, or 0.
+    pub zone: u32,
+    /// In `datagram_received`: there was more of it than fits a buffer.
+    pub cut: bool,
+}
+
+impl PartialEq for Address {
+    fn eq(&self, o: &Address) -> bool {
+        (self.family, self.port, self.ip, self.zone) == (o.family, o.port, o.ip, o.zone)
+    }
+}
+
+impl Eq for Address {}
+
+impl Address {
+    pub fn v4(ip: [u8; 4], port: u16) -> Address {
+        let mut wide = [0; 16];
+        wide[..4].copy_from_slice(&ip);
+        Address { family: 4, port, ip: wide, zone: 0, cut: false }
+    }
+
+    pub fn v6(ip: [u8; 16], port: u16, zone: u32) -> Address {
+        Address { family: 6, port, ip, zone, cut: false }
+    }
+
+    /// The same in std's form; None: a Unix socket.
+    pub fn socket_addr(&self) -> Option<std::net::SocketAddr> {
+        let ip = self.ip;
+        match self.family {
+            4 => Some(([ip[0], ip[1], ip[2], ip[3]], self.port).into()),
+            6 => Some(std::net::SocketAddrV6::new(ip.into(), self.port, 0, self.zone).into()),
+            _ => None,
+        }
+    }
+
+    fn read(record: &[u8]) -> Address {
+        let mut ip = [0; 16];
+        ip.copy_from_slice(&record[8..24]);
+        Address {
+            family: record[6],
+            port: u16::from_le_bytes([record[4], record[5]]),
+            ip,
+            zone: word(&record[24..]),
+            cut: record[7] & 1 != 0,
+        }
+    }
+}
+
+/// The little-endian number at the front of b.
+fn word(b: &[u8]) -> u32 {
+    u32::from_le_bytes([b[0], b[1], b[2], b[3]])
+}
+
+/// Appends a record, of which padding is a part.
+fn push_record(to: &mut Vec<u8>, data: &[u8], a: Option<Address>) {
+    let start = to.len();
+    to.extend_from_slice(&(data.len() as u32).to_le_bytes());
+    to.resize(start + RECORD, 0);
+    if let Some(a) = a {
+        to[start + 4..start + 6].copy_from_slice(&a.port.to_le_bytes());
+        to[start + 6] = a.family;
+        to[start + 8..start + 24].copy_from_slice(&a.ip);
+        to[start + 24..start + 28].copy_from_slice(&a.zone.to_le_bytes());
+    }
+    to.extend_from_slice(data);
+    to.resize(start + record_len(data.len()), 0);
+}
+
+/// Bytes of a record before its payload.
+const RECORD: usize = 32;
+
+fn record_len(data: usize) -> usize {
+    RECORD + (data + 7) / 8 * 8
+}
+
+/// A protocol of datagrams, as one of a connection whose bytes are records.
+struct Datagrams(Box<dyn DatagramProtocol>);
+
+impl Protocol for Datagrams {
+    fn connection_made(&mut self, t: Transport) {
+        self.0.start_protocol(Socket(t.0));
+    }
+    fn data_received(&mut self, t: Transport, records: &[u8]) {
+        let mut rest = records;
+        while rest.len() >= RECORD && !t.disconnecting() {
+            let size = word(rest) as usize;
+            self.0.datagram_received(Socket(t.0), &rest[RECORD..RECORD + size], Address::read(rest));
+            rest = &rest[record_len(size)..];
+        }
+    }
+    fn connection_lost(&mut self, t: Transport, why: Reason) {
+        self.0.stop_protocol(Socket(t.0), why);
+    }
+    fn read_connection_lost(&mut self, t: Transport) {
+        self.0.connection_refused(Socket(t.0));
+    }
+    fn delayed_call(&mut self, t: Transport, timer: Timer) {
+        self.0.delayed_call(Socket(t.0), timer);
+    }
+    fn save_state(&self) -> Option<Vec<u8>> {
+        self.0.save_state()
+    }
+    fn restore_state(&mut self, t: Transport, version: i32, state: &[u8]) -> std::result::Result<(), String> {
+        self.0.restore_state(Socket(t.0), version, state)
+    }
+}
+
+/// What only some plugins have use for is called through hooks that these set, so that the
+/// linker leaves it out of the others.
+struct Hook<T>(std::cell::Cell<Option<T>>);
+
+// There is one thread.
+#[cfg(target_arch = "wasm32")]
+unsafe impl<T> Sync for Hook<T> {}
+
+macro_rules! hook {
+    ($name:ident: $type:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        static $name: Hook<$type> = Hook(std::cell::Cell::new(None));
+        #[cfg(not(target_arch = "wasm32"))]
+        thread_local! {
+            static $name: Hook<$type> = Hook(std::cell::Cell::new(None));
+        }
+    };
+}
+
+/// A value of the instance's, and a function that gives it.
+macro_rules! only {
+    ($name:ident, $access:ident: Vec<$of:ty>) => {
+        #[cfg(target_arch = "wasm32")]
+        static $name: OnlyList<$of> = OnlyList(RefCell::new(Vec::new()));
+        #[cfg(not(target_arch = "wasm32"))]
+        thread_local! {
+            static $name: RefCell<Vec<$of>> = RefCell::new(Vec::new());
+        }
+        fn $access<R>(f: impl FnOnce(&mut Vec<$of>) -> R) -> R {
+            #[cfg(target_arch = "wasm32")]
+            return f(&mut $name.0.borrow_mut());
+            #[cfg(not(target_arch = "wasm32"))]
+            return $name.with(|list| f(&mut list.borrow_mut()));
+        }
+    };
+}
+
+#[cfg(target_arch = "wasm32")]
+struct OnlyList<T>(RefCell<Vec<T>>);
+
+#[cfg(target_arch = "wasm32")]
+unsafe impl<T> Sync for OnlyList<T> {}
+
+only!(DROPPED, dropped: Vec<(i32, usize)>); // by socket
+
+type BuildSocket = fn(&mut dyn Factory, Socket) -> Option<Box<dyn DatagramProtocol>>;
+
+hook!(SEND: fn(i32, &[u8]) -> i32);
+hook!(RECORDS: usize); // in out, which is a socket's then
+hook!(BUILD_SOCKET: BuildSocket);
+hook!(RESTORE_SOCKET: fn(i32) -> Option<bool>); // None: it is none
+
+macro_rules! get {
+    ($name:ident) => {{
+        #[cfg(target_arch = "wasm32")]
+        let hook = $name.0.get();
+        #[cfg(not(target_arch = "wasm32"))]
+        let hook = $name.with(|h| h.0.get());
+        hook
+    }};
+}
+
+macro_rules! set {
+    ($name:ident, $value:expr) => {{
+        #[cfg(target_arch = "wasm32")]
+        $name.0.set($value);
+        #[cfg(not(target_arch = "wasm32"))]
+        $name.with(|h| h.0.set($value));
+    }};
+}
+
+/// What `datagram_plugin` makes the factory with.
+pub fn datagrams<F: DatagramFactory + 'static>(factory: F) -> Box<dyn Factory> {
+    fn build<F: DatagramFactory>(f: &mut dyn Factory, s: Socket) -> Option<Box<dyn DatagramProtocol>> {
+        // The factory of the instance is the one that set the hook.
+        unsafe { &mut *(f as *mut dyn Factory as *mut F) }.build_datagram_protocol(s)
+    }
+    set!(BUILD_SOCKET, Some(build::<F>));
+    set!(RESTORE_SOCKET, Some(restore_socket));
+    Box::new(factory)
+}
+
+/// In the crate's root, with what makes a [`DatagramFactory`].
+#[allow(unused_macros)]
+macro_rules! datagram_plugin {
+    ($factory:expr) => {
+        /// The SDK asks the crate's root for it.
+        pub fn wirehost_factory() -> Box<dyn $crate::wirehost::Factory> {
+            $crate::wirehost::datagrams($factory)
+        }
+        #[cfg(target_arch = "wasm32")]
+        #[no_mangle]
+        pub extern "C" fn startProtocol(sock: i32) {
+            $crate::wirehost::datagram_exports::start_protocol(sock)
+        }
+        #[cfg(target_arch = "wasm32")]
+        #[no_mangle]
+        pub extern "C" fn stopProtocol(sock: i32, why: i32) {
+            $crate::wirehost::datagram_exports::stop_protocol(sock, why)
+        }
+        #[cfg(target_arch = "wasm32")]
+        #[no_mangle]
+        pub extern "C" fn datagramsReceived(sock: i32, ptr: *const u8, n: usize) {
+            unsafe { $crate::wirehost::datagram_exports::datagrams_received(sock, ptr, n) }
+        }
+        #[cfg(target_arch = "wasm32")]
+        #[no_mangle]
+        pub extern "C" fn connectionRefused(sock: i32) {
+            $crate::wirehost::datagram_exports::connection_refused(sock)
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use datagram_plugin;
+
+/// What the exports of `datagram_plugin` call.
+pub mod datagram_exports {
+    use super::*;
+
+    pub fn start_protocol(sock: i32) {
+        let known = with(|g| g.conns.get(sock).is_some()); // that open_datagram has made
+        if known || exports::attach_socket(sock) {
+            exports::connection_made(sock);
+        } else {
+            report(Level::Error, "close", sock, "no protocol for this socket");
+            let _ = host::abort_connection(sock); // it has ended
+        }
+    }
+
+    pub fn stop_protocol(sock: i32, why: i32) {
+        if with(|g| g.conns.get(sock).is_some()) {
+            exports::connection_lost(sock, why);
+            dropped(|list| list.retain(|d| d.0 != sock));
+        }
+    }
+
+    /// # Safety
+    /// At ptr there are n records.
+    pub unsafe fn datagrams_received(sock: i32, ptr: *const u8, n: usize) {
+        let mut len = 0;
+        for _ in 0..n {
+            len += record_len(word(std::slice::from_raw_parts(ptr.add(len), 4)) as usize);
+        }
+        exports::data_received(sock, std::slice::from_raw_parts(ptr, len));
+    }
+
+    pub fn connection_refused(sock: i32) {
+        exports::read_connection_lost(sock);
+    }
+}
+
+/// A datagram socket, by its handle: a small value to copy and keep. Once it has ended,
+/// every method answers [`Status::NO_CONNECTION`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Socket(i32);
+
+impl Socket {
+    /// Makes a socket for an endpoint: udp://HOST:PORT is connected to that peer, udp://HOST:0,
+    /// with an address of this machine, is bound there and sends to anybody. `start_protocol`
+    /// follows, or `stop_protocol` where it could not be made.
+    pub fn open(endpoint: &str, p: Box<dyn DatagramProtocol>) -> Result<Socket> {
+        let handle = count(host::open(endpoint.as_bytes()))? as i32;
+        with(|g| g.conns.insert(handle, Conn::new(Some(Box::new(Datagrams(p))), true)));
+        Ok(Socket(handle))
+    }
+
+    /// The number that the server knows the socket by.
+    pub fn handle(self) -> i32 {
+        self.0
+    }
+
+    /// For what Socket has not, such as `state` and `pause_producing`. What is of streams is
+    /// not to be called.
+    pub fn transport(self) -> Transport {
+        Transport(self.0)
+    }
+
+    /// Queues a datagram to an address. What a callback writes to one socket is sent with one
+    /// call when it returns, or by `flush`; what the system has no room for is dropped, as
+    /// datagrams are, and `dropped` counts it. An error is of this one, or of what an earlier
+    /// callback wrote.
+    pub fn write(self, data: &[u8], to: Address) -> Result<()> {
+        self.queue(data, Some(to))
+    }
+
+    /// The same to the peer of a connected socket.
+    pub fn send(self, data: &[u8]) -> Result<()> {
+        self.queue(data, None)
+    }
+
+    fn queue(self, data: &[u8], to: Option<Address>) -> Result<()> {
+        set!(SEND, Some(send_records));
+        done(with(|g| {
+            let error = g.write(self.0, &[]);
+            let drops = g.conns.get(self.0).map_or(true, |c| c.drops());
+            let len = record_len(data.len());
+            if error < 0 || drops || len > GATHER {
+                return if error == 0 && len > GATHER { Status::TOO_BIG.0 } else { error };
+            }
+            if g.out_conn != self.0 || get!(RECORDS) == Some(MAX_DATAGRAMS) || g.out.len() + len > GATHER {
+                g.leave();
+            }
+            g.out_conn = self.0;
+            set!(RECORDS, Some(get!(RECORDS).unwrap_or(0) + 1));
+            push_record(&mut g.out, data, to);
+            0
+        }))
+    }
+
+    /// Sends what was gathered.
+    pub fn flush(self) -> Result<()> {
+        done(with(|g| {
+            g.flush(self.0);
+            g.write(self.0, &[])
+        }))
+    }
+
+    /// How many of the datagrams that were written the system did not take.
+    pub fn dropped(self) -> usize {
+        dropped(|list| list.iter().find(|d| d.0 == self.0).map_or(0, |d| d.1))
+    }
+
+    /// Has it get what is sent to a multicast group, where the configuration allows it.
+    pub fn join(self, group: &str) -> Result<()> {
+        done(host::join(self.0, group.as_bytes()))
+    }
+
+    pub fn leave(self, group: &str) -> Result<()> {
+        done(host::leave(self.0, group.as_bytes()))
+    }
+
+    pub fn set_option(self, option: DatagramOption, value: i32) -> Result<()> {
+        done(host::set_option(self.0, option as i32, value))
+    }
+
+    pub fn lose_connection(self) -> Result<()> {
+        self.transport().lose_connection()
+    }
+
+    /// Where it is bound, such as udp://127.0.0.1:53.
+    pub fn host(self) -> Result<String> {
+        self.transport().host()
+    }
+
+    /// Calls the protocol's `delayed_call` after ms, unless the socket ends before.
+    pub fn call_later(self, ms: i32) -> Result<Timer> {
+        self.transport().call_later(ms)
+    }
+
+    /// For `restore_state`: a timer moves under its handle, to this protocol.
+    pub fn restore_call(self, handle: i32) -> Timer {
+        self.transport().restore_call(handle)
+    }
+}
+
+/// [`Guest::send`] for sockets.
+fn send_records(conn: i32, out: &[u8]) -> i32 {
+    let records = match get!(RECORDS) {
+        Some(records) => records,
+        None => return host::write(conn, out),
+    };
+    set!(RECORDS, None);
+    let n = host::send(conn, out, records);
+    let lost = records.saturating_sub(n.max(0) as usize);
+    if lost > 0 {
+        dropped(|list| match list.iter_mut().find(|d| d.0 == conn) {
+            Some(d) => d.1 += lost,
+            None => list.push((conn, lost)),
+        });
+    }
+    n
+}
+
+/// Makes the protocol of what a reload moves, if it is a socket: its address says so.
+fn restore_socket(handle: i32) -> Option<bool> {
+    let host = text(|b| host::get_host(handle, b)).ok()?;
+    if host.starts_with("udp:") || host.starts_with("unixgram:") {
+        return Some(exports::attach_socket(handle));
+    }
+    None
 }
 
 /// Values by handle. Handles come in sequence, so their low bits spread well.
@@ -488,7 +937,10 @@ impl Guest {
     fn send(&mut self, conn: i32, p: &[u8]) -> i32 {
         let n = match (self.out.is_empty(), p.is_empty()) {
             (true, _) => host::write(conn, p),
-            (false, true) => host::write(conn, &self.out),
+            (false, true) => match get!(SEND) {
+                None => host::write(conn, &self.out),
+                Some(send) => send(conn, &self.out),
+            },
             (false, false) => host::write_sequence(conn, &[&self.out, p]),
         };
         self.out.clear();
@@ -589,6 +1041,7 @@ impl Transport {
         with(|g| {
             if g.out_conn == self.0 {
                 g.out.clear();
+                set!(RECORDS, None);
             }
         });
         self.then(host::abort_connection, |c| {
@@ -1371,6 +1824,22 @@ mod exports {
         made
     }
 
+    pub fn attach_socket(conn: i32) -> bool {
+        with(|g| g.conns.insert(conn, Conn::new(None, false)));
+        let p = match get!(BUILD_SOCKET) {
+            Some(build) => factory(|f| build(f, Socket(conn))),
+            None => None,
+        };
+        match p {
+            Some(p) => note(conn, |c| c.protocol = Some(Box::new(Datagrams(p)))),
+            None => {
+                end(conn);
+                return false;
+            }
+        }
+        true
+    }
+
     pub fn build_protocol(conn: i32) -> i32 {
         let made = attach(conn, false, false);
         with(|g| g.leave());
@@ -1470,7 +1939,11 @@ mod exports {
         }
         // One that is still connecting answers getters with NO_CONNECTION.
         let bits = host::state(conn);
-        if !attach(conn, bits < 0, bits < 0 || bits & state::OUTGOING != 0) {
+        let attached = match get!(RESTORE_SOCKET) {
+            Some(restore) => restore(conn),
+            None => None,
+        };
+        if !attached.unwrap_or_else(|| attach(conn, bits < 0, bits < 0 || bits & state::OUTGOING != 0)) {
             return Err("the factory builds no protocol for it".into());
         }
         if bits > 0 {
@@ -1842,6 +2315,23 @@ mod host {
         call_later(ms);
         cancel(timer);
         reset(timer, ms);
+        set_option(sock, option, value);
+    }
+
+    pub fn send(sock: i32, records: &[u8], n: usize) -> i32 {
+        unsafe { raw::send(sock, records.as_ptr(), n) }
+    }
+
+    pub fn open(endpoint: &[u8]) -> i32 {
+        unsafe { raw::open(endpoint.as_ptr(), endpoint.len()) }
+    }
+
+    pub fn join(sock: i32, group: &[u8]) -> i32 {
+        unsafe { raw::join(sock, group.as_ptr(), group.len()) }
+    }
+
+    pub fn leave(sock: i32, group: &[u8]) -> i32 {
+        unsafe { raw::leave(sock, group.as_ptr(), group.len()) }
     }
 
     getters! { get_peer get_host reason get_peer_certificate negotiated_protocol }
@@ -2643,6 +3133,15 @@ pub mod testing {
         ended: bool,
         shaking: bool,
         endpoint: String,
+        socket: bool,
+    }
+
+    /// A datagram that was sent; to None it went to the socket's peer.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct Sent {
+        pub socket: Socket,
+        pub to: Option<Address>,
+        pub data: Vec<u8>,
     }
 
     #[derive(Default)]
@@ -2655,6 +3154,9 @@ pub mod testing {
         config: String,
         log: Vec<String>,
         metrics: Vec<(i32, String, f64)>, // id - 1: kind, name, value or sum
+        sent: Vec<Sent>,
+        send_calls: usize,
+        full: usize,
     }
 
     thread_local! {
@@ -2672,13 +3174,22 @@ pub mod testing {
     /// Starts a server with a factory and its config section. An error: it refused,
     /// and this is what it logged.
     pub fn start(factory: impl Factory + 'static, config: &str) -> std::result::Result<(), String> {
+        start_boxed(Box::new(factory), config)
+    }
+
+    /// The same with a factory of datagrams.
+    pub fn start_datagrams(factory: impl DatagramFactory + 'static, config: &str) -> std::result::Result<(), String> {
+        start_boxed(datagrams(factory), config)
+    }
+
+    fn start_boxed(factory: Box<dyn Factory>, config: &str) -> std::result::Result<(), String> {
         let old = with(|g| mem::replace(g, Guest::new()));
         drop(old);
         world(|w| {
             *w = World::default();
             w.config = config.into();
         });
-        exports::set_factory(Box::new(factory));
+        exports::set_factory(factory);
         exports::instance_made(&[1; 32]);
         if exports::start_factory() == 0 {
             Ok(())
@@ -2706,7 +3217,12 @@ pub mod testing {
                 lost
             });
             if lost == Some(true) {
-                exports::connection_lost(conn, wire(conn, |w| w.reason).unwrap_or(0));
+                let why = wire(conn, |w| w.reason).unwrap_or(0);
+                if wire(conn, |w| w.socket) == Some(true) {
+                    datagram_exports::stop_protocol(conn, why);
+                } else {
+                    exports::connection_lost(conn, why);
+                }
             }
         }
     }
@@ -2720,6 +3236,53 @@ pub mod testing {
         exports::connection_made(conn);
         settle();
         Some(Transport(conn))
+    }
+
+    fn new_socket(endpoint: &str) -> i32 {
+        let sock = open(0, endpoint);
+        wire(sock, |w| w.socket = true);
+        sock
+    }
+
+    /// A socket of the configuration's.
+    pub fn bind() -> Socket {
+        let sock = Socket(new_socket("udp://192.0.2.2:53"));
+        started(sock);
+        sock
+    }
+
+    /// A socket that was opened with [`Socket::open`] is started.
+    pub fn started(s: Socket) {
+        datagram_exports::start_protocol(s.0);
+        settle();
+    }
+
+    /// Datagrams come in, in one batch.
+    pub fn receive(s: Socket, from: Address, batch: &[&[u8]]) {
+        let mut records = Vec::new();
+        for data in batch {
+            push_record(&mut records, data, Some(from));
+        }
+        if !batch.is_empty() && wire(s.0, |w| w.ended) == Some(false) {
+            unsafe { datagram_exports::datagrams_received(s.0, records.as_ptr(), batch.len()) };
+            settle();
+        }
+    }
+
+    /// Nobody listens at a connected socket's peer.
+    pub fn refused(s: Socket) {
+        datagram_exports::connection_refused(s.0);
+        settle();
+    }
+
+    /// All datagrams that were sent, and in how many calls.
+    pub fn sent() -> (Vec<Sent>, usize) {
+        world(|w| (w.sent.clone(), w.send_calls))
+    }
+
+    /// Of each sending the system takes n datagrams; 0: all.
+    pub fn take_only(n: usize) {
+        world(|w| w.full = n);
     }
 
     /// The newest connection that was opened with `connect`, and neither made nor failed.
@@ -2833,6 +3396,8 @@ pub mod testing {
     pub fn reload(t: Transport, version: i32) -> Option<Transport> {
         let state = exports::save_state(t.0)?;
         let conn = open(wire(t.0, |w| w.state)?, "");
+        let socket = wire(t.0, |w| w.socket)?;
+        wire(conn, |w| w.socket = socket);
         if exports::restore_state(conn, version, &state) == 0 {
             Some(Transport(conn))
         } else {
@@ -2920,7 +3485,10 @@ pub mod testing {
             give("tcp://192.0.2.1:5000", b)
         }
 
-        pub fn get_host(_: i32, b: &mut [u8]) -> i32 {
+        pub fn get_host(conn: i32, b: &mut [u8]) -> i32 {
+            if wire(conn, |w| w.socket) == Some(true) {
+                return give("udp://192.0.2.2:53", b);
+            }
             give("tcp://192.0.2.2:7000", b)
         }
 
@@ -3049,7 +3617,41 @@ pub mod testing {
         }
 
         pub fn connect(endpoint: &[u8], _ms: i32) -> i32 {
-            open(state::OUTGOING, &String::from_utf8_lossy(endpoint))
+            super::open(state::OUTGOING, &String::from_utf8_lossy(endpoint))
+        }
+
+        pub fn open(endpoint: &[u8]) -> i32 {
+            new_socket(&String::from_utf8_lossy(endpoint))
+        }
+
+        pub fn send(sock: i32, records: &[u8], n: usize) -> i32 {
+            if wire(sock, |_| ()).is_none() {
+                return -1;
+            }
+            world(|w| {
+                w.send_calls += 1;
+                let taken = if w.full > 0 { n.min(w.full) } else { n };
+                let mut rest = records;
+                for _ in 0..taken {
+                    let size = word(rest) as usize;
+                    let to = if rest[6] != 0 { Some(Address::read(rest)) } else { None };
+                    w.sent.push(Sent { socket: Socket(sock), to, data: rest[RECORD..RECORD + size].to_vec() });
+                    rest = &rest[record_len(size)..];
+                }
+                taken as i32
+            })
+        }
+
+        pub fn join(sock: i32, _: &[u8]) -> i32 {
+            set(sock, |_| ())
+        }
+
+        pub fn leave(sock: i32, _: &[u8]) -> i32 {
+            set(sock, |_| ())
+        }
+
+        pub fn set_option(sock: i32, _: i32, _: i32) -> i32 {
+            set(sock, |_| ())
         }
 
         pub fn config(b: &mut [u8]) -> i32 {

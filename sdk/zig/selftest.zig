@@ -509,3 +509,116 @@ test "client services" {
     server.failed(s.current.?, .aborted);
     try expect(s.timer == null);
 }
+
+/// A socket's protocol: it answers what it gets, and notes what else it is told.
+const Echo = struct {
+    state: u8 = 's',
+
+    var told: [64]u8 = undefined;
+    var told_len: usize = 0;
+
+    fn say(what: []const u8) void {
+        @memcpy(told[told_len..][0..what.len], what);
+        told_len += what.len;
+    }
+
+    pub fn startProtocol(_: *Echo, _: wirehost.Socket) void {
+        say("start ");
+    }
+
+    pub fn datagramReceived(_: *Echo, s: wirehost.Socket, data: []const u8, from: wirehost.Address) !void {
+        try s.write(data, from);
+        if (std.mem.eql(u8, data, "flush")) try s.flush();
+        if (std.mem.eql(u8, data, "peer")) try s.write("x", null);
+        if (std.mem.eql(u8, data, "later")) _ = try s.transport().callLater(5);
+        if (std.mem.eql(u8, data, "close")) try s.loseConnection();
+        if (std.mem.eql(u8, data, "fail")) return error.Failed;
+    }
+
+    pub fn delayedCall(_: *Echo, s: wirehost.Socket, _: wirehost.Timer) !void {
+        try s.write("due", null);
+    }
+
+    pub fn connectionRefused(_: *Echo, s: wirehost.Socket) !void {
+        say("refused ");
+        try s.join("239.1.2.3");
+        try s.leaveGroup("239.1.2.3");
+        try s.setOption(.multicast_hops, 2);
+    }
+
+    pub fn stopProtocol(_: *Echo, _: wirehost.Socket, why: wirehost.Reason) void {
+        say(@tagName(why));
+    }
+
+    pub fn saveState(e: *Echo, out: *wirehost.Bytes) !void {
+        try out.append(wirehost.allocator, e.state);
+    }
+
+    pub fn restoreState(e: *Echo, _: wirehost.Socket, version: i32, state: []const u8) !void {
+        if (version != 1 or state.len != 1) return error.NoState;
+        say("restored ");
+        e.state = state[0];
+    }
+};
+
+const Sockets = struct {
+    var none = false;
+
+    pub fn buildDatagramProtocol(_: *Sockets, _: wirehost.Socket) ?Echo {
+        return if (none) null else .{};
+    }
+};
+
+fn expectSent(at: usize, socket: i32, to: ?wirehost.Address, data: []const u8) !void {
+    const d = wirehost.testing.sent.items[at];
+    try expectEqual(socket, d.socket);
+    try expectEqualStrings(data, d.data);
+    if (to) |a| try expect(d.to.?.eql(a)) else try expect(d.to == null);
+}
+
+test "sockets" {
+    const world = wirehost.testing.Server(Sockets);
+    const testing = wirehost.testing;
+    try expect(world.start(""));
+    defer world.end();
+    Echo.told_len = 0;
+    const four: wirehost.Address = .v4(.{ 192, 0, 2, 1 }, 5000);
+    const six: wirehost.Address = .{ .family = 6, .ip = @splat(3), .port = 6000, .zone = 3 };
+    const s = world.bind();
+    const texts = [_][]const u8{ "a", "", "1234567", "12345678", "123456789" };
+    world.receive(s, six, &texts);
+    try expectEqual(1, testing.send_calls);
+    for (texts, 0..) |text, i| try expectSent(i, s.handle, six, text);
+    world.receive(s, four, &.{ "flush", "peer" });
+    try expectEqual(3, testing.send_calls);
+    try expectSent(7, s.handle, null, "x");
+    testing.full = 2;
+    world.receive(s, four, &texts);
+    try expectEqual(3, s.dropped());
+    testing.full = 0;
+    world.receive(s, four, &.{"later"});
+    world.advance(5);
+    try expectSent(11, s.handle, null, "due");
+
+    const moved: wirehost.Socket = .{ .handle = world.reload(s.transport(), 1).?.handle };
+    try expect(world.reload(s.transport(), 2) == null);
+    world.receive(moved, four, &.{"b"});
+    try expectSent(12, moved.handle, four, "b");
+    world.receive(moved, four, &.{ "fail", "never" });
+    world.receive(s, four, &.{ "close", "never" });
+    try expectEqual(15, testing.sent.items.len);
+    try expectEqualStrings("start restored aborteddone", Echo.told[0..Echo.told_len]);
+    try std.testing.expectError(error.NoConnection, s.write("late", four));
+
+    Echo.told_len = 0;
+    const c = try wirehost.openDatagram("udp://192.0.2.9:123", Echo{});
+    try std.testing.expectError(error.NoConnection, c.write("early", null));
+    world.started(c);
+    world.refused(c);
+    world.lose(c.transport(), .lost);
+    try expectEqualStrings("start refused lost", Echo.told[0..Echo.told_len]);
+
+    Sockets.none = true;
+    defer Sockets.none = false;
+    try expect(testing.Server(Sockets).ended(world.bind().transport()));
+}

@@ -50,6 +50,20 @@
 //!     start(), stop()                  an error in start refuses to start
 //!     saveState(out), restoreState(version, state)
 //!
+//! A factory of datagrams has DatagramProtocol, made as .{}, or buildDatagramProtocol(s)
+//! ?Protocol, of the sockets that the configuration has (null closes one), and of those that
+//! a reload moves; or `pub const datagrams = true;`, where it only opens sockets. Without
+//! these the server knows that the plugin takes none. A socket's protocol has the functions
+//! that it needs of
+//!
+//!     startProtocol(s)                 first: the socket is bound, or connected
+//!     datagramReceived(s, data, from)  one datagram, and its Address
+//!     connectionRefused(s)             nobody listens at a connected socket's peer
+//!     stopProtocol(s, reason)          once, last
+//!
+//! and delayedCall, saveState, restoreState and deinit, as a connection's; s is a Socket.
+//! An error closes the socket.
+//!
 //! Callbacks run one after another on one thread, never one inside another. They must
 //! not block. Bytes that they get are valid until they return. Small writes of a
 //! callback are gathered and sent with one call to the server when it returns.
@@ -189,6 +203,18 @@ pub const MetricKind = enum(i32) {
     gauge = 2,
     /// how often was recorded what, in fixed buckets
     histogram = 3,
+};
+
+/// An option of a datagram socket.
+pub const DatagramOption = enum(i32) {
+    /// 0 to 255, of datagrams to groups; 1 at the start
+    multicast_hops = 1,
+    /// 1: groups of this machine get them too, as at the start; 0
+    multicast_loop = 2,
+    /// 1: they may be sent to all of a network; 0, as at the start
+    broadcast = 3,
+    /// 1 to 255, of the others
+    hops = 4,
 };
 
 /// bytes of the stream that one callback gets at most
@@ -362,6 +388,7 @@ const Conn = struct {
     calls: *const Calls = undefined,
     timers: ?*Call = null,
     service: ?*ClientService = null, // whose it is
+    dropped: usize = 0, // of a socket: datagrams that the system did not take
     err: ?Error = null, // of the last sending at the end of a callback
     pending: bool = false, // outgoing, and not made yet
     closing: bool = false, // loseConnection or abortConnection was called
@@ -475,6 +502,54 @@ const Calls = struct {
     }
 };
 
+/// A socket's protocol, erased: made is startProtocol, lost stopProtocol, read_lost
+/// connectionRefused, and data are records.
+fn socketCalls(comptime P: type) *const Calls {
+    const erased = struct {
+        fn self(p: *anyopaque) *P {
+            return @ptrCast(@alignCast(p));
+        }
+
+        fn data(p: *anyopaque, t: Transport, records: []const u8) anyerror!void {
+            if (!@hasDecl(P, "datagramReceived")) return;
+            const s: Socket = .{ .handle = t.handle };
+            var rest = records;
+            while (rest.len > 0 and !t.disconnecting()) {
+                const size = std.mem.readInt(u32, rest[0..4], .little);
+                try result(P.datagramReceived(self(p), s, rest[record_header..][0..size], Address.read(rest)));
+                rest = rest[wholeRecord(size)..];
+            }
+        }
+
+        fn tell(p: *anyopaque, t: Transport, event: Event) anyerror!bool {
+            const s: Socket = .{ .handle = t.handle };
+            switch (event) {
+                .made => return maybe("startProtocol", .{ self(p), s }),
+                .read_lost => return maybe("connectionRefused", .{ self(p), s }),
+                .lost => |why| return maybe("stopProtocol", .{ self(p), s, why }),
+                .timer => |timer| return maybe("delayedCall", .{ self(p), s, timer }),
+                .save => |to| return maybe("saveState", .{ self(p), to }),
+                .restore => |r| return maybe("restoreState", .{ self(p), s, r.version, r.state }),
+                .deinit => {
+                    _ = try maybe("deinit", .{self(p)});
+                    if (@sizeOf(P) > 0) allocator.destroy(self(p));
+                    return true;
+                },
+                else => return false,
+            }
+        }
+
+        fn maybe(comptime name: []const u8, args: anytype) anyerror!bool {
+            if (!@hasDecl(P, name)) return false;
+            try result(@call(.auto, @field(P, name), args));
+            return true;
+        }
+
+        const calls: Calls = .{ .tell = tell, .data = data };
+    };
+    return &erased.calls;
+}
+
 /// Takes void and !void alike.
 fn result(r: anytype) anyerror!void {
     if (@typeInfo(@TypeOf(r)) == .error_union) try r;
@@ -486,7 +561,13 @@ const most = 64 << 10; // bytes that are gathered
 /// The instance. There is one thread.
 var conns: Table(Conn) = .{};
 var timers: Table(Call) = .{};
-var out: [most]u8 = undefined; // what this callback wrote
+var out: [most]u8 align(8) = undefined; // what this callback wrote
+var out_records: usize = 0; // in out, which is a socket's then
+/// Sends what is in out. Who writes no datagrams has host.write alone.
+var sender: *const fn (i32, [*]const u8, usize) callconv(.c) i32 = streamSender;
+fn streamSender(conn: i32, ptr: [*]const u8, len: usize) callconv(.c) i32 {
+    return host.write(conn, ptr, len);
+}
 var out_len: usize = 0;
 var out_conn: ?*Conn = null; // to whom
 var saving: bool = false;
@@ -497,7 +578,7 @@ fn send(c: *Conn, p: []const u8) i32 {
     const gathered = out_len;
     out_len = 0;
     if (gathered == 0) return host.write(c.handle, p.ptr, p.len);
-    if (p.len == 0) return host.write(c.handle, &out, gathered);
+    if (p.len == 0) return sender(c.handle, &out, gathered);
     const both = [2]Part{ .{ .ptr = &out, .len = gathered }, .{ .ptr = p.ptr, .len = p.len } };
     return host.writeSequence(c.handle, &both, 2);
 }
@@ -845,6 +926,137 @@ pub fn connect(endpoint: []const u8, ms: i32, protocol: anytype) (Error || error
     return .{ .handle = handle };
 }
 
+/// Where a datagram comes from or goes to.
+pub const Address = struct {
+    /// 4, 6, or 1: a Unix socket without a name.
+    family: u8 = 4,
+    port: u16,
+    /// Of family 4 the first four.
+    ip: [16]u8 = @splat(0),
+    /// Of family 6: the interface's index, or 0.
+    zone: u32 = 0,
+    /// In datagramReceived: there was more of it than fits a buffer.
+    cut: bool = false,
+
+    pub fn v4(ip: [4]u8, port: u16) Address {
+        var a: Address = .{ .port = port };
+        a.ip[0..4].* = ip;
+        return a;
+    }
+
+    pub fn eql(a: Address, b: Address) bool {
+        return a.family == b.family and a.port == b.port and a.zone == b.zone and std.mem.eql(u8, &a.ip, &b.ip);
+    }
+
+    fn read(record: []const u8) Address {
+        return .{
+            .port = std.mem.readInt(u16, record[4..6], .little),
+            .family = record[6],
+            .cut = record[7] & 1 != 0,
+            .ip = record[8..24].*,
+            .zone = std.mem.readInt(u32, record[24..28], .little),
+        };
+    }
+
+    fn write(a: Address, record: []u8) void {
+        std.mem.writeInt(u16, record[4..6], a.port, .little);
+        record[6] = a.family;
+        record[8..24].* = a.ip;
+        std.mem.writeInt(u32, record[24..28], a.zone, .little);
+    }
+};
+
+const record_header = 32; // bytes of a record before its payload
+
+fn wholeRecord(size: usize) usize {
+    return record_header + std.mem.alignForward(usize, size, 8);
+}
+
+/// A datagram socket, by its handle.
+pub const Socket = struct {
+    handle: i32,
+
+    /// Of the socket, for what Socket has not: getHost, peer, callLater, loseConnection,
+    /// pauseProducing and the like. What is of streams is not to be called.
+    pub fn transport(s: Socket) Transport {
+        return .{ .handle = s.handle };
+    }
+
+    /// Queues a datagram; null goes to a connected socket's peer. What a callback writes to
+    /// one socket is sent with one call when it returns, or by flush; what the system has no
+    /// room for is dropped, as datagrams are, and dropped counts it. An error is of this one,
+    /// or of what an earlier callback wrote.
+    pub fn write(s: Socket, data: []const u8, to: ?Address) Error!void {
+        const c = try s.transport().check();
+        if (c.drops()) return;
+        const size = wholeRecord(data.len);
+        if (size > most) return error.TooBig;
+        if (out_conn != c or out_records == max_datagrams or out_len + size > most) leave();
+        const record = out[out_len..][0..size];
+        @memset(record[0..record_header], 0);
+        @memset(record[record_header + data.len ..], 0);
+        std.mem.writeInt(u32, record[0..4], @intCast(data.len), .little);
+        if (to) |a| a.write(record);
+        @memcpy(record[record_header..][0..data.len], data);
+        out_conn = c;
+        out_len += size;
+        out_records += 1;
+        sender = sendRecords;
+    }
+
+    /// Sends what was gathered.
+    pub fn flush(s: Socket) Error!void {
+        s.transport().flushed();
+        _ = try s.transport().check();
+    }
+
+    /// How many of the datagrams that were written the system did not take.
+    pub fn dropped(s: Socket) usize {
+        return if (conns.get(s.handle)) |c| c.dropped else 0;
+    }
+
+    /// Has it get what is sent to a multicast group, where the configuration allows it.
+    pub fn join(s: Socket, group: []const u8) Error!void {
+        try done(host.join(s.handle, group.ptr, group.len));
+    }
+
+    pub fn leaveGroup(s: Socket, group: []const u8) Error!void {
+        try done(host.leave(s.handle, group.ptr, group.len));
+    }
+
+    pub fn setOption(s: Socket, option: DatagramOption, value: i32) Error!void {
+        try done(host.setOption(s.handle, @intFromEnum(option), value));
+    }
+
+    pub fn loseConnection(s: Socket) Error!void {
+        try s.transport().loseConnection();
+    }
+};
+
+fn sendRecords(conn: i32, ptr: [*]const u8, len: usize) callconv(.c) i32 {
+    const records = out_records;
+    out_records = 0;
+    if (records == 0) return host.write(conn, ptr, len);
+    const sent = host.send(conn, ptr, records);
+    if (conns.get(conn)) |c| c.dropped += records - @as(usize, @intCast(@max(sent, 0)));
+    return sent;
+}
+
+/// Makes a socket for an endpoint, and a protocol by value: udp://HOST:PORT is connected to
+/// that peer, udp://HOST:0, with an address of this machine, is bound there and sends to
+/// anybody. startProtocol follows, or stopProtocol where it could not be made. The factory
+/// has DatagramProtocol, or `pub const datagrams = true;`.
+pub fn openDatagram(endpoint: []const u8, protocol: anytype) (Error || error{OutOfMemory})!Socket {
+    const handle: i32 = @intCast(try count(host.open(endpoint.ptr, endpoint.len)));
+    try joinSocket(try newConn(handle, true), protocol);
+    return .{ .handle = handle };
+}
+
+fn joinSocket(c: *Conn, protocol: anytype) error{OutOfMemory}!void {
+    try keep(c, protocol);
+    c.calls = socketCalls(@TypeOf(protocol));
+}
+
 /// A function that is called again and again (Twisted's LoopingCall). It counts from its
 /// start, so that it does not drift, and a call that is late takes the place of those that
 /// were missed. It stays where it is while it runs, as a field of a protocol does; what a
@@ -1097,11 +1309,14 @@ fn newConn(handle: i32, pending: bool) error{OutOfMemory}!*Conn {
 }
 
 fn join(c: *Conn, protocol: anytype) error{OutOfMemory}!void {
-    const P = @TypeOf(protocol);
-    const p = try allocator.create(P);
+    try keep(c, protocol);
+    c.calls = .of(@TypeOf(protocol));
+}
+
+fn keep(c: *Conn, protocol: anytype) error{OutOfMemory}!void {
+    const p = try allocator.create(@TypeOf(protocol));
     p.* = protocol;
     c.protocol = p;
-    c.calls = .of(P);
 }
 
 /// The plugin's config section as JSON, to be freed with allocator.
@@ -1151,6 +1366,14 @@ pub fn plugin(comptime Factory: type) void {
     if (!is_guest) return;
     inline for (names) |name| @export(&@field(exports, name), .{ .name = name });
     if (@hasDecl(Factory, "instanceMade")) @export(&exports.instanceMade, .{ .name = "instanceMade" });
+    if (!hasDatagrams(Factory)) return;
+    inline for (.{ "startProtocol", "stopProtocol", "datagramsReceived", "connectionRefused" }) |name| {
+        @export(&@field(exports, name), .{ .name = name });
+    }
+}
+
+fn hasDatagrams(comptime Factory: type) bool {
+    return @hasDecl(Factory, "DatagramProtocol") or @hasDecl(Factory, "buildDatagramProtocol") or @hasDecl(Factory, "datagrams");
 }
 
 fn Exports(comptime Factory: type) type {
@@ -1250,6 +1473,69 @@ fn Exports(comptime Factory: type) type {
             conns.remove(c);
             allocator.destroy(c);
             return null;
+        }
+
+        /// Makes a socket with its protocol.
+        fn attachSocket(handle: i32) ?*Conn {
+            const c = newConn(handle, false) catch return null;
+            if (@hasDecl(Factory, "buildDatagramProtocol")) {
+                if (factory.buildDatagramProtocol(.{ .handle = handle })) |p| {
+                    if (joinSocket(c, p)) return c else |_| {}
+                }
+            } else if (@hasDecl(Factory, "DatagramProtocol")) {
+                if (joinSocket(c, @as(Factory.DatagramProtocol, .{}))) return c else |_| {}
+            }
+            conns.remove(c);
+            allocator.destroy(c);
+            return null;
+        }
+
+        /// Whether what a reload moves is a socket: its address says so.
+        fn isSocket(handle: i32) bool {
+            var buf: [128]u8 = undefined;
+            const n = host.getHost(handle, &buf, buf.len);
+            if (n > buf.len) return true; // a path
+            const text = buf[0..@intCast(@max(n, 0))];
+            return std.mem.startsWith(u8, text, "udp:") or std.mem.startsWith(u8, text, "unixgram:");
+        }
+
+        fn startProtocol(sock: i32) callconv(.c) void {
+            const known = conns.get(sock); // that openDatagram has made
+            if (known orelse attachSocket(sock)) |c| {
+                c.pending = false;
+                _ = tellSocket(c, .made, "startProtocol");
+            } else {
+                report(.err, "close of a socket", sock, "no protocol for it");
+                _ = host.abortConnection(sock);
+            }
+            leave();
+        }
+
+        fn stopProtocol(sock: i32, why: i32) callconv(.c) void {
+            const c = conns.get(sock) orelse return; // it had no protocol
+            c.lost = true;
+            _ = tellSocket(c, .{ .lost = @enumFromInt(why) }, "stopProtocol");
+            end(c);
+        }
+
+        fn datagramsReceived(sock: i32, ptr: [*]const u8, n: usize) callconv(.c) void {
+            const c = expect(sock);
+            var len: usize = 0;
+            for (0..n) |_| len += wholeRecord(std.mem.readInt(u32, ptr[len..][0..4], .little));
+            c.calls.data(c.protocol, .{ .handle = sock }, ptr[0..len]) catch |err| failed(c, "datagramReceived", err);
+            leave();
+        }
+
+        fn connectionRefused(sock: i32) callconv(.c) void {
+            _ = tellSocket(expect(sock), .read_lost, "connectionRefused");
+            leave();
+        }
+
+        fn tellSocket(c: *Conn, event: Event, name: []const u8) bool {
+            return c.calls.tell(c.protocol, .{ .handle = c.handle }, event) catch |err| {
+                failed(c, name, err);
+                return true;
+            };
         }
 
         fn buildProtocol(conn: i32) callconv(.c) i32 {
@@ -1384,7 +1670,9 @@ fn Exports(comptime Factory: type) type {
             }
             const bits = host.state(conn); // fails for one that is still connecting
             const outgoing = bits < 0 or bits & State.outgoing != 0;
-            const c = (if (outgoing) attach(conn, bits < 0, true) else attach(conn, false, false)) orelse return error.NoProtocol;
+            const socket = hasDatagrams(Factory) and isSocket(conn);
+            const attached = if (socket) attachSocket(conn) else if (outgoing) attach(conn, bits < 0, true) else attach(conn, false, false);
+            const c = attached orelse return error.NoProtocol;
             errdefer end(c);
             if (bits > 0) {
                 c.closing = bits & State.closing != 0;
@@ -1851,7 +2139,17 @@ pub const testing = struct {
         reason: i32 = 0,
         ended: bool = false,
         shaking: bool = false,
+        socket: bool = false,
     };
+
+    /// A datagram that was sent; to null it went to the socket's peer.
+    pub const Datagram = struct { socket: i32, to: ?Address, data: []const u8 };
+    /// All of them.
+    pub var sent: std.ArrayList(Datagram) = .empty;
+    /// How many calls sent them.
+    pub var send_calls: usize = 0;
+    /// Of each sending the system takes so many; 0: all.
+    pub var full: usize = 0;
 
     // Of the page allocator: what a test forgets here is no leak of the plugin's.
     const own = std.heap.page_allocator;
@@ -1889,6 +2187,9 @@ pub const testing = struct {
                 now = 0;
                 chance = .init(0);
                 write_calls = 0;
+                send_calls = 0;
+                full = 0;
+                sent.clearRetainingCapacity();
                 section = json;
                 exports.factory = .{};
                 if (@hasDecl(Factory, "instanceMade")) exports.instanceMade(&@as([32]u8, @splat(1)), 32);
@@ -1913,13 +2214,52 @@ pub const testing = struct {
                     }
                     if (w.ended or w.state & (State.closing | State.producer) != State.closing) continue;
                     w.ended = true;
-                    exports.connectionLost(conn, w.reason);
+                    if (!w.socket) exports.connectionLost(conn, w.reason) else if (hasDatagrams(Factory)) exports.stopProtocol(conn, w.reason);
                 }
+            }
+
+            /// A socket of the configuration's.
+            pub fn bind() Socket {
+                const sock = testing.open(0);
+                wire(sock).?.socket = true;
+                exports.startProtocol(sock);
+                settle();
+                return .{ .handle = sock };
+            }
+
+            /// A socket that was opened with openDatagram is started.
+            pub fn started(s: Socket) void {
+                exports.startProtocol(s.handle);
+                settle();
+            }
+
+            /// Datagrams come in, in one batch.
+            pub fn receive(s: Socket, from: Address, batch: []const []const u8) void {
+                var records: Bytes = .empty;
+                defer records.deinit(own);
+                for (batch) |data| {
+                    const at = records.items.len;
+                    records.appendNTimes(own, 0, wholeRecord(data.len)) catch @panic("no memory");
+                    const record = records.items[at..];
+                    std.mem.writeInt(u32, record[0..4], @intCast(data.len), .little);
+                    from.write(record);
+                    record[7] = @intFromBool(from.cut);
+                    @memcpy(record[record_header..][0..data.len], data);
+                }
+                if (batch.len == 0 or wire(s.handle).?.ended) return;
+                exports.datagramsReceived(s.handle, records.items.ptr, batch.len);
+                settle();
+            }
+
+            /// Nobody listens at a connected socket's peer.
+            pub fn refused(s: Socket) void {
+                exports.connectionRefused(s.handle);
+                settle();
             }
 
             /// A connection is accepted; null: the factory refuses it.
             pub fn accept() ?Transport {
-                const conn = open(0);
+                const conn = testing.open(0);
                 if (exports.buildProtocol(conn) != 0) {
                     wire(conn).?.ended = true;
                     return null;
@@ -2002,7 +2342,8 @@ pub const testing = struct {
             /// the two refused.
             pub fn reload(t: Transport, version: i32) ?Transport {
                 const state = exports.save(t.handle) orelse return null;
-                const conn = open(wire(t.handle).?.state);
+                const conn = testing.open(wire(t.handle).?.state);
+                wire(conn).?.socket = wire(t.handle).?.socket;
                 if (exports.restoreState(conn, version, state.ptr, state.len) == 0) return .{ .handle = conn };
                 wire(conn).?.ended = true;
                 return null;
@@ -2086,7 +2427,8 @@ pub const testing = struct {
             return give("tcp://192.0.2.1:5000", buf, cap);
         }
 
-        pub fn getHost(_: i32, buf: [*]u8, cap: usize) i32 {
+        pub fn getHost(conn: i32, buf: [*]u8, cap: usize) i32 {
+            if (wire(conn)) |w| if (w.socket) return give("udp://192.0.2.2:53", buf, cap);
             return give("tcp://192.0.2.2:7000", buf, cap);
         }
 
@@ -2178,7 +2520,41 @@ pub const testing = struct {
         }
 
         pub fn connect(_: [*]const u8, _: usize, _: i32) i32 {
-            return open(State.outgoing);
+            return testing.open(State.outgoing);
+        }
+
+        pub fn open(_: [*]const u8, _: usize) i32 {
+            const sock = testing.open(0);
+            wire(sock).?.socket = true;
+            return sock;
+        }
+
+        pub fn send(sock: i32, ptr: [*]const u8, n: usize) i32 {
+            if (wire(sock) == null) return -1;
+            send_calls += 1;
+            const taken = if (full > 0) @min(n, full) else n;
+            var at: usize = 0;
+            for (0..taken) |_| {
+                const size = std.mem.readInt(u32, ptr[at..][0..4], .little);
+                const whole = ptr[at..][0..wholeRecord(size)];
+                const data = own.dupe(u8, whole[record_header..][0..size]) catch return -3;
+                const to: ?Address = if (whole[6] != 0) Address.read(whole) else null;
+                sent.append(own, .{ .socket = sock, .to = to, .data = data }) catch return -3;
+                at += whole.len;
+            }
+            return @intCast(taken);
+        }
+
+        pub fn join(sock: i32, _: [*]const u8, _: usize) i32 {
+            return set(sock, 0, 0);
+        }
+
+        pub fn leave(sock: i32, _: [*]const u8, _: usize) i32 {
+            return set(sock, 0, 0);
+        }
+
+        pub fn setOption(sock: i32, _: i32, _: i32) i32 {
+            return set(sock, 0, 0);
         }
 
         pub fn config(buf: [*]u8, cap: usize) i32 {

@@ -1,11 +1,24 @@
 // everything calls all that the SDK has, so that a test holds it against the ABI. It is
 // not meant to run.
 import {
-  Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver, Metric, MetricKind,
+  Config, DatagramOption, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver,
+  Metric, MetricKind,
   NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, listen, listenerHost, log,
   random, register, reset, restoreCall, seconds, stopListening, time,
 } from "../wirehost";
+import { Address, DatagramProtocol, openDatagram } from "../datagram";
 export * from "../exports";
+export * from "../datagram_exports";
+
+class Datagrams extends DatagramProtocol {
+  datagramReceived(data: Uint8Array, from: Address): void {
+    this.write(data, from);
+    this.flush();
+    this.join("239.1.2.3");
+    this.leave("239.1.2.3");
+    this.setOption(DatagramOption.MulticastHops, this.dropped);
+  }
+}
 
 class Later extends DelayedCall {
   call(): void {}
@@ -71,6 +84,7 @@ function all(t: Transport): void {
   cancel(restoreCall(1, new Later()));
   if (time() > 1) random(new Uint8Array(8));
   if (seconds() > 1) connect("tcp://127.0.0.1:1", 1, new Netstrings());
+  openDatagram("udp://127.0.0.1:1", new Datagrams());
   if (find(t.handle)) t.abortConnection();
 }
 
@@ -84,6 +98,10 @@ class Everything extends Factory {
     if (t.handle % 4 == 2) return new Shorts();
     if (t.handle % 4 == 3) return new Longs();
     return new Lines();
+  }
+
+  buildDatagramProtocol(t: Transport): Protocol | null {
+    return new Datagrams();
   }
 
   buildClientProtocol(t: Transport): Protocol | null {

@@ -8,6 +8,19 @@ void wh_instance_made(const uint8_t *seed, size_t n) { wh_log_bytes(WH_INFO, see
 
 static void later(wh_conn *c, void *arg) { (void)c, (void)arg; }
 
+static void received(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from) {
+	wh_write_datagram(s, p, n, from);
+	wh_flush_datagrams(s);
+	wh_join(s, "239.1.2.3");
+	wh_leave(s, "239.1.2.3");
+	wh_set_option(s, WH_MULTICAST_HOPS, (int32_t)wh_dropped(s));
+}
+
+static const wh_datagram_protocol datagrams = {.datagram_received = received};
+static const wh_datagram_protocol *build_socket(wh_conn *s) { return wh_handle(s) > 0 ? &datagrams : NULL; }
+
+WIREHOST_DATAGRAMS(build_socket)
+
 static void made(wh_conn *c) {
 	char text[64];
 	wh_write_text(c, "x");
@@ -36,6 +49,7 @@ static void made(wh_conn *c) {
 	wh_cancel(wh_restore_call(1, c, later, NULL));
 	if (wh_seconds() > 1)
 		wh_connect("tcp://127.0.0.1:1", 1, &protocol, NULL);
+	wh_open_datagram("udp://127.0.0.1:1", &datagrams, NULL);
 	wh_send_netstring(c, text, 1);
 	wh_send_int8(c, text, 1);
 	wh_send_int16(c, text, 1);

@@ -15,6 +15,16 @@ void wh_instance_made(const uint8_t *seed, size_t n) { wh_log_bytes(WH_INFO, see
 
 static void later(wh_conn *, void *) {}
 
+struct Datagrams : DatagramProtocol {
+	void datagramReceived(Bytes data, const Address &from) override {
+		write(data, from);
+		flush();
+		join("239.1.2.3");
+		leave("239.1.2.3");
+		setOption(WH_MULTICAST_HOPS, static_cast<int32_t>(dropped()));
+	}
+};
+
 struct Lines : LineReceiver {
 	void connectionMade() override {
 		char text[64];
@@ -42,6 +52,7 @@ struct Lines : LineReceiver {
 		wh_call_later(nullptr, 1, later, nullptr);
 		if (wh_seconds() > 1)
 			connect("tcp://127.0.0.1:1", 1, new Strings<NetstringReceiver>);
+		openDatagram("udp://127.0.0.1:1", new Datagrams);
 		wh_log(WH_INFO, "everything");
 		wh_random(text, wh_time() > 1);
 		wh_record(wh_metric(WH_COUNTER, "everything_total"), 1);
@@ -76,6 +87,8 @@ struct Everything : Factory {
 		}
 	}
 	Protocol *buildClientProtocol(Transport) override { return new Strings<NetstringReceiver>; }
+	DatagramProtocol *buildDatagramProtocol(Transport) { return new Datagrams; }
 };
 
 WIREHOST_FACTORY(Everything)
+WIREHOST_DATAGRAM_FACTORY()

@@ -117,6 +117,10 @@ func (s imports) LoseConnection(conn int32) int32 {
 		s.later(func() { c.fail(wirehost.Aborted) })
 		return ok
 	}
+	if k := s.socketOf(conn); k != nil && s.phase == running {
+		k.close(wirehost.Done)
+		return ok
+	}
 	c, code := s.find(conn)
 	if c != nil && c.bits&wirehost.StateClosing == 0 {
 		c.bits |= wirehost.StateClosing
@@ -140,6 +144,10 @@ func (s imports) LoseWriteConnection(conn int32) int32 {
 func (s imports) AbortConnection(conn int32) int32 {
 	if c := s.conns[conn]; c != nil && c.pending {
 		return s.LoseConnection(conn)
+	}
+	if k := s.socketOf(conn); k != nil && s.phase == running {
+		k.close(wirehost.Aborted)
+		return ok
 	}
 	c, code := s.find(conn)
 	if c != nil {
@@ -390,6 +398,9 @@ func (s *Server) getter(conn int32) *Conn {
 }
 
 func (s imports) State(conn int32) int32 {
+	if k := s.socketOf(conn); k != nil && !k.pending {
+		return ok
+	}
 	c := s.getter(conn)
 	if c == nil {
 		return status(wirehost.ErrNoConnection)
@@ -418,6 +429,9 @@ func (s imports) GetPeer(conn int32, buf []byte) int32 {
 }
 
 func (s imports) GetHost(conn int32, buf []byte) int32 {
+	if k := s.socketOf(conn); k != nil && !k.pending {
+		return fill(buf, k.Endpoint)
+	}
 	return s.text(conn, buf, func(c *Conn) string { return c.host })
 }
 

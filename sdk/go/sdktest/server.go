@@ -68,7 +68,9 @@ type Server struct {
 	options Options
 	guest   wirehost.Guest
 	conns   map[int32]*Conn
-	last    int32 // handle of a connection
+	sockets []*Socket
+	anew    []*Socket // in a reload: their states were declined
+	last    int32     // handle of a connection
 	now     time.Duration
 	timers  []*timer // by due time, then in order of making
 	serial  int32    // handle of a timer
@@ -281,8 +283,14 @@ func (s *Server) Reload(f wirehost.Factory) error {
 		}
 	})
 	s.guest = old
+	for _, k := range s.anew {
+		s.callback(func() { old.StopProtocol(k.handle, wirehost.Replaced) })
+	}
 	s.callback(old.StopFactory)
 	s.guest = next
+	for _, k := range s.anew {
+		s.callback(func() { next.StartProtocol(k.handle) })
+	}
 	return nil
 }
 
@@ -293,7 +301,7 @@ type state struct {
 }
 
 func (s *Server) save() ([]state, error) {
-	s.phase = saving
+	s.phase, s.anew = saving, nil
 	defer func() { s.phase = running }()
 	var list []state
 	if b, ok := s.guest.SaveState(0); ok {
@@ -301,7 +309,10 @@ func (s *Server) save() ([]state, error) {
 	}
 	for _, handle := range s.handles() {
 		b, ok := s.guest.SaveState(handle)
-		if !ok {
+		if k := s.socketOf(handle); !ok && k != nil && !k.opened {
+			s.anew = append(s.anew, k)
+			continue
+		} else if !ok {
 			return nil, fmt.Errorf("connection %d: %w", handle, ErrDeclined)
 		}
 		list = append(list, state{handle, slices.Clone(b)})
@@ -331,6 +342,9 @@ func (s *Server) handles() []int32 {
 	var list []int32
 	for h := range s.conns {
 		list = append(list, h)
+	}
+	for _, k := range s.sockets {
+		list = append(list, k.handle)
 	}
 	slices.Sort(list)
 	return list

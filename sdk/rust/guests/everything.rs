@@ -37,6 +37,7 @@ fn all(t: Transport) -> wirehost::Result<()> {
     if seconds() > 1.0 {
         connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;
     }
+    Socket::open("udp://127.0.0.1:1", Box::new(Everything))?.flush()?;
     log(Level::Info, &config_json()?)?;
     Metric::new(MetricKind::Counter, "everything_total")?.record(1.0)?;
     t.abort_connection()
@@ -48,13 +49,25 @@ impl Protocol for Everything {
     }
 }
 
+impl DatagramProtocol for Everything {
+    fn datagram_received(&mut self, s: Socket, data: &[u8], from: Address) {
+        let _ = s.write(data, from);
+        let _ = s.join("239.1.2.3");
+        let _ = s.leave("239.1.2.3");
+        let _ = s.set_option(DatagramOption::MulticastHops, s.dropped() as i32);
+    }
+}
+
+impl DatagramFactory for Everything {
+    fn build_datagram_protocol(&mut self, _: Socket) -> Option<Box<dyn DatagramProtocol>> {
+        Some(Box::new(Everything))
+    }
+}
+
 impl Factory for Everything {
     fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
         Some(Box::new(Everything))
     }
 }
 
-/// The SDK asks the crate's root for it.
-pub fn wirehost_factory() -> Box<dyn Factory> {
-    Box::new(Everything)
-}
+wirehost::datagram_plugin!(Everything);

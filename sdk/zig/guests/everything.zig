@@ -4,6 +4,16 @@ const wirehost = @import("wirehost");
 
 pub const panic = wirehost.panic;
 
+const Datagrams = struct {
+    pub fn datagramReceived(_: *Datagrams, s: wirehost.Socket, data: []const u8, from: wirehost.Address) !void {
+        try s.write(data, from);
+        try s.flush();
+        try s.join("239.1.2.3");
+        try s.leaveGroup("239.1.2.3");
+        try s.setOption(.multicast_hops, @intCast(s.dropped()));
+    }
+};
+
 const Everything = struct {
     pub fn dataReceived(e: *Everything, t: wirehost.Transport, _: []const u8) !void {
         var buf: [128]u8 = undefined;
@@ -35,6 +45,7 @@ const Everything = struct {
         try free.cancel();
         try wirehost.random(buf[0..if (wirehost.time() > 1) 9 else 0]);
         if (wirehost.seconds() > 1) _ = try wirehost.connect("tcp://127.0.0.1:1", 1, Everything{});
+        _ = try wirehost.openDatagram("udp://127.0.0.1:1", Datagrams{});
         _ = try wirehost.config(struct { n: i32 = 0 });
         const metric = try wirehost.Metric.init(.counter, "everything_total");
         try metric.record(1);
@@ -48,6 +59,7 @@ const Everything = struct {
 comptime {
     wirehost.plugin(struct {
         pub const Protocol = Everything;
+        pub const DatagramProtocol = Datagrams;
         pub fn instanceMade(_: *@This(), seed: [32]u8) void {
             wirehost.log(.info, &seed) catch {};
         }

@@ -3,9 +3,11 @@
 package main
 
 import (
+	"net/netip"
 	"strings"
 
 	wirehost "github.com/wirehost/wirehost/sdk/go"
+	"github.com/wirehost/wirehost/sdk/go/datagram"
 )
 
 type everything struct {
@@ -47,6 +49,8 @@ func (p *everything) ConnectionMade() {
 	p.log(err)
 	_, err = r.Connect("tcp://127.0.0.1:1", 1, p)
 	p.log(err)
+	_, err = datagram.Open(r, "udp://127.0.0.1:1", new(datagrams))
+	p.log(err)
 	p.log(t.LoseWriteConnection())
 	if r.Seconds() > 0 {
 		p.log(t.AbortConnection())
@@ -69,7 +73,25 @@ func (p *everything) log(err error) {
 	}
 }
 
+type datagrams struct{ datagram.Base }
+
+func (p *datagrams) DatagramReceived(data []byte, from netip.AddrPort) {
+	t := p.Transport
+	for _, err := range []error{
+		t.Write(data, from), t.JoinGroup("239.1.2.3"), t.LeaveGroup("239.1.2.3"),
+		t.SetDatagramOption(wirehost.MulticastHops, t.Dropped()),
+	} {
+		if err != nil {
+			_ = p.Reactor().Log(wirehost.LevelWarn, err.Error())
+		}
+	}
+}
+
 type factory struct{}
+
+func (factory) BuildDatagramProtocol(t *wirehost.Transport) wirehost.Protocol {
+	return datagram.New(t, new(datagrams))
+}
 
 func (factory) StartFactory(r *wirehost.Reactor) error {
 	var v struct{}
