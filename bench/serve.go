@@ -42,7 +42,7 @@ type serveOptions struct {
 	profile   bool
 	pprof     string // address of net/http/pprof
 	addr      string // knock: whose start is awaited
-	udp       bool   // net, epoll, reactor: datagrams
+	udp       bool   // net, epoll, reactor, wirehost: datagrams
 }
 
 const served = "net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost"
@@ -64,7 +64,7 @@ func serve(args []string, stdout io.Writer) error {
 	fs.StringVar(&o.cache, "cache", "off", "wirehost: `folder` of compiled modules")
 	fs.BoolVar(&o.tls, "tls", false, "net, envoy, reactor, wirehost: TLS with a certificate made now")
 	fs.StringVar(&o.addr, "addr", "", "knock: `address` whose start is awaited")
-	fs.BoolVar(&o.udp, "udp", false, "net, epoll, reactor: datagrams")
+	fs.BoolVar(&o.udp, "udp", false, "net, epoll, reactor, wirehost: datagrams")
 	fs.StringVar(&o.pprof, "pprof", "", "`address` for net/http/pprof")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
@@ -72,7 +72,7 @@ func serve(args []string, stdout io.Writer) error {
 	if o.pprof != "" {
 		go http.ListenAndServe(o.pprof, nil) // its end is not the server's
 	}
-	if o.udp {
+	if o.udp && args[0] != "wirehost" {
 		return serveDatagrams(args[0], stdout)
 	}
 	switch args[0] {
@@ -154,6 +154,9 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 		p.Config, p.Limits.CallbackTime = o.config, time.Second // a login's cryptography, and others run beside
 	}
 	l := config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "echo"}
+	if o.udp {
+		l.Endpoint, l.ReceiveBuffer = "udp://127.0.0.1:0", datagramBuffer
+	}
 	if o.tls {
 		dir, err := certificateFolder()
 		if err != nil {

@@ -26,8 +26,9 @@ const (
 
 // Guests of others, from this folder, with their sources beside them.
 const (
-	extismGuest = "testdata/extism_echo.wasm"
-	envoyGuest  = "testdata/envoy_echo.wasm"
+	extismGuest   = "testdata/extism_echo.wasm"
+	datagramGuest = "host/testdata/datagrams_alone.wasm"
+	envoyGuest    = "testdata/envoy_echo.wasm"
 )
 
 // server is one row of the tables.
@@ -204,6 +205,10 @@ func echoServer(module, isolation string) func(*bench, *benchCase) ([]string, er
 	return func(b *bench, c *benchCase) ([]string, error) {
 		if c.lines > 0 || c.talk != "" {
 			return nil, errNoLines
+		}
+		if c.datagrams {
+			argv, err := wirehostServer(b, c, filepath.Join(b.root, datagramGuest), isolation)
+			return append(argv, "--udp"), err
 		}
 		return wirehostServer(b, c, filepath.Join(b.root, module), isolation)
 	}

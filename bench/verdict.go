@@ -50,6 +50,9 @@ func verdicts(results []result) []verdict {
 		{"datagrams: CPU to net, batches wait", "udp", "reactor", baseline, cpuUs, 0.5, false},
 		{"datagrams: CPU to net, one in flight", "udp1", "reactor", baseline, cpuUs, 0.9, false},
 		{"datagrams: CPU to epoll", "udp", "reactor", floor, cpuUs, 1.15, false},
+		{"datagrams, small guest: CPU to net, batches wait", "udp", guest, baseline, cpuUs, 0.5, false},
+		{"datagrams, small guest: CPU to net, one in flight", "udp1", guest, baseline, cpuUs, 0.9, false},
+		{"datagrams, small guest: CPU to epoll", "udp", guest, floor, cpuUs, 1.15, false},
 
 		{"connection, Go: bytes, busy", "busy", goOne, "", perConn, 140 * kib, false},
 		{"connection, Go: bytes, idle", "idle", goOne, "", perConn, 5 * kib, false},

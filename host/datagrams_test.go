@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -83,10 +84,40 @@ func (s *server) awaitSaid(t testing.TB, text string, lines int) {
 	}
 }
 
-func TestDatagrams(t *testing.T) {
+// TestDatagramPromises runs what a guest is promised of its sockets on each backend, and with
+// instances that leave their memory between callbacks.
+func TestDatagramPromises(t *testing.T) {
+	for _, sys := range []string{"epoll", "portable", "paged"} {
+		if sys == "epoll" && runtime.GOOS != "linux" {
+			continue
+		}
+		on := func(t testing.TB, cfg config.Config) *server {
+			t.Helper()
+			if sys != "paged" {
+				cfg.Reactor.Backend = sys
+			}
+			s := newServer(t, cfg)
+			s.paging = s.paging || sys == "paged"
+			s.start(t)
+			return s
+		}
+		t.Run(sys, func(t *testing.T) {
+			t.Run("echo", func(t *testing.T) { echoDatagrams(t, on) })
+			t.Run("wrong records", func(t *testing.T) { wrongRecords(t, on) })
+			t.Run("open", func(t *testing.T) { openDatagram(t, on) })
+			t.Run("trap", func(t *testing.T) { trapKeepsSocket(t, on) })
+			t.Run("reload", func(t *testing.T) { reloads(t, on) })
+		})
+	}
+}
+
+// serving serves a configuration.
+type serving func(testing.TB, config.Config) *server
+
+func echoDatagrams(t *testing.T, on serving) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
-			s := serve(t, datagrams(isolation))
+			s := on(t, datagrams(isolation))
 			c := mailTo(t, s.addrs[0])
 			for _, text := range []string{"", "?", strings.Repeat("y", 1471), strings.Repeat("?", 60_000)} {
 				send(t, c, text)
@@ -101,10 +132,7 @@ func TestDatagrams(t *testing.T) {
 			wantAnswer(t, c, "g", int32(len("udp://"+s.addrs[0])))
 			wantAnswer(t, c, "G", 0)
 			wantAnswer(t, c, "w", int32(abi.ENOCONN))
-			want := 2
-			if isolation == config.IsolationShared {
-				want = 1
-			}
+			want := len(s.ports[0].on.Sockets())
 			s.awaitSaid(t, "start", want)
 			if found := s.said("start"); found != want {
 				t.Errorf("found %d startProtocols, wanted %d: a socket for each loop", found, want)
@@ -140,8 +168,9 @@ func TestDatagramsOfUnixSockets(t *testing.T) {
 	s.awaitSaid(t, "stop 0", 1)
 }
 
-func TestWrongRecords(t *testing.T) {
-	s := serve(t, datagrams(config.IsolationLoop))
+// wrongRecords are told by the result, and what lies outside memory by a trap.
+func wrongRecords(t *testing.T, on serving) {
+	s := on(t, datagrams(config.IsolationLoop))
 	c := mailTo(t, s.addrs[0])
 	for what, want := range map[string]abi.Status{
 		"xf": abi.EINVAL, // a family that there is not
@@ -202,14 +231,14 @@ func peerSocket(t testing.TB) *net.UDPConn {
 	return c
 }
 
-func TestOpenDatagram(t *testing.T) {
+func openDatagram(t *testing.T, on serving) {
 	peer := peerSocket(t)
 	cfg := datagrams(config.IsolationShared)
 	p := cfg.Plugins["guest"]
 	p.Allow.Connect = []string{"udp://" + peer.LocalAddr().String(), "udp://localhost:1"}
 	p.Limits.Sockets = 1
 	cfg.Plugins["guest"] = p
-	s := serve(t, cfg)
+	s := on(t, cfg)
 	c := mailTo(t, s.addrs[0])
 	for what, want := range map[string]abi.Status{
 		"o": abi.EINVAL, "otcp://127.0.0.1:1": abi.EINVAL, "ounixgram:///tmp/x": abi.EINVAL,
@@ -309,11 +338,11 @@ func TestDatagramSocketIsClosed(t *testing.T) {
 	}
 }
 
-// TestTrapKeepsSocket: a datagram that traps ends the instance alone.
-func TestTrapKeepsSocket(t *testing.T) {
+// trapKeepsSocket: a datagram that traps ends the instance alone.
+func trapKeepsSocket(t *testing.T, on serving) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
-			s := serve(t, datagrams(isolation))
+			s := on(t, datagrams(isolation))
 			c := mailTo(t, s.addrs[0])
 			first := ask(t, c, "h")
 			for n := range 3 {
@@ -346,20 +375,21 @@ func withConfig(cfg config.Config, of any) config.Config {
 	return cfg
 }
 
-// TestReloadMovesSockets: with their handles and states, whatever the policy; where the
+// reloads: sockets move with their handles and states, whatever the policy; where the
 // state does not move, the old version is told that they end, and the new one that they begin.
-func TestReloadMovesSockets(t *testing.T) {
+func reloads(t *testing.T, on serving) {
 	for _, isolation := range isolations {
 		for _, policy := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain, config.ReloadDrop} {
 			for _, declines := range []bool{false, true} {
 				name := fmt.Sprintf("%s/%s/%t", isolation, policy, declines)
-				t.Run(name, func(t *testing.T) { reloadMovesSockets(t, isolation, policy, declines) })
+				t.Run(name, func(t *testing.T) { reloadMovesSockets(t, on, isolation, policy, declines) })
 			}
 		}
 	}
 }
 
-func reloadMovesSockets(t *testing.T, isolation config.Isolation, policy config.ReloadPolicy, declines bool) {
+func reloadMovesSockets(t *testing.T, on serving, isolation config.Isolation, policy config.ReloadPolicy,
+	declines bool) {
 	cfg := datagrams(isolation)
 	p := cfg.Plugins["guest"]
 	p.Reload = policy
@@ -368,11 +398,12 @@ func reloadMovesSockets(t *testing.T, isolation config.Isolation, policy config.
 	if declines {
 		cfg = withConfig(cfg, map[string]any{"n": 0})
 	}
-	s := serve(t, cfg)
+	s := on(t, cfg)
 	c := mailTo(t, s.addrs[0])
 	wantAnswer(t, c, "s", 1)
 	handle := ask(t, c, "h")
-	sockets := s.said("start")
+	sockets := len(s.ports[0].on.Sockets())
+	s.awaitSaid(t, "start", sockets)
 	next := map[string]any{}
 	if declines {
 		next["n"] = 1
