@@ -33,7 +33,8 @@ type Conn struct {
 	ended    bool      // the server told its end
 	reading  deadline
 	writing  deadline
-	dial     *dial // of an outgoing connection until it is made
+	dial     *dial     // of an outgoing connection until it is made
+	listener *Listener // of an accepted one
 
 	posted    bool                // listed in server.work
 	transport *wirehost.Transport // from here on the callbacks' goroutine's own
@@ -47,7 +48,7 @@ type Conn struct {
 func (s *Server) newConn() *Conn {
 	c := &Conn{server: s}
 	c.readable.L, c.writable.L = &s.mu, &s.mu
-	c.reading.conn, c.writing.conn = c, c
+	c.reading.owner, c.writing.owner = c, c
 	return c
 }
 
@@ -216,6 +217,11 @@ func (c *Conn) close() {
 func (c *Conn) settleDeadlines() {
 	c.server.dropDeadline(&c.reading)
 	c.server.dropDeadline(&c.writing)
+	c.wake()
+}
+
+// wake wakes who reads and who writes. mu is held.
+func (c *Conn) wake() {
 	c.readable.Broadcast()
 	c.wakeWriters()
 }
@@ -259,13 +265,7 @@ func (c *Conn) deadline(t time.Time, list ...*deadline) (err error) {
 	if c.closed {
 		err = c.error("set", net.ErrClosed)
 	} else {
-		for _, e := range list {
-			if s.setDeadline(e, t); e.expired {
-				c.readable.Broadcast()
-				c.wakeWriters()
-			}
-		}
-		s.stir()
+		s.setDeadlines(t, list...)
 	}
 	s.mu.Unlock()
 	return err

@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
-// deadline is that of one direction of a connection. Times are on the server's
-// clock, in nanoseconds; 0 is never.
+// waker is a connection or a socket: wake wakes whoever waits there. mu is held.
+type waker interface{ wake() }
+
+// deadline is that of one direction of a connection or a socket. Times are on the
+// server's clock, in nanoseconds; 0 is never.
 type deadline struct {
-	conn    *Conn
+	owner   waker
 	at      int64 // when it is
 	key     int64 // what it is sorted by in the server's deadlines: at, or earlier than it
 	place   int   // there, counted from 1; 0 is in none
@@ -75,6 +78,16 @@ func (s *Server) instant(t time.Time) (at int64, passed bool) {
 	return at, at <= now
 }
 
+// setDeadlines makes each of list expire at t.
+func (s *Server) setDeadlines(t time.Time, list ...*deadline) {
+	for _, e := range list {
+		if s.setDeadline(e, t); e.expired {
+			e.owner.wake()
+		}
+	}
+	s.stir()
+}
+
 // dropDeadline forgets e for good.
 func (s *Server) dropDeadline(e *deadline) {
 	e.at = 0
@@ -122,7 +135,6 @@ func (s *Server) expire() {
 		}
 		e := heap.Pop(&s.deadlines).(*deadline)
 		e.at, e.expired = 0, true
-		e.conn.readable.Broadcast()
-		e.conn.wakeWriters()
+		e.owner.wake()
 	}
 }

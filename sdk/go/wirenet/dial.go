@@ -16,15 +16,19 @@ type dial struct {
 	err       error               // why it was given up, or not even begun
 }
 
-// DialContext opens a connection, as a net.Dialer's does; network is tcp, tls or
-// unix, and the server must allow the endpoint (the plugin's connect section).
-// The server resolves names. It may be called from a goroutine only, never in
-// Options.Start.
+// DialContext opens a connection, as a net.Dialer's does, or a *PacketConn that is
+// connected; network is tcp, tls, unix or udp, and the server must allow the endpoint
+// (the plugin's allow.connect). The server resolves names. It may be called from a
+// goroutine only, never in Options.Start; udp needs package datagram to be imported.
 func (s *Server) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	d := &dial{endpoint: network + "://" + address}
-	if network == "unix" && (address == "" || address[0] != '/') {
-		d.endpoint = network + ":///" + address
+	if isDatagrams(network) {
+		c, err := s.openPacket(ctx, "dial", network, address)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
 	}
+	d := &dial{endpoint: endpointText(network, address)}
 	if end, ok := ctx.Deadline(); ok {
 		d.timeout = max(time.Until(end), time.Millisecond)
 	}
@@ -61,6 +65,14 @@ func (s *Server) DialContext(ctx context.Context, network, address string) (net.
 // Dial is DialContext with no end but the server's own.
 func (s *Server) Dial(network, address string) (net.Conn, error) {
 	return s.DialContext(context.Background(), network, address)
+}
+
+// endpointText is the endpoint that a network and an address of package net's name.
+func endpointText(network, address string) string {
+	if network == "unix" && (address == "" || address[0] != '/') {
+		return network + ":///" + address
+	}
+	return network + "://" + address
 }
 
 func dialError(network, address string, err error) error {

@@ -8,6 +8,20 @@
 //
 //	func main() {}
 //
+// A datagram socket of the configuration is a net.PacketConn, which Options.ServePacket
+// gets, or, where there are no connections, ServePacket. The plugin must import package
+// datagram for that, which is what makes it one that takes datagrams:
+//
+//	import _ "github.com/wirehost/wirehost/sdk/go/datagram"
+//
+//	func init() {
+//		server := &http3.Server{Handler: mux, TLSConfig: certificate}
+//		wirehost.Register(wirenet.ServePacket(server.Serve, wirenet.Options{}))
+//	}
+//
+// The Server that Serve makes also dials (DialContext), and opens datagram sockets of the
+// plugin's own (ListenPacket), where the configuration allows it.
+//
 // A guest has one thread, and its goroutines run only during callbacks. Each
 // callback hands what it brings to the goroutine that waits for it, yields until
 // all goroutines wait again, and hands over to the server what they wrote. So a
@@ -24,7 +38,8 @@
 // ended with its instance at limits.callback_time.
 //
 // Connections do not move when the plugin is reloaded, since goroutines cannot:
-// they end on the old version.
+// they end on the old version. A datagram socket of the configuration does: reading
+// from it ends with a LostError, and the new version's Options.ServePacket has it.
 //
 // TLS that a server begins in the middle of a connection (STARTTLS) is the guest's
 // own, by crypto/tls on the net.Conn: what the server has read and buffered in

@@ -51,10 +51,13 @@ func address(text string) net.Addr {
 	if !found {
 		return endpoint{"tcp", text}
 	}
-	if network == "unix" {
+	if network == "unix" || network == "unixgram" {
 		return &net.UnixAddr{Net: network, Name: rest}
 	}
 	if ap, err := netip.ParseAddrPort(rest); err == nil {
+		if network == "udp" {
+			return net.UDPAddrFromAddrPort(ap)
+		}
 		return net.TCPAddrFromAddrPort(ap)
 	}
 	return endpoint{network, rest}

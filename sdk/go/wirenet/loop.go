@@ -41,7 +41,7 @@ func (s *Server) turnActive() {
 	s.turn()
 }
 
-// serveWork does for the server what the connections in work want. mu is held.
+// serveWork does for the server what goroutines want of it. mu is held.
 func (s *Server) serveWork() {
 	for i := 0; i < len(s.work); i++ {
 		c := s.work[i]
@@ -56,6 +56,21 @@ func (s *Server) serveWork() {
 		}
 	}
 	s.work = s.work[:0]
+	for i := 0; i < len(s.jobs); i++ { // a job may ask for another
+		j := s.jobs[i]
+		s.jobs[i] = nil
+		j.job()
+	}
+	s.jobs = s.jobs[:0]
+}
+
+// job is what something other than a Conn wants of the callbacks' goroutine.
+type job interface{ job() } // mu is held
+
+// ask has the callbacks' goroutine do a job. mu is held.
+func (s *Server) ask(j job) {
+	s.jobs = append(s.jobs, j)
+	s.stir()
 }
 
 func (c *Conn) serveWork() {

@@ -23,21 +23,14 @@ func (p *protocol) ConnectionMade() {
 	s.mu.Lock()
 	c.transport, c.local, c.remote = t, address(local), address(remote)
 	s.open++
-	if s.addr == nil && c.dial == nil {
-		s.addr = c.local
-	}
-	switch {
-	case c.dial != nil:
+	if c.dial == nil {
+		c.listener.take(c)
+	} else {
 		if c.dial.err != nil { // given up, and too late to cancel
 			c.close()
 		}
 		c.dial = nil
 		c.readable.Broadcast()
-	case s.closed:
-		c.close()
-	default:
-		s.backlog = append(s.backlog, c)
-		s.acceptable.Signal()
 	}
 	s.mu.Unlock()
 	s.turnActive()

@@ -24,6 +24,12 @@ type Options struct {
 	// Start is called once, before the server, to read the configuration. An error
 	// refuses to start. It may not block.
 	Start func(r *wirehost.Reactor) error
+	// ServePacket is called for each datagram socket of the configuration, in a
+	// goroutine of its own, when the socket is bound: once in each instance that has
+	// one. The socket, a *PacketConn, is closed when it returns; what it returns is
+	// logged, unless the server closed the socket. It needs package datagram to be
+	// imported.
+	ServePacket func(net.PacketConn) error
 
 	// ReadBuffer is how many unread bytes of a connection stop the reading from its
 	// peer; up to 64 KiB more may be held. 0 is 64 KiB.
@@ -74,19 +80,17 @@ type Server struct {
 	now     func() int64 // a monotonic clock, in ns; in a guest that of Go's runtime
 	wake    func()       // natively: there is work; nil in a guest, where a callback waits for it
 
-	mu         sync.Mutex
-	acceptable sync.Cond // backlog or closed changed
-	backlog    []*Conn   // made, not yet accepted
-	closed     bool      // nothing is accepted any more
-	addr       net.Addr  // of the first connection
-	ended      bool      // serve has returned
-	fault      error     // what it returned
-	open       int       // connections
-	work       []*Conn   // with something for the callbacks' goroutine
-	early      []*Conn   // to be dialled when this version has its place
-	spare      [][]byte  // empty output buffers
-	deadlines  deadlines
-	moved      []*deadline // set, and not yet sorted in
+	mu        sync.Mutex
+	listener  *Listener
+	ended     bool     // serve has returned
+	fault     error    // what it returned
+	open      int      // connections and sockets
+	work      []*Conn  // with something for the callbacks' goroutine
+	jobs      []job    // what else is for it
+	early     []*Conn  // to be dialled when this version has its place
+	spare     [][]byte // empty output buffers
+	deadlines deadlines
+	moved     []*deadline // set, and not yet sorted in
 
 	clock // the callbacks' goroutine's own
 	waiting
@@ -97,8 +101,15 @@ type Server struct {
 // unless the plugin is being stopped.
 func Serve(serve func(net.Listener) error, o Options) *Server {
 	s := &Server{options: o.withDefaults(), serve: serve, now: nanos}
-	s.acceptable.L = &s.mu
+	s.listener = s.newListener()
 	return s
+}
+
+// ServePacket makes a Factory for a plugin of datagram sockets alone: serve is
+// Options.ServePacket, and connections are refused.
+func ServePacket(serve func(net.PacketConn) error, o Options) *Server {
+	o.ServePacket = serve
+	return Serve(nil, o)
 }
 
 // ServeConn makes a Factory that calls serve for each connection in a goroutine
@@ -130,13 +141,17 @@ func (s *Server) StartFactory(r *wirehost.Reactor) error {
 			return err
 		}
 	}
-	go func() {
-		err := s.serve(&Listener{s})
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.ended, s.fault = true, err
-		s.shut()
-	}()
+	if s.serve == nil {
+		s.listener.closed = true
+	} else {
+		go func() {
+			err := s.serve(s.listener)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ended, s.fault = true, err
+			s.listener.shut()
+		}()
+	}
 	s.turnActive()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,19 +165,14 @@ func (s *Server) StartFactory(r *wirehost.Reactor) error {
 func (s *Server) StopFactory() {
 	s.mu.Lock()
 	s.stopping = true
-	s.shut()
+	s.listener.shut()
 	s.mu.Unlock()
 	s.turn()
 }
 
 // BuildProtocol makes the protocol of an accepted connection.
-func (s *Server) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	return &protocol{conn: s.newConn()}
+func (s *Server) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
+	return s.listener.BuildProtocol(t)
 }
 
 // orClosed is err, or where there is none net.ErrClosed.
@@ -171,17 +181,6 @@ func orClosed(err error) error {
 		return net.ErrClosed
 	}
 	return err
-}
-
-// shut closes the listener. mu is held.
-func (s *Server) shut() {
-	s.closed = true
-	for _, c := range s.backlog {
-		c.close()
-	}
-	s.backlog = nil
-	s.acceptable.Broadcast()
-	s.stir()
 }
 
 // stir calls wake. mu is held.
@@ -198,52 +197,4 @@ func (s *Server) told(what string, err error) {
 		// where even that fails nobody is left to tell
 		_ = s.reactor.Log(wirehost.LevelWarn, "wirenet: "+what+": "+err.Error())
 	}
-}
-
-// Listener is the plugin's listener. Accept gives its connections.
-type Listener struct{ server *Server }
-
-// Accept waits for a connection. After Close the error is a net.ErrClosed.
-func (l *Listener) Accept() (net.Conn, error) {
-	s := l.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.backlog) == 0 {
-		if s.closed {
-			return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: s.address(), Err: net.ErrClosed}
-		}
-		s.acceptable.Wait()
-	}
-	c := s.backlog[0]
-	s.backlog[0] = nil
-	s.backlog = s.backlog[1:]
-	return c, nil
-}
-
-// Close refuses connections from now on, and closes those that Accept has not
-// given. The others go on.
-func (l *Listener) Close() error {
-	s := l.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return &net.OpError{Op: "close", Net: "tcp", Addr: s.address(), Err: net.ErrClosed}
-	}
-	s.shut()
-	return nil
-}
-
-// Addr is the local address of the first connection; before one came, a guest
-// does not know its address, and Addr is 0.0.0.0:0.
-func (l *Listener) Addr() net.Addr {
-	l.server.mu.Lock()
-	defer l.server.mu.Unlock()
-	return l.server.address()
-}
-
-func (s *Server) address() net.Addr {
-	if s.addr == nil {
-		return &net.TCPAddr{IP: net.IPv4zero}
-	}
-	return s.addr
 }

@@ -1,0 +1,45 @@
+package files
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestStore(t *testing.T) {
+	s := &Store{Limit: 2 * cost("a", 10)}
+	at := time.Unix(1, 0)
+	for _, c := range []struct {
+		name string
+		size int
+		want error
+	}{
+		{"b", 10, nil}, {"/a", 10, nil}, {"a", 9, nil}, {"a", 11, ErrFull}, {"c", 0, ErrFull},
+		{"", 0, ErrName}, {"/", 0, ErrName}, {"a/b", 0, ErrName}, {"a\n", 0, ErrName},
+	} {
+		if err := s.Put(c.name, make([]byte, c.size), at); !errors.Is(err, c.want) {
+			t.Errorf("%q of %d bytes: found %v, wanted %v", c.name, c.size, err, c.want)
+		}
+	}
+	for name, want := range map[string]int{"/a": 10, "b": 11, "c": 1 - cost("c", 0)} {
+		if got := s.Room(name); got != want {
+			t.Errorf("%s: found room for %d bytes, wanted %d", name, got, want)
+		}
+	}
+	list := s.List()
+	if len(list) != 2 || list[0].Name != "a" || list[1].Name != "b" {
+		t.Errorf("found %v", list)
+	}
+	if f, err := s.Get("/a"); err != nil || len(f.Data) != 9 || !f.Time.Equal(at) {
+		t.Errorf("found %v, %v", f, err)
+	}
+	if err := s.Delete("a"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Delete("a"); !errors.Is(err, ErrNone) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	if _, err := s.Get("a"); !errors.Is(err, ErrNone) {
+		t.Errorf("got what is deleted: %v", err)
+	}
+}
