@@ -35,8 +35,8 @@ func parse(b []byte) (m message, ok bool) {
 	if m.facility, m.severity = n>>3, n&7; m.facility >= len(facilities) {
 		return m, false
 	}
-	if new, ok := strings.CutPrefix(rest, "1 "); ok {
-		m.text, ok = parse5424(new)
+	if after, ok := strings.CutPrefix(rest, "1 "); ok {
+		m.text, ok = parse5424(after)
 		return m, ok
 	}
 	m.text = rest

@@ -27,7 +27,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("client", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	post := flags.Bool("post", false, "send standard input")
-	any := flags.Bool("k", false, "believe any certificate")
+	anyone := flags.Bool("k", false, "believe any certificate")
 	pin := flags.String("sha256", "", "the certificate's SHA-256 in hexadecimal")
 	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
 		fmt.Fprintln(errs, "usage: client [-post] [-k | -sha256 HEX] URL")
@@ -36,10 +36,10 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	patient := &quic.Config{HandshakeIdleTimeout: time.Minute, MaxIdleTimeout: time.Minute}
 	t := &http3.Transport{TLSClientConfig: &tls.Config{}, QUICConfig: patient}
 	defer t.Close()
-	if *any || *pin != "" {
+	if *anyone || *pin != "" {
 		t.TLSClientConfig.InsecureSkipVerify = true // verified below
 		t.TLSClientConfig.VerifyPeerCertificate = func(certs [][]byte, _ [][]*x509.Certificate) error {
-			if sum := sha256.Sum256(certs[0]); !*any && hex.EncodeToString(sum[:]) != *pin {
+			if sum := sha256.Sum256(certs[0]); !*anyone && hex.EncodeToString(sum[:]) != *pin {
 				return errors.New("the certificate is another")
 			}
 			return nil
