@@ -33,9 +33,13 @@ type DatagramOption int32
 // OpenDatagram makes a socket for a text endpoint: udp://HOST:PORT is connected to that
 // peer, udp://HOST:0, with an address of this machine, is bound there and sends to anybody.
 // It does not wait: p.ConnectionMade follows. An error is a Status, ErrNotAllowed where the
-// configuration does not allow the endpoint.
+// configuration does not allow the endpoint, ErrNotSupported in a plugin that does not import
+// package datagram.
 func (r *Reactor) OpenDatagram(endpoint string, p Protocol) (*Transport, error) {
-	n := r.guest.host.Open(endpoint)
+	if r.guest.sockets == nil {
+		return nil, ErrNotSupported
+	}
+	n := r.guest.sockets.open(r.guest, endpoint)
 	if n < 0 {
 		return nil, Status(n)
 	}
@@ -46,7 +50,6 @@ func (r *Reactor) OpenDatagram(endpoint string, p Protocol) (*Transport, error) 
 
 func (g *guest) attachSocket(t *Transport, p Protocol) {
 	t.is |= isSocket
-	g.sockets = socketCalls{}
 	g.attach(t, p)
 }
 
@@ -54,11 +57,19 @@ func (g *guest) attachSocket(t *Transport, p Protocol) {
 type sockets interface {
 	rebuild(t *Transport) (Protocol, bool)
 	send(t *Transport) error
+	sendRecords(g *guest, sock int32, records []byte, n int32) int32
+	open(g *guest, endpoint string) int32
 }
 
 type socketCalls struct{}
 
 func (socketCalls) send(t *Transport) error { return t.sendRecords() }
+
+func (socketCalls) sendRecords(g *guest, sock int32, records []byte, n int32) int32 {
+	return g.host.Send(sock, records, n)
+}
+
+func (socketCalls) open(g *guest, endpoint string) int32 { return g.host.Open(endpoint) }
 
 // WriteDatagram queues a datagram: header is that of a record, of which the first four bytes
 // are set here. What a callback writes is sent with one call when it returns; an error is
@@ -104,6 +115,14 @@ func (t *Transport) FlushDatagrams() error {
 
 // Dropped is how many of the datagrams that were written the system did not take.
 func (t *Transport) Dropped() int { return t.queue }
+
+// SendRecords sends n records (abi/ABI.md), 1,024 at most, at once, in front of what
+// WriteDatagram has gathered. What the system does not take is dropped, and Dropped counts it.
+func (t *Transport) SendRecords(records []byte, n int) error {
+	sent := t.guest.sockets.sendRecords(t.guest, t.conn, records, int32(n))
+	t.queue += n - max(0, int(sent))
+	return statusError(sent)
+}
 
 // sendRecords sends what was gathered.
 func (t *Transport) sendRecords() error {

@@ -157,6 +157,9 @@ func (s imports) AbortConnection(conn int32) int32 {
 }
 
 func (s imports) PauseProducing(conn int32) int32 {
+	if k := s.socketOf(conn); k != nil && s.phase == running {
+		return k.pause(true)
+	}
 	c, code := s.find(conn)
 	if c != nil {
 		c.bits |= wirehost.StatePaused
@@ -165,6 +168,9 @@ func (s imports) PauseProducing(conn int32) int32 {
 }
 
 func (s imports) ResumeProducing(conn int32) int32 {
+	if k := s.socketOf(conn); k != nil && s.phase == running {
+		return k.pause(false)
+	}
 	c, code := s.find(conn)
 	if c != nil {
 		c.bits &^= wirehost.StatePaused
@@ -425,6 +431,9 @@ func fill(buf []byte, text string) int32 {
 }
 
 func (s imports) GetPeer(conn int32, buf []byte) int32 {
+	if k := s.socketOf(conn); k != nil && !k.pending {
+		return fill(buf, k.peer())
+	}
 	return s.text(conn, buf, func(c *Conn) string { return c.peer })
 }
 

@@ -30,6 +30,7 @@ type Socket struct {
 	opened  bool // by the plugin,
 	pending bool // and not started
 	closing bool
+	paused  bool
 	ended   bool
 	reason  wirehost.Reason
 }
@@ -100,6 +101,23 @@ func (k *Socket) Refuse() {
 
 // Stop ends the socket for reason, as if the server did.
 func (k *Socket) Stop(reason wirehost.Reason) { k.server.callback(func() { k.stop(reason) }) }
+
+// peer is whom the plugin connected the socket to; "" is nobody.
+func (k *Socket) peer() string {
+	if !k.opened || strings.HasSuffix(k.Endpoint, ":0") {
+		return ""
+	}
+	return k.Endpoint
+}
+
+// Paused tells whether the plugin has paused the socket: then nothing may be received.
+func (k *Socket) Paused() bool { return k.paused }
+
+func (k *Socket) pause(on bool) int32 {
+	k.server.Calls++
+	k.paused = on
+	return ok
+}
 
 // Ended tells whether the socket has ended, and why.
 func (k *Socket) Ended() (wirehost.Reason, bool) { return k.reason, k.ended }
