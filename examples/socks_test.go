@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -103,5 +104,73 @@ func TestSocksRefused(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "169.254.169.254",
 		"10.0.0.1"} {
 		fails(public, "(2)", "--socks5-hostname", public.addr["socks"], "http://"+host+":7")
+	}
+}
+
+// TestSocksUDP has PySocks send datagrams through it, to this test and back.
+func TestSocksUDP(t *testing.T) {
+	python := tooltest.Find(t, "python3", "Debian: apt-get install python3")
+	if exec.Command(python, "-c", "import socks").Run() != nil {
+		tooltest.Missing(t, "PySocks: pip install PySocks")
+	}
+	echo, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		echo.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		p := make([]byte, 1<<16)
+		for {
+			n, from, err := echo.ReadFrom(p)
+			if err != nil {
+				return // closed
+			}
+			if _, err := echo.WriteTo(append([]byte("you sent "), p[:n]...), from); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	const client = `
+import socket, socks, sys
+s = socks.socksocket(socket.AF_INET, socket.SOCK_DGRAM)
+s.set_proxy(socks.SOCKS5, "127.0.0.1", int(sys.argv[1]))
+s.settimeout(30)
+for text in (b"one", b"two" * 1000):
+    s.sendto(text, ("127.0.0.1", int(sys.argv[2])))
+    print(s.recvfrom(65535)[0].decode())
+`
+	s := serveSocks(t, true)
+	_, port, _ := net.SplitHostPort(echo.LocalAddr().String())
+	out := run(t, "", python, "-c", client, s.port("socks"), port)
+	if want := "you sent one\nyou sent " + strings.Repeat("two", 1000) + "\n"; out != want {
+		t.Errorf("found %q, wanted %q", out, want)
+	}
+}
+
+// TestSocksBind asks for a listener by SOCKS5, and connects to it.
+func TestSocksBind(t *testing.T) {
+	s := serveSocks(t, true)
+	c := s.dial(t, "socks")
+	c.send("\x05\x01\x00\x05\x02\x00\x01\x7f\x00\x00\x01\x00\x00")
+	c.expect("\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01")
+	var port [2]byte
+	if _, err := io.ReadFull(c.r, port[:]); err != nil {
+		t.Fatal(err)
+	}
+	peer := dial(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port[0])<<8|int(port[1]))))
+	from, _ := peer.LocalAddr().(*net.TCPAddr)
+	c.expect("\x05\x00\x00\x01\x7f\x00\x00\x01" + string([]byte{byte(from.Port >> 8), byte(from.Port)}))
+	peer.send("here I am")
+	c.expect("here I am")
+	c.send("so you are")
+	peer.expect("so you are")
+	peer.CloseWrite()
+	if rest := c.rest(); rest != "" {
+		t.Errorf("found %q", rest)
 	}
 }

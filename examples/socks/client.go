@@ -17,6 +17,8 @@ const (
 	asking                  // SOCKS5, behind the greeting
 	connecting              // to what was asked for; not read meanwhile
 	joined
+	binding    // waits for who is to connect; not read meanwhile
+	associated // passes datagrams on until it ends
 )
 
 // client is an accepted connection.
@@ -27,7 +29,10 @@ type client struct {
 	stage    stage
 	version  byte                  // 4 or 5, from the first byte on
 	received []byte                // not understood yet, or for the target when it is there
-	deadline *wirehost.DelayedCall // for the client to ask; nil when it has
+	deadline *wirehost.DelayedCall // for the client to ask, or for its peer to come; nil when it has
+	door     wirehost.Listener     // of stage binding; 0 else
+	peer     netip.Addr            // and who may come; not valid: anybody
+	udp      *association
 }
 
 // ConnectionMade begins the time to ask. Calls whose errors are dropped, here and
@@ -57,8 +62,11 @@ func (p *client) inTime() {
 }
 
 func (p *client) DataReceived(data []byte) {
-	if p.stage == joined {
+	switch p.stage {
+	case joined:
 		p.Side.DataReceived(data)
+		return
+	case associated: // it has nothing more to say
 		return
 	}
 	p.received = append(p.received, data...)
@@ -92,7 +100,7 @@ func (p *client) step() bool {
 		return false
 	}
 	p.received = p.received[n:]
-	p.connect(r)
+	p.do(r)
 	return false
 }
 
@@ -114,30 +122,45 @@ func (p *client) greet() bool {
 	return true
 }
 
-// connect does what was asked for.
-func (p *client) connect(r request) {
+// do does what was asked for.
+func (p *client) do(r request) {
 	p.inTime()
-	endpoint := r.endpoint()
 	switch {
-	case r.command != connect:
+	case r.command == connect:
+		p.connect(r)
+	case r.command == bind:
+		p.bind(r)
+	case r.command == associate && p.version == 5:
+		p.associate(r)
+	default:
 		p.refuse(noCommand)
-		return
-	case endpoint == "":
+	}
+}
+
+func (p *client) connect(r request) {
+	endpoint := r.endpoint()
+	if endpoint == "" {
 		p.refuse(failed)
 		return
 	}
 	out := &target{factory: p.factory}
-	switch _, err := p.Reactor().Connect(endpoint, p.factory.timeout(), out); {
-	case errors.Is(err, wirehost.ErrNotAllowed):
-		p.refuse(notAllowed)
-	case err != nil:
-		_ = p.Reactor().Logf(wirehost.LevelWarn, "connect to %s: %v", endpoint, err)
-		p.refuse(failed)
-	default:
-		p.stage = connecting
-		_ = p.Transport.PauseProducing()
-		relay.Link(p, out)
+	if _, err := p.Reactor().Connect(endpoint, p.factory.timeout(), out); err != nil {
+		p.failed("connect to "+endpoint, err)
+		return
 	}
+	p.stage = connecting
+	_ = p.Transport.PauseProducing()
+	relay.Link(p, out)
+}
+
+// failed answers why the server would not do something.
+func (p *client) failed(what string, err error) {
+	if errors.Is(err, wirehost.ErrNotAllowed) {
+		p.refuse(notAllowed)
+		return
+	}
+	_ = p.Reactor().Logf(wirehost.LevelWarn, "%s: %v", what, err)
+	p.refuse(failed)
 }
 
 // refuse answers no, and closes.
@@ -147,7 +170,7 @@ func (p *client) refuse(why reply) {
 }
 
 func (p *client) answer(how reply, seen netip.AddrPort) {
-	b := answer4(how)
+	b := answer4(how, seen)
 	if p.version == 5 {
 		b = answer5(how, seen)
 	}
@@ -157,7 +180,7 @@ func (p *client) answer(how reply, seen netip.AddrPort) {
 // ReadConnectionLost is the end of a client that has not asked, and else what
 // the relay does with it.
 func (p *client) ReadConnectionLost() {
-	if p.stage < connecting {
+	if p.stage < connecting || p.stage > joined {
 		_ = p.Transport.LoseConnection()
 		return
 	}
@@ -166,36 +189,45 @@ func (p *client) ReadConnectionLost() {
 
 func (p *client) ConnectionLost(reason wirehost.Reason) {
 	p.inTime()
+	p.unbind()
+	if p.udp != nil {
+		_ = p.udp.Transport.LoseConnection()
+	}
 	p.Side.ConnectionLost(reason)
 }
 
-// target is the connection to what a client asked for.
+// target is the connection to what a client asked for, or from whom it waited for.
 type target struct {
 	relay.Side
 	factory *factory
+	bound   *client // who waits for it; nil: it was asked for
 }
 
 // ConnectionMade answers yes, and sends what the client sent behind its request.
 func (p *target) ConnectionMade() {
+	seen := endpointAt(p.Transport.Host())
+	if p.bound != nil {
+		seen = endpointAt(p.Transport.Peer())
+		relay.Link(p.bound, p)
+		p.bound.inTime()
+		p.bound.unbind()
+	}
 	in, ok := p.Other().(*client)
 	if !ok || p.Join() != nil {
 		_ = p.Transport.AbortConnection()
 		return
 	}
-	in.answer(granted, p.seen())
+	in.answer(granted, seen)
 	in.stage = joined
 	in.Side.DataReceived(in.received)
 	in.received = nil
 }
 
-// seen is our address as the target sees it.
-func (p *target) seen() netip.AddrPort {
-	host, err := p.Transport.Host()
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	addr, err := netip.ParseAddrPort(strings.TrimPrefix(host, "tcp://"))
-	if err != nil {
+// endpointAt is the address in an endpoint's text, where it has one.
+func endpointAt(text string, err error) netip.AddrPort {
+	_, rest, _ := strings.Cut(text, "://")
+	addr, bad := netip.ParseAddrPort(rest)
+	if err != nil || bad != nil {
 		return netip.AddrPort{}
 	}
 	return addr

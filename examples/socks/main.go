@@ -1,5 +1,5 @@
 // Command socks is a proxy for clients that speak SOCKS4, SOCKS4a or SOCKS5
-// (RFC 1928), without authentication. It connects; it has neither BIND nor UDP.
+// (RFC 1928), without authentication.
 package main
 
 import (
@@ -19,6 +19,7 @@ type config struct {
 type factory struct {
 	config
 	pairs relay.Pairs
+	doors map[wirehost.Listener]*client // who waits there
 }
 
 // StartFactory reads the configuration.
@@ -35,7 +36,13 @@ func (f *factory) StartFactory(r *wirehost.Reactor) error {
 
 func (f *factory) timeout() time.Duration { return time.Duration(f.Seconds) * time.Second }
 
-func (f *factory) BuildProtocol(*wirehost.Transport) wirehost.Protocol { return &client{factory: f} }
+// BuildProtocol makes that of a client, or of who comes to a client's listener.
+func (f *factory) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
+	if door, err := t.Listener(); err == nil && door != 0 {
+		return f.visitor(door, t)
+	}
+	return &client{factory: f}
+}
 
 // BuildClientProtocol is for reloads.
 func (f *factory) BuildClientProtocol(*wirehost.Transport) wirehost.ClientProtocol {

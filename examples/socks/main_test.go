@@ -15,7 +15,7 @@ const (
 	ask4  = "\x04\x01\x00\x50\x00\x00\x00\x01ann\x00h\x00"
 	hello = "\x05\x02\x01\x00"
 	ask5  = "\x05\x01\x00\x03\x01h\x00\x50"
-	yes4  = "\x00\x5a\x00\x00\x00\x00\x00\x00"
+	yes4  = "\x00\x5a\x9c\x40\x7f\x00\x00\x01"
 	yes5  = "\x05\x00\x00\x01\x7f\x00\x00\x01\x9c\x40" // 127.0.0.1:40000, sdktest's
 )
 
@@ -102,11 +102,11 @@ func TestRefused(t *testing.T) {
 		"GET / HTTP/1.0\r\n":                      "",
 		"\x05\x01\x02":                            "\x05\xff", // a password alone
 		"\x05\x00":                                "\x05\xff",
-		hello + "\x05\x02" + ask5[2:]:             "\x05\x00\x05\x07" + zeros, // BIND
+		hello + "\x05\x04" + ask5[2:]:             "\x05\x00\x05\x07" + zeros,
 		hello + "\x05\x01\x00\x03\x03a/b\x00\x50": "\x05\x00\x05\x01" + zeros,
 		hello + "\x05\x01\x00\x09\x00":            "\x05\x00\x05\x08" + zeros,
 		hello + ask4:                              "\x05\x00\x05\x01" + zeros,
-		"\x04\x02" + ask4[2:]:                     "\x00\x5b\x00\x00\x00\x00\x00\x00",
+		"\x04\x03" + ask4[2:]:                     "\x00\x5b\x00\x00\x00\x00\x00\x00",
 		"\x04\x01\x00\x00\x01\x02\x03\x04\x00":    "\x00\x5b\x00\x00\x00\x00\x00\x00",
 	} {
 		r := sdktest.ChunkLaw(t, func() (*sdktest.Server, error) {
@@ -206,10 +206,11 @@ func TestConfigRefused(t *testing.T) {
 
 // FuzzRestore restores connections from what need not be a state.
 func FuzzRestore(f *testing.F) {
-	f.Add([]byte("\x00\x01\x05\x01\x02ab"))
-	f.Add([]byte("\x02\x02\x05\x00\x00"))
-	f.Add([]byte("\x01\x03\x04\x00\x00"))
-	f.Add([]byte("\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x00\x01\x05\x01\x00\x00\x02ab"))
+	f.Add([]byte("\x02\x02\x05\x00\x00\x00\x00"))
+	f.Add([]byte("\x01\x03\x04\x00\x00\x00\x00"))
+	f.Add([]byte("\x00\x04\x05\x01\x01\x04\x01\x02\x03\x04\x00"))
+	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, state []byte) {
 		s, err := sdktest.Start(&exampletest.Saved{State: state, Version: stateVersion}, sdktest.Options{})
 		if err != nil {
@@ -249,11 +250,11 @@ func TestEndBeforeTarget(t *testing.T) {
 
 func TestRestoreRefused(t *testing.T) {
 	for state, want := range map[string]string{
-		"":                       "found no handle",
-		"\x00\x04\x05\x00\x00":   "found the number 4",
-		"\x00\x00\x06\x00\x00":   "found the number 6",
-		"\x00\x00\x05\x00\x02a":  "cut short",
-		"\x00\x00\x05\x00\x01ab": "found more behind the end",
+		"":                               "found no handle",
+		"\x00\x05\x05\x00\x00\x00\x00":   "found the number 5",
+		"\x00\x00\x06\x00\x00\x00\x00":   "found the number 6",
+		"\x00\x00\x05\x00\x00\x00\x02a":  "cut short",
+		"\x00\x00\x05\x00\x00\x00\x01ab": "found more behind the end",
 	} {
 		s, err := sdktest.Start(&exampletest.Saved{State: []byte(state), Version: stateVersion}, sdktest.Options{})
 		if err != nil {

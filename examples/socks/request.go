@@ -16,13 +16,16 @@ const (
 	notAllowed  reply = 2
 	unreachable reply = 4
 	refused     reply = 5
+	expired     reply = 6 // nobody came
 	noCommand   reply = 7 // command not supported
 	noAddress   reply = 8 // address type not supported
 )
 
 const (
-	connect = 1   // the one command there is
-	longest = 255 // bytes of a name
+	connect   = 1 // commands
+	bind      = 2
+	associate = 3   // SOCKS5 alone
+	longest   = 255 // bytes of a name
 )
 
 // request is what a client asks for.
@@ -130,12 +133,16 @@ func parse5(b []byte) (r request, n int, why reply) {
 	return r, n, granted
 }
 
-// answer4 is the answer to SOCKS4 and 4a: 0, then 90 or 91, and six bytes that
-// mean nothing.
-func answer4(how reply) []byte {
+// answer4 is the answer to SOCKS4 and 4a: 0, then 90 or 91, and where BIND listens, or
+// who came; of what there is no IPv4 address, six bytes that mean nothing.
+func answer4(how reply, seen netip.AddrPort) []byte {
 	b := [8]byte{1: 91}
 	if how == granted {
 		b[1] = 90
+	}
+	if addr := seen.Addr().Unmap(); addr.Is4() {
+		b[2], b[3] = byte(seen.Port()>>8), byte(seen.Port())
+		copy(b[4:], addr.AsSlice())
 	}
 	return b[:]
 }

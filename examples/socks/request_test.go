@@ -57,8 +57,8 @@ func TestParse(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	for want, found := range map[string][]byte{
-		"\x00\x5a\x00\x00\x00\x00\x00\x00": answer4(granted),
-		"\x00\x5b\x00\x00\x00\x00\x00\x00": answer4(refused),
+		"\x00\x5a\x00\x00\x00\x00\x00\x00": answer4(granted, netip.AddrPort{}),
+		"\x00\x5b\x00\x00\x00\x00\x00\x00": answer4(refused, netip.AddrPort{}),
 		"\x05\x00\x00\x01\x01\x02\x03\x04\x12\x34": answer5(granted,
 			netip.MustParseAddrPort("1.2.3.4:4660")),
 		"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00": answer5(refused, netip.AddrPort{}),

@@ -2,28 +2,34 @@ package main
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"github.com/wirehost/wirehost/examples/internal/state"
+	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
 // stateVersion numbers the layout of what connections save.
-const stateVersion = 1
+const stateVersion = 2
 
 func (f *factory) StateVersion() int32 { return stateVersion }
 
-// SaveState has the stage, what was received and not passed on, the timer, and
-// which connection belongs to which.
+// SaveState has the stage, what was received and not passed on, the timer, the listener
+// and who may come there, and which connection belongs to which. A client that passes
+// datagrams on stays with the old version.
 func (p *client) SaveState() ([]byte, bool) {
+	if p.stage == associated {
+		return nil, false
+	}
 	b := p.AppendState(nil)
 	timer := int32(0)
 	if p.deadline != nil {
 		timer = p.deadline.Handle()
 	}
-	for _, n := range []int{int(p.stage), int(p.version), int(timer)} {
+	for _, n := range []int{int(p.stage), int(p.version), int(timer), int(p.door)} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
-	return state.AppendBytes(b, p.received), true
+	return state.AppendBytes(state.AppendBytes(b, p.peer.AsSlice()), p.received), true
 }
 
 // RestoreState reads what SaveState wrote.
@@ -36,8 +42,9 @@ func (p *client) RestoreState(version int32, saved []byte) error {
 		return err
 	}
 	r := state.Reader{Rest: rest}
-	p.stage, p.version = stage(r.Count(int(joined))), byte(r.Count(5))
-	timer := r.Count(1<<31 - 1)
+	p.stage, p.version = stage(r.Count(int(binding))), byte(r.Count(5))
+	timer, door := r.Count(1<<31-1), r.Count(1<<31-1)
+	p.peer, _ = netip.AddrFromSlice(r.Bytes())
 	p.received = slices.Clone(r.Bytes())
 	switch {
 	case r.Err != nil:
@@ -45,8 +52,15 @@ func (p *client) RestoreState(version int32, saved []byte) error {
 	case len(r.Rest) > 0:
 		return state.ErrLong
 	}
+	if door > 0 {
+		p.opened(wirehost.Listener(door))
+	}
 	if timer > 0 {
-		p.deadline = p.Reactor().RestoreCall(int32(timer), p.tooLate)
+		late := p.tooLate
+		if p.stage == binding {
+			late = p.nobodyCame
+		}
+		p.deadline = p.Reactor().RestoreCall(int32(timer), late)
 	}
 	return nil
 }

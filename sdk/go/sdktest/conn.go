@@ -28,6 +28,8 @@ type Conn struct {
 	cert    []byte
 	pending bool // outgoing, neither made nor failed
 
+	listener int32 // a Port's handle, or 0
+
 	input   []byte // sent by the peer, not yet delivered: reading is paused
 	shaking bool   // from StartTLS until Handshake
 	fin     bool   // and behind it the end of the peer's writing

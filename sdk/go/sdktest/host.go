@@ -298,22 +298,6 @@ func (s imports) StartTLSClient(conn int32, name string) int32 {
 	return ok
 }
 
-// Nobody can come to this server's listeners, so it has none.
-
-func (s imports) Listen(endpoint string) int32 {
-	if endpoint == "" {
-		return status(wirehost.ErrInvalid)
-	}
-	return status(wirehost.ErrNotSupported)
-}
-
-func (s imports) StopListening(int32) int32 { return status(wirehost.ErrNoConnection) }
-
-func (s imports) Listener(conn int32) int32 {
-	_, code := s.find(conn)
-	return code
-}
-
 // CallLater, Cancel and Reset are the plugin's timers.
 
 func (s imports) CallLater(ms int32) int32 {
@@ -440,6 +424,8 @@ func (s imports) GetPeer(conn int32, buf []byte) int32 {
 func (s imports) GetHost(conn int32, buf []byte) int32 {
 	if k := s.socketOf(conn); k != nil && !k.pending {
 		return fill(buf, k.Endpoint)
+	} else if p := s.portOf(conn); p != nil {
+		return fill(buf, p.Endpoint)
 	}
 	return s.text(conn, buf, func(c *Conn) string { return c.host })
 }

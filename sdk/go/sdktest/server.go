@@ -70,7 +70,8 @@ type Server struct {
 	conns   map[int32]*Conn
 	sockets []*Socket
 	anew    []*Socket // in a reload: their states were declined
-	last    int32     // handle of a connection
+	ports   []*Port
+	last    int32 // handle of a connection
 	now     time.Duration
 	timers  []*timer // by due time, then in order of making
 	serial  int32    // handle of a timer
@@ -144,9 +145,11 @@ func (s *Server) later(f func()) { s.events = append(s.events, f) }
 
 // Accept opens a connection and returns its peer's side, or nil if the factory
 // refused it.
-func (s *Server) Accept() *Conn {
+func (s *Server) Accept() *Conn { return s.accept(&Port{Endpoint: "tcp://127.0.0.1:7007"}) }
+
+func (s *Server) accept(p *Port) *Conn {
 	c := s.open(0)
-	c.peer, c.host = "tcp://127.0.0.1:50000", "tcp://127.0.0.1:7007"
+	c.peer, c.host, c.listener = "tcp://127.0.0.1:50000", p.Endpoint, p.handle
 	built := false
 	s.callback(func() {
 		if built = s.guest.BuildProtocol(c.handle) == 0; built {

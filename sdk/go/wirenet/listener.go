@@ -3,37 +3,108 @@ package wirenet
 import (
 	"net"
 	"sync"
+	"syscall"
 
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
-// Listener is the plugin's listener. Accept gives its connections.
+// Listener gives connections to Accept: the plugin's listener those of the
+// configuration, one of Listen its own.
 type Listener struct {
-	server *Server
+	server  *Server
+	network string
+	own     job // of one of Listen: its port; else nil, so that the linker leaves ports out
 
-	acceptable sync.Cond // backlog or closed changed
+	acceptable sync.Cond // backlog, closed, fault or opened changed
 	backlog    []*Conn   // made, not yet accepted
 	closed     bool      // nothing is accepted any more
-	addr       net.Addr  // of the first connection
+	addr       net.Addr  // of the first connection; of one of Listen, its own
+	fault      error     // why the server opens none
+	opened     bool      // it does
 }
 
-func (s *Server) newListener() *Listener {
-	l := &Listener{server: s}
+func (s *Server) newListener(network string) *Listener {
+	l := &Listener{server: s, network: network}
 	l.acceptable.L = &s.mu
 	return l
 }
 
-// BuildProtocol makes the protocol of an accepted connection.
-func (l *Listener) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
-	s := l.server
+// Listen opens a listener of the plugin's own, as net.Listen does: network is tcp,
+// tls or unix, and the server must allow the endpoint (the plugin's allow.listen). Its
+// connections come to this instance, and end with it. It may be called from a
+// goroutine only, never in Options.Start.
+func (s *Server) Listen(network, address string) (net.Listener, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.closed {
-		return nil
+	l := s.newListener(network)
+	l.own = &port{Listener: l, endpoint: endpointText(network, address)}
+	s.ask(l.own)
+	for !l.opened && l.fault == nil {
+		l.acceptable.Wait()
 	}
-	c := s.newConn()
-	c.listener = l
-	return &protocol{conn: c}
+	if l.fault != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: endpoint{network, address}, Err: l.fault}
+	}
+	return l, nil
+}
+
+// port is what a Listener of Listen has on the server. It is the callbacks' goroutine's
+// own.
+type port struct {
+	*Listener
+	endpoint string
+	handle   wirehost.Listener // 0 until it is opened
+	stopped  bool
+}
+
+// job opens or closes it. mu is held.
+func (p *port) job() {
+	s := p.server
+	switch {
+	case p.handle == 0 && !p.closed:
+		p.open()
+		p.acceptable.Broadcast()
+	case p.handle != 0 && p.closed && !p.stopped:
+		p.stopped = true
+		delete(s.ports, p.handle)
+		s.told("end of a listener", s.reactor.StopListening(p.handle))
+	}
+}
+
+func (p *port) open() {
+	s := p.server
+	handle, err := s.reactor.Listen(p.endpoint)
+	if err != nil {
+		p.fault = listenFault(err)
+		return
+	}
+	host, err := s.reactor.ListenerHost(handle)
+	s.told("address of a listener", err)
+	p.handle, p.addr, p.opened = handle, address(host), true
+	if s.ports == nil {
+		s.ports, s.listenerOf = map[wirehost.Listener]*Listener{}, (*Server).portOf
+	}
+	s.ports[handle] = p.Listener
+}
+
+// portOf is where an accepted connection comes to. One of a listener that this instance
+// does not have, such as one that moved here in a reload, comes to one that is closed.
+func (s *Server) portOf(t *wirehost.Transport) *Listener {
+	switch handle, err := t.Listener(); {
+	case err != nil || handle != 0 && s.ports[handle] == nil:
+		return &Listener{closed: true}
+	case handle != 0:
+		return s.ports[handle]
+	}
+	return s.listener
+}
+
+// listenFault is a status of reactor.listen in the words of package net.
+func listenFault(err error) error {
+	if err == wirehost.ErrBusy {
+		return syscall.EADDRINUSE
+	}
+	return err
 }
 
 // take queues a connection for Accept. mu is held.
@@ -52,6 +123,9 @@ func (l *Listener) take(c *Conn) {
 // shut closes the listener. mu is held.
 func (l *Listener) shut() {
 	l.closed = true
+	if l.own != nil {
+		l.server.ask(l.own)
+	}
 	l.server.stir()
 	for _, c := range l.backlog {
 		c.close()
@@ -89,11 +163,12 @@ func (l *Listener) Close() error {
 }
 
 func (l *Listener) error(op string) error {
-	return &net.OpError{Op: op, Net: "tcp", Addr: l.address(), Err: net.ErrClosed}
+	return &net.OpError{Op: op, Net: l.network, Addr: l.address(), Err: net.ErrClosed}
 }
 
-// Addr is the local address of the first connection; before one came, a guest
-// does not know its address, and Addr is 0.0.0.0:0.
+// Addr is where a listener of Listen listens. That of the plugin's listener is the
+// local address of the first connection; before one came, a guest does not know its
+// address, and Addr is 0.0.0.0:0.
 func (l *Listener) Addr() net.Addr {
 	l.server.mu.Lock()
 	defer l.server.mu.Unlock()

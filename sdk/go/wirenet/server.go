@@ -82,15 +82,20 @@ type Server struct {
 
 	mu        sync.Mutex
 	listener  *Listener
-	ended     bool     // serve has returned
-	fault     error    // what it returned
-	open      int      // connections and sockets
-	work      []*Conn  // with something for the callbacks' goroutine
-	jobs      []job    // what else is for it
-	early     []*Conn  // to be dialled when this version has its place
-	spare     [][]byte // empty output buffers
+	ports     map[wirehost.Listener]*Listener // those of Listen
+	ended     bool                            // serve has returned
+	fault     error                           // what it returned
+	open      int                             // connections and sockets
+	work      []*Conn                         // with something for the callbacks' goroutine
+	jobs      []job                           // what else is for it
+	early     []*Conn                         // to be dialled when this version has its place
+	spare     [][]byte                        // empty output buffers
 	deadlines deadlines
 	moved     []*deadline // set, and not yet sorted in
+
+	// listenerOf is portOf where Listen was called, else nil, so that the linker leaves
+	// ports out.
+	listenerOf func(*Server, *wirehost.Transport) *Listener
 
 	clock // the callbacks' goroutine's own
 	waiting
@@ -101,7 +106,7 @@ type Server struct {
 // unless the plugin is being stopped.
 func Serve(serve func(net.Listener) error, o Options) *Server {
 	s := &Server{options: o.withDefaults(), serve: serve, now: nanos}
-	s.listener = s.newListener()
+	s.listener = s.newListener("tcp")
 	return s
 }
 
@@ -161,18 +166,32 @@ func (s *Server) StartFactory(r *wirehost.Reactor) error {
 	return nil
 }
 
-// StopFactory closes the listener.
+// StopFactory closes the listeners.
 func (s *Server) StopFactory() {
 	s.mu.Lock()
 	s.stopping = true
 	s.listener.shut()
+	for _, l := range s.ports {
+		l.shut()
+	}
 	s.mu.Unlock()
 	s.turn()
 }
 
 // BuildProtocol makes the protocol of an accepted connection.
 func (s *Server) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
-	return s.listener.BuildProtocol(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.listener
+	if s.listenerOf != nil {
+		l = s.listenerOf(s, t)
+	}
+	if l.closed {
+		return nil
+	}
+	c := s.newConn()
+	c.listener = l
+	return &protocol{conn: c}
 }
 
 // orClosed is err, or where there is none net.ErrClosed.
