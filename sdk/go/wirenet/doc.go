@@ -19,8 +19,8 @@
 //		wirehost.Register(wirenet.ServePacket(server.Serve, wirenet.Options{}))
 //	}
 //
-// The Server that Serve makes also dials (DialContext), and opens datagram sockets of the
-// plugin's own (ListenPacket), where the configuration allows it.
+// The Server that Serve makes also dials (DialContext), opens datagram sockets of the
+// plugin's own (ListenPacket), and listens (Listen), where the configuration allows it.
 //
 // A guest has one thread, and its goroutines run only during callbacks. Each
 // callback hands what it brings to the goroutine that waits for it, yields until
