@@ -167,7 +167,8 @@ func (f *session) list(string) error {
 	return f.transfer(func(c net.Conn) error {
 		w := bufio.NewWriter(c)
 		for _, l := range f.server.store.List() {
-			fmt.Fprintf(w, "-rw-r--r-- 1 ftp ftp %d %s %s\r\n", len(l.Data), l.Time.UTC().Format("Jan _2 15:04"), l.Name)
+			fmt.Fprintf(w, "-rw-r--r-- 1 ftp ftp %d %s %s\r\n", len(l.Data), l.Time.UTC().Format("Jan _2 15:04"),
+				l.Name)
 		}
 		return w.Flush()
 	})
