@@ -5,20 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"syscall"
 	"time"
 )
 
-const (
-	// connectTimeout is the default of ConnectOptions.Timeout.
-	connectTimeout = 30 * time.Second
-	// leastShare is the shortest time that an address gets to answer while
-	// others are left, that of net.Dialer.
-	leastShare = 2 * time.Second
-)
+// connectTimeout is the default of ConnectOptions.Timeout.
+const connectTimeout = 30 * time.Second
 
 // ConnectOptions say how an outgoing connection is made.
 type ConnectOptions struct {
@@ -44,23 +38,27 @@ type outgoing struct {
 	ep     Endpoint
 	proto  ClientProtocol
 	o      ConnectOptions
-	addrs  []netip.Addr  // still to be tried
-	by     time.Duration // deadline of all; the connection's setupBy is that of the address being tried
+	race   race
+	by     time.Duration // deadline of all; the connection's setupBy may be when the next address is tried
 	cancel context.CancelFunc
 	reason Reason // of the last address that failed
-	err    error
+	errs   []error
 }
 
 // Connect opens a connection. It returns its transport at once; p gets
 // ConnectionMade, for TLS once the peer is verified, or ConnectionFailed.
 // LoseConnection and AbortConnection cancel it before that (reason Aborted).
-// Names are resolved off the loop, and their addresses tried in turn; one that
-// does not answer leaves the others a fair share of the time. Loop only.
+// Names are resolved off the loop, and their addresses raced as RFC 8305 has it: those of IPv6
+// and IPv4 in turn, the next one when the last has failed or has not answered within 250 ms,
+// and the first that answers is the connection. The error tells of each that has failed. Loop only.
 func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transport {
 	c := l.newOutgoing(ep, p, o)
 	k := c.client
 	ctx, cancel := context.WithCancel(context.Background())
-	k.cancel = cancel
+	k.cancel = func() {
+		cancel()
+		c.endRace()
+	}
 	if l.stopped {
 		c.refuseConnect()
 		return c
@@ -69,20 +67,23 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	if ep.Scheme == "unix" {
 		c.flags |= flagUnix
 		if !c.startConnect("unix", ep.Path) {
-			c.endWith(k.reason, k.err)
+			c.failConnect()
 		}
 		return c
 	}
 	if a, err := netip.ParseAddr(ep.Host); err == nil {
-		k.addrs = []netip.Addr{a}
+		k.race.add(a)
 		c.connectNext()
 		return c
 	}
-	go func() {
-		addrs, err := l.r.lookup(ctx, "ip", ep.Host)
-		// A loop that has ended has told the protocol already.
-		_ = l.CallFromThread(func() { c.takeAddresses(addrs, err) })
-	}()
+	for _, network := range []string{"ip6", "ip4"} {
+		k.race.resolving++
+		go func() {
+			addrs, err := l.r.lookup(ctx, network, ep.Host)
+			// A loop that has ended has told the protocol already.
+			_ = l.CallFromThread(func() { c.takeAddresses(addrs, err) })
+		}()
+	}
 	return c
 }
 
@@ -91,8 +92,7 @@ func (l *Loop) newOutgoing(ep Endpoint, p ClientProtocol, o ConnectOptions) *con
 	if o.Timeout <= 0 {
 		o.Timeout = connectTimeout
 	}
-	k := &outgoing{ep: ep, proto: p, o: o, cancel: func() {}, reason: NoSuchHost,
-		err: fmt.Errorf("%s has no address", ep)}
+	k := &outgoing{ep: ep, proto: p, o: o, cancel: func() {}, reason: NoSuchHost}
 	now := l.sys.Now()
 	k.by = now + o.Timeout
 	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now,
@@ -119,64 +119,6 @@ func (c *connection) refuseConnect() {
 	c.endWith(ShuttingDown, ErrStopped)
 }
 
-func (c *connection) takeAddresses(addrs []netip.Addr, err error) {
-	if c.ended() {
-		return
-	}
-	if err != nil {
-		reason := NoSuchHost
-		var dns *net.DNSError
-		if errors.As(err, &dns) && dns.IsTimeout {
-			reason = Timeout
-		}
-		c.endWith(reason, err)
-		return
-	}
-	c.client.addrs = addrs
-	c.connectNext()
-}
-
-// connectNext starts on the next address, or fails with the last one's reason.
-func (c *connection) connectNext() {
-	k := c.client
-	for len(k.addrs) > 0 {
-		a := k.addrs[0].Unmap()
-		k.addrs = k.addrs[1:]
-		if k.o.Allow != nil {
-			if err := k.o.Allow(k.ep, a); err != nil {
-				k.reason, k.err = NotAllowed, err
-				continue
-			}
-		}
-		ap := netip.AddrPortFrom(a, k.ep.Port)
-		c.peer = ap
-		c.setupBy = k.fairShare(c.loop.sys.Now())
-		if c.startConnect("tcp", ap.String()) {
-			return
-		}
-	}
-	c.endWith(k.reason, k.err)
-}
-
-// fairShare is when an address must have answered: after an equal part of the time
-// that is left, so that one from which nothing comes does not take all of it.
-func (k *outgoing) fairShare(now time.Duration) time.Duration {
-	left := k.by - now
-	return now + min(left, max(left/time.Duration(len(k.addrs)+1), leastShare))
-}
-
-// skipUnanswered goes on to the next address when the present one's share is over,
-// and reports whether there was one.
-func (c *connection) skipUnanswered() bool {
-	if c.stage != stageConnecting || len(c.client.addrs) == 0 {
-		return false
-	}
-	c.client.noteFailure(c.Peer(), syscall.ETIMEDOUT)
-	c.dropSocket(c.sys().Close)
-	c.connectNext()
-	return true
-}
-
 func (c *connection) startConnect(network, address string) bool {
 	fd, err := c.loop.sys.Connect(network, address)
 	if err != nil {
@@ -189,7 +131,36 @@ func (c *connection) startConnect(network, address string) bool {
 }
 
 func (k *outgoing) noteFailure(address string, err error) {
-	k.reason, k.err = connectReason(err), fmt.Errorf("connect to %s: %w", address, err)
+	k.reason, k.errs = connectReason(err), append(k.errs, fmt.Errorf("connect to %s: %w", address, err))
+}
+
+// failConnect tells that there is no connection, and of all that was tried.
+func (c *connection) failConnect() {
+	k := c.client
+	switch len(k.errs) {
+	case 0:
+		c.endWith(k.reason, fmt.Errorf("%s has no address", k.ep))
+	case 1:
+		c.endWith(k.reason, k.errs[0])
+	default:
+		c.endWith(k.reason, &triesError{k.errs})
+	}
+}
+
+// triesError is of several addresses.
+type triesError struct{ each []error }
+
+func (e *triesError) Unwrap() []error { return e.each }
+
+func (e *triesError) Error() string {
+	var b strings.Builder
+	for n, err := range e.each {
+		if n > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(err.Error())
+	}
+	return b.String()
 }
 
 func connectReason(err error) Reason {
@@ -217,6 +188,7 @@ func (c *connection) checkConnect() {
 		c.connectNext()
 		return
 	}
+	c.endRace()
 	c.enter(stageUnbuilt)
 	if c.flags&flagUnix == 0 {
 		if err := l.sys.SetNoDelay(c.fd, true); err != nil {

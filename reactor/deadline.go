@@ -108,7 +108,10 @@ func (c *connection) timeUp() {
 		c.refuseConnection(refusedProtocol, fmt.Errorf("no protocol: %w", why))
 	case c.unbuilt() && c.listener != nil:
 		c.refuseConnection(refusedHeader, fmt.Errorf("no PROXY header: %w", why))
-	case c.client != nil && c.skipUnanswered():
+	case c.client != nil && c.tryAnother():
+	case c.stage == stageConnecting:
+		c.client.reason, c.client.errs = Timeout, append(c.client.errs, why)
+		c.failConnect()
 	case c.stage == stageOpen && (errors.Is(why, errIdle) || errors.Is(why, errOld)):
 		c.retire(why)
 	default:

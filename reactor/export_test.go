@@ -45,7 +45,14 @@ func NoLookup(r *Reactor) {
 }
 
 // Resolved tells what the name of a Connect stands for. Loop only.
-func Resolved(t Transport, addrs ...netip.Addr) { t.(*connection).takeAddresses(addrs, nil) }
+func Resolved(t Transport, addrs ...netip.Addr) {
+	c := t.(*connection)
+	c.client.race.resolving = 1
+	c.takeAddresses(addrs, nil)
+}
+
+// ResolvedOne tells what one family of it is, where the other is still asked for.
+func ResolvedOne(t Transport, addrs ...netip.Addr) { t.(*connection).takeAddresses(addrs, nil) }
 
 // Postponed is how many things wait for the shares of l's owners. Loop only.
 func Postponed(l *Loop) int { return l.postponed }

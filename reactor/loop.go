@@ -75,6 +75,7 @@ type Loop struct {
 	known      time.Duration   // of the time since, what is accounted for
 
 	listeners map[uint64]*Listener // by token; of the acceptor only
+	rivals    map[uint64]*rival    // by token; made when first needed
 
 	datagrams       map[uint64]*DatagramSocket // by token; made when first needed, as the next two are
 	packets         DatagramIO
@@ -360,6 +361,8 @@ func (l *Loop) dispatch(r Ready) {
 			ln.acceptWaiting()
 		} else if d := l.datagrams[r.Token]; d != nil {
 			d.takeEvents(r.Events)
+		} else if v := l.rivals[r.Token]; v != nil {
+			v.takeEvents()
 		}
 		l.settle()
 		return

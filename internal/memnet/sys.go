@@ -42,6 +42,7 @@ type Sys struct {
 	open    int
 	bound   map[string]*socket
 	silent  map[string]bool
+	refused map[string]bool
 	port    uint16
 	serial  int
 	tickets map[int]*socket // by number: see File
@@ -65,7 +66,7 @@ func New(o Options) *Sys {
 		o.Backlog = 128
 	}
 	s := &Sys{o: o, now: time.Hour, fds: make([]*descriptor, 1, 16), bound: map[string]*socket{},
-		silent: map[string]bool{}, port: 20000, tickets: map[int]*socket{}, sends: -1}
+		silent: map[string]bool{}, refused: map[string]bool{}, port: 20000, tickets: map[int]*socket{}, sends: -1}
 	s.changed.L, s.idle.L = &s.mu, &s.mu
 	return s
 }
@@ -97,6 +98,30 @@ func (s *Sys) Silence(network, address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.silent[network+"://"+address] = true
+}
+
+// Refuse has connections to address be refused from now on, though somebody listens there.
+func (s *Sys) Refuse(network, address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused[network+"://"+address] = true
+}
+
+// Answer has those connections to a silent address be made that were begun, and all from now
+// on.
+func (s *Sys) Answer(network, address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.silent, network+"://"+address)
+	ln := s.bound[bindKey(network, address)]
+	for _, fd := range s.fds {
+		if fd == nil {
+			continue
+		}
+		if c := fd.socket; c.connecting && c.peer == nil && c.remote.String() == address && ln != nil {
+			s.queue(ln, c)
+		}
+	}
 }
 
 // OpenFDs is the number of descriptors that are open.
@@ -302,17 +327,22 @@ func (s *Sys) connect(network, address string) (*socket, error) {
 			c.connecting = true
 			return c, nil
 		}
-		if ln == nil {
+		if ln == nil || s.refused[network+"://"+address] {
 			c.err, c.reset = syscall.ECONNREFUSED, true
 			return c, nil
 		}
 	}
-	other := &socket{network: network, local: c.remote, remote: c.local, peer: c}
+	s.queue(ln, c)
+	return c, nil
+}
+
+// queue queues a connection's other end with a listener.
+func (s *Sys) queue(ln, c *socket) {
+	other := &socket{network: c.network, local: c.remote, remote: c.local, peer: c}
 	c.peer = other
 	c.connecting = len(ln.queue) >= s.o.Backlog
 	ln.queue = append(ln.queue, other)
 	s.changed.Broadcast()
-	return c, nil
 }
 
 // ConnectResult is how Connect has gone.
