@@ -126,10 +126,10 @@ func (o *overload) check() {
 }
 
 // uses measures. A reactor that can accept nothing for want of descriptors has used them
-// up, however many others than its sockets have.
+// up, however many others than its sockets have; sockets of a Sys that was given are none.
 func (o *overload) uses() []use {
 	list := o.measure()
-	if o.h.reactor.OutOfDescriptors() {
+	if o.h.o.Sys == nil && o.h.reactor.OutOfDescriptors() {
 		for n, u := range list {
 			if u.what == useOfDescriptors {
 				list[n].used = max(u.used, u.limit)
