@@ -29,7 +29,8 @@ func TestListenerChangesPlugin(t *testing.T) {
 	if found := s.said("stop 6"); found != 2 {
 		t.Errorf("found %d stopProtocols of the first plugin, wanted 2", found)
 	}
-	if info := s.ListenerInfos()[0]; info.Plugin != "other" || info.Datagrams.Received != 3 || info.Datagrams.Sent != 3 {
+	if info := s.ListenerInfos()[0]; info.Plugin != "other" || info.Datagrams.Received != 3 ||
+		info.Datagrams.Sent != 3 {
 		t.Errorf("found %+v, %+v", info, info.Datagrams)
 	}
 }

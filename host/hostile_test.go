@@ -164,7 +164,8 @@ func TestFailedStarts(t *testing.T) {
 		{"receive_buffer_outside_memory", "outside the memory"},
 		{"receive_buffer_empty", "found a buffer of 0 bytes, wanted 1 to 1048576"},
 		{"receive_buffer_huge", "found a buffer of 2097152 bytes, wanted 1 to 1048576"},
-		{"receive_buffer_short_for_datagrams", "found a buffer of 1030 bytes, wanted 1024 at least from a multiple of 8"},
+		{"receive_buffer_short_for_datagrams",
+			"found a buffer of 1030 bytes, wanted 1024 at least from a multiple of 8"},
 	} {
 		for _, isolation := range isolations {
 			t.Run(c.guest+"/"+string(isolation), func(t *testing.T) {

@@ -57,7 +57,8 @@ func (v *version) takesConnections(cfg config.Listener) error {
 	if v.guest.ReceivesConnections() {
 		return nil
 	}
-	return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an endpoint "+
+	return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an "+
+		"endpoint "+
 		"udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, cfg.Plugin)
 }
 

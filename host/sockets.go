@@ -122,8 +122,9 @@ func datagramOptions(cfg config.Listener, p *plugin, v *version) (o reactor.Data
 	if err != nil {
 		return o, fmt.Errorf("listener %s: mode: %w", cfg.Endpoint, err)
 	}
-	o = reactor.DatagramOptions{Loop: -1, PerPeer: reactor.PeerLimits{DatagramsPerSecond: cfg.PerPeer.DatagramsPerSecond, IPv4: cfg.PerPeer.IPv4Prefix,
-		IPv6: cfg.PerPeer.IPv6Prefix}, Broadcast: cfg.Broadcast}
+	o = reactor.DatagramOptions{Loop: -1,
+		PerPeer: reactor.PeerLimits{DatagramsPerSecond: cfg.PerPeer.DatagramsPerSecond, IPv4: cfg.PerPeer.IPv4Prefix,
+			IPv6: cfg.PerPeer.IPv6Prefix}, Broadcast: cfg.Broadcast}
 	o.Socket.Buffer = int(cfg.ReceiveBuffer)
 	o.Socket.SocketOptions = reactor.SocketOptions{ReusePort: cfg.ReusePort, Mode: os.FileMode(mode),
 		Owner: cfg.Owner, Group: cfg.Group}

@@ -63,8 +63,9 @@ func metrics() []metric {
 		{"wirehost_listener_datagram_batches_total", "Callbacks in which datagrams were received.", counter, listener},
 		{"wirehost_listener_datagram_bytes_total", "Bytes of datagrams, by direction: in, out.", counter,
 			[]string{"endpoint", "plugin", "direction"}},
-		{"wirehost_listener_datagrams_dropped_total", "Datagrams that were dropped: overflow (of the receive buffer), " +
-			"limit (datagrams_per_second), unsent.", counter, []string{"endpoint", "plugin", "reason"}},
+		{"wirehost_listener_datagrams_dropped_total",
+			"Datagrams that were dropped: overflow (of the receive buffer), " +
+				"limit (datagrams_per_second), unsent.", counter, []string{"endpoint", "plugin", "reason"}},
 		{"wirehost_certificate_loaded", "1 if a certificate is loaded; else handshakes that need it fail.", gauge,
 			[]string{"cert"}},
 		{"wirehost_certificate_not_after_seconds", "When a certificate expires, as Unix time.", gauge,
