@@ -19,8 +19,10 @@ const (
 	portableDatagramAhead = 64
 	portableDatagramBytes = 256 << 10
 	// portableSendWait is how long a send waits for room. Package net can't be asked
-	// without waiting at all.
-	portableSendWait = time.Millisecond
+	// without waiting at all, and says the same where the time was over before it has tried,
+	// as on a busy machine: so there are several tries.
+	portableSendWait  = time.Millisecond
+	portableSendTries = 4
 )
 
 // portableDatagrams is a datagram socket of package net's, which a goroutine reads ahead.
@@ -405,15 +407,19 @@ func (b portableDatagramIO) Send(fd FD, _ byte, list []Datagram) (n int, err err
 	if err != nil {
 		return 0, err
 	}
-	d.conn.SetWriteDeadline(time.Now().Add(portableSendWait)) // fails on a closed socket only
-	for n < len(list) {
-		if err = d.sendOne(&list[n]); err != nil {
-			if err = portableErrno(err); errors.Is(err, syscall.ETIMEDOUT) {
-				err = syscall.EAGAIN
+	for tries := portableSendTries; n < len(list); {
+		d.conn.SetWriteDeadline(time.Now().Add(portableSendWait)) // fails on a closed socket only
+		for err = nil; n < len(list) && err == nil; {
+			if err = d.sendOne(&list[n]); err == nil {
+				n, tries = n+1, portableSendTries
 			}
+		}
+		if err = portableErrno(err); err != nil && !errors.Is(err, syscall.ETIMEDOUT) {
 			return n, err
 		}
-		n++
+		if tries--; err != nil && tries == 0 {
+			return n, syscall.EAGAIN
+		}
 	}
 	return n, nil
 }
