@@ -127,12 +127,21 @@ type Handover struct {
 	release  func()
 }
 
-// BeginHandover begins one. The error is ErrChanging or ErrNotRunning. It ends with Finish
+// ErrListens says that guests listen by themselves: their sockets can't go to another process.
+var ErrListens = errors.New("its guests have listeners, which can't go to another process")
+
+// BeginHandover begins one. The error is ErrChanging, ErrNotRunning or ErrListens. It ends with Finish
 // or Abandon.
 func (h *Host) BeginHandover() (*Handover, error) {
 	release, err := h.holdChanges()
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range h.loaded() {
+		if n := p.account.Counts().Listeners; n > 0 {
+			release()
+			return nil, fmt.Errorf("plugin %s: %w: %d", p.name, ErrListens, n)
+		}
 	}
 	return &Handover{h: h, plugins: h.loaded(), numbers: map[*reactor.DatagramSocket]int{}, release: release}, nil
 }

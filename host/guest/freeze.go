@@ -49,6 +49,8 @@ type Frozen struct {
 	stay   error     // why the others stay; nil = there are none
 }
 
+var errListens = errors.New("it listens, and its listeners can't go to another process")
+
 // ErrUnsettled says that an instance can't be frozen now, and may be later.
 var ErrUnsettled = errors.New("a connection is being made, or ends")
 
@@ -60,6 +62,9 @@ var ErrUnsettled = errors.New("a connection is being made, or ends")
 func (i *Instance) Freeze() (*Frozen, error) {
 	if !i.Usable() {
 		return nil, errRetired
+	}
+	if i.Listens() {
+		return nil, errListens
 	}
 	f := &Frozen{i: i}
 	err := f.freezeConnections()
