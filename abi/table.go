@@ -242,6 +242,7 @@ func Imports() []Import {
 		in(r, "connect", "(endpoint, len, ms) -> i32", "a connection to a text endpoint, within ms"),
 		in(r, "listen", "(endpoint, len) -> i32", "a listener at a text endpoint"),
 		in(r, "stopListening", "(listener) -> i32", "close a listener; its connections go on"),
+		in(r, "connectAs", "(conn, endpoint, len, ms) -> i32", "connect, in the name of a connection"),
 		in(r, "time", "() -> f64", "seconds since 1970, UTC"),
 		in(r, "random", "(buf, len) -> i32", "random bytes of the system's"),
 		in("factory", "config", "(buf, cap) -> i32", "the plugin's configuration as JSON; its length"),

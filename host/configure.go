@@ -85,7 +85,9 @@ func (h *Host) LoadPlugin(ctx context.Context, name string, cfg config.Plugin,
 		c.Plugins = maps.Clone(c.Plugins)
 		c.Plugins[name] = cfg
 		for _, l := range listeners {
-			l.Plugin = name
+			if len(l.Chain) == 0 {
+				l.Plugin = name
+			}
 			c.Listeners = append(slices.Clip(c.Listeners), l)
 		}
 		c, err := complete(c)
@@ -101,7 +103,14 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 		if _, there := c.Plugins[name]; !there {
 			return c, nil, fmt.Errorf("plugin %s: %w", name, ErrUnknown)
 		}
-		return without(c, name), map[string]bool{}, nil
+		c = without(c, name)
+		for _, l := range c.Listeners {
+			if slices.Contains(l.Chain, name) {
+				return c, nil, fmt.Errorf("plugin %s: found it in the chain of the listener %s, wanted it to be in none",
+					name, l.Endpoint)
+			}
+		}
+		return c, map[string]bool{}, nil
 	})
 }
 
@@ -419,7 +428,11 @@ func (r *reconfiguration) commitListeners() error {
 		}
 	}
 	for _, l := range r.keep {
-		l.options.Loop = l.plugin.loop() // its isolation may have changed
+		l.options.Loop = l.plugin.loop() // its isolation may have changed, and those behind it
+		var err error
+		if l.options.Next, err = r.h.chain(l.cfg, r.plugins); err != nil {
+			return err
+		}
 		if err := l.ln.Configure(l.plugin, l.options); err != nil {
 			return err
 		}

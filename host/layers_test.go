@@ -3,8 +3,11 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,4 +167,89 @@ func TestPluginsHoldNoLoop(t *testing.T) {
 			}
 		})
 	}
+}
+
+// chained is a server with a chain: a plugin that passes connections on in their own name,
+// as often as there are names, and one that tells what it sees.
+func chained(names []string, more ...func(*config.Config)) config.Config {
+	cfg := configuration(config.Plugin{Module: "testdata/tells_peer.wasm", Isolation: config.IsolationLoop})
+	l := &cfg.Listeners[0]
+	l.Plugin = ""
+	for _, name := range names {
+		cfg.Plugins[name] = config.Plugin{Module: "testdata/passes_as.wasm", Isolation: config.IsolationLoop}
+		l.Chain = append(l.Chain, name)
+	}
+	l.Chain = append(l.Chain, "guest")
+	for _, f := range more {
+		f(&cfg)
+	}
+	return cfg
+}
+
+// TestChain: the plugins of a chain are behind one another, and each sees the client as
+// the one before it does, where that says so; one that is in no chain has nobody behind it.
+func TestChain(t *testing.T) {
+	cfg := chained([]string{"first", "second"}, func(c *config.Config) {
+		c.Listeners = append(c.Listeners, config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "first"})
+	})
+	s := serve(t, cfg)
+	c := dial(t, s.addrs[0])
+	expect(t, c, "tcp://"+c.LocalAddr().String()+"|tcp://"+c.RemoteAddr().String()+"|\x00\x00\x00\x00||")
+	send(t, c, "hello")
+	expect(t, c, "hello")
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(c); err != nil || len(rest) > 0 {
+		t.Errorf("the end: %q, %v", rest, err)
+	}
+	alone := dial(t, s.addrs[1])
+	if got := answer(t, alone); got != -4 {
+		t.Errorf("connectAs outside of a chain returned %d, wanted -4", got)
+	}
+}
+
+// TestChainSeesTLS: certificate and ALPN of the client are seen behind the plugin that
+// passes it on.
+func TestChainSeesTLS(t *testing.T) {
+	cert, key, pool := certificate(t, time.Now().Add(time.Hour))
+	s := serve(t, chained([]string{"first"}, func(c *config.Config) {
+		l := &c.Listeners[0]
+		l.Endpoint = "tls://127.0.0.1:0"
+		l.TLS = config.TLS{Cert: cert, Key: key, ClientCA: cert, ALPN: []string{"chat"}}
+	}))
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := tls.Client(dial(t, s.addrs[0]), &tls.Config{RootCAs: pool, ServerName: "localhost",
+		Certificates: []tls.Certificate{pair}, NextProtos: []string{"chat"}})
+	want := string(binary.LittleEndian.AppendUint32(nil, uint32(len(pair.Certificate[0])))) + "|chat|"
+	expect(t, c, "tcp://"+c.LocalAddr().String()+"|tcp://"+c.RemoteAddr().String()+"|"+want)
+}
+
+// TestChainChanges: a plugin that stands in a chain can't be unloaded, and another chain
+// holds for the connections that come then; those that are there go on.
+func TestChainChanges(t *testing.T) {
+	cfg := chained([]string{"first", "second"})
+	s := serve(t, cfg)
+	c := dial(t, s.addrs[0])
+	seen := "tcp://" + c.LocalAddr().String() + "|tcp://" + c.RemoteAddr().String() + "|\x00\x00\x00\x00||"
+	expect(t, c, seen)
+	_, err := s.UnloadPlugin(context.Background(), "second")
+	if err == nil || !strings.Contains(err.Error(), "in the chain of the listener") {
+		t.Fatalf("unloading a plugin of a chain: %v", err)
+	}
+	cfg = chained([]string{"second"})
+	cfg.Listeners[0].Endpoint = s.Listeners()[0].String()
+	old := cfg.Listeners[0]
+	old.Endpoint = s.Config().Listeners[0].Endpoint
+	cfg.Listeners[0] = old
+	if _, err := s.Reload(context.Background(), unhurried(cfg)); err != nil {
+		t.Fatal(err)
+	}
+	send(t, c, "still")
+	expect(t, c, "still")
+	other := dial(t, s.addrs[0])
+	expect(t, other, "tcp://"+other.LocalAddr().String()+"|tcp://"+other.RemoteAddr().String()+"|\x00\x00\x00\x00||")
 }

@@ -90,9 +90,13 @@ func (h *Host) listenOn(endpoint string, ep reactor.Endpoint, p *plugin, o react
 // certificate that can't be loaded is no error.
 func (h *Host) options(ctx context.Context, cfg config.Listener,
 	plugins map[string]*plugin, starting bool) (*plugin, reactor.ListenOptions, error) {
-	p := plugins[cfg.Plugin]
+	p := plugins[cfg.First()]
 	if p == nil {
-		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Plugin)
+		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.First())
+	}
+	next, err := h.chain(cfg, plugins)
+	if err != nil {
+		return nil, reactor.ListenOptions{}, err
 	}
 	o := reactor.ListenOptions{
 		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
@@ -102,7 +106,7 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 			IPv4: cfg.PerPeer.IPv4Prefix, IPv6: cfg.PerPeer.IPv6Prefix,
 		},
 		Rate:  reactor.Rates{In: int64(cfg.Rate.In), Out: int64(cfg.Rate.Out), Least: int64(cfg.Rate.Least)},
-		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol,
+		Share: p.share, HandshakeTimeout: cfg.TLS.HandshakeTimeout, ProxyProtocol: cfg.ProxyProtocol, Next: next,
 	}
 	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)
 	if err != nil {
@@ -116,6 +120,24 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	}
 	o.ProxyFrom, err = prefixes(cfg.Endpoint, "proxy_from", cfg.ProxyFrom)
 	return p, o, err
+}
+
+// chain is where what is behind the first plugin of a listener's chain is connected to;
+// nil = it has none. Each connection has the chain of the time when its own plugin was
+// connected to.
+func (h *Host) chain(cfg config.Listener, plugins map[string]*plugin) (next *reactor.Listener, err error) {
+	for n := len(cfg.Chain) - 1; n > 0; n-- {
+		p := plugins[cfg.Chain[n]]
+		if p == nil {
+			return nil, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Chain[n])
+		}
+		o := p.insideOptions()
+		o.Next = next
+		if next, err = h.reactor.ListenInside(p.name, p, o); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
 }
 
 // prefixes reads a listener's list of networks.

@@ -56,7 +56,7 @@ func (h *Host) announceListeners() {
 		endpoints = append(endpoints, ep.String())
 		h.log.Info("listening", "endpoint", ep.String(), "plugin", plugin)
 	}
-	h.inOrder(func(l *listener) { say(l.ln.Endpoint(), l.cfg.Plugin) },
+	h.inOrder(func(l *listener) { say(l.ln.Endpoint(), l.cfg.First()) },
 		func(t *port) { say(t.on.Endpoint(), t.cfg.Plugin) })
 	h.ready.noteBound(endpoints)
 }

@@ -13,7 +13,7 @@ import (
 var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTimeout setTimeout/-1 getPeer getHost reason
 	getPeerCertificate negotiatedProtocol setTcpNoDelay/1 setTcpNoDelay/2 setTcpKeepAlive/0 pauseProducing
 	resumeProducing registerProducer/2 registerProducer/1 registerProducer/again unregisterProducer startTLS
-	startTLSClient/none listener handOver
+	startTLSClient/none listener handOver connectAs/bad
 	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 listen/bad
 	listen/denied stopListening/unknown config time
 	random random/65537 emit/5 define define/gauge define/4 define/name record record/-1
@@ -23,14 +23,14 @@ var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTime
 // works in a callback (ABI.md, Order and moments). A 1 stands for every number
 // above 0.
 const (
-	unknownConn  = "-1 -1 -2 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 "
-	openConn     = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 0 -5 0 -7 -2 0 -4 "
-	producing    = "0 0 -2 16 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 -5 -5 0 -7 -2 0 -4 "
-	stoppedConn  = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -1 -1 -1 0 -7 -2 0 -4 "
-	endingConn   = "0 0 -2 0 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 0 -1 "
-	failedConn   = "0 0 -2 64 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 0 -1 "
-	queriedConn  = "-8 -8 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 -8 "
-	restoredConn = "0 0 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 -8 "
+	unknownConn  = "-1 -1 -2 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 "
+	openConn     = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 0 -5 0 -7 -2 0 -4 -2 "
+	producing    = "0 0 -2 16 0 -2 1 1 -2 0 0 0 -2 0 0 0 -2 -5 -5 0 -7 -2 0 -4 -2 "
+	stoppedConn  = "0 0 -2 0 0 -2 1 1 -2 0 0 0 -2 0 0 0 -1 -1 -1 0 -7 -2 0 -4 -2 "
+	endingConn   = "0 0 -2 0 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 0 -1 -1 "
+	failedConn   = "0 0 -2 64 0 0 1 1 1 0 0 0 0 0 0 0 -1 -1 -1 0 0 0 0 -1 -1 "
+	queriedConn  = "-8 -8 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 -8 -8 "
+	restoredConn = "0 0 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 -8 -8 "
 
 	metricCalls = "1 -5 -2 -2 0 -2 -2 " // the same wherever they are made
 	queryCalls  = "-8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -1 1 1 0 -2 -2 " + metricCalls

@@ -129,6 +129,9 @@ func (c *connection) settle() {
 		if h, ok := c.proto.(HandshakeListener); ok {
 			h.HandshakeCompleted()
 		}
+		if len(c.loop.behind) > 0 {
+			c.linkBehind()
+		}
 	}
 	if c.flags&flagTellPause != 0 && c.mayTell() {
 		c.flags &^= flagTellPause

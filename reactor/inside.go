@@ -8,7 +8,8 @@ import (
 // ListenInside makes a listener that has no socket: its connections are those of
 // ConnectInside, which are open from then on until its Close. name is what peers see, as
 // plugin://NAME. Of the options those that need a socket say nothing, and so do PerPeer
-// and NewPerSecond. It is not to be started or stopped. Any goroutine.
+// and NewPerSecond. It is not to be started or stopped, and who drops it need not close it.
+// Any goroutine.
 func (r *Reactor) ListenInside(name string, f Factory, o ListenOptions) (*Listener, error) {
 	ep := Endpoint{Scheme: insideScheme, Path: name}
 	o, err := r.checkOptions(ep, o)
@@ -18,7 +19,6 @@ func (r *Reactor) ListenInside(name string, f Factory, o ListenOptions) (*Listen
 	ln := &Listener{r: r, ep: ep, unix: true, inside: true}
 	ln.factory.Store(&f)
 	ln.options.Store(&o)
-	r.addListener(ln)
 	return ln, nil
 }
 
@@ -27,12 +27,6 @@ const insideScheme = "plugin"
 
 // Next is ListenOptions.Next. Any goroutine.
 func (ln *Listener) Next() *Listener { return ln.options.Load().Next }
-
-// closeInside is Close of a listener without a socket.
-func (ln *Listener) closeInside() {
-	ln.shut.Store(true)
-	ln.r.removeListener(ln)
-}
 
 // refusesInside says why it takes no connection now; refusals = it takes one.
 func (ln *Listener) refusesInside() refusal {
@@ -61,16 +55,43 @@ func (l *Loop) ConnectInside(ln *Listener, name string, p ClientProtocol, o Conn
 		c.refuseConnect()
 		return c
 	}
+	c.armTimer()
+	if as, ok := o.As.(*connection); ok && as.loop == l && as.handshaking() {
+		if l.behind == nil {
+			l.behind = map[*connection][]func(){}
+		}
+		l.behind[as] = append(l.behind[as], func() { c.linkTo(ln) })
+		return c
+	}
+	c.linkTo(ln)
+	return c
+}
+
+// linkBehind makes the connections that have waited for c's handshake, or its end: before,
+// nobody knows its certificate.
+func (c *connection) linkBehind() {
+	list := c.loop.behind[c]
+	delete(c.loop.behind, c)
+	for _, link := range list {
+		link()
+	}
+}
+
+// linkTo makes the link of a connection that ConnectInside has begun.
+func (c *connection) linkTo(ln *Listener) {
+	if c.ended() {
+		return
+	}
+	l, ep, o := c.loop, c.client.ep, c.client.o
 	if ln == nil {
 		c.endWith(NoSuchHost, fmt.Errorf("nothing here is called %s", ep))
-		return c
+		return
 	}
 	if why := ln.refusesInside(); why != refusals {
 		ln.refused[why].Add(1)
 		c.endWith(Refused, fmt.Errorf("connect to %s: %w: %s", ep, syscall.ECONNREFUSED, why))
-		return c
+		return
 	}
-	c.armTimer()
 	to := l
 	if pinned := ln.options.Load().Loop; pinned >= 0 {
 		to = l.r.loops[pinned]
@@ -95,7 +116,6 @@ func (l *Loop) ConnectInside(ln *Listener, name string, p ClientProtocol, o Conn
 	if err := to.post(a); err != nil {
 		to.dropAccepted(a)
 	}
-	return c
 }
 
 // adoptInside makes a connection of the end of a link that is accepted.
@@ -196,3 +216,6 @@ func (l *Loop) deliverLanded() {
 		}
 	}
 }
+
+// handshaking tells whether its TLS handshake runs.
+func (c *connection) handshaking() bool { return c.tls != nil && !c.tls.up() && !c.ended() }

@@ -178,7 +178,7 @@ func (ln *Listener) Leave() error {
 // is free again. Any goroutine but the loops'.
 func (ln *Listener) Close() error {
 	if ln.inside {
-		ln.closeInside()
+		ln.shut.Store(true)
 		return nil
 	}
 	ln.handOver()

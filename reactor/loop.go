@@ -83,10 +83,11 @@ type Loop struct {
 	settling        []*DatagramSocket // as pending
 	currentDatagram *DatagramSocket   // as current, while its protocol is called
 
-	links   []*linkEnd // ends of which there is something to tell
-	linksAt int        // how far they are worked off; short of their end after a panic
-	landing *linkEnd   // whose protocol's buffer has bytes of the callback that runs now
-	landed  []byte     // those
+	links   []*linkEnd               // ends of which there is something to tell
+	linksAt int                      // how far they are worked off; short of their end after a panic
+	behind  map[*connection][]func() // what waits for its handshake; made when first needed
+	landing *linkEnd                 // whose protocol's buffer has bytes of the callback that runs now
+	landed  []byte                   // those
 
 	count     atomic.Int32 // connections, those on their way here too
 	lingering atomic.Int32 // those without a protocol, waiting for their peer

@@ -83,6 +83,9 @@ func (c *connection) advanceClose() {
 func (c *connection) tellLoss() {
 	l := c.loop
 	c.enter(stageLost)
+	if len(l.behind) > 0 {
+		c.linkBehind()
+	}
 	if l.gatherConn == c {
 		if len(l.gather) > 0 {
 			c.flags |= flagReset

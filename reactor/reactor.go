@@ -324,9 +324,6 @@ func (r *Reactor) closeListeners() {
 	r.mu.Lock()
 	var list []*Listener
 	for ln := range r.listeners {
-		if ln.inside { // what is there already may need it
-			continue
-		}
 		list = append(list, ln)
 	}
 	ports := slices.Collect(maps.Keys(r.ports))

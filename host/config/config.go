@@ -168,9 +168,12 @@ type Allow struct {
 // Listener is one listening socket and the plugin behind it.
 type Listener struct {
 	// tcp://HOST:PORT, tls://HOST:PORT or unix://PATH; for datagrams udp://HOST:PORT or unixgram://PATH
-	Endpoint       string `koanf:"endpoint"`
-	Plugin         string `koanf:"plugin"`          // a key of Config.Plugins
-	MaxConnections int    `koanf:"max_connections"` // live ones; 0 = no limit of its own
+	Endpoint string `koanf:"endpoint"`
+	Plugin   string `koanf:"plugin"` // a key of Config.Plugins
+	// in place of Plugin, several of them: the first has the connections, and each reaches the one
+	// behind it as plugin://next
+	Chain          []string `koanf:"chain"`
+	MaxConnections int      `koanf:"max_connections"` // live ones; 0 = no limit of its own
 	// connections; what is more waits with the system; 0 = any number
 	NewPerSecond int           `koanf:"new_per_second"`
 	PerPeer      PerPeer       `koanf:"per_peer"`

@@ -194,6 +194,17 @@ func TestFaults(t *testing.T) {
 			want: `FILE:3: listeners.0.rate.least: found 1KiB, wanted less than in, which is 1KiB`},
 		{name: "prefix of all", file: ls("{endpoint: \"tcp://:1\", plugin: a, per_peer: {ipv4_prefix: 0}}"),
 			want: `FILE:3: listeners.0.per_peer.ipv4_prefix: found the number 0, wanted 1 to 32`},
+		{name: "chain", file: ls("{endpoint: \"tcp://:1\", chain: [a, b, a]}"),
+			want: "FILE:3: listeners.0.chain.1: found \"b\", wanted the name of one under plugins (a)\n" +
+				"FILE:3: listeners.0.chain.2: found \"a\", which the chain has before, wanted each plugin once"},
+		{name: "chain and plugin", file: ls("{endpoint: \"tcp://:1\", plugin: a, chain: [a, b]}"),
+			want: "FILE:3: listeners.0.plugin: found \"a\" beside chain, wanted one of plugin and chain\n" +
+				"FILE:3: listeners.0.chain.1: found \"b\", wanted the name of one under plugins (a)"},
+		{name: "chain of one", file: ls("{endpoint: \"tcp://:1\", chain: [a]}"),
+			want: "FILE:3: listeners.0.chain: found 1 of them, wanted 2 to 17 plugins, or plugin in place of chain"},
+		{name: "chain for datagrams", file: "plugins: {a: {module: x}, b: {module: x}}\nlisteners:\n" +
+			"  - {endpoint: \"udp://:1\", chain: [a, b]}\n",
+			want: "FILE:3: listeners.0.chain: found a chain, wanted plugin, since datagrams are no connections"},
 		{name: "cidr", file: ls("{endpoint: \"tcp://:1\", plugin: a, proxy_from: [10.0.0.1, x]}"),
 			want: "FILE:3: listeners.0.proxy_from.0: found \"10.0.0.1\", wanted a network such as 10.0.0.0/8 or " +
 				"fd00::/8; did you mean \"10.0.0.1/32\"?\nFILE:3: listeners.0.proxy_from.1: found \"x\", wanted a " +

@@ -24,6 +24,42 @@ func allowedPlugin(s, name string) *Fault {
 	return nil
 }
 
+// First is the plugin that has the listener's connections: Plugin, or the first of Chain.
+func (ls Listener) First() string {
+	if len(ls.Chain) > 0 {
+		return ls.Chain[0]
+	}
+	return ls.Plugin
+}
+
+// plugins checks whom a listener is for.
+func (v *validator) plugins(p path, ls Listener, plugins map[string]Plugin) {
+	switch {
+	case len(ls.Chain) == 0:
+		v.plugin(p.with("plugin"), ls.Plugin, plugins)
+		return
+	case ls.Plugin != "":
+		v.report(p.with("plugin"), quote(ls.Plugin)+" beside chain", "one of plugin and chain", "")
+	case len(ls.Chain) == 1 || len(ls.Chain) > longestChain:
+		v.report(p.with("chain"), strconv.Itoa(len(ls.Chain))+" of them", "2 to "+strconv.Itoa(longestChain)+
+			" plugins, or plugin in place of chain", "")
+	case strings.HasPrefix(ls.Endpoint, "udp:") || strings.HasPrefix(ls.Endpoint, "unixgram:"):
+		v.report(p.with("chain"), "a chain", "plugin, since datagrams are no connections", "")
+	}
+	for n, name := range ls.Chain {
+		at := p.with("chain").with(strconv.Itoa(n))
+		if slices.Contains(ls.Chain[:n], name) {
+			v.report(at, quote(name)+", which the chain has before", "each plugin once", "")
+			continue
+		}
+		v.plugin(at, name, plugins)
+	}
+}
+
+// longestChain is how many plugins a chain may have: the connections between plugins that may
+// lie behind one another, and one.
+const longestChain = 17
+
 // circles refuses plugins that may connect to each other in a circle, as allow.connect
 // names them. What wildcards allow is bounded where it happens.
 func (v *validator) circles(plugins map[string]Plugin) {

@@ -47,7 +47,7 @@ func TestReference(t *testing.T) {
 	}
 	for i := range got.Listeners { // an empty list is no list
 		got.Listeners[i].TLS.ALPN, got.Listeners[i].ProxyFrom = nil, nil
-		got.Listeners[i].TLS.Certificates, got.Listeners[i].Multicast = nil, nil
+		got.Listeners[i].TLS.Certificates, got.Listeners[i].Multicast, got.Listeners[i].Chain = nil, nil, nil
 	}
 	got.Trust.Keys = nil
 	echo := got.Plugins["echo"]

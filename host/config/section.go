@@ -40,7 +40,12 @@ func ParsePlugin(from, name string, text []byte) (Plugin, []Listener, error) {
 		if plugin, given := m["plugin"]; given && plugin != name {
 			v.report(path{"listener", "plugin"}, show(plugin), quote(name)+", or nothing", "")
 		}
-		ls.Plugin = name
+		switch {
+		case len(ls.Chain) == 0:
+			ls.Plugin = name
+		case ls.Chain[0] != name:
+			v.report(path{"listener", "chain"}, quote(ls.Chain[0])+" at its beginning", quote(name), "")
+		}
 		list = []Listener{ls}
 	}
 	v.section(name, p, list)

@@ -148,7 +148,7 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 			seen[key] = p.String()
 		}
 	}
-	v.plugin(p.with("plugin"), ls.Plugin, plugins)
+	v.plugins(p, ls, plugins)
 	v.tls(p.with("tls"), ls.TLS, strings.HasPrefix(ls.Endpoint, "tls:"))
 	v.limits(p, ls)
 	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {

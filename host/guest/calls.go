@@ -57,6 +57,7 @@ func hostCalls() map[string]hostCall {
 		"reactor.reset":         reactorReset,
 		"reactor.seconds":       reactorSeconds,
 		"reactor.connect":       reactorConnect,
+		"reactor.connectAs":     reactorConnectAs,
 		"reactor.time":          reactorTime,
 		"reactor.random":        reactorRandom,
 		"reactor.listen":        reactorListen,

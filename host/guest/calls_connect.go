@@ -25,43 +25,45 @@ const (
 )
 
 func reactorConnect(i *Instance, stack []uint64) {
-	connect(i, "reactor.connect", nil, stack)
+	text := view(i, "reactor.connect", uint32(stack[0]), uint32(stack[1]))
+	i.guard.Check()
+	stack[0] = api.EncodeI32(i.connect(nil, string(text), stack[2]))
 }
 
-// connect is connect, and with as connectAs: stack has what both have.
-func connect(i *Instance, call string, as *conn, stack []uint64) {
-	text := string(view(i, call, uint32(stack[0]), uint32(stack[1])))
+func reactorConnectAs(i *Instance, stack []uint64) {
+	text := view(i, "reactor.connectAs", uint32(stack[1]), uint32(stack[2]))
 	i.guard.Check()
-	timeout, ok := duration(stack[2])
+	untilEnding(abi.ENOCONN, func(c *conn, stack []uint64) abi.Status {
+		return abi.Status(i.connect(c, string(text), stack[3]))
+	})(i, stack)
+}
+
+// connect is connect, and where as is not nil connectAs: a handle or a status.
+func (i *Instance) connect(as *conn, text string, ms uint64) int32 {
+	timeout, ok := duration(ms)
 	switch {
 	case i.phase != phaseRun:
-		fail(stack, abi.ENOTNOW)
-		return
+		return int32(abi.ENOTNOW)
 	case !ok || len(text) > maxEndpoint:
-		fail(stack, abi.EINVAL)
-		return
+		return int32(abi.EINVAL)
 	}
 	if name, inside := strings.CutPrefix(text, insideScheme); inside {
-		i.connectInside(name, as, timeout, stack)
-		return
+		return i.connectInside(name, as, timeout)
 	}
 	if limit := i.guest.limits.ConnectionsOut; limit > 0 && int(i.out) >= limit {
-		fail(stack, abi.E2BIG)
-		return
+		return int32(abi.E2BIG)
 	}
 	ep, err := reactor.ParseEndpoint(text)
 	if err != nil {
-		fail(stack, abi.EINVAL)
-		return
+		return int32(abi.EINVAL)
 	}
 	if !i.guest.allow.endpoint(ep) {
-		fail(stack, abi.EPERM)
-		return
+		return int32(abi.EPERM)
 	}
 	c := i.newClient()
 	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,
 		TLS: i.guest.allow.clientTLS(), Allow: i.guest.allow.address})
-	stack[0] = api.EncodeI32(c.handle)
+	return c.handle
 }
 
 // newClient is a connection that is about to be made.
@@ -74,40 +76,43 @@ func (i *Instance) newClient() *conn {
 }
 
 // connectInside connects to another plugin.
-func (i *Instance) connectInside(name string, as *conn, timeout time.Duration, stack []uint64) {
+func (i *Instance) connectInside(name string, as *conn, timeout time.Duration) int32 {
 	// One more for each connection that it has accepted: no descriptor goes with it.
 	accepted := i.conns.len() - int(i.out)
 	depth := i.depth() + 1
 	switch limit := i.guest.limits.ConnectionsOut; {
 	case name == "":
-		fail(stack, abi.EINVAL)
-		return
+		return int32(abi.EINVAL)
 	case limit > 0 && int(i.out) >= limit+accepted, depth > maxDepth:
-		fail(stack, abi.E2BIG)
-		return
+		return int32(abi.E2BIG)
 	}
-	var to *reactor.Listener
-	switch {
-	case name != next:
-		if !i.guest.allow.plugin(name) {
-			fail(stack, abi.EPERM)
-			return
-		}
-		to = i.guest.inside(name)
-	default:
-		if to = i.behind(as); to == nil {
-			fail(stack, abi.EPERM)
-			return
-		}
-		name = to.Endpoint().Path
+	to, allowed := i.pluginBehind(name, as)
+	if !allowed {
+		return int32(abi.EPERM)
 	}
 	o := reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share, From: i.account.name, Depth: depth}
 	if as != nil {
 		o.As = as.t
 	}
+	if name == next {
+		name = to.Endpoint().Path
+	}
 	c := i.newClient()
 	c.t = i.place.Loop.ConnectInside(to, name, c, o)
-	stack[0] = api.EncodeI32(c.handle)
+	return c.handle
+}
+
+// pluginBehind is where plugin://name leads to, nil = nowhere, and whether it may be
+// connected to.
+func (i *Instance) pluginBehind(name string, as *conn) (to *reactor.Listener, allowed bool) {
+	if name == next {
+		to = i.behind(as)
+		return to, to != nil
+	}
+	if !i.guest.allow.plugin(name) {
+		return nil, false
+	}
+	return i.guest.inside(name), true
 }
 
 // behind is the listener behind the one of a connection, in its chain: of as or, where that

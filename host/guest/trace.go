@@ -60,7 +60,7 @@ func endTrace(i *Instance, r *running, err error) {
 func tracedCall(i *Instance, im abi.Import, call hostCall, stack []uint64) {
 	args := values(im.Params, stack)
 	switch im.Key() {
-	case "transport.write", "transport.startTLSClient", "log.emit", "metrics.define":
+	case "transport.write", "transport.startTLSClient", "reactor.connectAs", "log.emit", "metrics.define":
 		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))
 	case "transport.handOver":
 		args[2] += excerpt(i, uint32(stack[1]), uint32(stack[2]))

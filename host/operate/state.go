@@ -59,7 +59,7 @@ func sectionIn(c config.Config, name string) (section, bool) {
 	p, there := c.Plugins[name]
 	s := section{Plugin: p}
 	for _, l := range c.Listeners {
-		if l.Plugin == name {
+		if l.First() == name {
 			s.Listeners = append(s.Listeners, l)
 		}
 	}
@@ -140,7 +140,7 @@ func withPlugin(c config.Config, name string, s section) config.Config {
 func withoutPlugin(c config.Config, name string) config.Config {
 	c.Plugins = maps.Clone(c.Plugins)
 	delete(c.Plugins, name)
-	c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool { return l.Plugin == name })
+	c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool { return l.First() == name })
 	return c
 }
 

@@ -231,6 +231,8 @@ namespace host {
   export declare function listen(endpoint: usize, len: usize): i32;
   @external("reactor", "stopListening")
   export declare function stopListening(listener: i32): i32;
+  @external("reactor", "connectAs")
+  export declare function connectAs(conn: i32, endpoint: usize, len: usize, ms: i32): i32;
   @external("reactor", "time")
   export declare function time(): f64;
   @external("reactor", "random")
@@ -783,6 +785,13 @@ export function openSocket(endpoint: string, p: Protocol): i32 {
 export function connect(endpoint: string, ms: i32, p: Protocol): i32 {
   const b = String.UTF8.encode(endpoint);
   return pending(host.connect(changetype<usize>(b), b.byteLength, ms), p);
+}
+
+/** The same, but the plugin behind plugin://NAME sees the peer, the host, the certificate and
+ *  the ALPN of t in place of this plugin's own. */
+export function connectAs(t: Transport, endpoint: string, ms: i32, p: Protocol): i32 {
+  const b = String.UTF8.encode(endpoint);
+  return pending(host.connectAs(t.handle, changetype<usize>(b), b.byteLength, ms), p);
 }
 
 /** A call that is made again and again (Twisted's LoopingCall): extend it with loop. It

@@ -94,6 +94,8 @@ IMPORT("reactor", "listen")
 int32_t wh_import_listen(const void *endpoint, size_t len);
 IMPORT("reactor", "stopListening")
 int32_t wh_import_stop_listening(int32_t listener);
+IMPORT("reactor", "connectAs")
+int32_t wh_import_connect_as(int32_t conn, const void *endpoint, size_t len, int32_t ms);
 IMPORT("reactor", "time")
 double wh_import_time(void);
 IMPORT("reactor", "random")
@@ -725,6 +727,10 @@ static wh_conn *connected(int32_t handle, const wh_protocol *p, wh_status *statu
 
 wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status) {
 	return connected(wh_import_connect(endpoint, text_length(endpoint), ms), p, status);
+}
+
+wh_conn *wh_connect_as(const wh_conn *as, const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status) {
+	return connected(wh_import_connect_as(as->e.handle, endpoint, text_length(endpoint), ms), p, status);
 }
 
 int32_t wh_config_json(char *buf, size_t cap) { return wh_import_config(buf, cap); }

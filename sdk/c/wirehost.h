@@ -378,6 +378,10 @@ int32_t wh_listener_host(int32_t listener, char *buf, size_t cap); // as wh_get_
 // NULL: refused, and *status (which may be NULL) says why.
 wh_conn *wh_connect(const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status);
 
+// The same, but the plugin behind plugin://NAME sees the peer, the host, the certificate and
+// the ALPN of as in place of this plugin's own.
+wh_conn *wh_connect_as(const wh_conn *as, const char *endpoint, int32_t ms, const wh_protocol *p, wh_status *status);
+
 // A call that is made again and again (Twisted's LoopingCall). It counts from its start,
 // so that it does not drift; one that is late takes the place of those that it has missed.
 // The struct is yours, {0} at first, and stays where it is while it runs.

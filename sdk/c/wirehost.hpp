@@ -329,6 +329,17 @@ inline int32_t openDatagram(const char *endpoint, DatagramProtocol *p) {
 	return status;
 }
 
+// The same, but the plugin behind plugin://NAME sees as's peer; see wh_connect_as.
+inline int32_t connectAs(const Transport &as, const char *endpoint, int32_t ms, Protocol *p) {
+	wh_status status = WH_ENOCONN;
+	wh_conn *from = as.conn(), *c = from != nullptr ? wh_connect_as(from, endpoint, ms, p->callbacks(), &status) : nullptr;
+	if (c != nullptr)
+		glue::join(c, p);
+	else
+		delete p;
+	return status;
+}
+
 // Framers: see wirehost.h. Limits and delimiters are set in connectionMade and
 // restoreState, or later: before, a protocol has no transport.
 

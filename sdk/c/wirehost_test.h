@@ -411,6 +411,10 @@ int32_t wh_import_join(int32_t h, const void *group, size_t n) { (void)group, (v
 int32_t wh_import_leave(int32_t h, const void *group, size_t n) { (void)group, (void)n; return wht_set(h, 0, 0); }
 int32_t wh_import_set_option(int32_t h, int32_t o, int32_t v) { (void)o, (void)v; return wht_set(h, 0, 0); }
 
+int32_t wh_import_connect_as(int32_t h, const void *endpoint, size_t n, int32_t ms) {
+	return wht_at(h) != NULL ? wh_import_connect(endpoint, n, ms) : WH_ENOCONN;
+}
+
 int32_t wh_import_config(void *buf, size_t cap) { return wht_give(wht.config != NULL ? wht.config : "", buf, cap); }
 
 int32_t wh_import_emit(int32_t level, const void *p, size_t n) {

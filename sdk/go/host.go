@@ -35,6 +35,7 @@ type Host interface {
 	Connect(endpoint string, ms int32) int32
 	Listen(endpoint string) int32
 	StopListening(listener int32) int32
+	ConnectAs(conn int32, endpoint string, ms int32) int32
 	Time() float64
 	Random(buf []byte) int32
 	Config(buf []byte) int32

@@ -130,6 +130,10 @@ func (host) Leave(sock int32, group string) int32 {
 
 func (host) SetOption(sock, option, value int32) int32 { return importSetOption(sock, option, value) }
 
+func (host) ConnectAs(conn int32, endpoint string, ms int32) int32 {
+	return importConnectAs(conn, unsafe.Pointer(unsafe.StringData(endpoint)), uint32(len(endpoint)), ms)
+}
+
 func (host) Time() float64 { return importTime() }
 
 func (host) Random(buf []byte) int32 {

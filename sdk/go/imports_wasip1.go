@@ -105,6 +105,10 @@ func importListen(endpoint unsafe.Pointer, len uint32) int32
 //go:wasmimport reactor stopListening
 func importStopListening(listener int32) int32
 
+//go:wasmimport reactor connectAs
+//go:noescape
+func importConnectAs(conn int32, endpoint unsafe.Pointer, len uint32, ms int32) int32
+
 //go:wasmimport reactor time
 func importTime() float64
 

@@ -106,7 +106,14 @@ func (r *Reactor) connect(endpoint string, timeout time.Duration, p Protocol) (*
 	return r.connected(r.guest.host.Connect(endpoint, milliseconds(timeout)), p)
 }
 
-// connected takes what a connect returned.
+// ConnectAs is Connect, but the plugin behind plugin://NAME sees the peer, the host, the
+// certificate and the ALPN of as in place of this plugin's own.
+func (r *Reactor) ConnectAs(as *Transport, endpoint string, timeout time.Duration, p ClientProtocol) (
+	*Transport, error) {
+	return r.connected(r.guest.host.ConnectAs(as.conn, endpoint, milliseconds(timeout)), p)
+}
+
+// connected gives the connection of a handle, which may be a status, its protocol.
 func (r *Reactor) connected(n int32, p Protocol) (*Transport, error) {
 	if n < 0 {
 		return nil, Status(n)

@@ -1291,7 +1291,17 @@ pub fn random(p: &mut [u8]) -> Result<()> {
 /// (0: the server's own). `connection_made` or `client_connection_failed` follows;
 /// until then lose_connection cancels, and writes are NO_CONNECTION.
 pub fn connect(endpoint: &str, ms: i32, p: Box<dyn Protocol>) -> Result<Transport> {
-    let handle = count(host::connect(endpoint.as_bytes(), ms))? as i32;
+    connected(host::connect(endpoint.as_bytes(), ms), p)
+}
+
+/// The same, but the plugin behind plugin://NAME sees the peer, the host, the certificate
+/// and the ALPN of `conn` in place of this plugin's own.
+pub fn connect_as(conn: Transport, endpoint: &str, ms: i32, p: Box<dyn Protocol>) -> Result<Transport> {
+    connected(host::connect_as(conn.0, endpoint.as_bytes(), ms), p)
+}
+
+fn connected(handle: i32, p: Box<dyn Protocol>) -> Result<Transport> {
+    let handle = count(handle)? as i32;
     with(|g| g.conns.insert(handle, Conn::new(Some(p), true)));
     Ok(Transport(handle))
 }
@@ -2245,6 +2255,8 @@ mod host {
             pub fn listen(endpoint: *const u8, len: usize) -> i32;
             #[link_name = "stopListening"]
             pub fn stop_listening(listener: i32) -> i32;
+            #[link_name = "connectAs"]
+            pub fn connect_as(conn: i32, endpoint: *const u8, len: usize, ms: i32) -> i32;
             #[link_name = "time"]
             pub fn time() -> f64;
             #[link_name = "random"]
@@ -2379,6 +2391,10 @@ mod host {
 
     pub fn connect(endpoint: &[u8], ms: i32) -> i32 {
         unsafe { raw::connect(endpoint.as_ptr(), endpoint.len(), ms) }
+    }
+
+    pub fn connect_as(conn: i32, endpoint: &[u8], ms: i32) -> i32 {
+        unsafe { raw::connect_as(conn, endpoint.as_ptr(), endpoint.len(), ms) }
     }
 
     pub fn config(b: &mut [u8]) -> i32 {
@@ -3652,6 +3668,10 @@ pub mod testing {
 
         pub fn set_option(sock: i32, _: i32, _: i32) -> i32 {
             set(sock, |_| ())
+        }
+
+        pub fn connect_as(_conn: i32, endpoint: &[u8], ms: i32) -> i32 {
+            connect(endpoint, ms)
         }
 
         pub fn config(b: &mut [u8]) -> i32 {

@@ -920,7 +920,17 @@ pub fn random(buf: []u8) Error!void {
 /// the server's own), for a protocol by value. connectionMade or clientConnectionFailed
 /// follows; until then loseConnection cancels, and writes are error.NoConnection.
 pub fn connect(endpoint: []const u8, ms: i32, protocol: anytype) (Error || error{OutOfMemory})!Transport {
-    const handle: i32 = @intCast(try count(host.connect(endpoint.ptr, endpoint.len, ms)));
+    return connected(host.connect(endpoint.ptr, endpoint.len, ms), protocol);
+}
+
+/// The same, but the plugin behind plugin://NAME sees the peer, the host, the certificate
+/// and the ALPN of a connection in place of this plugin's own.
+pub fn connectAs(t: Transport, endpoint: []const u8, ms: i32, protocol: anytype) (Error || error{OutOfMemory})!Transport {
+    return connected(host.connectAs(t.handle, endpoint.ptr, endpoint.len, ms), protocol);
+}
+
+fn connected(answer: i32, protocol: anytype) (Error || error{OutOfMemory})!Transport {
+    const handle: i32 = @intCast(try count(answer));
     const c = try newConn(handle, true);
     try join(c, protocol);
     return .{ .handle = handle };
@@ -1732,6 +1742,7 @@ const imports = struct {
     extern "reactor" fn connect(endpoint: [*]const u8, len: usize, ms: i32) i32;
     extern "reactor" fn listen(endpoint: [*]const u8, len: usize) i32;
     extern "reactor" fn stopListening(listener: i32) i32;
+    extern "reactor" fn connectAs(conn: i32, endpoint: [*]const u8, len: usize, ms: i32) i32;
     extern "reactor" fn time() f64;
     extern "reactor" fn random(buf: [*]u8, len: usize) i32;
     extern "factory" fn config(buf: [*]u8, cap: usize) i32;
@@ -2555,6 +2566,10 @@ pub const testing = struct {
 
         pub fn setOption(sock: i32, _: i32, _: i32) i32 {
             return set(sock, 0, 0);
+        }
+
+        pub fn connectAs(_: i32, _: [*]const u8, _: usize, _: i32) i32 {
+            return open(State.outgoing);
         }
 
         pub fn config(buf: [*]u8, cap: usize) i32 {

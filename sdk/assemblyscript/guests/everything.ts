@@ -85,6 +85,7 @@ function all(t: Transport): void {
   if (time() > 1) random(new Uint8Array(8));
   if (seconds() > 1) connect("tcp://127.0.0.1:1", 1, new Netstrings());
   openDatagram("udp://127.0.0.1:1", new Datagrams());
+  if (seconds() > 1) connectAs(t, "plugin://next", 1, new Netstrings());
   if (find(t.handle)) t.abortConnection();
 }
 

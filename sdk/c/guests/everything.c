@@ -50,6 +50,8 @@ static void made(wh_conn *c) {
 	if (wh_seconds() > 1)
 		wh_connect("tcp://127.0.0.1:1", 1, &protocol, NULL);
 	wh_open_datagram("udp://127.0.0.1:1", &datagrams, NULL);
+	if (wh_seconds() > 1)
+		wh_connect_as(c, "plugin://next", 1, &protocol, NULL);
 	wh_send_netstring(c, text, 1);
 	wh_send_int8(c, text, 1);
 	wh_send_int16(c, text, 1);

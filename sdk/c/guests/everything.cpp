@@ -53,6 +53,8 @@ struct Lines : LineReceiver {
 		if (wh_seconds() > 1)
 			connect("tcp://127.0.0.1:1", 1, new Strings<NetstringReceiver>);
 		openDatagram("udp://127.0.0.1:1", new Datagrams);
+		if (wh_seconds() > 1)
+			connectAs(transport, "plugin://next", 1, new Strings<NetstringReceiver>);
 		wh_log(WH_INFO, "everything");
 		wh_random(text, wh_time() > 1);
 		wh_record(wh_metric(WH_COUNTER, "everything_total"), 1);

@@ -378,6 +378,14 @@ func (s imports) Connect(endpoint string, ms int32) int32 {
 	return c.handle
 }
 
+func (s imports) ConnectAs(conn int32, endpoint string, ms int32) int32 {
+	if c := s.conns[conn]; c == nil || c.pending {
+		s.Calls++
+		return status(wirehost.ErrNoConnection)
+	}
+	return s.Connect(endpoint, ms)
+}
+
 // getter looks up a connection for a call that only asks.
 func (s *Server) getter(conn int32) *Conn {
 	s.Calls++

@@ -36,6 +36,7 @@ fn all(t: Transport) -> wirehost::Result<()> {
     }
     if seconds() > 1.0 {
         connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;
+        connect_as(t, "plugin://next", 1, Box::new(Everything))?;
     }
     Socket::open("udp://127.0.0.1:1", Box::new(Everything))?.flush()?;
     log(Level::Info, &config_json()?)?;

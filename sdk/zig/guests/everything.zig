@@ -46,6 +46,7 @@ const Everything = struct {
         try wirehost.random(buf[0..if (wirehost.time() > 1) 9 else 0]);
         if (wirehost.seconds() > 1) _ = try wirehost.connect("tcp://127.0.0.1:1", 1, Everything{});
         _ = try wirehost.openDatagram("udp://127.0.0.1:1", Datagrams{});
+        if (wirehost.seconds() > 1) _ = try wirehost.connectAs(t, "plugin://next", 1, Everything{});
         _ = try wirehost.config(struct { n: i32 = 0 });
         const metric = try wirehost.Metric.init(.counter, "everything_total");
         try metric.record(1);

@@ -47,6 +47,8 @@ func (p *everything) ConnectionMade() {
 	p.log(r.StopListening(l))
 	_, err = t.Listener()
 	p.log(err)
+	_, err = r.ConnectAs(t, "plugin://next", 1, p)
+	p.log(err)
 	_, err = r.Connect("tcp://127.0.0.1:1", 1, p)
 	p.log(err)
 	_, err = datagram.Open(r, "udp://127.0.0.1:1", new(datagrams))

@@ -1,0 +1,37 @@
+;; Passes each accepted connection on to plugin://next, as itself, and what comes back too,
+;; and each end's end.
+(module
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "transport" "state" (func $state (param i32) (result i32)))
+  (import "transport" "loseConnection" (func $lose (param i32) (result i32)))
+  (import "transport" "abortConnection" (func $abort (param i32) (result i32)))
+  (import "reactor" "connectAs" (func $connectAs (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 16) "plugin://next")
+  ;; the other end of each handle below 4096, at 0x10000
+  (func $other (param $conn i32) (result i32)
+    (i32.load (i32.add (i32.const 0x10000) (i32.shl (i32.and (local.get $conn) (i32.const 4095)) (i32.const 2)))))
+  (func $join (param $conn i32) (param $with i32)
+    (i32.store (i32.add (i32.const 0x10000) (i32.shl (i32.and (local.get $conn) (i32.const 4095)) (i32.const 2)))
+      (local.get $with)))
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32) (local $next i32)
+    (if (i32.and (call $state (local.get $conn)) (i32.const 64)) (then (return)))
+    (local.set $next (call $connectAs (local.get $conn) (i32.const 16) (i32.const 13) (i32.const 0)))
+    (if (i32.lt_s (local.get $next) (i32.const 0))
+      (then
+        (i32.store (i32.const 0) (local.get $next))
+        (drop (call $write (local.get $conn) (i32.const 0) (i32.const 4)))
+        (drop (call $lose (local.get $conn))))
+      (else
+        (call $join (local.get $conn) (local.get $next))
+        (call $join (local.get $next) (local.get $conn)))))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
+    (drop (call $write (call $other (local.get $conn)) (local.get $ptr) (local.get $len))))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32)
+    (if (local.get $reason)
+      (then (drop (call $abort (call $other (local.get $conn)))))
+      (else (drop (call $lose (call $other (local.get $conn)))))))
+  (func (export "clientConnectionFailed") (param $conn i32) (param $reason i32)
+    (drop (call $abort (call $other (local.get $conn))))))

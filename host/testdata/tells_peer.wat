@@ -1,0 +1,25 @@
+;; Writes what it knows of each connection: its peer, its host, the length of the peer's
+;; certificate in four bytes and what ALPN chose, each behind the byte |. Then it sends back
+;; what comes.
+(module
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (import "transport" "getPeer" (func $getPeer (param i32 i32 i32) (result i32)))
+  (import "transport" "getHost" (func $getHost (param i32 i32 i32) (result i32)))
+  (import "transport" "getPeerCertificate" (func $certificate (param i32 i32 i32) (result i32)))
+  (import "transport" "negotiatedProtocol" (func $alpn (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "|")
+  (func $say (param $conn i32) (param $len i32)
+    (drop (call $write (local.get $conn) (i32.const 0x1000) (local.get $len)))
+    (drop (call $write (local.get $conn) (i32.const 0) (i32.const 1))))
+  (func (export "abi_version_1"))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
+  (func (export "connectionMade") (param $conn i32)
+    (call $say (local.get $conn) (call $getPeer (local.get $conn) (i32.const 0x1000) (i32.const 0x1000)))
+    (call $say (local.get $conn) (call $getHost (local.get $conn) (i32.const 0x1000) (i32.const 0x1000)))
+    (i32.store (i32.const 0x1000) (call $certificate (local.get $conn) (i32.const 0x1000) (i32.const 0)))
+    (call $say (local.get $conn) (i32.const 4))
+    (call $say (local.get $conn) (call $alpn (local.get $conn) (i32.const 0x1000) (i32.const 0x1000))))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
+    (drop (call $write (local.get $conn) (local.get $ptr) (local.get $len))))
+  (func (export "connectionLost") (param i32 i32)))
