@@ -106,8 +106,9 @@ func (h *Host) UnloadPlugin(ctx context.Context, name string) (Change, error) {
 		c = without(c, name)
 		for _, l := range c.Listeners {
 			if slices.Contains(l.Chain, name) {
-				return c, nil, fmt.Errorf("plugin %s: found it in the chain of the listener %s, wanted it to be in none",
-					name, l.Endpoint)
+				return c, nil,
+					fmt.Errorf("plugin %s: found it in the chain of the listener %s, wanted it to be in none",
+						name, l.Endpoint)
 			}
 		}
 		return c, map[string]bool{}, nil
