@@ -33,6 +33,7 @@ import (
 type serveOptions struct {
 	buffer    int // net and extism: bytes of each connection's buffer
 	module    string
+	front     string // wirehost: a module before module, in a chain
 	isolation string
 	cache     string // directory of compiled modules
 	tls       bool
@@ -56,6 +57,7 @@ func serve(args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
 	fs.IntVar(&o.buffer, "buffer", 4<<10, "net, extism: buffer of each connection, in `bytes`")
 	fs.StringVar(&o.module, "module", "", "wirehost, extism, envoy: `file` of the guest")
+	fs.StringVar(&o.front, "front", "", "wirehost: a `module` that is before the other, in a chain")
 	fs.StringVar(&o.isolation, "isolation", "loop", "wirehost: connection, loop or shared")
 	fs.StringVar(&o.config, "guest", "", "wirehost, native: which `server` of package same")
 	fs.DurationVar(&o.pageOut, "page-out", time.Second, "wirehost: after what `time` idle instances are paged out")
@@ -157,6 +159,12 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 	if o.udp {
 		l.Endpoint, l.ReceiveBuffer = "udp://127.0.0.1:0", datagramBuffer
 	}
+	plugins := map[string]config.Plugin{"echo": p}
+	if o.front != "" {
+		front := p
+		front.Module = o.front
+		plugins["front"], l.Plugin, l.Chain = front, "", []string{"front", "echo"}
+	}
 	if o.tls {
 		dir, err := certificateFolder()
 		if err != nil {
@@ -168,7 +176,7 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 	}
 	h, err := host.New(config.Config{
 		Reactor: config.Reactor{Loops: 1}, Cache: config.Cache{Dir: o.cache},
-		Plugins: map[string]config.Plugin{"echo": p}, Listeners: []config.Listener{l},
+		Plugins: plugins, Listeners: []config.Listener{l},
 	}, host.Options{Logger: hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn})})
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ const mostConnections = 15000
 // Paths from the repository's root.
 const (
 	smallGuest = "host/testdata/echo.wasm" // some 200 bytes of WASM, as a C compiler makes
+	passGuest  = "host/testdata/passes_as.wasm"
 	goGuest    = "plugins/echo/echo.wasm"
 	goLines    = "plugins/linereceiver/linereceiver.wasm"
 	command    = "cmd/wirehost"
@@ -99,6 +100,7 @@ func servers() []server {
 	for _, isolation := range []string{"loop", "shared", "connection"} {
 		list = append(list, server{"wasm/" + isolation, echoServer(smallGuest, isolation)})
 	}
+	list = append(list, server{layered, layeredServer})
 	for _, isolation := range []string{"loop", "shared", "connection"} {
 		list = append(list, server{"wasm-go/" + isolation, goServer(isolation)})
 	}
@@ -121,6 +123,8 @@ func servers() []server {
 const (
 	// commandServer is the command as it is, with both plugins that are built in.
 	commandServer = "wirehost serve"
+	// layered is wasm/loop with a guest before it that passes on what comes.
+	layered = "wasm/behind"
 	// profiled is wasm-go/loop while a profile runs.
 	profiled = "wasm-go/profiled"
 	// sevenServer is the same with five of the examples, 35 MB of Go guests.
@@ -245,6 +249,12 @@ func linesServer(language string) func(*bench, *benchCase) ([]string, error) {
 		}
 		return wirehostServer(b, c, filepath.Join(b.o.guests, language+"_linereceiver.wasm"), "loop")
 	}
+}
+
+// layeredServer is echoServer with a guest before the echo.
+func layeredServer(b *bench, c *benchCase) ([]string, error) {
+	argv, err := echoServer(smallGuest, "loop")(b, c)
+	return append(argv, "--front", filepath.Join(b.root, passGuest)), err
 }
 
 func wirehostServer(b *bench, c *benchCase, module, isolation string) ([]string, error) {

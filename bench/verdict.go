@@ -32,6 +32,8 @@ func verdicts(results []result) []verdict {
 		{"CPU to epoll, 50 connections, 16 in flight", "c50p16", guest, floor, cpuUs, 1.25, false},
 		{"CPU to net, 50 connections, 16 KiB", "c50x16k", guest, baseline, cpuUs, 0.9, false},
 		{"bytes per idle connection", "idle", guest, "", perConn, 1536, false},
+		{"behind a plugin: CPU to the echo alone, 64 B", "c50", layered, guest, cpuUs, 1.6, false},
+		{"behind a plugin: CPU to the echo alone, 16 KiB", "c50x16k", layered, guest, cpuUs, 1.4, false},
 		{"connections a second, each new", "accept", guest, "", rps, 5000, true},
 		{"seconds to ready, warm cache", "ready", guest, "", warm, 0.3, false},
 		{"seconds to ready, warm cache, Go guest", "ready", goGuest, "", warm, 0.3, false},

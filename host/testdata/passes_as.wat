@@ -1,10 +1,12 @@
 ;; Passes each accepted connection on to plugin://next, as itself, and what comes back too,
-;; and each end's end.
+;; and each end's end. It has no back-pressure.
 (module
   (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
   (import "transport" "state" (func $state (param i32) (result i32)))
   (import "transport" "loseConnection" (func $lose (param i32) (result i32)))
   (import "transport" "abortConnection" (func $abort (param i32) (result i32)))
+  (import "transport" "pauseProducing" (func $pause (param i32) (result i32)))
+  (import "transport" "resumeProducing" (func $resume (param i32) (result i32)))
   (import "reactor" "connectAs" (func $connectAs (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
   (data (i32.const 16) "plugin://next")
@@ -17,7 +19,7 @@
   (func (export "abi_version_1"))
   (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0400_0000_8000))
   (func (export "connectionMade") (param $conn i32) (local $next i32)
-    (if (i32.and (call $state (local.get $conn)) (i32.const 64)) (then (return)))
+    (if (i32.and (call $state (local.get $conn)) (i32.const 64)) (then (drop (call $resume (call $other (local.get $conn)))) (return)))
     (local.set $next (call $connectAs (local.get $conn) (i32.const 16) (i32.const 13) (i32.const 0)))
     (if (i32.lt_s (local.get $next) (i32.const 0))
       (then
@@ -25,6 +27,7 @@
         (drop (call $write (local.get $conn) (i32.const 0) (i32.const 4)))
         (drop (call $lose (local.get $conn))))
       (else
+        (drop (call $pause (local.get $conn))) ;; until there is somebody to pass on to
         (call $join (local.get $conn) (local.get $next))
         (call $join (local.get $next) (local.get $conn)))))
   (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)

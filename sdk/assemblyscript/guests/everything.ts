@@ -3,7 +3,7 @@
 import {
   Config, DatagramOption, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver,
   Metric, MetricKind,
-  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, find, listen, listenerHost, log,
+  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, connectAs, find, listen, listenerHost, log,
   random, register, reset, restoreCall, seconds, stopListening, time,
 } from "../wirehost";
 import { Address, DatagramProtocol, openDatagram } from "../datagram";
