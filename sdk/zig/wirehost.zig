@@ -2569,7 +2569,7 @@ pub const testing = struct {
         }
 
         pub fn connectAs(_: i32, _: [*]const u8, _: usize, _: i32) i32 {
-            return open(State.outgoing);
+            return testing.open(State.outgoing);
         }
 
         pub fn config(buf: [*]u8, cap: usize) i32 {
