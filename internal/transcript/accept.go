@@ -34,6 +34,7 @@ func (p Plugin) For(t *Transcript) Plugin {
 		p.Config.Config = t.Config // which is JSON already
 	}
 	p.Config.Allow.Connect = append(slices.Clone(p.Config.Allow.Connect), t.accepted()...)
+	p.datagrams = t.usesDatagrams()
 	p.secure = slices.ContainsFunc(t.steps, func(s step) bool { return s.verb == verbTLS })
 	return p
 }
@@ -138,4 +139,23 @@ func (s *Server) reload(line int) error {
 	}
 	s.Settle()
 	return nil
+}
+
+// aside does what is about no connection of a client's.
+func (s *Server) aside(st step) (is bool, err error) {
+	switch st.verb {
+	case verbWait:
+		s.sys.AdvanceSettled(st.wait)
+		s.Settle()
+		return true, nil
+	case verbExpectMetric:
+		return true, s.metric(st)
+	case verbReload:
+		return true, s.reload(st.line)
+	case verbAccept:
+		return true, s.accept(st)
+	case verbDatagram, verbExpectDatagram:
+		return true, s.datagram(st)
+	}
+	return false, nil
 }

@@ -22,6 +22,8 @@
 //	db: accept tcp://127.0.0.1:5432
 //	tls                          turns TLS on: client on what connects, server on what accept takes
 //	tls server                   the other way round
+//	datagram "hello"             sends a datagram, from a socket of the client's own
+//	expect datagram "hello"      the next one that has come to it, whole
 //
 // accept takes the connection that the guest has made to that address, where the
 // transcript listens from the beginning; db is then its other end, which sends and expects
@@ -71,6 +73,8 @@ const (
 	verbAccept
 	verbTLS
 	verbReload
+	verbDatagram
+	verbExpectDatagram
 )
 
 // step is one command.
@@ -85,7 +89,11 @@ type step struct {
 
 // apart tells whether a step is about no connection.
 func (s step) apart() bool {
-	return s.verb == verbWait || s.verb == verbExpectMetric || s.verb == verbReload
+	switch s.verb {
+	case verbWait, verbExpectMetric, verbReload, verbDatagram, verbExpectDatagram:
+		return true
+	}
+	return false
 }
 
 // Transcript is a parsed one.
@@ -112,7 +120,7 @@ func (t *Transcript) connections() int {
 	return n
 }
 
-const commands = "connect, accept, tls, send, expect, close, reset, reload, wait or config"
+const commands = "connect, accept, tls, send, datagram, expect, close, reset, reload, wait or config"
 
 // Parse reads a transcript. The error is an *Error.
 func Parse(file, text string) (*Transcript, error) {
@@ -224,6 +232,9 @@ func (p *parser) command(s *step, word string, at int) (err error) {
 	case "send":
 		s.verb = verbSend
 		s.data, err = p.bytes()
+	case "datagram":
+		s.verb = verbDatagram
+		s.data, err = p.bytes()
 	case "expect":
 		return p.expect(s)
 	case "accept":
@@ -260,6 +271,9 @@ func (p *parser) expect(s *step) (err error) {
 		s.verb = verbExpectClose
 	case "reset":
 		s.verb = verbExpectReset
+	case "datagram":
+		s.verb = verbExpectDatagram
+		s.data, err = p.bytes()
 	case "metric":
 		s.verb = verbExpectMetric
 		name, at := p.word()

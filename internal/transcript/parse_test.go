@@ -59,6 +59,8 @@ func TestParseErrors(t *testing.T) {
 		{"expect metric", 1, 14},
 		{"expect metric x", 1, 16},
 		{"expect metric x y", 1, 17},
+		{"datagram", 1, 9},
+		{"expect datagram x", 1, 17},
 		{"close now", 1, 7},
 		{"reload now", 1, 8},
 		{"tls both", 1, 5},

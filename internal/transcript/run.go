@@ -47,7 +47,8 @@ type Plugin struct {
 	// Compiler is host.Options.Compiler.
 	Compiler []string
 
-	secure bool // its transcript turns TLS on
+	secure    bool // its transcript turns TLS on
+	datagrams bool // its transcript sends some
 }
 
 // Run runs a transcript whole, split at every offset, and byte by byte. One of
@@ -99,6 +100,8 @@ type Server struct {
 	conns map[string]*conn
 	ends  map[string]*memnet.PeerListener // by endpoint: where this run accepts
 
+	sockets map[string]*memnet.DatagramPeer // clients', for datagrams; made when first needed
+
 	began     atomic.Int64 // when this run did, on the reactor's clock, in ns
 	isolation config.Isolation
 	spread    atomic.Bool        // of this run's cut
@@ -139,7 +142,7 @@ func open(ctx context.Context, p Plugin, loops int) (*Server, error) {
 	}
 	s.h, err = host.New(config.Config{
 		Plugins:   map[string]config.Plugin{Name: p.Config},
-		Listeners: []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name, TLS: settings}},
+		Listeners: p.listeners(settings),
 		Reactor:   config.Reactor{Loops: loops},
 	}, host.Options{Logger: p.Logger, Sys: s.sys, Place: s.place, Wall: s.wall, Compiler: p.Compiler})
 	if err == nil {
@@ -216,7 +219,7 @@ func (s *Server) run(t *Transcript, c cut) (err error) {
 	if err == nil {
 		err = s.over()
 	}
-	err = errors.Join(err, s.endListening(err == nil))
+	err = errors.Join(err, s.endListening(err == nil), s.endSockets(err == nil))
 	for _, c := range s.conns {
 		c.peer.Reset()
 	}
@@ -252,17 +255,8 @@ func (s *Server) conn(name string, line int) (*conn, error) {
 }
 
 func (s *Server) do(st step) error {
-	switch st.verb {
-	case verbWait:
-		s.sys.AdvanceSettled(st.wait)
-		s.Settle()
-		return nil
-	case verbExpectMetric:
-		return s.metric(st)
-	case verbReload:
-		return s.reload(st.line)
-	case verbAccept:
-		return s.accept(st)
+	if is, err := s.aside(st); is {
+		return err
 	}
 	if st.verb == verbConnect {
 		if old := s.conns[st.conn]; old != nil {

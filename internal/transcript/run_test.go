@@ -68,6 +68,16 @@ expect hex 05 b9 55 69
 wait 1h
 send "x"
 expect hex 15 c7 55 69`, 3},
+		{"datagrams", guests + "datagrams.wasm", `
+datagram "?one"
+expect datagram "?one"
+bob: datagram "s"
+bob: expect datagram hex 02 00 00 00
+reload
+datagram "?two" " words"
+expect datagram "?two words"
+bob: datagram "s"
+bob: expect datagram hex 04 00 00 00`, 1},
 		{"configured", lines, `
 config {"delimiter": "\n"}
 send "one\ntwo\nthr"
@@ -120,6 +130,15 @@ expect "hello"`, 2, `the guest sent 3 of 5 bytes
   wanted "hello"
   found  "hel"
              ^`},
+		{"another datagram", guests + "datagrams.wasm", `
+datagram "?one"
+expect datagram "?two"`, 2, `found another datagram
+  wanted "?two"
+  found  "?one"`},
+		{"no datagram", guests + "datagrams.wasm", `
+expect datagram "x"`, 1, "does not answer"},
+		{"one more datagram", guests + "datagrams.wasm", `
+datagram "?one"`, 1, "sent a datagram that is not expected"},
 		{"no bytes", echoes, `
 expect "x"`, 1, "does not answer"},
 		{"more bytes", echoes, `
