@@ -298,19 +298,24 @@ func sameSocket(a, b string) bool {
 }
 
 func (r *reconfiguration) prepareListener(ctx context.Context, l *listener, cfg config.Listener) (*listener, error) {
-	p, o, err := r.h.options(ctx, cfg, r.plugins, false)
+	counts := &routed{}
+	if l != nil {
+		counts = l.routed
+	}
+	p, o, err := r.h.options(ctx, cfg, r.plugins, counts, false)
 	if err == nil {
-		err = r.versionOf(p).takesConnections(cfg)
+		err = takeConnections(cfg, r.plugins, r.versionOf)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if l != nil {
 		o.Scheme, _, _ = strings.Cut(cfg.Endpoint, "://")
-		return &listener{cfg: cfg, ln: l.ln, plugin: p, options: o, changed: !reflect.DeepEqual(cfg, l.cfg)}, nil
+		return &listener{cfg: cfg, ln: l.ln, plugin: p, routed: counts, options: o,
+			changed: !reflect.DeepEqual(cfg, l.cfg)}, nil
 	}
 	o.Beside = r.onPort(cfg.Endpoint)
-	l, err = r.h.listenFor(cfg, p, o)
+	l, err = r.h.listenFor(cfg, p, counts, o)
 	if err != nil {
 		return nil, err
 	}
@@ -434,10 +439,10 @@ func (r *reconfiguration) commitListeners() error {
 		if l.options.Next, err = r.h.chain(l.cfg, r.plugins); err != nil {
 			return err
 		}
-		if err := l.ln.Configure(l.plugin, l.options); err != nil {
+		if err := l.ln.Configure(l.plugin.factory(), l.options); err != nil {
 			return err
 		}
-		text := "listener " + l.ln.Endpoint().String() + " for plugin " + l.plugin.name
+		text := "listener " + l.ln.Endpoint().String() + " for plugin " + l.name()
 		switch {
 		case isNew[l]:
 			r.out.Added = append(r.out.Added, text)

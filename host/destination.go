@@ -22,7 +22,7 @@ func (h *Host) handTo(allowed []string) func(string) (reactor.Destination, error
 			return reactor.Destination{}, guest.ErrNotAllowed
 		}
 		p, err := h.plugin(name)
-		if err != nil || p.failing.Load() > 0 {
+		if err != nil || p.failing.Load() > 0 || !p.current().guest.ReceivesConnections() {
 			return reactor.Destination{}, guest.ErrNotRunning
 		}
 		return p.destination(), nil

@@ -64,6 +64,7 @@ type ListenerInfo struct {
 	Held        uint64            `json:"held"`        // ever: how often accepting has waited for new_per_second
 	// handshakes of TLS that have failed, ever, by cause (reactor.ListenerStats)
 	Handshakes map[string]uint64 `json:"handshake_failures,omitempty"`
+	Routed     map[string]uint64 `json:"routed,omitempty"`    // ever: what its rules have given to whom, by plugin
 	Datagrams  *DatagramInfo     `json:"datagrams,omitempty"` // of one for datagrams; else nil
 }
 
@@ -211,9 +212,9 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 	h.inOrder(func(l *listener) {
 		s := l.ln.Stats()
 		list = append(list, ListenerInfo{
-			Endpoint: l.ln.Endpoint().String(), Plugin: l.plugin.name, Connections: s.Connections, Accepted: s.Accepted,
+			Endpoint: l.ln.Endpoint().String(), Plugin: l.name(), Connections: s.Connections, Accepted: s.Accepted,
 			Refused: s.Refused, RefusedBy: s.RefusedBy, Held: s.Held,
-			Handshakes: s.Handshakes,
+			Handshakes: s.Handshakes, Routed: l.routed.counts(),
 		})
 	}, func(t *port) { list = append(list, t.info()) })
 	return list

@@ -16,9 +16,18 @@ import (
 type listener struct {
 	cfg     config.Listener
 	ln      *reactor.Listener
-	plugin  *plugin
+	plugin  *plugin // nil = its rules alone find whose a connection is
+	routed  *routed
 	options reactor.ListenOptions
 	changed bool // by the last reload
+}
+
+// name is its plugin's, or "".
+func (l *listener) name() string {
+	if l.plugin == nil {
+		return ""
+	}
+	return l.plugin.name
 }
 
 // bind makes the listeners' sockets.
@@ -42,27 +51,34 @@ func (h *Host) bind(ctx context.Context) error {
 }
 
 func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, error) {
-	p, o, err := h.options(ctx, cfg, h.plugins, true)
+	counts := &routed{}
+	p, o, err := h.options(ctx, cfg, h.plugins, counts, true)
 	if err == nil {
-		err = p.current().takesConnections(cfg)
+		err = takeConnections(cfg, h.plugins, (*plugin).current)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return h.listenFor(cfg, p, o)
+	return h.listenFor(cfg, p, counts, o)
 }
 
-// takesConnections says why a version can't have a listener for connections.
-func (v *version) takesConnections(cfg config.Listener) error {
-	if v.guest.ReceivesConnections() {
-		return nil
+// takeConnections says why plugins of a listener can't have its connections. of is the version
+// of each.
+func takeConnections(cfg config.Listener, plugins map[string]*plugin, of func(*plugin) *version) error {
+	names := []string{cfg.First()}
+	for _, r := range cfg.Route {
+		names = append(names, r.Plugin)
 	}
-	return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an "+
-		"endpoint "+
-		"udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, cfg.Plugin)
+	for _, name := range names {
+		if p := plugins[name]; p != nil && !of(p).guest.ReceivesConnections() {
+			return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an "+
+				"endpoint udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, name)
+		}
+	}
+	return nil
 }
 
-func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions) (*listener, error) {
+func (h *Host) listenFor(cfg config.Listener, p *plugin, counts *routed, o reactor.ListenOptions) (*listener, error) {
 	ep, err := reactor.ParseEndpoint(cfg.Endpoint)
 	if err != nil {
 		return nil, err
@@ -71,7 +87,7 @@ func (h *Host) listenFor(cfg config.Listener, p *plugin, o reactor.ListenOptions
 	if err != nil {
 		return nil, err
 	}
-	return &listener{cfg: cfg, ln: ln, plugin: p, options: o}, nil
+	return &listener{cfg: cfg, ln: ln, plugin: p, routed: counts, options: o}, nil
 }
 
 // listenOn listens on an inherited socket, or where there is none binds one.
@@ -79,19 +95,19 @@ func (h *Host) listenOn(endpoint string, ep reactor.Endpoint, p *plugin, o react
 	error) {
 	if h.o.Inherited != nil {
 		if f := h.o.Inherited(endpoint); f != nil {
-			ln, err := h.reactor.ListenFile(f, ep, p, o)
+			ln, err := h.reactor.ListenFile(f, ep, p.factory(), o)
 			return ln, errors.Join(err, f.Close())
 		}
 	}
-	return h.reactor.Listen(ep, p, o)
+	return h.reactor.Listen(ep, p.factory(), o)
 }
 
 // options are a listener's, read from its configuration and its files. starting: a
 // certificate that can't be loaded is no error.
 func (h *Host) options(ctx context.Context, cfg config.Listener,
-	plugins map[string]*plugin, starting bool) (*plugin, reactor.ListenOptions, error) {
+	plugins map[string]*plugin, counts *routed, starting bool) (*plugin, reactor.ListenOptions, error) {
 	p := plugins[cfg.First()]
-	if p == nil {
+	if p == nil && (cfg.First() != "" || len(cfg.Route) == 0) {
 		return nil, reactor.ListenOptions{}, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.First())
 	}
 	next, err := h.chain(cfg, plugins)
@@ -99,7 +115,7 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 		return nil, reactor.ListenOptions{}, err
 	}
 	o := reactor.ListenOptions{
-		Loop: p.loop(), MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
+		Loop: p.loop(), RouteTimeout: cfg.RouteTimeout, MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
 		NewPerSecond: cfg.NewPerSecond, MaxAge: cfg.MaxAge,
 		PerPeer: reactor.PeerLimits{
 			Connections: cfg.PerPeer.Connections, NewPerSecond: cfg.PerPeer.NewPerSecond,
@@ -117,6 +133,9 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	}
 	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS, starting); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
+	}
+	if o.Router, err = newRouter(cfg, p, plugins, counts); err != nil {
+		return nil, o, err
 	}
 	o.ProxyFrom, err = prefixes(cfg.Endpoint, "proxy_from", cfg.ProxyFrom)
 	return p, o, err

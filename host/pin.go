@@ -139,9 +139,7 @@ func without(c config.Config, name string) config.Config {
 			c.Plugins[other] = p
 		}
 	}
-	c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool {
-		return l.First() == name
-	})
+	c.Listeners = config.WithoutPlugin(c.Listeners, name)
 	return c
 }
 

@@ -170,9 +170,9 @@ func (p *plugin) current() *version {
 	return p.active
 }
 
-// loop is where a plugin's connections are pinned to, or -1.
+// loop is where a plugin's connections are pinned to, or -1, which it is for nil too.
 func (p *plugin) loop() int {
-	if p.current().cfg.Isolation == config.IsolationShared {
+	if p != nil && p.current().cfg.Isolation == config.IsolationShared {
 		return p.pinned
 	}
 	return -1

@@ -81,7 +81,11 @@ func (r *routing) ReadConnectionLost() { r.ask(r.head, true) }
 func (r *routing) WriteConnectionLost() {}
 
 // ConnectionLost comes when the next protocol has the connection, too.
-func (r *routing) ConnectionLost(Reason, error) { r.timer.Cancel() }
+func (r *routing) ConnectionLost(Reason, error) {
+	if r.timer != nil {
+		r.timer.Cancel()
+	}
+}
 
 // ask asks who is to have the connection, and gives it away, with all that has come.
 func (r *routing) ask(head []byte, final bool) {

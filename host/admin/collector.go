@@ -55,6 +55,8 @@ func metrics() []metric {
 			[]string{"endpoint", "plugin", "reason"}},
 		{"wirehost_listener_held_total", "How often a listener has let clients wait, for new_per_second.", counter,
 			listener},
+		{"wirehost_listener_routed_total", "Connections that a listener's rules have given to a plugin.", counter,
+			listener},
 		{"wirehost_listener_handshake_failures_total", "TLS handshakes of a listener that have failed, by cause.",
 			counter,
 			[]string{"endpoint", "plugin", "cause"}},
@@ -143,6 +145,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		for reason, n := range l.RefusedBy {
 			list = append(list, sample{"wirehost_listener_refused_total", float64(n),
 				[]string{l.Endpoint, l.Plugin, reason}})
+		}
+		for plugin, n := range l.Routed {
+			list = append(list, sample{"wirehost_listener_routed_total", float64(n), []string{l.Endpoint, plugin}})
 		}
 		for cause, n := range l.Handshakes {
 			list = append(list, sample{"wirehost_listener_handshake_failures_total", float64(n),

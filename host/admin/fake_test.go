@@ -127,7 +127,7 @@ func (f *fake) Certificates() []host.CertificateInfo {
 func (f *fake) LoopInfos() ([]host.LoopInfo, error) {
 	return []host.LoopInfo{{LoopStats: reactor.LoopStats{Connections: 3, Opened: 7, Lost: 4, BytesIn: 10, BytesOut: 11},
 		LoopDetails: reactor.LoopDetails{Turns: [13]uint64{5, 0, 0, 0, 1}, TurnTime: 9 * time.Millisecond,
-			LostBy: [12]uint64{reactor.Timeout: 4}}, Queued: 12}}, f.fault()
+			LostBy: [13]uint64{reactor.Timeout: 4}}, Queued: 12}}, f.fault()
 }
 
 func (f *fake) Unready() string {

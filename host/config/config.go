@@ -191,6 +191,24 @@ type Listener struct {
 	TLS           TLS      `koanf:"tls"`
 	ProxyProtocol bool     `koanf:"proxy_protocol"` // a PROXY header, v1 or v2, begins each connection
 	ProxyFrom     []string `koanf:"proxy_from"`     // trusted sources, as CIDR
+	// Route chooses another plugin for a connection, by what it begins with: the first rule
+	// that holds. Plugin gets those for which none does; "" = they are closed.
+	Route        []Route       `koanf:"route"`
+	RouteTimeout time.Duration `koanf:"route_timeout"` // how long who says too little is waited for
+}
+
+// Words are one text or several; a file has a text for a list of one.
+type Words []string
+
+// Route is a rule for who gets a connection. All matchers that are given must hold, and of
+// each one of its list.
+type Route struct {
+	SNI    Words  `koanf:"sni"`    // the name that TLS's client asks for; *.DOMAIN for the names in it, * for any
+	ALPN   Words  `koanf:"alpn"`   // a protocol that it offers; on tls://, the chosen one
+	Prefix Words  `koanf:"prefix"` // the first bytes: text, or hex: and digits
+	Regexp Words  `koanf:"regexp"` // of RE2, for the first 1 KiB
+	Source Words  `koanf:"source"` // addresses and networks
+	Plugin string `koanf:"plugin"` // who gets it: a key of Config.Plugins
 }
 
 // PerPeer bounds what one address, or one network, may have of a listener: the address

@@ -186,6 +186,9 @@ func (d *decoder) mapping(v any, to reflect.Value, p path, pattern string) bool 
 // koanf: where nothing stands for a mapping it becomes an empty one, which replaces
 // nothing; paths are whole; what is bad is left out.
 func (d *decoder) entry(m map[string]any, key string, to reflect.Value, p path, pattern string) bool {
+	if text, is := m[key].(string); is && to.Type() == reflect.TypeFor[Words]() {
+		m[key] = listOf(text)
+	}
 	kind := to.Kind()
 	if m[key] == nil && (kind == reflect.Struct || kind == reflect.Map) {
 		m[key] = map[string]any{}

@@ -89,9 +89,10 @@ func DefaultPlugin() Plugin {
 // no endpoint and no plugin.
 func defaultListener() Listener {
 	return Listener{
-		PerPeer: PerPeer{IPv4Prefix: 32, IPv6Prefix: 64},
-		Mode:    "0660",
-		TLS:     defaultTLS(),
+		PerPeer:      PerPeer{IPv4Prefix: 32, IPv6Prefix: 64},
+		RouteTimeout: 5 * time.Second,
+		Mode:         "0660",
+		TLS:          defaultTLS(),
 	}
 }
 

@@ -48,6 +48,7 @@ func TestReference(t *testing.T) {
 	for i := range got.Listeners { // an empty list is no list
 		got.Listeners[i].TLS.ALPN, got.Listeners[i].ProxyFrom = nil, nil
 		got.Listeners[i].TLS.Certificates, got.Listeners[i].Multicast, got.Listeners[i].Chain = nil, nil, nil
+		got.Listeners[i].Route = nil
 	}
 	got.Trust.Keys = nil
 	echo := got.Plugins["echo"]
@@ -64,8 +65,10 @@ func TestReference(t *testing.T) {
 	lines := parseYAML(file, text).lines
 	leaves(reflect.TypeFor[Config](), "", func(pattern string, _ reflect.Type) {
 		key := strings.TrimSuffix(pattern, ".*")
-		if list, _, ok := strings.Cut(key, ".certificates.*"); ok { // which is empty
-			key = list + ".certificates"
+		for _, empty := range []string{".certificates", ".route"} {
+			if list, _, ok := strings.Cut(key, empty+".*"); ok {
+				key = list + empty
+			}
 		}
 		key = strings.Replace(strings.Replace(key, "plugins.*", "plugins.echo", 1), "listeners.*", "listeners.0", 1)
 		if _, ok := lines[strings.ReplaceAll(key, ".", delim)]; !ok {

@@ -89,6 +89,12 @@ func rules() map[string]rule {
 		"listeners.*.tls.min_version":       oneOf("1.2", "1.3"),
 		"listeners.*.tls.handshake_timeout": positive,
 		"listeners.*.proxy_from.*":          cidr,
+		"listeners.*.route_timeout":         positive,
+		"listeners.*.route.*.sni.*":         routeName,
+		"listeners.*.route.*.alpn.*":        alpn,
+		"listeners.*.route.*.prefix.*":      routePrefix,
+		"listeners.*.route.*.regexp.*":      routeRegexp,
+		"listeners.*.route.*.source.*":      routeSource,
 
 		"listeners.*.new_per_second":                count(0, 1_000_000),
 		"listeners.*.per_peer.connections":          count(0, math.MaxInt32),

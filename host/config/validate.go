@@ -148,7 +148,10 @@ func (v *validator) listener(p path, ls Listener, plugins map[string]Plugin, see
 			seen[key] = p.String()
 		}
 	}
-	v.plugins(p, ls, plugins)
+	if ls.First() != "" || len(ls.Route) == 0 {
+		v.plugins(p, ls, plugins)
+	}
+	v.route(p, ls, plugins)
 	v.tls(p.with("tls"), ls.TLS, strings.HasPrefix(ls.Endpoint, "tls:"))
 	v.limits(p, ls)
 	if ls.ProxyProtocol && len(ls.ProxyFrom) == 0 && !strings.HasPrefix(ls.Endpoint, "unix:") {

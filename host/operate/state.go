@@ -140,9 +140,7 @@ func withPlugin(c config.Config, name string, s section) config.Config {
 func withoutPlugin(c config.Config, name string) config.Config {
 	c.Plugins = maps.Clone(c.Plugins)
 	delete(c.Plugins, name)
-	c.Listeners = slices.DeleteFunc(slices.Clone(c.Listeners), func(l config.Listener) bool {
-		return l.First() == name
-	})
+	c.Listeners = config.WithoutPlugin(c.Listeners, name)
 	return c
 }
 

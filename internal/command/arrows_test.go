@@ -19,9 +19,9 @@ var arrows = map[string][]string{
 	"reactor": {"internal/tlsrecord"},
 	"host": {
 		"host/config", "host/guest", "internal/bounded", "internal/credentials", "internal/fetch", "internal/meter",
-		"reactor",
+		"internal/route", "reactor",
 	},
-	"host/config": {"reactor"},
+	"host/config": {"internal/route", "reactor"},
 	"host/guest":  {"abi", "host/guest", "internal/gate", "internal/meter", "reactor", wazero},
 	"host/guest/internal/compile": {
 		"abi", "internal/bounded", "internal/gate", "internal/jumps", "internal/wasmbin", "internal/meter", wazero,
@@ -47,6 +47,7 @@ var arrows = map[string][]string{
 	"internal/logqueue":    {},
 	"internal/memnet":      {"reactor"},
 	"internal/reactortest": {"internal/script", "reactor"},
+	"internal/route":       {},
 	"internal/script":      {},
 	"internal/simulator":   {"internal/memnet", "reactor"},
 	"internal/sdkgen":      {"abi"},
