@@ -70,12 +70,22 @@ func takeConnections(cfg config.Listener, plugins map[string]*plugin, of func(*p
 		names = append(names, r.Plugin)
 	}
 	for _, name := range names {
-		if p := plugins[name]; p != nil && !of(p).guest.ReceivesConnections() {
-			return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an "+
-				"endpoint udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, name)
+		if p := plugins[name]; p != nil {
+			if err := of(p).takesConnections(cfg); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// takesConnections says why a version can't have a listener's connections.
+func (v *version) takesConnections(cfg config.Listener) error {
+	if v.guest.ReceivesConnections() {
+		return nil
+	}
+	return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an "+
+		"endpoint udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, v.plugin.name)
 }
 
 func (h *Host) listenFor(cfg config.Listener, p *plugin, counts *routed, o reactor.ListenOptions) (*listener, error) {
