@@ -125,7 +125,8 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 		return nil, reactor.ListenOptions{}, err
 	}
 	o := reactor.ListenOptions{
-		Loop: p.loop(), RouteTimeout: cfg.RouteTimeout, MaxConnections: cfg.MaxConnections, IdleTimeout: cfg.IdleTimeout,
+		Loop: p.loop(), RouteTimeout: cfg.RouteTimeout, MaxConnections: cfg.MaxConnections,
+		IdleTimeout:  cfg.IdleTimeout,
 		NewPerSecond: cfg.NewPerSecond, MaxAge: cfg.MaxAge,
 		PerPeer: reactor.PeerLimits{
 			Connections: cfg.PerPeer.Connections, NewPerSecond: cfg.PerPeer.NewPerSecond,

@@ -393,7 +393,9 @@ func (r *replacement) fitsListeners() error {
 	r.p.host.mu.Lock()
 	defer r.p.host.mu.Unlock()
 	for _, l := range r.p.host.listeners {
-		if l.plugin != r.p && !slices.ContainsFunc(l.cfg.Route, func(to config.Route) bool { return to.Plugin == r.p.name }) {
+		if l.plugin != r.p && !slices.ContainsFunc(l.cfg.Route, func(to config.Route) bool {
+			return to.Plugin == r.p.name
+		}) {
 			continue
 		}
 		if err := r.new.takesConnections(l.cfg); err != nil {

@@ -85,7 +85,8 @@ func TestTypesAreDescribed(t *testing.T) {
 		"LoadRequest": config.Plugin{}, "Listener": config.Listener{}, "TLS": config.TLS{},
 		"Certificate": config.Certificate{}, "Limits": config.Limits{},
 		"Allow":  config.Allow{},
-		"Canary": config.Canary{}, "PerPeer": config.PerPeer{}, "Rate": config.Rate{}, "Route": config.Route{}, "Config": config.Config{},
+		"Canary": config.Canary{}, "PerPeer": config.PerPeer{}, "Rate": config.Rate{}, "Route": config.Route{},
+		"Config": config.Config{},
 	} {
 		schema := schemas[name]
 		delete(schemas, name)
