@@ -74,3 +74,18 @@ func TestSimulateDatagrams(t *testing.T) {
 		}
 	}
 }
+
+// TestSimulateTLS is TestSimulate for TLS behind its handshake.
+func TestSimulateTLS(t *testing.T) {
+	first, seeds := *simFirst, *simSeeds/10 // each takes ten times as long
+	if *simSeed != 0 {
+		first, seeds = *simSeed, 1
+	}
+	failed := 0
+	for seed := first; seed < first+uint64(seeds) && failed < 5; seed++ {
+		if err := simulator.SimulateTLS(seed); err != nil {
+			failed++
+			t.Errorf("seed %d: %v\nrun it again: go test ./reactor -run SimulateTLS -seed %d", seed, err, seed)
+		}
+	}
+}

@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 	"internal/reactortest": {"internal/script", "reactor"},
 	"internal/route":       {},
 	"internal/script":      {},
-	"internal/simulator":   {"internal/memnet", "reactor"},
+	"internal/simulator":   {"internal/memnet", "internal/tlsrecord", "reactor"},
 	"internal/sdkgen":      {"abi"},
 	"internal/tlsrecord":   {},
 	"internal/tlspeers":    {},
