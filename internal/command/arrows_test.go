@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 	"internal/tlspeers":    {},
 	"internal/tooltest":    {},
 	"internal/traces":      {"host", "reactor"},
-	"internal/transcript":  {"host", "internal/memnet"},
+	"internal/transcript":  {"host", "internal/memnet", "reactor"},
 	"internal/watch":       {"internal/bounded"},
 	"internal/wasmbin":     {"abi"},
 	"internal/wasmbintest": {"internal/wasmbin"},

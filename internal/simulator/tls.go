@@ -135,7 +135,8 @@ func (w *tlsWorld) run() (err error) {
 
 // sessions makes both sides of a session: the peer's, and what the server's begins with.
 func (w *tlsWorld) sessions() (*reactor.FrozenTLS, error) {
-	suite := []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}[w.c.n(3)]
+	suites := []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
+	suite := suites[w.c.n(len(suites))]
 	secret := func(s stream) []byte {
 		b := make([]byte, 32)
 		if suite == tls.TLS_AES_256_GCM_SHA384 {
