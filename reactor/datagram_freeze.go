@@ -92,7 +92,8 @@ func (d *DatagramSocket) takePeers(b []byte, ours []netip.Addr) error {
 		if int(at) >= len(ours) {
 			return fmt.Errorf("found a peer of address %d, and %d addresses", at, len(ours))
 		}
-		k := keyOf(netip.AddrFrom16([16]byte(p)), binary.LittleEndian.Uint32(p[16:]), binary.LittleEndian.Uint16(p[20:]))
+		k := keyOf(netip.AddrFrom16([16]byte(p)), binary.LittleEndian.Uint32(p[16:]),
+			binary.LittleEndian.Uint16(p[20:]))
 		s := d.locals.find(k, true)
 		s.value, s.stamp = int64(at), int64(d.loop.now)
 	}
@@ -153,7 +154,8 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 	case s.Outgoing != (port == nil):
 		return nil, fmt.Errorf("reactor: adopt: found a port: %t, wanted %t", port != nil, !s.Outgoing)
 	}
-	d := &DatagramSocket{loop: l, port: port, o: optionsOf(o), counts: &datagramCounts{}, proto: p, stage: datagramFrozen,
+	d := &DatagramSocket{loop: l, port: port, o: optionsOf(o), counts: &datagramCounts{}, proto: p,
+		stage:  datagramFrozen,
 		paused: s.Paused, refused: s.Refused, held: append([]byte(nil), s.Held...), heldN: s.Count,
 		overflow: s.Overflow}
 	if port != nil {

@@ -112,7 +112,8 @@ func member(t *testing.T, group, zone string, port uint16) (net.PacketConn, *ipv
 	}
 	p := ipv6.NewPacketConn(c)
 	if err = errors.Join(p.JoinGroup(ifi, &net.UDPAddr{IP: net.ParseIP(group)}),
-		p.SetMulticastLoopback(false), p.SetControlMessage(ipv6.FlagHopLimit, true), p.SetDeadline(time.Now().Add(time.Minute))); err != nil {
+		p.SetMulticastLoopback(false), p.SetControlMessage(ipv6.FlagHopLimit, true),
+		p.SetDeadline(time.Now().Add(time.Minute))); err != nil {
 		t.Fatal(err)
 	}
 	return c, p
