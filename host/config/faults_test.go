@@ -71,8 +71,8 @@ func TestFaults(t *testing.T) {
 			want: `FILE:2: plugins.My.Echo: found the name "My.Echo", wanted 1 to 64 of the letters a to z, digits, ` +
 				`_ and -`},
 		{name: "plugin called next", file: "plugins: {next: {module: x}}\n",
-			want: `FILE:1: plugins.next: found the name "next", wanted another one: plugin://next is the plugin behind ` +
-				`in a chain`},
+			want: `FILE:1: plugins.next: found the name "next", wanted another one: plugin://next is the ` +
+				`plugin behind in a chain`},
 		{name: "allow plugins", file: "plugins: {a: {module: x, allow: {connect: [\"plugin://next\", " +
 			"\"plugin://A\", \"plugin://*\"]}}}\n", want: "FILE:1: plugins.a.allow.connect.0: found " +
 			"\"plugin://next\", wanted plugin://NAME of a plugin: a chain allows the one behind by itself\nFILE:1: " +
