@@ -8,7 +8,9 @@
 //	func (p *echo) DatagramReceived(data []byte, from netip.AddrPort) { _ = p.Transport.Write(data, from) }
 //
 //	// BuildDatagramProtocol makes the plugin's Factory one for sockets too.
-//	func (factory) BuildDatagramProtocol(t *wirehost.Transport) wirehost.Protocol { return datagram.New(t, new(echo)) }
+//	func (factory) BuildDatagramProtocol(t *wirehost.Transport) wirehost.Protocol {
+//		return datagram.New(t, new(echo))
+//	}
 //
 // Datagrams come in batches, and those that a callback writes are sent with one call when
 // it returns. As everything of the SDK, this belongs to the one thread of the instance.

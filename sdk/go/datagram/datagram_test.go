@@ -17,7 +17,6 @@ import (
 type echo struct {
 	datagram.Base
 	told *[]string
-	keep bool // its state moves
 }
 
 func (e *echo) tell(format string, args ...any) {
@@ -186,7 +185,8 @@ func TestOpen(t *testing.T) {
 	k := s.Opened()[0]
 	k.Start()
 	for _, err := range []error{
-		tr.Send([]byte("ask")), tr.Flush(), tr.JoinGroup("239.1.2.3"), tr.JoinGroup("239.1.2.4"), tr.LeaveGroup("239.1.2.3"),
+		tr.Send([]byte("ask")), tr.Flush(),
+		tr.JoinGroup("239.1.2.3"), tr.JoinGroup("239.1.2.4"), tr.LeaveGroup("239.1.2.3"),
 		tr.SetDatagramOption(wirehost.MulticastHops, 7),
 	} {
 		if err != nil {
