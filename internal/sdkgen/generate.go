@@ -83,7 +83,8 @@ func (p *piece) text() ([]byte, error) {
 	var b bytes.Buffer
 	if err := t.Execute(&b, map[string]any{
 		"Statuses": abi.Statuses(), "Reasons": abi.Reasons(), "Levels": abi.Levels(), "StateBits": abi.StateBits(),
-		"MetricKinds": abi.MetricKinds(), "DatagramOptions": abi.DatagramOptions(), "Limits": abi.Limits(), "Imports": abi.Imports(),
+		"MetricKinds": abi.MetricKinds(), "DatagramOptions": abi.DatagramOptions(), "Limits": abi.Limits(),
+		"Imports": abi.Imports(),
 	}); err != nil {
 		return nil, err
 	}

@@ -99,10 +99,7 @@ func TestDatagramRefused(t *testing.T) {
 
 // A socket's state moves in a reload, to another language too.
 func TestDatagramsMove(t *testing.T) {
-	var all []language
-	for _, l := range available(t, datagrams) {
-		all = append(all, l)
-	}
+	all := available(t, datagrams)
 	if len(all) == 0 {
 		t.Skip("no language can be built")
 	}
