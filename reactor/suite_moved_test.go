@@ -116,6 +116,9 @@ func (t *movingTransport) touched() {
 
 func (t *movingTransport) move() {
 	l, old := t.Loop(), t.Transport
+	if reactor.ProtocolOf(old) != t.protocol { // it was handed over
+		return
+	}
 	s, err := l.Freeze(old)
 	if err != nil { // it is over, or has no protocol yet
 		return
@@ -188,6 +191,12 @@ func (t *movingTransport) Write(p []byte) (int, error) {
 func (t *movingTransport) WriteSequence(pieces [][]byte) (int, error) {
 	t.touched()
 	return t.Transport.WriteSequence(pieces)
+}
+
+func (t *movingTransport) HandOver(to reactor.Destination, first []byte) error {
+	t.touched()
+	to.Factory = &movingFactory{Factory: to.Factory, t: t.f.t, moves: t.f.moves, thawed: t.f.thawed}
+	return t.Transport.HandOver(to, first)
 }
 
 func (t *movingTransport) LoseConnection()      { t.touched(); t.Transport.LoseConnection() }

@@ -182,8 +182,8 @@ func TestFaults(t *testing.T) {
 				"endpoint is not udp://\nFILE:3: listeners.0.receive_buffer: found 1MiB, wanted none, since the " +
 				"endpoint is neither udp:// nor unixgram://"},
 		{name: "groups that are none", file: ls("{endpoint: \"tcp://:1\", plugin: a, multicast: [10.0.0.0/8, " +
-			"239.1.2.3, 224.0.0.0/3, ff00::/7, 224.0.0.0/4, ff02::42/128]}"), want: "FILE:3: listeners.0.multicast.0: " +
-			"found \"10.0.0.0/8\", wanted multicast groups, such as 239.1.0.0/16 or ff02::42/128\n" +
+			"239.1.2.3, 224.0.0.0/3, ff00::/7, 224.0.0.0/4, ff02::42/128]}"), want: "FILE:3: listeners.0.multicast." +
+			"0: found \"10.0.0.0/8\", wanted multicast groups, such as 239.1.0.0/16 or ff02::42/128\n" +
 			"FILE:3: listeners.0.multicast.1: found \"239.1.2.3\", wanted multicast groups, such as 239.1.0.0/16 " +
 			"or ff02::42/128; did you mean \"239.1.2.3/32\"?\nFILE:3: listeners.0.multicast.2: found " +
 			"\"224.0.0.0/3\", wanted multicast groups, such as 239.1.0.0/16 or ff02::42/128\nFILE:3: " +
