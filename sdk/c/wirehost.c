@@ -1172,7 +1172,7 @@ enum { RECORD = 32 }; // bytes of a record before its payload
 static uint32_t out_records; // in out, which is a socket's then
 
 // What a record of so many bytes takes.
-static size_t whole(size_t n) { return RECORD + ((n + 7) & ~(size_t)7); }
+static size_t record_size(size_t n) { return RECORD + ((n + 7) & ~(size_t)7); }
 
 static const wh_datagram_protocol *datagrams(const wh_conn *s) { return (const wh_datagram_protocol *)s->protocol; }
 
@@ -1192,19 +1192,19 @@ int32_t wh_write_datagram(wh_conn *s, const void *p, size_t n, const wh_address 
 		return status;
 	if (n > OUT - RECORD)
 		return WH_E2BIG;
-	if (out_conn != s || out_records == MAX_DATAGRAMS || out_length + whole(n) > OUT)
+	if (out_conn != s || out_records == MAX_DATAGRAMS || out_length + record_size(n) > OUT)
 		leave();
 	uint8_t *record = out + out_length;
 	uint32_t size = (uint32_t)n;
 	__builtin_memset(record, 0, RECORD);
-	__builtin_memset(record + whole(n) - 8, 0, 8);
+	__builtin_memset(record + record_size(n) - 8, 0, 8);
 	__builtin_memcpy(record, &size, 4);
 	if (to != NULL) {
 		__builtin_memcpy(record + 4, to, sizeof *to);
 		record[7] = 0;
 	}
 	__builtin_memcpy(record + RECORD, p, n);
-	out_conn = s, out_length += whole(n), out_records++;
+	out_conn = s, out_length += record_size(n), out_records++;
 	return WH_OK;
 }
 
@@ -1260,7 +1260,7 @@ void wh_export_datagrams_received(int32_t sock, const uint8_t *p, size_t n) {
 	for (; n > 0 && received != NULL && !wh_disconnecting(s); n--) {
 		uint32_t size = *(const uint32_t *)p;
 		received(s, p + RECORD, size, (const wh_address *)(p + 4));
-		p += whole(size);
+		p += record_size(size);
 	}
 	leave();
 }
