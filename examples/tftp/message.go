@@ -57,7 +57,7 @@ type request struct {
 
 // parseRequest reads a request: op, name, mode and options, each with 0 at its end.
 func parseRequest(b []byte) (q request, err error) {
-	if len(b) < 2 || b[len(b)-1] != 0 {
+	if len(b) < 3 || b[len(b)-1] != 0 {
 		return q, errIllegal
 	}
 	q = request{op: op(binary.BigEndian.Uint16(b)), block: 512, timeout: time.Second, size: -1}
@@ -83,8 +83,13 @@ func parseRequest(b []byte) (q request, err error) {
 
 // option takes one, unless nobody here understands it (RFC 2348, 2349).
 func (q *request) option(name, value string) error {
+	switch name {
+	case "blksize", "timeout", "tsize":
+	default:
+		return nil
+	}
 	n, err := strconv.Atoi(value)
-	if err != nil {
+	if err != nil || n < 0 {
 		return errOption
 	}
 	switch name {
@@ -105,8 +110,6 @@ func (q *request) option(name, value string) error {
 			return nil
 		}
 		q.size = n
-	default:
-		return nil
 	}
 	q.accept = append(q.accept, name, value)
 	return nil

@@ -19,10 +19,11 @@ func TestParseRequest(t *testing.T) {
 		t.Errorf("found %+v", q)
 	}
 	for text, want := range map[string]error{
-		"": errIllegal, "\x00\x01": errIllegal, "\x00\x01f\x00octet": errIllegal, "\x00\x03f\x00octet\x00": errIllegal,
+		"": errIllegal, "\x00\x01": errIllegal, "1\x00": errIllegal, "\x00\x01f\x00octet": errIllegal, "\x00\x03f\x00octet\x00": errIllegal,
 		"\x00\x01f\x00mail\x00": errIllegal, "\x00\x01f\x00octet\x00blksize\x00": errIllegal,
 		"\x00\x01f\x00":                          errIllegal,
 		"\x00\x01f\x00octet\x00blksize\x007\x00": errOption, "\x00\x01f\x00octet\x00timeout\x00256\x00": errOption,
+		"\x00\x02f\x00octet\x00tsize\x00-1\x00": errOption, "\x00\x01f\x00octet\x00other\x00x\x00": nil,
 		"\x00\x01f\x00octet\x00tsize\x00x\x00": errOption, "\x00\x01f\x00octet\x00blksize\x0065465\x00": errOption,
 	} {
 		if _, err := parseRequest([]byte(text)); !errors.Is(err, want) {
