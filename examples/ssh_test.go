@@ -47,6 +47,16 @@ func (b *sshBox) keygen(t *testing.T, keygen, name, kind string) (private, publi
 	return string(one), strings.TrimSpace(string(two))
 }
 
+// knows has commands go to a port, whose server has a key.
+func (b *sshBox) knows(t *testing.T, port, hostPublic string) {
+	t.Helper()
+	b.port = port
+	known := fmt.Sprintf("[127.0.0.1]:%s %s\n", port, hostPublic)
+	if err := os.WriteFile(filepath.Join(b.dir, "known"), []byte(known), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // command runs ssh with a key and returns its output and exit status.
 func (b *sshBox) command(t *testing.T, key, stdin string, args ...string) (string, int) {
 	t.Helper()
@@ -85,11 +95,7 @@ func TestSSH(t *testing.T) {
 	inEach(t, func(t *testing.T, isolated func(func(*config.Config)) func(*config.Config)) {
 		s := serve(t, "ssh",
 			isolated(goServer(2, map[string]any{"host_key": host, "authorized": ed + "\n" + rsa + "\n"})))
-		b.port = s.port("ssh")
-		known := fmt.Sprintf("[127.0.0.1]:%s %s\n", b.port, hostPublic)
-		if err := os.WriteFile(filepath.Join(b.dir, "known"), []byte(known), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		b.knows(t, s.port("ssh"), hostPublic)
 		testSSH(t, s, b)
 	})
 }

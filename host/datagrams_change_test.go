@@ -119,6 +119,34 @@ func TestDatagramsAlone(t *testing.T) {
 	}
 }
 
+// TestListenersDoNotFit: a listener whose plugins can't have what comes to it is refused at the
+// start, and where the configuration is checked.
+func TestListenersDoNotFit(t *testing.T) {
+	const noDatagrams, noData = "found no export datagramsReceived in the module of plugin guest",
+		"found no export dataReceived in the module of plugin alone"
+	const tcp = "tcp://127.0.0.1:0"
+	for _, c := range []struct {
+		want string
+		l    config.Listener
+	}{
+		{noDatagrams, config.Listener{Endpoint: "udp://127.0.0.1:0", Plugin: "guest"}},
+		{noData, config.Listener{Endpoint: tcp, Plugin: "alone"}},
+		{noData, config.Listener{Endpoint: tcp, Chain: []string{"guest", "alone"}}},
+		{noData, config.Listener{Endpoint: tcp, Plugin: "guest",
+			Route: []config.Route{{Prefix: config.Words{"x"}, Plugin: "alone"}}}},
+	} {
+		cfg := configuration(config.Plugin{Module: "testdata/echo.wasm"})
+		cfg.Plugins["alone"] = config.Plugin{Module: "testdata/datagrams_alone.wasm"}
+		cfg.Listeners = []config.Listener{c.l}
+		for what, err := range map[string]error{"Validate": Validate(t.Context(), cfg, Options{}),
+			"Start": newServer(t, cfg).Start(t.Context())} {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s of %+v: found %v, wanted %q", what, c.l, err, c.want)
+			}
+		}
+	}
+}
+
 // TestTrapAtStartProtocol: an instance that ends before it was told of a datagram is made
 // again as after a failed start.
 func TestTrapAtStartProtocol(t *testing.T) {

@@ -65,11 +65,7 @@ func (h *Host) listen(ctx context.Context, cfg config.Listener) (*listener, erro
 // takeConnections says why plugins of a listener can't have its connections. of is the version
 // of each.
 func takeConnections(cfg config.Listener, plugins map[string]*plugin, of func(*plugin) *version) error {
-	names := []string{cfg.First()}
-	for _, r := range cfg.Route {
-		names = append(names, r.Plugin)
-	}
-	for _, name := range names {
+	for _, name := range takers(cfg) {
 		if p := plugins[name]; p != nil {
 			if err := of(p).takesConnections(cfg); err != nil {
 				return err
@@ -79,6 +75,16 @@ func takeConnections(cfg config.Listener, plugins map[string]*plugin, of func(*p
 	return nil
 }
 
+// takers are the plugins that get a listener's connections: its own, those behind that one, and
+// those of its rules.
+func takers(cfg config.Listener) []string {
+	names := append([]string{cfg.Plugin}, cfg.Chain...)
+	for _, r := range cfg.Route {
+		names = append(names, r.Plugin)
+	}
+	return names
+}
+
 // takesConnections says why a version can't have a listener's connections.
 func (v *version) takesConnections(cfg config.Listener) error {
 	if v.guest.ReceivesConnections() {
@@ -86,6 +92,15 @@ func (v *version) takesConnections(cfg config.Listener) error {
 	}
 	return fmt.Errorf("listener %s: found no export dataReceived in the module of plugin %s, wanted one, or an "+
 		"endpoint udp:// or unixgram://: the module is for datagrams alone", cfg.Endpoint, v.plugin.name)
+}
+
+// takesDatagrams says why a version can't have the datagrams of a listener.
+func (v *version) takesDatagrams(cfg config.Listener) error {
+	if v.guest.ReceivesDatagrams() {
+		return nil
+	}
+	return fmt.Errorf("listener %s: found no export datagramsReceived in the module of plugin %s, wanted one, "+
+		"since datagrams come to it", cfg.Endpoint, cfg.Plugin)
 }
 
 func (h *Host) listenFor(cfg config.Listener, p *plugin, counts *routed, o reactor.ListenOptions) (*listener, error) {

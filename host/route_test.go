@@ -27,7 +27,7 @@ func routing(t testing.TB, endpoint string) config.Config {
 		cfg.Plugins[tag] = tagged(t, tag, isolation)
 	}
 	ln := &cfg.Listeners[0]
-	ln.Endpoint = endpoint
+	ln.Endpoint, ln.RouteTimeout = endpoint, patience
 	ln.Route = []config.Route{
 		{SNI: config.Words{"one.example"}, Plugin: "one"},
 		{SNI: config.Words{"*.two.example", "two.example"}, Plugin: "two"},
@@ -122,7 +122,7 @@ func TestRouteTimeout(t *testing.T) {
 	for _, own := range []string{"guest", ""} {
 		t.Run("plugin "+own, func(t *testing.T) {
 			cfg := routing(t, "tcp://127.0.0.1:0")
-			cfg.Listeners[0].Plugin = own
+			cfg.Listeners[0].Plugin, cfg.Listeners[0].RouteTimeout = own, 5*time.Second
 			v := serveVirtual(t, cfg)
 			c := v.dial(t)
 			send(t, c, "SS")
@@ -155,7 +155,7 @@ func TestRouteBehindTLS(t *testing.T) {
 			cfg := routing(t, "tls://127.0.0.1:0")
 			cfg.Reactor.TLSRecords = records
 			ln := &cfg.Listeners[0]
-			ln.TLS = config.TLS{Cert: cert, Key: key, ALPN: []string{"h2", "http/1.1"}}
+			ln.TLS = config.TLS{Cert: cert, Key: key, ALPN: []string{"h2", "http/1.1"}, HandshakeTimeout: patience}
 			ln.Route = append([]config.Route{{ALPN: config.Words{"h2"}, Plugin: "two"}}, ln.Route...)
 			s := serve(t, cfg)
 			for _, c := range []struct {
@@ -184,6 +184,61 @@ func TestRouteBehindTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRouteToStartTLS: a plugin that gets its connections by the name in a ClientHello ends TLS
+// itself, on a port that others have in plain text: the handshake begins with what was looked at.
+func TestRouteToStartTLS(t *testing.T) {
+	cert, key, _ := certificate(t, time.Now().Add(time.Hour))
+	for _, records := range []string{"", "library"} {
+		t.Run("records "+records, func(t *testing.T) {
+			cfg := routing(t, "tcp://127.0.0.1:0")
+			cfg.Reactor.TLSRecords = records
+			cfg.Listeners[0].TLS = config.TLS{Cert: cert, Key: key, HandshakeTimeout: patience}
+			for _, name := range []string{"one", "two"} {
+				p := cfg.Plugins[name]
+				p.Module = "testdata/tags_tls.wasm"
+				cfg.Plugins[name] = p
+			}
+			s := serve(t, cfg)
+			for _, size := range []int{16 << 10, 1} {
+				for name, tag := range map[string]string{"one.example": "one", "a.two.example": "two"} {
+					conn := tls.Client(pieces{dial(t, s.addrs[0]), size},
+						&tls.Config{ServerName: name, InsecureSkipVerify: true})
+					expect(t, conn, tag)
+					send(t, conn, "more")
+					expect(t, conn, "more")
+					if got := conn.ConnectionState().PeerCertificates; len(got) != 1 {
+						t.Errorf("%s: found %d certificates, wanted the listener's", tag, len(got))
+					}
+					if err := conn.CloseWrite(); err != nil {
+						t.Fatal(err)
+					}
+					if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
+						t.Errorf("%s: found %q, %v", tag, b, err)
+					}
+				}
+				plain := dial(t, s.addrs[0])
+				send(t, plain, "SSH-2.0-x")
+				expect(t, plain, "sshSSH-2.0-x")
+			}
+		})
+	}
+}
+
+// pieces is a connection that writes so many bytes at a time.
+type pieces struct {
+	net.Conn
+	size int
+}
+
+func (p pieces) Write(b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var k int
+		k, err = p.Conn.Write(b[n:min(len(b), n+p.size)])
+		n += k
+	}
+	return n, err
 }
 
 // TestRouteReload: rules change for connections from then on, and their counts go on.

@@ -114,9 +114,8 @@ func (h *Host) bindPort(cfg config.Listener, p *plugin, v *version) (*port, erro
 
 // datagramOptions are a port's, read from its configuration.
 func datagramOptions(cfg config.Listener, p *plugin, v *version) (o reactor.DatagramOptions, err error) {
-	if !v.guest.ReceivesDatagrams() {
-		return o, fmt.Errorf("listener %s: found no export datagramsReceived in the module of plugin %s, wanted one, "+
-			"since datagrams come to it", cfg.Endpoint, cfg.Plugin)
+	if err := v.takesDatagrams(cfg); err != nil {
+		return o, err
 	}
 	mode, err := strconv.ParseUint(cfg.Mode, 8, 32)
 	if err != nil {
@@ -393,9 +392,7 @@ func (r *replacement) fitsListeners() error {
 	r.p.host.mu.Lock()
 	defer r.p.host.mu.Unlock()
 	for _, l := range r.p.host.listeners {
-		if l.plugin != r.p && !slices.ContainsFunc(l.cfg.Route, func(to config.Route) bool {
-			return to.Plugin == r.p.name
-		}) {
+		if !slices.Contains(takers(l.cfg), r.p.name) {
 			continue
 		}
 		if err := r.new.takesConnections(l.cfg); err != nil {

@@ -30,13 +30,31 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
 		}
 	}
+	loaded, versions := map[string]*plugin{}, map[*plugin]*version{}
 	for _, name := range pluginNames(h.cfg) {
 		p := newPlugin(h, name, h.cfg.Plugins[name], 0)
 		v, err := p.loadVersion(ctx, h.cfg.Plugins[name], h.cfg.Trust)
 		if err == nil {
+			loaded[name], versions[p] = p, v
 			err = v.freeProgram(ctx)
 		}
 		errs = append(errs, err)
 	}
+	for n, l := range h.cfg.Listeners {
+		if err := takes(l, loaded, func(p *plugin) *version { return versions[p] }); err != nil {
+			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// takes says why plugins can't have what comes to a listener. of is the version of each.
+func takes(cfg config.Listener, plugins map[string]*plugin, of func(*plugin) *version) error {
+	if !config.ForDatagrams(cfg.Endpoint) {
+		return takeConnections(cfg, plugins, of)
+	}
+	if p := plugins[cfg.Plugin]; p != nil {
+		return of(p).takesDatagrams(cfg)
+	}
+	return nil
 }

@@ -205,6 +205,30 @@ func TestFaults(t *testing.T) {
 		{name: "chain for datagrams", file: "plugins: {a: {module: x}, b: {module: x}}\nlisteners:\n" +
 			"  - {endpoint: \"udp://:1\", chain: [a, b]}\n",
 			want: "FILE:3: listeners.0.chain: found a chain, wanted plugin, since datagrams are no connections"},
+		{name: "route and chain", file: "plugins: {a: {module: x}, b: {module: x}}\nlisteners:\n" +
+			"  - {endpoint: \"tcp://:1\", chain: [a, b], route: [{sni: x, plugin: a}]}\n",
+			want: "FILE:3: listeners.0.route: found rules beside a chain, wanted one of both"},
+		{name: "route for datagrams", file: ls("{endpoint: \"udp://:1\", plugin: a, route: " +
+			"[{prefix: x, plugin: a}]}"),
+			want: "FILE:3: listeners.0.route: found rules, wanted none, since datagrams have no connection"},
+		{name: "route without matcher, or plugin", file: ls("{endpoint: \"tcp://:1\", route: [{plugin: a}, " +
+			"{prefix: x}, {prefix: x, plugin: b}]}"),
+			want: "FILE:3: listeners.0.route.0: found no matcher, wanted one of sni, alpn, prefix, regexp, source; " +
+				"for all others there is listeners.0.plugin\n" +
+				"FILE:3: listeners.0.route.1.plugin: found no plugin, wanted the name of one under plugins (a)\n" +
+				"FILE:3: listeners.0.route.2.plugin: found \"b\", wanted the name of one under plugins (a)"},
+		{name: "route's matchers", file: ls("{endpoint: \"tcp://:1\", plugin: a, route: [{plugin: a, sni: " +
+			"\"a*.example\", alpn: \"\", prefix: \"hex:1\", regexp: \"(\", source: [10.0.0.0/8, here]}], " +
+			"route_timeout: 0s}"),
+			want: "FILE:3: listeners.0.route.0.alpn.0: found 0 bytes, wanted a protocol's name of 1 to 255 bytes\n" +
+				"FILE:3: listeners.0.route.0.prefix.0: found \"hex:1\", wanted text, or hex: and two digits a byte\n" +
+				"FILE:3: listeners.0.route.0.regexp.0: found \"(\" (error parsing regexp: missing closing ): `(`), " +
+				"wanted a regular expression of RE2\n" +
+				"FILE:3: listeners.0.route.0.sni.0: found \"a*.example\", wanted a name such as www.example.com, " +
+				"*.example.com for those below it, or *\n" +
+				"FILE:3: listeners.0.route.0.source.1: found \"here\", wanted an address, or a network such as " +
+				"10.0.0.0/8 or fd00::/8\n" +
+				"FILE:3: listeners.0.route_timeout: found 0s, wanted a duration above 0"},
 		{name: "cidr", file: ls("{endpoint: \"tcp://:1\", plugin: a, proxy_from: [10.0.0.1, x]}"),
 			want: "FILE:3: listeners.0.proxy_from.0: found \"10.0.0.1\", wanted a network such as 10.0.0.0/8 or " +
 				"fd00::/8; did you mean \"10.0.0.1/32\"?\nFILE:3: listeners.0.proxy_from.1: found \"x\", wanted a " +

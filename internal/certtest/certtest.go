@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// Files are a certificate for localhost and 127.0.0.1, which a client can present as well, and that of the authority
-// which
-// has issued it. Both are valid for an hour, and gone at the test's end.
+// Files are a certificate for localhost, 127.0.0.1 and the names given, which a client can present
+// as well, and that of the authority which has issued it. Both are valid for an hour, and gone at
+// the test's end.
 type Files struct {
 	CA, Cert, Key string         // paths, PEM
 	Pool          *x509.CertPool // has the authority
 }
 
 // Issue makes an authority and a certificate.
-func Issue(t testing.TB) Files {
+func Issue(t testing.TB, names ...string) Files {
 	t.Helper()
 	dir := t.TempDir()
 	p := Files{filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"),
@@ -37,7 +37,7 @@ func Issue(t testing.TB) Files {
 	ca, caKey := issue(t, p.CA, &template, nil, nil)
 	p.Pool.AddCert(ca)
 	template.SerialNumber, template.Subject.CommonName, template.IsCA = big.NewInt(2), "localhost", false
-	template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	template.DNSNames, template.IPAddresses = append(names, "localhost"), []net.IP{net.IPv4(127, 0, 0, 1)}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	_, private := issue(t, p.Cert, &template, ca, caKey)
 	der, err := x509.MarshalPKCS8PrivateKey(private)
