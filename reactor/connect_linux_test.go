@@ -29,13 +29,15 @@ func silentAt(t *testing.T) uint16 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 4 { // its queue is full then
-		c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	kind := unix.SOCK_STREAM | unix.SOCK_CLOEXEC
+	for range 4 { // its queue is full then, once the first one, for which this waits, is there
+		c, err := unix.Socket(unix.AF_INET, kind, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { unix.Close(c) })
 		_ = unix.Connect(c, at) // it goes on
+		kind |= unix.SOCK_NONBLOCK
 	}
 	return uint16(at.(*unix.SockaddrInet4).Port)
 }

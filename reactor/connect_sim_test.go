@@ -224,6 +224,17 @@ func TestConnectRaceFamilies(t *testing.T) {
 	})
 }
 
+// TestConnectRaceIdle: what ends the connection is not the time for another address.
+func TestConnectRaceIdle(t *testing.T) {
+	g := race(t, 0)
+	g.silent("10.0.0.1")
+	g.do(func() {
+		reactor.Resolved(g.c, addresses("10.0.0.1", "127.0.0.1")...)
+		g.c.SetTimeout(second / 2)
+	})
+	g.want(second/2, "timed out: idle for too long")
+}
+
 // TestConnectRaceCancelled: what was begun ends with it.
 func TestConnectRaceCancelled(t *testing.T) {
 	g := race(t, 0)

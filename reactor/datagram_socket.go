@@ -164,9 +164,10 @@ func (l *Loop) settleDatagrams() {
 		l.settling[i] = nil
 		d.settling = false
 		d.settle()
+		l.flushWritten()
 	}
 	l.settling = l.settling[:0]
-	if len(l.pending) > 0 || l.gatherConn != nil || l.landing != nil {
+	if len(l.pending) > 0 {
 		l.settle()
 	}
 }

@@ -66,7 +66,7 @@ func (p *scripted) want(t *testing.T, events ...string) {
 			if found != want {
 				t.Fatalf("found %q, wanted %q", found, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("found nothing, wanted %q", want)
 		}
 	}
@@ -119,7 +119,7 @@ func dialUDP(t *testing.T, network, address string) *net.UDPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -196,7 +196,7 @@ func TestDatagramSourcesAreTold(t *testing.T) {
 			}
 		}
 	}
-	for deadline := time.Now().Add(10 * time.Second); port.Stats().Limited < 20 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); port.Stats().Limited < 20 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	port.Close(reactor.Done)

@@ -108,7 +108,7 @@ func (c *connection) timeUp() {
 		c.refuseConnection(refusedProtocol, fmt.Errorf("no protocol: %w", why))
 	case c.unbuilt() && c.listener != nil:
 		c.refuseConnection(refusedHeader, fmt.Errorf("no PROXY header: %w", why))
-	case c.client != nil && c.tryAnother():
+	case c.client != nil && errors.Is(why, errSetup) && c.tryAnother():
 	case c.stage == stageConnecting:
 		c.client.reason, c.client.errs = Timeout, append(c.client.errs, why)
 		c.failConnect()

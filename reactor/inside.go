@@ -179,6 +179,9 @@ func (c *connection) receptive() bool {
 		len(c.proxied) == 0 && c.flags&flagPostponed == 0 && !c.share.Late()
 }
 
+// landed tells whether what this end has written is still to be delivered.
+func (e *linkEnd) landed() bool { return e.loop.landing == e.other }
+
 // unland drops what has landed with the end.
 func (e *linkEnd) unland() {
 	if l := e.loop; !e.link.apart && l.landing == e {
@@ -198,7 +201,7 @@ func (l *Loop) deliverLanded() {
 		l.landing, l.landed = nil, nil
 		c, w := o.conn, o.other.conn
 		switch {
-		case w.ended(): // it has dropped its output, as on a socket
+		case w.ended() && w.stage != stageHanding: // it has dropped its output, as on a socket
 			w.flags |= flagReset
 		case n < maxLandings && c.receptive():
 			was := l.current

@@ -85,12 +85,14 @@ func (l *Loop) runLinks() bool {
 	if len(l.links) == 0 {
 		return false
 	}
+	if l.linksAt > 0 { // a panic has cut the last round short
+		l.links[l.linksAt-1].listAgain()
+	}
 	for round := 0; round < linkRounds && l.linksAt < len(l.links); round++ {
 		for last := len(l.links); l.linksAt < last; {
-			e := l.links[l.linksAt]
-			l.links[l.linksAt] = nil
 			l.linksAt++
-			l.tellLink(e)
+			l.tellLink(l.links[l.linksAt-1])
+			l.links[l.linksAt-1] = nil
 		}
 	}
 	l.links = l.links[:copy(l.links, l.links[l.linksAt:])]
@@ -107,6 +109,11 @@ func (l *Loop) tellLink(e *linkEnd) {
 		return
 	}
 	l.dispatch(Ready{Token: e.conn.token(), Events: ev})
+	e.listAgain()
+}
+
+// listAgain is list behind what was told of it.
+func (e *linkEnd) listAgain() {
 	e.link.lock()
 	e.list()
 	e.link.unlock()

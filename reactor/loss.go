@@ -48,7 +48,7 @@ func (c *connection) stopProducer() {
 // producer is left.
 func (c *connection) advanceClose() {
 	asked := c.stage == stageClosing || c.stage == stageOpen && c.writeSide != sideOpen
-	if !asked || c.producer != nil && c.flags&flagRetired == 0 || c.queued() > 0 {
+	if !asked || c.producer != nil && c.flags&flagRetired == 0 || c.queued() > 0 || c.link != nil && c.link.landed() {
 		return
 	}
 	if c.tls != nil && !c.tls.sendCloseNotify(c) {

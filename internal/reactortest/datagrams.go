@@ -124,7 +124,7 @@ func (g *datagramRig) next() string {
 	select {
 	case e := <-g.p.events:
 		return e
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		g.Fatal("nothing came")
 		return ""
 	}
