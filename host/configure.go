@@ -407,9 +407,7 @@ func (r *reconfiguration) commit() error {
 	if err := r.commitListeners(); err != nil {
 		return err
 	}
-	if err := r.commitPorts(); err != nil {
-		return err
-	}
+	err := r.commitPorts() // of one that the system does not let change: the rest is done all the same
 	for _, p := range r.removed {
 		p.log.Info("plugin is unloaded", append([]any{"previous", p.active.name}, r.by.LogArgs()...)...)
 		p.beginUnload()
@@ -420,7 +418,7 @@ func (r *reconfiguration) commit() error {
 	}
 	h.announceReady() // what failed may be gone
 	slices.Sort(r.out.Removed)
-	return nil
+	return err
 }
 
 func (r *reconfiguration) commitListeners() error {

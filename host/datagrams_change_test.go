@@ -89,12 +89,18 @@ func TestPortsDoNotFit(t *testing.T) {
 
 // TestDatagramsAlone: a module that knows nothing of connections has datagrams, and a listener
 // for connections is refused, at the start, by a reload of either, and where another plugin
-// connects to it.
+// connects to it, in a chain too.
 func TestDatagramsAlone(t *testing.T) {
 	cfg := configuration(config.Plugin{Module: "testdata/datagrams_alone.wasm"})
 	const want = "found no export dataReceived in the module of plugin guest"
 	if err := newServer(t, cfg).Start(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("found %v, wanted %q", err, want)
+	}
+	behind := configuration(config.Plugin{Module: "testdata/datagrams_alone.wasm"})
+	behind.Plugins["first"] = config.Plugin{Module: "testdata/echo.wasm"}
+	behind.Listeners = []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Chain: []string{"first", "guest"}}}
+	if err := newServer(t, behind).Start(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("behind another one: found %v, wanted %q", err, want)
 	}
 	alone := cfg
 	alone.Listeners = []config.Listener{{Endpoint: "udp://127.0.0.1:0", Plugin: "guest"}}

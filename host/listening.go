@@ -58,19 +58,21 @@ func (s *slot) startForListeners() {
 // moveListeners gives new instances the listeners that are left with a loop's old ones, where
 // each connection has an instance.
 func (r *replacement) moveListeners(s *slot, old *slot) error {
+	if old == nil {
+		return nil
+	}
 	l := s.place.Loop
-	for old != nil {
-		var from *guest.Instance
-		err := onLoop(l, func() {
-			for i := range old.place.Instances() {
-				if i.Listens() {
-					from = i
-				}
+	var listening []*guest.Instance // now: what listens later keeps what it then has
+	if err := onLoop(l, func() {
+		for i := range old.place.Instances() {
+			if i.Listens() {
+				listening = append(listening, i)
 			}
-		})
-		if err != nil || from == nil {
-			return err
 		}
+	}); err != nil {
+		return err
+	}
+	for _, from := range listening {
 		to, err := r.new.newInstance(guest.NoHeir)
 		if err != nil {
 			r.p.account.Note(hclog.Warn, "listeners are closed: no instance for them to move to", "version", r.new.name,
@@ -78,9 +80,14 @@ func (r *replacement) moveListeners(s *slot, old *slot) error {
 			return onLoop(l, old.place.CloseListeners)
 		}
 		if err := onLoop(l, func() {
+			if !from.Listens() { // any more
+				to.Close()
+				return
+			}
 			s.adoptInstance(to)
 			to.TakeListeners(from)
 		}); err != nil {
+			to.Close()
 			return err
 		}
 	}

@@ -408,3 +408,26 @@ func TestListenHandover(t *testing.T) {
 		}
 	}
 }
+
+// TestListenAgain: a replaced version that listens anew in each turn does not hold up the
+// change, nor gets an instance for each time.
+func TestListenAgain(t *testing.T) {
+	p := hostile("listens_again")
+	p.Isolation, p.Reload, p.Drain = config.IsolationConnection, config.ReloadDrain, time.Hour
+	p.Allow.Listen = []string{"tcp://127.0.0.1:*"}
+	p.Limits.Listeners, p.Limits.CallbackTime = 2, 10*time.Second
+	s := serve(t, configuration(p))
+	dial(t, s.addrs[0])
+	g := s.plugins["guest"]
+	for late := time.Now().Add(patience); g.account.Counts().Listeners == 0; {
+		if time.Now().After(late) {
+			t.Fatal("it does not listen")
+		}
+	}
+	if _, err := s.ReloadPlugin(t.Context(), "guest", true); err != nil {
+		t.Fatal(err)
+	}
+	if n := g.instances.Load(); n > 2 {
+		t.Errorf("found %d instances, wanted the one of before and one for its listeners", n)
+	}
+}

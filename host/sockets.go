@@ -422,30 +422,25 @@ func (r *reconfiguration) abandonPorts() {
 	}
 }
 
-// commitPorts changes to the ports that were prepared.
+// commitPorts changes to the ports that were prepared. What one's error is, the others change.
 func (r *reconfiguration) commitPorts() error {
+	var errs []error
 	for _, t := range r.ports {
 		text := "listener " + t.on.Endpoint().String() + " for plugin " + t.plugin.name
 		switch {
 		case t.bound:
 			r.out.Added = append(r.out.Added, text)
-			if err := t.on.Start(); err != nil {
-				return err
-			}
+			errs = append(errs, t.on.Start())
 		case !reflect.DeepEqual(t.cfg, t.port.cfg):
 			r.out.Changed = append(r.out.Changed, text)
-			if err := t.on.Configure(t.options); err != nil {
-				return err
-			}
+			errs = append(errs, t.on.Configure(t.options))
 		}
 		t.port.cfg = t.cfg
-		if err := t.give(t.plugin); err != nil {
-			return err
-		}
+		errs = append(errs, t.give(t.plugin))
 	}
 	for _, t := range r.closingPorts {
 		r.out.Removed = append(r.out.Removed, "listener "+t.on.Endpoint().String())
 		t.on.Close(reactor.Done)
 	}
-	return nil
+	return errors.Join(errs...)
 }

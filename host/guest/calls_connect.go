@@ -27,26 +27,27 @@ const (
 func reactorConnect(i *Instance, stack []uint64) {
 	text := view(i, "reactor.connect", uint32(stack[0]), uint32(stack[1]))
 	i.guard.Check()
-	stack[0] = api.EncodeI32(i.connect(nil, string(text), stack[2]))
+	stack[0] = api.EncodeI32(i.connect(nil, text, stack[2]))
 }
 
 func reactorConnectAs(i *Instance, stack []uint64) {
 	text := view(i, "reactor.connectAs", uint32(stack[1]), uint32(stack[2]))
 	i.guard.Check()
 	untilEnding(abi.ENOCONN, func(c *conn, stack []uint64) abi.Status {
-		return abi.Status(i.connect(c, string(text), stack[3]))
+		return abi.Status(i.connect(c, text, stack[3]))
 	})(i, stack)
 }
 
 // connect is connect, and where as is not nil connectAs: a handle or a status.
-func (i *Instance) connect(as *conn, text string, ms uint64) int32 {
+func (i *Instance) connect(as *conn, endpoint []byte, ms uint64) int32 {
 	timeout, ok := duration(ms)
 	switch {
-	case i.phase != phaseRun:
+	case i.phase != phaseRun, !i.mayBegin():
 		return int32(abi.ENOTNOW)
-	case !ok || len(text) > maxEndpoint:
+	case !ok || len(endpoint) > maxEndpoint:
 		return int32(abi.EINVAL)
 	}
+	text := string(endpoint)
 	if name, inside := strings.CutPrefix(text, insideScheme); inside {
 		return i.connectInside(name, as, timeout)
 	}

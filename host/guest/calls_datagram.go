@@ -144,7 +144,7 @@ func recordsAt(i *Instance, ptr, n uint32) []byte {
 		}
 		size := uint64(le32(view(i, call, uint32(at), header)))
 		if at += header + (size+7)&^7; at > end {
-			view(i, call, ptr, 1<<32-1)
+			view(i, call, uint32(end-1), header) // outside any memory
 		}
 	}
 	return view(i, call, ptr, uint32(at-uint64(ptr)))
@@ -180,7 +180,7 @@ func datagramOpen(i *Instance, stack []uint64) {
 	i.guard.Check()
 	limit := i.guest.limits.Sockets
 	switch {
-	case i.phase != phaseRun && i.phase != phaseStart:
+	case i.phase != phaseRun && i.phase != phaseStart, !i.mayBegin():
 		fail(stack, abi.ENOTNOW)
 		return
 	case len(text) > maxEndpoint:

@@ -29,7 +29,7 @@ func (c *conn) handOver(plugin, first []byte) abi.Status {
 		return abi.ENOCONN
 	}
 	handTo := c.in.guest.handTo
-	if handTo == nil {
+	if handTo == nil || len(plugin) > maxEndpoint { // no plugin has such a name
 		return abi.EPERM
 	}
 	to, err := handTo(string(plugin))

@@ -24,7 +24,7 @@ func reactorListen(i *Instance, stack []uint64) {
 func listen(i *Instance, text []byte) (handle int32, status abi.Status) {
 	limit := i.guest.limits.Listeners
 	switch {
-	case i.phase != phaseRun && i.phase != phaseStart:
+	case i.phase != phaseRun && i.phase != phaseStart, !i.mayBegin():
 		return 0, abi.ENOTNOW
 	case len(text) > maxEndpoint:
 		return 0, abi.EINVAL
@@ -77,7 +77,7 @@ func reactorStopListening(i *Instance, stack []uint64) {
 		return
 	}
 	delete(i.listeners, l.handle)
-	if l.in == i {
+	if l.in.Load() == i {
 		l.leave()
 	} else {
 		l.endClaim()

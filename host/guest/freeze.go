@@ -213,6 +213,7 @@ func (f *Frozen) Forget() {
 			c.end()
 		}
 	}
+	i.leaving = f.stay == nil
 	f.forgetSockets()
 	if f.stay == nil {
 		i.retire()

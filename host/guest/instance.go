@@ -34,6 +34,7 @@ type Instance struct {
 	ending           bool          // it ends with its last connection
 	brief            bool          // it is started on its loop
 	retiring         bool          // it has nothing left but its stopFactory
+	leaving          bool          // what it had has moved, and it is to retire
 	unmeasured       bool          // a metric of its own was refused
 	left             time.Duration // of a start, for all of its calls; 0 behind it
 	dead             error         // why no callback may follow
@@ -113,6 +114,9 @@ var errRetired = errors.New("host: the instance has ended")
 
 // Dead tells why no callback may follow, or nil.
 func (i *Instance) Dead() error { return i.dead }
+
+// mayBegin tells whether the instance may have something new: not where it is about to end.
+func (i *Instance) mayBegin() bool { return !i.leaving && (i.place == nil || !i.place.over) }
 
 // Usable tells whether callbacks may follow: the instance is neither dead nor about to retire.
 func (i *Instance) Usable() bool { return i.dead == nil && !i.retiring }

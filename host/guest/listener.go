@@ -3,6 +3,7 @@ package guest
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/hashicorp/go-hclog"
@@ -18,8 +19,8 @@ type listener struct {
 	handle  int32
 	asked   reactor.Endpoint // as the guest has it
 	ln      *reactor.Listener
-	shared  bool      // others may have its port
-	in      *Instance // whom its connections come to; nil = nobody. Its loop's
+	shared  bool                     // others may have its port
+	in      atomic.Pointer[Instance] // whom its connections come to; nil = nobody. Its loop sets it
 
 	// Under account.listening.mu:
 	of      *Guest // in's; nil = nobody's
@@ -36,10 +37,12 @@ type listening struct {
 
 var errNobody = errors.New("nobody listens here any more")
 
-// BuildProtocol gives a connection to the instance that listens, whatever the isolation.
+// BuildProtocol gives a connection to the instance that listens, whatever the isolation. One
+// that was accepted for the loop where another instance has listened is refused: it may not
+// touch this one.
 func (l *listener) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
-	i := l.in
-	if i == nil || !i.Usable() {
+	i := l.in.Load()
+	if i == nil || i.place.Loop != t.Loop() || !i.Usable() {
 		return nil, errNobody
 	}
 	return i.buildProtocol(t, l.handle)
@@ -49,8 +52,8 @@ func (l *listener) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) 
 func (l *listener) AccountName() string { return l.account.name }
 
 // share is whose time its connections take.
-func (l *listener) share(*reactor.Loop) *reactor.Share {
-	if i := l.in; i != nil && i.place != nil {
+func (l *listener) share(on *reactor.Loop) *reactor.Share {
+	if i := l.in.Load(); i != nil && i.place != nil && i.place.Loop == on {
 		return i.place.Share
 	}
 	return nil
@@ -69,7 +72,8 @@ const socketMode = 0o660
 // bind makes a listener of an instance that takes nothing in. The first of an address is
 // bound alone, so that nobody else's is there; the others share its port.
 func (a *Account) bind(i *Instance, ep reactor.Endpoint) (*listener, error) {
-	l := &listener{account: a, asked: ep, in: i, of: i.guest, loop: -1}
+	l := &listener{account: a, asked: ep, of: i.guest, loop: -1}
+	l.in.Store(i)
 	a.listening.mu.Lock()
 	defer a.listening.mu.Unlock()
 	l.shared = ep.Port != 0 && a.listening.has(ep)
@@ -136,7 +140,7 @@ func (i *Instance) promise(l *listener) {
 // give has an instance have the listener, on its loop, from now on.
 func (l *listener) give(i *Instance) {
 	loop := i.place.Loop.Index()
-	l.in = i
+	l.in.Store(i)
 	l.account.listening.mu.Lock()
 	l.of, l.loop = i.guest, loop
 	l.account.listening.mu.Unlock()
@@ -159,7 +163,7 @@ func (l *listener) endClaim() {
 
 // leave says that its instance does not have it any more. On that one's goroutine.
 func (l *listener) leave() {
-	l.in = nil
+	l.in.Store(nil)
 	l.account.listening.mu.Lock()
 	l.of = nil
 	l.account.listening.mu.Unlock()
@@ -205,7 +209,7 @@ func (i *Instance) own(l *listener) {
 // Listens tells whether the instance has a listener.
 func (i *Instance) Listens() bool {
 	for _, l := range i.listeners {
-		if l.in == i {
+		if l.in.Load() == i {
 			return true
 		}
 	}
@@ -215,7 +219,7 @@ func (i *Instance) Listens() bool {
 // commitListeners has those that the start has made take connections.
 func (i *Instance) commitListeners() {
 	for _, l := range i.listeners {
-		if l.in == i {
+		if l.in.Load() == i {
 			l.give(i)
 		}
 	}
@@ -225,7 +229,7 @@ func (i *Instance) commitListeners() {
 // other claims: what was to move has moved.
 func (i *Instance) settleClaims() {
 	for handle, l := range i.listeners {
-		if l.in == i {
+		if l.in.Load() == i {
 			continue
 		}
 		if l.orphanedOn(i.place.Loop.Index()) {
@@ -248,7 +252,7 @@ func (l *listener) orphanedOn(loop int) bool {
 // On its goroutine.
 func (i *Instance) dropListeners() (had bool) {
 	for _, l := range i.listeners {
-		if l.in == i {
+		if l.in.Load() == i {
 			had = true
 			l.leave()
 		} else {
@@ -271,19 +275,24 @@ func (i *Instance) loseListeners() {
 // one's, which is committed and begins to serve: what its start has found to listen on is its
 // own, or not there any more.
 func (i *Instance) TakeListeners(from ...*Instance) {
+	i.takeListeners(from...)
+	for _, other := range from {
+		other.settle()
+	}
+	i.settle()
+}
+
+// takeListeners is TakeListeners, and none of them ends for it.
+func (i *Instance) takeListeners(from ...*Instance) {
 	for _, other := range from {
 		for handle, l := range other.listeners {
-			if l.in == other {
+			if l.in.Load() == other {
 				delete(other.listeners, handle)
 				i.inherit(l)
 			}
 		}
 	}
 	i.settleClaims()
-	for _, other := range from {
-		other.settle()
-	}
-	i.settle()
 }
 
 // Detached are listeners that nobody has, on their way to another loop.
@@ -293,7 +302,7 @@ type Detached []*listener
 func (p *Place) Listening() (list []*reactor.Listener) {
 	for i := range p.all {
 		for _, l := range i.listeners {
-			if l.in == i {
+			if l.in.Load() == i {
 				list = append(list, l.ln)
 			}
 		}
@@ -306,11 +315,11 @@ func (p *Place) Listening() (list []*reactor.Listener) {
 func (p *Place) DetachListeners() (list Detached) {
 	for i := range p.all {
 		for handle, l := range i.listeners {
-			if l.in != i {
+			if l.in.Load() != i {
 				continue
 			}
 			delete(i.listeners, handle)
-			l.in = nil
+			l.in.Store(nil)
 			list = append(list, l)
 		}
 		i.settle()

@@ -195,7 +195,7 @@ func moveStates(old, fresh *Instance, k *hold) error {
 // moveListenerStates asks for the state of each listener, which moves without one, too.
 func moveListenerStates(old, fresh *Instance, version int32, k *hold) error {
 	for handle, l := range old.listeners {
-		if l.in != old {
+		if l.in.Load() != old {
 			continue
 		}
 		fresh.promise(l)
@@ -273,15 +273,17 @@ func commitMove(old, fresh *Instance, to *Place) {
 	fresh.layered, fresh.deepest = old.layered, old.deepest
 	old.conns = connections{}
 	clear(old.timers)
+	old.leaving = true
 	begin := commitSockets(old, fresh)
 	fresh.Commit(to)
+	fresh.takeListeners(old) // before it is called: it may stop one, or trap
 	for _, s := range begin {
 		s.Begin(fresh)
 	}
-	fresh.TakeListeners(old)
 	for c := range fresh.conns.all() {
 		c.writeHeld()
 	}
+	fresh.settle()
 	old.retire()
 }
 

@@ -22,6 +22,7 @@ type Place struct {
 	pool    pool
 	scratch []byte // see trash; made when first needed
 	closing bool   // its instances end with their last connection
+	over    bool   // and the time for that is over
 	stopped bool   // the loop has ended
 }
 
@@ -167,10 +168,15 @@ func (p *Place) BeginClosing() {
 	p.drain()
 }
 
-// Abort ends all connections, and the sockets that guests have opened, with a reason.
+// Abort ends all connections, and the sockets that guests have opened, with a reason. Where
+// the place is closing, its instances begin nothing new from then on, and what they listen on
+// is closed: nothing keeps them.
 func (p *Place) Abort(reason reactor.Reason) {
 	for c := range p.Connections() {
 		c.Transport.Abort(reason, nil)
+	}
+	if p.over = p.closing; p.over {
+		p.CloseListeners()
 	}
 	for i := range p.all {
 		for _, s := range i.sockets {

@@ -23,6 +23,7 @@ type Socket struct {
 	err    error
 	to     reactor.Endpoint // of one that the guest has opened
 	told   bool             // its instance has got datagrams
+	kept   *Account         // whose the handle is while it has no instance; nil = it has none
 	anew   bool             // in a move: its state does not move
 	facts  *socketFacts     // of one that is restored from a sample, in place of d; else nil
 }
@@ -52,9 +53,18 @@ func (s *Socket) Charge(share *reactor.Share) { s.d.SetShare(share) }
 func (s *Socket) Instance() *Instance { return s.in }
 
 // Begin gives a configured socket that has no instance to one that was committed, which is
-// told. Meanwhile datagrams have waited. On its loop.
+// told. Meanwhile datagrams have waited. Where that one has trapped since, the owner is told.
+// On its loop.
 func (s *Socket) Begin(i *Instance) {
-	if s.handle == 0 {
+	if s.kept != i.account {
+		s.freeKept()
+	}
+	if i.dead != nil {
+		s.freeKept()
+		s.owner.Lost(true)
+		return
+	}
+	if s.kept = nil; s.handle == 0 {
 		s.handle = i.account.conns.take()
 	}
 	s.in, s.stage, s.told = i, stageOpen, false
@@ -68,6 +78,9 @@ func (s *Socket) Begin(i *Instance) {
 func (s *Socket) Leave(reason reactor.Reason, keep bool) {
 	i := s.in
 	if i == nil {
+		if !keep {
+			s.freeKept()
+		}
 		return
 	}
 	s.d.PauseProducing()
@@ -79,10 +92,20 @@ func (s *Socket) Leave(reason reactor.Reason, keep bool) {
 	}
 	s.in = nil
 	i.removeSocket(s)
-	if !keep {
+	if keep {
+		s.kept = i.account
+	} else {
 		s.freeHandle(i)
 	}
 	i.settle()
+}
+
+// freeKept gives back the handle that Leave has kept.
+func (s *Socket) freeKept() {
+	if s.kept != nil {
+		s.kept.conns.free(s.handle)
+		s.kept, s.handle = nil, 0
+	}
 }
 
 func (s *Socket) freeHandle(i *Instance) {
@@ -104,10 +127,12 @@ func (s *Socket) StartProtocol(d *reactor.DatagramSocket) {
 	}
 }
 
-// ReceiveBuffer is in the guest's linear memory.
+// ReceiveBuffer is in the guest's linear memory. Where the instance can't be paged in, it
+// has ended, and the socket is not its own any more.
 func (s *Socket) ReceiveBuffer() []byte {
-	b := s.in.receiveBuffer()
-	if i := s.in; i.dead == nil {
+	i := s.in
+	b := i.receiveBuffer()
+	if i.dead == nil {
 		return b[i.datagramsAt()-i.recvPtr:]
 	}
 	return b
@@ -119,7 +144,7 @@ func (i *Instance) datagramsAt() uint32 { return (i.recvPtr + 7) &^ 7 }
 // DatagramsReceived hands over records that lie in the receive buffer already.
 func (s *Socket) DatagramsReceived(_ []byte, n int) {
 	i := s.in
-	if i.dead != nil {
+	if i == nil || i.dead != nil {
 		return
 	}
 	i.sock = s
@@ -145,6 +170,7 @@ func (s *Socket) StopProtocol(reason reactor.Reason, err error) {
 		s.freeHandle(i)
 		i.settle()
 	}
+	s.freeKept()
 	s.stage = stageEnded
 	if s.owner != nil {
 		s.owner.Stopped()

@@ -54,12 +54,10 @@ func (i *Instance) dropMovedSockets() {
 // are to begin in it.
 func commitSockets(old, fresh *Instance) (begin []*Socket) {
 	old.sock = nil
+	var anew []*Socket
 	for handle, s := range old.sockets {
 		if s.anew {
-			s.Leave(reactor.Replaced, true) // if it traps, the socket's owner goes on
-			if s.anew = false; s.handle != 0 {
-				begin = append(begin, s)
-			}
+			anew = append(anew, s)
 			continue
 		}
 		s.in = fresh
@@ -67,6 +65,12 @@ func commitSockets(old, fresh *Instance) (begin []*Socket) {
 		if s.owner == nil {
 			old.opened--
 			fresh.opened++
+		}
+	}
+	for _, s := range anew { // behind the others: where it traps, it has none of these any more
+		s.Leave(reactor.Replaced, true) // if it traps, the socket's owner goes on
+		if s.anew = false; s.kept != nil {
+			begin = append(begin, s)
 		}
 	}
 	return begin
