@@ -19,7 +19,8 @@ func TestParseRequest(t *testing.T) {
 		t.Errorf("found %+v", q)
 	}
 	for text, want := range map[string]error{
-		"": errIllegal, "\x00\x01": errIllegal, "1\x00": errIllegal, "\x00\x01f\x00octet": errIllegal, "\x00\x03f\x00octet\x00": errIllegal,
+		"": errIllegal, "\x00\x01": errIllegal, "1\x00": errIllegal,
+		"\x00\x01f\x00octet": errIllegal, "\x00\x03f\x00octet\x00": errIllegal,
 		"\x00\x01f\x00mail\x00": errIllegal, "\x00\x01f\x00octet\x00blksize\x00": errIllegal,
 		"\x00\x01f\x00":                          errIllegal,
 		"\x00\x01f\x00octet\x00blksize\x007\x00": errOption, "\x00\x01f\x00octet\x00timeout\x00256\x00": errOption,
