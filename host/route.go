@@ -92,7 +92,12 @@ var errNoRoute = errors.New("no rule of route holds for it, and the listener has
 
 // Route finds the plugin.
 func (r *router) Route(h reactor.Head) (to reactor.Destination, more bool, err error) {
-	n, more := r.rules.Find(route.Head{Peer: h.Peer.Addr(), Bytes: h.Bytes, Final: h.Final, TLS: h.TLS,
+	found, _ := (*h.Kept).(*route.State)
+	if found == nil {
+		found = &route.State{}
+		*h.Kept = found
+	}
+	n, more := r.rules.Find(found, route.Head{Peer: h.Peer.Addr(), Bytes: h.Bytes, Final: h.Final, TLS: h.TLS,
 		ServerName: h.ServerName, Protocol: h.Protocol})
 	if more {
 		return to, true, nil

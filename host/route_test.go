@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // tagged is a plugin that sends its tag, and then echoes.
@@ -72,6 +74,39 @@ func TestRoute(t *testing.T) {
 		if n != want[plugin] {
 			t.Errorf("found %d connections for %s, wanted %d", n, plugin, want[plugin])
 		}
+	}
+}
+
+// noting counts the questions about connections of which nothing is known.
+type noting struct {
+	reactor.Router
+	first atomic.Int32
+}
+
+func (n *noting) Route(h reactor.Head) (reactor.Destination, bool, error) {
+	if *h.Kept == nil {
+		n.first.Add(1)
+	}
+	return n.Router.Route(h)
+}
+
+// TestRouteIsKept: what was found of a connection is not looked for again with each byte.
+func TestRouteIsKept(t *testing.T) {
+	s := serve(t, routing(t, "tcp://127.0.0.1:0"))
+	l := s.listeners[0]
+	n := &noting{Router: l.options.Router}
+	o := l.options
+	o.Router = n
+	if err := l.ln.Configure(l.plugin.factory(), o); err != nil {
+		t.Fatal(err)
+	}
+	conn := dial(t, s.addrs[0])
+	for _, b := range "GET /" {
+		send(t, conn, string(b))
+	}
+	expect(t, conn, "web")
+	if got := n.first.Load(); got != 1 {
+		t.Errorf("found %d questions about a new connection, wanted 1", got)
 	}
 }
 

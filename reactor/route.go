@@ -21,6 +21,10 @@ type Head struct {
 	Bytes []byte         // that have come first, at most MaxHead; decrypted, with TLS. Valid for the call
 	Final bool           // there will be no more: the peer has closed, or the time is over, or these are MaxHead
 
+	// Kept is the Router's own: what it keeps of this connection from one call to the next, nil
+	// at the first.
+	Kept *any
+
 	// TLS is set where the listener has ended TLS. ServerName is what the client asked for, and
 	// Protocol the one that ALPN chose; "" = none.
 	TLS        bool
@@ -41,6 +45,7 @@ type routing struct {
 	c      *connection
 	router Router
 	head   []byte // that has come before; nil while nothing has
+	kept   any    // of the router
 	timer  *DelayedCall
 }
 
@@ -93,7 +98,7 @@ func (r *routing) ask(head []byte, final bool) {
 	if c.stage != stageOpen { // its time is over
 		return
 	}
-	h := Head{Peer: c.peer, Bytes: head, Final: final}
+	h := Head{Peer: c.peer, Bytes: head, Final: final, Kept: &r.kept}
 	if c.tls != nil {
 		h.TLS, h.ServerName, h.Protocol = true, c.tls.facts.serverName, c.tls.facts.protocol
 	}

@@ -31,10 +31,19 @@ const (
 	extensionProtocol = 16 // application_layer_protocol_negotiation (RFC 7301, 3.1)
 )
 
+// records are those of a ClientHello that are whole, of what has come so far.
+type records struct {
+	n    int // how many
+	at   int // where they end
+	have int // bytes of the message in them
+	size int // of the message, as far as they say
+}
+
 // parseHello reads the ClientHello that b begins with, in any number of records. no says
-// that it begins with something else; more, that it is not complete.
-func parseHello(b []byte, most int) (hello, verdict) {
-	message, v := joinRecords(b, most)
+// that it begins with something else; more, that it is not complete: then b is to be longer
+// the next time.
+func (r *records) parseHello(b []byte, most int) (hello, verdict) {
+	message, v := r.join(b, most)
 	if v != yes {
 		return hello{}, v
 	}
@@ -45,54 +54,62 @@ func parseHello(b []byte, most int) (hello, verdict) {
 	return h, yes
 }
 
-// joinRecords is the handshake message that b begins with, if it is complete. One that takes
-// more than most bytes with its records is none.
-func joinRecords(b []byte, most int) (message []byte, v verdict) {
-	size := messageHeader // of the message, as far as it is known
-	have, records := 0, 0
-	for rest := b; have < size; records++ {
-		if len(rest) > 0 && rest[0] != recordHandshake || len(rest) > 1 && rest[1] != 3 {
-			return nil, no
+// join is the handshake message that b begins with, if it is complete. One that takes more
+// than most bytes with its records is none.
+func (r *records) join(b []byte, most int) (message []byte, v verdict) {
+	for r.have < messageHeader+r.size {
+		part, n, v := nextRecord(b[r.at:])
+		if v != yes {
+			return nil, v
 		}
-		if len(rest) < recordHeader {
-			return nil, more
-		}
-		n := int(rest[3])<<8 | int(rest[4])
-		if n == 0 || n > recordMost {
-			return nil, no
-		}
-		part := rest[recordHeader:min(len(rest), recordHeader+n)]
+		have, size, ok := r.have, r.size, true
 		for i := 0; i < len(part) && have+i < messageHeader; i++ { // it may be in several records, too
-			switch at := have + i; at {
-			case 0:
-				if part[i] != messageHello {
-					return nil, no
-				}
-			default:
-				size += int(part[i]) << (8 * (messageHeader - 1 - at))
+			if have+i == 0 {
+				ok = part[i] == messageHello
+			} else {
+				size += int(part[i]) << (8 * (messageHeader - 1 - have - i))
 			}
-		}
-		if size > most {
-			return nil, no
 		}
 		have += len(part)
-		if len(part) < n {
-			if have < size || have < messageHeader {
-				return nil, more
-			}
+		switch whole := have >= messageHeader+size; {
+		case !ok, messageHeader+size > most:
+			return nil, no
+		case len(part) < n && !whole:
+			return nil, more
 		}
+		r.n, r.at, r.have, r.size = r.n+1, r.at+recordHeader+len(part), have, size
+	}
+	return r.message(b), yes
+}
+
+// nextRecord is what has come of the record that b begins with, and how many bytes it has.
+func nextRecord(b []byte) (part []byte, n int, v verdict) {
+	if len(b) > 0 && b[0] != recordHandshake || len(b) > 1 && b[1] != 3 {
+		return nil, 0, no
+	}
+	if len(b) < recordHeader {
+		return nil, 0, more
+	}
+	n = int(b[3])<<8 | int(b[4])
+	if n == 0 || n > recordMost {
+		return nil, 0, no
+	}
+	return b[recordHeader:min(len(b), recordHeader+n)], n, yes
+}
+
+// message is the whole one of b's records.
+func (r *records) message(b []byte) []byte {
+	size := messageHeader + r.size
+	if r.n == 1 {
+		return b[recordHeader : recordHeader+size]
+	}
+	message := make([]byte, 0, r.have)
+	for rest := b; len(message) < size; {
+		part, _, _ := nextRecord(rest)
+		message = append(message, part...)
 		rest = rest[recordHeader+len(part):]
 	}
-	if records == 1 {
-		return b[recordHeader : recordHeader+size], yes
-	}
-	message = make([]byte, 0, have)
-	for rest := b; len(message) < size; {
-		n := min(len(rest)-recordHeader, int(rest[3])<<8|int(rest[4]))
-		message = append(message, rest[recordHeader:recordHeader+n]...)
-		rest = rest[recordHeader+n:]
-	}
-	return message[:size], yes
+	return message[:size]
 }
 
 // readHello reads a ClientHello (RFC 8446, 4.1.2).

@@ -54,7 +54,7 @@ func TestHello(t *testing.T) {
 			whole = len(plain)
 		}
 		for k := range len(b) + 1 {
-			h, v := parseHello(b[:k], most)
+			h, v := new(records).parseHello(b[:k], most)
 			if k < whole && v != more {
 				t.Fatalf("records of %d, %d bytes of %d: found %v, wanted more", n, k, whole, v)
 			}
@@ -63,17 +63,17 @@ func TestHello(t *testing.T) {
 			}
 		}
 	}
-	if h, v := parseHello(clientHello(t, ""), most); v != yes || h.serverName != "" || h.protocols != nil {
+	if h, v := new(records).parseHello(clientHello(t, ""), most); v != yes || h.serverName != "" || h.protocols != nil {
 		t.Errorf("no name: found %v, %+v", v, h)
 	}
 	large := append([]byte{}, plain...)
 	large[6] = 1 // 64 KiB more
-	if _, v := parseHello(large, most); v != no {
+	if _, v := new(records).parseHello(large, most); v != no {
 		t.Errorf("too large: found %v, wanted no", v)
 	}
 	for _, text := range []string{"GET / HTTP/1.1\r\n", "\x16\x02", "\x16\x03\x01\x00\x00", "\x16\x03\x01\xff\xff",
 		"\x16\x03\x01\x00\x04\x02", "\x15\x03", "\x16\x03\x01\x00\x04\x01\x00\x00\x00"} {
-		if _, v := parseHello([]byte(text), most); v != no {
+		if _, v := new(records).parseHello([]byte(text), most); v != no {
 			t.Errorf("%q: found %v, wanted no", text, v)
 		}
 	}
@@ -117,12 +117,12 @@ func TestFind(t *testing.T) {
 			}
 			for n := range len(c.text) + 1 {
 				h := Head{Peer: netip.MustParseAddr("::ffff:192.0.2.1"), Bytes: []byte(c.text[:n])}
-				at, wait := r.Find(h)
+				at, wait := r.Find(&State{}, h)
 				if wait != (n < c.at) || !wait && (at == 0) != c.want {
 					t.Errorf("%q: found rule %d, more %t, wanted it from %d bytes on", c.text[:n], at, wait, c.at)
 				}
 				h.Final = true
-				at, wait = r.Find(h)
+				at, wait = r.Find(&State{}, h)
 				if n == len(c.text) && (wait || (at == 0) != c.want) {
 					t.Errorf("%q, all there is: found rule %d, more %t", c.text[:n], at, wait)
 				}
@@ -138,12 +138,12 @@ func TestFirstRule(t *testing.T) {
 	}
 	for text, want := range map[string]string{"": "-1 true", "P": "-1 true", "PO": "1 false", "PING\r\n": "0 false",
 		"X": "-1 false", "\x16": "-1 true"} {
-		n, wait := r.Find(Head{Bytes: []byte(text)})
+		n, wait := r.Find(&State{}, Head{Bytes: []byte(text)})
 		if got := fmt.Sprint(n, wait); got != want {
 			t.Errorf("%q: found %s, wanted %s", text, got, want)
 		}
 	}
-	if n, wait := r.Find(Head{TLS: true, ServerName: "A", Bytes: nil, Final: true}); n != 2 || wait {
+	if n, wait := r.Find(&State{}, Head{TLS: true, ServerName: "A", Bytes: nil, Final: true}); n != 2 || wait {
 		t.Errorf("behind TLS: found %d, %t", n, wait)
 	}
 }
@@ -154,11 +154,41 @@ func TestRegexpsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, wait := r.Find(Head{Bytes: []byte(strings.Repeat("x", RegexpMost-1))}); !wait {
+	if _, wait := r.Find(&State{}, Head{Bytes: []byte(strings.Repeat("x", RegexpMost-1))}); !wait {
 		t.Error("it does not wait")
 	}
-	if n, wait := r.Find(Head{Bytes: []byte(strings.Repeat("x", RegexpMost) + "y")}); n != -1 || wait {
+	if n, wait := r.Find(&State{}, Head{Bytes: []byte(strings.Repeat("x", RegexpMost) + "y")}); n != -1 || wait {
 		t.Errorf("found rule %d, more %t", n, wait)
+	}
+}
+
+// TestWorkIsBounded: a peer that sends a large hello byte by byte costs no more than it may,
+// and comes to the plugin that it would come to otherwise.
+func TestWorkIsBounded(t *testing.T) {
+	large := clientHello(t, "a.example.com", strings.Fields(strings.Repeat(strings.Repeat("x", 250)+" ", 50))...)
+	for name, b := range map[string][]byte{
+		"one record": large, "records of one byte": inRecords(clientHello(t, "a.example.com"), 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := []Matchers{{Regexp: []string{"never", "(n|e)+ver$"}}, {SNI: []string{"*"}, Regexp: []string{"nor"}},
+				{SNI: []string{"*"}, Regexp: []string{"."}, ALPN: []string{"h9"}}, {SNI: []string{"b.example.com"}},
+				{SNI: []string{"a.example.com"}, Regexp: []string{`\x16`}}, {Prefix: []string{"y"}}}
+			r, err := New(rules, most)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var s State
+			for n := range len(b) + 1 {
+				at, wait := r.Find(&s, Head{Bytes: b[:n]})
+				if wait != (n < len(b)) || !wait && at != 4 {
+					t.Fatalf("%d bytes of %d: found rule %d, more %t", n, len(b), at, wait)
+				}
+			}
+			// One more for each piece, and for each expression and doubling of what it sees.
+			if limit := workMost + len(b) + len(rules)*4*RegexpMost; s.work > limit {
+				t.Errorf("found %d, wanted at most %d", s.work, limit)
+			}
+		})
 	}
 }
 
@@ -182,10 +212,16 @@ func FuzzHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		was := more
 		var first hello
+		var bytewise records
 		for n := range min(len(b), 2000) + 1 {
-			h, v := parseHello(b[:n], most)
+			h, v := new(records).parseHello(b[:n], most)
 			if was != more && (v != was || !reflect.DeepEqual(h, first)) {
 				t.Fatalf("%d bytes: found %v, %+v, after %v, %+v", n, v, h, was, first)
+			}
+			if was == more {
+				if also, w := bytewise.parseHello(b[:n], most); w != v || !reflect.DeepEqual(also, h) {
+					t.Fatalf("%d bytes, byte by byte: found %v, %+v, wanted %v, %+v", n, w, also, v, h)
+				}
 			}
 			was, first = v, h
 		}
@@ -204,7 +240,7 @@ func BenchmarkFind(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if n, wait := r.Find(Head{Bytes: text}); n < 1 || wait {
+				if n, wait := r.Find(&State{}, Head{Bytes: text}); n < 1 || wait {
 					b.Fatal(n, wait)
 				}
 			}

@@ -18,6 +18,11 @@ import (
 // comes, and a peer may send it byte by byte.
 const RegexpMost = 1 << 10
 
+// workMost is the work on a connection, as State counts it, past which regular expressions run
+// only where what has come is twice what they saw last: a peer that sends byte by byte costs
+// some milliseconds, whatever the rules. An expression alone sees 256 single bytes at once.
+const workMost = 32 << 10
+
 // Matchers are a rule's. Of those that are given all must hold; of a list, one.
 type Matchers struct {
 	SNI    []string // names that TLS's client asks for; *.example.com, any below; *, any
@@ -140,34 +145,48 @@ func parsePattern(text string) (pattern, error) {
 	return p, nil
 }
 
+// State is what was found of a connection, from one call of Find to the next. The zero State is
+// of one that nothing was found of. It is the connection's loop's.
+type State struct {
+	at      int     // the rule that depends on what comes; for those before it, nothing does
+	matched verdict // of that one's regular expressions, for good; no = not yet
+	saw     int     // bytes of the connection that they were run on last
+	hello   hello
+	isTLS   verdict
+	settled bool // the two are for good
+	records records
+	work    int // bytes that regular expressions have read, and records that were looked at
+}
+
 // Find is the first rule under which a connection falls; -1 = none. wait says that it depends
-// on what comes.
-func (r *Rules) Find(h Head) (n int, wait bool) {
-	l := look{Head: h, most: r.most}
-	for n := range r.rules {
-		switch l.at(&r.rules[n]) {
+// on what comes: then it is to be called with the same State, and what has come since at the
+// end of Bytes.
+func (r *Rules) Find(s *State, h Head) (n int, wait bool) {
+	l := look{Head: h, State: s, most: r.most}
+	for ; s.at < len(r.rules); s.at++ {
+		switch l.hold(&r.rules[s.at]) {
 		case yes:
-			return n, false
+			return s.at, false
 		case more:
 			if !h.Final {
 				return -1, true
 			}
 		}
+		s.matched, s.saw = no, 0
 	}
 	return -1, false
 }
 
-// look is a Head, and what was made of it.
+// look is a Head, and what is made of it.
 type look struct {
 	Head
+	*State
 	most   int
-	parsed bool
-	hello  hello
-	isTLS  verdict
+	looked bool // for a hello
 }
 
-// at holds a rule's matchers against the connection.
-func (l *look) at(r *rule) verdict {
+// hold holds a rule's matchers against the connection.
+func (l *look) hold(r *rule) verdict {
 	v := yes
 	if len(r.source) > 0 {
 		v = min(v, l.source(r.source))
@@ -212,9 +231,12 @@ func (l *look) prefix(list []string) verdict {
 func (l *look) tls(r *rule) verdict {
 	names, protocols := l.ServerName, []string{l.Protocol}
 	if !l.TLS {
-		if !l.parsed {
-			l.parsed = true
-			l.hello, l.isTLS = parseHello(l.Bytes, l.most)
+		if !l.settled && !l.looked {
+			l.looked = true
+			had := l.records.n
+			l.hello, l.isTLS = l.records.parseHello(l.Bytes, l.most)
+			l.settled = l.isTLS != more
+			l.work += 1 + l.records.n - had
 		}
 		if l.isTLS != yes {
 			return l.isTLS
@@ -247,12 +269,21 @@ func (l *look) regexps(list []pattern) verdict {
 	if len(b) >= RegexpMost {
 		b, final = b[:RegexpMost], true
 	}
+	if l.matched == yes {
+		return yes
+	}
+	if !final && l.work > workMost && len(b) < 2*l.saw {
+		return more
+	}
+	l.saw = len(b)
 	v := no
 	for _, p := range list {
 		in := runes{b: b, final: final}
 		found := p.MatchReader(&in)
+		l.work += len(b) - len(in.b)
 		switch {
 		case found && (final || !in.short || !p.looks):
+			l.matched = yes
 			return yes
 		case in.short && !final:
 			v = more
