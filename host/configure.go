@@ -401,13 +401,8 @@ func (r *reconfiguration) commit() error {
 		r.out.Added = append(r.out.Added, "plugin "+p.name)
 	}
 	wg.Wait()
-	h.mu.Lock()
-	h.cfg, h.plugins, h.listeners, h.ports = r.cfg, r.plugins, r.keep, r.portsToBe()
-	h.mu.Unlock()
-	if err := r.commitListeners(); err != nil {
-		return err
-	}
-	err := r.commitPorts() // of one that the system does not let change: the rest is done all the same
+	err := r.commitListeners()
+	err = errors.Join(err, r.commitPorts()) // of one that the system does not let change, too: the rest is done
 	for _, p := range r.removed {
 		p.log.Info("plugin is unloaded", append([]any{"previous", p.active.name}, r.by.LogArgs()...)...)
 		p.beginUnload()
@@ -421,41 +416,33 @@ func (r *reconfiguration) commit() error {
 	return err
 }
 
+// commitListeners changes to the listeners that were prepared. What one's error is, the others
+// change.
 func (r *reconfiguration) commitListeners() error {
+	h := r.h
+	h.placing.Lock()
+	defer h.placing.Unlock()
+	h.mu.Lock()
+	h.cfg, h.plugins, h.listeners, h.ports = r.cfg, r.plugins, r.keep, r.portsToBe()
+	h.mu.Unlock()
+	errs := []error{h.place(r.keep, r.plugins)} // isolations may have changed, of those behind them too
 	isNew := map[*listener]bool{}
 	for _, l := range r.bound {
 		isNew[l] = true
 	}
-	for _, p := range r.plugins {
-		if err := p.inside.Configure(p, p.insideOptions()); err != nil {
-			return err
-		}
-	}
 	for _, l := range r.keep {
-		l.options.Loop = l.plugin.loop() // its isolation may have changed, and those behind it
-		var err error
-		if l.options.Next, err = r.h.chain(l.cfg, r.plugins); err != nil {
-			return err
-		}
-		if err := l.ln.Configure(l.plugin.factory(), l.options); err != nil {
-			return err
-		}
 		text := "listener " + l.ln.Endpoint().String() + " for plugin " + l.name()
 		switch {
 		case isNew[l]:
 			r.out.Added = append(r.out.Added, text)
-			if err := l.ln.Start(); err != nil {
-				return err
-			}
+			errs = append(errs, l.ln.Start())
 		case l.changed:
 			r.out.Changed = append(r.out.Changed, text)
 		}
 	}
 	for _, l := range r.closing {
 		r.out.Removed = append(r.out.Removed, "listener "+l.ln.Endpoint().String())
-		if err := l.ln.Close(); err != nil {
-			return err
-		}
+		errs = append(errs, l.ln.Close())
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -111,16 +111,16 @@ type Host struct {
 	unmetered bool // for benchmarks, to know what metering costs
 	paging    bool // for tests: every instance leaves its memory in every turn
 
-	shape    sync.Mutex // held while plugins or listeners come or go
-	ended    bool       // under shape
-	keeping  keeping
-	mu       sync.Mutex // of what follows; never held while a loop is waited for
-	unloaded []*plugin  // they may have connections left
-	coming   []*plugin  // that a change is adding
-	cfg      config.Config
-	plugins  map[string]*plugin
-	// Of Options.Resume, those that no plugin has taken yet:
-	pins      map[string]Pin
+	shape     sync.Mutex // held while plugins or listeners come or go
+	ended     bool       // under shape
+	placing   sync.Mutex // held while the loops of listeners change
+	keeping   keeping
+	mu        sync.Mutex // of what follows; never held while a loop is waited for
+	unloaded  []*plugin  // they may have connections left
+	coming    []*plugin  // that a change is adding
+	cfg       config.Config
+	plugins   map[string]*plugin
+	pins      map[string]Pin // of Options.Resume, those that no plugin has taken yet; kept likewise
 	kept      map[string][]Kept
 	listeners []*listener
 	ports     []*port

@@ -157,6 +157,9 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	o.Socket = reactor.SocketOptions{
 		ReusePort: cfg.ReusePort, Mode: os.FileMode(mode), Owner: cfg.Owner, Group: cfg.Group,
 	}
+	if err := o.Socket.Check(); err != nil {
+		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
+	}
 	if o.TLS, err = h.sources.serverTLS(ctx, cfg.TLS, starting); err != nil {
 		return nil, o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
 	}
@@ -165,6 +168,36 @@ func (h *Host) options(ctx context.Context, cfg config.Listener,
 	}
 	o.ProxyFrom, err = prefixes(cfg.Endpoint, "proxy_from", cfg.ProxyFrom)
 	return p, o, err
+}
+
+// place has connections come to the loops where plugins run now, in listeners, in their
+// chains, and from other plugins. h.placing is held.
+func (h *Host) place(listeners []*listener, plugins map[string]*plugin) error {
+	var errs []error
+	for _, p := range plugins {
+		errs = append(errs, p.inside.Configure(p, p.insideOptions(nil)))
+	}
+	for _, l := range listeners {
+		l.options.Loop = l.plugin.loop()
+		next, err := h.chain(l.cfg, plugins)
+		if next, err = sameChain(l.ln.Next(), next), errors.Join(err, placeChain(l.ln.Next())); err == nil {
+			l.options.Next = next
+			err = l.ln.Configure(l.plugin.factory(), l.options)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// placeAgain is place for listeners and plugins that stay, of which a plugin's isolation has
+// changed.
+func (h *Host) placeAgain() error {
+	h.placing.Lock()
+	defer h.placing.Unlock()
+	h.mu.Lock()
+	listeners, plugins := h.listeners, h.plugins
+	h.mu.Unlock()
+	return h.place(listeners, plugins)
 }
 
 // chain is where what is behind the first plugin of a listener's chain is connected to;
@@ -176,13 +209,34 @@ func (h *Host) chain(cfg config.Listener, plugins map[string]*plugin) (next *rea
 		if p == nil {
 			return nil, fmt.Errorf("listener %s: found no plugin %q", cfg.Endpoint, cfg.Chain[n])
 		}
-		o := p.insideOptions()
-		o.Next = next
-		if next, err = h.reactor.ListenInside(p.name, p, o); err != nil {
+		if next, err = h.reactor.ListenInside(p.name, p, p.insideOptions(next)); err != nil {
 			return nil, err
 		}
 	}
 	return next, nil
+}
+
+// placeChain is place for a chain that connections have.
+func placeChain(ln *reactor.Listener) error {
+	var errs []error
+	for ; ln != nil; ln = ln.Next() {
+		p := ln.Factory().(*plugin)
+		errs = append(errs, ln.Configure(p, p.insideOptions(ln.Next())))
+	}
+	return errors.Join(errs...)
+}
+
+// sameChain is the one that there is, where the other is of the same plugins: connections
+// that have it are placed with those that come.
+func sameChain(is, wanted *reactor.Listener) *reactor.Listener {
+	a, b := is, wanted
+	for a != nil && b != nil && a.Factory() == b.Factory() {
+		a, b = a.Next(), b.Next()
+	}
+	if a != nil || b != nil {
+		return wanted
+	}
+	return is
 }
 
 // prefixes reads a listener's list of networks.

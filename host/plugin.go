@@ -123,13 +123,13 @@ func (p *plugin) startOnLoops(wg *sync.WaitGroup) error {
 
 // openInside lets other plugins connect. It comes before any of them is started.
 func (p *plugin) openInside() (err error) {
-	p.inside, err = p.host.reactor.ListenInside(p.name, p, p.insideOptions())
+	p.inside, err = p.host.reactor.ListenInside(p.name, p, p.insideOptions(nil))
 	return err
 }
 
-// insideOptions are those of connections from other plugins.
-func (p *plugin) insideOptions() reactor.ListenOptions {
-	return reactor.ListenOptions{Loop: p.loop(), Share: p.share}
+// insideOptions are those of connections from other plugins. next is who is behind in a chain.
+func (p *plugin) insideOptions(next *reactor.Listener) reactor.ListenOptions {
+	return reactor.ListenOptions{Loop: p.loop(), Share: p.share, Next: next}
 }
 
 // pluginInside is where another plugin connects to; nil = nowhere. On any loop.

@@ -65,7 +65,11 @@ func (p *plugin) changeAlone(ctx context.Context, plan func(context.Context) (*r
 		p.noteFailure(err)
 		return Outcome{}, err
 	}
-	return r.commit()
+	out, err := r.commit()
+	if err == nil && r.old.cfg.Isolation != r.new.cfg.Isolation {
+		err = p.host.placeAgain()
+	}
+	return out, err
 }
 
 // untilStopping is a context for a change: the host's end ends it too.

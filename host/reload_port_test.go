@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"crypto/tls"
+	"maps"
 	"net"
 	"runtime"
 	"slices"
@@ -93,6 +94,102 @@ func TestReloadAddress(t *testing.T) {
 		}
 	}
 	v.end()
+}
+
+// TestReloadGoesOn: what one listener's error is, the others change all the same.
+func TestReloadGoesOn(t *testing.T) {
+	cfg := configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0))
+	cfg.Plugins["odd"] = numbered("testdata/counter.wasm", config.IsolationShared, 0)
+	cfg.Listeners = []config.Listener{{Endpoint: "tcp://127.0.0.1:0", Plugin: "odd"}, cfg.Listeners[0],
+		{Endpoint: "tcp://[::1]:0", Plugin: "guest"}}
+	s := serve(t, cfg)
+	s.plugins["odd"].pinned = 99 // no loop
+	next := cfg
+	next.Listeners = []config.Listener{cfg.Listeners[0], {Endpoint: "tcp://[::]:0", Plugin: "guest"}, cfg.Listeners[1]}
+	next.Listeners[2].MaxConnections = 7
+	if _, err := s.Reload(t.Context(), next); err == nil || !strings.Contains(err.Error(), "found loop 99") {
+		t.Fatalf("found %v, wanted a listener's error", err)
+	}
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.Listeners()[1].String(), "tcp://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&counting{}).come(net.JoinHostPort("::1", port)); err != nil {
+		t.Errorf("the new one: %v", err)
+	}
+	if _, err := net.Dial("tcp", s.addrs[2]); err == nil {
+		t.Error("the one that is over: found a connection")
+	}
+}
+
+// TestReloadUnknownOwner: an owner that the machine does not know is refused before anything
+// has changed, of a socket that stays too.
+func TestReloadUnknownOwner(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a socket's file has no owner here")
+	}
+	dir := t.TempDir()
+	cfg := configuration(config.Plugin{Module: "testdata/datagrams.wasm"})
+	for _, endpoint := range []string{"unix://" + dir + "/a", "unixgram://" + dir + "/b"} {
+		cfg.Listeners = []config.Listener{{Endpoint: endpoint, Plugin: "guest"}}
+		s := serve(t, cfg)
+		next := withConfig(cfg, map[string]any{"n": 1})
+		next.Listeners = []config.Listener{{Endpoint: endpoint, Plugin: "guest", Group: "no such group"}}
+		was := s.plugins["guest"].current()
+		if _, err := s.Reload(t.Context(), next); err == nil || !strings.Contains(err.Error(), "group: ") {
+			t.Errorf("found %v, wanted the group's error", err)
+		}
+		if is := s.plugins["guest"].current(); is != was {
+			t.Errorf("found version %s, wanted %s", is.name, was.name)
+		}
+	}
+}
+
+// TestBackToAnotherIsolation: connections come to where the version runs that was gone back to,
+// from outside, behind another plugin, and in a chain that a connection has had before.
+func TestBackToAnotherIsolation(t *testing.T) {
+	for _, is := range []struct{ first, then config.Isolation }{
+		{config.IsolationLoop, config.IsolationShared}, {config.IsolationShared, config.IsolationLoop},
+	} {
+		t.Run(string(is.first), func(t *testing.T) {
+			cfg := chained([]string{"first", "second"})
+			cfg.Listeners = append(cfg.Listeners, config.Listener{Endpoint: "tcp://127.0.0.1:0", Plugin: "guest"})
+			s := serve(t, cfg)
+			var names []string
+			for _, isolation := range []config.Isolation{is.first, is.then} {
+				cfg = s.Config()
+				p := cfg.Plugins["guest"]
+				p.Isolation = isolation
+				cfg.Plugins = maps.Clone(cfg.Plugins)
+				cfg.Plugins["guest"] = p
+				s.reloaded(t, cfg)
+				names = append(names, s.plugins["guest"].current().name)
+			}
+			if _, err := s.UsePlugin(t.Context(), names[0]); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 6 { // so that there are some on each loop
+				for _, addr := range s.addrs {
+					c := dial(t, addr)
+					if got := answer(t, c); got == 0 {
+						t.Fatalf("connection %d to %s: found nothing", n, addr)
+					}
+				}
+			}
+			loops := map[int]bool{}
+			page, err := s.Connections(t.Context(), ConnQuery{ConnFilter: ConnFilter{Plugin: "guest"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page.Connections {
+				loops[c.Loop] = true
+			}
+			wanted := map[config.Isolation]int{config.IsolationLoop: 2, config.IsolationShared: 1}
+			if len(loops) != wanted[is.first] {
+				t.Errorf("found loops %v, wanted %d of them", loops, wanted[is.first])
+			}
+		})
+	}
 }
 
 // TestReloadScheme goes from plain connections to TLS and back on one socket: those that

@@ -127,6 +127,9 @@ func datagramOptions(cfg config.Listener, p *plugin, v *version) (o reactor.Data
 	o.Socket.Buffer = int(cfg.ReceiveBuffer)
 	o.Socket.SocketOptions = reactor.SocketOptions{ReusePort: cfg.ReusePort, Mode: os.FileMode(mode),
 		Owner: cfg.Owner, Group: cfg.Group}
+	if err := o.Socket.Check(); err != nil {
+		return o, fmt.Errorf("listener %s: %w", cfg.Endpoint, err)
+	}
 	if v.cfg.Isolation == config.IsolationShared {
 		o.Loop = p.pinned
 	}
