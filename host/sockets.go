@@ -315,12 +315,16 @@ func (t *port) give(p *plugin) error {
 	if was == p {
 		return nil
 	}
-	for _, d := range t.on.Sockets() {
-		n := d.Loop().Index()
-		err := onLoop(d.Loop(), func() {
-			for k := range was.sockets[n] {
+	return t.eachSocket(was, func(k *socket) { k.giveTo(p) })
+}
+
+// eachSocket calls do with those of the port's sockets that are a plugin's, each on its loop.
+func (t *port) eachSocket(p *plugin, do func(*socket)) error {
+	for n, l := range p.loops {
+		err := onLoop(l, func() {
+			for k := range p.sockets[n] {
 				if k.port == t {
-					k.giveTo(p)
+					do(k)
 				}
 			}
 		})
@@ -406,7 +410,7 @@ func (r *replacement) fitsListeners() error {
 		if t.plugin.Load() != r.p {
 			continue
 		}
-		if _, err := datagramOptions(t.cfg, r.p, r.new); err != nil {
+		if err := r.new.takesDatagrams(t.cfg); err != nil {
 			return err
 		}
 		if err := t.fits(r.p, r.new); err != nil {

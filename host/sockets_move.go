@@ -46,18 +46,8 @@ func (o *Handover) PortFiles() (list []PortFiles, err error) {
 // onSockets calls do with the configured sockets, each on its loop.
 func (h *Host) onSockets(do func(*socket)) error {
 	for _, t := range h.ports {
-		p := t.plugin.Load()
-		for _, l := range h.reactor.Loops() {
-			err := onLoop(l, func() {
-				for k := range p.sockets[l.Index()] {
-					if k.port == t {
-						do(k)
-					}
-				}
-			})
-			if err != nil {
-				return err
-			}
+		if err := t.eachSocket(t.plugin.Load(), do); err != nil {
+			return err
 		}
 	}
 	return nil
