@@ -6,7 +6,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -94,37 +93,37 @@ func (r *replacement) moveListeners(s *slot, old *slot) error {
 	return nil
 }
 
-// gatherListeners moves the listeners of loops where the new version does not run to the one
-// where it does. What they have accepted goes on where it is.
-func (r *replacement) gatherListeners() error {
-	if r.new.cfg.Isolation != config.IsolationShared {
-		return nil
-	}
+// gatherListeners takes the listeners of loops where the new version does not run, to be
+// brought to the one where it does. What they have accepted goes on where it is.
+func (r *replacement) gatherListeners() (list guest.Detached, err error) {
 	for _, old := range r.left {
 		var sockets []*reactor.Listener
 		if err := onLoop(old.place.Loop, func() { sockets = old.place.Listening() }); err != nil {
-			return err
+			return list, err
 		}
 		for _, ln := range sockets {
 			if err := ln.Stop(); err != nil {
-				return err
+				return list, err
 			}
 		}
-		var list guest.Detached
-		err := r.p.onShare(old.place.Loop, func() { list = old.place.DetachListeners() })
+		err := r.p.onShare(old.place.Loop, func() { list = append(list, old.place.DetachListeners()...) })
 		if err != nil {
-			return err
-		}
-		err = onLoop(r.loops[r.p.pinned], func() {
-			if s := r.p.slots[r.p.pinned]; s != nil && s.running() {
-				list.Attach(s.inst)
-			} else {
-				list.Close()
-			}
-		})
-		if err != nil {
-			return err
+			return list, err
 		}
 	}
-	return nil
+	return list, nil
+}
+
+// bringListeners gives them to the new version.
+func (r *replacement) bringListeners(list guest.Detached) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return onLoop(r.loops[r.p.pinned], func() {
+		if s := r.p.slots[r.p.pinned]; s != nil && s.running() {
+			list.Attach(s.inst)
+		} else {
+			list.Close()
+		}
+	})
 }

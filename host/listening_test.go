@@ -384,6 +384,54 @@ func TestListenIsolationChanges(t *testing.T) {
 	}
 }
 
+// TestListenTrapsBeforeCommit: what a new version's start was given, and whoever had it has
+// trapped since, is the new version's, on whatever loop it was.
+func TestListenTrapsBeforeCommit(t *testing.T) {
+	addr := freePort(t)
+	s := serve(t, configuration(listensPlugin(config.IsolationLoop)))
+	p := s.plugins["guest"]
+	var other net.Conn // on a loop that is not that of isolation shared
+	for other == nil {
+		c := dial(t, s.addrs[0])
+		tell(t, c, "g")
+		page, err := s.Connections(t.Context(), ConnQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, info := range page.Connections {
+			if info.Loop != p.pinned && info.Peer == "tcp://"+c.LocalAddr().String() {
+				other = c
+			}
+		}
+	}
+	if got := tell(t, other, "ltcp://"+addr); got < 1 {
+		t.Fatalf("listen returned %d", got)
+	}
+	next := listensPlugin(config.IsolationShared)
+	next.Config = "tcp://" + addr
+	cfg := s.Config()
+	cfg.Plugins = map[string]config.Plugin{"guest": next}
+	cfg, err := complete(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	r, err := p.plan(t.Context(), cfg.Plugins["guest"], cfg.Trust, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, other, "t")
+	expectReset(t, other)
+	if _, err := r.commit(); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, addr)
+	if from, own := tell(t, c, "f"), tell(t, c, "o"); from != own || own < 1 {
+		t.Errorf("it came from listener %d, and the start has got %d", from, own)
+	}
+}
+
 // TestListenHandover: a handover does not begin while a guest listens, whose socket would be
 // lost.
 func TestListenHandover(t *testing.T) {

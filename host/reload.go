@@ -375,14 +375,7 @@ func (r *replacement) commit() (Outcome, error) {
 		return r.out, nil
 	}
 	r.moveBy = r.host.now() + r.new.cfg.MoveTime
-	err := r.times.step("move", func() error {
-		for n, l := range r.loops {
-			if err := r.changeLoop(n, l); err != nil {
-				return err
-			}
-		}
-		return r.gatherListeners()
-	})
+	err := r.times.step("move", r.changeLoops)
 	defer func() { r.times.end(r.out, err) }()
 	if err != nil {
 		return Outcome{}, err
@@ -391,6 +384,28 @@ func (r *replacement) commit() (Outcome, error) {
 	r.p.setPin(r.pin)
 	r.host.announceReady() // what failed may be gone
 	return r.out, nil
+}
+
+// changeLoops changes each loop, those first where the new version does not run.
+func (r *replacement) changeLoops() error {
+	var list guest.Detached
+	for _, runs := range []bool{false, true} {
+		for n, l := range r.loops {
+			if r.new.runsOn(n) != runs {
+				continue
+			}
+			if err := r.changeLoop(n, l); err != nil {
+				return err
+			}
+		}
+		if !runs {
+			var err error
+			if list, err = r.gatherListeners(); err != nil {
+				return err
+			}
+		}
+	}
+	return r.bringListeners(list)
 }
 
 // abandon lets go of a version that is not to be committed.

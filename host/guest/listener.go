@@ -226,26 +226,31 @@ func (i *Instance) commitListeners() {
 }
 
 // settleClaims gives the instance what it has claimed and nobody else has, and ends its
-// other claims: what was to move has moved.
+// other claims: what was to move has moved, but for what is on its way from another loop.
 func (i *Instance) settleClaims() {
 	for handle, l := range i.listeners {
 		if l.in.Load() == i {
 			continue
 		}
-		if l.orphanedOn(i.place.Loop.Index()) {
+		switch orphaned, detached := l.without(i); {
+		case detached:
+			continue
+		case orphaned:
 			l.give(i)
-		} else {
+		default:
 			delete(i.listeners, handle)
 		}
 		l.endClaim()
 	}
 }
 
-// orphanedOn tells whether nobody has it, and the last one who had was on a loop.
-func (l *listener) orphanedOn(loop int) bool {
+// without tells whether nobody has it any more that would keep it from an heir, since whoever
+// had it has trapped, or DetachListeners has taken it to bring it.
+func (l *listener) without(heir *Instance) (orphaned, detached bool) {
 	l.account.listening.mu.Lock()
 	defer l.account.listening.mu.Unlock()
-	return l.of == nil && l.loop == loop
+	here := heir.heir == AnyHeir || l.loop == heir.place.Loop.Index()
+	return l.of == nil && here, l.of != nil && l.in.Load() == nil
 }
 
 // dropListeners lets go of all of the instance's listeners, and tells whether it had any.
