@@ -170,7 +170,8 @@ func TestWorkIsBounded(t *testing.T) {
 		"one record": large, "records of one byte": inRecords(clientHello(t, "a.example.com"), 1),
 	} {
 		t.Run(name, func(t *testing.T) {
-			rules := []Matchers{{Regexp: []string{"never", "(n|e)+ver$"}}, {SNI: []string{"*"}, Regexp: []string{"nor"}},
+			rules := []Matchers{{Regexp: []string{"never", "(n|e)+ver$"}},
+				{SNI: []string{"*"}, Regexp: []string{"nor"}},
 				{SNI: []string{"*"}, Regexp: []string{"."}, ALPN: []string{"h9"}}, {SNI: []string{"b.example.com"}},
 				{SNI: []string{"a.example.com"}, Regexp: []string{`\x16`}}, {Prefix: []string{"y"}}}
 			r, err := New(rules, most)
