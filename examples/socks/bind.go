@@ -14,12 +14,12 @@ func (p *client) bind(r request) {
 		p.peer = netip.Addr{}
 	}
 	at := endpointAt(p.Transport.Host())
-	door, err := p.Reactor().Listen("tcp://" + netip.AddrPortFrom(at.Addr(), 0).String())
+	door, err := p.Reactor().Listen("tcp://"+netip.AddrPortFrom(at.Addr(), 0).String(), visitors{p})
 	if err != nil {
 		p.failed("listen", err)
 		return
 	}
-	p.opened(door)
+	p.door = door
 	call, err := p.Reactor().CallLater(p.factory.timeout(), p.nobodyCame)
 	if err != nil {
 		p.failed("timer", err)
@@ -27,16 +27,7 @@ func (p *client) bind(r request) {
 	}
 	p.deadline, p.stage = call, binding
 	_ = p.Transport.PauseProducing()
-	p.answer(granted, endpointAt(p.Reactor().ListenerHost(door)))
-}
-
-// opened takes a listener for the client's own.
-func (p *client) opened(door wirehost.Listener) {
-	if p.factory.doors == nil {
-		p.factory.doors = map[wirehost.Listener]*client{}
-	}
-	p.door = door
-	p.factory.doors[door] = p
+	p.answer(granted, endpointAt(door.Host()))
 }
 
 func (p *client) nobodyCame() {
@@ -46,22 +37,20 @@ func (p *client) nobodyCame() {
 
 // unbind ends the listening.
 func (p *client) unbind() {
-	if p.door != 0 {
-		_ = p.Reactor().StopListening(p.door)
-		delete(p.factory.doors, p.door)
-		p.door = 0
+	if p.door != nil {
+		_ = p.door.StopListening()
+		p.door = nil
 	}
 }
 
-// visitor is the protocol of who comes in at a client's listener: the first one that may.
-func (f *factory) visitor(door wirehost.Listener, t *wirehost.Transport) wirehost.Protocol {
-	p := f.doors[door]
+// visitors is the factory of who comes in at a client's listener: the first one that may.
+type visitors struct{ client *client }
+
+func (v visitors) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
+	p := v.client
 	from := endpointAt(t.Peer()).Addr().Unmap()
-	switch {
-	case p == nil: // it moved here in a reload; else it is too late, and ConnectionMade ends it
-		return &target{factory: f}
-	case p.Other() != nil, p.peer.IsValid() && p.peer != from:
+	if p.Other() != nil || p.peer.IsValid() && p.peer != from {
 		return nil
 	}
-	return &target{factory: f, bound: p}
+	return &target{factory: p.factory, bound: p}
 }

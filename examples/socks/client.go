@@ -30,7 +30,7 @@ type client struct {
 	version  byte                  // 4 or 5, from the first byte on
 	received []byte                // not understood yet, or for the target when it is there
 	deadline *wirehost.DelayedCall // for the client to ask, or for its peer to come; nil when it has
-	door     wirehost.Listener     // of stage binding; 0 else
+	door     *wirehost.Port        // of stage binding; nil else
 	peer     netip.Addr            // and who may come; not valid: anybody
 	udp      *association
 }

@@ -19,7 +19,6 @@ type config struct {
 type factory struct {
 	config
 	pairs relay.Pairs
-	doors map[wirehost.Listener]*client // who waits there
 }
 
 // StartFactory reads the configuration.
@@ -36,10 +35,11 @@ func (f *factory) StartFactory(r *wirehost.Reactor) error {
 
 func (f *factory) timeout() time.Duration { return time.Duration(f.Seconds) * time.Second }
 
-// BuildProtocol makes that of a client, or of who comes to a client's listener.
+// BuildProtocol makes that of a client; in a reload also of who came to a client's listener that
+// is closed since. Such a one who is only coming has come too late, and ConnectionMade ends it.
 func (f *factory) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
 	if door, err := t.Listener(); err == nil && door != 0 {
-		return f.visitor(door, t)
+		return &target{factory: f}
 	}
 	return &client{factory: f}
 }

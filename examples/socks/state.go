@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/wirehost/wirehost/examples/internal/state"
-	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
 // stateVersion numbers the layout of what connections save.
@@ -22,11 +21,14 @@ func (p *client) SaveState() ([]byte, bool) {
 		return nil, false
 	}
 	b := p.AppendState(nil)
-	timer := int32(0)
+	timer, door := int32(0), int32(0)
 	if p.deadline != nil {
 		timer = p.deadline.Handle()
 	}
-	for _, n := range []int{int(p.stage), int(p.version), int(timer), int(p.door)} {
+	if p.door != nil {
+		door = p.door.Handle()
+	}
+	for _, n := range []int32{int32(p.stage), int32(p.version), timer, door} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	return state.AppendBytes(state.AppendBytes(b, p.peer.AsSlice()), p.received), true
@@ -53,7 +55,7 @@ func (p *client) RestoreState(version int32, saved []byte) error {
 		return state.ErrLong
 	}
 	if door > 0 {
-		p.opened(wirehost.Listener(door))
+		p.door = p.Reactor().RestorePort(int32(door), visitors{p})
 	}
 	if timer > 0 {
 		late := p.tooLate

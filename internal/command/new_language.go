@@ -83,6 +83,7 @@ func languages() []language {
 				{"exports.ts", "the SDK: what the server calls"},
 				{"datagram.ts", "the SDK: protocols over datagrams"},
 				{"datagram_exports.ts", "the SDK: what the server calls of them"},
+				{"port.ts", "the SDK: listeners of its own"},
 				{"package.json", "for npm"}, {"tsconfig.json", "for editors"}},
 		},
 	}

@@ -3,7 +3,7 @@
 //	export * from "./exports";
 import {
   Level, MAX_RECEIVE, Protocol, Reason, State, Transport,
-  aim, attach, detach, due, factory, find, log, rest, setSaving, sockets,
+  aim, attach, build, detach, due, factory, find, log, rest, setSaving, sockets,
 } from "./wirehost";
 
 const received = new ArrayBuffer(MAX_RECEIVE); // the registered buffer
@@ -52,7 +52,7 @@ export function stopFactory(): void {
 
 export function buildProtocol(conn: i32): i32 {
   const t = new Transport(conn);
-  const p = factory().buildProtocol(t);
+  const p = build(t);
   if (p) attach(t, p);
   rest();
   return p ? 0 : 1;
@@ -177,7 +177,7 @@ function restore(conn: i32, version: i32, state: Uint8Array): bool {
   } else if (bits < 0 || (bits & State.OUTGOING) != 0) {
     p = factory().buildClientProtocol(t);
   } else {
-    p = factory().buildProtocol(t);
+    p = build(t);
   }
   if (!p) return false;
   attach(t, p);

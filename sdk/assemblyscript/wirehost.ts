@@ -609,7 +609,8 @@ export class Transport extends Entry {
     return status;
   }
 
-  /** The number of the listener that it came to; 0 of a configured one, or of connect. */
+  /** The handle of the Port that it came to; 0 of a listener of the configuration, or of
+   *  connect. */
   get listener(): i32 {
     return host.listener(this.handle);
   }
@@ -753,21 +754,16 @@ function pending(handle: i32, p: Protocol): i32 {
   return 0;
 }
 
-/** Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
- *  address, or nothing, which is all; of port 0 listenerHost tells which it is. The factory's
- *  buildProtocol gets the connections, and Transport.listener tells them. The listener's
- *  number, by which a saved state may keep it, or a status. */
+/** For Port, of port.ts, as the two below: a listener's number, or a status. */
 export function listen(endpoint: string): i32 {
   const b = String.UTF8.encode(endpoint);
   return host.listen(changetype<usize>(b), b.byteLength);
 }
 
-/** Closes a listener; its connections go on. 0, or a status. */
 export function stopListening(listener: i32): i32 {
   return host.stopListening(listener);
 }
 
-/** A listener's endpoint; "" where there is none. */
 export function listenerHost(listener: i32): string {
   const buf = new ArrayBuffer(TEXT);
   return text(buf, host.getHost(listener, changetype<usize>(buf), TEXT));
@@ -1892,11 +1888,23 @@ export abstract class Maker {
   abstract make(t: Transport): bool;
 }
 
-/** Of sockets that a reload moves. */
+/** Of sockets that a reload moves, */
 export let sockets: Maker | null = null;
+/** and of what has come to the plugin's own ports. */
+let ports: Maker | null = null;
 
 export function setSockets(m: Maker): void {
   sockets = m;
+}
+
+export function setPorts(m: Maker): void {
+  ports = m;
+}
+
+/** Makes the protocol of an accepted connection, by where it has come to. */
+export function build(t: Transport): Protocol | null {
+  const p = ports;
+  return p && p.make(t) ? p.made : factory().buildProtocol(t);
 }
 
 /** Ends a callback, or what it wrote to one connection. */

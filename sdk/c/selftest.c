@@ -598,6 +598,45 @@ static void sockets(void) {
 	no_sockets = false;
 }
 
+static void greet(wh_conn *c) { wh_write_text(c, "passive"); }
+static void answer(wh_conn *c, const uint8_t *p, size_t n) { (void)p, (void)n, wh_write_text(c, "passively"); }
+
+static const wh_protocol passive = {
+	.connection_made = greet, .data_received = answer, .save_state = save, .restore_state = restore,
+};
+
+static const wh_protocol *build_passive(wh_conn *c, void *arg) {
+	(void)c;
+	return arg;
+}
+
+static bool answers(int32_t h, const char *want) {
+	wht_send_text(h, "x");
+	return wht_wrote(h, want);
+}
+
+// A port's connections get their protocols from its own builder, also those that a reload moves.
+static void ports(void) {
+	char host[64] = {0};
+	wht_reset();
+	protocol.data_received = NULL;
+	int32_t port = wh_listen("tcp://127.0.0.1:0", build_passive, (void *)&passive);
+	CHECK(port > 0 && wht_listening() == port && wh_port_host(port, host, sizeof host) > 0);
+	CHECK(strncmp(host, "tcp://127.0.0.1:4000", 20) == 0);
+	int32_t c = wht_accept_at(port), plain = wht_accept();
+	CHECK(wht_wrote(c, "passive") && wht_wrote(plain, ""));
+	CHECK(wh_listener(wh_find(c)) == port && wh_listener(wh_find(plain)) == 0);
+	CHECK(wh_listen(host, build_passive, NULL) == WH_EBUSY && wh_listen("", build_passive, NULL) == WH_EINVAL);
+	CHECK(answers(wht_reload(c, 1), "passively"));
+	CHECK(wh_stop_listening(port) == WH_OK && wh_stop_listening(port) == WH_ENOCONN);
+	CHECK(wht_accept_at(port) == 0 && wht_listening() == 0);
+	CHECK(answers(wht_reload(c, 1), "")); // whom nobody has taken over
+	wh_restore_port(port, build_passive, (void *)&passive);
+	CHECK(answers(wht_reload(c, 1), "passively"));
+	wht.deny = true;
+	CHECK(wh_listen("tcp://127.0.0.1:0", build_passive, NULL) == WH_EPERM);
+}
+
 int main(void) {
 	protocol = (wh_protocol){
 		.line_received = line, .raw_data_received = raw, .string_received = string, .length_limit_exceeded = limit,
@@ -617,6 +656,7 @@ int main(void) {
 	time_and_random();
 	metrics();
 	sockets();
+	ports();
 	wht_reset();
 	wh_save(0); // frees what the last one gave
 	printf("%d failures\n", failures);

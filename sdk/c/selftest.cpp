@@ -120,6 +120,26 @@ static void sockets() {
 	CHECK(alive == before);
 }
 
+struct PassiveFactory {
+	Protocol *buildProtocol(Transport) { return new Strings; }
+};
+
+static void ports() {
+	static PassiveFactory factory;
+	Port port, other;
+	int before = alive;
+	char host[64] = {};
+	CHECK(port.handle() == 0 && port.listen("tcp://127.0.0.1:0", &factory) == WH_OK && port.handle() > 0);
+	CHECK(port.getHost(host, sizeof host) > 0 && other.listen(host, &factory) == WH_EBUSY && other.handle() == 0);
+	int32_t c = wht_accept_at(port.handle());
+	wht_send_text(c, "\1a");
+	CHECK(wht_wrote(c, "\1a") && alive == before + 1 && Transport(wh_find(c)).listener() == port.handle());
+	CHECK(port.stopListening() == WH_OK && wht_accept_at(port.handle()) == 0);
+	other.restore(port.handle(), &factory);
+	wht_lose(c, WH_DONE);
+	CHECK(alive == before);
+}
+
 extern "C" int32_t wh_export_state_version();
 
 int main() {
@@ -156,6 +176,7 @@ int main() {
 	wh_export_client_connection_failed(wht.conn_count, WH_REFUSED);
 	CHECK(alive == 2);
 	sockets();
+	ports();
 	wht_reset();
 	CHECK(alive == 0);
 	printf("%d failures\n", failures);

@@ -640,12 +640,53 @@ int32_t wh_reason_text(wh_conn *c, char *buf, size_t cap) { return wh_import_rea
 
 int32_t wh_listener(wh_conn *c) { return wh_import_listener(c->e.handle); }
 
-int32_t wh_listen(const char *endpoint) { return wh_import_listen(endpoint, text_length(endpoint)); }
-int32_t wh_stop_listening(int32_t listener) { return wh_import_stop_listening(listener); }
+typedef struct port {
+	item e;
+	wh_port_builder *build;
+	void *arg;
+} port;
 
-int32_t wh_listener_host(int32_t listener, char *buf, size_t cap) {
-	return wh_import_get_host(listener, buf, cap);
+static table ports;
+
+// The protocol of a connection, by the port that it has come to.
+static const wh_protocol *build_at_port(wh_conn *c) {
+	const port *p = (port *)find(&ports, wh_import_listener(c->e.handle));
+	if (p != NULL)
+		return p->build(c, p->arg);
+	return wirehost_factory.build_protocol != NULL ? wirehost_factory.build_protocol(c) : NULL;
 }
+
+static wh_builder *port_builder; // build_at_port, for who listens
+
+void wh_restore_port(int32_t handle, wh_port_builder *build, void *arg) {
+	port *p = (port *)find(&ports, handle);
+	if (p == NULL) {
+		p = wh_alloc(sizeof *p);
+		p->e.handle = handle;
+		insert(&ports, &p->e);
+	}
+	p->build = build, p->arg = arg;
+	port_builder = build_at_port;
+}
+
+int32_t wh_listen(const char *endpoint, wh_port_builder *build, void *arg) {
+	int32_t handle = wh_import_listen(endpoint, text_length(endpoint));
+	if (handle > 0)
+		wh_restore_port(handle, build, arg);
+	return handle;
+}
+
+int32_t wh_stop_listening(int32_t handle) {
+	port *p = (port *)find(&ports, handle);
+	int32_t status = wh_import_stop_listening(handle);
+	if (p != NULL && (status == WH_OK || status == WH_ENOCONN)) {
+		discard(&ports, handle);
+		wh_free(p);
+	}
+	return status;
+}
+
+int32_t wh_port_host(int32_t handle, char *buf, size_t cap) { return wh_import_get_host(handle, buf, cap); }
 
 int32_t wh_get_peer_certificate(wh_conn *c, uint8_t *buf, size_t cap) {
 	return wh_import_get_peer_certificate(c->e.handle, buf, cap);
@@ -976,8 +1017,13 @@ static wh_conn *attach(int32_t handle, bool pending, const wh_protocol *(*build)
 	return c;
 }
 
+// Whom an accepted connection's protocol is asked of.
+static wh_builder *accepted_builder(void) {
+	return port_builder != NULL ? port_builder : wirehost_factory.build_protocol;
+}
+
 EXPORT("buildProtocol") int32_t wh_export_build_protocol(int32_t conn) {
-	wh_conn *c = attach(conn, false, wirehost_factory.build_protocol);
+	wh_conn *c = attach(conn, false, accepted_builder());
 	leave();
 	return c != NULL ? 0 : 1;
 }
@@ -1106,7 +1152,7 @@ static wh_conn *rebuild(int32_t conn) {
 	bool outgoing = bits < 0 || (bits & WH_STATE_OUTGOING) != 0;
 	wh_builder *build = wh_socket_builder(conn);
 	if (build == NULL)
-		build = outgoing ? wirehost_factory.build_client_protocol : wirehost_factory.build_protocol;
+		build = outgoing ? wirehost_factory.build_client_protocol : accepted_builder();
 	wh_conn *c = attach(conn, bits < 0, build);
 	if (c != NULL && bits > 0) {
 		c->closing = (bits & WH_STATE_CLOSING) != 0;

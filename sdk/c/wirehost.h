@@ -236,7 +236,7 @@ int32_t wh_start_tls(wh_conn *c);
 // handshake_completed follows, or connection_lost with WH_TLS_FAILURE.
 int32_t wh_start_tls_client(wh_conn *c, const char *name);
 
-// The listener that it came to; 0 = a configured one, or none.
+// The port that it came to; 0 = a listener of the configuration, or none.
 int32_t wh_listener(wh_conn *c);
 // Gives an accepted connection to another plugin, with bytes that are its first: what this
 // one has of the stream and has no use for. connection_lost follows, with WH_HANDED_OVER;
@@ -365,13 +365,21 @@ double wh_time(void);    // the time of day: seconds since 1970, UTC. It may be 
 // Fills p with n random bytes of the system's, of which keys may be made.
 int32_t wh_random(void *p, size_t n);
 
+// Builds the protocol of a connection that has come to a port; NULL refuses it.
+typedef const wh_protocol *wh_port_builder(wh_conn *c, void *arg);
+
 // Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
-// address, or nothing, which is all; of port 0 wh_listener_host tells which it is. What comes
-// is asked for in build_protocol, where wh_listener tells it. The listener's number, by which
-// a saved state may keep it, or a status.
-int32_t wh_listen(const char *endpoint);
-int32_t wh_stop_listening(int32_t listener); // its connections go on
-int32_t wh_listener_host(int32_t listener, char *buf, size_t cap); // as wh_get_host
+// address, or nothing, which is all; of port 0 wh_port_host tells which it is. What comes there
+// comes to this instance, and build gives it its protocol. The port's handle, or a status:
+// WH_EPERM where the configuration's allow.listen does not have the endpoint, WH_EBUSY where it
+// is in use. In a reload the listener moves by itself: a new version that listens at the same
+// endpoint in start gets it, and one that learns of it from the factory's state takes it over.
+int32_t wh_listen(const char *endpoint, wh_port_builder *build, void *arg);
+// For the factory's restore_state, which comes before the connections': build is for what has
+// come and comes there. What comes to a port that nobody has taken over goes to build_protocol.
+void wh_restore_port(int32_t port, wh_port_builder *build, void *arg);
+int32_t wh_stop_listening(int32_t port); // its connections go on
+int32_t wh_port_host(int32_t port, char *buf, size_t cap); // as wh_get_host
 
 // Opens a connection to a text endpoint such as tcp://127.0.0.1:5432, within ms
 // (0: the server's own). Its connection_made or client_connection_failed follows.

@@ -253,6 +253,35 @@ inline int32_t connect(const char *endpoint, int32_t ms, Protocol *p) {
 	return status;
 }
 
+// A listener that the plugin has opened, by its handle (Twisted's IListeningPort): see
+// wh_listen. F is a class with Protocol *buildProtocol(Transport), such as a Factory; it stays
+// where it is while connections come, and is not the SDK's.
+class Port {
+public:
+	// 0, or a status: nothing has changed then.
+	template <class F> int32_t listen(const char *endpoint, F *factory) {
+		int32_t status = wh_listen(endpoint, build<F>, factory);
+		if (status > 0)
+			number = status;
+		return status < 0 ? status : WH_OK;
+	}
+	// For the factory's restoreState: see wh_restore_port.
+	template <class F> void restore(int32_t handle, F *factory) {
+		number = handle;
+		wh_restore_port(handle, build<F>, factory);
+	}
+	int32_t handle() const { return number; } // 0: it does not listen
+	int32_t stopListening() const { return wh_stop_listening(number); }
+	int32_t getHost(char *buf, size_t cap) const { return wh_port_host(number, buf, cap); }
+
+private:
+	template <class F> static const wh_protocol *build(wh_conn *c, void *factory) {
+		return glue::join(c, static_cast<F *>(factory)->buildProtocol(Transport(c)));
+	}
+
+	int32_t number = 0;
+};
+
 // Datagrams: see wirehost.h. A plugin says WIREHOST_DATAGRAM_FACTORY() behind its
 // WIREHOST_FACTORY, and its factory has
 //

@@ -28,8 +28,10 @@ typedef struct wht_conn {
 	bool shaking;          // wh_start_tls was called, handshake_completed not yet
 	bool ended;            // connection_lost was called,
 	wh_reason reason;      // with this
-	char endpoint[128];    // of wh_connect and wh_open_datagram
+	char endpoint[128];    // of wh_connect, wh_open_datagram and wh_listen
 	bool socket;           // of datagrams
+	bool port;             // of wh_listen; ended: it does not listen any more
+	int32_t listener;      // the port that it came to
 } wht_conn;
 
 typedef struct wht_datagram {
@@ -47,6 +49,7 @@ static struct {
 	wht_datagram sent[WHT_SENT]; // of all sockets
 	int32_t sent_count;
 	int32_t full; // of each sending the system takes so many datagrams; 0: all
+	bool deny; // nothing may be connected to or listened at
 	bool show_log;
 	uint32_t random; // the generator behind wh_random
 	char metric_names[WHT_METRICS][129]; // by id; 0 is none
@@ -74,6 +77,8 @@ static inline wht_conn *wht_at(int32_t h) { return h > 0 && h <= wht.conn_count 
 static inline void wht_settle(void) {
 	for (int32_t h = 1; h <= wht.conn_count; h++) {
 		wht_conn *c = wht_at(h);
+		if (c->port)
+			continue;
 		if (c->shaking && !c->ended && !(c->state & WH_STATE_CLOSING)) {
 			c->shaking = false;
 			wh_export_handshake_completed(h);
@@ -100,14 +105,28 @@ static inline int32_t wht_new(void) {
 	return wht.conn_count;
 }
 
-// A connection is accepted: its handle, or 0 where the factory refuses.
-static inline int32_t wht_accept(void) {
+// A connection is accepted at a port of wh_listen's; 0: at a listener of the configuration. Its
+// handle, or 0 where the factory refuses, or nobody listens there.
+static inline int32_t wht_accept_at(int32_t port) {
+	if (port != 0 && (wht_at(port) == NULL || !wht_at(port)->port || wht_at(port)->ended))
+		return 0;
 	int32_t h = wht_new();
+	wht.conns[h].listener = port;
 	if (wh_export_build_protocol(h) != 0)
 		return 0;
 	wh_export_connection_made(h);
 	wht_settle();
 	return h;
+}
+
+static inline int32_t wht_accept(void) { return wht_accept_at(0); }
+
+// The newest port that listens, or 0.
+static inline int32_t wht_listening(void) {
+	for (int32_t h = wht.conn_count; h > 0; h--)
+		if (wht_at(h)->port && !wht_at(h)->ended)
+			return h;
+	return 0;
 }
 
 // A socket of the configuration's: its handle. The plugin has WIREHOST_DATAGRAMS.
@@ -173,6 +192,8 @@ static inline void wht_reset(void) {
 	for (int32_t h = 1; h <= wht.conn_count; h++) {
 		if (wh_find(h) != NULL)
 			wht_lose(h, WH_SHUTTING_DOWN);
+		if (wht_at(h)->port)
+			wh_stop_listening(h);
 		wh_buf_free(&wht_at(h)->output);
 	}
 	for (int32_t i = 0; i < wht.sent_count; i++)
@@ -207,6 +228,7 @@ static inline int32_t wht_reload(int32_t h, int32_t version) {
 	int32_t next = ++wht.conn_count;
 	wht.conns[next].state = wht.conns[h].state;
 	wht.conns[next].socket = wht.conns[h].socket;
+	wht.conns[next].listener = wht.conns[h].listener;
 	return wh_export_restore_state(next, version, state->p, state->len) == 0 ? next : 0;
 }
 
@@ -292,6 +314,8 @@ int32_t wh_import_set_timeout(int32_t h, int32_t ms) { return ms < 0 ? WH_EINVAL
 int32_t wh_import_get_peer(int32_t h, void *buf, size_t cap) { (void)h; return wht_give("tcp://192.0.2.1:5000", buf, cap); }
 int32_t wh_import_get_host(int32_t h, void *buf, size_t cap) {
 	const wht_conn *c = wht_at(h);
+	if (c != NULL && c->port)
+		return wht_give(c->endpoint, buf, cap);
 	return wht_give(c != NULL && c->socket ? "udp://192.0.2.2:53" : "tcp://192.0.2.2:7000", buf, cap);
 }
 int32_t wh_import_reason(int32_t h, void *buf, size_t cap) { return wht_at(h)->ended ? wht_give("test", buf, cap) : WH_EINVAL; }
@@ -311,9 +335,14 @@ int32_t wh_import_start_tls_client(int32_t h, const void *name, size_t n) {
 	return n == 0 ? WH_EINVAL : wh_import_start_tls(h);
 }
 
-int32_t wh_import_listen(const void *endpoint, size_t n) { (void)endpoint; return n == 0 ? WH_EINVAL : WH_ENOTSUP; }
-int32_t wh_import_stop_listening(int32_t h) { (void)h; return WH_ENOCONN; }
-int32_t wh_import_listener(int32_t h) { return wht_at(h) == NULL ? WH_ENOCONN : 0; }
+int32_t wh_import_stop_listening(int32_t h) {
+	if (wht_at(h) == NULL || !wht_at(h)->port || wht_at(h)->ended)
+		return WH_ENOCONN;
+	wht_at(h)->ended = true;
+	return WH_OK;
+}
+
+int32_t wh_import_listener(int32_t h) { return wht_at(h) == NULL ? WH_ENOCONN : wht_at(h)->listener; }
 int32_t wh_import_hand_over(int32_t h, const void *plugin, size_t n, const void *first, size_t len) {
 	(void)plugin, (void)first, (void)len;
 	if (wht_at(h) == NULL || n == 0)
@@ -374,10 +403,27 @@ static inline int32_t wht_asked(const void *endpoint, size_t n, int32_t state) {
 	return wht.conn_count;
 }
 
+// Of port 0 the system chooses one from 40001 up.
+int32_t wh_import_listen(const void *endpoint, size_t n) {
+	const char *text = (const char *)endpoint;
+	if (n < 7 || n + 5 > sizeof wht.conns->endpoint)
+		return WH_EINVAL;
+	if (wht.deny)
+		return WH_EPERM;
+	for (int32_t h = 1; h <= wht.conn_count; h++)
+		if (wht_at(h)->port && !wht_at(h)->ended && strncmp(wht_at(h)->endpoint, text, n) == 0 && wht_at(h)->endpoint[n] == 0)
+			return WH_EBUSY;
+	int32_t h = wht_asked(endpoint, n, 0);
+	wht.conns[h].port = true;
+	if (memcmp(text + n - 2, ":0", 2) == 0)
+		snprintf(wht.conns[h].endpoint + n - 1, 6, "%d", 40000 + h);
+	return h;
+}
+
 // The test then calls wh_export_connection_made or wh_export_client_connection_failed.
 int32_t wh_import_connect(const void *endpoint, size_t n, int32_t ms) {
 	(void)ms;
-	return wht_asked(endpoint, n, WH_STATE_OUTGOING);
+	return wht.deny ? WH_EPERM : wht_asked(endpoint, n, WH_STATE_OUTGOING);
 }
 
 // The test then calls wh_start_protocol.

@@ -22,6 +22,7 @@ type guest struct {
 	// What only some plugins have use for is behind interfaces, so that the linker leaves it
 	// out of the others.
 	sockets sockets
+	ports   ports
 
 	receive []byte // the registered buffer
 	restore []byte // what RestoreBuffer gave, until RestoreState returns
@@ -91,13 +92,26 @@ func (g *guest) StopFactory() {
 // factory refuses.
 func (g *guest) BuildProtocol(conn int32) int32 {
 	t := &Transport{guest: g, conn: conn}
-	p := g.factory.BuildProtocol(t)
+	p := g.build(t)
 	if p == nil {
 		return 1
 	}
 	g.attach(t, p)
 	g.leave()
 	return 0
+}
+
+// build asks the factory of where an accepted connection has come to for its protocol.
+func (g *guest) build(t *Transport) Protocol {
+	f := g.factory
+	if g.ports != nil {
+		f = g.ports.factoryOf(t)
+	}
+	p := f.BuildProtocol(t)
+	if p != nil && p.base().Factory == nil {
+		p.base().Factory = f
+	}
+	return p
 }
 
 // attach joins a transport and its protocol.

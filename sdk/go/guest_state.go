@@ -106,7 +106,7 @@ func (g *guest) rebuild(t *Transport) (made bool, p Protocol, err error) {
 	}
 	if socket {
 	} else if made && s&StateOutgoing == 0 {
-		p = g.factory.BuildProtocol(t)
+		p = g.build(t)
 	} else {
 		f, ok := g.factory.(ClientBuilder)
 		if !ok {

@@ -19,7 +19,7 @@ type Protocol interface {
 // Base carries what every Protocol has, and callbacks that do nothing.
 type Base struct {
 	Transport *Transport // set before ConnectionMade or RestoreState
-	Factory   Factory    // the one that was registered
+	Factory   Factory    // the one that built it; of Connect, that was registered
 	Connected bool       // from ConnectionMade until ConnectionLost has returned
 
 	self Protocol // the outermost type, so that framers find its methods

@@ -199,7 +199,7 @@ func (g *guest) DatagramsReceived(sock int32, records []byte, n int32) {
 		size := int(records[end]) | int(records[end+1])<<8 | int(records[end+2])<<16
 		end += recordHeader + (size+recordPadding)&^recordPadding
 	}
-	g.DataReceived(sock, records[:end])
+	g.DataReceived(sock, records[:min(end, len(records))]) // a buffer may end in the last one's padding
 }
 
 // ConnectionRefused tells that nobody listens at a connected socket's peer.

@@ -30,6 +30,7 @@ const (
 	starttls     = "starttls" // for its test alone
 	seed         = "seed"     // so too
 	datagrams    = "datagrams"
+	ports        = "ports" // so too
 )
 
 // A language is an SDK and how its guests are built.
@@ -177,7 +178,7 @@ func buildGo(guest, out string) *exec.Cmd {
 	source := map[string]string{
 		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
 		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls", seed: "../guests/testdata/seed",
-		datagrams:  "../guests/testdata/datagrams",
+		datagrams: "../guests/testdata/datagrams", ports: "../guests/testdata/ports",
 		everything: "./testdata/everything",
 	}[guest]
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)

@@ -668,3 +668,83 @@ fn sockets() {
     none.set(true);
     assert!(testing::ended(testing::bind().transport()));
 }
+
+/// Says a word when it is made, and again for what comes; its state is empty.
+struct Word(&'static str);
+
+impl Protocol for Word {
+    fn connection_made(&mut self, t: Transport) {
+        let _ = t.write(self.0.as_bytes());
+    }
+    fn data_received(&mut self, t: Transport, _: &[u8]) {
+        let _ = t.write(self.0.as_bytes());
+    }
+    fn save_state(&self) -> Option<Vec<u8>> {
+        Some(Vec::new())
+    }
+    fn restore_state(&mut self, _: Transport, _: i32, _: &[u8]) -> std::result::Result<(), String> {
+        Ok(())
+    }
+}
+
+struct Words;
+
+impl Factory for Words {
+    fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
+        Some(Box::new(Word("main ")))
+    }
+}
+
+#[test]
+fn ports() {
+    testing::start(Words, "").unwrap();
+    let left = Rc::new(Cell::new(2));
+    let most = left.clone();
+    let port = Port::listen("tcp://127.0.0.1:0", move |_| {
+        most.set(most.get() - 1);
+        (most.get() >= 0).then(|| Box::new(Word("passive ")) as Box<dyn Protocol>)
+    })
+    .unwrap();
+    let host = port.host().unwrap();
+    assert!(host.starts_with("tcp://127.0.0.1:4000"), "{}", host);
+    assert_eq!(testing::listening(), Some(port));
+    let said = |t: Transport, want: &str| assert_eq!(String::from_utf8(testing::output(t)).unwrap(), want);
+    let (c, plain) = (testing::accept_at(port).unwrap(), testing::accept().unwrap());
+    said(c, "passive ");
+    said(plain, "main ");
+    assert_eq!((c.listener(), plain.listener()), (Ok(Some(port)), Ok(None)));
+
+    let moved = testing::reload(c, 1).unwrap();
+    testing::send(moved, b"x");
+    said(moved, "passive ");
+    assert!(testing::accept_at(port).is_none()); // the builder has had enough
+    assert_eq!(Port::listen(&host, |_| None), Err(Status::BUSY));
+    assert_eq!(Port::listen("udp://127.0.0.1:1", |_| None), Err(Status::INVALID));
+
+    assert_eq!((port.stop_listening(), port.stop_listening()), (Ok(()), Err(Status::NO_CONNECTION)));
+    assert!(testing::accept_at(port).is_none() && testing::listening().is_none());
+    let nobodys = testing::reload(moved, 1).unwrap();
+    testing::send(nobodys, b"x");
+    said(nobodys, "main ");
+    Port::restore(port.handle(), |_| Some(Box::new(Word("restored "))));
+    let restored = testing::reload(moved, 1).unwrap();
+    testing::send(restored, b"x");
+    said(restored, "restored ");
+
+    testing::deny();
+    assert_eq!(Port::listen("tcp://127.0.0.1:0", |_| None), Err(Status::NOT_ALLOWED));
+}
+
+/// A builder that stops its own port, and one that listens.
+#[test]
+fn ports_change_ports() {
+    testing::start(Words, "").unwrap();
+    let port = Port::listen("unix:///once", |t| {
+        t.listener().unwrap().unwrap().stop_listening().unwrap();
+        Port::listen("unix:///more", |_| None).unwrap();
+        Some(Box::new(Word("once")))
+    })
+    .unwrap();
+    assert!(testing::accept_at(port).is_some() && testing::accept_at(port).is_none());
+    assert_eq!(testing::listening().unwrap().host().unwrap(), "unix:///more");
+}

@@ -496,6 +496,7 @@ hook!(SEND: fn(i32, &[u8]) -> i32);
 hook!(RECORDS: usize); // in out, which is a socket's then
 hook!(BUILD_SOCKET: BuildSocket);
 hook!(RESTORE_SOCKET: fn(i32) -> Option<bool>); // None: it is none
+hook!(BUILD_AT_PORT: fn(i32) -> Option<Option<Box<dyn Protocol>>>);
 
 macro_rules! get {
     ($name:ident) => {{
@@ -1109,10 +1110,10 @@ impl Transport {
         )
     }
 
-    /// The listener that it came to; none of a configured one, or of [`connect`].
-    pub fn listener(self) -> Result<Option<Listener>> {
+    /// The port that it came to; none of a listener of the configuration, or of [`connect`].
+    pub fn listener(self) -> Result<Option<Port>> {
         let n = count(host::listener(self.0))? as i32;
-        Ok((n != 0).then_some(Listener(n)))
+        Ok((n != 0).then_some(Port(n)))
     }
 
     /// Gives an accepted connection to another plugin, with bytes that are its first: what
@@ -1190,28 +1191,74 @@ fn text(get: impl FnMut(&mut [u8]) -> i32) -> Result<String> {
     bytes(get).map(|b| String::from_utf8_lossy(&b).into_owned())
 }
 
-/// A socket on which the plugin listens, by its handle: the same in the next version, which
-/// may have it from a saved state.
+/// A listener that the plugin has opened, by its handle (Twisted's IListeningPort).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Listener(pub i32);
+pub struct Port(i32);
 
-/// Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
-/// address, or nothing, which is all; of port 0 [`Listener::host`] tells which it is. The
-/// factory's `build_protocol` gets the connections, and [`Transport::listener`] tells them.
-pub fn listen(endpoint: &str) -> Result<Listener> {
-    Ok(Listener(count(host::listen(endpoint.as_bytes()))? as i32))
-}
+/// Builds the protocols of a port's connections; None refuses one.
+type Builder = Box<dyn FnMut(Transport) -> Option<Box<dyn Protocol>>>;
 
-impl Listener {
-    /// Closes it. Its connections go on.
-    pub fn stop_listening(self) -> Result<()> {
-        done(host::stop_listening(self.0))
+only!(PORTS, ports: Vec<(i32, Option<Builder>)>); // None: it is at work
+
+impl Port {
+    /// Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
+    /// address, or nothing, which is all; of port 0 [`Port::host`] tells which it is. What comes
+    /// there comes to this instance, with the protocols that `build` makes. NOT_ALLOWED: the
+    /// configuration's allow.listen does not have the endpoint; BUSY: it is in use. In a reload
+    /// the listener moves by itself: a new version that listens at the same endpoint in `start`
+    /// gets it, and one that learns of it from the factory's state takes it over with
+    /// [`Port::restore`].
+    pub fn listen(endpoint: &str, build: impl FnMut(Transport) -> Option<Box<dyn Protocol>> + 'static) -> Result<Port> {
+        let handle = count(host::listen(endpoint.as_bytes()))? as i32;
+        Ok(Port::restore(handle, build))
     }
 
-    /// Its endpoint.
+    /// For the factory's `restore_state`, which comes before the connections': `build` is for
+    /// what has come and comes there. What comes to a port that nobody has taken over goes to the
+    /// factory.
+    pub fn restore(handle: i32, build: impl FnMut(Transport) -> Option<Box<dyn Protocol>> + 'static) -> Port {
+        set!(BUILD_AT_PORT, Some(build_at_port));
+        Port(handle).forget();
+        ports(|list| list.push((handle, Some(Box::new(build)))));
+        Port(handle)
+    }
+
+    /// The number that the server knows the listener by, for `save_state`.
+    pub fn handle(self) -> i32 {
+        self.0
+    }
+
+    /// Where it listens, with the port that it got.
     pub fn host(self) -> Result<String> {
         text(|b| host::get_host(self.0, b))
     }
+
+    /// Closes it. Its connections go on.
+    pub fn stop_listening(self) -> Result<()> {
+        let stopped = done(host::stop_listening(self.0));
+        if matches!(stopped, Ok(()) | Err(Status::NO_CONNECTION)) {
+            self.forget();
+        }
+        stopped
+    }
+
+    fn forget(self) {
+        let gone = ports(|list| list.iter().position(|p| p.0 == self.0).map(|n| list.swap_remove(n)));
+        drop(gone); // outside: a builder may own what calls the SDK
+    }
+}
+
+/// The protocol of a connection that has come to a port; None: it has come to none of ours.
+fn build_at_port(conn: i32) -> Option<Option<Box<dyn Protocol>>> {
+    let port = host::listener(conn);
+    let mut build = ports(|list| list.iter_mut().find(|p| p.0 == port).and_then(|p| p.1.take()))?;
+    let p = build(Transport(conn));
+    let unused = ports(|list| match list.iter_mut().find(|p| p.0 == port) {
+        Some(entry) if entry.1.is_none() => entry.1.replace(build),
+        _ => Some(build), // it has stopped listening
+    });
+    drop(unused);
+    Some(p)
 }
 
 /// A call to come, by its handle.
@@ -1825,7 +1872,13 @@ mod exports {
     fn attach(conn: i32, pending: bool, client: bool) -> bool {
         with(|g| g.conns.insert(conn, Conn::new(None, pending)));
         let t = Transport(conn);
-        let p = factory(|f| if client { f.build_client_protocol(t) } else { f.build_protocol(t) });
+        let at_port = match get!(BUILD_AT_PORT) {
+            Some(build) if !client => build(conn),
+            _ => None,
+        };
+        let p = at_port.unwrap_or_else(|| {
+            factory(|f| if client { f.build_client_protocol(t) } else { f.build_protocol(t) })
+        });
         let made = p.is_some();
         note(conn, |c| c.protocol = p);
         if !made {
@@ -3150,6 +3203,8 @@ pub mod testing {
         shaking: bool,
         endpoint: String,
         socket: bool,
+        port: bool,    // it listens
+        listener: i32, // the port that it came to
     }
 
     /// A datagram that was sent; to None it went to the socket's peer.
@@ -3173,6 +3228,7 @@ pub mod testing {
         sent: Vec<Sent>,
         send_calls: usize,
         full: usize,
+        deny: bool,
     }
 
     thread_local! {
@@ -3201,6 +3257,7 @@ pub mod testing {
     fn start_boxed(factory: Box<dyn Factory>, config: &str) -> std::result::Result<(), String> {
         let old = with(|g| mem::replace(g, Guest::new()));
         drop(old);
+        drop(ports(mem::take));
         world(|w| {
             *w = World::default();
             w.config = config.into();
@@ -3245,7 +3302,31 @@ pub mod testing {
 
     /// A connection is accepted; None: the factory refuses it.
     pub fn accept() -> Option<Transport> {
+        accepted(0)
+    }
+
+    /// A connection is accepted at a port of the plugin's; None: its builder refuses it, or
+    /// nobody listens there.
+    pub fn accept_at(p: Port) -> Option<Transport> {
+        match wire(p.0, |w| w.port) {
+            Some(true) => accepted(p.0),
+            _ => None,
+        }
+    }
+
+    /// The newest port on which the plugin listens.
+    pub fn listening() -> Option<Port> {
+        world(|w| w.wires.iter().rposition(|w| w.port).map(|n| Port(n as i32 + 1)))
+    }
+
+    /// From now on nothing may be connected to or listened at.
+    pub fn deny() {
+        world(|w| w.deny = true);
+    }
+
+    fn accepted(listener: i32) -> Option<Transport> {
         let conn = open(0, "");
+        wire(conn, |w| w.listener = listener);
         if exports::build_protocol(conn) != 0 {
             return None;
         }
@@ -3413,7 +3494,11 @@ pub mod testing {
         let state = exports::save_state(t.0)?;
         let conn = open(wire(t.0, |w| w.state)?, "");
         let socket = wire(t.0, |w| w.socket)?;
-        wire(conn, |w| w.socket = socket);
+        let listener = wire(t.0, |w| w.listener)?;
+        wire(conn, |w| {
+            w.socket = socket;
+            w.listener = listener;
+        });
         if exports::restore_state(conn, version, &state) == 0 {
             Some(Transport(conn))
         } else {
@@ -3505,6 +3590,9 @@ pub mod testing {
             if wire(conn, |w| w.socket) == Some(true) {
                 return give("udp://192.0.2.2:53", b);
             }
+            if wire(conn, |w| w.port) == Some(true) {
+                return give(&endpoint(Transport(conn)), b);
+            }
             give("tcp://192.0.2.2:7000", b)
         }
 
@@ -3550,18 +3638,35 @@ pub mod testing {
         }
 
         pub fn listener(conn: i32) -> i32 {
-            set(conn, |_| ())
+            wire(conn, |w| w.listener).unwrap_or(-1)
         }
 
+        /// Of port 0 the system chooses one from 40001 up.
         pub fn listen(endpoint: &[u8]) -> i32 {
-            if endpoint.is_empty() {
-                return -2;
+            let mut text = String::from_utf8_lossy(endpoint).into_owned();
+            if !["tcp://", "tls://", "unix://"].iter().any(|scheme| text.starts_with(scheme)) {
+                return Status::INVALID.0;
             }
-            Status::NOT_SUPPORTED.0
+            if world(|w| w.deny) {
+                return Status::NOT_ALLOWED.0;
+            }
+            if world(|w| w.wires.iter().any(|w| w.port && w.endpoint == text)) {
+                return Status::BUSY.0;
+            }
+            if text.ends_with(":0") {
+                text.pop();
+                push_number(&mut text, world(|w| w.wires.len()) as u32 + 40001);
+            }
+            let port = super::open(0, &text);
+            wire(port, |w| w.port = true);
+            port
         }
 
-        pub fn stop_listening(_: i32) -> i32 {
-            Status::NO_CONNECTION.0
+        pub fn stop_listening(port: i32) -> i32 {
+            match wire(port, |w| mem::take(&mut w.port)) {
+                Some(true) => 0,
+                _ => Status::NO_CONNECTION.0,
+            }
         }
 
         pub fn hand_over(conn: i32, plugin: &[u8], _: &[u8]) -> i32 {
@@ -3633,6 +3738,9 @@ pub mod testing {
         }
 
         pub fn connect(endpoint: &[u8], _ms: i32) -> i32 {
+            if world(|w| w.deny) {
+                return Status::NOT_ALLOWED.0;
+            }
             super::open(state::OUTGOING, &String::from_utf8_lossy(endpoint))
         }
 

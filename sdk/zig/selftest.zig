@@ -622,3 +622,74 @@ test "sockets" {
     defer Sockets.none = false;
     try expect(testing.Server(Sockets).ended(world.bind().transport()));
 }
+
+/// Says a word when it is made, and again for what comes; its state is empty.
+const Word = struct {
+    word: []const u8,
+
+    pub fn connectionMade(p: *Word, t: wirehost.Transport) !void {
+        try t.write(p.word);
+    }
+
+    pub fn dataReceived(p: *Word, t: wirehost.Transport, _: []const u8) !void {
+        try t.write(p.word);
+    }
+
+    pub fn saveState(_: *Word, _: *wirehost.Bytes) void {}
+
+    pub fn restoreState(_: *Word, _: wirehost.Transport, _: i32, _: []const u8) void {}
+};
+
+/// A factory of Words, of the plugin's and of ports.
+const Words = struct {
+    word: []const u8 = "main",
+    left: u32 = 10,
+
+    pub fn buildProtocol(f: *Words, _: wirehost.Transport) ?Word {
+        if (f.left == 0) return null;
+        f.left -= 1;
+        return .{ .word = f.word };
+    }
+};
+
+test "ports" {
+    const testing = wirehost.testing;
+    const world = testing.Server(Words);
+    try expect(world.start("{}"));
+    defer world.end();
+    var buf: [64]u8 = undefined;
+    var passive: Words = .{ .word = "passive", .left = 2 };
+    const port = try wirehost.listen("tcp://127.0.0.1:0", &passive);
+    try expectEqual(port, testing.listening().?);
+    const host = try port.getHost(&buf);
+    try expect(std.mem.startsWith(u8, host, "tcp://127.0.0.1:4000"));
+    const c = world.acceptAt(port).?;
+    const plain = world.accept().?;
+    try expectEqualStrings("passive", world.output(c));
+    try expectEqualStrings("main", world.output(plain));
+    try expectEqual(port, (try c.listener()).?);
+    try expect(try plain.listener() == null);
+
+    const moved = world.reload(c, 1).?;
+    world.send(moved, "x");
+    try expectEqualStrings("passive", world.output(moved));
+    try expect(world.acceptAt(port) == null); // the factory has had enough
+    try std.testing.expectError(error.Busy, wirehost.listen(host, &passive));
+    try std.testing.expectError(error.Invalid, wirehost.listen("udp://127.0.0.1:1", &passive));
+
+    try port.stopListening();
+    try std.testing.expectError(error.NoConnection, port.stopListening());
+    try expect(world.acceptAt(port) == null and testing.listening() == null);
+    const nobodys = world.reload(moved, 1).?;
+    world.send(nobodys, "x");
+    try expectEqualStrings("main", world.output(nobodys));
+    var restored: Words = .{ .word = "restored" };
+    _ = try wirehost.restorePort(port.handle, &restored);
+    const taken = world.reload(moved, 1).?;
+    world.send(taken, "x");
+    try expectEqualStrings("restored", world.output(taken));
+    port.stopListening() catch {};
+
+    testing.deny = true;
+    try std.testing.expectError(error.NotAllowed, wirehost.listen("tcp://127.0.0.1:0", &passive));
+}

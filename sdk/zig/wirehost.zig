@@ -452,17 +452,38 @@ fn nameOf(event: Event) []const u8 {
     };
 }
 
+/// What calls the functions of a protocol of type P whose type is erased.
+fn Erased(comptime P: type) type {
+    return struct {
+        fn self(p: *anyopaque) *P {
+            return @ptrCast(@alignCast(p));
+        }
+
+        /// false: P has no such function.
+        fn maybe(comptime name: []const u8, args: anytype) anyerror!bool {
+            if (!@hasDecl(P, name)) return false;
+            try result(@call(.auto, @field(P, name), args));
+            return true;
+        }
+
+        fn end(p: *anyopaque) anyerror!bool {
+            _ = try maybe("deinit", .{self(p)});
+            if (@sizeOf(P) > 0) allocator.destroy(self(p));
+            return true;
+        }
+    };
+}
+
 /// A protocol's type, erased. false: it has no such function.
 const Calls = struct {
     tell: *const fn (*anyopaque, Transport, Event) anyerror!bool,
     data: *const fn (*anyopaque, Transport, []const u8) anyerror!void,
 
     fn of(comptime P: type) *const Calls {
+        const of_p = Erased(P);
+        const self = of_p.self;
+        const maybe = of_p.maybe;
         const erased = struct {
-            fn self(p: *anyopaque) *P {
-                return @ptrCast(@alignCast(p));
-            }
-
             fn data(p: *anyopaque, t: Transport, bytes: []const u8) anyerror!void {
                 if (@hasDecl(P, "dataReceived")) try result(P.dataReceived(self(p), t, bytes));
             }
@@ -482,18 +503,8 @@ const Calls = struct {
                     .timer => |timer| return maybe("delayedCall", .{ self(p), t, timer }),
                     .save => |to| return maybe("saveState", .{ self(p), to }),
                     .restore => |r| return maybe("restoreState", .{ self(p), t, r.version, r.state }),
-                    .deinit => {
-                        _ = try maybe("deinit", .{self(p)});
-                        if (@sizeOf(P) > 0) allocator.destroy(self(p));
-                        return true;
-                    },
+                    .deinit => return of_p.end(p),
                 }
-            }
-
-            fn maybe(comptime name: []const u8, args: anytype) anyerror!bool {
-                if (!@hasDecl(P, name)) return false;
-                try result(@call(.auto, @field(P, name), args));
-                return true;
             }
 
             const calls: Calls = .{ .tell = tell, .data = data };
@@ -505,11 +516,10 @@ const Calls = struct {
 /// A socket's protocol, erased: made is startProtocol, lost stopProtocol, read_lost
 /// connectionRefused, and data are records.
 fn socketCalls(comptime P: type) *const Calls {
+    const of_p = Erased(P);
+    const self = of_p.self;
+    const maybe = of_p.maybe;
     const erased = struct {
-        fn self(p: *anyopaque) *P {
-            return @ptrCast(@alignCast(p));
-        }
-
         fn data(p: *anyopaque, t: Transport, records: []const u8) anyerror!void {
             if (!@hasDecl(P, "datagramReceived")) return;
             const s: Socket = .{ .handle = t.handle };
@@ -530,19 +540,9 @@ fn socketCalls(comptime P: type) *const Calls {
                 .timer => |timer| return maybe("delayedCall", .{ self(p), s, timer }),
                 .save => |to| return maybe("saveState", .{ self(p), to }),
                 .restore => |r| return maybe("restoreState", .{ self(p), s, r.version, r.state }),
-                .deinit => {
-                    _ = try maybe("deinit", .{self(p)});
-                    if (@sizeOf(P) > 0) allocator.destroy(self(p));
-                    return true;
-                },
+                .deinit => return of_p.end(p),
                 else => return false,
             }
-        }
-
-        fn maybe(comptime name: []const u8, args: anytype) anyerror!bool {
-            if (!@hasDecl(P, name)) return false;
-            try result(@call(.auto, @field(P, name), args));
-            return true;
         }
 
         const calls: Calls = .{ .tell = tell, .data = data };
@@ -764,8 +764,8 @@ pub const Transport = struct {
         }
     }
 
-    /// The listener that it came to; null of a configured one, or of connect.
-    pub fn listener(t: Transport) Error!?Listener {
+    /// The port that it came to; null of a listener of the configuration, or of connect.
+    pub fn listener(t: Transport) Error!?Port {
         const n = try count(host.listener(t.handle));
         return if (n == 0) null else .{ .handle = @intCast(n) };
     }
@@ -816,27 +816,77 @@ fn given(buf: []u8, n: i32) Error![]u8 {
     return if (len <= buf.len) buf[0..len] else error.TooBig;
 }
 
-/// A socket on which the plugin listens, by its number: the same in the next version, which
-/// may have it from a saved state.
-pub const Listener = struct {
+/// A listener that the plugin has opened, by its handle (Twisted's IListeningPort): the same in
+/// the next version, which may have it from a saved state.
+pub const Port = struct {
     handle: i32,
 
     /// Closes it. Its connections go on.
-    pub fn stopListening(l: Listener) Error!void {
-        try done(host.stopListening(l.handle));
+    pub fn stopListening(p: Port) Error!void {
+        const stopped = done(host.stopListening(p.handle));
+        if (stopped) |_| forgetPort(p.handle) else |err| if (err == error.NoConnection) forgetPort(p.handle);
+        return stopped;
     }
 
-    /// Its endpoint, in buf.
-    pub fn getHost(l: Listener, buf: []u8) Error![]u8 {
-        return given(buf, host.getHost(l.handle, buf.ptr, buf.len));
+    /// Where it listens, in buf, with the port that it got.
+    pub fn getHost(p: Port, buf: []u8) Error![]u8 {
+        return given(buf, host.getHost(p.handle, buf.ptr, buf.len));
     }
 };
 
+const PortEntry = struct {
+    next: ?*PortEntry = null,
+    handle: i32,
+    context: *const anyopaque,
+    build: *const fn (*const anyopaque, *Conn) bool,
+};
+
+var ports: Table(PortEntry) = .{};
+/// builtAtPort, for who listens.
+var build_at_port: ?*const fn (*Conn) ?bool = null;
+
+/// Whether a connection that has come to a port got a protocol; null: it has come to none of ours.
+fn builtAtPort(c: *Conn) ?bool {
+    const e = ports.get(host.listener(c.handle)) orelse return null;
+    return e.build(e.context, c);
+}
+
+fn forgetPort(handle: i32) void {
+    const e = ports.get(handle) orelse return;
+    ports.remove(e);
+    allocator.destroy(e);
+}
+
 /// Listens at a text endpoint: tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH. HOST is an
-/// address, or nothing, which is all; of port 0 Listener.getHost tells which it is. The
-/// factory's buildProtocol gets the connections, and Transport.listener tells them.
-pub fn listen(endpoint: []const u8) Error!Listener {
-    return .{ .handle = @intCast(try count(host.listen(endpoint.ptr, endpoint.len))) };
+/// address, or nothing, which is all; of port 0 Port.getHost tells which it is. What comes there
+/// comes to this instance, and factory, a pointer that stays, builds its protocols: as of a
+/// plugin's factory, its buildProtocol gives one by value, or null. NotAllowed: the
+/// configuration's allow.listen does not have the endpoint; Busy: it is in use. In a reload the
+/// listener moves by itself: a new version that listens at the same endpoint in start gets it,
+/// and one that learns of it from the factory's state takes it over with restorePort.
+pub fn listen(endpoint: []const u8, factory: anytype) (Error || error{OutOfMemory})!Port {
+    return restorePort(@intCast(try count(host.listen(endpoint.ptr, endpoint.len))), factory);
+}
+
+/// For the restoreState of the plugin's factory, which comes before the connections': factory is
+/// for what has come and comes there. What comes to a port that nobody has taken over goes to the
+/// plugin's factory.
+pub fn restorePort(handle: i32, factory: anytype) error{OutOfMemory}!Port {
+    const F = @TypeOf(factory);
+    const erased = struct {
+        fn build(context: *const anyopaque, c: *Conn) bool {
+            const f: F = @ptrCast(@alignCast(@constCast(context)));
+            const protocol = f.buildProtocol(Transport{ .handle = c.handle }) orelse return false;
+            join(c, protocol) catch return false;
+            return true;
+        }
+    };
+    forgetPort(handle);
+    const e = try allocator.create(PortEntry);
+    e.* = .{ .handle = handle, .context = @ptrCast(factory), .build = erased.build };
+    try ports.insert(e);
+    build_at_port = builtAtPort;
+    return .{ .handle = handle };
 }
 
 fn newCall(call: Call) error{OutOfMemory}!*Call {
@@ -1473,7 +1523,10 @@ fn Exports(comptime Factory: type) type {
             const build = if (client) "buildClientProtocol" else "buildProtocol";
             const name = if (client) "ClientProtocol" else "Protocol";
             const c = newConn(handle, pending) catch return null;
-            if (@hasDecl(Factory, build)) {
+            const at_port: ?bool = if (client) null else if (build_at_port) |f| f(c) else null;
+            if (at_port) |built| {
+                if (built) return c;
+            } else if (@hasDecl(Factory, build)) {
                 if (@field(Factory, build)(&factory, t)) |p| {
                     if (join(c, p)) return c else |_| {}
                 }
@@ -2151,6 +2204,8 @@ pub const testing = struct {
         ended: bool = false,
         shaking: bool = false,
         socket: bool = false,
+        endpoint: ?[]const u8 = null, // of a port; where it listens no more, null
+        listener: i32 = 0, // the port that it came to
     };
 
     /// A datagram that was sent; to null it went to the socket's peer.
@@ -2161,6 +2216,8 @@ pub const testing = struct {
     pub var send_calls: usize = 0;
     /// Of each sending the system takes so many; 0: all.
     pub var full: usize = 0;
+    /// Nothing may be connected to or listened at.
+    pub var deny: bool = false;
 
     // Of the page allocator: what a test forgets here is no leak of the plugin's.
     const own = std.heap.page_allocator;
@@ -2200,6 +2257,7 @@ pub const testing = struct {
                 write_calls = 0;
                 send_calls = 0;
                 full = 0;
+                deny = false;
                 sent.clearRetainingCapacity();
                 section = json;
                 exports.factory = .{};
@@ -2210,6 +2268,7 @@ pub const testing = struct {
             pub fn end() void {
                 for (1..wires.items.len + 1) |conn| {
                     if (!wires.items[conn - 1].ended) lose(.{ .handle = @intCast(conn) }, .shutting_down);
+                    forgetPort(@intCast(conn));
                 }
                 exports.stopFactory();
                 exports.saved.clearAndFree(allocator);
@@ -2270,7 +2329,18 @@ pub const testing = struct {
 
             /// A connection is accepted; null: the factory refuses it.
             pub fn accept() ?Transport {
+                return accepted(0);
+            }
+
+            /// A connection is accepted at a port; null: its factory refuses it, or nobody
+            /// listens there.
+            pub fn acceptAt(p: Port) ?Transport {
+                return if (wire(p.handle).?.endpoint != null) accepted(p.handle) else null;
+            }
+
+            fn accepted(listener: i32) ?Transport {
                 const conn = testing.open(0);
+                wire(conn).?.listener = listener;
                 if (exports.buildProtocol(conn) != 0) {
                     wire(conn).?.ended = true;
                     return null;
@@ -2355,11 +2425,19 @@ pub const testing = struct {
                 const state = exports.save(t.handle) orelse return null;
                 const conn = testing.open(wire(t.handle).?.state);
                 wire(conn).?.socket = wire(t.handle).?.socket;
+                wire(conn).?.listener = wire(t.handle).?.listener;
                 if (exports.restoreState(conn, version, state.ptr, state.len) == 0) return .{ .handle = conn };
                 wire(conn).?.ended = true;
                 return null;
             }
         };
+    }
+
+    /// The newest port on which the plugin listens.
+    pub fn listening() ?Port {
+        var handle: i32 = @intCast(wires.items.len);
+        while (handle > 0) : (handle -= 1) if (wire(handle).?.endpoint != null) return .{ .handle = handle };
+        return null;
     }
 
     fn open(state: i32) i32 {
@@ -2439,7 +2517,10 @@ pub const testing = struct {
         }
 
         pub fn getHost(conn: i32, buf: [*]u8, cap: usize) i32 {
-            if (wire(conn)) |w| if (w.socket) return give("udp://192.0.2.2:53", buf, cap);
+            if (wire(conn)) |w| {
+                if (w.socket) return give("udp://192.0.2.2:53", buf, cap);
+                if (w.endpoint) |endpoint| return give(endpoint, buf, cap);
+            }
             return give("tcp://192.0.2.2:7000", buf, cap);
         }
 
@@ -2463,15 +2544,34 @@ pub const testing = struct {
         }
 
         pub fn listener(conn: i32) i32 {
-            return set(conn, 0, 0);
+            return if (wire(conn)) |w| w.listener else -1;
         }
 
-        pub fn listen(_: [*]const u8, n: usize) i32 {
-            return if (n == 0) -2 else -7;
+        /// Of port 0 the system chooses one from 40001 up.
+        pub fn listen(ptr: [*]const u8, n: usize) i32 {
+            var buf: [128]u8 = undefined;
+            var text = ptr[0..n];
+            for ([_][]const u8{ "tcp://", "tls://", "unix://" }) |scheme| {
+                if (std.mem.startsWith(u8, text, scheme)) break;
+            } else return -2;
+            if (deny) return -4;
+            for (wires.items) |w| if (w.endpoint) |taken| if (std.mem.eql(u8, taken, text)) return -5;
+            if (std.mem.endsWith(u8, text, ":0")) {
+                const free = .{ text[0 .. n - 1], 40001 + wires.items.len };
+                text = std.fmt.bufPrint(&buf, "{s}{d}", free) catch return -2;
+            }
+            const copy = own.dupe(u8, text) catch return -3;
+            const port = testing.open(0);
+            wire(port).?.endpoint = copy;
+            wire(port).?.ended = true; // as a connection
+            return port;
         }
 
-        pub fn stopListening(_: i32) i32 {
-            return -1;
+        pub fn stopListening(port: i32) i32 {
+            const w = wire(port) orelse return -1;
+            if (w.endpoint == null) return -1;
+            w.endpoint = null;
+            return 0;
         }
 
         pub fn startTLSClient(conn: i32, _: [*]const u8, n: usize) i32 {
@@ -2531,7 +2631,7 @@ pub const testing = struct {
         }
 
         pub fn connect(_: [*]const u8, _: usize, _: i32) i32 {
-            return testing.open(State.outgoing);
+            return if (deny) -4 else testing.open(State.outgoing);
         }
 
         pub fn open(_: [*]const u8, _: usize) i32 {

@@ -3,9 +3,10 @@
 import {
   Config, DatagramOption, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver,
   Metric, MetricKind,
-  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, connectAs, find, listen, listenerHost, log,
-  random, register, reset, restoreCall, seconds, stopListening, time,
+  NetstringReceiver, Protocol, Transport, callLater, cancel, connect, connectAs, find, log, random, register, reset,
+  restoreCall, seconds, time,
 } from "../wirehost";
+import { Port } from "../port";
 import { Address, DatagramProtocol, openDatagram } from "../datagram";
 export * from "../exports";
 export * from "../datagram_exports";
@@ -17,6 +18,12 @@ class Datagrams extends DatagramProtocol {
     this.join("239.1.2.3");
     this.leave("239.1.2.3");
     this.setOption(DatagramOption.MulticastHops, this.dropped);
+  }
+}
+
+class Nobodys extends Port {
+  buildProtocol(t: Transport): Protocol | null {
+    return null;
   }
 }
 
@@ -72,9 +79,10 @@ function all(t: Transport): void {
   t.setTcpKeepAlive(true);
   t.startTLS();
   t.startTLSClient("localhost");
-  const listener = listen("tcp://127.0.0.1:0");
-  log(Level.Info, listenerHost(listener));
-  stopListening(listener + t.listener);
+  const port = new Nobodys();
+  port.listen("tcp://127.0.0.1:0");
+  log(Level.Info, port.host);
+  if (t.listener == 0) port.stopListening();
   t.handOver("other", new Uint8Array(1));
   const der = t.peerCertificate;
   if (der) t.write(der);

@@ -39,9 +39,9 @@ static void made(wh_conn *c) {
 	wh_set_tcp_keep_alive(c, true);
 	wh_start_tls(c);
 	wh_start_tls_client(c, "localhost");
-	int32_t listener = wh_listen("tcp://127.0.0.1:0");
-	wh_listener_host(listener, text, sizeof text);
-	wh_stop_listening(listener + wh_listener(c));
+	int32_t port = wh_listen("tcp://127.0.0.1:0", NULL, NULL);
+	wh_port_host(port, text, sizeof text);
+	wh_stop_listening(port + wh_listener(c));
 	wh_hand_over(c, "other", text, sizeof text);
 	wh_get_peer_certificate(c, (uint8_t *)text, sizeof text);
 	wh_negotiated_protocol(c, text, sizeof text);

@@ -43,7 +43,7 @@ struct Lines : LineReceiver {
 		transport.setTcpKeepAlive(true);
 		transport.startTLS();
 		transport.startTLSClient("localhost");
-		wh_stop_listening(wh_listen("tcp://127.0.0.1:0") + transport.listener());
+		wh_stop_listening(wh_listen("tcp://127.0.0.1:0", nullptr, nullptr) + transport.listener());
 		transport.handOver("other", text, sizeof text);
 		transport.getPeerCertificate(reinterpret_cast<uint8_t *>(text), sizeof text);
 		transport.negotiatedProtocol(text, sizeof text);

@@ -106,7 +106,7 @@ func (s *socket) DataReceived(records []byte) {
 		size := int(binary.LittleEndian.Uint32(records))
 		b.Cut = records[7]&1 != 0
 		s.p.DatagramReceived(records[header:][:size:size], address(records))
-		records = records[header+(size+7)&^7:]
+		records = records[min(header+(size+7)&^7, len(records)):]
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *Server) write(conn int32, parts [][]byte) int32 {
 	for _, p := range parts {
 		all = append(all, p...)
 	}
-	if s.phase == restoring {
+	if s.phase >= starting {
 		s.held = append(s.held, func() { c.put(all) })
 		return int32(c.queued)
 	}
@@ -312,7 +312,7 @@ func (s imports) CallLater(ms int32) int32 {
 	handle := s.serial
 	t := &timer{handle: handle, call: func() { s.guest.DelayedCall(handle) }}
 	add := func() { s.at(t, time.Duration(ms)*time.Millisecond) }
-	if s.phase == restoring {
+	if s.phase >= starting {
 		s.held = append(s.held, add)
 	} else {
 		add()
@@ -361,12 +361,12 @@ func (s imports) Random(buf []byte) int32 {
 }
 
 func (s imports) Connect(endpoint string, ms int32) int32 {
-	s.Calls++
+	code := s.refusal(endpoint, "")
 	switch {
-	case s.phase != running:
+	case s.phase == starting:
 		return status(wirehost.ErrNotNow)
-	case s.options.Deny:
-		return status(wirehost.ErrNotAllowed)
+	case code < 0:
+		return code
 	case endpoint == "" || ms < 0:
 		return status(wirehost.ErrInvalid)
 	}
@@ -376,6 +376,21 @@ func (s imports) Connect(endpoint string, ms int32) int32 {
 		s.at(&timer{handle: -c.handle, call: func() { c.fail(wirehost.Timeout) }}, time.Duration(ms)*time.Millisecond)
 	}
 	return c.handle
+}
+
+// refusal is what the server answers to who asks for an endpoint that it can't have now, or
+// that does not begin with prefix; 0 else.
+func (s *Server) refusal(endpoint, prefix string) int32 {
+	s.Calls++
+	switch {
+	case s.phase == saving, s.phase == restoring:
+		return status(wirehost.ErrNotNow)
+	case s.options.Deny:
+		return status(wirehost.ErrNotAllowed)
+	case !strings.HasPrefix(endpoint, prefix):
+		return status(wirehost.ErrInvalid)
+	}
+	return ok
 }
 
 func (s imports) ConnectAs(conn int32, endpoint string, ms int32) int32 {

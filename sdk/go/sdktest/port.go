@@ -2,6 +2,7 @@ package sdktest
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	wirehost "github.com/wirehost/wirehost/sdk/go"
@@ -13,13 +14,20 @@ type Port struct {
 
 	server *Server
 	handle int32
+	asked  string // as the plugin has written it
 }
 
 // Ports lists the plugin's listeners, oldest first.
 func (s *Server) Ports() []*Port { return slices.Clone(s.ports) }
 
-// Accept opens a connection at the listener, as Server.Accept does.
-func (p *Port) Accept() *Conn { return p.server.accept(p) }
+// Accept opens a connection at the listener, as Server.Accept does; nil too where the plugin
+// has closed it.
+func (p *Port) Accept() *Conn {
+	if p.server.portOf(p.handle) == nil {
+		return nil
+	}
+	return p.server.accept(p)
+}
 
 func (s *Server) portOf(handle int32) *Port {
 	for _, p := range s.ports {
@@ -31,29 +39,36 @@ func (s *Server) portOf(handle int32) *Port {
 }
 
 func (s imports) Listen(endpoint string) int32 {
-	s.Calls++
-	switch {
-	case s.phase == saving:
-		return status(wirehost.ErrNotNow)
-	case s.options.Deny:
-		return status(wirehost.ErrNotAllowed)
-	case !strings.Contains(endpoint, "://"):
+	scheme, _, _ := strings.Cut(endpoint, "://")
+	switch code := s.refusal(endpoint, scheme+"://"); {
+	case code < 0:
+		return code
+	case scheme == "tls" && !s.options.TLS:
+		return status(wirehost.ErrNotSupported)
+	case scheme != "tcp" && scheme != "tls" && scheme != "unix":
 		return status(wirehost.ErrInvalid)
 	}
-	if address, isFree := strings.CutSuffix(endpoint, ":0"); isFree {
-		endpoint = address + ":40001"
+	p := &Port{Endpoint: endpoint, server: s.Server, asked: endpoint}
+	if n := slices.IndexFunc(s.moving, func(o *Port) bool { return o.asked == endpoint }); n >= 0 {
+		o := s.moving[n]
+		s.moving = slices.Delete(s.moving, n, n+1)
+		return o.handle
 	}
-	for _, p := range s.ports {
-		if p.Endpoint == endpoint && s.phase == restoring {
-			return p.handle
-		} else if p.Endpoint == endpoint {
-			return status(wirehost.ErrBusy)
-		}
+	if slices.ContainsFunc(s.ports, func(o *Port) bool { return o.Endpoint == endpoint }) {
+		return status(wirehost.ErrBusy)
+	}
+	if address, isFree := strings.CutSuffix(endpoint, ":0"); isFree {
+		s.free++
+		p.Endpoint = address + ":" + strconv.Itoa(firstFree+s.free)
 	}
 	s.last++
-	s.ports = append(s.ports, &Port{Endpoint: endpoint, server: s.Server, handle: s.last})
-	return s.last
+	p.handle = s.last
+	s.ports = append(s.ports, p)
+	return p.handle
 }
+
+// firstFree is the port before the first one that the system chooses.
+const firstFree = 40000
 
 func (s imports) StopListening(listener int32) int32 {
 	s.Calls++

@@ -28,7 +28,7 @@ type Options struct {
 	Config  string // the plugin's config section as JSON; "" is {}
 	TLS     bool   // StartTLS works
 	Stalled bool   // peers do not read until Conn.Drain: output stays queued
-	Deny    bool   // Connect is not allowed
+	Deny    bool   // Connect, Listen, OpenDatagram and HandOver are not allowed
 
 	Seed [32]byte // what InstanceMade gets, and Reactor.Random's bytes follow from
 
@@ -71,7 +71,9 @@ type Server struct {
 	sockets []*Socket
 	anew    []*Socket // in a reload: their states were declined
 	ports   []*Port
-	last    int32 // handle of a connection
+	moving  []*Port // in a reload: those that the new version may ask for
+	free    int     // ports that the system has chosen
+	last    int32   // handle of a connection
 	now     time.Duration
 	timers  []*timer // by due time, then in order of making
 	serial  int32    // handle of a timer
@@ -90,7 +92,8 @@ type phase int
 const (
 	running   phase = iota
 	saving          // getters, config and log
-	restoring       // these, and writes and timers, which are held back
+	starting        // in a reload: these, what opens sockets, and writes and timers, which are held back
+	restoring       // the same, but nothing is opened
 )
 
 // timer is a call to come: of the plugin where handle is positive, else ours.
@@ -273,10 +276,12 @@ func (s *Server) Reload(f wirehost.Factory) error {
 	}
 	old := s.guest
 	next := wirehost.NewGuest(imports{s}, f)
-	s.guest, s.phase = next, restoring
-	defer func() { s.phase, s.held = running, nil }()
+	s.guest, s.phase = next, starting
+	sockets, ports := slices.Clone(s.sockets), slices.Clone(s.ports)
+	s.moving = slices.Clone(ports)
+	defer func() { s.phase, s.held, s.moving = running, nil, nil }()
 	if err := s.restore(states, old.StateVersion()); err != nil {
-		s.guest = old
+		s.guest, s.sockets, s.ports = old, sockets, ports
 		return err
 	}
 	s.phase = running
@@ -330,6 +335,7 @@ func (s *Server) restore(states []state, version int32) error {
 	if s.guest.StartFactory() != 0 {
 		return fmt.Errorf("start of the new factory refused: %s", s.lastLine())
 	}
+	s.phase = restoring
 	for _, st := range states {
 		room := s.guest.RestoreBuffer(uint32(len(st.bytes)))
 		copy(room, st.bytes)

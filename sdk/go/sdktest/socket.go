@@ -223,14 +223,8 @@ func (s imports) Send(sock int32, p []byte, n int32) int32 {
 }
 
 func (s imports) Open(endpoint string) int32 {
-	s.Calls++
-	switch {
-	case s.phase == saving:
-		return status(wirehost.ErrNotNow)
-	case s.options.Deny:
-		return status(wirehost.ErrNotAllowed)
-	case !strings.HasPrefix(endpoint, "udp://"):
-		return status(wirehost.ErrInvalid)
+	if code := s.refusal(endpoint, "udp://"); code < 0 {
+		return code
 	}
 	k := s.socket(endpoint)
 	k.opened, k.pending = true, true

@@ -18,17 +18,14 @@ type Conn struct {
 	local  net.Addr
 	remote net.Addr
 
-	readable sync.Cond // in, eof, fault, closed or reading changed
+	inbox              // closed: Close was called
 	writable sync.Cond // out, fault, closed or writing changed
-	in       []byte    // received, not yet read
-	borrowed bool      // in lies in the callback's data
 	eof      bool      // nothing comes behind in
 	fault    error     // how the connection ended; nil while it lasts
 	out      []byte    // written, not yet handed to the server
 	writer   bool      // a Write is under way; others wait for it
 	awaiting int       // goroutines that wait for writable
 	finished bool      // CloseWrite was called
-	closed   bool      // Close was called
 	aborted  bool      // Abort was called
 	ended    bool      // the server told its end
 	reading  deadline
@@ -38,7 +35,6 @@ type Conn struct {
 
 	posted    bool                // listed in server.work
 	transport *wirehost.Transport // from here on the callbacks' goroutine's own
-	paused    bool                // reading
 	full      bool                // the server holds enough: wait for ResumeProducing
 	producer  bool                // registered
 	halved    bool                // LoseWriteConnection was called
@@ -92,10 +88,8 @@ func (c *Conn) read(p []byte) (int, error) {
 			return 0, nil
 		case len(c.in) > 0:
 			n := copy(p, c.in)
-			if c.in = c.in[n:]; len(c.in) == 0 {
-				c.in = nil // an idle connection holds no buffer
-			}
-			if c.paused && c.hungry() {
+			c.take(c.in[n:])
+			if c.paused && c.hungry(c.server) {
 				c.post()
 			}
 			return n, nil
@@ -107,9 +101,6 @@ func (c *Conn) read(p []byte) (int, error) {
 		c.readable.Wait()
 	}
 }
-
-// hungry tells whether a pause of reading may end.
-func (c *Conn) hungry() bool { return len(c.in) <= c.server.options.ReadBuffer/2 }
 
 // Write hands p to the server, and waits while that and the connection hold
 // enough. As with a socket, that it returned does not mean that the peer has

@@ -2,6 +2,7 @@ package wirenet
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -48,12 +49,12 @@ func (s *Server) Listen(network, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// port is what a Listener of Listen has on the server. It is the callbacks' goroutine's
-// own.
+// port is what a Listener of Listen has on the server, and the factory of its connections. It
+// is the callbacks' goroutine's own.
 type port struct {
 	*Listener
 	endpoint string
-	handle   wirehost.Listener // 0 until it is opened
+	port     *wirehost.Port // nil until it is opened
 	stopped  bool
 }
 
@@ -61,42 +62,41 @@ type port struct {
 func (p *port) job() {
 	s := p.server
 	switch {
-	case p.handle == 0 && !p.closed:
+	case p.port == nil && !p.closed:
 		p.open()
 		p.acceptable.Broadcast()
-	case p.handle != 0 && p.closed && !p.stopped:
+	case p.port != nil && p.closed && !p.stopped:
 		p.stopped = true
-		delete(s.ports, p.handle)
-		s.told("end of a listener", s.reactor.StopListening(p.handle))
+		s.ports = slices.DeleteFunc(s.ports, func(l *Listener) bool { return l == p.Listener })
+		s.told("end of a listener", p.port.StopListening())
 	}
 }
 
 func (p *port) open() {
 	s := p.server
-	handle, err := s.reactor.Listen(p.endpoint)
+	opened, err := s.reactor.Listen(p.endpoint, p)
 	if err != nil {
 		p.fault = listenFault(err)
 		return
 	}
-	host, err := s.reactor.ListenerHost(handle)
+	host, err := opened.Host()
 	s.told("address of a listener", err)
-	p.handle, p.addr, p.opened = handle, address(host), true
-	if s.ports == nil {
-		s.ports, s.listenerOf = map[wirehost.Listener]*Listener{}, (*Server).portOf
-	}
-	s.ports[handle] = p.Listener
+	p.port, p.addr, p.opened = opened, address(host), true
+	s.ports, s.isStray = append(s.ports, p.Listener), isStray
 }
 
-// portOf is where an accepted connection comes to. One of a listener that this instance
-// does not have, such as one that moved here in a reload, comes to one that is closed.
-func (s *Server) portOf(t *wirehost.Transport) *Listener {
-	switch handle, err := t.Listener(); {
-	case err != nil || handle != 0 && s.ports[handle] == nil:
-		return &Listener{closed: true}
-	case handle != 0:
-		return s.ports[handle]
-	}
-	return s.listener
+// BuildProtocol makes the protocol of a connection that has come to it.
+func (p *port) BuildProtocol(*wirehost.Transport) wirehost.Protocol {
+	p.server.mu.Lock()
+	defer p.server.mu.Unlock()
+	return p.protocol()
+}
+
+// isStray tells whether a connection that comes to nobody's port is none of the
+// configuration's listeners either, such as that of a port that moved here in a reload.
+func isStray(t *wirehost.Transport) bool {
+	handle, err := t.Listener()
+	return err != nil || handle != 0
 }
 
 // listenFault is a status of reactor.listen in the words of package net.
@@ -105,6 +105,16 @@ func listenFault(err error) error {
 		return syscall.EADDRINUSE
 	}
 	return err
+}
+
+// protocol makes that of a connection for Accept; nil refuses it. mu is held.
+func (l *Listener) protocol() wirehost.Protocol {
+	if l.closed {
+		return nil
+	}
+	c := l.server.newConn()
+	c.listener = l
+	return &protocol{conn: c}
 }
 
 // take queues a connection for Accept. mu is held.

@@ -81,10 +81,7 @@ func (c *Conn) serveWork() {
 		}
 		return
 	}
-	if c.paused && !c.closed && c.hungry() {
-		c.paused = false
-		s.told("resume", t.ResumeProducing())
-	}
+	c.resume(s, t)
 	if c.closed || c.finished {
 		c.full = false // hand over the rest, so that the server's close_timeout watches over it
 	}

@@ -28,16 +28,13 @@ type PacketConn struct {
 	local  net.Addr
 	remote net.Addr // of a connected socket; else nil
 
-	readable sync.Cond // in, refused, fault or closed changed
+	inbox              // of records; closed: Close was called
 	writable sync.Cond // out, fault or closed changed
-	in       []byte    // records, received and not yet read
-	borrowed bool      // in lies in the callback's records
 	out      []byte    // records, written and not yet handed to the server
 	written  int       // how many
 	refused  bool      // the peer's port answered that nobody listens
 	fault    error     // how the socket ended, or why there is none
 	opened   bool      // it is there
-	closed   bool      // Close was called
 	ended    bool      // the server told its end
 	reading  deadline
 	writing  deadline
@@ -45,7 +42,6 @@ type PacketConn struct {
 
 	posted bool                // listed in server.jobs
 	socket *wirehost.Transport // from here on the callbacks' goroutine's own
-	paused bool                // reading
 	losing bool                // LoseConnection was called
 }
 
@@ -119,10 +115,8 @@ func (c *PacketConn) read(p []byte) (int, netip.AddrPort, error) {
 			return 0, netip.AddrPort{}, c.error("read", nil, os.ErrDeadlineExceeded)
 		case len(c.in) > 0:
 			from, payload, rest := readRecord(c.in)
-			if c.in = rest; len(rest) == 0 {
-				c.in = nil // an idle socket holds no buffer
-			}
-			if c.paused && c.hungry() {
+			c.take(rest)
+			if c.paused && c.hungry(c.server) {
 				c.post()
 			}
 			return copy(p, payload), from, nil
@@ -135,9 +129,6 @@ func (c *PacketConn) read(p []byte) (int, netip.AddrPort, error) {
 		c.readable.Wait()
 	}
 }
-
-// hungry tells whether a pause of reading may end.
-func (c *PacketConn) hungry() bool { return len(c.in) <= c.server.options.ReadBuffer/2 }
 
 // WriteTo sends a datagram to addr, a *net.UDPAddr. It goes out when all goroutines
 // wait, with all that is written until then, from the address that the one

@@ -73,10 +73,7 @@ func (c *PacketConn) job() {
 		}
 		return
 	}
-	if c.paused && !c.closed && c.hungry() {
-		c.paused = false
-		s.told("resume of a socket", c.socket.ResumeProducing())
-	}
+	c.resume(s, c.socket)
 	if c.written > 0 {
 		c.flush()
 	}
@@ -188,33 +185,9 @@ func (e packetEnd) job() {
 		e.conn.local.String()+" ended, and the socket is closed: "+orClosed(e.err).Error())
 }
 
-// DataReceived lets goroutines read records. What they leave is kept, and stops the
-// reading where it is much.
+// DataReceived lets goroutines read records.
 func (p *packetProtocol) DataReceived(records []byte) {
-	c := p.conn
-	s := c.server
-	s.mu.Lock()
-	switch {
-	case c.closed:
-	case len(c.in) > 0:
-		c.in = append(c.in, records...)
-	default:
-		c.in, c.borrowed = records, true
-	}
-	c.readable.Broadcast()
-	s.mu.Unlock()
-	s.turnActive()
-
-	s.mu.Lock()
-	if c.borrowed {
-		c.borrowed = false
-		c.in = append([]byte(nil), c.in...)
-	}
-	if len(c.in) >= s.options.ReadBuffer && !c.paused && !c.closed {
-		c.paused = true
-		s.told("pause of a socket", p.Transport.PauseProducing())
-	}
-	s.mu.Unlock()
+	p.conn.received(p.conn.server, p.Transport, records)
 }
 
 // ConnectionRefused is told by the next reading.

@@ -36,34 +36,8 @@ func (p *protocol) ConnectionMade() {
 	s.turnActive()
 }
 
-// DataReceived lets goroutines read data. What they leave is kept, and stops
-// the reading where it is much.
-func (p *protocol) DataReceived(data []byte) {
-	c := p.conn
-	s := c.server
-	s.mu.Lock()
-	switch {
-	case c.closed:
-	case len(c.in) > 0:
-		c.in = append(c.in, data...)
-	default:
-		c.in, c.borrowed = data, true
-	}
-	c.readable.Broadcast()
-	s.mu.Unlock()
-	s.turnActive()
-
-	s.mu.Lock()
-	if c.borrowed {
-		c.borrowed = false
-		c.in = append([]byte(nil), c.in...)
-	}
-	if len(c.in) >= s.options.ReadBuffer && !c.paused && !c.closed {
-		c.paused = true
-		s.told("pause", p.Transport.PauseProducing())
-	}
-	s.mu.Unlock()
-}
+// DataReceived lets goroutines read data.
+func (p *protocol) DataReceived(data []byte) { p.conn.received(p.conn.server, p.Transport, data) }
 
 // ReadConnectionLost is the end of what can be read.
 func (p *protocol) ReadConnectionLost() {

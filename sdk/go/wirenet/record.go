@@ -16,7 +16,7 @@ const (
 )
 
 // readRecord reads the first of records. from is the zero value on a Unix socket; payload
-// is a part of records.
+// is a part of records. The last one's padding may be cut, where a buffer ends.
 func readRecord(records []byte) (from netip.AddrPort, payload, rest []byte) {
 	h := (*[recordHeader]byte)(records)
 	end := recordHeader + int(binary.LittleEndian.Uint32(h[:]))
@@ -31,7 +31,7 @@ func readRecord(records []byte) (from netip.AddrPort, payload, rest []byte) {
 		}
 		from = netip.AddrPortFrom(a, port)
 	}
-	return from, records[recordHeader:end:end], records[padded(end):]
+	return from, records[recordHeader:end:end], records[min(padded(end), len(records)):]
 }
 
 // appendRecord appends a datagram for to, the zero value being the connected peer.

@@ -29,5 +29,9 @@ func TestRecord(t *testing.T) {
 		if from != to || string(payload) != c.payload || string(rest) != "behind" {
 			t.Errorf("%s: read %v, %q, %q", c.to, from, payload, rest)
 		}
+		end := recordHeader + len(c.payload) // where a buffer whose size is no multiple of 8 ends
+		if _, payload, rest = readRecord(got[:end:end]); string(payload) != c.payload || len(rest) > 0 {
+			t.Errorf("%s, with no padding: read %q, %q", c.to, payload, rest)
+		}
 	}
 }

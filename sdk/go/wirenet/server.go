@@ -82,20 +82,19 @@ type Server struct {
 
 	mu        sync.Mutex
 	listener  *Listener
-	ports     map[wirehost.Listener]*Listener // those of Listen
-	ended     bool                            // serve has returned
-	fault     error                           // what it returned
-	open      int                             // connections and sockets
-	work      []*Conn                         // with something for the callbacks' goroutine
-	jobs      []job                           // what else is for it
-	early     []*Conn                         // to be dialled when this version has its place
-	spare     [][]byte                        // empty output buffers
+	ports     []*Listener // those of Listen
+	ended     bool        // serve has returned
+	fault     error       // what it returned
+	open      int         // connections and sockets
+	work      []*Conn     // with something for the callbacks' goroutine
+	jobs      []job       // what else is for it
+	early     []*Conn     // to be dialled when this version has its place
+	spare     [][]byte    // empty output buffers
 	deadlines deadlines
 	moved     []*deadline // set, and not yet sorted in
 
-	// listenerOf is portOf where Listen was called, else nil, so that the linker leaves
-	// ports out.
-	listenerOf func(*Server, *wirehost.Transport) *Listener
+	// isStray is set where Listen was called, so that the linker leaves it out elsewhere.
+	isStray func(*wirehost.Transport) bool
 
 	clock // the callbacks' goroutine's own
 	waiting
@@ -182,16 +181,10 @@ func (s *Server) StopFactory() {
 func (s *Server) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.listener
-	if s.listenerOf != nil {
-		l = s.listenerOf(s, t)
-	}
-	if l.closed {
+	if s.isStray != nil && s.isStray(t) {
 		return nil
 	}
-	c := s.newConn()
-	c.listener = l
-	return &protocol{conn: c}
+	return s.listener.protocol()
 }
 
 // orClosed is err, or where there is none net.ErrClosed.

@@ -29,10 +29,10 @@ fn all(t: Transport) -> wirehost::Result<()> {
     t.call_later(1)?.reset(2)?;
     call_later(1, || ())?.cancel()?;
     random(&mut [time() as u8])?;
-    let listener = listen("tcp://127.0.0.1:0")?;
-    log(Level::Info, &listener.host()?)?;
-    if t.listener()? != Some(listener) {
-        listener.stop_listening()?;
+    let port = Port::listen("tcp://127.0.0.1:0", |_| None)?;
+    log(Level::Info, &port.host()?)?;
+    if t.listener()? != Some(port) {
+        port.stop_listening()?;
     }
     if seconds() > 1.0 {
         connect("tcp://127.0.0.1:1", 1, Box::new(Everything))?;

@@ -14,6 +14,14 @@ const Datagrams = struct {
     }
 };
 
+const Nobody = struct {
+    pub fn buildProtocol(_: *const Nobody, _: wirehost.Transport) ?Everything {
+        return null;
+    }
+};
+
+const nobody: Nobody = .{};
+
 const Everything = struct {
     pub fn dataReceived(e: *Everything, t: wirehost.Transport, _: []const u8) !void {
         var buf: [128]u8 = undefined;
@@ -35,9 +43,9 @@ const Everything = struct {
         try t.setTcpKeepAlive(true);
         try t.startTLS();
         try t.startTLSClient("localhost");
-        const listener = try wirehost.listen("tcp://127.0.0.1:0");
-        _ = try listener.getHost(&buf);
-        if (try t.listener() == null) try listener.stopListening();
+        const port = try wirehost.listen("tcp://127.0.0.1:0", &nobody);
+        _ = try port.getHost(&buf);
+        if (try t.listener() == null) try port.stopListening();
         try t.handOver("other", "first");
         const timer = try t.callLater(1);
         try timer.reset(2);

@@ -1,0 +1,100 @@
+package sdk_test
+
+import (
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/wasmbintest"
+)
+
+// servePorts serves a guest that may listen anywhere on this machine's TCP loopback.
+func servePorts(t testing.TB, module string) *server {
+	t.Helper()
+	p := config.Plugin{Module: module, Isolation: config.IsolationShared}
+	p.Allow.Listen = []string{"tcp://127.0.0.1:*"}
+	return serve(t, p)
+}
+
+// openPort has the guest listen, and gives the address.
+func openPort(t testing.TB, c net.Conn) string {
+	t.Helper()
+	const at = "tcp://127.0.0.1:"
+	say(t, c, "listen "+at+"0\r\n", at)
+	b := make([]byte, 1)
+	var port strings.Builder
+	for b[0] != '\n' {
+		if _, err := c.Read(b); err != nil {
+			t.Fatalf("after %s%s: %v", at, port.String(), err)
+		}
+		port.WriteByte(b[0])
+	}
+	return "127.0.0.1:" + strings.TrimSpace(port.String())
+}
+
+// Each port's connections get their protocols from its own factory.
+func TestPorts(t *testing.T) {
+	for _, l := range with(counter) {
+		t.Run(l.name, func(t *testing.T) {
+			s := servePorts(t, build(t, l, ports))
+			c := dial(t, s.addr)
+			say(t, c, "listen tcp://192.0.2.1:0\r\n", "refused\r\n")
+			addr := openPort(t, c)
+			say(t, dial(t, s.addr), "x\r\n", "main\r\n")
+			goesOn := dial(t, addr)
+			say(t, goesOn, "", "passive\r\n")
+			say(t, dial(t, addr), "x\r\n", "passive\r\npassive\r\n")
+			say(t, c, "listen tcp://"+s.addr+"\r\n", "refused\r\n") // in use
+			say(t, c, "stop\r\nstop\r\n", "stopped\r\nrefused\r\n")
+			say(t, goesOn, "x\r\n", "passive\r\n")
+			if c, err := net.Dial("tcp", addr); err == nil {
+				c.Close()
+				t.Error("it listens still")
+			}
+		})
+	}
+}
+
+// A port moves in a reload, with its connections, to another language too.
+func TestPortsMove(t *testing.T) {
+	all := available(t, counter)
+	if len(all) == 0 {
+		t.Skip("no language can be built")
+	}
+	s := servePorts(t, build(t, all[0], ports))
+	c := dial(t, s.addr)
+	addr := openPort(t, c)
+	stays := dial(t, addr)
+	say(t, stays, "", "passive\r\n")
+	for _, l := range append(all[1:], all[0]) {
+		s.use(t, build(t, l, ports), 2)
+		say(t, stays, "x\r\n", "passive\r\n")
+		comes := dial(t, addr)
+		say(t, comes, "x\r\n", "passive\r\npassive\r\n")
+		say(t, c, l.name+"\r\n", "main\r\n")
+		if err := comes.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := comes.Read(make([]byte, 1)); err == nil { // it has gone when the next version comes
+			t.Fatalf("%s: found %d bytes, wanted the end", l.name, n)
+		}
+	}
+	say(t, c, "stop\r\n", "stopped\r\n")
+}
+
+// A guest that does not listen has no part of it.
+func TestNoPorts(t *testing.T) {
+	for _, l := range with(counter) {
+		t.Run(l.name, func(t *testing.T) {
+			m := wasmbintest.Read(t, build(t, l, counter)).Describe()
+			if slices.ContainsFunc(m.Imports, func(i abi.ModuleImport) bool {
+				return slices.Contains([]string{"listen", "stopListening", "listener"}, i.Name)
+			}) {
+				t.Error("found an import of listening")
+			}
+		})
+	}
+}
