@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"sync"
-	"time"
 	"unsafe"
 
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 
+	"github.com/wirehost/wirehost/bench/same/names"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -85,6 +82,19 @@ func reactorDatagrams(stdout io.Writer) error {
 	select {}
 }
 
+// serveNames is package names, natively.
+func serveNames(stdout io.Writer) error {
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return err
+	}
+	if err := c.SetReadBuffer(datagramBuffer); err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "listening", c.LocalAddr())
+	return names.Serve(c)
+}
+
 // epollDatagrams is the floor: recvmmsg and sendmmsg on the same memory, and nothing else.
 func epollDatagrams(c *net.UDPConn) error {
 	const batch, size = 64, 2048
@@ -135,109 +145,4 @@ func epollDatagrams(c *net.UDPConn) error {
 			at += k
 		}
 	}
-}
-
-// loadDatagrams keeps some datagrams on their way from each of many sockets.
-func loadDatagrams(addr string, conns, size, inFlight, requests int, stdout io.Writer) error {
-	errs, all := make([]error, conns), make([]datagramSource, conns)
-	began := time.Now()
-	var wg sync.WaitGroup
-	for n := range conns {
-		all[n] = datagramSource{addr: addr, in: messages(inFlight, size), out: messages(inFlight, size)}
-		wg.Go(func() { errs[n] = all[n].run(requests / conns) })
-	}
-	wg.Wait()
-	took := time.Since(began)
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	var lat []time.Duration
-	for _, s := range all {
-		lat = append(lat, s.latencies...)
-	}
-	return printLatencies(lat, took, stdout)
-}
-
-// datagramSource sends as many datagrams as have come back. Those that are lost are not
-// counted.
-type datagramSource struct {
-	addr      string
-	in, out   []ipv4.Message
-	latencies []time.Duration
-}
-
-func (s *datagramSource) run(requests int) error {
-	const tries = 20
-	for lost := 0; len(s.latencies) < requests; {
-		before := len(s.latencies)
-		// Behind a loss another socket: what comes late is nobody's.
-		if err := s.exchange(requests); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		if lost++; len(s.latencies) > before {
-			lost = 0
-		}
-		if lost == tries {
-			return fmt.Errorf("echo: nothing came back %d times in a row", tries)
-		}
-	}
-	return nil
-}
-
-// exchange sends from one socket until something is lost.
-func (s *datagramSource) exchange(requests int) error {
-	const patience = time.Second
-	c, err := net.Dial("udp", s.addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	b := ipv4.NewPacketConn(c.(net.PacketConn))
-	for len(s.latencies) < requests {
-		for i := range s.out {
-			fill(s.out[i].Buffers[0], uint64(i))
-		}
-		sent := time.Now()
-		for at := 0; at < len(s.out); {
-			n, err := b.WriteBatch(s.out[at:], 0)
-			if err != nil {
-				return err
-			}
-			at += n
-		}
-		if err := c.SetReadDeadline(sent.Add(patience)); err != nil {
-			return err
-		}
-		for left := s.out; len(left) > 0; {
-			n, err := b.ReadBatch(s.in[:len(left)], 0)
-			if err != nil {
-				return err
-			}
-			for _, m := range s.in[:n] {
-				if left, err = behind(left, m.Buffers[0][:m.N]); err != nil {
-					return err
-				}
-				s.latencies = append(s.latencies, time.Since(sent))
-			}
-		}
-	}
-	return nil
-}
-
-// behind is what was sent behind the message that has come back.
-func behind(sent []ipv4.Message, got []byte) ([]ipv4.Message, error) {
-	for i := range sent {
-		if bytes.Equal(sent[i].Buffers[0], got) {
-			return sent[i+1:], nil
-		}
-	}
-	return nil, fmt.Errorf("echo: found other bytes than were sent: %.40x", got)
-}
-
-func messages(n, size int) []ipv4.Message {
-	list := make([]ipv4.Message, n)
-	for i := range list {
-		list[i].Buffers = [][]byte{make([]byte, size)}
-	}
-	return list
 }

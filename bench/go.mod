@@ -8,6 +8,7 @@ require (
 	github.com/emersion/go-smtp v0.25.1
 	github.com/extism/go-sdk v1.7.1
 	github.com/hashicorp/go-hclog v1.6.3
+	github.com/miekg/dns v1.1.73
 	github.com/panjf2000/gnet/v2 v2.9.4
 	github.com/wirehost/wirehost v0.0.0
 	golang.org/x/crypto v0.58.0

@@ -38,12 +38,21 @@ func load(args []string, stdout io.Writer) error {
 	turns := fs.Bool("turns", false, "one connection after the other, so many a second that each rests for 2 s")
 	talk := fs.String("talk", "", "a whole dialogue on each connection: http, smtp or ssh")
 	udp := fs.Bool("udp", false, "datagrams, from so many sources")
+	runs := fs.Bool("runs", false, "those from one source are one to the system")
+	questions := fs.Bool("dns", false, "they are questions about the names of package names")
 	inFlight := fs.Int("in-flight", 1, "`number` of datagrams on their way from each")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if *udp {
-		return loadDatagrams(*addr, *conns, *size, *inFlight, *requests, stdout)
+		one := datagramSource{addr: *addr, talk: echoed{}, size: *size, inFlight: *inFlight}
+		if *questions {
+			one.talk, one.size = asked{}, questionSize
+		}
+		if *runs {
+			one.segment = segmentOf(one.size)
+		}
+		return loadDatagrams(one, *conns, *requests, stdout)
 	}
 	one := worker{addr: *addr, size: *size, tls: *secure, once: *once || *talk != "", lines: *lines, talk: talks[*talk]}
 	if *resume {

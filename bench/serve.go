@@ -34,6 +34,8 @@ type serveOptions struct {
 	buffer    int // net and extism: bytes of each connection's buffer
 	module    string
 	front     string // wirehost: a module before module, in a chain
+	hands     string // wirehost: a module that hands its connections over to module
+	route     bool   // wirehost: module gets its connections by a rule
 	isolation string
 	cache     string // directory of compiled modules
 	tls       bool
@@ -44,6 +46,7 @@ type serveOptions struct {
 	pprof     string // address of net/http/pprof
 	addr      string // knock: whose start is awaited
 	udp       bool   // net, epoll, reactor, wirehost: datagrams
+	dns       bool   // net: package names
 }
 
 const served = "net, lines, native, epoll, gnet, extism, envoy, nginx, reactor or wirehost"
@@ -58,6 +61,8 @@ func serve(args []string, stdout io.Writer) error {
 	fs.IntVar(&o.buffer, "buffer", 4<<10, "net, extism: buffer of each connection, in `bytes`")
 	fs.StringVar(&o.module, "module", "", "wirehost, extism, envoy: `file` of the guest")
 	fs.StringVar(&o.front, "front", "", "wirehost: a `module` that is before the other, in a chain")
+	fs.StringVar(&o.hands, "hands", "", "wirehost: a `module` that hands its connections over to the other")
+	fs.BoolVar(&o.route, "route", false, "wirehost: a rule gives the module its connections")
 	fs.StringVar(&o.isolation, "isolation", "loop", "wirehost: connection, loop or shared")
 	fs.StringVar(&o.config, "guest", "", "wirehost, native: which `server` of package same")
 	fs.DurationVar(&o.pageOut, "page-out", time.Second, "wirehost: after what `time` idle instances are paged out")
@@ -67,6 +72,7 @@ func serve(args []string, stdout io.Writer) error {
 	fs.BoolVar(&o.tls, "tls", false, "net, envoy, reactor, wirehost: TLS with a certificate made now")
 	fs.StringVar(&o.addr, "addr", "", "knock: `address` whose start is awaited")
 	fs.BoolVar(&o.udp, "udp", false, "net, epoll, reactor, wirehost: datagrams")
+	fs.BoolVar(&o.dns, "dns", false, "net: a name server")
 	fs.StringVar(&o.pprof, "pprof", "", "`address` for net/http/pprof")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
@@ -76,6 +82,9 @@ func serve(args []string, stdout io.Writer) error {
 	}
 	if o.udp && args[0] != "wirehost" {
 		return serveDatagrams(args[0], stdout)
+	}
+	if o.dns {
+		return serveNames(stdout)
 	}
 	switch args[0] {
 	case "net":
@@ -164,6 +173,14 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 		front := p
 		front.Module = o.front
 		plugins["front"], l.Plugin, l.Chain = front, "", []string{"front", "echo"}
+	}
+	if o.hands != "" {
+		front := p
+		front.Module, front.Allow.HandOver = o.hands, []string{"other"}
+		plugins["front"], plugins["other"], l.Plugin = front, p, "front"
+	}
+	if o.route {
+		l.Route = []config.Route{{Regexp: config.Words{"(?s)^."}, Plugin: "echo"}}
 	}
 	if o.tls {
 		dir, err := certificateFolder()

@@ -30,6 +30,7 @@ const (
 	extismGuest   = "testdata/extism_echo.wasm"
 	datagramGuest = "host/testdata/datagrams_alone.wasm"
 	envoyGuest    = "testdata/envoy_echo.wasm"
+	handsGuest    = "testdata/hands_on.wasm"
 )
 
 // server is one row of the tables.
@@ -48,6 +49,8 @@ func servers() []server {
 	list := []server{
 		{"net", func(b *bench, c *benchCase) ([]string, error) {
 			switch {
+			case c.dns:
+				return part(b, "net", "--dns"), nil
 			case c.datagrams:
 				return part(b, "net", "--udp"), nil
 			case c.lines > 0:
@@ -64,6 +67,13 @@ func servers() []server {
 			return part(b, args...), nil
 		}},
 		{"epoll", plainOnly("epoll")},
+		{nativeC, func(b *bench, c *benchCase) ([]string, error) {
+			if !c.dns {
+				return nil, errNothing
+			}
+			program, err := b.nativeC("dns_native")
+			return []string{program}, err
+		}},
 		{"gnet", plainOnly("gnet")},
 		{"twisted", func(b *bench, c *benchCase) ([]string, error) {
 			if _, err := plainOnly("")(b, &benchCase{tls: c.tls, talk: c.talk}); err != nil {
@@ -100,7 +110,7 @@ func servers() []server {
 	for _, isolation := range []string{"loop", "shared", "connection"} {
 		list = append(list, server{"wasm/" + isolation, echoServer(smallGuest, isolation)})
 	}
-	list = append(list, server{layered, layeredServer})
+	list = append(list, server{layered, layeredServer}, server{handed, handedServer}, server{routed, routedServer})
 	for _, isolation := range []string{"loop", "shared", "connection"} {
 		list = append(list, server{"wasm-go/" + isolation, goServer(isolation)})
 	}
@@ -111,7 +121,7 @@ func servers() []server {
 		return goServer("loop", "--profile")(b, c)
 	}})
 	for _, language := range []string{"rust", "c", "zig", "assemblyscript"} {
-		list = append(list, server{"wasm-" + language + "/loop", linesServer(language)})
+		list = append(list, server{"wasm-" + language + "/loop", languageServer(language)})
 	}
 	return append(list, server{commandServer, func(b *bench, c *benchCase) ([]string, error) {
 		return b.command(c)
@@ -125,6 +135,12 @@ const (
 	commandServer = "wirehost serve"
 	// layered is wasm/loop with a guest before it that passes on what comes.
 	layered = "wasm/behind"
+	// handed is wasm/loop that gets its connections from a guest, with their first bytes.
+	handed = "wasm/handed"
+	// routed is wasm/loop behind a rule about the first byte.
+	routed = "wasm/routed"
+	// nativeC is a program in C.
+	nativeC = "c"
 	// profiled is wasm-go/loop while a profile runs.
 	profiled = "wasm-go/profiled"
 	// sevenServer is the same with five of the examples, 35 MB of Go guests.
@@ -153,6 +169,7 @@ var (
 	errOnlyTLS   = errors.New("can't echo: it is in the TLS cases")
 	errOnlyReady = errors.New("the same as wasm-go/loop")
 	errOnlyLines = errors.New("echo is wasm/loop")
+	errOnlyTCP   = errors.New("no streams in this case")
 	errNoLines   = errors.New("has no line protocol")
 	errNothing   = errors.New("nothing to compile")
 )
@@ -211,8 +228,7 @@ func echoServer(module, isolation string) func(*bench, *benchCase) ([]string, er
 			return nil, errNoLines
 		}
 		if c.datagrams {
-			argv, err := wirehostServer(b, c, filepath.Join(b.root, datagramGuest), isolation)
-			return append(argv, "--udp"), err
+			module = datagramGuest
 		}
 		return wirehostServer(b, c, filepath.Join(b.root, module), isolation)
 	}
@@ -231,6 +247,15 @@ func goServer(isolation string, more ...string) func(*bench, *benchCase) ([]stri
 			}
 		case c.lines > 0:
 			module = filepath.Join(b.root, goLines)
+		case c.datagrams:
+			from := "./same/echo"
+			if c.dns {
+				from = "./same/names/guest"
+			}
+			var err error
+			if module, err = b.guest("bench", from); err != nil {
+				return nil, err
+			}
 		}
 		argv, err := wirehostServer(b, c, module, isolation)
 		return append(argv, more...), err
@@ -251,11 +276,46 @@ func linesServer(language string) func(*bench, *benchCase) ([]string, error) {
 	}
 }
 
+// languageServer is wirehost with a language's linereceiver or, for datagrams, one of the
+// guests in folder c.
+func languageServer(language string) func(*bench, *benchCase) ([]string, error) {
+	return func(b *bench, c *benchCase) ([]string, error) {
+		if !c.datagrams || language != "c" {
+			return linesServer(language)(b, c)
+		}
+		name := "echo_guest"
+		if c.dns {
+			name = "dns_guest"
+		}
+		module, err := b.guestC(name)
+		if err != nil {
+			return nil, err
+		}
+		return wirehostServer(b, c, module, "loop")
+	}
+}
+
+// beforeServer is echoServer with more flags, which say what is before the echo.
+func beforeServer(b *bench, c *benchCase, flags ...string) ([]string, error) {
+	if c.datagrams {
+		return nil, errOnlyTCP
+	}
+	argv, err := echoServer(smallGuest, "loop")(b, c)
+	return append(argv, flags...), err
+}
+
 // layeredServer is echoServer with a guest before the echo.
 func layeredServer(b *bench, c *benchCase) ([]string, error) {
-	argv, err := echoServer(smallGuest, "loop")(b, c)
-	return append(argv, "--front", filepath.Join(b.root, passGuest)), err
+	return beforeServer(b, c, "--front", filepath.Join(b.root, passGuest))
 }
+
+// handedServer is echoServer with a guest that hands its connections over to the echo.
+func handedServer(b *bench, c *benchCase) ([]string, error) {
+	return beforeServer(b, c, "--hands", filepath.Join(b.dir, handsGuest))
+}
+
+// routedServer is echoServer with a rule for who gets a connection.
+func routedServer(b *bench, c *benchCase) ([]string, error) { return beforeServer(b, c, "--route") }
 
 func wirehostServer(b *bench, c *benchCase, module, isolation string) ([]string, error) {
 	if _, err := os.Stat(module); err != nil {
@@ -267,6 +327,9 @@ func wirehostServer(b *bench, c *benchCase, module, isolation string) ([]string,
 	}
 	if c.tls {
 		args = append(args, "--tls")
+	}
+	if c.datagrams {
+		args = append(args, "--udp")
 	}
 	return part(b, args...), nil
 }

@@ -55,6 +55,10 @@ func verdicts(results []result) []verdict {
 		{"datagrams, small guest: CPU to net, batches wait", "udp", guest, baseline, cpuUs, 0.5, false},
 		{"datagrams, small guest: CPU to net, one in flight", "udp1", guest, baseline, cpuUs, 0.9, false},
 		{"datagrams, small guest: CPU to epoll", "udp", guest, floor, cpuUs, 1.15, false},
+		{"DNS in a Go guest: questions a second of processor to native", "dns", baseline, goGuest, cpuUs, 0.4, true},
+		{"DNS in a C guest: questions a second of processor to native", "dns", nativeC, "wasm-c/loop", cpuUs, 0.8, true},
+		{"handed over: CPU to the echo alone, 64 B", "c50", handed, guest, cpuUs, 1.03, false},
+		{"routed: CPU to the echo alone, 64 B", "c50", routed, guest, cpuUs, 1.03, false},
 
 		{"connection, Go: bytes, busy", "busy", goOne, "", perConn, 140 * kib, false},
 		{"connection, Go: bytes, idle", "idle", goOne, "", perConn, 5 * kib, false},

@@ -103,12 +103,13 @@ func (s *linuxSys) Halt(FD) ([]Datagram, error) { return nil, nil }
 // prepareDatagram gives a socket what the loops rely on.
 func prepareDatagram(fd int, o DatagramSocketOptions) error {
 	set := func(level, option, value int) error { return unix.SetsockoptInt(fd, level, option, value) }
-	err := errors.Join(set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1), setReceiveBuffer(fd, o.Buffer),
+	err := errors.Join(setReceiveBuffer(fd, o.Buffer),
 		setBroadcast(uintptr(fd), false)) // package net has it on
 	sa, nameErr := unix.Getsockname(fd)
 	if err = errors.Join(err, nameErr); err != nil {
 		return err
 	}
+	_ = set(unix.SOL_UDP, unix.UDP_GRO, 1) // since Linux 5.0; a Unix socket has none
 	// A group that another socket of this machine has joined is nothing to this one.
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:

@@ -17,7 +17,8 @@ type mmsgIO struct {
 	plain bool // the system does not cut one datagram into several
 	in    mmsgs
 	out   mmsgs
-	list  [mmsgBatch]Datagram
+	list  []Datagram // of the last Receive
+	stats [memInfoDrops + 1]uint32
 }
 
 type mmsgs struct {
@@ -38,8 +39,13 @@ const (
 	// Unix sockets have longer ones, up to the sender's buffer.
 	fewSlots     = 15
 	largeSlot    = mmsgBatch * slotSize / fewSlots
-	controlSize  = 128 // both kinds of packet information, and the overflow
+	controlSize  = 128 // both kinds of packet information, and how long the datagrams of a run are
 	sizeofPacket = int(unsafe.Sizeof(unix.Inet4Pktinfo{}))
+	// manyRuns is how many messages are received at once where they were long runs: a turn
+	// is for some 1,000 datagrams.
+	manyRuns = 16
+	// memInfoDrops is the place in SO_MEMINFO (Linux since 4.12) of what had no room.
+	memInfoDrops = 8
 )
 
 func (s *linuxSys) NewDatagramIO() (DatagramIO, error) {
@@ -48,7 +54,7 @@ func (s *linuxSys) NewDatagramIO() (DatagramIO, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memory for datagrams: %w", err)
 	}
-	b := &mmsgIO{slots: slots, plain: !hasRuns()}
+	b := &mmsgIO{slots: slots, plain: !hasRuns(), list: make([]Datagram, 0, mmsgBatch)}
 	for _, m := range []*mmsgs{&b.in, &b.out} {
 		for i := range m.msgs {
 			h := &m.msgs[i].Hdr
@@ -71,10 +77,13 @@ func (b *mmsgIO) layOut(size int) {
 
 func (b *mmsgIO) Close() error { return unix.Munmap(b.slots) }
 
-func (b *mmsgIO) Receive(fd FD, family byte) (list []Datagram, overflow uint32, err error) {
+func (b *mmsgIO) Receive(fd FD, family byte) (list []Datagram, err error) {
 	most, size := mmsgBatch, slotSize
-	if family == familyUnix {
+	switch {
+	case family == familyUnix:
 		most, size = fewSlots, largeSlot
+	case len(b.list) > MaxDatagrams:
+		most = manyRuns
 	}
 	if few := family == familyUnix; few != b.few {
 		b.few = few
@@ -87,21 +96,40 @@ func (b *mmsgIO) Receive(fd FD, family byte) (list []Datagram, overflow uint32, 
 	}
 	r, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.in.msgs)),
 		uintptr(most), unix.MSG_DONTWAIT, 0, 0)
+	b.list = b.list[:0]
 	if errno != 0 {
 		b.in.used = 1
-		return nil, 0, errno
+		return nil, errno
 	}
 	n := int(r)
 	b.in.used = min(n+1, mmsgBatch) // of the one behind, the system may have begun
 	for i := range n {
-		d, m := &b.list[i], &b.in.msgs[i]
-		*d = Datagram{Cut: m.Hdr.Flags&unix.MSG_TRUNC != 0, Payload: b.slots[i*size:][:min(int(m.Len), size)]}
+		m := &b.in.msgs[i]
+		one := Datagram{Cut: m.Hdr.Flags&unix.MSG_TRUNC != 0, Payload: b.slots[i*size:][:min(int(m.Len), size)]}
+		run := 0
 		if family != familyUnix {
-			d.takeName(&b.in.names[i])
-			overflow = max(overflow, d.takeControl(b.in.control[i][:m.Hdr.Controllen]))
+			one.takeName(&b.in.names[i])
+			run = one.takeControl(b.in.control[i][:m.Hdr.Controllen])
 		}
+		for all := one.Payload; run > 0 && len(all) > run; all = one.Payload {
+			one.Payload = all[:run:run]
+			b.list = append(b.list, one)
+			one.Payload = all[run:]
+		}
+		b.list = append(b.list, one)
 	}
-	return b.list[:n], overflow, nil
+	return b.list, nil
+}
+
+func (b *mmsgIO) Overflow(fd FD) uint32 {
+	b.stats = [len(b.stats)]uint32{}
+	size := uint32(unsafe.Sizeof(b.stats))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&b.stats)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return b.stats[memInfoDrops]
 }
 
 func (d *Datagram) takeName(sa *unix.RawSockaddrInet6) {
@@ -114,13 +142,14 @@ func (d *Datagram) takeName(sa *unix.RawSockaddrInet6) {
 	d.Peer, d.Zone = netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), port), sa.Scope_id
 }
 
-// takeControl reads the ancillary data of a datagram (cmsg(3)).
-func (d *Datagram) takeControl(b []byte) (overflow uint32) {
+// takeControl reads the ancillary data of a message (cmsg(3)). It tells how long each of a
+// run's datagrams is, but the last, which may be shorter; 0: it is no run.
+func (d *Datagram) takeControl(b []byte) (run int) {
 	for len(b) >= unix.SizeofCmsghdr {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
 		n := int(h.Len) - unix.CmsgLen(0)
 		if n < 0 || int(h.Len) > len(b) {
-			return overflow
+			return run
 		}
 		p := unsafe.Pointer(&b[min(unix.CmsgLen(0), len(b)-1)])
 		switch {
@@ -132,12 +161,12 @@ func (d *Datagram) takeControl(b []byte) (overflow uint32) {
 			if !a.Is4In6() && !a.IsMulticast() {
 				d.Local = a
 			}
-		case h.Level == unix.SOL_SOCKET && h.Type == unix.SO_RXQ_OVFL && n >= 4:
-			overflow = *(*uint32)(p)
+		case h.Level == unix.SOL_UDP && h.Type == unix.UDP_GRO && n >= 4:
+			run = int(*(*int32)(p))
 		}
 		b = b[min(unix.CmsgSpace(n), len(b)):]
 	}
-	return overflow
+	return run
 }
 
 func (b *mmsgIO) Send(fd FD, family byte, list []Datagram) (n int, err error) {

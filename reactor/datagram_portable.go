@@ -382,10 +382,10 @@ func (s *portableSys) NewDatagramIO() (DatagramIO, error) { return portableDatag
 
 func (portableDatagramIO) Close() error { return nil }
 
-func (b portableDatagramIO) Receive(fd FD, _ byte) ([]Datagram, uint32, error) {
+func (b portableDatagramIO) Receive(fd FD, _ byte) ([]Datagram, error) {
 	d, err := b.sys.datagrams(fd)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -394,13 +394,16 @@ func (b portableDatagramIO) Receive(fd FD, _ byte) ([]Datagram, uint32, error) {
 	switch {
 	case len(list) > 0:
 		d.queue, d.bytes = nil, 0
-		return list, 0, nil
+		return list, nil
 	case err != nil:
 		d.err = nil
-		return nil, 0, err
+		return nil, err
 	}
-	return nil, 0, syscall.EAGAIN
+	return nil, syscall.EAGAIN
 }
+
+// Overflow is not known.
+func (b portableDatagramIO) Overflow(FD) uint32 { return 0 }
 
 func (b portableDatagramIO) Send(fd FD, _ byte, list []Datagram) (n int, err error) {
 	d, err := b.sys.datagrams(fd)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 )
 
 // takeTurn tells what is held, else what the system has: one batch of it a turn, as
@@ -18,15 +19,14 @@ func (d *DatagramSocket) takeTurn() {
 		d.endWith(Lost, err)
 		return
 	}
-	list, overflow, err := io.Receive(d.fd, d.family)
+	list, err := io.Receive(d.fd, d.family)
 	if err != nil {
 		d.readFailed(err)
 		return
 	}
 	d.errs = 0
-	if overflow != 0 && overflow != d.overflow {
-		d.counts.overflowed.Add(uint64(overflow - d.overflow))
-		d.overflow = overflow
+	if len(list) >= overflowBatch || d.loop.now-d.asked >= overflowEvery {
+		d.askOverflow(io)
 	}
 	if d.notes() {
 		d.noteLocals(list)
@@ -35,6 +35,22 @@ func (d *DatagramSocket) takeTurn() {
 		list = d.port.admit(d, list)
 	}
 	d.tell(list)
+}
+
+const (
+	// overflowBatch and overflowEvery say when the system is asked what it had no room
+	// for: behind so many datagrams, or that long after it was asked last.
+	overflowBatch = 16
+	overflowEvery = 10 * time.Millisecond
+)
+
+// askOverflow counts what the system had no room for since it was asked last.
+func (d *DatagramSocket) askOverflow(io DatagramIO) {
+	d.asked = d.loop.now
+	if n := io.Overflow(d.fd); n != 0 && n != d.overflow {
+		d.counts.overflowed.Add(uint64(n - d.overflow))
+		d.overflow = n
+	}
 }
 
 // readFailed takes a read's error.
@@ -74,7 +90,7 @@ func (d *DatagramSocket) tell(list []Datagram) {
 			return
 		}
 		at, n, bytes := 0, 0, 0
-		for n < len(list) && (n == 0 || len(buf)-at >= datagramHeader+len(list[n].Payload)) {
+		for n < min(len(list), MaxDatagrams) && (n == 0 || len(buf)-at >= datagramHeader+len(list[n].Payload)) {
 			bytes += len(list[n].Payload)
 			at += putDatagram(buf[at:], &list[n], familyUnix)
 			n++

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // DatagramSocket is a datagram socket as its protocol sees it (Twisted's IUDPTransport and
@@ -35,10 +36,11 @@ type DatagramSocket struct {
 	err      error
 	errs     int // of reads in a row
 
-	held      []byte  // records that were received and not told
-	heldN     int     // how many
-	overflow  uint32  // what the system had dropped when it told last
-	locals    sources // which address each peer has sent to, where there are several; see noteLocal
+	held      []byte        // records that were received and not told
+	heldN     int           // how many
+	overflow  uint32        // what the system had dropped when it was asked last
+	asked     time.Duration // when
+	locals    sources       // which address each peer has sent to, where there are several; see noteLocal
 	ours      []netip.Addr
 	wildcard  bool           // bound to all addresses
 	connected netip.AddrPort // the peer of a connected one, but a Unix socket's

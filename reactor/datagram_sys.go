@@ -39,9 +39,11 @@ type DatagramSys interface {
 type DatagramIO interface {
 	// Receive takes what waits at a socket, as much as it likes to take at once; EAGAIN
 	// where there is nothing. The result, with the payloads, is the DatagramIO's until the
-	// next Receive. overflow counts, modulo 1<<32, what the socket's buffer had no room for
-	// before the last of them; it is 0 where that is not known.
-	Receive(fd FD, family byte) (list []Datagram, overflow uint32, err error)
+	// next Receive.
+	Receive(fd FD, family byte) (list []Datagram, err error)
+	// Overflow counts, modulo 1<<32, what a socket's buffer had no room for, ever; 0 where
+	// that is not known.
+	Overflow(fd FD) uint32
 	// Send sends the first n of list, each with one call to the system, and says why it
 	// has not taken the next one.
 	Send(fd FD, family byte, list []Datagram) (n int, err error)

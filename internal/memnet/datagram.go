@@ -215,18 +215,18 @@ func (s *Sys) NewDatagramIO() (reactor.DatagramIO, error) { return &mailIO{sys: 
 
 func (b *mailIO) Close() error { return nil }
 
-func (b *mailIO) Receive(fd reactor.FD, _ byte) ([]reactor.Datagram, uint32, error) {
+func (b *mailIO) Receive(fd reactor.FD, _ byte) ([]reactor.Datagram, error) {
 	s := b.sys
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sock := s.socket(fd, "receive")
 	switch {
 	case sock == nil || sock.mail == nil:
-		return nil, 0, syscall.EBADF
+		return nil, syscall.EBADF
 	case sock.err != 0:
-		return nil, 0, sock.takeError()
+		return nil, sock.takeError()
 	case len(sock.mail.queue) == 0:
-		return nil, 0, syscall.EAGAIN
+		return nil, syscall.EAGAIN
 	}
 	m := sock.mail
 	n := min(len(m.queue), datagramsAtOnce)
@@ -235,7 +235,17 @@ func (b *mailIO) Receive(fd reactor.FD, _ byte) ([]reactor.Datagram, uint32, err
 	for i := range b.list {
 		m.bytes -= len(b.list[i].Payload)
 	}
-	return b.list, m.overflow, nil
+	return b.list, nil
+}
+
+func (b *mailIO) Overflow(fd reactor.FD) uint32 {
+	s := b.sys
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sock := s.socket(fd, "overflow"); sock != nil && sock.mail != nil {
+		return sock.mail.overflow
+	}
+	return 0
 }
 
 func (b *mailIO) Send(fd reactor.FD, _ byte, list []reactor.Datagram) (int, error) {

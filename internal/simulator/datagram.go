@@ -76,9 +76,9 @@ func (f *faultyMail) fault() error {
 	return []syscall.Errno{syscall.EAGAIN, syscall.EINTR, syscall.ENOBUFS, syscall.ENOMEM}[f.c.n(4)]
 }
 
-func (b faultyMailIO) Receive(fd reactor.FD, family byte) ([]reactor.Datagram, uint32, error) {
+func (b faultyMailIO) Receive(fd reactor.FD, family byte) ([]reactor.Datagram, error) {
 	if err := b.sys.fault(); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	return b.DatagramIO.Receive(fd, family)
 }
