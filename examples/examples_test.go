@@ -102,7 +102,7 @@ func readSources(t *testing.T, patterns ...string) {
 type server struct {
 	*host.Host
 	cfg  config.Config
-	addr map[string]string // HOST:PORT by the name of a plugin, for datagrams with udp:// before it
+	addr map[string]string // HOST:PORT by the name of a plugin, a chain's first, for datagrams with udp:// before it
 	log  *lines
 }
 
@@ -142,6 +142,9 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 	for i, ep := range s.Listeners() {
 		scheme, addr, _ := strings.Cut(ep.String(), "://")
 		name := cfg.Listeners[i].Plugin
+		if chain := cfg.Listeners[i].Chain; len(chain) > 0 {
+			name = chain[0]
+		}
 		if scheme == "udp" {
 			name = "udp://" + name
 		}

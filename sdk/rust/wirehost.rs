@@ -982,6 +982,12 @@ impl Transport {
         self.0
     }
 
+    /// For `restore_state`: another connection, which was saved by its handle. It moves under
+    /// the same number, and until it has, its calls answer NO_CONNECTION.
+    pub fn restore(handle: i32) -> Transport {
+        Transport(handle)
+    }
+
     /// Whether the connection is ending: nothing more is delivered then.
     pub fn disconnecting(self) -> bool {
         with(|g| g.conns.get(self.0).map_or(true, |c| c.closing || c.lost))
@@ -3296,6 +3302,7 @@ pub mod testing {
                 } else {
                     exports::connection_lost(conn, why);
                 }
+                return settle(); // which may have closed one before it
             }
         }
     }

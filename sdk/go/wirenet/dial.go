@@ -3,6 +3,7 @@ package wirenet
 import (
 	"context"
 	"net"
+	"syscall"
 	"time"
 
 	wirehost "github.com/wirehost/wirehost/sdk/go"
@@ -12,6 +13,7 @@ import (
 type dial struct {
 	endpoint  string
 	timeout   time.Duration
+	as        *wirehost.Transport // whose peer is seen behind it; nil: none's
 	transport *wirehost.Transport // while it is being made
 	err       error               // why it was given up, or not even begun
 }
@@ -28,7 +30,25 @@ func (s *Server) DialContext(ctx context.Context, network, address string) (net.
 		}
 		return c, nil
 	}
-	d := &dial{endpoint: endpointText(network, address)}
+	return s.dial(ctx, nil, network, address)
+}
+
+// DialAs is DialContext on behalf of a connection that Accept gave: the plugin that
+// network "plugin" and its name lead to sees that one's peer, certificate and ALPN.
+// Address "next" is the plugin behind in the listener's chain, so that a filter is
+//
+//	next, err := server.DialAs(ctx, conn, "plugin", "next")
+func (s *Server) DialAs(ctx context.Context, as net.Conn, network, address string) (net.Conn, error) {
+	c, ok := as.(*Conn)
+	if !ok || isDatagrams(network) {
+		return nil, dialError(network, address, syscall.EINVAL)
+	}
+	return s.dial(ctx, c.transport, network, address)
+}
+
+// dial is both.
+func (s *Server) dial(ctx context.Context, as *wirehost.Transport, network, address string) (net.Conn, error) {
+	d := &dial{endpoint: endpointText(network, address), as: as}
 	if end, ok := ctx.Deadline(); ok {
 		d.timeout = max(time.Until(end), time.Millisecond)
 	}
@@ -84,7 +104,7 @@ func (c *Conn) dialWork() {
 	s, d := c.server, c.dial
 	switch {
 	case d.err == nil && d.transport == nil:
-		t, err := s.reactor.Connect(d.endpoint, d.timeout, &protocol{conn: c})
+		t, err := s.connect(d, &protocol{conn: c})
 		if err == wirehost.ErrNotNow { // in the start of a version that replaces another
 			s.early = append(s.early, c)
 			return
@@ -95,4 +115,11 @@ func (c *Conn) dialWork() {
 	case d.err != nil && d.transport != nil:
 		s.told("end of a connection that is being made", d.transport.AbortConnection())
 	}
+}
+
+func (s *Server) connect(d *dial, p *protocol) (*wirehost.Transport, error) {
+	if d.as != nil {
+		return s.reactor.ConnectAs(d.as, d.endpoint, d.timeout, p)
+	}
+	return s.reactor.Connect(d.endpoint, d.timeout, p)
 }

@@ -21,6 +21,7 @@
 //
 // The Server that Serve makes also dials (DialContext), opens datagram sockets of the
 // plugin's own (ListenPacket), and listens (Listen), where the configuration allows it.
+// A filter, which stands in front of another plugin, connects to that by DialAs.
 //
 // A guest has one thread, and its goroutines run only during callbacks. Each
 // callback hands what it brings to the goroutine that waits for it, yields until

@@ -159,6 +159,46 @@ func TestDial(t *testing.T) {
 	})
 }
 
+// TestDialAs dials on behalf of an accepted connection, and of what is none.
+func TestDialAs(t *testing.T) {
+	r := startRig(t, Options{}, sdktest.Options{})
+	peer, conn := r.accept()
+	dial := func(as net.Conn, network string) <-chan dialled {
+		done := make(chan dialled, 1)
+		go func() {
+			c, err := r.factory.DialAs(context.Background(), as, network, "next")
+			done <- dialled{c, err}
+		}()
+		return done
+	}
+	done := dial(conn, "plugin")
+	r.until("a connection is asked for", func() bool { return len(r.server.Outgoing()) == 1 })
+	behind := r.server.Outgoing()[0]
+	behind.Establish()
+	if got := <-done; got.err != nil || behind.Endpoint != "plugin://next" {
+		t.Errorf("%v, to %s", got.err, behind.Endpoint)
+	}
+	for network, as := range map[string]net.Conn{"plugin": nil, "udp": conn} {
+		if got := <-dial(as, network); !errors.Is(got.err, syscall.EINVAL) {
+			t.Errorf("%s as %v: %v", network, as, got.err)
+		}
+	}
+	peer.Break(wirehost.Lost)
+	done = dial(conn, "plugin")
+	var got dialled
+	r.until("DialAs has returned", func() bool {
+		select {
+		case got = <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	if !errors.Is(got.err, wirehost.ErrNoConnection) {
+		t.Errorf("as one that has ended: %v", got.err)
+	}
+}
+
 // A server that dials at its start does so after a reload, too: when the new
 // version has its place.
 func TestDialAtReload(t *testing.T) {

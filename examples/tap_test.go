@@ -1,0 +1,242 @@
+package examples
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
+)
+
+// rustc compiles an example's file of Rust.
+func rustc(t *testing.T, file, out string, args ...string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds a guest")
+	}
+	const install = "rustup target add wasm32-unknown-unknown, or apt-get install rustc libstd-rust-dev-wasm32"
+	program := tooltest.Find(t, "rustc", install)
+	cmd := exec.Command(program, append(append([]string{"--edition", "2021", "-D", "warnings"}, args...), "-o", out, file)...)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, text)
+	}
+}
+
+// tap is the module of tap, built once.
+func tap(t *testing.T) string {
+	t.Helper()
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if path, ok := built.paths["tap"]; ok {
+		return path
+	}
+	readSources(t, "../sdk/rust/*.rs", "tap/*.rs")
+	path := filepath.Join(built.dir, "tap.wasm")
+	rustc(t, "tap/tap.rs", path, "--crate-type", "cdylib", "--target", "wasm32-unknown-unknown", "-C", "opt-level=s",
+		"-C", "lto", "-C", "panic=abort", "-C", "strip=debuginfo")
+	built.paths["tap"] = path
+	return path
+}
+
+// serveTap serves tap in front of echo, with what its plugin's section has besides.
+func serveTap(t *testing.T, edit func(*config.Config)) *server {
+	t.Helper()
+	echo := build(t, "../plugins/echo")
+	return serve(t, "tap", func(c *config.Config) {
+		p := c.Plugins["tap"]
+		p.Module, p.Limits.CallbackTime = tap(t), patience
+		c.Plugins["tap"] = p
+		e := c.Plugins["echo"]
+		e.Module = echo
+		c.Plugins["echo"] = e
+		if edit != nil {
+			edit(c)
+		}
+	})
+}
+
+// tapTo has tap stand in front of portforward, so that a test's own target is behind it.
+func tapTo(t *testing.T, addr string, isolation config.Isolation) *server {
+	t.Helper()
+	module := build(t, "portforward")
+	return serveTap(t, func(c *config.Config) {
+		p := config.DefaultPlugin()
+		p.Module, p.Limits.CallbackTime = module, patience
+		p.Allow.Connect, p.Config = []string{"tcp://" + addr}, map[string]any{"target": "tcp://" + addr}
+		delete(c.Plugins, "echo")
+		c.Plugins["forward"] = p
+		for name, p := range c.Plugins {
+			p.Isolation = isolation
+			c.Plugins[name] = p
+		}
+		c.Listeners[0].Chain = []string{"tap", "forward"}
+	})
+}
+
+// TestTapNative runs tap's own tests.
+func TestTapNative(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "tests")
+	rustc(t, "tap/tap.rs", program, "--test")
+	run(t, "", program)
+}
+
+// TestTap: what nc sends, and what comes back, is in the log, as much of it as shall be.
+func TestTap(t *testing.T) {
+	nc := tooltest.Find(t, "nc", "Debian: apt-get install netcat-openbsd")
+	for _, c := range []struct {
+		config map[string]any
+		shown  string
+	}{
+		{nil, `11 bytes: hello\x00there`},
+		{map[string]any{"bytes": 3}, "11 bytes: hel…"},
+		{map[string]any{"bytes": 2, "hex": true}, "11 bytes: 68 65…"},
+	} {
+		s := serveTap(t, func(cfg *config.Config) {
+			p := cfg.Plugins["tap"]
+			if c.config != nil {
+				p.Config = c.config
+			}
+			cfg.Plugins["tap"] = p
+		})
+		if out := run(t, "hello\x00there", nc, "-N", "127.0.0.1", s.port("tap")); out != "hello\x00there" {
+			t.Errorf("found %q", out)
+		}
+		for _, side := range []string{"client", "server"} {
+			s.await(t, "[INFO]", "tap", "connection ", side+": "+c.shown)
+			s.await(t, side+": has sent all")
+		}
+	}
+}
+
+// TestTapReload reloads before the end of the request, behind it, and in the middle of
+// 24 MiB, more than sockets hold, that the client does not read yet.
+func TestTapReload(t *testing.T) {
+	answer := bytes.Repeat([]byte("0123456789abcde\n"), 3<<19)
+	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
+		config.IsolationShared} {
+		t.Run(string(isolation), func(t *testing.T) {
+			read, reloaded := make(chan string), make(chan struct{})
+			s := tapTo(t, listen(t, func(c *net.TCPConn) {
+				b := make([]byte, 4)
+				n, err := io.ReadFull(c, b)
+				read <- fmt.Sprintf("%s %v", b[:n], err)
+				b, err = io.ReadAll(c)
+				read <- fmt.Sprintf("%s %v", b, err)
+				<-reloaded
+				if _, err := c.Write(answer); err != nil {
+					t.Error(err)
+				}
+			}), isolation)
+			expect := func(want string) {
+				t.Helper()
+				if got := <-read; got != want+" <nil>" {
+					t.Errorf("the target read %q, wanted %q", got, want)
+				}
+			}
+			reload := func(plugin string) {
+				t.Helper()
+				out, err := s.ReloadPlugin(context.Background(), plugin, true)
+				if err != nil || out.Migrated != 2 {
+					t.Errorf("%v, %v, wanted two connections migrated\n%s", out, err, s.log)
+				}
+			}
+			c := s.dial(t, "tap")
+			if err := c.SetReadBuffer(64 << 10); err != nil {
+				t.Fatal(err)
+			}
+			c.send("one ")
+			expect("one ")
+			reload("tap")
+			c.send("two")
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			expect("two")
+			reload("tap")
+			close(reloaded)
+			c.expect(string(answer[:1<<20]))
+			reload("tap")
+			reload("forward")
+			if rest := c.rest(); rest != string(answer[1<<20:]) {
+				t.Errorf("found %d bytes behind the first MiB", len(rest))
+			}
+			s.await(t, "client: 3 bytes: two")
+		})
+	}
+}
+
+// TestTapReset: a reset stays one, both ways, and who can't be reached is as one.
+func TestTapReset(t *testing.T) {
+	found := make(chan error, 1)
+	s := tapTo(t, listen(t, func(c *net.TCPConn) {
+		if _, err := io.WriteString(c, "hello"); err != nil {
+			t.Error(err)
+		}
+		b := make([]byte, 1)
+		if _, err := io.ReadFull(c, b); err != nil {
+			found <- err // the client's reset
+			return
+		}
+		if err := c.SetLinger(0); err != nil { // so that close is a reset
+			t.Error(err)
+		}
+	}), config.IsolationLoop)
+	c := s.dial(t, "tap")
+	c.expect("hello")
+	c.send("x")
+	if n, err := c.r.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		t.Errorf("found %d bytes, %v, wanted a reset", n, err)
+	}
+
+	c = s.dial(t, "tap")
+	c.expect("hello")
+	if err := c.SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := <-found; err == io.EOF {
+		t.Error("the target found the end of the stream, wanted a reset")
+	}
+
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	s = tapTo(t, closed.Addr().String(), config.IsolationLoop)
+	conn, err := net.Dial("tcp", s.addr["tap"]) // which may see the reset already
+	if err == nil {
+		defer conn.Close()
+		_, err = conn.Read(make([]byte, 1))
+	}
+	if err == nil || err == io.EOF {
+		t.Errorf("found %v, wanted a reset", err)
+	}
+}
+
+// TestTapInTap: two stand behind one another, and each has its say.
+func TestTapInTap(t *testing.T) {
+	s := serveTap(t, func(c *config.Config) {
+		c.Plugins["second"] = c.Plugins["tap"]
+		c.Listeners[0].Chain = []string{"tap", "second", "echo"}
+	})
+	c := s.dial(t, "tap")
+	c.send("hello")
+	c.expect("hello")
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest := c.rest(); rest != "" {
+		t.Errorf("found %q behind the end", rest)
+	}
+	if n := strings.Count(s.log.String(), "bytes: hello"); n != 4 {
+		t.Errorf("found %d pieces in the log, wanted 4\n%s", n, s.log)
+	}
+}
