@@ -203,6 +203,7 @@ func (l *Loop) deliverLanded() {
 		switch {
 		case w.ended() && w.stage != stageHanding: // it has dropped its output, as on a socket
 			w.flags |= flagReset
+			o.in.clear(l.r) // what was written behind it, before somebody reads that
 		case n < maxLandings && c.receptive():
 			was := l.current
 			l.current = c

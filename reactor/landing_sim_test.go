@@ -131,6 +131,31 @@ func TestLandedBeforeClose(t *testing.T) {
 	server.want(t, true, reactor.Done)
 }
 
+// TestLandedAndAborted: of what an end has written that then drops its output, the other one gets
+// nothing: not what was queued behind what had landed, either, where the end is told late.
+func TestLandedAndAborted(t *testing.T) {
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
+	client, server := newLanding(), newLanding()
+	share := h.r.Loops()[0].NewShare()
+	h.inside(client, server, share)
+	h.check(h.r.Loops()[0].CallFromThread(func() {
+		share.Hold()
+		if _, err := server.t.Write(bytes.Repeat([]byte("x"), 3*len(client.buf)/2)); err != nil {
+			t.Error(err)
+		}
+		server.t.AbortConnection()
+	}))
+	for range 10 { // while it is held, they spin
+		h.r.Step()
+	}
+	h.do(share.Release)
+	if len(client.got) > 0 {
+		t.Errorf("found %d bytes, wanted none", len(client.got))
+	}
+	client.want(t, true, reactor.Lost)
+	server.want(t, true, reactor.Aborted)
+}
+
 // TestLinkBehindPanic: a panic of another connection's protocol costs a connection inside the
 // process no byte.
 func TestLinkBehindPanic(t *testing.T) {

@@ -420,13 +420,13 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 
 // buildProtocol gives an accepted connection its protocol.
 func (c *connection) buildProtocol() {
-	l, ln := c.loop, c.listener
+	l, ln, was := c.loop, c.listener, c.loop.current
 	l.current = c
 	waited := c.stage == stageAwaiting
 	p, err := c.factory().BuildProtocol(c)
 	if err != nil {
 		c.buildFailed(err)
-		l.current = nil
+		l.current = was
 		return
 	}
 	if c.stage == stageOver { // a factory must not abort, but may have done so: it has built all the same
@@ -451,7 +451,7 @@ func (c *connection) buildProtocol() {
 		c.armTimer()
 	}
 	l.settle()
-	l.current = nil
+	l.current = was // the connection's own, where more of it comes in this turn
 }
 
 // attachProtocol sets the protocol.

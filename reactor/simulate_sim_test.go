@@ -89,3 +89,18 @@ func TestSimulateTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestSimulateLinks is TestSimulate for connections inside the process.
+func TestSimulateLinks(t *testing.T) {
+	first, seeds := *simFirst, *simSeeds
+	if *simSeed != 0 {
+		first, seeds = *simSeed, 1
+	}
+	failed := 0
+	for seed := first; seed < first+uint64(seeds) && failed < 5; seed++ {
+		if err := simulator.SimulateLinks(seed); err != nil {
+			failed++
+			t.Errorf("seed %d: %v\nrun it again: go test ./reactor -run SimulateLinks -seed %d", seed, err, seed)
+		}
+	}
+}

@@ -112,7 +112,8 @@ func newWorld(c *choices, o Options) *world {
 		CloseTimeout: 3 * time.Second, WriteTimeout: 5 * time.Second, ClosedTimeout: 4 * time.Second,
 		MaxConnections: []int{0, 0, 6}[c.n(3)],
 		Ended:          w.noteEnded,
-		Logger:         hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: warnings{w}, DisableTime: true}),
+		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: warnings{w.violated},
+			DisableTime: true}),
 	}
 	return w
 }
@@ -148,7 +149,7 @@ func (w *world) tracef(format string, args ...any) {
 
 // warnings reads what the reactor warns of: some of it must not happen, whatever
 // the faults.
-type warnings struct{ w *world }
+type warnings struct{ violated func(string, ...any) }
 
 const simulatedPanic = "simulated panic"
 
@@ -158,7 +159,7 @@ func (l warnings) Write(p []byte) (int, error) {
 	case strings.Contains(text, "accept failed"), strings.Contains(text, "refused"):
 	case strings.Contains(text, "panic in a protocol") && strings.Contains(text, simulatedPanic):
 	default:
-		l.w.violated("logged: %s", text)
+		l.violated("logged: %s", text)
 	}
 	return len(p), nil
 }
