@@ -34,6 +34,8 @@ type crossing struct {
 
 	moving  map[*guest.Socket]bool // with their instance
 	numbers map[*reactor.DatagramSocket]int
+	left    []leftListeners      // that have moved
+	listens map[listenerKey]bool // with their instance
 }
 
 // batch is some instances of a slot, frozen and offered.
@@ -315,6 +317,10 @@ func (b *batch) settle(why error, c *crossing) {
 		} else {
 			b.d.Moved += conns
 			b.d.Sockets += len(f.Sockets)
+			b.d.Listeners += len(f.State.Listeners)
+			for n := range f.State.Listeners {
+				c.listens[listenerKey{b.slot.plugin, f.State.Listeners[n].Handle}] = true
+			}
 			if why := f.Stay(); why != nil {
 				b.d.keep(f.Staying(), why.Error())
 			}
@@ -323,6 +329,7 @@ func (b *batch) settle(why error, c *crossing) {
 			f.Thaw()
 		} else {
 			f.Forget()
+			c.leave(b.slot, f.Left)
 		}
 		b.serve(f)
 	}

@@ -33,6 +33,8 @@ type Handed struct {
 	State     guest.State      `json:"state"`
 	// Lone, where it is set, is a configured socket for datagrams, and there is no instance.
 	Lone *LoneSocket `json:"lone,omitempty"`
+	// Alone says that there is no instance, and State has nothing but its listeners.
+	Alone bool `json:"alone,omitempty"`
 	// Given is how many of its sockets came with it: fewer than State.Files where not all could be
 	// sent.
 	Given int `json:"given"`
@@ -40,6 +42,9 @@ type Handed struct {
 	// caller's to close, on an error too. On no loop.
 	Sockets func(from, to int) ([]*os.File, error) `json:"-"`
 }
+
+// GuestListener is a listener of a guest's, as another process is to know it.
+type GuestListener = guest.ListenerState
 
 // Handles are the last handles that a plugin has given.
 type Handles struct {
@@ -67,6 +72,10 @@ type Departure struct {
 	Stay   int    `json:"stay"`
 	// Sockets are those for datagrams that have moved; configured ones always do.
 	Sockets int `json:"sockets,omitempty"`
+	// Listeners are those of guests that have moved; all do, but for what Closed tells: their
+	// endpoints, and why.
+	Listeners int      `json:"listeners,omitempty"`
+	Closed    []string `json:"closed,omitempty"`
 	// Dropped are those whose guest has trapped when its state was asked for.
 	Dropped int `json:"dropped,omitempty"`
 	// Kept are reasons to stay, with how many connections each has kept.
@@ -106,6 +115,12 @@ func (u Upgraded) Lines() []string {
 		if d.Sockets > 0 {
 			lines = append(lines, fmt.Sprintf("%sdatagram sockets that %s: %d", of, verb, d.Sockets))
 		}
+		if d.Listeners > 0 {
+			lines = append(lines, fmt.Sprintf("%slisteners of its guests that %s: %d", of, verb, d.Listeners))
+		}
+		for _, why := range d.Closed {
+			lines = append(lines, of+"a listener of its guests ends: "+why)
+		}
 		if d.Dropped > 0 {
 			lines = append(lines,
 				fmt.Sprintf("%sconnections that ended, since the guest trapped in saveState: %d", of, d.Dropped))
@@ -121,27 +136,20 @@ func (u Upgraded) Lines() []string {
 type Handover struct {
 	h        *Host
 	plugins  []*plugin
-	stopped  bool                            // accepting is
-	unwanted []string                        // endpoints
+	stopped  bool     // accepting is
+	unwanted []string // endpoints
+	held     bool     // guests' listeners are
+	left     []leftListeners
 	numbers  map[*reactor.DatagramSocket]int // of the configured ports' sockets
 	release  func()
 }
 
-// ErrListens says that guests listen by themselves: their sockets can't go to another process.
-var ErrListens = errors.New("its guests have listeners, which can't go to another process")
-
-// BeginHandover begins one. The error is ErrChanging, ErrNotRunning or ErrListens. It ends with Finish
-// or Abandon.
+// BeginHandover begins one. The error is ErrChanging or ErrNotRunning. It ends with Finish or
+// Abandon.
 func (h *Host) BeginHandover() (*Handover, error) {
 	release, err := h.holdChanges()
 	if err != nil {
 		return nil, err
-	}
-	for _, p := range h.loaded() {
-		if n := p.account.Counts().Listeners; n > 0 {
-			release()
-			return nil, fmt.Errorf("plugin %s: %w: %d", p.name, ErrListens, n)
-		}
 	}
 	return &Handover{h: h, plugins: h.loaded(), numbers: map[*reactor.DatagramSocket]int{}, release: release}, nil
 }
@@ -240,10 +248,8 @@ func (o *Handover) StopAccepting(unwanted []string) error {
 			return err
 		}
 	}
-	for _, l := range o.h.reactor.Loops() {
-		if err := onLoop(l, func() {}); err != nil {
-			return err
-		}
+	if err := o.holdListeners(); err != nil {
+		return err
 	}
 	return o.stopServing(unwanted)
 }
@@ -256,8 +262,12 @@ func (o *Handover) StopAccepting(unwanted []string) error {
 // successor's or ctx's, what was not committed goes on here.
 func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 	var list []*Departure
-	c := &crossing{ctx: ctx, h: o.h, to: s, moving: map[*guest.Socket]bool{}, numbers: o.numbers}
-	err := c.plugins(o.plugins, false, &list)
+	c := &crossing{ctx: ctx, h: o.h, to: s, moving: map[*guest.Socket]bool{}, numbers: o.numbers,
+		listens: map[listenerKey]bool{}}
+	err := o.holdListeners()
+	if err == nil {
+		err = c.plugins(o.plugins, false, &list)
+	}
 	c.accepts = true
 	if err == nil {
 		err = c.plugins(o.plugins, true, &list)
@@ -268,6 +278,10 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 	if err == nil {
 		err = c.lone(o.unwanted, &list)
 	}
+	if err == nil {
+		err = c.loneListeners(o.plugins, &list)
+	}
+	o.left = append(o.left, c.left...)
 	if s != nil && err != nil {
 		s.Withdraw()
 		err = errors.Join(err, c.settle(err))
@@ -284,7 +298,7 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 func (o *Handover) Finish() error {
 	h := o.h
 	defer o.release()
-	errs := []error{o.leaveSockets()}
+	errs := []error{o.leaveSockets(), o.leaveListeners()}
 	h.mu.Lock()
 	listeners, ports := h.listeners, h.ports
 	h.listeners, h.ports, h.plugins = nil, nil, map[string]*plugin{}
@@ -312,10 +326,10 @@ func (o *Handover) Finish() error {
 // Abandon has the host go on as if nothing had been asked.
 func (o *Handover) Abandon() error {
 	defer o.release()
+	errs := []error{o.listenAgain()}
 	if !o.stopped {
-		return nil
+		return errors.Join(errs...)
 	}
-	var errs []error
 	for _, l := range o.h.listeners {
 		errs = append(errs, l.ln.Start())
 	}

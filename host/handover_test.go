@@ -22,6 +22,7 @@ type heir struct {
 	late   error               // of its start, once all was committed
 	steady bool                // its clock is
 
+	ready    func()        // called when it is, before anything moves
 	unwanted []string      // endpoints
 	offers   time.Duration // what each takes
 
@@ -100,7 +101,12 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		}
 		return "", nil
 	}
+	listening := o.GuestListeners()
+	h.o.InheritedListeners = func(plugin string) []GuestListener { return listening[plugin] }
 	h.o.TakeOver = func(take *Takeover) error {
+		if h.ready != nil {
+			h.ready()
+		}
 		h.take = take
 		take.GoOn(o.Handles())
 		expected, err := o.Expected()

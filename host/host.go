@@ -64,6 +64,9 @@ type Options struct {
 	// datagrams, and where they are bound; nil = none. They are the host's to close, and are
 	// served from Takeover.End on, or with an instance that comes before.
 	InheritedDatagrams func(endpoint string) (bound string, sockets []*os.File)
+	// InheritedListeners are the listeners of a plugin's guests that another process may give;
+	// nil = there are none.
+	InheritedListeners func(plugin string) []GuestListener
 	// TakeOver is called at the end of Start, when everything is ready and nothing is
 	// accepted yet, with a Takeover that is to be ended. On its error nothing starts.
 	TakeOver func(*Takeover) error
@@ -341,6 +344,9 @@ func (h *Host) startPlugins(ctx context.Context) error {
 		}
 	}
 	for _, p := range h.plugins {
+		if err := p.promiseListeners(); err != nil {
+			return err
+		}
 		if err := p.startOnLoops(&wg); err != nil {
 			return err
 		}

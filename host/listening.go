@@ -1,6 +1,7 @@
 package host
 
 import (
+	"os"
 	"slices"
 	"time"
 
@@ -13,17 +14,26 @@ import (
 // Guests listen, too: their sockets are instances', and always move to the next version's.
 
 // listenForGuest is what guests listen with; nil where nothing runs.
-func (h *Host) listenForGuest() func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener,
-	error) {
+func (h *Host) listenForGuest() func(*os.File, reactor.Endpoint, reactor.Factory,
+	reactor.ListenOptions) (*reactor.Listener, error) {
 	if h.reactor == nil {
 		return nil
 	}
-	return h.reactor.Listen
+	return h.listenWith
+}
+
+// listenWith listens on another process's socket or, where file is nil, binds one.
+func (h *Host) listenWith(file *os.File, ep reactor.Endpoint, f reactor.Factory, o reactor.ListenOptions,
+) (*reactor.Listener, error) {
+	if file == nil {
+		return h.reactor.Listen(ep, f, o)
+	}
+	return h.reactor.ListenFile(file, ep, f, o)
 }
 
 // heir says whose listeners the slot's next instance is to have.
 func (s *slot) heir() guest.Heir {
-	if len(s.succeeds) == 0 {
+	if len(s.succeeds) == 0 && !s.plugin.account.HoldsListeners() {
 		return guest.NoHeir
 	}
 	return s.ver.heir(s.place.Loop.Index())

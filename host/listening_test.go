@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -429,31 +428,6 @@ func TestListenTrapsBeforeCommit(t *testing.T) {
 	c := dial(t, addr)
 	if from, own := tell(t, c, "f"), tell(t, c, "o"); from != own || own < 1 {
 		t.Errorf("it came from listener %d, and the start has got %d", from, own)
-	}
-}
-
-// TestListenHandover: a handover does not begin while a guest listens, whose socket would be
-// lost.
-func TestListenHandover(t *testing.T) {
-	s := serve(t, configuration(listensPlugin(config.IsolationShared)))
-	c := dial(t, s.addrs[0])
-	listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
-	if _, err := s.BeginHandover(); !errors.Is(err, ErrListens) {
-		t.Errorf("found %v, wanted %v", err, ErrListens)
-	}
-	tell(t, c, letter("s", listener))
-	awaitFree(t, addr)
-	for late := time.Now().Add(patience); ; { // its socket is closed before that is noted
-		o, err := s.BeginHandover()
-		if err == nil {
-			if err := o.Abandon(); err != nil {
-				t.Error(err)
-			}
-			break
-		}
-		if !errors.Is(err, ErrListens) || time.Now().After(late) {
-			t.Fatal(err)
-		}
 	}
 }
 

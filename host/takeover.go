@@ -19,6 +19,7 @@ type Takeover struct {
 	prepared map[*slot][]*guest.Instance    // adopted, and not committed
 	spare    map[*version][]*guest.Instance // made ahead
 	lone     []*socket                      // adopted without an instance, and not committed
+	listen   []leftListeners                // likewise
 	release  func()
 }
 
@@ -62,8 +63,8 @@ func (t *Takeover) Expect(instances map[string]int) {
 			continue
 		}
 		for range min(n, maxSpare) {
-			i, err := v.newInstance(guest.NoHeir)
-			if err != nil { // Adopt meets it again
+			i, err := v.newInstance(guest.NoHeir) // as isolation connection has it
+			if err != nil {                       // Adopt meets it again
 				break
 			}
 			t.spare[v] = append(t.spare[v], i)
@@ -72,13 +73,14 @@ func (t *Takeover) Expect(instances map[string]int) {
 }
 
 // instance is a new one of a version.
-func (t *Takeover) instance(v *version) (*guest.Instance, error) {
+func (t *Takeover) instance(s *slot) (*guest.Instance, error) {
+	v := s.ver
 	if spare := t.spare[v]; len(spare) > 0 {
 		i := spare[len(spare)-1]
 		t.spare[v] = spare[:len(spare)-1]
 		return i, nil
 	}
-	return v.newInstance(guest.NoHeir)
+	return v.newInstance(v.heir(s.place.Loop.Index()))
 }
 
 // closeSpare closes what nobody has needed.
@@ -132,6 +134,12 @@ func (t *Takeover) Adopt(list []Handed) (refused []string) {
 			}
 			continue
 		}
+		if list[n].Alone {
+			if err := t.adoptListeners(&list[n]); err != nil {
+				refused[n] = err.Error()
+			}
+			continue
+		}
 		a := adoption{state: &list[n].State, refused: &refused[n]}
 		s, err := t.prepare(&list[n], &a)
 		if err != nil {
@@ -164,7 +172,7 @@ func (t *Takeover) prepare(one *Handed, a *adoption) (*slot, error) {
 	if want := one.State.Files(); one.Given != want {
 		return nil, fmt.Errorf("found %d sockets, wanted %d", one.Given, want)
 	}
-	if a.inst, err = t.instance(s.ver); err != nil {
+	if a.inst, err = t.instance(s); err != nil {
 		return nil, err
 	}
 	if a.sockets, err = one.Sockets(0, one.Given); err != nil {
@@ -251,7 +259,7 @@ func (t *Takeover) listener(endpoint string) *reactor.Listener {
 // Commit has what was adopted go on here.
 func (t *Takeover) Commit() error {
 	err := t.each(func(s *slot, i *guest.Instance) { s.commitAdopted(i) })
-	return errors.Join(err, t.eachLone((*socket).begin))
+	return errors.Join(err, t.eachLone((*socket).begin), t.commitListeners())
 }
 
 // each does something with all that was adopted, on its loop: then it is not in t any more.
@@ -284,6 +292,7 @@ func (s *slot) commitAdopted(i *guest.Instance) {
 	s.inst = i
 	s.noteStart()
 	if own != nil {
+		i.TakeListeners(own) // of an address that is new
 		own.EndWhenEmpty()
 	}
 }
@@ -294,6 +303,10 @@ func (t *Takeover) Drop() error {
 		i.DropAdopted(s.place)
 		i.Close()
 	})
+	for _, one := range t.listen {
+		one.list.Return()
+	}
+	t.listen = nil
 	return errors.Join(err, t.eachLone(func(k *socket) {
 		k.guest.Forget()
 		k.Dropped()
@@ -314,5 +327,8 @@ func (t *Takeover) End(stay func(endpoint string) bool) {
 	}
 	t.takeGiven()
 	t.closeSpare()
+	if err := t.releaseListeners(); err != nil {
+		t.h.log.Error("taking over guests' listeners", "err", err)
+	}
 	t.release()
 }

@@ -113,6 +113,10 @@ func (ln *Listener) File() (f *os.File, err error) {
 	return f, err
 }
 
+// Duplicate is File for a loop. The listener must have been stopped, and nobody may close it
+// meanwhile.
+func (ln *Listener) Duplicate() (*os.File, error) { return ln.r.sys.File(ln.fd) }
+
 // Start takes connections from now on, also after Stop. Any goroutine.
 func (ln *Listener) Start() error {
 	a := ln.r.acceptor

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -9,8 +10,8 @@ import (
 
 // Adopt gives a started instance that has nothing the state of one of another process,
 // up to the commit: CommitAdopted, or DropAdopted. sockets are its connections', in the
-// state's order, some of which it closes, and those for datagrams that the guest has opened;
-// listener finds the one that a connection counts to, or nil, and configured adopts a socket
+// state's order, some of which it closes, those for datagrams that the guest has opened, and
+// its listeners'; listener finds the one that a connection counts to, or nil, and configured adopts a socket
 // of the configuration. On an error, the instance is to be closed. On the loop of at.
 func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 	listener func(endpoint string) *reactor.Listener, configured func(*SocketState) (*Socket, error)) error {
@@ -28,6 +29,11 @@ func (i *Instance) Adopt(s State, sockets []*os.File, at *Place,
 
 func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
 	listener func(endpoint string) *reactor.Listener, configured func(*SocketState) (*Socket, error)) error {
+	for n := range s.Listeners { // before the connections, which count to them
+		if err := i.adoptListener(&s.Listeners[n], sockets[len(sockets)-len(s.Listeners)+n], at); err != nil {
+			return err
+		}
+	}
 	for n := range s.Connections {
 		err := i.adoptConnection(&s.Connections[n], sockets[n], at, listener)
 		_ = sockets[n].Close() // a duplicate; there may be few descriptors
@@ -53,10 +59,28 @@ func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
 	if err := i.guest.canTake(i); err != nil {
 		return err
 	}
+	return i.restoreAll(&s)
+}
+
+// restoreAll gives the instance the states of what was adopted.
+func (i *Instance) restoreAll(s *State) error {
 	k := i.guest.hold()
 	if s.Factory != nil {
 		if err := i.restoreState(0, s.Version, s.Factory, &k); err != nil {
 			return fmt.Errorf("the factory's state: %w", err)
+		}
+	}
+	for n := range s.Listeners {
+		one := &s.Listeners[n]
+		if one.State == nil {
+			continue
+		}
+		if k.over() {
+			return &errHeld{k.limit}
+		}
+		err := i.restoreState(one.Handle, s.Version, one.State, &k)
+		if declined := new(refusal); err != nil && !errors.As(err, &declined) { // it moves without, too
+			return fmt.Errorf("listener %d: %w", one.Handle, err)
 		}
 	}
 	for n := range s.Connections {
@@ -85,12 +109,16 @@ func (i *Instance) adoptConnection(s *ConnectionState, socket *os.File, at *Plac
 	if !i.account.conns.reserve(s.Handle) {
 		return fmt.Errorf("connection %d is another's", s.Handle)
 	}
-	c := &conn{in: i, handle: s.Handle, stage: stageOpen, producing: s.Socket.Producer}
+	c := &conn{in: i, handle: s.Handle, from: s.From, stage: stageOpen, producing: s.Socket.Producer}
 	var producer reactor.Producer
 	if s.Socket.Producer {
 		producer = c
 	}
-	if c.t, err = at.Loop.Adopt(socket, s.Socket, c, producer, listener(s.Listener), at.Share); err != nil {
+	ln := listener(s.Listener)
+	if s.From != 0 {
+		ln = i.account.listenerOf(s.From)
+	}
+	if c.t, err = at.Loop.Adopt(socket, s.Socket, c, producer, ln, at.Share); err != nil {
 		i.account.conns.free(s.Handle)
 		return err
 	}
@@ -109,6 +137,7 @@ func (i *Instance) DropAdopted(at *Place) {
 		i.account.conns.free(c.handle)
 	}
 	i.dropSockets()
+	i.dropAdoptedListeners()
 	i.dropTimers()
 	i.dropMoved()
 }

@@ -99,7 +99,7 @@ func transportGetHost(i *Instance, stack []uint64) {
 	ptr, size := uint32(stack[1]), uint32(stack[2])
 	view(i, call, ptr, size)
 	if l := i.listeners[int32(stack[0])]; l != nil {
-		stack[0] = give(i, call, ptr, size, []byte(l.ln.Endpoint().String()))
+		stack[0] = give(i, call, ptr, size, []byte(l.endpoint()))
 		return
 	}
 	if c := known(i, stack); c != nil {

@@ -21,6 +21,7 @@ type State struct {
 	Connections []ConnectionState `json:"connections"`
 	Timers      []TimerState      `json:"timers,omitempty"`
 	Sockets     []SocketState     `json:"sockets,omitempty"` // for datagrams
+	Listeners   []ListenerState   `json:"listeners,omitempty"`
 }
 
 // ConnectionState is a connection of State.
@@ -28,6 +29,7 @@ type ConnectionState struct {
 	Handle   int32          `json:"handle"`
 	State    []byte         `json:"state"`
 	Listener string         `json:"listener,omitempty"` // the endpoint that it came to
+	From     int32          `json:"from,omitempty"`     // the guest's listener that it came from
 	Socket   reactor.Frozen `json:"socket"`
 }
 
@@ -41,36 +43,34 @@ type TimerState struct {
 type Frozen struct {
 	State   State
 	Sockets []*Socket // in the order of State.Sockets
+	Left    Detached  // listeners that have moved, after Forget: for Leave, or Attach after all
 
-	i      *Instance
-	anew   []*Socket // configured ones whose state was declined
-	moving []*conn   // in the order of State.Connections
-	held   bool      // the plugin's share is
-	stay   error     // why the others stay; nil = there are none
+	i         *Instance
+	anew      []*Socket   // configured ones whose state was declined
+	moving    []*conn     // in the order of State.Connections
+	listeners []*listener // in the order of State.Listeners
+	held      bool        // the plugin's share is
+	stay      error       // why the others stay; nil = there are none
 }
-
-var errListens = errors.New("it listens, and its listeners can't go to another process")
 
 // ErrUnsettled says that an instance can't be frozen now, and may be later.
 var ErrUnsettled = errors.New("a connection is being made, or ends")
 
 // Freeze has no event reach the instance, and asks it for its state, until Thaw or
 // Forget. Connections that can't leave the process, such as those with TLS 1.2, stay: they
-// wait with the plugin's share of the loop meanwhile. On an error, which says why it can't
+// wait with the plugin's share of the loop meanwhile. Its listeners must be held. On an error, which says why it can't
 // be moved, or ErrUnsettled, nothing has changed, unless the instance trapped. On its
 // loop, in no callback.
 func (i *Instance) Freeze() (*Frozen, error) {
 	if !i.Usable() {
 		return nil, errRetired
 	}
-	if i.Listens() {
-		return nil, errListens
-	}
 	f := &Frozen{i: i}
 	err := f.freezeConnections()
 	if err == nil {
 		err = f.freezeSockets()
 	}
+	f.freezeListeners()
 	if err == nil {
 		k := i.guest.hold()
 		err = f.saveStates(&k)
@@ -106,7 +106,7 @@ func (f *Frozen) freezeConnections() error {
 		}
 		f.moving = append(f.moving, c)
 		f.State.Connections = append(f.State.Connections,
-			ConnectionState{Handle: c.handle, Listener: cameTo(c.t), Socket: socket})
+			ConnectionState{Handle: c.handle, Listener: cameTo(c.t), From: c.from, Socket: socket})
 	}
 	switch {
 	case f.stay == nil:
@@ -139,6 +139,9 @@ func (f *Frozen) saveStates(k *hold) (err error) {
 	case !errors.Is(err, errDeclined):
 		return fmt.Errorf("the factory's state: %w", err)
 	}
+	if err := f.saveListeners(k); err != nil {
+		return err
+	}
 	for n, c := range f.moving {
 		if k.over() {
 			return &errHeld{k.limit}
@@ -169,6 +172,11 @@ func (f *Frozen) Files(from, to int) (files []*os.File, err error) {
 		files = append(files, file)
 	}
 	more, err := f.socketFiles(from, to)
+	files = append(files, more...)
+	if err != nil {
+		return files, err
+	}
+	more, err = f.listenerFiles(from, to)
 	return append(files, more...), err
 }
 
@@ -214,6 +222,7 @@ func (f *Frozen) Forget() {
 		}
 	}
 	i.leaving = f.stay == nil
+	f.forgetListeners()
 	f.forgetSockets()
 	if f.stay == nil {
 		i.retire()

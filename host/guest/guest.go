@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,8 +55,9 @@ type Settings struct {
 	// ends. Loops call it: it must not block.
 	Inside  func(plugin string) *reactor.Listener
 	Listens *ListenList
-	// Listen is the reactor's; nil = nobody can listen.
-	Listen func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
+	// Listen is the reactor's Listen or, with the file of a socket that listens already, its
+	// ListenFile; nil = nobody can listen.
+	Listen func(*os.File, reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
 	// HandTo finds the plugin of a name for transport.handOver; an error is its status:
 	// ErrNotAllowed, or ErrNotRunning. Loops call it: it must not block.
 	HandTo func(plugin string) (reactor.Destination, error)
@@ -81,7 +83,7 @@ type Guest struct {
 	allow   *AllowList
 	inside  func(plugin string) *reactor.Listener
 	listens *ListenList
-	listen  func(reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
+	listen  func(*os.File, reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
 	handTo  func(plugin string) (reactor.Destination, error)
 	single  bool
 	account *Account

@@ -17,22 +17,26 @@ import (
 type listener struct {
 	account *Account
 	handle  int32
-	asked   reactor.Endpoint // as the guest has it
-	ln      *reactor.Listener
-	shared  bool                     // others may have its port
-	in      atomic.Pointer[Instance] // whom its connections come to; nil = nobody. Its loop sets it
+	asked   reactor.Endpoint                 // as the guest has it
+	bound   string                           // where it is, as far as a promise says: see endpoint
+	ln      atomic.Pointer[reactor.Listener] // nil = it is promised, and has not come
+	shared  bool                             // others may have its port
+	in      atomic.Pointer[Instance]         // whom its connections come to; nil = nobody. Its loop sets it
 
 	// Under account.listening.mu:
-	of      *Guest // in's; nil = nobody's
-	loop    int    // in's; -1 = it is not committed
-	claims  int    // instances that have its handle, and are to have it
-	closing bool
+	of       *Guest // in's; nil = nobody's
+	loop     int    // in's; -1 = it is not committed
+	claims   int    // instances that have its handle, and are to have it
+	closing  bool
+	promised bool // it is another process's, and may come from there
+	came     bool // it is from there
 }
 
 // listening are the listeners of an account. Any goroutine.
 type listening struct {
-	mu  sync.Mutex
-	all map[*listener]struct{} // until they are closed
+	mu   sync.Mutex
+	all  map[*listener]struct{} // until they are closed
+	held bool                   // none takes connections, but those that came: an upgrade is under way
 }
 
 var errNobody = errors.New("nobody listens here any more")
@@ -59,9 +63,9 @@ func (l *listener) share(on *reactor.Loop) *reactor.Share {
 	return nil
 }
 
-// options are those of a listener of an instance, on a loop; -1 = it is not committed.
-func (l *listener) options(i *Instance, loop int) reactor.ListenOptions {
-	list := i.guest.listens
+// options are those of a listener of a guest's, on a loop; -1 = it is not committed.
+func (l *listener) options(g *Guest, loop int) reactor.ListenOptions {
+	list := g.listens
 	return reactor.ListenOptions{Loop: loop, Share: l.share, TLS: list.tls, HandshakeTimeout: list.handshake,
 		Socket: reactor.SocketOptions{ReusePort: l.shared, Mode: socketMode, LeaveKept: true}}
 }
@@ -77,20 +81,34 @@ func (a *Account) bind(i *Instance, ep reactor.Endpoint) (*listener, error) {
 	a.listening.mu.Lock()
 	defer a.listening.mu.Unlock()
 	l.shared = ep.Port != 0 && a.listening.has(ep)
-	var err error
-	if l.ln, err = i.guest.listen(ep, l, l.options(i, -1)); err != nil {
+	if err := l.listen(i.guest); err != nil {
 		return nil, err
 	}
-	if ep.Port != 0 && !l.shared {
-		l.shared = true
-		l.shared = l.ln.Configure(l, l.options(i, -1)) == nil // else each address has one socket on this system
-	}
 	l.handle = a.conns.take()
-	if a.listening.all == nil {
-		a.listening.all = map[*listener]struct{}{}
-	}
-	a.listening.all[l] = struct{}{}
+	a.listening.add(l)
 	return l, nil
+}
+
+// listen binds the listener's socket, for a guest.
+func (l *listener) listen(g *Guest) error {
+	ln, err := g.listen(nil, l.asked, l, l.options(g, -1))
+	if err != nil {
+		return err
+	}
+	if l.asked.Port != 0 && !l.shared {
+		l.shared = true
+		l.shared = ln.Configure(l, l.options(g, -1)) == nil // else each address has one socket on this system
+	}
+	l.ln.Store(ln)
+	return nil
+}
+
+// add notes a listener. mu is held.
+func (s *listening) add(l *listener) {
+	if s.all == nil {
+		s.all = map[*listener]struct{}{}
+	}
+	s.all[l] = struct{}{}
 }
 
 // has tells whether there is a listener at an address. mu is held.
@@ -110,13 +128,14 @@ func (s *listening) count() int {
 	return len(s.all)
 }
 
-// claim finds a listener of another version's that an instance is to have, by its address;
-// nil = there is none. It then stays until the claim ends.
+// claim finds a listener of another version's, or process's, that an instance is to have, by
+// its address; nil = there is none. It then stays until the claim ends.
 func (a *Account) claim(i *Instance, ep reactor.Endpoint) *listener {
 	a.listening.mu.Lock()
 	defer a.listening.mu.Unlock()
 	for l := range a.listening.all {
-		if l.asked == ep && l.of != nil && l.of != i.guest && l.loop >= 0 && !l.closing &&
+		others := l.of != nil && l.of != i.guest || a.listening.held && (l.of != nil || l.promised)
+		if l.asked == ep && others && l.loop >= 0 && !l.closing &&
 			(i.heir == AnyHeir || int(i.heir) == l.loop) && i.listeners[l.handle] == nil {
 			l.claims++
 			i.own(l)
@@ -139,15 +158,18 @@ func (i *Instance) promise(l *listener) {
 
 // give has an instance have the listener, on its loop, from now on.
 func (l *listener) give(i *Instance) {
-	loop := i.place.Loop.Index()
+	loop, ln := i.place.Loop.Index(), l.ln.Load()
 	l.in.Store(i)
-	l.account.listening.mu.Lock()
-	l.of, l.loop = i.guest, loop
-	l.account.listening.mu.Unlock()
-	if err := l.ln.Configure(l, l.options(i, loop)); err != nil {
-		l.account.warn(listenerNote, "version", i.guest.name, "endpoint", l.ln.Endpoint().String(), "err", err)
+	if err := ln.Configure(l, l.options(i.guest, loop)); err != nil {
+		l.account.warn(listenerNote, "version", i.guest.name, "endpoint", ln.Endpoint().String(), "err", err)
 	}
-	_ = l.ln.Start() // it fails where the reactor has ended
+	s := &l.account.listening
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.of, l.loop, l.promised = i.guest, loop, false
+	if !s.held || l.came {
+		_ = ln.Start() // it fails where the reactor has ended
+	}
 }
 
 // listenerNote is the line of a listener that stays as it was before.
@@ -172,20 +194,27 @@ func (l *listener) leave() {
 
 // closeUnused closes it where nobody has it, or is to have it.
 func (l *listener) closeUnused() {
-	a := l.account
-	a.listening.mu.Lock()
-	unused := l.of == nil && l.claims == 0 && !l.closing
+	s := &l.account.listening
+	s.mu.Lock()
+	unused := l.of == nil && l.claims == 0 && !l.closing && !(l.promised && s.held)
 	l.closing = l.closing || unused
-	a.listening.mu.Unlock()
-	if !unused {
-		return
+	s.mu.Unlock()
+	switch ln := l.ln.Load(); {
+	case !unused:
+	case ln == nil:
+		l.forget()
+	default:
+		ln.CloseSoon(l.forget)
 	}
-	l.ln.CloseSoon(func() {
-		a.listening.mu.Lock()
-		delete(a.listening.all, l)
-		a.listening.mu.Unlock()
-		a.conns.free(l.handle)
-	})
+}
+
+// forget is the end of it, and of its handle.
+func (l *listener) forget() {
+	s := &l.account.listening
+	s.mu.Lock()
+	delete(s.all, l)
+	s.mu.Unlock()
+	l.account.conns.free(l.handle)
 }
 
 // Heir says of a start which listeners are to move to the instance, from another version's:
@@ -223,13 +252,15 @@ func (i *Instance) commitListeners() {
 			l.give(i)
 		}
 	}
+	i.bindOverdue()
 }
 
 // settleClaims gives the instance what it has claimed and nobody else has, and ends its
-// other claims: what was to move has moved, but for what is on its way from another loop.
+// other claims: what was to move has moved, but for promises, and what is on its way from
+// another loop.
 func (i *Instance) settleClaims() {
 	for handle, l := range i.listeners {
-		if l.in.Load() == i {
+		if l.in.Load() == i || l.awaited() {
 			continue
 		}
 		switch orphaned, detached := l.without(i); {
@@ -250,7 +281,7 @@ func (l *listener) without(heir *Instance) (orphaned, detached bool) {
 	l.account.listening.mu.Lock()
 	defer l.account.listening.mu.Unlock()
 	here := heir.heir == AnyHeir || l.loop == heir.place.Loop.Index()
-	return l.of == nil && here, l.of != nil && l.in.Load() == nil
+	return l.of == nil && here && !l.promised, l.of != nil && l.in.Load() == nil
 }
 
 // dropListeners lets go of all of the instance's listeners, and tells whether it had any.
@@ -308,7 +339,7 @@ func (p *Place) Listening() (list []*reactor.Listener) {
 	for i := range p.all {
 		for _, l := range i.listeners {
 			if l.in.Load() == i {
-				list = append(list, l.ln)
+				list = append(list, l.ln.Load())
 			}
 		}
 	}

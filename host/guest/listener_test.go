@@ -2,6 +2,7 @@ package guest
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"github.com/wirehost/wirehost/abi"
@@ -16,7 +17,10 @@ func mayListen(t testing.TB) *stand {
 		t.Fatal(err)
 	}
 	s := standing(t, "listens", func(o *Settings) { o.Listens = list })
-	s.listen = s.reactor.Listen
+	s.listen = func(_ *os.File, ep reactor.Endpoint, f reactor.Factory, o reactor.ListenOptions) (*reactor.Listener,
+		error) {
+		return s.reactor.Listen(ep, f, o)
+	}
 	return s
 }
 

@@ -17,10 +17,10 @@ type SocketState struct {
 	Socket reactor.FrozenDatagram `json:"socket"`
 }
 
-// Files counts the sockets of State that go as files: connections, then those that the guest
-// has opened. Its owner has those that are configured.
+// Files counts the sockets of State that go as files: connections, then those for datagrams
+// that the guest has opened, then listeners. Its owner has those that are configured.
 func (s *State) Files() (n int) {
-	n = len(s.Connections)
+	n = len(s.Connections) + len(s.Listeners)
 	for k := range s.Sockets {
 		if s.Sockets[k].Port == "" {
 			n++

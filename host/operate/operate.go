@@ -146,6 +146,7 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		return f
 	}
 	s.o.Host.InheritedDatagrams = func(endpoint string) (string, []*os.File) { return s.inherited.datagrams(endpoint) }
+	s.o.Host.InheritedListeners = func(plugin string) []host.GuestListener { return s.inherited.listeners(plugin) }
 	if _, there := os.LookupEnv(handoverVariable); there {
 		s.o.Host.TakeOver = func(t *host.Takeover) error { return s.inherited.takeOver(t) }
 	}

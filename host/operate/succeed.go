@@ -38,9 +38,10 @@ type inheritance struct {
 	missing bool                  // some of them did not
 	over    *host.Takeover        // from host.Start on
 	coming  map[string]int        // hello.Expected
-	taken   bool                  // something was
-	alone   bool                  // the other process has ended, or stands still
-	stay    []string              // sockets whose files are a service manager's
+	listens map[string][]host.GuestListener
+	taken   bool     // something was
+	alone   bool     // the other process has ended, or stands still
+	stay    []string // sockets whose files are a service manager's
 }
 
 // inherit finds the process that this one takes over from; nil = there is none, or it has
@@ -117,6 +118,7 @@ func (in *inheritance) hello(first *hello) error {
 		}
 		in.takePorts(first.Ports, in.files[len(first.Endpoints):])
 		in.stay, in.coming, in.files = first.Stay, first.Expected, nil
+		in.listens = first.Listeners
 		return nil
 	}
 }
@@ -169,6 +171,14 @@ func (in *inheritance) datagrams(endpoint string) (bound string, files []*os.Fil
 	t := in.ports[at]
 	in.ports = slices.Delete(in.ports, at, at+1)
 	return t.Bound, t.files
+}
+
+// listeners are those of a plugin's guests that may come.
+func (in *inheritance) listeners(plugin string) []host.GuestListener {
+	if in == nil {
+		return nil
+	}
+	return in.listens[plugin]
 }
 
 // stays tells whether the file of a socket is a service manager's.

@@ -78,13 +78,18 @@ listeners:
 		stop: make(chan struct{})}
 	u.p = startIn(t, nil, "serve", "--config="+file)
 	u.pid = u.p.cmd.Process.Pid
-	t.Cleanup(func() { // where the test has failed, the last process would hold the log open
+	u.killLast()
+	u.p.await("ready")
+	return u
+}
+
+// killLast ends the last process at the end of a test that has failed: it would hold the log open.
+func (u *upgraded) killLast() {
+	u.t.Cleanup(func() {
 		if u.p.cmd.ProcessState == nil {
 			_ = syscall.Kill(u.pid, syscall.SIGKILL) // it may have ended
 		}
 	})
-	u.p.await("ready")
-	return u
 }
 
 // ownPorts are free ports on an address of loopback that only this process takes, where the
@@ -252,11 +257,15 @@ func (u *upgraded) upgrade(args ...string) (out host.Upgraded, err error) {
 	return out, nil
 }
 
-// end ends the streams and the server, whose last process ends as it should.
-func (u *upgraded) end() {
+// end ends the streams and the server, whose last process ends as it should. What is between
+// is done between.
+func (u *upgraded) end(between ...func()) {
 	u.t.Helper()
 	close(u.stop)
 	u.streaming.Wait()
+	for _, f := range between {
+		f()
+	}
 	if err := syscall.Kill(u.pid, syscall.SIGTERM); err != nil {
 		u.t.Error(err)
 	}

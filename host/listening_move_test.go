@@ -1,0 +1,328 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wirehost/wirehost/host/config"
+)
+
+// waiting connects to an address where nobody accepts meanwhile, and asks which listener it
+// came from.
+func waiting(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c := dial(t, addr)
+	send(t, c, "f")
+	return c
+}
+
+// listeners is how many listeners the guests of a plugin have.
+func (h *Host) listenersOf(plugin string) int { return h.plugins[plugin].account.Counts().Listeners }
+
+// awaitListeners waits until there are so many: a socket is closed before that is noted.
+func (s *server) awaitListeners(t *testing.T, want int) {
+	t.Helper()
+	for late := time.Now().Add(patience); s.listenersOf("guest") != want; {
+		if time.Now().After(late) {
+			t.Fatalf("found %d listeners, wanted %d", s.listenersOf("guest"), want)
+		}
+	}
+}
+
+// TestHandoverListeners: guests' listeners go to the new process under their numbers, with
+// their instances and their state, or without; who has connected meanwhile gets there.
+func TestHandoverListeners(t *testing.T) {
+	for _, isolation := range isolations {
+		for _, tc := range []struct {
+			name     string
+			mark     int32 // what the guest's saveState goes by
+			reload   config.ReloadPolicy
+			stays    bool // the connections do
+			restored int32
+		}{
+			{"with everything", 77, config.ReloadMigrate, false, 1},
+			{"without a state", 5, config.ReloadMigrate, false, 0},
+			{"its state is refused", 78, config.ReloadMigrate, false, 0},
+			{"the connections stay", 99, config.ReloadMigrate, true, 0},
+			{"drained", 5, config.ReloadDrain, true, 0},
+		} {
+			t.Run(string(isolation)+"/"+tc.name, func(t *testing.T) {
+				p := listensPlugin(isolation)
+				p.Reload, p.Drain = tc.reload, time.Hour
+				cfg := configuration(p)
+				cfg.Reactor.Loops = 1
+				v := &virtual{server: serve(t, cfg)}
+				c := dial(t, v.addrs[0])
+				listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+				in := dial(t, addr)
+				tell(t, in, "f")
+				tell(t, c, letter("m", tc.mark))
+				var queued net.Conn
+				h, list, err := v.handOver(t, cfg, func(h *heir) {
+					h.ready = func() { queued = waiting(t, addr) }
+				})
+				if err != nil || list[0].Listeners != 1 || (list[0].Moved == 0) != tc.stays {
+					t.Fatalf("%+v, %v", list, err)
+				}
+				if got := answer(t, queued); got != listener {
+					t.Errorf("who has waited came from listener %d, wanted %d", got, listener)
+				}
+				fresh := dial(t, addr)
+				want := tc.mark
+				if tc.stays {
+					want = 0
+				}
+				if mark := tell(t, fresh, "g"); mark != want {
+					t.Errorf("a new connection has come to mark %d, wanted %d", mark, want)
+				}
+				if n := tell(t, fresh, "r"); n != tc.restored {
+					t.Errorf("%d listeners were restored, wanted %d", n, tc.restored)
+				}
+				if from, mark := tell(t, in, "f"), tell(t, in, "g"); from != listener || mark != tc.mark {
+					t.Errorf("one of before: from listener %d, at mark %d", from, mark)
+				}
+				if got := hostOf(t, fresh, listener); got != addr {
+					t.Errorf("it is at %s, wanted %s", got, addr)
+				}
+				if h.listenersOf("guest") != 1 {
+					t.Errorf("found %d listeners, wanted 1", h.listenersOf("guest"))
+				}
+				if status := tell(t, fresh, letter("s", listener)); status != 0 {
+					t.Errorf("stopListening returned %d", status)
+				}
+				awaitFree(t, addr)
+			})
+		}
+	}
+}
+
+// TestHandoverListensInStart: where the new process's start listens at the address of a
+// listener that moves, it gets that one; at any other, it takes nothing in before it has taken
+// over. Once more from there.
+func TestHandoverListensInStart(t *testing.T) {
+	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
+		for _, reload := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain} {
+			t.Run(string(isolation)+"/"+string(reload), func(t *testing.T) {
+				addr := freePort(t)
+				p := listensPlugin(isolation)
+				p.Config, p.Reload, p.Drain = "tcp://"+addr, reload, time.Hour
+				cfg := configuration(p)
+				cfg.Reactor.Loops = 1
+				v := &virtual{server: serve(t, cfg)}
+				for range 2 {
+					in := dial(t, addr)
+					own := tell(t, in, "o")
+					var queued net.Conn
+					h, list, err := v.handOver(t, cfg, func(h *heir) {
+						h.ready = func() { queued = waiting(t, addr) }
+					})
+					if err != nil || list[0].Listeners != 1 {
+						t.Fatalf("%+v, %v", list, err)
+					}
+					if got := answer(t, queued); got != own {
+						t.Errorf("who has waited came from listener %d, wanted %d", got, own)
+					}
+					fresh := dial(t, addr)
+					if from, has := tell(t, fresh, "f"), tell(t, fresh, "o"); from != own || has != own {
+						t.Errorf("one came from listener %d, and the start has got %d, wanted %d", from, has, own)
+					}
+					h.awaitListeners(t, 1)
+					in.Close()
+					v = h.virtual
+				}
+			})
+		}
+	}
+}
+
+// TestHandoverListensElsewhere: an address that is new is listened on, and one that is not
+// listened on any more by a start goes on with the instance that had it.
+func TestHandoverListensElsewhere(t *testing.T) {
+	first, second := freePort(t), freePort(t)
+	p := listensPlugin(config.IsolationLoop)
+	p.Config = "tcp://" + first
+	cfg := configuration(p)
+	cfg.Reactor.Loops = 1
+	v := &virtual{server: serve(t, cfg)}
+	own := tell(t, dial(t, first), "o")
+	p.Config = "tcp://" + second
+	to := configuration(p)
+	to.Listeners = cfg.Listeners
+	h, list, err := v.handOver(t, to, nil)
+	if err != nil || list[0].Listeners != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if from := tell(t, dial(t, first), "f"); from != own {
+		t.Errorf("one came from listener %d, wanted %d", from, own)
+	}
+	c := dial(t, second)
+	if from, has := tell(t, c, "f"), tell(t, c, "o"); from != has || from < 1 || from == own {
+		t.Errorf("one came from listener %d, and the start has got %d", from, has)
+	}
+	h.awaitListeners(t, 2)
+}
+
+// TestHandoverListensNoMore: what the old process's guest stops to listen on, once the new one
+// knows of it, that one's start binds itself.
+func TestHandoverListensNoMore(t *testing.T) {
+	addr := freePort(t)
+	p := listensPlugin(config.IsolationShared)
+	p.Config = "tcp://" + addr
+	cfg := configuration(p)
+	v := &virtual{server: serve(t, cfg)}
+	c := dial(t, addr)
+	own := tell(t, c, "o")
+	_, list, err := v.handOver(t, cfg, func(h *heir) {
+		h.ready = func() {
+			if status := tell(t, c, letter("s", own)); status != 0 {
+				t.Errorf("stopListening returned %d", status)
+			}
+			awaitFree(t, addr)
+		}
+	})
+	if err != nil || list[0].Listeners != 0 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	in := dial(t, addr)
+	if from, has := tell(t, in, "f"), tell(t, in, "o"); from != has || from != own {
+		t.Errorf("one came from listener %d, and the start has got %d, wanted %d", from, has, own)
+	}
+}
+
+// TestHandoverListenersFail: wherever it fails, the old process's listeners listen, under
+// their numbers, and who has connected meanwhile is answered.
+func TestHandoverListenersFail(t *testing.T) {
+	for name, edit := range map[string]func(*heir){
+		"lost": func(h *heir) { h.lost = errors.New("it has ended") },
+		"late": func(h *heir) { h.late = errors.New("it has ended") },
+	} {
+		for _, isolation := range isolations {
+			t.Run(name+"/"+string(isolation), func(t *testing.T) {
+				cfg := configuration(listensPlugin(isolation))
+				v := &virtual{server: serve(t, cfg)}
+				c := dial(t, v.addrs[0])
+				listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+				tell(t, c, letter("m", 77))
+				var queued net.Conn
+				_, _, err := v.handOver(t, cfg, func(h *heir) {
+					edit(h)
+					if name == "lost" { // else it may be the other's by then, and end with it
+						h.ready = func() { queued = waiting(t, addr) }
+					}
+				})
+				if err == nil {
+					t.Fatal("it was handed over")
+				}
+				mark := int32(0) // its state has gone
+				if name == "lost" {
+					mark = 77
+					if got := answer(t, queued); got != listener {
+						t.Errorf("who has waited came from listener %d, wanted %d", got, listener)
+					}
+				}
+				fresh := dial(t, addr)
+				if from, is := tell(t, fresh, "f"), tell(t, fresh, "g"); from != listener || is != mark {
+					t.Errorf("from listener %d, at mark %d, wanted %d and %d", from, is, listener, mark)
+				}
+			})
+		}
+	}
+}
+
+// TestHandoverListenersRefused: what may not be listened on by a new configuration goes on, as
+// at a reload; what can't is closed, and told.
+func TestHandoverListenersRefused(t *testing.T) {
+	cert, key, _ := certificate(t, time.Now().Add(time.Hour))
+	p := listensPlugin(config.IsolationShared)
+	p.Allow.TLS = config.TLS{Cert: cert, Key: key}
+	cfg := configuration(p)
+	v := &virtual{server: serve(t, cfg)}
+	c := dial(t, v.addrs[0])
+	plain, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+	_, tlsAddr := listenAt(t, c, "tls://127.0.0.1:0")
+	p = listensPlugin(config.IsolationShared)
+	p.Allow.Listen, p.Limits.Listeners = nil, 1
+	to := configuration(p)
+	to.Listeners = cfg.Listeners
+	_, list, err := v.handOver(t, to, nil)
+	if err != nil || list[0].Listeners != 1 || len(list[0].Closed) != 1 || list[0].Moved != 0 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	want := "plugin guest: a listener of its guests ends: tls://" + tlsAddr + ": reactor: listen on tls://127.0.0.1:0"
+	if lines := (Upgraded{Plugins: list}).Lines(); !slices.ContainsFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, want) && strings.HasSuffix(line, "found no certificate")
+	}) {
+		t.Errorf("found %q, wanted %q", lines, want)
+	}
+	if from := tell(t, dial(t, addr), "f"); from != plain {
+		t.Errorf("it came from listener %d, wanted %d", from, plain)
+	}
+	awaitFree(t, tlsAddr)
+	if from := tell(t, c, "f"); from != 0 { // its instance stays
+		t.Errorf("found %d", from)
+	}
+}
+
+// TestHandoverUnixListener: the file of a Unix socket is the new process's from the end on.
+func TestHandoverUnixListener(t *testing.T) {
+	dir, err := os.MkdirTemp("", "l")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := dir + "/s"
+	p := listensPlugin(config.IsolationLoop)
+	p.Allow.Listen = append(p.Allow.Listen, "unix://"+path)
+	cfg := configuration(p)
+	v := &virtual{server: serve(t, cfg)}
+	listener := tell(t, dial(t, v.addrs[0]), "lunix://"+path)
+	h, list, err := v.handOver(t, cfg, nil)
+	if err != nil || list[0].Listeners != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	v.end()
+	in, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if from := tell(t, in, "f"); from != listener {
+		t.Errorf("it came from listener %d, wanted %d", from, listener)
+	}
+	h.end()
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket's file: %v", err)
+	}
+}
+
+// TestDryRunListeners: a dry run counts them, and they listen.
+func TestDryRunListeners(t *testing.T) {
+	for _, reload := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain} {
+		p := listensPlugin(config.IsolationShared)
+		p.Reload = reload
+		v := &virtual{server: serve(t, configuration(p))}
+		c := dial(t, v.addrs[0])
+		listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+		o, err := v.BeginHandover()
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := o.Move(t.Context(), nil)
+		if err = errors.Join(err, o.Abandon()); err != nil || list[0].Listeners != 1 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if lines := fmt.Sprint(Upgraded{DryRun: true, Plugins: list}.Lines()); !strings.Contains(lines,
+			"plugin guest: listeners of its guests that would move: 1") {
+			t.Error(lines)
+		}
+		if from := tell(t, dial(t, addr), "f"); from != listener {
+			t.Errorf("it came from listener %d, wanted %d", from, listener)
+		}
+	}
+}
