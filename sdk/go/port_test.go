@@ -196,3 +196,39 @@ func (f *refusing) StartFactory(r *wirehost.Reactor) error {
 	}
 	return errors.New("not today")
 }
+
+// In a restore nothing is opened: it may come to nothing.
+func TestPortInRestore(t *testing.T) {
+	s := startGreeter(t, &greeter{word: "old"}, sdktest.Options{})
+	c := s.Accept()
+	c.Send("tcp://127.0.0.1:7") // for a state
+	next := &late{}
+	must(t, s.Reload(next))
+	if !errors.Is(next.err, wirehost.ErrNotNow) || len(s.Ports()) != 1 {
+		t.Errorf("found %v, %d listeners", next.err, len(s.Ports()))
+	}
+}
+
+// late listens in RestoreState.
+type late struct {
+	greeter
+	err error
+}
+
+func (f *late) RestoreState(int32, []byte) error {
+	_, f.err = f.reactor.Listen("tcp://127.0.0.1:8", f)
+	return nil
+}
+
+// A connection of ConnectAs knows on whose behalf it is.
+func TestConnectAs(t *testing.T) {
+	var err error
+	s, c := open(t, &probe{data: func(p *probe, _ []byte) {
+		_, err = p.Reactor().ConnectAs(p.Transport, "plugin://next", 0, &client{})
+	}}, sdktest.Options{})
+	c.Send("x")
+	must(t, err)
+	if made := s.Outgoing(); len(made) != 1 || made[0].As != c || made[0].Endpoint != "plugin://next" {
+		t.Errorf("found %d connections that are being made", len(made))
+	}
+}

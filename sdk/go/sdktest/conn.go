@@ -14,6 +14,7 @@ const mostReceived = 64 << 10
 // Conn is a connection as its peer sees it.
 type Conn struct {
 	Endpoint string // of an outgoing connection, what the plugin asked for
+	As       *Conn  // of one of ConnectAs, that on whose behalf it is; else nil
 
 	// HandedTo is the plugin that it was handed over to, and HandedFirst what that one gets first.
 	HandedTo    string

@@ -394,11 +394,16 @@ func (s *Server) refusal(endpoint, prefix string) int32 {
 }
 
 func (s imports) ConnectAs(conn int32, endpoint string, ms int32) int32 {
-	if c := s.conns[conn]; c == nil || c.pending {
+	as := s.conns[conn]
+	if as == nil || as.pending {
 		s.Calls++
 		return status(wirehost.ErrNoConnection)
 	}
-	return s.Connect(endpoint, ms)
+	handle := s.Connect(endpoint, ms)
+	if handle > 0 {
+		s.conns[handle].As = as
+	}
+	return handle
 }
 
 // getter looks up a connection for a call that only asks.
