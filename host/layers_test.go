@@ -149,6 +149,41 @@ func TestPluginsInACircle(t *testing.T) {
 	}
 }
 
+// TestPluginsInATree: a plugin that connects to itself more than once for each connection comes
+// to a bound, whatever its instances may have, and what has ended counts no more.
+func TestPluginsInATree(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			p := hostile("connects_in_a_tree")
+			p.Isolation = isolation
+			p.Allow.Connect = []string{"plugin://*"}
+			p.Limits.ConnectionsOut, p.Limits.Links = 1000, 50
+			cfg := configuration(p)
+			cfg.Reactor.Loops = 1
+			s := serve(t, cfg)
+			c := dial(t, s.addrs[0])
+			if isolation != config.IsolationConnection { // there others may be told
+				if got := answer(t, c); got != -3 {
+					t.Errorf("connect returned %d, wanted -3", got)
+				}
+			}
+			s.await(t, 1+2*50)
+			s.logs.await(t, "a guest can't connect to another plugin: over limits.links", 1)
+			guest := s.plugins["guest"].account
+			if got := guest.Counts().Links; got != 50 {
+				t.Errorf("found %d links, wanted 50", got)
+			}
+			if _, err := s.CloseConnections(t.Context(), ConnFilter{Plugin: "guest"}, true); err != nil {
+				t.Fatal(err)
+			}
+			s.await(t, 0)
+			if got := guest.Counts().Links; got != 0 {
+				t.Errorf("found %d links, wanted none", got)
+			}
+		})
+	}
+}
+
 // TestPluginsHoldNoLoop: two plugins that send each other bytes without end leave the loop
 // to others.
 func TestPluginsHoldNoLoop(t *testing.T) {

@@ -85,8 +85,8 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		Image:  cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{
 			Memory: uint64(cfg.Limits.Memory), CallbackTime: cfg.Limits.CallbackTime, State: int(cfg.Limits.State),
-			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut, Sockets: cfg.Limits.Sockets,
-			Listeners: cfg.Limits.Listeners, Metrics: cfg.Limits.Metrics,
+			Timers: cfg.Limits.Timers, ConnectionsOut: cfg.Limits.ConnectionsOut, Links: cfg.Limits.Links,
+			Sockets: cfg.Limits.Sockets, Listeners: cfg.Limits.Listeners, Metrics: cfg.Limits.Metrics,
 		},
 		Account: p.account, Memory: h.memory, Owner: v,
 		Clocks: guest.Clocks{Now: h.guestNow, Wall: h.wall, Spent: v.launcher.hurried(h.spent),

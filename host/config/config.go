@@ -145,6 +145,7 @@ type Limits struct {
 	Instances      int           `koanf:"instances"`       // at one time, of each version; 0 = no bound
 	Timers         int           `koanf:"timers"`          // of an instance
 	ConnectionsOut int           `koanf:"connections_out"` // of an instance
+	Links          int           `koanf:"links"`           // connections to other plugins, all instances together
 	Sockets        int           `koanf:"sockets"`         // datagram sockets that an instance has opened
 	Listeners      int           `koanf:"listeners"`       // that an instance has made
 	State          Size          `koanf:"state"`           // saved state of one connection

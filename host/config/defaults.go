@@ -72,6 +72,7 @@ func DefaultPlugin() Plugin {
 			Instances:      1024, // with IsolationConnection a file that says nothing means 0
 			Timers:         1024,
 			ConnectionsOut: 64,
+			Links:          16384,
 			Sockets:        64,
 			Listeners:      64,
 			State:          16 << 20,

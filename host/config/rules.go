@@ -66,6 +66,7 @@ func rules() map[string]rule {
 		"plugins.*.limits.instances":       count(0, 1<<20),
 		"plugins.*.limits.timers":          count(1, 1<<24),
 		"plugins.*.limits.connections_out": count(1, 1<<20),
+		"plugins.*.limits.links":           count(1, 1<<20),
 		"plugins.*.limits.sockets":         count(1, 1<<20),
 		"plugins.*.limits.listeners":       count(1, 1<<16),
 		"plugins.*.limits.state":           size(1, 1<<30),

@@ -23,6 +23,7 @@ type Account struct {
 	notes         notes
 	conns, timers handles // of conns, listeners' too
 	listening     listening
+	links         atomic.Int32 // connections to other plugins
 	metrics       metrics
 	watching      sync.Mutex            // held while watch is replaced
 	watch         atomic.Pointer[watch] // of new instances; nil = nothing
@@ -46,6 +47,7 @@ func (a *Account) SetLogRate(rate int) { a.budget.setRate(rate) }
 type Counts struct {
 	Connections, Timers int               // live handles
 	Listeners           int               // of guests'
+	Links               int               // connections of its guests to other plugins
 	Traps               map[string]uint64 // ever
 	GrowthsRefused      uint64            // of linear memory, ever
 	LogBytesCut         uint64            // ever
@@ -57,10 +59,20 @@ func (a *Account) Counts() Counts {
 	listeners := a.listening.count()
 	return Counts{
 		Connections: max(0, a.conns.count()-listeners), Listeners: listeners, Timers: a.timers.count(),
+		Links:          int(a.links.Load()),
 		Traps:          a.traps.all(),
 		GrowthsRefused: a.growthsRefused.Load(), LogBytesCut: a.budget.cutBytes(),
 		MetricsRefused: a.metrics.refused.Load(),
 	}
+}
+
+// takeLink counts one more connection to another plugin, unless that is past a limit; 0 = none.
+func (a *Account) takeLink(limit int) bool {
+	if n := a.links.Add(1); limit > 0 && int(n) > limit {
+		a.links.Add(-1)
+		return false
+	}
+	return true
 }
 
 // HasConnection tells whether a connection has that handle.

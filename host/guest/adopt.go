@@ -125,6 +125,7 @@ func (i *Instance) adoptConnection(s *ConnectionState, socket *os.File, at *Plac
 	i.conns.add(c)
 	if c.t.State()&reactor.StateOutgoing != 0 {
 		i.out++
+		c.link = c.t.Stats().Depth > 0 && i.account.takeLink(0)
 	}
 	return nil
 }
@@ -133,6 +134,7 @@ func (i *Instance) adoptConnection(s *ConnectionState, socket *os.File, at *Plac
 // closed. On the loop of at.
 func (i *Instance) DropAdopted(at *Place) {
 	for c := range i.conns.all() {
+		c.freeLink()
 		at.Loop.Forget(c.t)
 		i.account.conns.free(c.handle)
 	}

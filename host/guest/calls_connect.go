@@ -91,6 +91,10 @@ func (i *Instance) connectInside(name string, as *conn, timeout time.Duration) i
 	if !allowed {
 		return int32(abi.EPERM)
 	}
+	if limit := i.guest.limits.Links; !i.account.takeLink(limit) {
+		i.account.warn(linksNote, "version", i.guest.name, "limit", limit)
+		return int32(abi.E2BIG)
+	}
 	o := reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share, From: i.account.name, Depth: depth}
 	if as != nil {
 		o.As = as.t
@@ -99,9 +103,13 @@ func (i *Instance) connectInside(name string, as *conn, timeout time.Duration) i
 		name = to.Endpoint().Path
 	}
 	c := i.newClient()
+	c.link = true
 	c.t = i.place.Loop.ConnectInside(to, name, c, o)
 	return c.handle
 }
+
+// linksNote is the line of a connection to another plugin that is refused.
+const linksNote = "a guest can't connect to another plugin: over limits.links"
 
 // pluginBehind is where plugin://name leads to, nil = nowhere, and whether it may be
 // connected to.

@@ -27,6 +27,7 @@ type conn struct {
 	producing bool // a producer was registered and not unregistered
 	gone      bool // stopProducing was told, and is not told again
 	handed    bool // to another plugin: nothing but its loss comes
+	link      bool // it is a connection to another plugin, and counted as such
 }
 
 // stage is how far a connection's life has come.
@@ -159,6 +160,7 @@ func (c *conn) end() {
 	} else if c.t != nil {
 		i.leaveLayer(c.t.Stats().Depth)
 	}
+	c.freeLink()
 	c.stage = stageEnded
 	if i.cur == c {
 		i.cur = nil
@@ -166,6 +168,14 @@ func (c *conn) end() {
 	i.conns.remove(c.handle)
 	i.account.conns.free(c.handle)
 	i.settle()
+}
+
+// freeLink counts a connection to another plugin no more.
+func (c *conn) freeLink() {
+	if c.link {
+		c.link = false
+		c.in.account.links.Add(-1)
+	}
 }
 
 // ReadConnectionLost tells a guest that is half-closeable. For any other the

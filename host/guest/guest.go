@@ -40,6 +40,7 @@ type Limits struct {
 	State          int           // bytes of one connection's saved state
 	Timers         int           // live ones; 0 = any number
 	ConnectionsOut int           // outgoing connections, those on their way too; 0 = any number
+	Links          int           // connections to other plugins, of all instances; 0 = any number
 	Sockets        int           // datagram sockets that it has opened; 0 = any number
 	Listeners      int           // those that it has made; 0 = any number
 	Metrics        int           // metrics of its own, with those of the account's other guests; 0 = any number
