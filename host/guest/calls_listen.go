@@ -28,7 +28,7 @@ func listen(i *Instance, text []byte) (handle int32, status abi.Status) {
 		return 0, abi.ENOTNOW
 	case len(text) > maxEndpoint:
 		return 0, abi.EINVAL
-	case limit > 0 && len(i.listeners) >= limit:
+	case limit > 0 && len(i.listeners)+int(i.stopped.Load()) >= limit:
 		return 0, abi.E2BIG
 	}
 	ep, err := reactor.ParseEndpoint(string(text))
@@ -77,6 +77,9 @@ func reactorStopListening(i *Instance, stack []uint64) {
 		return
 	}
 	delete(i.listeners, l.handle)
+	l.account.listening.mu.Lock()
+	l.stopper = i
+	l.account.listening.mu.Unlock()
 	if l.in.Load() == i {
 		l.leave()
 	} else {

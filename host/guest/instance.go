@@ -2,6 +2,7 @@ package guest
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -46,6 +47,7 @@ type Instance struct {
 	conns      connections
 	listeners  map[int32]*listener // nil = none yet; those too that are to move to it
 	heir       Heir
+	stopped    atomic.Int32      // listeners whose sockets are about to be closed
 	sockets    map[int32]*Socket // nil = none yet
 	sock       *Socket           // the one that was asked for last
 	timers     map[int32]*timer  // nil = none yet

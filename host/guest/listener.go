@@ -28,8 +28,9 @@ type listener struct {
 	loop     int    // in's; -1 = it is not committed
 	claims   int    // instances that have its handle, and are to have it
 	closing  bool
-	promised bool // it is another process's, and may come from there
-	came     bool // it is from there
+	stopper  *Instance // it has stopped it, and that counts against its limit until it is closed; nil = none
+	promised bool      // it is another process's, and may come from there
+	came     bool      // it is from there
 }
 
 // listening are the listeners of an account. Any goroutine.
@@ -198,6 +199,9 @@ func (l *listener) closeUnused() {
 	s.mu.Lock()
 	unused := l.of == nil && l.claims == 0 && !l.closing && !(l.promised && s.held)
 	l.closing = l.closing || unused
+	if unused && l.stopper != nil {
+		l.stopper.stopped.Add(1)
+	}
 	s.mu.Unlock()
 	switch ln := l.ln.Load(); {
 	case !unused:
@@ -213,6 +217,9 @@ func (l *listener) forget() {
 	s := &l.account.listening
 	s.mu.Lock()
 	delete(s.all, l)
+	if l.stopper != nil {
+		l.stopper.stopped.Add(-1)
+	}
 	s.mu.Unlock()
 	l.account.conns.free(l.handle)
 }

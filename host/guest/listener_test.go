@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/reactor"
 )
@@ -58,6 +60,28 @@ func TestDrainEndsListening(t *testing.T) {
 	c.ConnectionLost(reactor.Replaced, nil)
 	if s.rest(); !i.closed {
 		t.Error("it goes on")
+	}
+}
+
+// TestStoppedListenersCount: a listener counts until its socket is closed, so that a callback
+// that listens and stops again and again has no more sockets than it may.
+func TestStoppedListenersCount(t *testing.T) {
+	s := mayListen(t)
+	s.limits.Listeners = 2
+	i := s.instance(t)
+	for range 3 {
+		for n := range 4 {
+			status := listens(i)
+			if want := map[bool]abi.Status{true: abi.StatusOK, false: abi.E2BIG}[n < 2]; status != want {
+				t.Errorf("listen %d of one callback: found %v, wanted %v", n, status, want)
+			}
+			i.phase = phaseRun
+			for handle := range i.listeners {
+				reactorStopListening(i, []uint64{api.EncodeI32(handle)})
+			}
+			i.phase = phaseIdle
+		}
+		s.rest()
 	}
 }
 
