@@ -1,13 +1,16 @@
 package host
 
 import (
+	"errors"
 	"maps"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // TestListenerChangesPlugin: the socket stays, and another plugin has it.
@@ -32,6 +35,30 @@ func TestListenerChangesPlugin(t *testing.T) {
 	if info := s.ListenerInfos()[0]; info.Plugin != "other" || info.Datagrams.Received != 3 ||
 		info.Datagrams.Sent != 3 {
 		t.Errorf("found %+v, %+v", info, info.Datagrams)
+	}
+}
+
+// TestGroupsStayBehind: a plugin that gets a listener of another's does not get that one's
+// groups with it.
+func TestGroupsStayBehind(t *testing.T) {
+	cfg := datagrams(config.IsolationLoop)
+	cfg.Plugins["other"] = withConfig(cfg, map[string]any{"n": 0}).Plugins["guest"]
+	cfg.Listeners[0].Multicast = []string{"239.0.0.0/8"}
+	v := serveVirtual(t, cfg)
+	on := func(do func(*reactor.DatagramSocket) error) (err error) {
+		endErr := v.onSockets(func(k *socket) { err = do(k.guest.On()) })
+		return errors.Join(err, endErr)
+	}
+	if err := on(func(d *reactor.DatagramSocket) error { return d.Join("239.1.2.3") }); err != nil {
+		t.Fatal(err)
+	}
+	next := cfg
+	next.Listeners = []config.Listener{cfg.Listeners[0]}
+	next.Listeners[0].Plugin = "other"
+	v.reloaded(t, next)
+	err := on(func(d *reactor.DatagramSocket) error { return d.Leave("239.1.2.3") })
+	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("leaving the group: found %v, wanted %v", err, syscall.EADDRNOTAVAIL)
 	}
 }
 

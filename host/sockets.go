@@ -304,7 +304,7 @@ func (k *socket) giveTo(p *plugin) {
 	k.cancelRetry()
 	delete(k.plugin.sockets[k.loop.Index()], k)
 	k.plugin, k.lost = p, 0
-	k.guest.Charge(p.share(k.loop))
+	k.guest.ChangePlugin(p.share(k.loop))
 	p.addSocket(k)
 	k.serve()
 }

@@ -25,6 +25,9 @@ type FrozenDatagram struct {
 	// the address, IPv4 as IPv6 has it, u32 the zone, u16 the port, u16 the place in Ours.
 	Peers []byte
 	Ours  []netip.Addr
+	// Groups are those that it has joined, and Set the options that were set, both for Reset.
+	Groups []netip.Addr
+	Set    []DatagramOption
 }
 
 // Freeze stops the socket: no callback comes until Thaw, and its calls do nothing, or are
@@ -65,6 +68,7 @@ func (d *DatagramSocket) Freeze() (FrozenDatagram, error) {
 		s.Endpoint = d.ep.String()
 	}
 	s.Peers, s.Ours = d.appendPeers(nil), slices.Clone(d.ours)
+	s.Groups, s.Set = slices.Clone(d.groups), slices.Clone(d.set)
 	return s, nil
 }
 
@@ -157,7 +161,7 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 	d := &DatagramSocket{loop: l, port: port, o: optionsOf(o), counts: &datagramCounts{}, proto: p,
 		stage:  datagramFrozen,
 		paused: s.Paused, refused: s.Refused, held: append([]byte(nil), s.Held...), heldN: s.Count,
-		overflow: s.Overflow}
+		overflow: s.Overflow, groups: slices.Clone(s.Groups), set: slices.Clone(s.Set)}
 	if port != nil {
 		d.o, d.ep, d.counts = &port.o, port.ep, &port.counts
 	} else if ep, err := ParseDatagramEndpoint(s.Endpoint); err == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -151,66 +150,4 @@ func (d *DatagramSocket) noteLocals(list []Datagram) {
 		s := d.locals.find(keyOf(one.Peer.Addr(), one.Zone, one.Peer.Port()), true)
 		s.value, s.stamp = int64(at), int64(d.loop.now)
 	}
-}
-
-// Join has the datagrams for a multicast group come to this socket too, from the interface
-// that a zone names (239.1.2.3%eth0), else from the one that the system chooses; Leave ends
-// that. ErrNotAllowed where the options have no such group.
-func (d *DatagramSocket) Join(group string) error {
-	return d.group(group, DatagramSys.JoinGroup)
-}
-
-// Leave is Join's end.
-func (d *DatagramSocket) Leave(group string) error {
-	return d.group(group, DatagramSys.LeaveGroup)
-}
-
-func (d *DatagramSocket) group(group string, do func(DatagramSys, FD, netip.Addr) error) error {
-	text, zone, _ := strings.Cut(group, "%") // package netip has none with IPv4
-	a, err := netip.ParseAddr(text)
-	if err != nil || !a.IsMulticast() {
-		return fmt.Errorf("reactor: found %s, wanted the address of a multicast group", quoted(group))
-	}
-	allowed := func(p netip.Prefix) bool { return p.Contains(a) }
-	switch {
-	case d.stage != datagramOpen:
-		return ErrNotConnected
-	case !slices.ContainsFunc(d.o.Load().Multicast, allowed):
-		return fmt.Errorf("%w: the multicast group %s", ErrNotAllowed, a)
-	}
-	if zone != "" && a.Is4() {
-		a = netip.AddrFrom16(a.As16()).WithZone(zone)
-	} else {
-		a = a.WithZone(zone)
-	}
-	if err := do(d.loop.sys.(DatagramSys), d.fd, a); err != nil {
-		return fmt.Errorf("reactor: the multicast group %s: %w", group, err)
-	}
-	return nil
-}
-
-// SetOption sets one. ErrNotAllowed where the options do not allow it.
-func (d *DatagramSocket) SetOption(option DatagramOption, value int) error {
-	most := 255
-	switch option {
-	case MulticastLoop, Broadcast:
-		most = 1
-	case MulticastHops, Hops:
-	default:
-		return fmt.Errorf("reactor: found option %d of a datagram socket, wanted 1 to 4", option)
-	}
-	switch {
-	case d.stage != datagramOpen:
-		return ErrNotConnected
-	case d.family == familyUnix:
-		return ErrNotSupported
-	case value < 0 || value > most || option == Hops && value == 0:
-		return fmt.Errorf("reactor: found %d for option %d, wanted at most %d", value, option, most)
-	case option == Broadcast && value != 0 && !d.o.Load().Broadcast:
-		return fmt.Errorf("%w: broadcast", ErrNotAllowed)
-	}
-	if err := d.loop.sys.(DatagramSys).SetDatagramOption(d.fd, option, value); err != nil {
-		return fmt.Errorf("reactor: option %d: %w", option, err)
-	}
-	return nil
 }

@@ -42,10 +42,12 @@ type DatagramSocket struct {
 	asked     time.Duration // when
 	locals    sources       // which address each peer has sent to, where there are several; see noteLocal
 	ours      []netip.Addr
-	wildcard  bool           // bound to all addresses
-	connected netip.AddrPort // the peer of a connected one, but a Unix socket's
-	began     bool           // StartProtocol is to be told
-	later     func()         // takeLater, made once
+	groups    []netip.Addr     // that it has joined
+	set       []DatagramOption // that were set
+	wildcard  bool             // bound to all addresses
+	connected netip.AddrPort   // the peer of a connected one, but a Unix socket's
+	began     bool             // StartProtocol is to be told
+	later     func()           // takeLater, made once
 }
 
 // datagramStage is how far a socket's life has come: it only goes on, but from frozen back

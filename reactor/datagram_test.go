@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -347,6 +348,29 @@ func TestDatagramPortConfigure(t *testing.T) {
 			t.Errorf("found %v, %v, wanted that it is not allowed", configured, joined)
 		}
 	}
+}
+
+// What a socket has joined and set is undone by Reset; one group may be joined twice.
+func TestDatagramReset(t *testing.T) {
+	r := startedReactor(t, "memory", 1)
+	p := newScripted(func(*scripted, reactor.Datagram) {})
+	o := reactor.DatagramOptions{Broadcast: true, Multicast: []netip.Prefix{netip.MustParsePrefix("239.0.0.0/8")}}
+	port := listenDatagrams(t, r, "udp://127.0.0.1:0", p, o)
+	p.want(t, "start")
+	d := port.Sockets()[0]
+	onLoop(t, d.Loop(), func() error {
+		for range 2 {
+			if err := errors.Join(d.Join("239.1.2.3"), d.Join("239.1.2.3"), d.Join("239.1.2.4"),
+				d.Leave("239.1.2.4"), d.SetOption(reactor.Broadcast, 1), d.SetOption(reactor.Hops, 3)); err != nil {
+				return err
+			}
+			d.Reset()
+			if err := d.Leave("239.1.2.3"); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+				return fmt.Errorf("leaving what was reset: found %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 func TestListenDatagramsRefuses(t *testing.T) {

@@ -46,8 +46,12 @@ var _ reactor.DatagramProtocol = (*Socket)(nil)
 // NewSocket makes the protocol of a configured socket. On its loop.
 func NewSocket(owner SocketOwner) *Socket { return &Socket{owner: owner} }
 
-// Charge has the socket take a plugin's time, that of a share. On its loop.
-func (s *Socket) Charge(share *reactor.Share) { s.d.SetShare(share) }
+// ChangePlugin has a socket without an instance be another plugin's, whose time it takes, that
+// of a share: what the one before has joined and set is undone. On its loop.
+func (s *Socket) ChangePlugin(share *reactor.Share) {
+	s.d.SetShare(share)
+	s.d.Reset()
+}
 
 // Instance is the one that has the socket, or nil.
 func (s *Socket) Instance() *Instance { return s.in }
