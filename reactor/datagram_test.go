@@ -79,6 +79,11 @@ func startedReactor(t *testing.T, backend string, loops int) *reactor.Reactor {
 	if backend == "memory" {
 		cfg.Backend, cfg.Sys = "", memnet.New(memnet.Options{})
 	}
+	return startedWith(t, cfg)
+}
+
+func startedWith(t *testing.T, cfg reactor.Config) *reactor.Reactor {
+	t.Helper()
 	r, err := reactor.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -184,15 +189,19 @@ func TestDatagramLarge(t *testing.T) {
 func TestDatagramSourcesAreTold(t *testing.T) {
 	var got []string
 	p := newScripted(func(_ *scripted, d reactor.Datagram) { got = append(got, string(d.Payload)) })
-	r := startedReactor(t, "", 2)
+	mem := memnet.New(memnet.Options{}) // its clock stands still
+	r := startedWith(t, reactor.Config{Loops: 2, Sys: mem})
 	port := listenDatagrams(t, r, "udp://127.0.0.1:0", p, reactor.DatagramOptions{
 		Loop: 1, PerPeer: reactor.PeerLimits{DatagramsPerSecond: 1, IPv4: 32}})
 	p.want(t, "start")
 	at := fmt.Sprintf("127.0.0.1:%d", port.Endpoint().Port)
 	for i := range 20 {
-		c := dialFrom(t, fmt.Sprintf("127.0.1.%d", i+1), at)
+		c, err := mem.DatagramPeer("udp", fmt.Sprintf("127.0.1.%d:0", i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
 		for range 2 { // the second one is over the limit
-			if _, err := fmt.Fprint(c, i); err != nil {
+			if err := c.Send(at, fmt.Append(nil, i)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -204,17 +213,6 @@ func TestDatagramSourcesAreTold(t *testing.T) {
 	if s := port.Stats(); s.Received != 20 || s.Limited != 20 || len(got) != 20 {
 		t.Errorf("found %+v, %q", s, got)
 	}
-}
-
-func dialFrom(t *testing.T, host, to string) net.Conn {
-	t.Helper()
-	d := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(host)}}
-	c, err := d.Dial("udp", to)
-	if err != nil {
-		t.Skipf("this system has no %s: %v", host, err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // Each loop has a socket, where the system spreads them, and all that comes is received.
