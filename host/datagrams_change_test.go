@@ -197,6 +197,9 @@ func TestTrapAtStartProtocol(t *testing.T) {
 		v.turn(t, time.Millisecond)
 		settle(v.Host, v.sys)
 	}
+	if line := v.logs.all(trapNote)[0]; line["socket"] == nil || line["conn"] != nil {
+		t.Errorf("found %v, wanted a socket, and no connection", line)
+	}
 }
 
 // TestOpenAtStart: what startFactory opens is there from the commit on, and without it never.

@@ -128,8 +128,12 @@ func (a *Account) trapped(t *TrapError) {
 		return
 	}
 	args := []any{"version", t.Version, "export", t.Export, "cause", t.Cause, "err", CleanLine(t.Err)}
-	if t.Conn != 0 {
+	switch {
+	case t.Conn == 0:
+	case t.of == "connection":
 		args = append(args, "conn", t.Conn)
+	default:
+		args = append(args, t.of, t.Conn)
 	}
 	if stack := Clean(t.Stack()); stack != "" {
 		if ok, cut := a.budget.take(now, lineOverhead+logged(stack)); ok {

@@ -89,12 +89,23 @@ func (i *Instance) fault(e export, cause string, err error) *TrapError {
 		Err: cutError(err)}
 }
 
+// kindOf is what a handle of the instance's is of.
+func (i *Instance) kindOf(handle int32) string {
+	switch {
+	case i.sockets[handle] != nil:
+		return "socket"
+	case i.listeners[handle] != nil:
+		return "listener"
+	}
+	return "connection"
+}
+
 // trapped discards the instance: its connections are aborted, and no callback
 // follows. A start's trap is told by Start's error as well.
-func (i *Instance) trapped(e export, conn int32, err error) {
+func (i *Instance) trapped(e export, handle int32, err error) {
 	trap := i.fault(e, causeOf(err), err)
 	if e != exDelayedCall {
-		trap.Conn = conn
+		trap.Conn, trap.of = handle, i.kindOf(handle)
 	}
 	i.dead = trap
 	i.stdout.end(i)

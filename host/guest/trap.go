@@ -39,16 +39,17 @@ type TrapError struct {
 	Plugin  string // the account's name
 	Version string // the guest's
 	Export  string // the callback
-	Conn    int32  // 0 where it is about none
+	Conn    int32  // the handle of its connection, socket or listener; 0 where it is about none
+	of      string // what Conn is of
 	Cause   string // what it was, one of those that sdk/COOKBOOK.md lists
 	Err     error  // the runtime's, with the guest's stack by function name, both cut
 }
 
-// Error names the guest, the callback, the connection and the cause, in one line.
+// Error names the guest, the callback, what it is about and the cause, in one line.
 func (e *TrapError) Error() string {
 	on := ""
 	if e.Conn != 0 {
-		on = fmt.Sprintf(" of connection %d", e.Conn)
+		on = fmt.Sprintf(" of %s %d", e.of, e.Conn)
 	}
 	text := ""
 	if e.Err != nil {
