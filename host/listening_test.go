@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +162,26 @@ func TestListenRefused(t *testing.T) {
 	defer in.Close()
 	if from := tell(t, in, "f"); from < 1 {
 		t.Errorf("found listener %d", from)
+	}
+}
+
+// TestListenAbstract: a name that is no file, which Linux has.
+func TestListenAbstract(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no such names here")
+	}
+	name := fmt.Sprintf("@wirehost-%d-%s", os.Getpid(), t.Name())
+	p := listensPlugin(config.IsolationShared)
+	p.Allow.Listen = []string{"unix://" + name}
+	s := serve(t, configuration(p))
+	listener := tell(t, dial(t, s.addrs[0]), "lunix://"+name)
+	in, err := net.Dial("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if from := tell(t, in, "f"); from != listener || from < 1 {
+		t.Errorf("found listener %d, wanted %d", from, listener)
 	}
 }
 

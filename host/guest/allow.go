@@ -99,7 +99,7 @@ func parsePattern(setting, text string) (pattern, error) {
 	if scheme == "plugin" && !listens && rest != "" && rest != next {
 		return pattern{scheme: scheme, host: rest}, nil
 	}
-	if scheme == "unix" && strings.HasPrefix(rest, "/") {
+	if scheme == "unix" && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "@")) {
 		return pattern{scheme: scheme, host: filepath.Clean(rest)}, nil
 	}
 	colon := strings.LastIndexByte(rest, ':')

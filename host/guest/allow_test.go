@@ -35,6 +35,8 @@ func TestAllowEndpoint(t *testing.T) {
 		{"unix:///run/a.sock", "unix:///run/../run/a.sock", true}, // the same path
 		{"unix:///run/a.sock", "unix:///run/b.sock", false},
 		{"unix:///run//x/../a.sock", "unix:///run/a.sock", true},
+		{"unix://@a", "unix://@a", true},
+		{"unix://@a", "unix://@b", false},
 	} {
 		a, err := NewAllowList([]string{c.pattern}, false, nil)
 		if err != nil {
@@ -138,6 +140,8 @@ func TestListenList(t *testing.T) {
 		{"tls://[::1]:*", "tls://[0:0::1]:990", true},
 		{"unix:///run/a", "unix:///run/../run/a", true},
 		{"unix:///run/a", "unix:///run/b", false},
+		{"unix://@a", "unix://@a", true}, // Linux's names that are no files
+		{"unix://@a", "unix:///a", false},
 	} {
 		l, err := NewListenList([]string{c.pattern}, nil, 0)
 		if err != nil {
