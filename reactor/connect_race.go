@@ -69,7 +69,7 @@ func (c *connection) takeAddresses(addrs []netip.Addr, err error) {
 	}
 	k := &c.client.race
 	k.resolving--
-	if k.add(addrs...); err != nil && (k.lookup == nil || isNotFound(k.lookup)) {
+	if k.add(addrs...); lookupWeight(err) > lookupWeight(k.lookup) {
 		k.lookup = err
 	}
 	switch {
@@ -104,9 +104,20 @@ func (k *race) stopWaiting() {
 	}
 }
 
-func isNotFound(err error) bool {
+// lookupWeight orders the errors of two families: that a name has no address of one says less
+// than that the other's could not be asked for, and that may pass.
+func lookupWeight(err error) int {
 	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound
+	var none *net.AddrError // there are addresses, of the other family
+	switch isDNS := errors.As(err, &dns); {
+	case err == nil:
+		return 0
+	case isDNS && dns.IsNotFound, errors.As(err, &none):
+		return 1
+	case !isDNS || !dns.IsTimeout:
+		return 2
+	}
+	return 3
 }
 
 // connectNext tries the next address, or fails where none is left and none may still answer.

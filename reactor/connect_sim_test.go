@@ -2,6 +2,7 @@ package reactor_test
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -222,6 +223,26 @@ func TestConnectRaceFamilies(t *testing.T) {
 		g.do(func() { reactor.ResolvedOne(g.c); reactor.ResolvedOne(g.c) })
 		g.want(0, "no such host: tcp://a.example:7 has no address")
 	})
+}
+
+// TestConnectRaceLookups: of two families that can't be had, the reason is the one that says
+// more, whichever comes first.
+func TestConnectRaceLookups(t *testing.T) {
+	none := &net.AddrError{Err: "no suitable address", Addr: "a.example"}
+	missing := &net.DNSError{Err: "no such host", Name: "a.example", IsNotFound: true}
+	broken := &net.DNSError{Err: "server misbehaving", Name: "a.example", IsTemporary: true}
+	late := &net.DNSError{Err: "i/o timeout", Name: "a.example", IsTimeout: true, IsTemporary: true}
+	for _, c := range []struct {
+		less, more error
+		want       string
+	}{{none, broken, "no such host"}, {missing, broken, "no such host"}, {none, late, "timed out"},
+		{missing, late, "timed out"}, {broken, late, "timed out"}} {
+		for _, both := range [][]error{{c.less, c.more}, {c.more, c.less}} {
+			g := race(t, 0)
+			g.do(func() { reactor.Unresolved(g.c, both[0]); reactor.Unresolved(g.c, both[1]) })
+			g.want(0, c.want+": "+c.more.Error())
+		}
+	}
 }
 
 // TestConnectRaceIdle: what ends the connection is not the time for another address.

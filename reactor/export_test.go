@@ -54,6 +54,9 @@ func Resolved(t Transport, addrs ...netip.Addr) {
 // ResolvedOne tells what one family of it is, where the other is still asked for.
 func ResolvedOne(t Transport, addrs ...netip.Addr) { t.(*connection).takeAddresses(addrs, nil) }
 
+// Unresolved tells that one family of it can't be had, and why. Loop only.
+func Unresolved(t Transport, err error) { t.(*connection).takeAddresses(nil, err) }
+
 // Postponed is how many things wait for the shares of l's owners. Loop only.
 func Postponed(l *Loop) int { return l.postponed }
 
