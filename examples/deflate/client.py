@@ -12,10 +12,12 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as s:
         s.sendall(z.flush())  # the end of the stream: without it the server resets the connection
         s.shutdown(socket.SHUT_WR)
 
-    threading.Thread(target=send).start()
+    sending = threading.Thread(target=send)
+    sending.start()
     z = zlib.decompressobj()
     while piece := s.recv(1 << 16):
         sys.stdout.buffer.write(z.decompress(piece))
         sys.stdout.buffer.flush()
+    sending.join()
     if not z.eof:
         sys.exit("the stream was cut")

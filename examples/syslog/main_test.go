@@ -23,6 +23,7 @@ func TestMessages(t *testing.T) {
 		{"<11>1 - host app - - - hello", "user.err host app: hello", wirehost.LevelError},
 		{"<0>1 - host app - - -", "kern.emerg host app: ", wirehost.LevelError},
 		{"<132>Jan  1 00:00:00 host app: hello\n", "local0.warning host app: hello", wirehost.LevelWarn},
+		{"<13>Jan  1 00:00:00 1 app: hello", "user.notice 1 app: hello", wirehost.LevelInfo},
 		{"<7>hello", "kern.debug hello", wirehost.LevelDebug},
 	} {
 		s, err := start()

@@ -1,11 +1,13 @@
-// Command tftp is a server of TFTP (RFC 1350) with its options (RFC 2347 to 2349), as a
-// plugin: it keeps the files in memory.
+// Command tftp is a server of TFTP (RFC 1350) with options (RFC 2347 to 2349), as a plugin:
+// it keeps the files in memory.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
-	"sync"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wirehost/wirehost/examples/internal/files"
@@ -14,119 +16,154 @@ import (
 	"github.com/wirehost/wirehost/sdk/go/wirenet"
 )
 
-// settings are the plugin's config section.
-type settings struct {
-	Files     map[string]string `json:"files"`      // that are there at the start: text by name
-	MaxMemory int               `json:"max_memory"` // bytes of all files
-	Transfers int               `json:"transfers"`  // at a time
-}
+// What a message is, by its second byte.
+const opRead, opWrite, opData, opAck, opError, opOptions byte = 1, 2, 3, 4, 5, 6
 
-// server answers requests.
+var (
+	errIllegal = errors.New("illegal operation")
+	errEnded   = errors.New("the client gave up")
+	codes      = map[error]byte{files.ErrNone: 1, files.ErrFull: 3, errIllegal: 4}
+
+	// A line ends with CR LF, and a lone CR has 0 behind it (RFC 764).
+	toNetascii   = strings.NewReplacer("\r", "\r\x00", "\n", "\r\n")
+	fromNetascii = strings.NewReplacer("\r\x00", "\r", "\r\n", "\n")
+)
+
+// server has the files, which are the plugin's config section.
 type server struct {
-	settings
-	net     *wirenet.Server
-	reactor *wirehost.Reactor
-	store   files.Store
-
-	mu     sync.Mutex
-	active map[string]bool // clients' addresses: a request may come twice
+	files.Store
+	net *wirenet.Server
 }
 
 func init() {
-	s := &server{active: map[string]bool{}}
-	s.net = wirenet.ServePacket(s.serve, wirenet.Options{Name: "tftp", Start: s.start})
+	s := &server{Store: files.Store{Limit: 16 << 20}}
+	s.net = wirenet.ServePacket(s.serve, wirenet.Options{Name: "tftp", Start: func(r *wirehost.Reactor) error {
+		return errors.Join(r.Config(s), s.Fill())
+	}})
 	wirehost.Register(s.net)
 }
 
 func main() {}
 
-// start reads the configuration.
-func (s *server) start(r *wirehost.Reactor) error {
-	s.reactor = r
-	s.settings = settings{MaxMemory: 16 << 20, Transfers: 100}
-	if err := r.Config(&s.settings); err != nil {
-		return err
-	}
-	s.store.Limit = s.MaxMemory
-	for name, text := range s.Files {
-		if err := s.store.Put(name, []byte(text), time.Now()); err != nil {
-			return fmt.Errorf("config.files: %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// serve takes requests from the socket that the configuration has. Each transfer has a
-// socket of its own, as the protocol wants it.
+// serve takes requests; each has a socket of its own, as the protocol wants it. Where there
+// are as many as there may be, the client asks again.
 func (s *server) serve(c net.PacketConn) error {
-	p := make([]byte, 1<<10)
-	for {
+	host, _, _ := net.SplitHostPort(c.LocalAddr().String())
+	for p := make([]byte, 1<<10); ; {
 		n, from, err := c.ReadFrom(p)
 		if err != nil {
 			return err
 		}
-		q, err := parseRequest(p[:n])
-		if err == nil && !s.begin(from) {
+		go func(request string) {
+			if own, err := s.net.ListenPacket("udp", net.JoinHostPort(host, "0")); err == nil {
+				t := &transfer{server: s, Request: wirenet.Request{Conn: own, Peer: from}, size: 512}
+				if err := t.do(request); err != nil {
+					_, _ = own.WriteTo(fmt.Appendf([]byte{0, opError, 0, codes[err]}, "%v\x00", err), from)
+				}
+				own.Close()
+			}
+		}(string(p[:n]))
+	}
+}
+
+// transfer is one.
+type transfer struct {
+	*server
+	wirenet.Request
+	confirmed []byte // options and values, each with 0 behind it
+	size      int    // bytes of a block
+	buf       [64 << 10]byte
+}
+
+// do reads a request, and does what it wants. Options that nobody here knows, and values,
+// are as if they were not there.
+func (t *transfer) do(request string) error {
+	words := strings.Split(request, "\x00") // "", op and name, mode, options and values, ""
+	if len(words) < 4 || len(words)%2 != 0 || words[1] == "" || words[len(words)-1] != "" {
+		return errIllegal
+	}
+	op, name, netascii := words[1][0], words[1][1:], strings.EqualFold(words[2], "netascii")
+	f, err := t.Get(name)
+	switch {
+	case op != opRead && op != opWrite || !netascii && !strings.EqualFold(words[2], "octet"):
+		return errIllegal
+	case op == opRead && err != nil:
+		return err
+	case netascii:
+		f.Data = []byte(toNetascii.Replace(string(f.Data)))
+	}
+	for i := 3; i+1 < len(words); i += 2 {
+		n, _ := strconv.Atoi(words[i+1])
+		option := strings.ToLower(words[i])
+		switch {
+		case option == "blksize" && n >= 8 && n <= 65464:
+			t.size = n
+		case option == "timeout" && n >= 1 && n <= 255:
+			t.Timeout = time.Duration(n) * time.Second
+		case option == "tsize" && op == opRead:
+			n = len(f.Data)
+		case option != "tsize" || n < 0:
 			continue
 		}
-		if err != nil {
-			if _, err := c.WriteTo(failure(err), from); err != nil {
-				return err
-			}
-			continue
+		t.confirmed = fmt.Appendf(t.confirmed, "%s\x00%d\x00", option, n)
+	}
+	if op == opRead {
+		return t.send(f.Data)
+	}
+	return t.receive(name, netascii)
+}
+
+// ask sends a message until the one of that kind and number answers it, and returns its data.
+func (t *transfer) ask(p []byte, op byte, n uint16) ([]byte, error) {
+	m, err := t.Send(p, t.buf[:], func(m []byte) bool {
+		return len(m) >= 4 && (m[1] == opError || string(m[:4]) == string(numbered(op, n, nil)))
+	})
+	if err == nil && m[1] == opError {
+		err = errEnded
+	}
+	return m[min(4, len(m)):], err
+}
+
+// numbered is DATA or ACK.
+func numbered(op byte, n uint16, data []byte) []byte {
+	return append([]byte{0, op, byte(n >> 8), byte(n)}, data...)
+}
+
+// send has the client read a file.
+func (t *transfer) send(data []byte) (err error) {
+	if len(t.confirmed) > 0 {
+		_, err = t.ask(append([]byte{0, opOptions}, t.confirmed...), opAck, 0)
+	}
+	for n, size := uint16(1), t.size; err == nil && size == t.size; n++ { // behind 65535 comes 0
+		size = min(len(data), t.size)
+		_, err = t.ask(numbered(opData, n, data[:size]), opAck, n)
+		data = data[size:]
+	}
+	return err
+}
+
+// receive has the client write a file.
+func (t *transfer) receive(name string, netascii bool) (err error) {
+	room, n, next, data := t.Room(name), uint16(0), numbered(opAck, 0, nil), []byte(nil)
+	if len(t.confirmed) > 0 {
+		next = append([]byte{0, opOptions}, t.confirmed...)
+	}
+	for block := t.buf[:t.size]; len(block) == t.size; next = numbered(opAck, n, nil) {
+		n++
+		if block, err = t.ask(next, opData, n); err != nil {
+			return err
+		} else if data = append(data, block...); len(data) > room {
+			return files.ErrFull
 		}
-		go func() {
-			defer s.end(from)
-			if err := s.transfer(c.LocalAddr(), from, q); err != nil {
-				s.log("%s of %s, for %s: %v", q.op, q.name, from, err)
-			}
-		}()
 	}
-}
-
-// begin takes note of a client, and tells whether it may have a transfer. Else it asks
-// again, or is one that has asked again already.
-func (s *server) begin(from net.Addr) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.active[from.String()] || len(s.active) >= s.Transfers {
-		return false
+	if netascii {
+		data = []byte(fromNetascii.Replace(string(data)))
 	}
-	s.active[from.String()] = true
-	return true
-}
-
-func (s *server) end(from net.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.active, from.String())
-}
-
-// transfer does what a client wants, from a new port of the address that it asked.
-func (s *server) transfer(local, peer net.Addr, q request) error {
-	host, _, err := net.SplitHostPort(local.String())
-	if err != nil {
+	if err := t.Put(name, data, time.Now()); err != nil {
 		return err
 	}
-	c, err := s.net.ListenPacket("udp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return err
+	for t.Tries = 1; err == nil; { // again where the client has not got it
+		_, err = t.ask(next, opData, n)
 	}
-	defer c.Close()
-	t := &transfer{conn: c, peer: peer, request: q}
-	if q.op == opRead {
-		err = t.send(&s.store)
-	} else {
-		err = t.receive(&s.store)
-	}
-	if err != nil {
-		_, _ = c.WriteTo(failure(err), peer) // where it does not arrive, the client notices by itself
-		return err
-	}
-	s.log("%s of %s, for %s: done", q.op, q.name, peer)
 	return nil
-}
-
-func (s *server) log(format string, args ...any) {
-	_ = s.reactor.Logf(wirehost.LevelInfo, format, args...) // where even that fails nobody is left to tell
 }

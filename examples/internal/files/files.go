@@ -4,6 +4,7 @@ package files
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -24,9 +25,10 @@ type File struct {
 	Time time.Time // when it was stored
 }
 
-// Store has files. Goroutines may share it.
+// Store has files. Goroutines may share it. Its fields are a part of a plugin's config section.
 type Store struct {
-	Limit int // bytes of all; 0: nothing can be stored
+	Files map[string]string `json:"files"`      // that Fill puts in: text by name
+	Limit int               `json:"max_memory"` // bytes of all; 0: nothing can be stored
 
 	mu    sync.Mutex
 	files map[string]File
@@ -42,6 +44,16 @@ func clean(name string) (string, bool) {
 	return name, name != "" && len(name) <= 255 && !strings.ContainsFunc(name, func(c rune) bool {
 		return c < ' ' || c == '/' || c == 0x7f
 	})
+}
+
+// Fill puts in what the configuration has.
+func (s *Store) Fill() error {
+	for name, text := range s.Files {
+		if err := s.Put(name, []byte(text), time.Now()); err != nil {
+			return fmt.Errorf("config.files: %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Get finds a file.

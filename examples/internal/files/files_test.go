@@ -43,3 +43,17 @@ func TestStore(t *testing.T) {
 		t.Errorf("got what is deleted: %v", err)
 	}
 }
+
+func TestFill(t *testing.T) {
+	s := &Store{Limit: 2 * cost("a", 10), Files: map[string]string{"a": "text"}}
+	if err := s.Fill(); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := s.Get("a"); err != nil || string(f.Data) != "text" {
+		t.Errorf("found %v, %v", f, err)
+	}
+	s.Files["a"] = string(make([]byte, 1000))
+	if err := s.Fill(); !errors.Is(err, ErrFull) || err.Error() != "config.files: a: no space left" {
+		t.Errorf("found %v", err)
+	}
+}

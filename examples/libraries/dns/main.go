@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -16,26 +17,22 @@ import (
 	"github.com/wirehost/wirehost/sdk/go/wirenet"
 )
 
-// settings are the plugin's config section.
-type settings struct {
-	Zone    string `json:"zone"`    // a master file (RFC 1035, section 5); its SOA names the zone
-	Forward string `json:"forward"` // HOST:PORT of who is asked about other names; "": nobody
-	Timeout int    `json:"timeout"` // ms for an answer from there
-}
-
 const mostAliases = 8 // CNAMEs that an answer follows
 
-// server answers questions.
+// server answers questions. Its exported fields are the plugin's config section.
 type server struct {
-	settings
+	Zone    string `json:"zone"`    // a master file (RFC 1035, section 5); its SOA, which comes first, names the zone
+	Forward string `json:"forward"` // HOST:PORT of who is asked about other names; "": nobody
+	Timeout int    `json:"timeout"` // ms for an answer from there
+
 	net     *wirenet.Server
 	reactor *wirehost.Reactor
 	soa     *dns.SOA
-	names   map[string]map[uint16][]dns.RR // by owner and type; a name with names below it has an empty map
+	zone    map[string][]dns.RR // by owner; a name with names below it has none
 }
 
 func init() {
-	s := &server{settings: settings{Timeout: 2000}, names: map[string]map[uint16][]dns.RR{}}
+	s := &server{Timeout: 2000, zone: map[string][]dns.RR{}}
 	tcp := func(l net.Listener) error { return dns.ActivateAndServe(l, nil, s) }
 	udp := func(c net.PacketConn) error { return dns.ActivateAndServe(nil, c, s) }
 	s.net = wirenet.Serve(tcp, wirenet.Options{Name: "dns", Start: s.start, ServePacket: udp})
@@ -47,54 +44,31 @@ func main() {}
 // start reads the configuration.
 func (s *server) start(r *wirehost.Reactor) error {
 	s.reactor = r
-	if err := r.Config(&s.settings); err != nil {
+	if err := r.Config(s); err != nil {
 		return err
 	}
 	z := dns.NewZoneParser(strings.NewReader(s.Zone), "", "config.zone")
-	var records []dns.RR
 	for rr, ok := z.Next(); ok; rr, ok = z.Next() {
-		rr.Header().Name = dns.CanonicalName(rr.Header().Name)
-		records = append(records, rr)
+		owner := dns.CanonicalName(rr.Header().Name)
 		if soa, ok := rr.(*dns.SOA); ok {
 			s.soa = soa
 		}
-	}
-	switch {
-	case z.Err() != nil:
-		return z.Err()
-	case s.soa == nil:
-		return fmt.Errorf("config.zone: found %d records, and no SOA among them", len(records))
-	}
-	for _, rr := range records {
-		if err := s.add(rr); err != nil {
-			return fmt.Errorf("config.zone: %w", err)
+		if s.soa == nil || !dns.IsSubDomain(s.soa.Hdr.Name, owner) {
+			return fmt.Errorf("config.zone: %s is not below an SOA that comes first", owner)
+		}
+		s.zone[owner] = append(s.zone[owner], rr)
+		for i, end := dns.NextLabel(owner, 0); !end; i, end = dns.NextLabel(owner, i) { // those above are there, too
+			s.zone[owner[i:]] = s.zone[owner[i:]]
 		}
 	}
-	return nil
-}
-
-// add takes a record into the zone, and the names above its own.
-func (s *server) add(rr dns.RR) error {
-	owner, apex := rr.Header().Name, s.soa.Hdr.Name
-	if !dns.IsSubDomain(apex, owner) {
-		return fmt.Errorf("%s is not in %s", owner, apex)
+	if z.Err() == nil && s.soa == nil {
+		return errors.New("config.zone: found no SOA")
 	}
-	for name := owner; ; {
-		if s.names[name] == nil {
-			s.names[name] = map[uint16][]dns.RR{}
-		}
-		if name == apex {
-			break
-		}
-		_, name, _ = strings.Cut(name, ".") // a label with a dot in it is not for an example
-	}
-	s.names[owner][rr.Header().Rrtype] = append(s.names[owner][rr.Header().Rrtype], rr)
-	return nil
+	return z.Err()
 }
 
 // ServeDNS answers one message, in a goroutine of its own.
 func (s *server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
-	_, datagram := w.LocalAddr().(*net.UDPAddr)
 	a := new(dns.Msg)
 	switch {
 	case q.Opcode != dns.OpcodeQuery || len(q.Question) != 1:
@@ -106,22 +80,18 @@ func (s *server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	default:
 		a = s.forward(q)
 	}
-	size := dns.MaxMsgSize
+	size := dns.MinMsgSize
 	if opt := q.IsEdns0(); opt != nil {
 		if a.IsEdns0() == nil {
 			a.SetEdns0(1232, false)
 		}
-		size = max(int(opt.UDPSize()), dns.MinMsgSize)
-	} else if datagram {
-		size = dns.MinMsgSize
+		size = max(int(opt.UDPSize()), size)
 	}
-	if datagram {
+	if _, datagram := w.LocalAddr().(*net.UDPAddr); datagram {
 		a.Truncate(size) // the client asks again over TCP
 	}
 	a.Compress = true
-	if err := w.WriteMsg(a); err != nil {
-		s.log("answer to %s: %v", w.RemoteAddr(), err)
-	}
+	_ = w.WriteMsg(a) // where it fails the client asks again
 }
 
 // answer is the zone's answer to a question.
@@ -129,24 +99,21 @@ func (s *server) answer(q *dns.Msg) *dns.Msg {
 	a := new(dns.Msg).SetReply(q)
 	a.Authoritative = true
 	name, kind := dns.CanonicalName(q.Question[0].Name), q.Question[0].Qtype
+	if _, ok := s.zone[name]; !ok {
+		a.Rcode = dns.RcodeNameError
+	}
 	for range mostAliases {
-		sets, ok := s.names[name]
-		if !ok && len(a.Answer) == 0 {
-			a.Rcode = dns.RcodeNameError
-		}
-		found := sets[kind]
-		if kind == dns.TypeANY {
-			for _, set := range sets {
-				found = append(found, set...)
+		next := ""
+		for _, rr := range s.zone[name] {
+			alias, ok := rr.(*dns.CNAME)
+			if kind == dns.TypeANY || rr.Header().Rrtype == kind || ok {
+				a.Answer = append(a.Answer, rr)
+			}
+			if ok && kind != dns.TypeCNAME && kind != dns.TypeANY {
+				next = dns.CanonicalName(alias.Target)
 			}
 		}
-		a.Answer = append(a.Answer, found...)
-		alias := sets[dns.TypeCNAME]
-		if len(found) > 0 || len(alias) == 0 {
-			break
-		}
-		a.Answer = append(a.Answer, alias...)
-		name = dns.CanonicalName(alias[0].(*dns.CNAME).Target)
+		name = next
 	}
 	if len(a.Answer) == 0 {
 		a.Ns = []dns.RR{s.soa} // so that it is known how long there is none (RFC 2308)
@@ -154,38 +121,27 @@ func (s *server) answer(q *dns.Msg) *dns.Msg {
 	return a
 }
 
-// forward asks somebody else: over UDP, and over TCP where the answer does not fit.
-func (s *server) forward(q *dns.Msg) *dns.Msg {
+// forward asks somebody else, over UDP, and over TCP where the answer does not fit: from a
+// port, and with an id, of its own, which nobody can guess.
+func (s *server) forward(q *dns.Msg) (a *dns.Msg) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.Timeout)*time.Millisecond)
 	defer cancel()
-	a, err := s.exchange(ctx, "udp", q)
-	if err == nil && a.Truncated {
-		a, err = s.exchange(ctx, "tcp", q)
-	}
-	if err != nil {
-		s.log("question to %s: %v", s.Forward, err)
-		return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
-	}
-	return a
-}
-
-// exchange asks from a port, and with an id, of its own, which nobody can guess.
-func (s *server) exchange(ctx context.Context, network string, q *dns.Msg) (*dns.Msg, error) {
-	c, err := s.net.DialContext(ctx, network, s.Forward)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
 	own := q.Copy()
 	own.Id = dns.Id()
-	a, _, err := new(dns.Client).ExchangeWithConnContext(ctx, own, &dns.Conn{Conn: c, UDPSize: dns.MaxMsgSize})
-	if err != nil {
-		return nil, err
+	for _, network := range []string{"udp", "tcp"} {
+		c, err := s.net.DialContext(ctx, network, s.Forward)
+		if err == nil {
+			a, _, err = new(dns.Client).ExchangeWithConnContext(ctx, own, &dns.Conn{Conn: c, UDPSize: dns.MaxMsgSize})
+			c.Close()
+		}
+		if err != nil {
+			// where that fails nobody is left to tell
+			_ = s.reactor.Logf(wirehost.LevelDebug, "question to %s: %v", s.Forward, err)
+			return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
+		}
+		if a.Id = q.Id; !a.Truncated {
+			break
+		}
 	}
-	a.Id = q.Id
-	return a, nil
-}
-
-func (s *server) log(format string, args ...any) {
-	_ = s.reactor.Logf(wirehost.LevelDebug, format, args...) // where even that fails nobody is left to tell
+	return a
 }
