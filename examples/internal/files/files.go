@@ -5,6 +5,7 @@ package files
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,11 @@ type File struct {
 	Name string
 	Data []byte
 	Time time.Time // when it was stored
+}
+
+// String is a line for a listing, as ls has it.
+func (f File) String() string {
+	return fmt.Sprintf("-rw-r--r-- 1 ftp ftp %d %s %s", len(f.Data), f.Time.UTC().Format("Jan _2 15:04"), f.Name)
 }
 
 // Store has files. Goroutines may share it. Its fields are a part of a plugin's config section.
@@ -86,6 +92,15 @@ func (s *Store) Put(name string, data []byte, at time.Time) error {
 	s.bytes += cost(name, len(data))
 	s.files[name] = File{name, data, at}
 	return nil
+}
+
+// Take stores what r has, to its end.
+func (s *Store) Take(name string, r io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(r, int64(s.Room(name))+1))
+	if err != nil {
+		return err
+	}
+	return s.Put(name, data, time.Now())
 }
 
 // Room is how many bytes a file of this name may have that is stored now; below 0 is none.

@@ -2,7 +2,9 @@ package files
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -55,5 +57,28 @@ func TestFill(t *testing.T) {
 	s.Files["a"] = string(make([]byte, 1000))
 	if err := s.Fill(); !errors.Is(err, ErrFull) || err.Error() != "config.files: a: no space left" {
 		t.Errorf("found %v", err)
+	}
+}
+
+func TestTake(t *testing.T) {
+	s := &Store{Limit: cost("a", 10)}
+	for text, want := range map[string]error{"0123456789": nil, "0123456789a": ErrFull} {
+		if err := s.Take("a", strings.NewReader(text)); !errors.Is(err, want) {
+			t.Errorf("%s: found %v, wanted %v", text, err, want)
+		}
+	}
+	if err := s.Take("b", strings.NewReader("")); !errors.Is(err, ErrFull) { // there is no room even for its name
+		t.Errorf("found %v", err)
+	}
+	if err := s.Take("a", iotest.ErrReader(ErrNone)); !errors.Is(err, ErrNone) {
+		t.Errorf("found %v", err)
+	}
+	f, err := s.Get("a")
+	if err != nil || string(f.Data) != "0123456789" {
+		t.Errorf("found %q, %v", f.Data, err)
+	}
+	f.Time = time.Unix(0, 0)
+	if text := f.String(); text != "-rw-r--r-- 1 ftp ftp 10 Jan  1 00:00 a" {
+		t.Errorf("found %q", text)
 	}
 }
