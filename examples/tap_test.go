@@ -23,7 +23,7 @@ func rustc(t *testing.T, file, out string, args ...string) {
 	}
 	const install = "rustup target add wasm32-unknown-unknown, or apt-get install rustc libstd-rust-dev-wasm32"
 	program := tooltest.Find(t, "rustc", install)
-	cmd := exec.Command(program, append(append([]string{"--edition", "2021", "-D", "warnings"}, args...), "-o", out, file)...)
+	cmd := exec.Command(program, append([]string{"--edition", "2021", "-D", "warnings", "-o", out, file}, args...)...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, text)
 	}

@@ -101,7 +101,7 @@ func pass(to, from net.Conn, bytes func(io.Writer, io.Reader) error) error {
 	switch err := bytes(to, from); {
 	case errors.Is(err, syscall.EPIPE): // who does not want more has closed in order
 		return nil
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		return err
 	}
 	if err := to.(*wirenet.Conn).CloseWrite(); err != nil {
@@ -110,7 +110,7 @@ func pass(to, from net.Conn, bytes func(io.Writer, io.Reader) error) error {
 	n, err := from.Read(make([]byte, 1))
 	if n > 0 {
 		return errBehind
-	} else if err == io.EOF {
+	} else if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err
@@ -141,7 +141,7 @@ func (f *filter) decompress(to io.Writer, from io.Reader) error {
 			err = errRatio
 		}
 	}
-	if err == io.EOF && buffered.Buffered() > 0 {
+	if errors.Is(err, io.EOF) && buffered.Buffered() > 0 {
 		return errBehind
 	}
 	return err

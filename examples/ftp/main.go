@@ -173,6 +173,6 @@ func (f *session) transfer(work func(net.Conn) error) error {
 		if err = cmp.Or(c.SetDeadline(f.late()), work(c), c.Close()); err == nil {
 			return f.reply("226 done")
 		}
-		return f.reply("%d %v", map[bool]int{true: 452, false: 426}[err == files.ErrFull], err)
+		return f.reply("%d %v", map[bool]int{true: 452, false: 426}[errors.Is(err, files.ErrFull)], err)
 	}
 }

@@ -61,7 +61,8 @@ func TestRequest(t *testing.T) {
 		r := Request{Conn: s, Peer: peer, Tries: 4, Timeout: time.Hour}
 		m, err := r.Send([]byte("?"), make([]byte, 8), func(m []byte) bool { return string(m) == "yes" })
 		if string(m) != c.want || !errors.Is(err, c.err) || s.sent != c.sent {
-			t.Errorf("%s: found %q, %v, sent %d times, wanted %q, %v, %d", c.name, m, err, s.sent, c.want, c.err, c.sent)
+			t.Errorf("%s: found %q, %v, sent %d times, wanted %q, %v, %d", c.name, m, err, s.sent, c.want, c.err,
+				c.sent)
 		}
 		if len(s.late) != c.sent || slices.Max(s.late) < time.Minute {
 			t.Errorf("%s: deadlines in %v", c.name, s.late)
