@@ -123,7 +123,7 @@ func TestRequests(t *testing.T) {
 	for options, want := range map[string]string{
 		"blksize\x0065464\x00TSIZE\x000\x00timeout\x003\x00new\x001\x00": "" +
 			"blksize\x0065464\x00tsize\x009\x00timeout\x003\x00",
-		"blksize\x007\x00timeout\x00256\x00other\x001\x00":               "", "blksize\x0065465\x00": "",
+		"blksize\x007\x00timeout\x00256\x00other\x001\x00": "", "blksize\x0065465\x00": "",
 	} {
 		tr, _ := begin(t)
 		_ = tr.do(readIt + options) // nobody answers

@@ -58,7 +58,7 @@ func (s *server) start(r *wirehost.Reactor) error {
 		}
 		s.zone[owner] = append(s.zone[owner], rr)
 		for i, end := dns.NextLabel(owner, 0); !end; i, end = dns.NextLabel(owner, i) { // those above are there, too
-			s.zone[owner[i:]] = s.zone[owner[i:]]
+			s.zone[owner[i:]] = append(s.zone[owner[i:]], nil...)
 		}
 	}
 	if z.Err() == nil && s.soa == nil {
