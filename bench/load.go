@@ -206,6 +206,9 @@ func (w *worker) run(requests int, up *sync.WaitGroup, begin <-chan struct{}) er
 		if w.lines > 0 {
 			toLines(msg, w.size/w.lines)
 		}
+		if w.once {
+			msg[0] &= 0x7f // a character, so that a rule about text may know what it begins with
+		}
 		began := time.Now()
 		if w.once {
 			if c, err = w.dial(); err != nil {
