@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
@@ -55,6 +56,11 @@ type VersionInfo struct {
 
 // ListenerInfo is a socket that is listened on.
 type ListenerInfo struct {
+	// ID is PLUGIN/HANDLE of one that a guest has made, of a version NAME@HASH, in its instance
+	// on that loop, from 0 up; one that is configured has none of them.
+	ID          string            `json:"id,omitempty"`
+	Version     string            `json:"version,omitempty"`
+	Loop        *int              `json:"loop,omitempty"`
 	Endpoint    string            `json:"endpoint"`
 	Plugin      string            `json:"plugin"`
 	Connections int               `json:"connections"` // live ones
@@ -203,21 +209,37 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 	return info, slots, nil
 }
 
-// ListenerInfos tells of the sockets that are listened on, in the
+// ListenerInfos tells of the sockets that are configured to be listened on, in the
 // configuration's order.
 func (h *Host) ListenerInfos() []ListenerInfo {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var list []ListenerInfo
 	h.inOrder(func(l *listener) {
-		s := l.ln.Stats()
-		list = append(list, ListenerInfo{
-			Endpoint: l.ln.Endpoint().String(), Plugin: l.name(), Connections: s.Connections, Accepted: s.Accepted,
-			Refused: s.Refused, RefusedBy: s.RefusedBy, Held: s.Held,
-			Handshakes: s.Handshakes, Routed: l.routed.counts(),
-		})
+		info := listenerInfo(l.name(), l.ln)
+		info.Routed = l.routed.counts()
+		list = append(list, info)
 	}, func(t *port) { list = append(list, t.info()) })
 	return list
+}
+
+// GuestListeners tells of the sockets that guests listen on, by plugin. Several instances of
+// one may have the same address.
+func (h *Host) GuestListeners() (list []ListenerInfo) {
+	for _, p := range h.all() {
+		for _, l := range p.account.Listeners() {
+			info := listenerInfo(p.name, l.On)
+			info.ID, info.Version, info.Loop = fmt.Sprintf("%s/%d", p.name, l.Handle), l.Version, &l.Loop
+			list = append(list, info)
+		}
+	}
+	return list
+}
+
+func listenerInfo(plugin string, ln *reactor.Listener) ListenerInfo {
+	s := ln.Stats()
+	return ListenerInfo{Endpoint: ln.Endpoint().String(), Plugin: plugin, Connections: s.Connections,
+		Accepted: s.Accepted, Refused: s.Refused, RefusedBy: s.RefusedBy, Held: s.Held, Handshakes: s.Handshakes}
 }
 
 // LoopInfo is how an event loop does.

@@ -160,9 +160,8 @@ func (h *Host) newScan(f ConnFilter) (*scan, error) {
 			return nil, err
 		}
 	}
-	if f.Listener != "" && !slices.ContainsFunc(h.Listeners(), func(e reactor.Endpoint) bool {
-		return e.String() == f.Listener
-	}) {
+	if f.Listener != "" && !slices.ContainsFunc(append(h.ListenerInfos(), h.GuestListeners()...),
+		func(l ListenerInfo) bool { return l.Endpoint == f.Listener }) {
 		return nil, unknownListener(f.Listener)
 	}
 	if len(f.IDs) > 0 {

@@ -111,6 +111,12 @@ func (f *fake) Origins() (string, map[string]string) {
 	return "/etc/w.yaml", map[string]string{"reactor.loops": "/etc/w.yaml:3"}
 }
 
+func (f *fake) GuestListeners() []host.ListenerInfo {
+	loop := 1
+	return []host.ListenerInfo{{ID: "echo/7", Version: "echo@abc", Loop: &loop, Endpoint: "tcp://127.0.0.1:9",
+		Plugin: "echo", RefusedBy: map[string]uint64{}}}
+}
+
 func (f *fake) ListenerInfos() []host.ListenerInfo {
 	return []host.ListenerInfo{{Endpoint: "tcp://127.0.0.1:7", Plugin: "echo", Connections: 3, Accepted: 7, Refused: 1,
 		RefusedBy: map[string]uint64{"max_connections": 1}, Held: 4,

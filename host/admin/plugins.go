@@ -54,7 +54,8 @@ func (s *Server) getPlugin(_ http.ResponseWriter, r *http.Request) (*answer, err
 }
 
 func (s *Server) listListeners(http.ResponseWriter, *http.Request) (*answer, error) {
-	return &answer{body: listenerList{orEmpty(s.o.Host.ListenerInfos()), orEmpty(s.o.Host.Certificates())}}, nil
+	list := append(s.o.Host.ListenerInfos(), s.o.Host.GuestListeners()...)
+	return &answer{body: listenerList{orEmpty(list), orEmpty(s.o.Host.Certificates())}}, nil
 }
 
 // orEmpty is list, which JSON writes as [] and not null.

@@ -1,7 +1,9 @@
 package guest
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -127,6 +129,27 @@ func (s *listening) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.all)
+}
+
+// Listener is one of a guest's, for who looks at it.
+type Listener struct {
+	Handle  int32
+	Version string // the guest's that has it
+	Loop    int    // of the instance that has it
+	On      *reactor.Listener
+}
+
+// Listeners are those that instances have, in the order of their handles.
+func (a *Account) Listeners() (list []Listener) {
+	a.listening.mu.Lock()
+	defer a.listening.mu.Unlock()
+	for l := range a.listening.all {
+		if ln := l.ln.Load(); ln != nil && l.of != nil && l.loop >= 0 && !l.closing {
+			list = append(list, Listener{l.handle, l.of.name, l.loop, ln})
+		}
+	}
+	slices.SortFunc(list, func(x, y Listener) int { return cmp.Compare(x.Handle, y.Handle) })
+	return list
 }
 
 // claim finds a listener of another version's, or process's, that an instance is to have, by

@@ -138,16 +138,20 @@ func newListeners(a *app) *cobra.Command {
 		Listeners    []host.ListenerInfo    `json:"listeners"`
 		Certificates []host.CertificateInfo `json:"certificates"`
 	}
-	const short = "List what a running host listens on"
+	const short = "List what a running host and its guests listen on"
 	return newList(a, "listeners", short, "/v1/listeners", func(w io.Writer, list list) error {
 		t := newTable(w, "ENDPOINT", "PLUGIN", "CONNS", "ACCEPTED", "REFUSED")
 		for _, l := range list.Listeners {
+			who := l.Plugin
+			if l.ID != "" { // the guest's own
+				who = l.ID
+			}
 			if d := l.Datagrams; d != nil {
 				t.row(l.Endpoint, l.Plugin, "-", fmt.Sprintf("%d datagrams", d.Received),
 					fmt.Sprint(d.Overflowed+d.Limited))
 				continue
 			}
-			t.row(l.Endpoint, l.Plugin, fmt.Sprint(l.Connections), fmt.Sprint(l.Accepted), fmt.Sprint(l.Refused))
+			t.row(l.Endpoint, who, fmt.Sprint(l.Connections), fmt.Sprint(l.Accepted), fmt.Sprint(l.Refused))
 		}
 		return t.Flush()
 	})
