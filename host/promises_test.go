@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -91,46 +92,39 @@ func certificate(t testing.TB, notAfter time.Time) (cert, key string, pool *x509
 func TestPromises(t *testing.T) {
 	wasm := built(t, "scripted")
 	for _, sys := range []string{"epoll", "portable", "memory", "paged"} {
-		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix", "plugin"} {
+		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix", "plugin", "tcp by a guest",
+			"tls by a guest"} {
+			scheme, by, _ := strings.Cut(transport, " by ")
+			if transport == "tls by a guest" && sys != "memory" {
+				continue // a listener is one, and TLS is TLS
+			}
 			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
-				scheme, by, _ := strings.Cut(transport, " by the ")
 				// One of its own: crypto/tls shares parsed certificates in a way that the
 				// race detector takes for a race.
 				cert, key, pool := certificate(t, time.Now().Add(time.Hour))
-				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
 				pair, err := tls.LoadX509KeyPair(cert, key)
 				if err != nil {
 					t.Fatal(err)
 				}
 				peer := &tls.Config{Certificates: []tls.Certificate{pair}}
+				var client *tls.Config
+				if scheme == "tls" {
+					client = &tls.Config{RootCAs: pool, ServerName: "localhost"}
+				}
 				reactortest.Suite(t, reactortest.Backend{
 					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true,
 					Share: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
-						cfg := configuration(config.Plugin{Module: wasm, Isolation: config.IsolationLoop})
-						p := cfg.Plugins["guest"]
-						p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
-						p.Allow.CA = cert
-						p.Allow.HandOver = []string{"guest"}
-						cfg.Plugins["guest"] = p
+						cfg := promised(t, wasm, scheme, by, config.TLS{Cert: cert, Key: key})
 						cfg.Reactor = config.Reactor{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,
 							WriteTimeout: s.WriteTimeout, ClosedTimeout: s.ClosedTimeout}
-						cfg.Reactor.TLSRecords = by // as the defaults are not applied, "" is auto
+						if by == "the library" { // as the defaults are not applied, "" is auto
+							cfg.Reactor.TLSRecords = "library"
+						}
 						cfg.Reactor.WriteBuffer.Max = config.Size(s.MaxQueued)
-						ln := &cfg.Listeners[0]
-						if ln.Endpoint = scheme + "://127.0.0.1:0"; scheme == "plugin" {
-							ln.Endpoint = "tcp://127.0.0.1:0"
-						}
-						var mine *tls.Config
-						switch scheme {
-						case "tls":
-							ln.TLS, mine = config.TLS{Cert: cert, Key: key}, client
-						case "unix":
-							ln.Endpoint = "unix://" + socketPath(t)
-						}
-						server := promising(t, cfg, mine, scheme == "plugin")
-						server.Peer = peer
+						server := promising(t, cfg, scheme, by)
+						server.Peer, server.Client = peer, client
 						return server
 					},
 				})
@@ -139,8 +133,34 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// promised is a configuration of the guest that obeys scripts, behind a listener of its own where
+// by is a guest.
+func promised(t *testing.T, wasm, scheme, by string, files config.TLS) config.Config {
+	p := config.Plugin{Module: wasm, Isolation: config.IsolationLoop}
+	p.Limits.CallbackTime = 10 * time.Second // what is tested here is no limit of time
+	p.Allow.CA = files.Cert
+	p.Allow.HandOver = []string{"guest"}
+	endpoint := scheme + "://127.0.0.1:0"
+	switch scheme {
+	case "plugin":
+		endpoint = "tcp://127.0.0.1:0"
+	case "unix":
+		endpoint = "unix://" + socketPath(t)
+	}
+	if by == "a guest" {
+		p.Config, p.Allow.Listen, p.Allow.TLS = endpoint, []string{scheme + "://127.0.0.1:*"}, files
+		return configuration(p)
+	}
+	cfg := configuration(p)
+	cfg.Listeners[0].Endpoint = endpoint
+	if scheme == "tls" {
+		cfg.Listeners[0].TLS = files
+	}
+	return cfg
+}
+
 // promising serves the guest for the suite.
-func promising(t *testing.T, cfg config.Config, client *tls.Config, inside bool) *reactortest.Server {
+func promising(t *testing.T, cfg config.Config, scheme, by string) *reactortest.Server {
 	t.Helper()
 	var mem *memnet.Sys
 	paged := cfg.Reactor.Backend == "paged" // each instance leaves its memory between callbacks
@@ -168,13 +188,10 @@ func promising(t *testing.T, cfg config.Config, client *tls.Config, inside bool)
 		}
 	})
 	ep := s.Listeners()[0]
-	network, address := "tcp", net.JoinHostPort(ep.Host, portText(ep))
-	if ep.Scheme == "unix" {
-		network, address = "unix", ep.Path
-	}
+	dial := func(ep reactor.Endpoint) (net.Conn, error) { return dialEndpoint(mem, ep) }
 	server := &reactortest.Server{
-		Client: client, StopListening: s.listeners[0].ln.Close, Shutdown: s.Shutdown,
-		Dial: func() (net.Conn, error) { return net.DialTimeout(network, address, patience) },
+		StopListening: s.listeners[0].ln.Close, Shutdown: s.Shutdown,
+		Dial: func() (net.Conn, error) { return dial(ep) },
 	}
 	if mem != nil {
 		server.LimitFDs = mem.SetMaxFDs
@@ -183,20 +200,83 @@ func promising(t *testing.T, cfg config.Config, client *tls.Config, inside bool)
 			mem.AdvanceSettled(d)
 			settle(s.Host, mem)
 		}
-		server.Dial = func() (net.Conn, error) {
-			p, err := mem.Dial(network, address)
-			if err != nil {
-				return nil, err
-			}
-			return p.Conn(), nil
-		}
 	}
-	if inside { // from another plugin, which is native here
+	switch {
+	case scheme == "plugin": // from another plugin, which is native here
 		ln := s.pluginInside("guest")
 		server.LimitFDs, server.StopListening = nil, ln.Close
 		server.Dial = func() (net.Conn, error) { return reactortest.DialInside(s.reactor.Loops()[0], ln) }
+	case by == "a guest":
+		byGuest(t, server, scheme, func() (net.Conn, error) { return dial(ep) }, dial)
 	}
 	return server
+}
+
+// byGuest has connections come by the listener of a guest, which tells at its configured one, where
+// ask connects to, where it listens.
+func byGuest(t *testing.T, server *reactortest.Server, scheme string, ask func() (net.Conn, error),
+	dial func(reactor.Endpoint) (net.Conn, error)) {
+	t.Helper()
+	text, err := askListener(ask, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := reactor.ParseEndpoint(scheme + "://" + text)
+	if err != nil {
+		t.Fatalf("found %q, wanted an address: %v", text, err)
+	}
+	server.Dial = func() (net.Conn, error) { return dial(own) }
+	server.StopListening = func() error {
+		if _, err := askListener(ask, "x"); err != nil {
+			return err
+		}
+		return awaitRefusal(server.Dial)
+	}
+}
+
+// askListener asks a guest where it listens, or has it end that.
+func askListener(ask func() (net.Conn, error), what string) (string, error) {
+	c, err := ask()
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	if _, err := c.Write([]byte(what)); err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(c)
+	return string(text), err
+}
+
+// awaitRefusal waits until nobody is connected to any more.
+func awaitRefusal(dial func() (net.Conn, error)) error {
+	for late := time.Now().Add(patience); time.Now().Before(late); {
+		c, err := dial()
+		if err != nil {
+			return nil
+		}
+		c.Close()
+	}
+	return errors.New("found that somebody listens, wanted that nobody does")
+}
+
+// dialEndpoint connects to an endpoint of the machine, or of mem.
+func dialEndpoint(mem *memnet.Sys, ep reactor.Endpoint) (net.Conn, error) {
+	network, address := "tcp", net.JoinHostPort(ep.Host, portText(ep))
+	if ep.Scheme == "unix" {
+		network, address = "unix", ep.Path
+	}
+	if mem == nil {
+		return net.DialTimeout(network, address, patience)
+	}
+	p, err := mem.Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return p.Conn(), nil
 }
 
 func portText(ep reactor.Endpoint) string { return strconv.Itoa(int(ep.Port)) }

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/wirehost/wirehost/internal/script"
@@ -96,6 +98,57 @@ func (g *guest) State() (uint32, error) {
 	return uint32(state), err
 }
 
-func init() { wirehost.Register(&scripts{}) }
+// listening is the factory where the configuration is an endpoint: there it listens, for
+// scripted connections. Others are told the address, and end the listener by a byte.
+type listening struct {
+	scripts
+	port *wirehost.Port
+}
+
+func (f *listening) StartFactory(r *wirehost.Reactor) (err error) {
+	var endpoint string
+	text, err := r.ConfigJSON()
+	if err != nil || json.Unmarshal(text, &endpoint) != nil {
+		return err // there is none
+	}
+	f.port, err = r.Listen(endpoint, &f.scripts)
+	return err
+}
+
+func (f *listening) BuildProtocol(t *wirehost.Transport) wirehost.Protocol {
+	if f.port == nil || host(t) == host(f.port) { // handed over
+		return f.scripts.BuildProtocol(t)
+	}
+	return &operator{port: f.port}
+}
+
+// host is where somebody listens, without a scheme: that of TLS has only the listener.
+func host(of interface{ Host() (string, error) }) string {
+	text, err := of.Host()
+	if err != nil {
+		return err.Error()
+	}
+	_, text, _ = strings.Cut(text, "://")
+	return text
+}
+
+// operator is the protocol of who asks for the listener.
+type operator struct {
+	wirehost.Base
+	port *wirehost.Port
+}
+
+func (p *operator) ConnectionMade() {
+	_, _ = p.Transport.Write([]byte(host(p.port))) // the test misses it
+	_ = p.Transport.LoseWriteConnection()
+}
+
+func (p *operator) DataReceived([]byte) {
+	if p.port.StopListening() == nil {
+		_ = p.Transport.LoseConnection()
+	}
+}
+
+func init() { wirehost.Register(&listening{}) }
 
 func main() {}
