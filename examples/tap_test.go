@@ -116,9 +116,9 @@ func TestTap(t *testing.T) {
 }
 
 // TestTapReload reloads before the end of the request, behind it, and in the middle of
-// 24 MiB, more than sockets hold, that the client does not read yet.
+// 16 MiB, more than sockets hold, that the client does not read yet.
 func TestTapReload(t *testing.T) {
-	answer := bytes.Repeat([]byte("0123456789abcde\n"), 3<<19)
+	answer := bytes.Repeat([]byte("0123456789abcde\n"), 1<<20)
 	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
 		config.IsolationShared} {
 		t.Run(string(isolation), func(t *testing.T) {

@@ -67,6 +67,21 @@ fn passes_ends_on() {
     }
 }
 
+/// Where one side takes no more, the other is not read.
+#[test]
+fn passes_back_pressure_on() {
+    let (client, behind) = pair("{}");
+    let settings = Settings { most: 0, hex: false };
+    for (t, other) in [(client, behind), (behind, client)] {
+        assert_eq!(t.state().unwrap() & state::PRODUCER, state::PRODUCER);
+        let mut side = Side { settings, client: t == client, number: 1, other };
+        side.pause_producing(t);
+        assert_eq!((t.state().unwrap() & 1, other.state().unwrap() & 1), (0, state::PAUSED));
+        side.resume_producing(t);
+        assert_eq!(other.state().unwrap() & state::PAUSED, 0);
+    }
+}
+
 /// A stream that was cut is not made to look whole.
 #[test]
 fn passes_losses_on() {
