@@ -141,10 +141,7 @@ func serve(t *testing.T, folder string, edit func(*config.Config)) *server {
 	t.Cleanup(func() { s.end(t) })
 	for i, ep := range s.Listeners() {
 		scheme, addr, _ := strings.Cut(ep.String(), "://")
-		name := cfg.Listeners[i].Plugin
-		if chain := cfg.Listeners[i].Chain; len(chain) > 0 {
-			name = chain[0]
-		}
+		name := cfg.Listeners[i].First()
 		if scheme == "udp" {
 			name = "udp://" + name
 		}
