@@ -102,7 +102,6 @@ func (p *behind) ReadConnectionLost() {
 	case !p.finish():
 		c.abort(codeInternal, "found a message that is cut short behind")
 	case c.Stage == open:
-		_ = c.Transport.UnregisterProducer()
 		c.tell(codeNormal, "")
 		c.within(p.factory.patience())
 	}

@@ -60,7 +60,6 @@ func (p *client) TimeoutConnection() {
 		// Who is not read now may have said something, and who has yet to read was not asked.
 		state, _ := p.Transport.State()
 		if queued, _ := p.Transport.Flush(); !p.Heard && queued == 0 && state&wirehost.StatePaused == 0 {
-			p.cut()
 			_ = p.Transport.AbortConnection()
 			return
 		}
@@ -74,15 +73,12 @@ func (p *client) TimeoutConnection() {
 
 func (p *client) DataReceived(data []byte) {
 	p.Heard = true
-	switch {
-	case p.Stage == asking:
+	if p.Stage == asking {
 		p.Received = append(p.Received, data...)
 		p.ask()
-	case p.Stage == connecting: // what was on its way as reading was paused
-		p.Received = append(p.Received, data...)
-	default:
-		p.take(data)
+		return
 	}
+	p.take(data)
 }
 
 // ask reads the request, and connects to the plugin behind.
@@ -154,13 +150,10 @@ func (p *client) piece(first byte, b []byte) {
 
 func (p *client) ping(payload []byte) { p.frame(last|opPong, payload) }
 
-// closed has the plugin behind end its side, too, for which it has some time.
+// closed has the plugin behind end its side, too, for which it has some time. Its ConnectionLost
+// does the rest.
 func (p *client) closed(payload []byte) {
 	p.Farewell, p.Stage = slices.Clone(payload), closing
-	if p.Told || p.Other() == nil {
-		p.end(codeNormal, "")
-		return
-	}
 	p.within(p.factory.patience())
 	p.Side.ReadConnectionLost()
 }

@@ -49,6 +49,7 @@ func TestRequests(t *testing.T) {
 		{"no key", with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), "400 "},
 		{"a short key", with("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), "400 "},
 		{"a key that is not base64", with("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZ.=="), "400 "},
+		{"a key that is written otherwise", with("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR=="), "400 "},
 		{"two keys", asks("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), "400 "},
 		{"a body", asks("Content-Length: 5"), "400 "},
 		{"a body in chunks", asks("Transfer-Encoding: chunked"), "400 "},
