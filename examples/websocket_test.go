@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -32,12 +34,14 @@ type wsServer struct {
 func serveWebsocket(t *testing.T, behind string, isolation config.Isolation, settings map[string]any) *wsServer {
 	t.Helper()
 	s, module := &wsServer{files: certtest.Issue(t)}, build(t, "websocket")
+	readSources(t, "websocket/index.html") // which is in the module
 	s.server = serve(t, "websocket", func(c *config.Config) {
 		p := c.Plugins["websocket"]
 		p.Module, p.Isolation, p.Limits.CallbackTime = module, isolation, patience
-		if settings != nil {
-			p.Config = settings
-		}
+		all := map[string]any{"messages": "lines", "page": true,
+			"timeout": 3600, "ping": 0} // what is tested here is no limit of time
+		maps.Copy(all, settings)
+		p.Config = all
 		c.Plugins["websocket"] = p
 		if behind == "chat" {
 			c.Plugins[behind] = pluginOf(t, behind)
@@ -232,8 +236,10 @@ func TestWebsocketReload(t *testing.T) {
 				bob.expect(0x81, "<ann> h\u00e4llo, b\u00f6b")
 			}
 			bob.send(textFrame("/quit"))
-			if got := bob.rest(); got.code != 1000 {
-				t.Errorf("found %+v", got)
+			bob.expect(0x88, "\x03\xe8")
+			bob.send(closeFrame(1000, ""))
+			if got := bob.rest(); got.code != 0 || got.messages != nil {
+				t.Errorf("found %+v behind the Close frame", got)
 			}
 			ann.expect(0x81, "* bob left")
 		})
@@ -243,10 +249,13 @@ func TestWebsocketReload(t *testing.T) {
 // TestWebsocketSlowReader: who reads nothing is read from no more, and what was taken comes back
 // whole, across reloads.
 func TestWebsocketSlowReader(t *testing.T) {
-	s := serveWebsocket(t, "echo", config.IsolationLoop, map[string]any{"max_message": 64 << 20})
+	s := serveWebsocket(t, "echo", config.IsolationLoop, map[string]any{"messages": "bytes", "max_message": 64 << 20})
 	for name, dial := range map[string]func(*testing.T) *webSocket{"tcp": s.plain, "tls": s.secure} {
 		t.Run(name, func(t *testing.T) {
 			w := dial(t)
+			if err := w.SetDeadline(time.Now().Add(5 * patience)); err != nil {
+				t.Fatal(err)
+			}
 			big := strings.Repeat("0123456789abcde\n", 24<<20/16) // more than sockets hold
 			w.sendAll(binaryFrame(big)+closeFrame(1000, ""), 0)
 			s.untilConnection(t, "plugin://echo", "paused", func(c host.ConnInfo) bool { return c.State == "paused" })
@@ -278,7 +287,8 @@ import asyncio, ssl, sys, websockets
 async def main(url, ca):
 	context = ssl.create_default_context(cafile=ca) if url.startswith("wss") else None
 	def connect(**more):
-		return websockets.connect(url, ssl=context, open_timeout=60, close_timeout=60, **more)
+		return websockets.connect(url, ssl=context, open_timeout=60, close_timeout=60, ping_interval=None,
+			**more)
 	async with connect(subprotocols=["other", "echo"], origin="https://friend.example") as w:
 		for message in ["", "hello", "h\u00e4llo", b"\0\xff", "x" * 70000, b"y" * 200000]:
 			await w.send(message)
@@ -325,7 +335,8 @@ func TestWebsocketPage(t *testing.T) {
 	}
 	reads := func(text string) chromedp.Action[chromedp.Void] {
 		return chromedp.Poll[chromedp.Void](
-			fmt.Sprintf(`document.getElementById("said").textContent.includes(%q)`, text))
+			fmt.Sprintf(`document.getElementById("said").textContent.includes(%q)`, text),
+			chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(patience))
 	}
 	types := func(text string) chromedp.Action[chromedp.Void] {
 		return chromedp.SendKeys("#line", text+kb.Enter)
