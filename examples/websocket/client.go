@@ -177,33 +177,21 @@ func (p *client) tell(code uint16, why string) {
 
 // end closes both connections, in order.
 func (p *client) end(code uint16, why string) {
-	p.tell(code, why)
-	p.Stage = ended
-	p.within(0)
-	if out := p.leave(); out != nil {
-		_ = out.LoseConnection()
-	}
-	_ = p.Transport.UnregisterProducer()
-	_ = p.Transport.LoseConnection()
+	p.finish(code, why)
+	p.close((*wirehost.Transport).LoseConnection)
 }
 
 // abort is end, but that the stream to the plugin behind is not whole.
 func (p *client) abort(code uint16, why string) {
-	if out := p.leave(); out != nil {
-		_ = out.AbortConnection()
-	}
-	p.end(code, why)
+	p.finish(code, why)
+	p.cut()
 }
 
-// leave forgets the other side, and returns it, or nil.
-func (p *client) leave() *wirehost.Transport {
-	o, ok := p.Other().(*behind)
-	if !ok {
-		return nil
-	}
-	p.Unlink()
-	_ = o.Transport.UnregisterProducer()
-	return o.Transport
+// finish says the last word.
+func (p *client) finish(code uint16, why string) {
+	p.tell(code, why)
+	p.Stage = ended
+	p.within(0)
 }
 
 // ReadConnectionLost without a Close frame is a stream that is cut.
@@ -216,9 +204,15 @@ func (p *client) ReadConnectionLost() {
 // ConnectionLost, too.
 func (p *client) ConnectionLost(wirehost.Reason) { p.cut() }
 
-func (p *client) cut() {
-	if out := p.leave(); out != nil {
-		_ = out.AbortConnection()
+func (p *client) cut() { p.close((*wirehost.Transport).AbortConnection) }
+
+// close closes the connection, and in some way that to the plugin behind.
+func (p *client) close(behindBy func(*wirehost.Transport) error) {
+	if o := p.Other(); o != nil {
+		p.Unlink()
+		out := o.(*behind).Transport
+		_ = out.UnregisterProducer()
+		_ = behindBy(out)
 	}
 	_ = p.Transport.UnregisterProducer()
 	_ = p.Transport.LoseConnection()
