@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/bench/same"
+	"github.com/wirehost/wirehost/bench/same/names"
 	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
@@ -94,6 +95,71 @@ func TestTalks(t *testing.T) {
 	}
 }
 
+// TestNames: the name servers answer what the client asks, and it finds what is wrong.
+func TestNames(t *testing.T) {
+	for name, listen := range map[string]func(*testing.T) string{"Go": goNames, "C": cNames} {
+		t.Run(name, func(t *testing.T) {
+			one := datagramSource{addr: listen(t), talk: asked{}, size: questionSize, inFlight: 4}
+			var out strings.Builder
+			if err := loadDatagrams(one, 3, 120, &out); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out.String(), `"Requests":120`) {
+				t.Errorf("found %s, wanted 120 answers", &out)
+			}
+		})
+	}
+	q := make([]byte, questionSize)
+	asked{}.fill(q, 0)
+	if (asked{}).answers(q, q) {
+		t.Error("found no fault in a question in place of an answer")
+	}
+}
+
+func goNames(t *testing.T) string {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go names.Serve(c) // until it is closed
+	return c.LocalAddr().String()
+}
+
+func cNames(t *testing.T) string {
+	tooltest.Find(t, "clang-19", "")
+	b := &bench{ctx: t.Context(), root: "..", dir: t.TempDir()}
+	program, err := b.nativeC("dns_native")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // it was killed
+	var addr string
+	if _, err := fmt.Fscanf(out, "listening %s\n", &addr); err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// TestGuestsInC: they can be built.
+func TestGuestsInC(t *testing.T) {
+	tooltest.Find(t, "clang-19", "")
+	b := &bench{ctx: t.Context(), root: "..", dir: t.TempDir()}
+	for _, name := range []string{"echo_guest", "dns_guest"} {
+		if _, err := b.guestC(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestRatioIsOfTheSameRound(t *testing.T) {
 	of := []sample{{cpuUs: 1}, {cpuUs: 20}, {cpuUs: 3}}
 	to := []sample{{cpuUs: 2}, {cpuUs: 40}, {cpuUs: 4}}
@@ -111,14 +177,15 @@ func TestVerdicts(t *testing.T) {
 		{key: key{"c1", "wasm/loop"}, Samples: []sample{{cpuUs: 7}}},
 		{key: key{"c50", "net"}, Samples: []sample{{cpuUs: 10}}},
 		{key: key{"c50", "wasm/loop"}, Samples: []sample{{cpuUs: 9.6}}},
-		{key: key{"accept", "wasm/loop"}, Medians: sample{rps: 4999}},
+		{key: key{"accept", "wasm/loop"}, Medians: sample{rps: 4999}, Samples: []sample{{cpuUs: 20}}},
+		{key: key{"accept", routed}, Samples: []sample{{cpuUs: 31}}},
 	}
 	var got []string
 	for _, v := range verdicts(r) {
 		got = append(got, fmt.Sprint(v.Name, " ", v.Met))
 	}
 	want := []string{"CPU to net, 1 connection true", "CPU to net, 50 connections false",
-		"connections a second, each new false"}
+		"connections a second, each new false", "routed: CPU µs more for each connection false"}
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {
 		t.Fatalf("found %q, wanted %q", got, want)
 	}

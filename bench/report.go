@@ -102,6 +102,15 @@ func ratio(of, to []sample, metric string) float64 {
 	return middle(v)
 }
 
+// difference is the median of the rounds' differences.
+func difference(of, to []sample, metric string) float64 {
+	var v []float64
+	for n := range min(len(of), len(to)) {
+		v = append(v, of[n][metric]-to[n][metric])
+	}
+	return middle(v)
+}
+
 // machine names the processor and the system.
 func machine() string {
 	model, release := "unknown processor", ""

@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // verdict is one of the project's measures, held against what was found.
 type verdict struct {
 	Name   string  `json:"name"`
@@ -20,7 +22,7 @@ func verdicts(results []result) []verdict {
 	var list []verdict
 	for _, m := range []struct {
 		name, of, server string
-		to               string // a server in the same rounds; "" = the figure itself
+		to               string // a server in the same rounds; "" = the figure itself; -NAME: how much more
 		metric           string
 		wanted           float64
 		least            bool
@@ -55,9 +57,10 @@ func verdicts(results []result) []verdict {
 		{"datagrams, small guest: CPU to net, batches wait", "udp", guest, baseline, cpuUs, 0.5, false},
 		{"datagrams, small guest: CPU to net, one in flight", "udp1", guest, baseline, cpuUs, 0.9, false},
 		{"datagrams, small guest: CPU to epoll", "udp", guest, floor, cpuUs, 1.15, false},
-		{"DNS in a Go guest: questions a second of processor to native", "dns", baseline, goGuest, cpuUs, 0.4, true},
-		{"DNS in a C guest: questions a second of processor to native", "dns", nativeC, "wasm-c/loop", cpuUs, 0.8, true},
+		{"DNS, Go guest: questions a second of processor to native", "dns", baseline, goGuest, cpuUs, 0.4, true},
+		{"DNS, C guest: questions a second of processor to native", "dns", nativeC, "wasm-c/loop", cpuUs, 0.8, true},
 		{"handed over: CPU to the echo alone, 64 B", "c50", handed, guest, cpuUs, 1.03, false},
+		{"routed: CPU µs more for each connection", "accept", routed, "-" + guest, cpuUs, 10, false},
 		{"routed: CPU to the echo alone, 64 B", "c50", routed, guest, cpuUs, 1.03, false},
 
 		{"connection, Go: bytes, busy", "busy", goOne, "", perConn, 140 * kib, false},
@@ -77,7 +80,10 @@ func verdicts(results []result) []verdict {
 	} {
 		r := at[key{m.of, m.server}]
 		v := r.Medians[m.metric]
-		if m.to != "" {
+		switch more, of := strings.CutPrefix(m.to, "-"); {
+		case of:
+			v = difference(r.Samples, at[key{m.of, more}].Samples, m.metric)
+		case m.to != "":
 			v = ratio(r.Samples, at[key{m.of, m.to}].Samples, m.metric)
 		}
 		if v != 0 {
