@@ -26,6 +26,9 @@ type Guest struct {
 	// Garbage is set where the guest answers bytes that make no sense in an
 	// orderly way, as every guest should: it is sent some, and must not trap.
 	Garbage bool
+	// Datagrams is set where the transcripts are of datagrams: then those are what it is
+	// sent. What a transcript begins with is to be answered alike for whoever sends it.
+	Datagrams bool
 }
 
 // seeds is how many streams of random bytes a guest is sent.
@@ -64,6 +67,12 @@ func Run(t *testing.T, g Guest) {
 				if way.image {
 					t.Run("paged", func(t *testing.T) { paged(t, p, tr) })
 				}
+			}
+			if g.Datagrams {
+				for _, tr := range list {
+					datagramCases(t, p, g, tr)
+				}
+				return
 			}
 			if g.Garbage {
 				t.Run("garbage", func(t *testing.T) { garbage(t, p) })

@@ -23,3 +23,10 @@ func TestLineReceiver(t *testing.T) {
 		Transcripts: []string{"testdata/linereceiver.txt"}, Garbage: true,
 	})
 }
+
+func TestDatagrams(t *testing.T) {
+	Run(t, Guest{
+		Config:      config.Plugin{Module: "../testdata/datagrams.wasm"},
+		Transcripts: []string{"testdata/datagrams.txt"}, Datagrams: true,
+	})
+}

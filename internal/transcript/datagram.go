@@ -20,6 +20,15 @@ func (t *Transcript) usesDatagrams() bool {
 	return false
 }
 
+// FirstDatagram is what the transcript begins with, where that is a datagram and an answer.
+func (t *Transcript) FirstDatagram() (sent []byte, answer string, ok bool) {
+	if len(t.steps) < 2 || t.steps[0].verb != verbDatagram || t.steps[1].verb != verbExpectDatagram ||
+		t.steps[0].conn != t.steps[1].conn {
+		return nil, "", false
+	}
+	return t.steps[0].data, string(t.steps[1].data), true
+}
+
 // listeners are the plugin's, for connections and, where a transcript has some, datagrams.
 func (p Plugin) listeners(settings config.TLS) []config.Listener {
 	list := []config.Listener{{Endpoint: "tcp://" + Address, Plugin: Name, TLS: settings}}

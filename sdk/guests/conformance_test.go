@@ -13,6 +13,7 @@ var transcripts = map[string]string{
 	echo:         "../../host/conformance/testdata/echo.txt",
 	lineReceiver: "../../host/conformance/testdata/linereceiver.txt",
 	counter:      "testdata/counter.txt",
+	datagrams:    "testdata/datagrams.txt",
 }
 
 // Every guest keeps the promises of package conformance.
@@ -22,13 +23,13 @@ func TestConformance(t *testing.T) {
 			continue // see guestsOfGo
 		}
 		for _, guest := range l.guests {
-			if guest == everything || guest == datagrams {
-				continue // is not meant to run, or takes no connection
+			if guest == everything {
+				continue // is not meant to run
 			}
 			passed := t.Run(l.name+"/"+guest, func(t *testing.T) {
 				conformance.Run(t, conformance.Guest{
 					Config:      config.Plugin{Module: build(t, l, guest)},
-					Transcripts: []string{transcripts[guest]}, Garbage: true,
+					Transcripts: []string{transcripts[guest]}, Garbage: true, Datagrams: guest == datagrams,
 				})
 			})
 			count(columnConformance, l, passed)
