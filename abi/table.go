@@ -126,7 +126,7 @@ type need int
 const (
 	may  need = iota // optional
 	must             // every guest
-	with             // a guest that imports what Export.with names
+	with             // a guest that imports one of what Export.with names
 	talk             // a guest that can have connections: any but one of datagrams alone
 )
 
@@ -143,7 +143,7 @@ type Export struct {
 	Name string
 	Signature
 	need    need
-	with    string // the import (module.name) that asks for it
+	with    string // the imports (module.name, spaces part them) that ask for it
 	Meaning string
 }
 
@@ -169,7 +169,7 @@ func Exports() []Export {
 			"output is below low water, or has emptied"},
 		{"stopProducing", sig("(conn)"), with, "transport.registerProducer", "the connection is gone"},
 		{"delayedCall", sig("(timer)"), with, "reactor.callLater", "a timer is due"},
-		{"clientConnectionFailed", sig("(conn, reason)"), with, "reactor.connect",
+		{"clientConnectionFailed", sig("(conn, reason)"), with, "reactor.connect reactor.connectAs",
 			"the outgoing connection could not be made"},
 		{"startProtocol", sig("(sock)"), may, "", "first for each datagram socket: it is bound or connected"},
 		{"datagramsReceived", sig("(sock, ptr, n)"), with, "datagram.open",

@@ -102,7 +102,7 @@ func checkExport(m Module, want Export) Item {
 	}
 	it := Item{What: "export", Name: want.Name, Signature: describe(kind, want.Signature), Verdict: satisfied}
 	got, ok := m.Export(want.Name)
-	needed := want.need == must || want.need == with && imports(m, want.with) || want.need == talk && talks(m)
+	needed := want.need == must || want.need == with && imported(m, want.with) != "" || want.need == talk && talks(m)
 	switch {
 	case ok && (got.Kind != kind || kind == KindFunction && !got.Signature.Equal(want.Signature)):
 		it.Verdict = wrong
@@ -133,12 +133,17 @@ func talks(m Module) bool {
 			return true
 		}
 	}
-	makes := func(key string) bool { return imports(m, key) }
-	return slices.ContainsFunc([]string{"reactor.connect", "reactor.connectAs", "reactor.listen"}, makes)
+	return imported(m, "reactor.connect reactor.connectAs reactor.listen") != ""
 }
 
-func imports(m Module, key string) bool {
-	return slices.ContainsFunc(m.Imports, func(i ModuleImport) bool { return i.Module+"."+i.Name == key })
+// imported is the first of keys, which spaces part, that a module imports; "" = none.
+func imported(m Module, keys string) string {
+	for _, key := range strings.Fields(keys) {
+		if slices.ContainsFunc(m.Imports, func(i ModuleImport) bool { return i.Module+"."+i.Name == key }) {
+			return key
+		}
+	}
+	return ""
 }
 
 // commandCause is how a command came to be, and the cure.
@@ -164,7 +169,7 @@ func missingCause(m Module, want Export) string {
 		}
 	}
 	if want.need == with {
-		return "the module imports " + want.with
+		return "the module imports " + imported(m, want.with)
 	}
 	isMemory := func(i ModuleImport) bool { return i.Kind == KindMemory }
 	if want.Name == ExportMemory && slices.ContainsFunc(m.Imports, isMemory) {

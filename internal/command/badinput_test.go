@@ -7,9 +7,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 )
 
@@ -254,6 +256,56 @@ func TestInspect(t *testing.T) {
 	if got := command(t, "inspect", file); strings.Contains(got.stdout, "\x1b") ||
 		!strings.Contains(got.stdout, `x\n\x1b[2J`) {
 		t.Errorf("found %q", got.stdout)
+	}
+}
+
+// importing is a guest with an import of type t.
+func importing(im abi.Import, t abi.Signature) []byte {
+	return guest(func(m *wasmbin.Module) {
+		m.Types = append(m.Types, wasmbin.FuncType{Params: t.Params, Results: t.Results})
+		m.Imports = []wasmbin.Import{{Module: im.Module, Name: im.Name, Kind: wasmbin.KindFunction,
+			Function: uint32(len(m.Types) - 1)}}
+		for n := range m.Exports {
+			if m.Exports[n].Kind == wasmbin.KindFunction {
+				m.Exports[n].Index++
+			}
+		}
+	})
+}
+
+// Inspect knows every import of the ABI, and tells of one that has another signature, and of the
+// callback that one needs.
+func TestInspectImports(t *testing.T) {
+	inspect := func(module []byte) (r report) {
+		t.Helper()
+		got := command(t, "inspect", "-o", "json", write(t, "m.wasm", string(module)))
+		if err := json.Unmarshal([]byte(got.stdout), &r); err != nil {
+			t.Fatalf("%v: %s", err, got.stderr)
+		}
+		return r
+	}
+	needs := map[string]string{ // what the guest does not export
+		"transport.registerProducer": "pauseProducing", "reactor.callLater": "delayedCall",
+		"reactor.connect": "clientConnectionFailed", "reactor.connectAs": "clientConnectionFailed",
+		"datagram.open": "datagramsReceived",
+	}
+	for _, im := range abi.Imports() {
+		r := inspect(importing(im, im.Signature))
+		if !slices.ContainsFunc(r.Items, func(it abi.Item) bool {
+			return it.What == "import" && it.Name == im.Key() && it.Verdict == "satisfied" &&
+				it.Signature == im.Signature.String()
+		}) {
+			t.Errorf("import %s: found %+v", im.Key(), r.Items)
+		}
+		if faults := strings.Join(r.Faults, "\n"); r.OK != (needs[im.Key()] == "") ||
+			!strings.Contains(faults, needs[im.Key()]) {
+			t.Errorf("import %s: found the faults %q, wanted one of %q", im.Key(), faults, needs[im.Key()])
+		}
+		other := abi.Signature{Params: append(slices.Clone(im.Signature.Params), wasmbin.F32)}
+		r = inspect(importing(im, other))
+		if faults := strings.Join(r.Faults, "\n"); r.OK || !strings.Contains(faults, "import "+im.Key()) {
+			t.Errorf("import %s of another signature: found the faults %q", im.Key(), faults)
+		}
 	}
 }
 
