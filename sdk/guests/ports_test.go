@@ -50,10 +50,6 @@ func TestPorts(t *testing.T) {
 			say(t, c, "listen tcp://"+s.addr+"\r\n", "refused\r\n") // in use
 			say(t, c, "stop\r\nstop\r\n", "stopped\r\nrefused\r\n")
 			say(t, goesOn, "x\r\n", "passive\r\n")
-			if c, err := net.Dial("tcp", addr); err == nil {
-				c.Close()
-				t.Error("it listens still")
-			}
 		})
 	}
 }
@@ -69,18 +65,11 @@ func TestPortsMove(t *testing.T) {
 	addr := openPort(t, c)
 	stays := dial(t, addr)
 	say(t, stays, "", "passive\r\n")
-	for _, l := range append(all[1:], all[0]) {
-		s.use(t, build(t, l, ports), 2)
+	for n, l := range append(all[1:], all[0]) {
+		s.use(t, build(t, l, ports), 2+n)
 		say(t, stays, "x\r\n", "passive\r\n")
-		comes := dial(t, addr)
-		say(t, comes, "x\r\n", "passive\r\npassive\r\n")
+		say(t, dial(t, addr), "x\r\n", "passive\r\npassive\r\n") // which stays, too
 		say(t, c, l.name+"\r\n", "main\r\n")
-		if err := comes.CloseWrite(); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := comes.Read(make([]byte, 1)); err == nil { // it has gone when the next version comes
-			t.Fatalf("%s: found %d bytes, wanted the end", l.name, n)
-		}
 	}
 	say(t, c, "stop\r\n", "stopped\r\n")
 }
