@@ -32,7 +32,9 @@ type crossing struct {
 	since   time.Duration
 	offered []batch // and not committed
 
-	moving  map[*guest.Socket]bool // with their instance
+	done    map[*guest.Instance]bool // tried, and settled
+	groups  int                      // of instances that hang together, so far
+	moving  map[*guest.Socket]bool   // with their instance
 	numbers map[*reactor.DatagramSocket]int
 	left    []leftListeners      // that have moved
 	listens map[listenerKey]bool // with their instance
@@ -54,9 +56,7 @@ func (c *crossing) plugins(plugins []*plugin, single bool, list *[]*Departure) e
 		if (p.current().cfg.Isolation == config.IsolationConnection) != single {
 			continue
 		}
-		d := &Departure{Plugin: p.name}
-		*list = append(*list, d)
-		if err := c.plugin(p, d); err != nil {
+		if err := c.plugin(p, departure(list, p.name)); err != nil {
 			return err
 		}
 	}
@@ -90,17 +90,12 @@ func (c *crossing) late() bool {
 
 // plugin moves a plugin's connections.
 func (c *crossing) plugin(p *plugin, d *Departure) error {
-	v := p.current()
-	why := v.stays()
 	for _, s := range p.allSlots() {
 		var err error
-		switch {
-		case s.ver != v:
-			err = s.keepAll(d, "of "+s.ver.name+", which was replaced before")
-		case why != "":
+		if why := s.stays(); why != "" {
 			err = s.keepAll(d, why)
-		default:
-			err = (&move{crossing: c, slot: s, d: d, done: map[*guest.Instance]bool{}}).all()
+		} else {
+			err = (&move{crossing: c, slot: s, d: d}).all()
 		}
 		if err != nil {
 			return err
@@ -130,8 +125,7 @@ type move struct {
 	*crossing
 	slot      *slot
 	d         *Departure
-	done      map[*guest.Instance]bool // tried, and settled
-	unsettled int                      // instances, in the last batch
+	unsettled int // instances, in the last batch
 }
 
 // all moves them batch by batch, and what is unsettled again a little later: nobody is
@@ -194,17 +188,27 @@ func (m *move) batch() (more bool, err error) {
 
 // offer offers a batch.
 func (m *move) offer(b *batch) (refused []string, err error) {
-	s := m.slot
+	refused, err = m.to.Offer(b.handed())
+	b.closeFiles()
+	return refused, err
+}
+
+// handed is what a batch is to the successor.
+func (b *batch) handed() []Handed {
+	s := b.slot
 	list := make([]Handed, len(b.frozen))
 	for n, f := range b.frozen {
 		list[n] = Handed{Plugin: s.plugin.name, Loop: s.place.Loop.Index(), Isolation: s.ver.cfg.Isolation,
 			State: f.State, Given: f.State.Files(), Sockets: b.sockets(n)}
 	}
-	refused, err = m.to.Offer(list)
+	return list
+}
+
+// closeFiles closes the duplicates that were made ahead.
+func (b *batch) closeFiles() {
 	for _, files := range b.files {
 		closeFiles(files)
 	}
-	return refused, err
 }
 
 // sockets gives those of the nth instance: the duplicates that were made as it was frozen, or
@@ -233,7 +237,7 @@ func (m *move) freeze(b *batch) (more bool) {
 		if sockets >= batchSockets || len(b.frozen) > 0 && s.place.Share.Late() {
 			return true
 		}
-		f, err := i.Freeze()
+		f, err := i.Freeze(false)
 		switch {
 		case errors.Is(err, guest.ErrUnsettled):
 			m.unsettled++
@@ -249,16 +253,21 @@ func (m *move) freeze(b *batch) (more bool) {
 		}
 		m.done[i] = true
 		sockets += f.State.Files()
-		for n, k := range f.Sockets {
-			f.State.Sockets[n].Number = m.numbers[k.On()]
-			m.moving[k] = true
-		}
-		b.add(f, m.to != nil)
-		if i == s.inst {
-			s.waiting, b.own = true, f
-		}
+		m.take(b, f, i)
 	}
 	return false
+}
+
+// take has a batch have a frozen instance. On the loop.
+func (c *crossing) take(b *batch, f *guest.Frozen, i *guest.Instance) {
+	for n, k := range f.Sockets {
+		f.State.Sockets[n].Number = c.numbers[k.On()]
+		c.moving[k] = true
+	}
+	b.add(f, c.to != nil)
+	if i == b.slot.inst {
+		b.slot.waiting, b.own = true, f
+	}
 }
 
 // add takes a frozen instance, with duplicates of its sockets where there is room for them. On

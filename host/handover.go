@@ -35,6 +35,8 @@ type Handed struct {
 	Lone *LoneSocket `json:"lone,omitempty"`
 	// Alone says that there is no instance, and State has nothing but its listeners.
 	Alone bool `json:"alone,omitempty"`
+	// Group is the number of those that go together, or not at all; 0 = it goes by itself.
+	Group int `json:"group,omitempty"`
 	// Given is how many of its sockets came with it: fewer than State.Files where not all could be
 	// sent.
 	Given int `json:"given"`
@@ -263,8 +265,11 @@ func (o *Handover) StopAccepting(unwanted []string) error {
 func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 	var list []*Departure
 	c := &crossing{ctx: ctx, h: o.h, to: s, moving: map[*guest.Socket]bool{}, numbers: o.numbers,
-		listens: map[listenerKey]bool{}}
+		listens: map[listenerKey]bool{}, done: map[*guest.Instance]bool{}}
 	err := o.holdListeners()
+	if err == nil {
+		err = c.linked(o.plugins, &list)
+	}
 	if err == nil {
 		err = c.plugins(o.plugins, false, &list)
 	}

@@ -24,6 +24,7 @@ type heir struct {
 
 	ready    func()        // called when it is, before anything moves
 	unwanted []string      // endpoints
+	loops    int           // 0 = 1
 	offers   time.Duration // what each takes
 
 	accepts []bool // of each Commit
@@ -118,7 +119,7 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		list, err = o.Move(ctx, h)
 		return errors.Join(err, h.late)
 	}
-	h.cfg.Reactor.Loops = 1
+	h.cfg.Reactor.Loops = max(1, h.loops)
 	err = h.Start(ctx)
 	t.Cleanup(func() { h.end() })
 	if err == nil {

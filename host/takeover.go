@@ -6,6 +6,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
@@ -140,7 +142,7 @@ func (t *Takeover) Adopt(list []Handed) (refused []string) {
 			}
 			continue
 		}
-		a := adoption{state: &list[n].State, refused: &refused[n]}
+		a := adoption{state: &list[n].State, refused: &refused[n], group: list[n].Group}
 		s, err := t.prepare(&list[n], &a)
 		if err != nil {
 			refused[n] = err.Error()
@@ -151,6 +153,7 @@ func (t *Takeover) Adopt(list []Handed) (refused []string) {
 	for s, all := range ready {
 		t.adopt(s, all)
 	}
+	t.wholeGroups(list, refused, ready)
 	return refused
 }
 
@@ -160,6 +163,7 @@ type adoption struct {
 	state   *guest.State
 	sockets []*os.File
 	refused *string // why it is; "" = it is not
+	group   int     // Handed.Group
 }
 
 // prepare gets what an instance needs, and says where it goes. It is not on a loop: that takes
@@ -248,6 +252,19 @@ func (t *Takeover) slot(one *Handed) (*slot, error) {
 
 // listener is the one that a connection counts to.
 func (t *Takeover) listener(endpoint string) *reactor.Listener {
+	if name, inside := strings.CutPrefix(endpoint, "plugin://"); inside {
+		if p := t.h.plugins[name]; p != nil {
+			return p.inside
+		}
+		return nil
+	}
+	if place, outer, inChain := strings.Cut(endpoint, behind); inChain {
+		ln := t.listener(outer)
+		for n, _ := strconv.Atoi(place); n > 0 && ln != nil; n-- {
+			ln = ln.Next()
+		}
+		return ln
+	}
 	for _, l := range t.h.listeners {
 		if l.ln.Endpoint().String() == endpoint {
 			return l.ln

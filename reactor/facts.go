@@ -65,7 +65,7 @@ func (c *connection) Stats() ConnStats {
 	s := ConnStats{In: c.in, Out: c.sent, Queued: c.queued(), Opened: c.opened, Active: c.active,
 		Listener: c.listener}
 	if c.link != nil {
-		s.Depth = c.link.facts.depth
+		s.Depth, s.Link = c.link.facts.depth, c.link.link.number
 	}
 	return s
 }

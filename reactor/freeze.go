@@ -45,10 +45,10 @@ type Frozen struct {
 	InDebt, OutDebt time.Duration
 
 	TLS *FrozenTLS // nil = none, or not yet
+	// Link is FreezeLink's of a connection inside the process, which has no file; Freeze gives
+	// its number alone. nil = it is none.
+	Link *FrozenLink
 }
-
-// ErrInside is why a connection of ConnectInside can't be moved: its other end is here.
-var ErrInside = errors.New("can't be moved: its other end is a plugin of this process")
 
 // bufferedSys is a Sys that reads ahead and writes behind. halt ends that until resume,
 // and tells what was read and not taken, taken and not written; refill is for the new
@@ -68,8 +68,9 @@ type bufferedSys interface {
 // An error says why the connection can't be moved; then nothing has changed. What has no
 // protocol yet can't, what is over, and TLS in its handshake or with crypto/tls's own
 // records. What is returned has a copy of a session's secrets: see [Frozen.Wipe]. What a
-// running function has written to the connection is sent first. Loop only, and not inside
-// one of the connection's callbacks.
+// running function has written to the connection is sent first. A connection inside the
+// process is to be frozen at both ends, and then FreezeLink be asked. Loop only, and not
+// inside one of the connection's callbacks.
 func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	c, ok := t.(*connection)
 	if !ok || c.loop != l {
@@ -80,8 +81,6 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	}
 	var why string
 	switch {
-	case c.link != nil:
-		return Frozen{}, ErrInside
 	case l.current == c:
 		why = "it is in a callback"
 	case c.stage != stageOpen && c.stage != stageClosing:
@@ -93,7 +92,7 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 		return Frozen{}, errors.New("can't be moved: " + why)
 	}
 	var ahead, behind []byte
-	if b, ok := l.sys.(bufferedSys); ok {
+	if b, ok := l.sys.(bufferedSys); ok && c.link == nil {
 		var err error
 		if ahead, behind, err = b.halt(c.fd); err != nil {
 			return Frozen{}, fmt.Errorf("can't be moved: %w", err)
@@ -187,6 +186,9 @@ func (c *connection) frozen() Frozen {
 	if c.tls != nil {
 		s.TLS = c.tls.frozen(c)
 	}
+	if c.link != nil {
+		s.Link = &FrozenLink{Number: c.link.link.number}
+	}
 	if c.limits != nil {
 		s.InDebt = max(0, time.Duration(c.limits.in)-now)
 		s.OutDebt = max(0, time.Duration(c.limits.out)-now)
@@ -209,7 +211,8 @@ func (l *Loop) File(t Transport) (*os.File, error) {
 }
 
 // Adopt makes a connection of another reactor's, as it was when that one's Freeze
-// returned s. f is what File returned there; the caller keeps it and closes it. p is its
+// returned s. f is what File returned there, nil for a connection inside the process, both
+// ends of which are to be adopted before one is thawed; the caller keeps it and closes it. p is its
 // protocol: it gets no ConnectionMade, since it was told where the connection comes from,
 // and the next callback is the one that would have come there. producer is for s.Producer,
 // else nil. ln is the listener that it counts to, nil for none, and share whose time p
@@ -228,21 +231,20 @@ func (l *Loop) Adopt(f *os.File, s Frozen, p Protocol, producer Producer, ln *Li
 	case s.Outgoing && ln != nil:
 		return nil, errors.New("reactor: adopt: found a listener, wanted none for an outgoing connection")
 	}
-	fd, err := l.sys.Open(f, false)
+	c := s.connection(l.sys.Now())
+	c.loop, c.share, c.listener, c.producer, c.proto = l, share, ln, producer, p
+	c.buffered, _ = p.(BufferedProtocol)
+	err := c.adoptTLS(s.TLS)
+	switch {
+	case err != nil:
+	case s.Link != nil:
+		err = c.adoptEnd(s.Link)
+	default:
+		err = c.adoptSocket(f, s)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reactor: adopt: %w", err)
 	}
-	if err := l.refill(fd, s); err != nil {
-		_ = l.sys.Close(fd) // only a duplicate
-		return nil, fmt.Errorf("reactor: adopt: %w", err)
-	}
-	c := s.connection(l.sys.Now())
-	if err := c.adoptTLS(s.TLS); err != nil {
-		_ = l.sys.Close(fd) // only a duplicate
-		return nil, fmt.Errorf("reactor: adopt: %w", err)
-	}
-	c.loop, c.fd, c.share, c.listener, c.producer, c.proto = l, fd, share, ln, producer, p
-	c.buffered, _ = p.(BufferedProtocol)
 	c.out.push(l, s.Queued)
 	if ln != nil {
 		ln.count.Add(1)
@@ -254,6 +256,20 @@ func (l *Loop) Adopt(f *os.File, s Frozen, p Protocol, producer Producer, ln *Li
 	l.r.connections.Add(1)
 	l.addConn(c)
 	return c, nil
+}
+
+// adoptSocket gives a connection a duplicate of its socket.
+func (c *connection) adoptSocket(f *os.File, s Frozen) error {
+	fd, err := c.loop.sys.Open(f, false)
+	if err != nil {
+		return err
+	}
+	if err := c.loop.refill(fd, s); err != nil {
+		_ = c.loop.sys.Close(fd) // only a duplicate
+		return err
+	}
+	c.fd = fd
+	return nil
 }
 
 func (l *Loop) refill(fd FD, s Frozen) error {
@@ -326,7 +342,7 @@ func (l *Loop) Thaw(t Transport) {
 		c.limits.begun, c.limits.taking = 0, 0
 	}
 	c.enter(c.reached)
-	if b, ok := l.sys.(bufferedSys); ok {
+	if b, ok := l.sys.(bufferedSys); ok && c.link == nil {
 		b.resume(c.fd)
 	}
 	if c.flags&flagAgain != 0 {
@@ -343,6 +359,9 @@ func (l *Loop) Thaw(t Transport) {
 // on: its peer notices nothing, and its protocol and producer hear nothing more. Loop only.
 func (l *Loop) Forget(t Transport) {
 	if c, ok := t.(*connection); ok && c.loop == l && c.stage == stageFrozen {
+		if c.link != nil {
+			l.r.forgetEnd(c.link.link)
+		}
 		c.forget()
 	}
 }

@@ -16,9 +16,10 @@ const insideFD FD = -1
 // connections, and behave as the sockets of a Unix connection do, so that a connection is
 // the same whatever it goes over.
 type link struct {
-	apart bool       // the ends are on two loops
-	mu    sync.Mutex // where they are, each look at them takes it
-	ends  [2]linkEnd // who connects, who accepts
+	number uint64     // see ConnStats.Link
+	apart  bool       // the ends are on two loops
+	mu     sync.Mutex // where they are, each look at them takes it
+	ends   [2]linkEnd // who connects, who accepts
 }
 
 // linkEnd is one end. What is not said to be its loop's belongs to both ends' loops.
@@ -57,13 +58,9 @@ type linkFacts struct {
 
 // newLink makes a link from one loop to another, or the same.
 func newLink(from, to *Loop) *link {
-	p := &link{apart: from != to}
-	for n, l := range []*Loop{from, to} {
-		e := &p.ends[n]
-		e.Sys, e.link, e.other, e.loop = l.sys, p, &p.ends[1-n], l
-		e.poll.end = e
-	}
-	p.ends[0].connecting = true
+	p := &link{number: from.r.links.number(), apart: from != to}
+	p.join(0, from).connecting = true
+	p.join(1, to)
 	return p
 }
 

@@ -204,6 +204,7 @@ type ConnStats struct {
 	Active   time.Duration // when the last byte was read or written
 	Listener *Listener     // that has accepted it; nil = it is outgoing
 	Depth    int           // ConnectOptions.Depth of who made it
+	Link     uint64        // of a connection inside the process, the same at both ends; 0 = it is none
 }
 
 // State is a set of bits that describe a connection.

@@ -103,6 +103,7 @@ type Reactor struct {
 	refusedMore atomic.Int64 // refusals since then
 
 	rings sync.Pool // of *[linkSize]byte, for links
+	links links
 
 	handshaking handshaking
 

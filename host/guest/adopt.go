@@ -35,13 +35,20 @@ func (i *Instance) adoptAll(s State, sockets []*os.File, at *Place,
 		}
 	}
 	for n := range s.Connections {
-		err := i.adoptConnection(&s.Connections[n], sockets[n], at, listener)
-		_ = sockets[n].Close() // a duplicate; there may be few descriptors
+		c := &s.Connections[n]
+		if c.Socket.Link != nil {
+			if err := i.adoptConnection(c, nil, at, listener); err != nil {
+				return err
+			}
+			continue
+		}
+		err := i.adoptConnection(c, sockets[0], at, listener)
+		_ = sockets[0].Close() // a duplicate; there may be few descriptors
+		sockets = sockets[1:]
 		if err != nil {
 			return err
 		}
 	}
-	sockets = sockets[len(s.Connections):]
 	for n := range s.Sockets {
 		if err := i.adoptSocket(&s.Sockets[n], &sockets, at, configured); err != nil {
 			return err
@@ -126,6 +133,8 @@ func (i *Instance) adoptConnection(s *ConnectionState, socket *os.File, at *Plac
 	if c.t.State()&reactor.StateOutgoing != 0 {
 		i.out++
 		c.link = c.t.Stats().Depth > 0 && i.account.takeLink(0)
+	} else {
+		i.enterLayer(c.t.Stats().Depth)
 	}
 	return nil
 }

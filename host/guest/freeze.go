@@ -3,6 +3,7 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"time"
 
@@ -53,20 +54,25 @@ type Frozen struct {
 	stay      error       // why the others stay; nil = there are none
 }
 
+// errLinked says that an instance has connections to others, which are to be frozen, too.
+var errLinked = fmt.Errorf("%w: it has just connected to another plugin", ErrUnsettled)
+
 // ErrUnsettled says that an instance can't be frozen now, and may be later.
 var ErrUnsettled = errors.New("a connection is being made, or ends")
 
 // Freeze has no event reach the instance, and asks it for its state, until Thaw or
 // Forget. Connections that can't leave the process, such as those with TLS 1.2, stay: they
 // wait with the plugin's share of the loop meanwhile. Its listeners must be held. On an error, which says why it can't
-// be moved, or ErrUnsettled, nothing has changed, unless the instance trapped. On its
-// loop, in no callback.
-func (i *Instance) Freeze() (*Frozen, error) {
+// be moved, or ErrUnsettled, nothing has changed, unless the instance trapped. One that has
+// connections to others inside the process is frozen where linked is set, and all or none of
+// its connections: then those others are to be, and FreezeLinks is to be called. On its loop,
+// in no callback.
+func (i *Instance) Freeze(linked bool) (*Frozen, error) {
 	if !i.Usable() {
 		return nil, errRetired
 	}
 	f := &Frozen{i: i}
-	err := f.freezeConnections()
+	err := f.freezeConnections(linked)
 	if err == nil {
 		err = f.freezeSockets()
 	}
@@ -90,14 +96,17 @@ func (i *Instance) Freeze() (*Frozen, error) {
 }
 
 // freezeConnections freezes those that can move.
-func (f *Frozen) freezeConnections() error {
+func (f *Frozen) freezeConnections(linked bool) error {
 	i := f.i
 	for c := range i.conns.all() {
 		if c.stage != stageOpen || c.handed {
 			return ErrUnsettled
 		}
+		if !linked && c.t.Stats().Link != 0 {
+			return errLinked
+		}
 		socket, err := i.place.Loop.Freeze(c.t)
-		if errors.Is(err, reactor.ErrInside) { // nor what goes with it
+		if err != nil && linked { // what is before another plugin, or behind one, goes with it
 			return err
 		}
 		if err != nil {
@@ -163,21 +172,69 @@ func (f *Frozen) Staying() int { return f.i.CountConnections() - len(f.moving) }
 // Files are duplicates of the sockets from one number to another, of State.Files, for the
 // caller to close, on an error too. On its loop.
 func (f *Frozen) Files(from, to int) (files []*os.File, err error) {
-	conns := len(f.moving)
-	for _, c := range f.moving[min(from, conns):min(to, conns)] {
-		file, err := f.i.place.Loop.File(c.t)
-		if err != nil {
-			return files, err
+	n := 0
+	for duplicate := range f.duplicates() {
+		if n >= from && n < to {
+			file, err := duplicate()
+			if err != nil {
+				return files, err
+			}
+			files = append(files, file)
 		}
-		files = append(files, file)
+		n++
 	}
-	more, err := f.socketFiles(from, to)
-	files = append(files, more...)
-	if err != nil {
-		return files, err
+	return files, nil
+}
+
+// duplicates make a duplicate each, in the order of State.Files.
+func (f *Frozen) duplicates() iter.Seq[func() (*os.File, error)] {
+	return func(yield func(func() (*os.File, error)) bool) {
+		for n, c := range f.moving {
+			if f.State.Connections[n].Socket.Link == nil &&
+				!yield(func() (*os.File, error) { return f.i.place.Loop.File(c.t) }) {
+				return
+			}
+		}
+		for _, s := range f.Sockets {
+			if s.owner == nil && !yield(s.d.File) {
+				return
+			}
+		}
+		for _, l := range f.listeners {
+			if !yield(l.ln.Load().Duplicate) {
+				return
+			}
+		}
 	}
-	more, err = f.listenerFiles(from, to)
-	return append(files, more...), err
+}
+
+// FreezeLinks notes what is on its way to the instance inside the process, when those at the
+// other ends are frozen, too. On its loop.
+func (f *Frozen) FreezeLinks() (err error) {
+	for n, c := range f.moving {
+		if s := &f.State.Connections[n].Socket; s.Link != nil {
+			if s.Link, err = f.i.place.Loop.FreezeLink(c.t); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Listener is the one that accepted a connection of State, or nil.
+func (f *Frozen) Listener(n int) *reactor.Listener { return f.moving[n].t.Stats().Listener }
+
+// Links are the numbers of the instance's connections inside the process. On its loop.
+func (i *Instance) Links() (list []uint64) {
+	if i.out == 0 && i.layered == 0 {
+		return nil
+	}
+	for c := range i.conns.all() {
+		if n := c.t.Stats().Link; n != 0 {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // Thaw has the instance go on. On its loop.

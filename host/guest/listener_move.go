@@ -359,22 +359,6 @@ func (f *Frozen) saveListeners(k *hold) error {
 	return nil
 }
 
-// listenerFiles are duplicates of their sockets, of the files from one number to another.
-func (f *Frozen) listenerFiles(from, to int) (files []*os.File, err error) {
-	before := f.State.Files() - len(f.listeners)
-	for n, l := range f.listeners {
-		if n += before; n < from || n >= to {
-			continue
-		}
-		file, err := l.ln.Load().Duplicate()
-		if err != nil {
-			return files, err
-		}
-		files = append(files, file)
-	}
-	return files, nil
-}
-
 // forgetListeners takes those that have moved from the instance.
 func (f *Frozen) forgetListeners() {
 	for _, l := range f.listeners {

@@ -17,10 +17,16 @@ type SocketState struct {
 	Socket reactor.FrozenDatagram `json:"socket"`
 }
 
-// Files counts the sockets of State that go as files: connections, then those for datagrams
+// Files counts the sockets of State that go as files: connections but those inside the
+// process, then those for datagrams
 // that the guest has opened, then listeners. Its owner has those that are configured.
 func (s *State) Files() (n int) {
-	n = len(s.Connections) + len(s.Listeners)
+	n = len(s.Listeners)
+	for k := range s.Connections {
+		if s.Connections[k].Socket.Link == nil {
+			n++
+		}
+	}
 	for k := range s.Sockets {
 		if s.Sockets[k].Port == "" {
 			n++
@@ -72,26 +78,6 @@ func (f *Frozen) saveSockets(k *hold) error {
 		f.Sockets, f.State.Sockets = append(f.Sockets, s), append(f.State.Sockets, states[n])
 	}
 	return nil
-}
-
-// socketFiles are duplicates of the sockets that the guest has opened, of the files from one
-// number to another.
-func (f *Frozen) socketFiles(from, to int) (files []*os.File, err error) {
-	n := len(f.moving)
-	for _, s := range f.Sockets {
-		if s.owner != nil {
-			continue
-		}
-		if n >= from && n < to {
-			file, err := s.d.File()
-			if err != nil {
-				return files, err
-			}
-			files = append(files, file)
-		}
-		n++
-	}
-	return files, nil
 }
 
 // thawSockets has them go on.
