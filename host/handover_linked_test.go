@@ -27,11 +27,11 @@ func departuresOf(list []Departure) (guest, behind Departure) {
 	return guest, behind
 }
 
-// streamThrough writes more bytes to an echo than sockets hold, while three parts of them are
-// read, with what is done between, and wants all of them back.
+// streamThrough writes bytes to an echo while three parts of them are read, with what is done
+// between, and wants all of them back.
 func streamThrough(t *testing.T, c net.Conn, closeWrite func() error, between func(n int)) {
 	t.Helper()
-	sent, written, over := make([]byte, 8<<20), make(chan error, 1), make(chan struct{})
+	sent, written, over := make([]byte, 2<<20), make(chan error, 1), make(chan struct{})
 	_, _ = rand.NewChaCha8([32]byte{}).Read(sent) // never fails
 	go func() {
 		_, err := c.Write(sent)

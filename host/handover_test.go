@@ -94,13 +94,13 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		steady(h.Host)
 	}
 	h.o.Inherited = func(endpoint string) *os.File { return sockets[endpoint] }
-	h.o.InheritedDatagrams = func(endpoint string) (string, []*os.File) {
+	h.o.InheritedDatagrams = func(endpoint string) (string, []*os.File, bool) {
 		for _, t := range ports {
 			if t.Endpoint == endpoint && !slices.Contains(h.unwanted, endpoint) {
-				return t.Bound, t.Files
+				return t.Bound, t.Files, false
 			}
 		}
-		return "", nil
+		return "", nil, false
 	}
 	listening := o.GuestListeners()
 	h.o.InheritedListeners = func(plugin string) []GuestListener { return listening[plugin] }

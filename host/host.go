@@ -62,8 +62,10 @@ type Options struct {
 	Inherited func(endpoint string) *os.File
 	// InheritedDatagrams are the sockets that another process has given for an endpoint of
 	// datagrams, and where they are bound; nil = none. They are the host's to close, and are
-	// served from Takeover.End on, or with an instance that comes before.
-	InheritedDatagrams func(endpoint string) (bound string, sockets []*os.File)
+	// served from Takeover.End on, or with an instance that comes before; where bound is "",
+	// they are a service manager's, and served at once. kept: a Unix socket's file stays when
+	// it is closed.
+	InheritedDatagrams func(endpoint string) (bound string, sockets []*os.File, kept bool)
 	// InheritedListeners are the listeners of a plugin's guests that another process may give;
 	// nil = there are none.
 	InheritedListeners func(plugin string) []GuestListener

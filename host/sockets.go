@@ -24,6 +24,7 @@ type port struct {
 	shared bool // it has one socket, on the loop of a plugin of isolation shared
 	plugin atomic.Pointer[plugin]
 	given  []givenSocket // of the process before; a Takeover's
+	kept   bool          // the files of its Unix sockets stay
 }
 
 // next is what a port is to be after a reload.
@@ -99,11 +100,19 @@ func (h *Host) bindPort(cfg config.Listener, p *plugin, v *version) (*port, erro
 	t := &port{cfg: cfg, shared: o.Loop >= 0}
 	o.Share = func(l *reactor.Loop) *reactor.Share { return t.plugin.Load().share(l) }
 	t.plugin.Store(p)
-	bound, files := h.inheritedDatagrams(cfg.Endpoint)
-	if len(files) == 0 {
+	bound, files := reactor.Endpoint{}, []*os.File(nil)
+	bound, files, t.kept = h.inheritedDatagrams(cfg.Endpoint)
+	o.KeepFile = t.kept
+	switch {
+	case len(files) == 0:
 		t.on, err = h.reactor.ListenDatagrams(ep, t.build, o)
-	} else if err = t.giveAll(files, o); err == nil {
-		t.on, err = h.reactor.ListenDatagramFiles(nil, bound, t.build, o)
+	case bound == reactor.Endpoint{}:
+		t.on, err = h.reactor.ListenDatagramFiles(files, ep, t.build, o)
+		closeFiles(files)
+	default:
+		if err = t.giveAll(files, o); err == nil {
+			t.on, err = h.reactor.ListenDatagramFiles(nil, bound, t.build, o)
+		}
 	}
 	if err != nil {
 		t.closeGiven()
@@ -360,6 +369,7 @@ func (r *reconfiguration) preparePort(cfg config.Listener) error {
 	}
 	t := r.closingPorts[at]
 	o, err := datagramOptions(cfg, p, v)
+	o.KeepFile = t.kept
 	if err == nil {
 		err = t.fits(p, v)
 	}

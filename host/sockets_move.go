@@ -145,18 +145,22 @@ type givenSocket struct {
 	taken bool // one of this host's is it
 }
 
-// inheritedDatagrams are the sockets that another process has given for an endpoint.
-func (h *Host) inheritedDatagrams(endpoint string) (bound reactor.Endpoint, files []*os.File) {
+// inheritedDatagrams are the sockets that another process has given for an endpoint, or with no
+// bound a service manager; and whether their files stay.
+func (h *Host) inheritedDatagrams(endpoint string) (bound reactor.Endpoint, files []*os.File, kept bool) {
 	if h.o.InheritedDatagrams == nil {
-		return bound, nil
+		return bound, nil, false
 	}
-	text, files := h.o.InheritedDatagrams(endpoint)
+	text, files, kept := h.o.InheritedDatagrams(endpoint)
+	if text == "" {
+		return bound, files, kept
+	}
 	bound, err := reactor.ParseDatagramEndpoint(text)
 	if err != nil { // it is bound anew, which fails
 		closeFiles(files)
-		return bound, nil
+		return reactor.Endpoint{}, nil, false
 	}
-	return bound, files
+	return bound, files, kept
 }
 
 // giveAll notes the sockets that a port gets.

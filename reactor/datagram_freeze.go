@@ -196,7 +196,7 @@ func (d *DatagramSocket) Thaw() {
 	}
 	d.stage = datagramOpen
 	if d.port != nil {
-		d.loop.sys.RemoveAtClose(d.fd, true) // of a Unix socket's file
+		d.loop.sys.RemoveAtClose(d.fd, !d.o.Load().KeepFile) // of a Unix socket's file
 	}
 	d.settleLater()
 	d.lookAgain()

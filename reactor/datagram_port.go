@@ -18,6 +18,9 @@ type DatagramOptions struct {
 	Share func(*Loop) *Share
 	// Socket are the options of the sockets themselves.
 	Socket DatagramSocketOptions
+	// KeepFile has the file of a Unix socket that is adopted stay when it is closed: it is
+	// somebody else's.
+	KeepFile bool
 	// PerPeer bounds the datagrams a second of each source; its other fields are for
 	// connections.
 	PerPeer PeerLimits

@@ -145,7 +145,7 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		f, _ := s.given(endpoint, endpoint)
 		return f
 	}
-	s.o.Host.InheritedDatagrams = func(endpoint string) (string, []*os.File) { return s.inherited.datagrams(endpoint) }
+	s.o.Host.InheritedDatagrams = s.givenDatagrams
 	s.o.Host.InheritedListeners = func(plugin string) []host.GuestListener { return s.inherited.listeners(plugin) }
 	if _, there := os.LookupEnv(handoverVariable); there {
 		s.o.Host.TakeOver = func(t *host.Takeover) error { return s.inherited.takeOver(t) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -123,25 +124,50 @@ func (a *activated) listed() []string {
 
 type activatedSocket struct {
 	name   string
-	ln     net.Listener // of a duplicate; nobody accepts from it
-	wanted bool         // by an endpoint
+	at     net.Addr
+	socket filer // a duplicate; nobody accepts or receives from it
+	wanted bool  // by an endpoint
 }
 
-// take takes the sockets of files, and closes these. What is no listening socket of TCP or
-// Unix is told.
+// filer is a socket of package net's.
+type filer interface {
+	io.Closer
+	File() (*os.File, error)
+}
+
+// activatedOf makes a socket of a file's, which listens, or is for datagrams.
+func activatedOf(f *os.File) (socket filer, at net.Addr, err error) {
+	ln, err := net.FileListener(f)
+	if err == nil {
+		if u, is := ln.(*net.UnixListener); is {
+			u.SetUnlinkOnClose(false) // it is the service manager's
+		}
+		socket, _ = ln.(filer)
+		at = ln.Addr()
+	} else if c, packetErr := net.FilePacketConn(f); packetErr == nil {
+		socket, _ = c.(filer)
+		at = c.LocalAddr()
+	} else {
+		return nil, nil, err
+	}
+	if socket == nil {
+		return nil, nil, fmt.Errorf("found a socket of %s", at.Network())
+	}
+	return socket, at, nil
+}
+
+// take takes the sockets of files, and closes these. What is none that is listened on, of TCP
+// or Unix, and none for datagrams, is told.
 func (a *activated) take(files []*os.File, log hclog.Logger) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, f := range files {
-		ln, err := net.FileListener(f)
+		socket, at, err := activatedOf(f)
 		if err != nil {
 			log.Warn("a descriptor of the service manager's is no socket that is listened on: it is closed",
 				"name", f.Name(), "err", err)
 		} else {
-			if u, is := ln.(*net.UnixListener); is {
-				u.SetUnlinkOnClose(false) // it is the service manager's
-			}
-			a.list = append(a.list, activatedSocket{name: f.Name(), ln: ln})
+			a.list = append(a.list, activatedSocket{name: f.Name(), at: at, socket: socket})
 		}
 		_ = f.Close() // it was duplicated
 	}
@@ -154,14 +180,12 @@ func (a *activated) socket(endpoint string) *os.File {
 	defer a.mu.Unlock()
 	for n := range a.list {
 		one := &a.list[n]
-		if !boundTo(one.ln.Addr(), endpoint) {
+		if !boundTo(one.at, endpoint) {
 			continue
 		}
-		if l, ok := one.ln.(interface{ File() (*os.File, error) }); ok {
-			if f, err := l.File(); err == nil {
-				one.wanted = true
-				return f
-			}
+		if f, err := one.socket.File(); err == nil {
+			one.wanted = true
+			return f
 		}
 	}
 	return nil
@@ -172,7 +196,7 @@ func boundTo(addr net.Addr, endpoint string) bool {
 	scheme, rest, _ := strings.Cut(endpoint, "://")
 	switch a := addr.(type) {
 	case *net.UnixAddr:
-		if scheme != "unix" {
+		if scheme != a.Net {
 			return false
 		}
 		if strings.HasPrefix(rest, "@") || strings.HasPrefix(a.Name, "@") {
@@ -181,16 +205,20 @@ func boundTo(addr net.Addr, endpoint string) bool {
 		wanted, err := filepath.Abs(rest)
 		return err == nil && wanted == filepath.Clean(a.Name)
 	case *net.TCPAddr:
-		if scheme != "tcp" && scheme != "tls" {
-			return false
-		}
-		wanted, err := net.ResolveTCPAddr("tcp", rest)
-		if err != nil || wanted.Port == 0 || wanted.Port != a.Port {
-			return false
-		}
-		return wanted.IP.Equal(a.IP) || (wanted.IP == nil || wanted.IP.IsUnspecified()) && a.IP.IsUnspecified()
+		return (scheme == "tcp" || scheme == "tls") && isAt(a.IP, a.Port, rest)
+	case *net.UDPAddr:
+		return scheme == "udp" && isAt(a.IP, a.Port, rest)
 	}
 	return false
+}
+
+// isAt tells whether an address and a port are those of a text.
+func isAt(ip net.IP, port int, text string) bool {
+	wanted, err := net.ResolveTCPAddr("tcp", text)
+	if err != nil || wanted.Port == 0 || wanted.Port != port {
+		return false
+	}
+	return wanted.IP.Equal(ip) || (wanted.IP == nil || wanted.IP.IsUnspecified()) && ip.IsUnspecified()
 }
 
 // closeRest closes the sockets that no endpoint wants, and tells which they are: who
@@ -204,10 +232,9 @@ func (a *activated) closeRest(log hclog.Logger) {
 			kept = append(kept, one)
 			continue
 		}
-		addr := one.ln.Addr()
 		log.Warn("no endpoint of the configuration is bound as a socket of the service manager's: it is closed",
-			"name", one.name, "bound", fmt.Sprintf("%s://%s", addr.Network(), addr))
-		_ = one.ln.Close() // a duplicate
+			"name", one.name, "bound", fmt.Sprintf("%s://%s", one.at.Network(), one.at))
+		_ = one.socket.Close() // a duplicate
 	}
 	a.list = kept
 }
@@ -217,7 +244,7 @@ func (a *activated) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, one := range a.list {
-		_ = one.ln.Close() // a duplicate
+		_ = one.socket.Close() // a duplicate
 	}
 	a.list = nil
 }
@@ -225,6 +252,23 @@ func (a *activated) close() {
 // activationFiles are the descriptors of the service manager's. The environment is as if
 // there had been none, for processes that this one starts.
 func activationFiles() []*os.File { return activation.Files(true) }
+
+// givenDatagrams are the sockets that an endpoint for datagrams is to have: of the process that
+// this one takes over from, where bound says, or, with no bound, the service manager's; none =
+// there are none. They are the caller's. kept: as with given.
+func (s *Server) givenDatagrams(endpoint string) (bound string, files []*os.File, kept bool) {
+	if bound, files = s.inherited.datagrams(endpoint); len(files) > 0 {
+		if kept = s.inherited.stays(endpoint); kept {
+			s.activated.note(endpoint)
+		}
+		return bound, files, kept
+	}
+	if f := s.activated.socket(endpoint); f != nil {
+		s.activated.note(endpoint)
+		return "", []*os.File{f}, true
+	}
+	return "", nil, false
+}
 
 // given is the socket that an endpoint is to be listened on by: of the process that this one
 // takes over from, where it stands as name, or of the service manager; nil = none. It is the

@@ -235,6 +235,10 @@ func TestBoundTo(t *testing.T) {
 		{tcp("::1"), "unix://::1:25", false}, {unix("/run/a"), "unix:///run/a", true},
 		{unix("/run/a"), "unix:///run/b", false}, {unix("@a"), "unix://@a", true}, {unix("@a"), "unix://a", false},
 		{unix("/run/a"), "tcp://:25", false}, {&net.UDPAddr{Port: 25}, "tcp://:25", false},
+		{tcp("::"), "udp://:25", false},
+		{&net.UDPAddr{IP: net.IPv6unspecified, Port: 25}, "udp://:25", true},
+		{&net.UnixAddr{Name: "/run/a", Net: "unixgram"}, "unixgram:///run/a", true},
+		{&net.UnixAddr{Name: "/run/a", Net: "unixgram"}, "unix:///run/a", false},
 	} {
 		if got := boundTo(c.addr, c.endpoint); got != c.want {
 			t.Errorf("%v, %s: found %v, wanted %v", c.addr, c.endpoint, got, c.want)
@@ -302,5 +306,48 @@ func TestLetsGo(t *testing.T) {
 		t.Errorf("the first one's end took the next one's administration away: %v", err)
 	} else {
 		a.Close()
+	}
+}
+
+// TestActivatedDatagrams: so do endpoints for datagrams, and the file of a Unix socket stays.
+func TestActivatedDatagrams(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "datagrams")
+	var files []*os.File
+	var at string
+	for network, address := range map[string]string{"udp": "127.0.0.1:0", "unixgram": path} {
+		c, err := net.ListenPacket(network, address)
+		do(t, err)
+		f, err := c.(filer).File()
+		do(t, err)
+		if network == "udp" {
+			at = c.LocalAddr().String()
+		}
+		if u, is := c.(*net.UnixConn); is {
+			do(t, u.Close()) // its file stays
+		} else {
+			do(t, c.Close())
+		}
+		files = append(files, f)
+	}
+	cfg := echoes("udp://"+at, "unixgram://"+path)
+	cfg.Plugins["p"] = config.Plugin{Module: "../testdata/datagrams.wasm"}
+	s := begin(t, cfg, Options{}, files...)
+	c, err := net.Dial("udp", at)
+	do(t, err)
+	defer c.Close()
+	do(t, c.SetDeadline(time.Now().Add(patience)))
+	_, err = fmt.Fprint(c, "!hello")
+	do(t, err)
+	b := make([]byte, 16)
+	n, err := c.Read(b)
+	if do(t, err); string(b[:n]) != "!hello" {
+		t.Errorf("found %q", b[:n])
+	}
+	u, err := net.Dial("unixgram", path)
+	do(t, err)
+	u.Close()
+	do(t, s.Shutdown(context.Background()))
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("%v: it was the service manager's", err)
 	}
 }
