@@ -25,11 +25,7 @@ func TestConnect(t *testing.T) {
 	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}
 	p.Allow.Connect = []string{"tcp://127.0.0.1:*", "tcp://localhost:*", "tcp://no-such-host.invalid:*",
 		"unix:///nowhere"}
-	for _, c := range []struct {
-		endpoint string
-		first    int32 // 1 = a handle
-		then     int32 // 0 = nothing
-	}{
+	connects(t, configuration(p), []connectCase{
 		{"tcp://" + target.Addr().String(), 1, 2000},
 		{"tcp://" + closed.Addr().String(), 1, 1009},
 		{"unix:///nowhere", 1, 1009},
@@ -38,9 +34,22 @@ func TestConnect(t *testing.T) {
 		{"tcp://127.0.0.2:1", -4, 0},
 		{"tls://" + target.Addr().String(), -4, 0},
 		{"nonsense", -2, 0},
-	} {
+	})
+}
+
+// connectCase is what a guest is answered that connects.
+type connectCase struct {
+	endpoint string
+	first    int32 // 1 = a handle
+	then     int32 // 0 = nothing
+}
+
+// connects has the guest of connect.wat do so, each time in a server of its own.
+func connects(t *testing.T, cfg config.Config, cases []connectCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.endpoint, func(t *testing.T) {
-			s := serve(t, configuration(p))
+			s := serve(t, cfg)
 			conn := dial(t, s.addrs[0])
 			send(t, conn, c.endpoint)
 			got := answer(t, conn)

@@ -26,6 +26,12 @@ func datagrams(isolation config.Isolation) config.Config {
 func mailTo(t testing.TB, addr string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("udp", addr)
+	return patient(t, c, err)
+}
+
+// patient is a socket that was made, for the time of the test.
+func patient[C net.Conn](t testing.TB, c C, err error) C {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,14 +227,7 @@ func TestNoDatagrams(t *testing.T) {
 func peerSocket(t testing.TB) *net.UDPConn {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return patient(t, c, err)
 }
 
 func openDatagram(t *testing.T, on serving) {

@@ -23,11 +23,7 @@ func TestConnectPlugin(t *testing.T) {
 	behind := config.Plugin{Module: "testdata/echo.wasm", Isolation: config.IsolationConnection}
 	cfg.Plugins["behind"], cfg.Plugins["secret"] = behind, behind
 	cfg.Plugins["refuses"], cfg.Plugins["traps"] = hostile("refuses_connections"), hostile("trap_in_build_protocol")
-	for _, c := range []struct {
-		endpoint string
-		first    int32 // 1 = a handle
-		then     int32 // 0 = nothing
-	}{
+	connects(t, cfg, []connectCase{
 		{"plugin://behind", 1, 2000},
 		{"plugin://refuses", 1, 1009},
 		{"plugin://traps", 1, 1009},
@@ -36,23 +32,7 @@ func TestConnectPlugin(t *testing.T) {
 		{"plugin://guest", -4, 0},
 		{"plugin://next", -4, 0}, // there is no chain
 		{"plugin://", -2, 0},
-	} {
-		t.Run(c.endpoint, func(t *testing.T) {
-			s := serve(t, cfg)
-			conn := dial(t, s.addrs[0])
-			send(t, conn, c.endpoint)
-			got := answer(t, conn)
-			if c.first == 1 && got < 1 || c.first != 1 && got != c.first {
-				t.Fatalf("connect returned %d, wanted %d", got, c.first)
-			}
-			if c.then == 0 {
-				return
-			}
-			if got := answer(t, conn); got != c.then {
-				t.Errorf("then came %d, wanted %d", got, c.then)
-			}
-		})
-	}
+	})
 }
 
 // forwarding is a server whose guest passes what it gets on to the plugin behind.

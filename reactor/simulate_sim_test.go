@@ -92,15 +92,20 @@ func TestSimulateTLS(t *testing.T) {
 
 // TestSimulateLinks is TestSimulate for connections inside the process.
 func TestSimulateLinks(t *testing.T) {
-	first, seeds := *simFirst, *simSeeds
+	seeds := []uint64{8029} // it alone knows of a panic behind buildProtocol, of an owner that was late
+	for seed := *simFirst; seed < *simFirst+uint64(*simSeeds); seed++ {
+		seeds = append(seeds, seed)
+	}
 	if *simSeed != 0 {
-		first, seeds = *simSeed, 1
+		seeds = []uint64{*simSeed}
 	}
 	failed := 0
-	for seed := first; seed < first+uint64(seeds) && failed < 5; seed++ {
+	for _, seed := range seeds {
 		if err := simulator.SimulateLinks(seed); err != nil {
-			failed++
 			t.Errorf("seed %d: %v\nrun it again: go test ./reactor -run SimulateLinks -seed %d", seed, err, seed)
+			if failed++; failed == 5 {
+				return
+			}
 		}
 	}
 }

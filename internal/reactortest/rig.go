@@ -285,6 +285,27 @@ func (r *rig) wantLost(c *client, reason reactor.Reason) {
 	r.wantQuiet(c)
 }
 
+// wantLastWords wants the first 1000 bytes and the end of a peer that has half-closed, which then
+// gets its answer.
+func (r *rig) wantLastWords(c *client) {
+	r.t.Helper()
+	r.wantData(c, script.Pattern(0, 1000))
+	r.want(c, "readlost")
+	r.write(c, 5000)
+	r.do(c, "lose")
+	c.wantAll(5000)
+	r.wantLost(c, reactor.Done)
+}
+
+// refuses gives what wants a connection to refuse a command, with an answer.
+func (r *rig) refuses(command, answer string) func(*client) {
+	return func(c *client) {
+		r.t.Helper()
+		r.do(c, "%s", command)
+		r.want(c, answer)
+	}
+}
+
 // start is send, and finish where fin is set, while the test goes on; it waits
 // for what is returned.
 func (c *client) start(fin bool, pieces ...[]byte) (wait func()) {

@@ -54,12 +54,7 @@ func rowHandOverHalfClosed(r *rig) {
 	r.wantData(c, script.Pattern(0, 1000))
 	r.want(c, "readlost")
 	r.handedOver(c, 0, 1000)
-	r.wantData(c, script.Pattern(0, 1000))
-	r.want(c, "readlost")
-	r.write(c, 5000)
-	r.do(c, "lose")
-	c.wantAll(5000)
-	r.wantLost(c, reactor.Done)
+	r.wantLastWords(c)
 }
 
 // rowHandOverPaused: a pause ends with it, and what has come meanwhile comes there.
@@ -118,11 +113,7 @@ func rowHandOverAgain(r *rig) {
 
 // rowHandOverMoments: when it can't be.
 func rowHandOverMoments(r *rig) {
-	refused := func(c *client) {
-		r.t.Helper()
-		r.do(c, "hand 0 10")
-		r.want(c, "hand error")
-	}
+	refused := r.refuses("hand 0 10", "hand error")
 	c := r.made()
 	r.do(c, "push")
 	r.want(c, "registered")

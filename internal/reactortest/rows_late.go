@@ -60,12 +60,7 @@ func rowHeldFin(r *rig) {
 	c.send(script.Pattern(0, 1000))
 	c.finish()
 	r.built(c)
-	r.wantData(c, script.Pattern(0, 1000))
-	r.want(c, "readlost")
-	r.write(c, 5000)
-	r.do(c, "lose")
-	c.wantAll(5000)
-	r.wantLost(c, reactor.Done)
+	r.wantLastWords(c)
 }
 
 // One that is refused after its wait ends, and nothing is told.

@@ -57,11 +57,7 @@ func rowStartTLSClientOther(r *rig) {
 
 // rowStartTLSClientMoments: when it can't be asked for.
 func rowStartTLSClientMoments(r *rig) {
-	refused := func(c *client) {
-		r.t.Helper()
-		r.do(c, "tlsclient localhost")
-		r.want(c, "tlsclient error")
-	}
+	refused := r.refuses("tlsclient localhost", "tlsclient error")
 	if r.b.TLS {
 		refused(r.made())
 		return
