@@ -83,6 +83,10 @@ type Loop struct {
 	settling        []*DatagramSocket // as pending
 	currentDatagram *DatagramSocket   // as current, while its protocol is called
 
+	steps    *pipe    // the first of the handshakes that are to compute; the others come after it
+	lastStep *pipe    // of them
+	flights  [][]byte // buffers for handshakes' records
+
 	links   []*linkEnd               // ends of which there is something to tell
 	linksAt int                      // how far they are worked off; short of their end after a panic
 	behind  map[*connection][]func() // what waits for its handshake; made when first needed
@@ -259,6 +263,9 @@ func (l *Loop) turn(block bool) (progress bool) {
 	if progress {
 		l.publishCounters(start)
 	}
+	if l.steps != nil {
+		progress = l.runStep() || progress
+	}
 	return progress || l.postponed > 0
 }
 
@@ -274,7 +281,7 @@ func (l *Loop) publishCounters(start time.Duration) {
 func (l *Loop) awaitEvents(block bool) int {
 	n := l.waitPoller(0)
 	if n > 0 || !block || len(l.next) > 0 || len(l.dirty) > 0 || l.spareAt < len(l.spare) || l.postponed > 0 ||
-		len(l.links) > 0 {
+		len(l.links) > 0 || l.steps != nil {
 		return n
 	}
 	runtime.Gosched()

@@ -161,7 +161,9 @@ func (t *tlsConn) read(c *connection, ev Events) {
 		if t.pipe != nil {
 			t.pipe.endInput()
 		}
-		if t.up() {
+		if !t.up() {
+			t.pipe.goOn()
+		} else {
 			t.deliver(c)
 		}
 		c.settleLater()
@@ -178,10 +180,11 @@ func (t *tlsConn) took(c *connection, n int) {
 		t.layer.keep(l)
 	default:
 		t.pipe.feed(l.cipherBuf[:n])
-		if t.pipe.hold() {
+		if t.pipe.full() {
 			t.held = true
 			c.settleLater()
 		}
+		t.pipe.goOn()
 	}
 }
 
@@ -308,20 +311,26 @@ func (t *tlsConn) queue(c *connection) {
 // flush sends what was sealed, straight from where it was where nothing is queued before
 // it, or else the queue's front.
 func (t *tlsConn) flush(c *connection) {
-	l := c.loop
-	sealed := l.sealed
-	if len(sealed) == 0 || c.out.n > 0 || c.flags&flagsStuck != 0 || c.slowed() || c.ended() {
-		t.queue(c)
+	sealed := c.loop.sealed
+	c.loop.sealed = sealed[:0]
+	t.send(c, sealed)
+}
+
+// send sends records, straight from p where it can.
+func (t *tlsConn) send(c *connection, p []byte) {
+	if len(p) == 0 || c.out.n > 0 || c.flags&flagsStuck != 0 || c.slowed() || c.ended() {
+		if !c.ended() {
+			c.out.push(c.loop, p)
+		}
 		c.flush()
 		return
 	}
-	l.sealed = sealed[:0]
-	n, err := c.sys().Write(c.fd, sealed)
+	n, err := c.sys().Write(c.fd, p)
 	if !c.countWritten(n, err) {
 		return
 	}
-	if n < len(sealed) {
-		c.out.push(l, sealed[n:])
+	if n < len(p) {
+		c.out.push(c.loop, p[n:])
 		c.markBlocked()
 	} else {
 		c.emptied()

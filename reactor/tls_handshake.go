@@ -25,27 +25,49 @@ func (c *connection) startClientTLS(cfg *tls.Config) {
 	})
 }
 
-// startHandshake starts the handshake on a goroutine that ends with it.
+// startHandshake has a handshake begin, on a goroutine that ends with it: a client's at
+// once, a server's when the client has sent something.
 func (c *connection) startHandshake(client bool, over func(*pipe) *tls.Conn) {
 	p := &pipe{c: c}
 	p.cond.L = &p.mu
 	t := &tlsConn{pipe: p, client: client}
 	c.tls = t
-	if len(c.proxied) > 0 {
-		p.in, c.proxied = c.proxied, nil
-	}
-	conn := over(p)
-	steps := &c.loop.r.handshaking
-	steps.begin()
-	go func() {
-		defer steps.rest()
-		done := p.handshake(conn, client) // end ends it: its pipe does
+	p.start = func() {
+		defer c.loop.r.handshaking.rest()
+		growStack(false)
+		done := p.handshake(over(p), client) // end ends it: its pipe does
 		err := c.loop.post(call{fn: func() { t.completeHandshake(c, done) }, share: c.share})
 		if err != nil { // a loop that has ended has told the protocol already
 			done.layer.wipe()
 		}
-	}()
+	}
+	if len(c.proxied) > 0 {
+		p.in, c.proxied = c.proxied, nil
+	}
+	if client {
+		p.queueStep()
+	} else {
+		p.goOn()
+	}
 }
+
+// growStack has a new goroutine's stack grow in one go to what a handshake takes of it:
+// grown on the way, it is copied again and again with all that is on it. now is false: the
+// room is asked for and not used, since clearing it would cost as much.
+//
+//go:noinline
+func growStack(now bool) (sum byte) {
+	if now {
+		var room [handshakeStack]byte
+		for i := range room {
+			sum += room[i] + byte(i)
+			room[i/2] = sum
+		}
+	}
+	return sum
+}
+
+const handshakeStack = 12 << 10
 
 // handshaken is how a handshake went.
 type handshaken struct {
@@ -85,6 +107,8 @@ func (t *tlsConn) completeHandshake(c *connection, h handshaken) {
 	}
 	p := t.pipe
 	p.flushHandshake()
+	c.loop.giveFlight(p.out)
+	p.out = nil
 	if h.err != nil {
 		c.endWith(TLSFailure, fmt.Errorf("TLS handshake: %w", h.err))
 		return

@@ -22,9 +22,9 @@ func (errAgain) Temporary() bool { return true }
 var errTruncated = errors.New("closed without close_notify")
 
 // pipe is the net.Conn under a tls.Conn. During the handshake, which has a
-// goroutine of its own, its Read blocks, and gives no more than a record, so that
-// nothing behind the handshake is taken; afterwards, where crypto/tls goes on, both
-// sides are the loop's and Read returns errAgain.
+// goroutine of its own, its Read blocks until a whole record is there, and gives no more
+// than that, so that nothing behind the handshake is taken; afterwards, where crypto/tls
+// goes on, both sides are the loop's and Read returns errAgain.
 type pipe struct {
 	c     *connection
 	mu    sync.Mutex
@@ -34,18 +34,20 @@ type pipe struct {
 	eof   bool
 	gone  bool
 	up    bool
-	out   []byte // of the handshake
+	out   []byte // all that the handshake has written
 	alert byte   // that was sent last, in plain text
-	told  bool   // the loop knows of out
-	held  bool   // the loop does not read the socket, since in is full
 	idle  bool   // the handshake waits in Read
 
-	plain output // the loop's: written before the handshake has ended
+	// The loop's:
+	plain   output // written before the handshake has ended
+	start   func() // the goroutine; nil = it has begun
+	flushed int    // bytes of out that the connection has
+	busy    bool   // a step is in the loop's queue, or computes
+	after   *pipe  // the next in that queue
 
 	// Of the handshake's goroutine:
 	left int     // bytes of the record that is being read
 	keys *keyLog // nil = nobody wants them
-	sent []byte  // all that was written, while somebody wants keys
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
@@ -53,7 +55,7 @@ func (p *pipe) Read(b []byte) (int, error) {
 	defer p.mu.Unlock()
 	for {
 		switch {
-		case len(p.in) > 0 && (p.up || p.eof || p.left > 0 || len(p.in) >= recordHeader):
+		case len(p.in) > 0 && (p.up || p.ready()):
 			return p.give(b), nil
 		case p.gone:
 			return 0, net.ErrClosed
@@ -64,25 +66,7 @@ func (p *pipe) Read(b []byte) (int, error) {
 		case p.up:
 			return 0, errAgain{}
 		}
-		if p.held {
-			p.held = false
-			// A loop that has ended has ended this pipe too.
-			_ = p.c.loop.CallFromThread(p.c.unhold)
-		}
-		if !p.idle {
-			p.idle = true
-			p.c.loop.r.handshaking.rest()
-		}
-		p.cond.Wait()
-	}
-}
-
-// wake has Read, if it waits, look again. mu is held.
-func (p *pipe) wake() {
-	if p.idle {
-		p.idle = false
-		p.c.loop.r.handshaking.begin()
-		p.cond.Signal()
+		p.endStep()
 	}
 }
 
@@ -116,29 +100,8 @@ func (p *pipe) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	p.noteAlert(b)
-	if p.keys != nil {
-		p.sent = append(p.sent, b...)
-	}
 	p.out = append(p.out, b...)
-	if !p.told {
-		p.told = true
-		if err := p.c.loop.CallFromThread(p.flushHandshake); err != nil {
-			return 0, err
-		}
-	}
 	return len(b), nil
-}
-
-// flushHandshake moves the handshake's records to the connection. Loop.
-func (p *pipe) flushHandshake() {
-	p.mu.Lock()
-	out := p.out
-	p.out, p.told = nil, false
-	p.mu.Unlock()
-	if len(out) > 0 && !p.c.ended() {
-		p.c.out.push(p.c.loop, out)
-		p.c.flush()
-	}
 }
 
 // feed takes records as read. Once TLS is up b is only borrowed: keep takes
@@ -150,16 +113,14 @@ func (p *pipe) feed(b []byte) {
 	} else {
 		p.in = append(p.in, b...)
 	}
-	p.wake()
 	p.mu.Unlock()
 }
 
-// hold reports whether in is full. Then unhold is called when it is empty again.
-func (p *pipe) hold() bool {
+// full reports whether in is: the socket is not read before the next step is over.
+func (p *pipe) full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = !p.up && len(p.in) > maxBacklog
-	return p.held
+	return !p.up && len(p.in) > maxBacklog
 }
 
 func (p *pipe) keep() {
@@ -178,14 +139,13 @@ func (p *pipe) keep() {
 func (p *pipe) endInput() {
 	p.mu.Lock()
 	p.eof = true
-	p.wake()
 	p.mu.Unlock()
 }
 
 // setUp is the handshake's end: what follows is the loop's.
 func (p *pipe) setUp() {
 	p.mu.Lock()
-	p.up, p.left = true, 0
+	p.up, p.left, p.out = true, 0, nil
 	p.mu.Unlock()
 }
 

@@ -117,7 +117,7 @@ var (
 func (p *pipe) takeOver(s tls.ConnectionState, client bool) (*tlsrecord.Conn, error) {
 	k := p.keys
 	defer k.wipe()
-	defer func() { p.keys, p.sent = nil, nil }()
+	defer func() { p.keys = nil }()
 	if s.Version != tls.VersionTLS13 || fips140.Enabled() {
 		return nil, nil
 	}
@@ -136,7 +136,7 @@ func (p *pipe) takeOver(s tls.ConnectionState, client bool) (*tlsrecord.Conn, er
 	case p.left > 0:
 		err = errMidRecord
 	default:
-		err = countSent(rec, p.sent)
+		err = countSent(rec, p.out[:p.flushed], bytes.Clone(p.out[p.flushed:]))
 	}
 	if err != nil {
 		rec.Wipe()
@@ -148,16 +148,18 @@ func (p *pipe) takeOver(s tls.ConnectionState, client bool) (*tlsrecord.Conn, er
 // countSent counts which of the handshake's records are under the application key: those
 // at the end, such as a session ticket. What opens under that key and number is proof. The
 // records are lost.
-func countSent(rec *tlsrecord.Conn, records []byte) error {
+func countSent(rec *tlsrecord.Conn, flights ...[]byte) error {
 	counted := false
-	for len(records) >= recordHeader {
-		n := min(recordHeader+recordSize(records), len(records))
-		if rec.Sent(records[:n]) {
-			counted = true
-		} else if counted {
-			return errOutOfStep
+	for _, records := range flights {
+		for len(records) >= recordHeader {
+			n := min(recordHeader+recordSize(records), len(records))
+			if rec.Sent(records[:n]) {
+				counted = true
+			} else if counted {
+				return errOutOfStep
+			}
+			records = records[n:]
 		}
-		records = records[n:]
 	}
 	return nil
 }

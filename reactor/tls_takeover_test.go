@@ -232,7 +232,10 @@ func TestTakeoverInDoubt(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		errOutOfStep: func(p *pipe) { p.sent = append(p.sent, make([]byte, 40)...) },
+		errOutOfStep: func(p *pipe) {
+			p.out = append(p.out, make([]byte, 40)...)
+			p.flushed = len(p.out)
+		},
 	} {
 		t.Run(want.Error(), func(t *testing.T) {
 			its := &tls.Config{Certificates: []tls.Certificate{cert}}
