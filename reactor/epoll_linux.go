@@ -17,6 +17,7 @@ const wakeToken = math.MaxUint64
 type epoll struct {
 	fd, wake int
 	events   []unix.EpollEvent
+	parked   *parked // made when park is first called
 }
 
 func (s *linuxSys) NewPoller() (Poller, error) {
@@ -66,31 +67,48 @@ func (p *epoll) Modify(fd FD, token uint64, want Events) error {
 func (p *epoll) Remove(fd FD) error { return p.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
 func (p *epoll) Wait(ready []Ready, timeout time.Duration) (int, error) {
-	room := len(ready)
+	p.makeRoom(len(ready))
+	if timeout == 0 {
+		n, err := p.look(len(ready))
+		return p.collect(ready, n), err
+	}
+	ms := -1
+	if timeout > 0 {
+		ms = int(min(inMillis(timeout), math.MaxInt32))
+	}
+	n, err := unix.EpollWait(p.fd, p.events[:len(ready)], ms)
+	if err != nil && err != unix.EINTR {
+		return 0, err
+	}
+	return p.collect(ready, n), nil
+}
+
+// inMillis is rounded up: a timer is never early, and the loop never spins on it.
+func inMillis(timeout time.Duration) time.Duration {
+	return (timeout + time.Millisecond - 1) / time.Millisecond
+}
+
+func (p *epoll) makeRoom(room int) {
 	if room > len(p.events) {
 		p.events = make([]unix.EpollEvent, room)
 	}
-	var n int
-	if timeout == 0 {
-		r, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])),
-			uintptr(room), 0, 0, 8)
-		if errno != 0 && errno != unix.EINTR {
-			return 0, errno
-		}
-		if errno == 0 {
-			n = int(r)
-		}
-	} else {
-		ms := -1
-		if timeout > 0 { // rounded up: a timer is never early, and the loop never spins on it
-			ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
-		}
-		r, err := unix.EpollWait(p.fd, p.events[:room], ms)
-		if err != nil && err != unix.EINTR {
-			return 0, err
-		}
-		n = max(0, r)
+}
+
+// look is what is ready now, up to room.
+func (p *epoll) look(room int) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])),
+		uintptr(room), 0, 0, 8)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, nil
 	}
+	return 0, errno
+}
+
+// collect turns the first n of events into ready.
+func (p *epoll) collect(ready []Ready, n int) int {
 	k := 0
 	for i := range n {
 		ev := &p.events[i]
@@ -102,7 +120,7 @@ func (p *epoll) Wait(ready []Ready, timeout time.Duration) (int, error) {
 		ready[k] = Ready{Token: token, Events: fromEpoll(ev.Events)}
 		k++
 	}
-	return k, nil
+	return k
 }
 
 func fromEpoll(e uint32) Events {
@@ -140,4 +158,9 @@ func (p *epoll) Wake() error {
 	return err
 }
 
-func (p *epoll) Close() error { return errors.Join(unix.Close(p.wake), unix.Close(p.fd)) }
+func (p *epoll) Close() error {
+	if p.parked != nil {
+		return errors.Join(unix.Close(p.wake), p.parked.file.Close())
+	}
+	return errors.Join(unix.Close(p.wake), unix.Close(p.fd))
+}

@@ -346,6 +346,9 @@ func (ln *Listener) placeSocket(fd FD) {
 		ln.refuse(fd, why)
 		return
 	}
+	if o.TLS != nil {
+		r.acceptor.parks = parksBehind
+	}
 	ln.accepted.Add(1)
 	ln.count.Add(1)
 	r.connections.Add(1)

@@ -87,6 +87,9 @@ type Loop struct {
 	lastStep *pipe    // of them
 	flights  [][]byte // buffers for handshakes' records
 
+	parker parker // the poller, where it is one
+	parks  int    // how often it is yet to park
+
 	links   []*linkEnd               // ends of which there is something to tell
 	linksAt int                      // how far they are worked off; short of their end after a panic
 	behind  map[*connection][]func() // what waits for its handshake; made when first needed
@@ -140,8 +143,9 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reactor: poller: %w", err)
 	}
+	parks, _ := p.(parker)
 	return &Loop{
-		r: r, index: index, sys: r.sys, poller: p, now: r.sys.Now(),
+		r: r, index: index, sys: r.sys, poller: p, parker: parks, now: r.sys.Now(),
 		ready:  make([]Ready, readyBatch),
 		gather: make([]byte, 0, gatherSize), gatherMax: min(gatherSize, r.cfg.MaxQueued), iov: make([][]byte, 0, 64),
 		listeners: map[uint64]*Listener{}, done: make(chan struct{}),
@@ -294,7 +298,33 @@ func (l *Loop) awaitEvents(block bool) int {
 	if len(l.timers) > 0 {
 		timeout = max(0, l.timers[0].when-l.sys.Now())
 	}
+	if l.parks > 0 && timeout != 0 {
+		if n, ok := l.park(timeout); ok {
+			return n
+		}
+	}
 	return l.waitPoller(timeout)
+}
+
+// parker is a poller that can also wait as package net does, which costs the scheduler less
+// while goroutines and the loop wake each other, and else more (RATIONALE.md).
+type parker interface {
+	// park is Wait, with a timeout that is not 0.
+	park(ready []Ready, timeout time.Duration) (int, error)
+}
+
+func (l *Loop) park(timeout time.Duration) (n int, ok bool) {
+	l.parks--
+	if l.parker == nil {
+		return 0, false
+	}
+	n, err := l.parker.park(l.ready[:readyBatch], timeout)
+	if err != nil {
+		l.parker = nil // it is no part of what a poller is for
+		l.r.log.Debug("parking", "loop", l.index, "err", err)
+		return 0, false
+	}
+	return n, true
 }
 
 func (l *Loop) waitPoller(timeout time.Duration) int {

@@ -6,6 +6,9 @@ import "runtime"
 // loop sends what it has written. The loop lets one a turn begin, and yields to it, so that
 // no number of handshakes keeps it from its other connections.
 
+// parksBehind is how often a loop parks when it has nothing to do, behind each step.
+const parksBehind = 64
+
 // ready tells whether the handshake can go on: a whole record is there, or what is none,
 // or nothing will come. mu is held.
 func (p *pipe) ready() bool {
@@ -60,6 +63,7 @@ func (l *Loop) runStep() bool {
 			continue
 		}
 		p.beginStep()
+		l.parks = parksBehind
 		runtime.Gosched()
 		return true
 	}
