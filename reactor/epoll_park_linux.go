@@ -20,7 +20,7 @@ type parked struct {
 	limited bool // file has a deadline
 }
 
-// newParked returns nil where Go's poller takes no epoll instance.
+// newParked gives the instance to Go's poller. Where that takes none, park has an error.
 func (p *epoll) newParked() (*parked, error) {
 	if err := unix.SetNonblock(p.fd, true); err != nil { // else NewFile does not give it to the poller
 		return nil, err
