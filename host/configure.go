@@ -275,13 +275,13 @@ func (r *reconfiguration) prepareListeners(ctx context.Context) error {
 	for n, cfg := range r.cfg.Listeners {
 		if config.ForDatagrams(cfg.Endpoint) {
 			if err := r.preparePort(cfg); err != nil {
-				errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+				errs = append(errs, &ListenerError{n, err})
 			}
 			continue
 		}
 		l, err := r.prepareListener(ctx, have[n], cfg)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			errs = append(errs, &ListenerError{n, err})
 			continue
 		}
 		r.keep = append(r.keep, l)

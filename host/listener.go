@@ -30,19 +30,32 @@ func (l *listener) name() string {
 	return l.plugin.name
 }
 
+// ListenerError is what is wrong with a listener of the configuration, beyond what its text
+// says, such as a port that is another's.
+type ListenerError struct {
+	Number int // in Config.Listeners, from 0 up
+	Err    error
+}
+
+// Error names the listener as the configuration does.
+func (e *ListenerError) Error() string { return fmt.Sprintf("listeners.%d: %v", e.Number, e.Err) }
+
+// Unwrap is Err.
+func (e *ListenerError) Unwrap() error { return e.Err }
+
 // bind makes the listeners' sockets.
 func (h *Host) bind(ctx context.Context) error {
 	var errs []error
 	for n, cfg := range h.cfg.Listeners {
 		if config.ForDatagrams(cfg.Endpoint) {
 			if err := h.openPort(cfg); err != nil {
-				errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+				errs = append(errs, &ListenerError{n, err})
 			}
 			continue
 		}
 		l, err := h.listen(ctx, cfg)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			errs = append(errs, &ListenerError{n, err})
 			continue
 		}
 		h.listeners = append(h.listeners, l)

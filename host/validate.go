@@ -24,10 +24,10 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	var errs []error
 	for n, l := range h.cfg.Listeners {
 		if _, err := h.sources.serverTLS(ctx, l.TLS, false); err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
+			errs = append(errs, &ListenerError{n, fmt.Errorf("listener %s: %w", l.Endpoint, err)})
 		}
 		if err := (reactor.SocketOptions{Owner: l.Owner, Group: l.Group}).Check(); err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: listener %s: %w", n, l.Endpoint, err))
+			errs = append(errs, &ListenerError{n, fmt.Errorf("listener %s: %w", l.Endpoint, err)})
 		}
 	}
 	loaded, versions := map[string]*plugin{}, map[*plugin]*version{}
@@ -42,7 +42,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	}
 	for n, l := range h.cfg.Listeners {
 		if err := takes(l, loaded, func(p *plugin) *version { return versions[p] }); err != nil {
-			errs = append(errs, fmt.Errorf("listeners.%d: %w", n, err))
+			errs = append(errs, &ListenerError{n, err})
 		}
 	}
 	return errors.Join(errs...)

@@ -3,6 +3,7 @@
 package reactor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -81,6 +82,9 @@ func (o SocketOptions) owners() (uid, gid int, err error) {
 		return g.Gid, nil
 	})
 	if err != nil {
+		if errors.As(err, new(user.UnknownGroupError)) { // which says that it is a group's
+			return 0, 0, err
+		}
 		return 0, 0, fmt.Errorf("group: %w", err)
 	}
 	return uid, gid, nil

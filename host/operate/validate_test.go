@@ -44,7 +44,7 @@ func TestValidate(t *testing.T) {
 		"owner": {func(c *config.Config) { c.Listeners[0].Owner = "nobody-of-this-name" },
 			"listeners.0: listener unix://" + at("s") + ": owner: user: unknown user nobody-of-this-name"},
 		"group": {func(c *config.Config) { c.Listeners[0].Group = "no-such-group" },
-			"listeners.0: listener unix://" + at("s") + ": group: group: unknown group no-such-group"},
+			"listeners.0: listener unix://" + at("s") + ": group: unknown group no-such-group"},
 		"access log": {func(c *config.Config) { c.AccessLog.To = "file://" + at("none/access") },
 			"access_log.to: open " + at("none/access") + ": no such file"},
 		"state": {func(c *config.Config) { c.State.Dir = at("token") },

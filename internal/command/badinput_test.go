@@ -187,6 +187,14 @@ func TestBadDigest(t *testing.T) {
 	}
 }
 
+// What is wrong with a listener beyond its text is told with where it was said.
+func TestListenerIsLocated(t *testing.T) {
+	file := write(t, "c.yaml", "plugins: {a: {module: \"builtin:echo\"}}\nlisteners:\n"+
+		"  - {endpoint: \"tcp://127.0.0.1:0\", plugin: a}\n  - {endpoint: \"udp://127.0.0.1:0\", plugin: a}\n")
+	command(t, "validate", "--config", file).plain(t, file+":4: listeners.1: listener udp://127.0.0.1:0: found no "+
+		"export datagramsReceived")
+}
+
 // Every fault of every plugin is told, not the first.
 func TestManyFaults(t *testing.T) {
 	one := write(t, "one.wasm", string(guest(without("dataReceived"))))

@@ -1,11 +1,14 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/operate"
+	"github.com/wirehost/wirehost/internal/lines"
 )
 
 func newValidate(a *app) *cobra.Command {
@@ -26,10 +29,27 @@ func newValidate(a *app) *cobra.Command {
 			stop := a.waiting("compiling")
 			err = operate.Validate(cmd.Context(), cfg, o)
 			if stop(); err != nil {
-				return err
+				return a.located(err)
 			}
 			_, err = fmt.Fprintln(a.stdout, "ok")
 			return err
 		},
 	}
+}
+
+// located puts in front of what is wrong with a listener where the listener was said, such as
+// a file and a line.
+func (a *app) located(err error) error {
+	_, said := a.said()
+	list := lines.Faults(err)
+	for n, fault := range list {
+		var of *host.ListenerError
+		if _, module := fault.(*host.LoadError); module || !errors.As(fault, &of) { //nolint:errorlint // it is whole
+			continue
+		}
+		if at := said[fmt.Sprintf("listeners.%d.endpoint", of.Number)]; at != "" {
+			list[n] = fmt.Errorf("%s: %w", at, fault)
+		}
+	}
+	return errors.Join(list...)
 }
