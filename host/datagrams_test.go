@@ -262,6 +262,11 @@ func openDatagram(t *testing.T, on serving) {
 	if got := mail(t, c); got != "world" {
 		t.Errorf("found %q", got)
 	}
+	list := s.GuestSockets()
+	if len(list) != 1 || list[0].Peer != "udp://"+peer.LocalAddr().String() || list[0].Datagrams.Sent != 1 ||
+		list[0].Endpoint != "udp://"+from.String() || list[0].Version != s.plugins["guest"].current().name {
+		t.Errorf("found the sockets %+v", list)
+	}
 	if err := peer.Close(); err != nil {
 		t.Fatal(err)
 	}

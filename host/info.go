@@ -2,7 +2,6 @@ package host
 
 import (
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"time"
 
@@ -62,6 +61,7 @@ type ListenerInfo struct {
 	Version     string            `json:"version,omitempty"`
 	Loop        *int              `json:"loop,omitempty"`
 	Endpoint    string            `json:"endpoint"`
+	Peer        string            `json:"peer,omitempty"` // whom a guest's socket for datagrams is connected to
 	Plugin      string            `json:"plugin"`
 	Connections int               `json:"connections"` // live ones
 	Accepted    uint64            `json:"accepted"`    // ever
@@ -220,19 +220,6 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 		info.Routed = l.routed.counts()
 		list = append(list, info)
 	}, func(t *port) { list = append(list, t.info()) })
-	return list
-}
-
-// GuestListeners tells of the sockets that guests listen on, by plugin. Several instances of
-// one may have the same address.
-func (h *Host) GuestListeners() (list []ListenerInfo) {
-	for _, p := range h.all() {
-		for _, l := range p.account.Listeners() {
-			info := listenerInfo(p.name, l.On)
-			info.ID, info.Version, info.Loop = fmt.Sprintf("%s/%d", p.name, l.Handle), l.Version, &l.Loop
-			list = append(list, info)
-		}
-	}
 	return list
 }
 

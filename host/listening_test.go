@@ -69,7 +69,7 @@ func TestListen(t *testing.T) {
 			c := dial(t, s.addrs[0])
 			tell(t, c, letter("m", 5))
 			listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
-			list := s.GuestListeners()
+			list := s.GuestSockets()
 			if len(list) != 1 || list[0].Endpoint != "tcp://"+addr || list[0].ID != fmt.Sprintf("guest/%d", listener) ||
 				list[0].Version != s.plugins["guest"].current().name || list[0].Loop == nil {
 				t.Errorf("found the listeners %+v", list)
@@ -85,7 +85,7 @@ func TestListen(t *testing.T) {
 			}
 			q := ConnQuery{ConnFilter: ConnFilter{Listener: "tcp://" + addr}}
 			if page, err := s.Connections(t.Context(), q); err != nil || len(page.Connections) != len(came) ||
-				s.GuestListeners()[0].Connections != len(came) {
+				s.GuestSockets()[0].Connections != len(came) {
 				t.Errorf("found %+v, %v, wanted %d connections", page, err, len(came))
 			}
 			if from := tell(t, c, "f"); from != 0 {

@@ -160,7 +160,7 @@ func (h *Host) newScan(f ConnFilter) (*scan, error) {
 			return nil, err
 		}
 	}
-	if f.Listener != "" && !slices.ContainsFunc(append(h.ListenerInfos(), h.GuestListeners()...),
+	if f.Listener != "" && !slices.ContainsFunc(append(h.ListenerInfos(), h.guestListeners()...),
 		func(l ListenerInfo) bool { return l.Endpoint == f.Listener }) {
 		return nil, unknownListener(f.Listener)
 	}

@@ -68,10 +68,8 @@ func (h *Host) inOrder(connections func(*listener), datagrams func(*port)) {
 
 // info is what an administrator is told of the port.
 func (t *port) info() ListenerInfo {
-	s := t.on.Stats()
 	return ListenerInfo{Endpoint: t.on.Endpoint().String(), Plugin: t.plugin.Load().name,
-		RefusedBy: map[string]uint64{}, Datagrams: &DatagramInfo{Received: s.Received, BytesIn: s.BytesIn, Sent: s.Sent,
-			BytesOut: s.BytesOut, Batches: s.Batches, Overflowed: s.Overflowed, Limited: s.Limited, Unsent: s.Unsent}}
+		RefusedBy: map[string]uint64{}, Datagrams: datagramCounts(t.on.Stats())}
 }
 
 // openPort binds a port of the configuration that the host starts with.

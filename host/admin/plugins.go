@@ -54,7 +54,7 @@ func (s *Server) getPlugin(_ http.ResponseWriter, r *http.Request) (*answer, err
 }
 
 func (s *Server) listListeners(http.ResponseWriter, *http.Request) (*answer, error) {
-	list := append(s.o.Host.ListenerInfos(), s.o.Host.GuestListeners()...)
+	list := append(s.o.Host.ListenerInfos(), s.o.Host.GuestSockets()...)
 	return &answer{body: listenerList{orEmpty(list), orEmpty(s.o.Host.Certificates())}}, nil
 }
 

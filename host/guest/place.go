@@ -64,6 +64,25 @@ func (p *Place) Connections() iter.Seq[Connection] {
 	}
 }
 
+// OpenedSocket is a socket for datagrams that a guest has opened, for who looks at it.
+type OpenedSocket struct {
+	Handle int32
+	On     *reactor.DatagramSocket
+}
+
+// Opened are those of all instances whose names are resolved, in no order. On its loop.
+func (p *Place) Opened() iter.Seq[OpenedSocket] {
+	return func(yield func(OpenedSocket) bool) {
+		for i := range p.all {
+			for _, s := range i.sockets {
+				if s.owner == nil && s.d != nil && s.stage == stageOpen && !yield(OpenedSocket{s.handle, s.d}) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Connection is a connection as others see it.
 type Connection struct {
 	Handle     int32

@@ -147,7 +147,7 @@ func newListeners(a *app) *cobra.Command {
 				who = l.ID
 			}
 			if d := l.Datagrams; d != nil {
-				t.row(l.Endpoint, l.Plugin, "-", fmt.Sprintf("%d datagrams", d.Received),
+				t.row(l.Endpoint, who, "-", fmt.Sprintf("%d datagrams", d.Received),
 					fmt.Sprint(d.Overflowed+d.Limited))
 				continue
 			}
