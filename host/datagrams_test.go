@@ -13,6 +13,7 @@ import (
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/reactor"
 )
 
 // datagrams is the guest of testdata/datagrams.wat behind a socket on loopback.
@@ -238,6 +239,8 @@ func openDatagram(t *testing.T, on serving) {
 	p.Limits.Sockets = 1
 	cfg.Plugins["guest"] = p
 	s := on(t, cfg)
+	ended := make(chan ConnEnd, 9)
+	s.Observe(&Observer{Ended: func(e ConnEnd) { ended <- e }})
 	c := mailTo(t, s.addrs[0])
 	for what, want := range map[string]abi.Status{
 		"o": abi.EINVAL, "otcp://127.0.0.1:1": abi.EINVAL, "ounixgram:///tmp/x": abi.EINVAL,
@@ -275,6 +278,10 @@ func openDatagram(t *testing.T, on serving) {
 	wantAnswer(t, c, "oudp://localhost:1", int32(abi.E2BIG))
 	send(t, c, "t") // what was opened ends with the instance
 	s.logs.await(t, trapNote, 1)
+	if e := <-ended; e.ID != list[0].ID || e.Peer != list[0].Peer || e.In != 5 || e.Out < 6 ||
+		e.Reason != reactor.ProtocolFailed || e.Version != list[0].Version || e.Age <= 0 {
+		t.Errorf("found the end %+v", e)
+	}
 	wantAnswer(t, c, "s", 1)
 	if got := s.said("stop 8"); got != 0 {
 		t.Errorf("found %d callbacks after the trap", got)

@@ -13,7 +13,8 @@ import (
 // Observer is told what becomes of connections and of plugins' versions. A field that is
 // nil costs nothing.
 type Observer struct {
-	// Ended is told of each connection that has ended, on its loop: it must not block.
+	// Ended is told of each connection that has ended, and each socket for datagrams that a
+	// guest had opened, on its loop: it must not block.
 	Ended func(ConnEnd)
 	// Sample is the share of the connections, 0 to 1, whose callbacks are noted for Ended.
 	Sample float64
@@ -21,7 +22,8 @@ type Observer struct {
 	Reloaded func(Reloading)
 }
 
-// ConnEnd is a connection that has ended, accepted or outgoing.
+// ConnEnd is a connection that has ended, accepted or outgoing, or a socket for datagrams that
+// a guest had opened, whose Peer is what it was opened for.
 type ConnEnd struct {
 	ID, Plugin, Version string // as in ConnInfo; "" where it never had a guest. Version is NAME@HASH
 	Peer, Host          string // endpoints
@@ -81,6 +83,21 @@ func (h *Host) tellEnded(e reactor.Ended) {
 	if o := h.observer.Load(); o != nil && o.Ended != nil {
 		o.Ended(connEnd(e))
 	}
+}
+
+// socketEnded tells the observer of a socket that an instance had opened. On its loop.
+func (v *version) socketEnded(e guest.SocketEnd) {
+	o := v.host.observer.Load()
+	if o == nil || o.Ended == nil {
+		return
+	}
+	end := ConnEnd{ID: fmt.Sprintf("%s/%d", v.plugin.name, e.Handle), Plugin: v.plugin.name, Version: v.name,
+		Peer: e.To.String(), Reason: e.Reason, Age: e.Age}
+	if e.On != nil { // its commit has opened it
+		s := e.On.Stats()
+		end.Host, end.In, end.Out = e.On.Host(), s.BytesIn, s.BytesOut
+	}
+	o.Ended(end)
 }
 
 func connEnd(e reactor.Ended) ConnEnd {

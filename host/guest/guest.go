@@ -62,6 +62,10 @@ type Settings struct {
 	// HandTo finds the plugin of a name for transport.handOver; an error is its status:
 	// ErrNotAllowed, or ErrNotRunning. Loops call it: it must not block.
 	HandTo func(plugin string) (reactor.Destination, error)
+	// SocketEnded is told of each socket for datagrams that an instance had opened, at its end,
+	// on its loop: it must not block; nil = nobody is.
+	SocketEnded func(SocketEnd)
+
 	Single bool // an instance is for one connection
 	Image  bool // instances are made from an image of the first one's start, where that can be
 	// PageOut is after how long without a callback an instance of one connection gives its
@@ -86,6 +90,7 @@ type Guest struct {
 	listens *ListenList
 	listen  func(*os.File, reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
 	handTo  func(plugin string) (reactor.Destination, error)
+	ended   func(SocketEnd)
 	single  bool
 	account *Account
 	memory  *Reservations
@@ -108,7 +113,7 @@ type Guest struct {
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
 		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, listens: s.Listens,
-		listen: s.Listen, handTo: s.HandTo, single: s.Single, account: s.Account,
+		listen: s.Listen, handTo: s.HandTo, ended: s.SocketEnded, single: s.Single, account: s.Account,
 		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)

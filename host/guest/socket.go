@@ -2,6 +2,7 @@ package guest
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -22,6 +23,7 @@ type Socket struct {
 	reason reactor.Reason
 	err    error
 	to     reactor.Endpoint // of one that the guest has opened
+	opened time.Duration    // of one that the guest has opened: when it was there, by its loop; 0 = it is not yet
 	told   bool             // its instance has got datagrams
 	kept   *Account         // whose the handle is while it has no instance; nil = it has none
 	anew   bool             // in a move: its state does not move
@@ -125,7 +127,7 @@ func (s *Socket) StartProtocol(d *reactor.DatagramSocket) {
 		s.owner.Started()
 		return
 	}
-	s.stage = stageOpen
+	s.stage, s.opened = stageOpen, max(1, d.Loop().Now())
 	if i := s.in; i.dead == nil {
 		i.tellSocket(exStartProtocol, s)
 	}
@@ -169,6 +171,7 @@ func (s *Socket) StopProtocol(reason reactor.Reason, err error) {
 		i.tellSocket(exStopProtocol, s)
 	}
 	if i := s.in; i != nil {
+		s.tellEnd(i)
 		s.in = nil
 		i.removeSocket(s)
 		s.freeHandle(i)
@@ -179,6 +182,27 @@ func (s *Socket) StopProtocol(reason reactor.Reason, err error) {
 	if s.owner != nil {
 		s.owner.Stopped()
 	}
+}
+
+// SocketEnd is a socket for datagrams that a guest had opened, and that has ended.
+type SocketEnd struct {
+	Handle int32
+	On     *reactor.DatagramSocket
+	To     reactor.Endpoint // what it was opened for
+	Age    time.Duration    // since it was there, in this process; 0 = it never was
+	Reason reactor.Reason
+}
+
+// tellEnd tells of the end of a socket that the guest has opened.
+func (s *Socket) tellEnd(i *Instance) {
+	if s.owner != nil || i.guest.ended == nil {
+		return
+	}
+	end := SocketEnd{Handle: s.handle, On: s.d, To: s.to, Reason: s.reason}
+	if s.opened != 0 {
+		end.Age = s.d.Loop().Now() - s.opened
+	}
+	i.guest.ended(end)
 }
 
 // tellSocket runs a callback of a socket whose other parameters are on the stack, if the

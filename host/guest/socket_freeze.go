@@ -128,6 +128,7 @@ func (s *Socket) Thaw() {
 // The caller closes the file. On the loop.
 func (s *Socket) Adopt(l *reactor.Loop, f *os.File, v reactor.FrozenDatagram, p *reactor.DatagramPort) (err error) {
 	s.d, err = l.AdoptDatagram(f, v, s, p, reactor.DatagramOptions{})
+	s.opened = max(1, l.Now()) // here
 	return err
 }
 
