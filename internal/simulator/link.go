@@ -136,8 +136,8 @@ func (p *linkProtocol) DataReceived(b []byte) {
 		e.w.breach("%s: %d bytes that are not at the front of its buffer of %d", e.name, len(b), len(p.g.buf))
 	}
 	if e.paused || e.fin || e.closed || e.hard || p.g.share.Late() {
-		e.w.breach("%s: bytes came, paused: %t, behind the end: %t, closed: %t, aborted: %t, late: %t", e.name, e.paused,
-			e.fin, e.closed, e.hard, p.g.share.Late())
+		e.w.breach("%s: bytes came, paused: %t, behind the end: %t, closed: %t, aborted: %t, late: %t", e.name,
+			e.paused, e.fin, e.closed, e.hard, p.g.share.Late())
 	}
 	if !e.in.matches(b, e.got) || e.got+len(b) > e.peer.sent {
 		e.w.breach("%s: other bytes than the %d to %d of %d that were sent", e.name, e.got, e.got+len(b), e.peer.sent)
