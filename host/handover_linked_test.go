@@ -165,7 +165,8 @@ func TestHandoverLinkedStays(t *testing.T) {
 						inChain(cfg)
 					}
 					if tc.tls != 0 {
-						cfg.Listeners[0].Endpoint, cfg.Listeners[0].TLS = "tls://127.0.0.1:0", config.TLS{Cert: cert, Key: key}
+						cfg.Listeners[0].Endpoint, cfg.Listeners[0].TLS = "tls://127.0.0.1:0",
+							config.TLS{Cert: cert, Key: key}
 					}
 					unhurriedMove(cfg)
 					if tc.here != nil {
