@@ -98,9 +98,8 @@ func (h *Host) bindPort(cfg config.Listener, p *plugin, v *version) (*port, erro
 	t := &port{cfg: cfg, shared: o.Loop >= 0}
 	o.Share = func(l *reactor.Loop) *reactor.Share { return t.plugin.Load().share(l) }
 	t.plugin.Store(p)
-	bound, files := reactor.Endpoint{}, []*os.File(nil)
-	bound, files, t.kept = h.inheritedDatagrams(cfg.Endpoint)
-	o.KeepFile = t.kept
+	bound, files, kept := h.inheritedDatagrams(cfg.Endpoint)
+	t.kept, o.KeepFile = kept, kept
 	switch {
 	case len(files) == 0:
 		t.on, err = h.reactor.ListenDatagrams(ep, t.build, o)
