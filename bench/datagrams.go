@@ -26,14 +26,10 @@ func serveDatagrams(name string, stdout io.Writer) error {
 	default:
 		return fmt.Errorf("serve: found %q for datagrams, wanted net, epoll or reactor", name)
 	}
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	c, err := listenUDP(stdout)
 	if err != nil {
 		return err
 	}
-	if err := c.SetReadBuffer(datagramBuffer); err != nil {
-		return err
-	}
-	fmt.Fprintln(stdout, "listening", c.LocalAddr())
 	if name == "epoll" {
 		return epollDatagrams(c)
 	}
@@ -82,16 +78,25 @@ func reactorDatagrams(stdout io.Writer) error {
 	select {}
 }
 
+// listenUDP is a native server's socket, and says where it is.
+func listenUDP(stdout io.Writer) (*net.UDPConn, error) {
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetReadBuffer(datagramBuffer); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(stdout, "listening", c.LocalAddr())
+	return c, nil
+}
+
 // serveNames is package names, natively.
 func serveNames(stdout io.Writer) error {
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	c, err := listenUDP(stdout)
 	if err != nil {
 		return err
 	}
-	if err := c.SetReadBuffer(datagramBuffer); err != nil {
-		return err
-	}
-	fmt.Fprintln(stdout, "listening", c.LocalAddr())
 	return names.Serve(c)
 }
 

@@ -76,15 +76,20 @@ func TestPortforwardNetcat(t *testing.T) {
 	}
 }
 
-// TestPortforwardReload reloads before the end of the request, behind it, and in
-// the middle of 24 MiB, more than sockets hold, that the client does not read yet.
-func TestPortforwardReload(t *testing.T) {
+func TestPortforwardReload(t *testing.T) { reloadRelay(t, forwardTo, "portforward") }
+
+// reloadRelay reloads the plugin that passes a connection on, before the end of the request,
+// behind it, and in the middle of 24 MiB, more than sockets hold, that the client does not
+// read yet, then with those that pass it on behind it. serve serves it before the target at addr.
+func reloadRelay(t *testing.T, serve func(t *testing.T, addr string, isolation config.Isolation) *server,
+	plugin string, behind ...string) {
+	t.Helper()
 	answer := bytes.Repeat([]byte("0123456789abcde\n"), 3<<19)
 	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
 		config.IsolationShared} {
 		t.Run(string(isolation), func(t *testing.T) {
 			read, reloaded := make(chan string), make(chan struct{})
-			s := forwardTo(t, listen(t, func(c *net.TCPConn) {
+			s := serve(t, listen(t, func(c *net.TCPConn) {
 				b := make([]byte, 4)
 				n, err := io.ReadFull(c, b)
 				read <- fmt.Sprintf("%s %v", b[:n], err)
@@ -101,29 +106,31 @@ func TestPortforwardReload(t *testing.T) {
 					t.Errorf("the target read %q, wanted %q", got, want)
 				}
 			}
-			reload := func() {
+			reload := func(plugin string) {
 				t.Helper()
-				out, err := s.ReloadPlugin(context.Background(), "portforward", true)
+				out, err := s.ReloadPlugin(context.Background(), plugin, true)
 				if err != nil || out.Migrated != 2 {
 					t.Errorf("%v, %v, wanted two connections migrated\n%s", out, err, s.log)
 				}
 			}
-			c := s.dial(t, "portforward")
+			c := s.dial(t, plugin)
 			if err := c.SetReadBuffer(64 << 10); err != nil {
 				t.Fatal(err)
 			}
 			c.send("one ")
 			expect("one ")
-			reload()
+			reload(plugin)
 			c.send("two")
 			if err := c.CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
 			expect("two")
-			reload()
+			reload(plugin)
 			close(reloaded)
 			c.expect(string(answer[:1<<20]))
-			reload()
+			for _, name := range append([]string{plugin}, behind...) {
+				reload(name)
+			}
 			if rest := c.rest(); rest != string(answer[1<<20:]) {
 				t.Errorf("found %d bytes behind the first MiB", len(rest))
 			}

@@ -1,9 +1,6 @@
 package examples
 
 import (
-	"bytes"
-	"context"
-	"fmt"
 	"io"
 	"net"
 	"os/exec"
@@ -115,62 +112,7 @@ func TestTap(t *testing.T) {
 	}
 }
 
-// TestTapReload reloads before the end of the request, behind it, and in the middle of
-// 16 MiB, more than sockets hold, that the client does not read yet.
-func TestTapReload(t *testing.T) {
-	answer := bytes.Repeat([]byte("0123456789abcde\n"), 1<<20)
-	for _, isolation := range []config.Isolation{config.IsolationConnection, config.IsolationLoop,
-		config.IsolationShared} {
-		t.Run(string(isolation), func(t *testing.T) {
-			read, reloaded := make(chan string), make(chan struct{})
-			s := tapTo(t, listen(t, func(c *net.TCPConn) {
-				b := make([]byte, 4)
-				n, err := io.ReadFull(c, b)
-				read <- fmt.Sprintf("%s %v", b[:n], err)
-				b, err = io.ReadAll(c)
-				read <- fmt.Sprintf("%s %v", b, err)
-				<-reloaded
-				if _, err := c.Write(answer); err != nil {
-					t.Error(err)
-				}
-			}), isolation)
-			expect := func(want string) {
-				t.Helper()
-				if got := <-read; got != want+" <nil>" {
-					t.Errorf("the target read %q, wanted %q", got, want)
-				}
-			}
-			reload := func(plugin string) {
-				t.Helper()
-				out, err := s.ReloadPlugin(context.Background(), plugin, true)
-				if err != nil || out.Migrated != 2 {
-					t.Errorf("%v, %v, wanted two connections migrated\n%s", out, err, s.log)
-				}
-			}
-			c := s.dial(t, "tap")
-			if err := c.SetReadBuffer(64 << 10); err != nil {
-				t.Fatal(err)
-			}
-			c.send("one ")
-			expect("one ")
-			reload("tap")
-			c.send("two")
-			if err := c.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			expect("two")
-			reload("tap")
-			close(reloaded)
-			c.expect(string(answer[:1<<20]))
-			reload("tap")
-			reload("forward")
-			if rest := c.rest(); rest != string(answer[1<<20:]) {
-				t.Errorf("found %d bytes behind the first MiB", len(rest))
-			}
-			s.await(t, "client: 3 bytes: two")
-		})
-	}
-}
+func TestTapReload(t *testing.T) { reloadRelay(t, tapTo, "tap", "forward") }
 
 // TestTapReset: a reset stays one, both ways, and who can't be reached is as one.
 func TestTapReset(t *testing.T) {
