@@ -104,6 +104,46 @@ func TestTFTP(t *testing.T) {
 	}
 }
 
+// TestTFTPTwice: a request that comes twice has one transfer, and one socket that answers it. The
+// same client's next request is another.
+func TestTFTPTwice(t *testing.T) {
+	s := serve(t, "tftp", goServer(2, nil))
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	to, err := net.ResolveUDPAddr("udp", "127.0.0.1:"+s.udpPort("tftp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"motd", "motd", "nothing"} {
+		if _, err := c.WriteTo([]byte("\x00\x01"+name+"\x00octet\x00"), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	from, b := map[string]string{}, make([]byte, 1<<10)
+	for len(from) < 2 { // the answer, which may come again from where it came, and the error
+		n, a, err := c.ReadFrom(b)
+		if err != nil {
+			t.Fatalf("behind %q: %v", from, err)
+		}
+		if from[a.String()] == "" {
+			from[a.String()] = string(b[:n])
+		}
+	}
+	kinds := map[byte]bool{}
+	for _, text := range from {
+		kinds[text[1]] = true
+	}
+	if len(kinds) != 2 {
+		t.Errorf("found %q, wanted one that sends the file, and one that has none", from)
+	}
+}
+
 // TestTFTPOptions has curl ask for what RFC 2347 and those behind it add.
 func TestTFTPOptions(t *testing.T) {
 	curl := tooltest.Find(t, "curl", "Debian: apt-get install curl")

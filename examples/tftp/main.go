@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wirehost/wirehost/examples/internal/files"
@@ -32,7 +33,8 @@ var (
 // server has the files, which are the plugin's config section.
 type server struct {
 	files.Store
-	net *wirenet.Server
+	net    *wirenet.Server
+	active sync.Map // requests, behind who asks
 }
 
 func init() {
@@ -45,8 +47,8 @@ func init() {
 
 func main() {}
 
-// serve takes requests; each has a socket of its own, as the protocol wants it. Where there
-// are as many as there may be, the client asks again.
+// serve takes requests; each has a socket of its own, as the protocol wants it, and one that
+// comes twice none. Where there are as many as there may be, the client asks again.
 func (s *server) serve(c net.PacketConn) error {
 	host, _, _ := net.SplitHostPort(c.LocalAddr().String())
 	for p := make([]byte, 1<<10); ; {
@@ -55,8 +57,13 @@ func (s *server) serve(c net.PacketConn) error {
 			return err
 		}
 		go func(request string) {
+			key := from.String() + request
+			if _, twice := s.active.LoadOrStore(key, nil); twice {
+				return
+			}
+			defer s.active.Delete(key)
 			if own, err := s.net.ListenPacket("udp", net.JoinHostPort(host, "0")); err == nil {
-				t := &transfer{server: s, Request: wirenet.Request{Conn: own, Peer: from}, size: 512}
+				t := &transfer{server: s, Request: wirenet.Request{Conn: only{own, from}, Peer: from}, size: 512}
 				if err := t.do(request); err != nil {
 					_, _ = own.WriteTo(fmt.Appendf([]byte{0, opError, 0, codes[err]}, "%v\x00", err), from)
 				}
@@ -64,6 +71,21 @@ func (s *server) serve(c net.PacketConn) error {
 			}
 		}(string(p[:n]))
 	}
+}
+
+// only is a transfer's socket: whoever is not its client is told so, and the transfer goes on
+// (RFC 1350, section 4). No error is answered, or two servers might go on for ever.
+type only struct {
+	net.PacketConn
+	client net.Addr
+}
+
+func (c only) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := c.PacketConn.ReadFrom(p)
+	if err == nil && from.String() != c.client.String() && n > 1 && p[1] != opError {
+		_, _ = c.WriteTo([]byte("\x00\x05\x00\x05unknown transfer ID\x00"), from)
+	}
+	return n, from, err
 }
 
 // transfer is one.
@@ -162,7 +184,8 @@ func (t *transfer) receive(name string, netascii bool) (err error) {
 	if err := t.Put(name, data, time.Now()); err != nil {
 		return err
 	}
-	for t.Tries = 1; err == nil; { // again where the client has not got it
+	t.Tries = 1
+	for left := 5; left > 0 && err == nil; left-- { // again where the client has not got it
 		_, err = t.ask(next, opData, n)
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 type wire struct {
 	net.PacketConn // nil: no other method is called
 	says           []string
-	sent           []string
+	sent           []string // to somewhere else with a stranger before it
 }
 
 const stranger = "?" // what begins with it comes from somewhere else
@@ -36,8 +36,12 @@ func (w *wire) ReadFrom(p []byte) (int, net.Addr, error) {
 	return copy(p, rest), peerAt(other), nil
 }
 
-func (w *wire) WriteTo(p []byte, _ net.Addr) (int, error) {
-	w.sent = append(w.sent, string(p))
+func (w *wire) WriteTo(p []byte, to net.Addr) (int, error) {
+	text := string(p)
+	if to.String() != peerAt(false).String() {
+		text = stranger + text
+	}
+	w.sent = append(w.sent, text)
 	return len(p), nil
 }
 
@@ -58,8 +62,8 @@ func begin(t testing.TB, says ...string) (*transfer, *wire) {
 	if err := s.Fill(); err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{says: says}
-	return &transfer{server: s, Request: wirenet.Request{Conn: w, Peer: peerAt(false)}, size: 512}, w
+	w, peer := &wire{says: says}, peerAt(false)
+	return &transfer{server: s, Request: wirenet.Request{Conn: only{w, peer}, Peer: peer}, size: 512}, w
 }
 
 const (
@@ -82,6 +86,8 @@ func TestTransfer(t *testing.T) {
 		{"an answer comes twice", readIt + small, []string{ack0, ack1, ack1, ack2},
 			[]string{confirmed, data1, data2}, nil},
 		{"a stranger answers", readIt + small, []string{ack0, stranger + ack1, ack1, ack2},
+			[]string{confirmed, data1, stranger + "\x00\x05\x00\x05unknown transfer ID\x00", data2}, nil},
+		{"a stranger tells of an error", readIt + small, []string{ack0, stranger + "\x00\x05\x00\x05?\x00", ack1, ack2},
 			[]string{confirmed, data1, data2}, nil},
 		{"the client gives up", readIt, []string{"\x00\x05\x00\x00no\x00"}, []string{"\x00\x03\x00\x01123456789"},
 			errEnded},
@@ -94,6 +100,9 @@ func TestTransfer(t *testing.T) {
 		{"a block comes twice", writeIt + small, []string{data1, data1, data2}, []string{confirmed, ack1, ack2}, nil},
 		{"the last answer is lost", writeIt + small, []string{data1, data2, data2},
 			[]string{confirmed, ack1, ack2, ack2}, nil},
+		{"the last block comes for ever", writeIt + small,
+			append([]string{data1}, slices.Repeat([]string{data2}, 9)...),
+			append([]string{confirmed, ack1}, slices.Repeat([]string{ack2}, 5)...), nil},
 	} {
 		tr, w := begin(t, c.says...)
 		if err := tr.do(c.request); !errors.Is(err, c.err) || !slices.Equal(w.sent, c.want) {

@@ -128,7 +128,7 @@ func (r *reader) begin(b []byte, most uint64) *fault {
 	switch {
 	case size < least || size>>63 != 0:
 		return protocol("found a length that is not written as it is to be")
-	case !isControl && size > most-r.Size:
+	case !isControl && r.Size+size > most: // after a reload may be less than what has come
 		return &fault{codeTooBig, "found a message that is too long"}
 	case !isControl:
 		r.Size += size

@@ -91,6 +91,17 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestLessAllowed: a message that began when more was allowed, before a reload, ends at the new bound.
+func TestLessAllowed(t *testing.T) {
+	var r reader
+	if f := r.take([]byte(masked(opText, strings.Repeat("a", 100))), 1000, &found{}); f != nil {
+		t.Fatal(f.text)
+	}
+	if f := r.take([]byte(masked(0, "b")), 50, &found{}); f == nil || f.code != codeTooBig {
+		t.Errorf("found %v, wanted %d", f, codeTooBig)
+	}
+}
+
 // TestFailsFast: text is known not to be UTF-8 by the first byte that says so.
 func TestFailsFast(t *testing.T) {
 	for text, at := range map[string]int{"abc\xff": 4, "\xf4\x90\x80\x80": 2, "\xce\xba\xed\xa0": 4, "\xc0": 1} {

@@ -131,11 +131,13 @@ static void ports() {
 	char host[64] = {};
 	CHECK(port.handle() == 0 && port.listen("tcp://127.0.0.1:0", &factory) == WH_OK && port.handle() > 0);
 	CHECK(port.getHost(host, sizeof host) > 0 && other.listen(host, &factory) == WH_EBUSY && other.handle() == 0);
-	int32_t c = wht_accept_at(port.handle());
+	int32_t at = port.handle(), c = wht_accept_at(at);
 	wht_send_text(c, "\1a");
-	CHECK(wht_wrote(c, "\1a") && alive == before + 1 && Transport(wh_find(c)).listener() == port.handle());
-	CHECK(port.stopListening() == WH_OK && wht_accept_at(port.handle()) == 0);
-	other.restore(port.handle(), &factory);
+	CHECK(wht_wrote(c, "\1a") && alive == before + 1 && Transport(wh_find(c)).listener() == at);
+	CHECK(port.stopListening() == WH_OK && port.handle() == 0 && wht_accept_at(at) == 0);
+	CHECK(port.stopListening() == WH_ENOCONN);
+	other.restore(at, &factory);
+	CHECK(other.handle() == at && other.stopListening() == WH_ENOCONN && other.handle() == 0);
 	wht_lose(c, WH_DONE);
 	CHECK(alive == before);
 }

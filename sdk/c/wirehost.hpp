@@ -271,7 +271,13 @@ public:
 		wh_restore_port(handle, build<F>, factory);
 	}
 	int32_t handle() const { return number; } // 0: it does not listen
-	int32_t stopListening() const { return wh_stop_listening(number); }
+	// 0, or a status; what has come there goes on.
+	int32_t stopListening() {
+		int32_t status = wh_stop_listening(number);
+		if (status == WH_OK || status == WH_ENOCONN)
+			number = 0;
+		return status;
+	}
 	int32_t getHost(char *buf, size_t cap) const { return wh_port_host(number, buf, cap); }
 
 private:

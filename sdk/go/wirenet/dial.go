@@ -19,9 +19,10 @@ type dial struct {
 }
 
 // DialContext opens a connection, as a net.Dialer's does, or a *PacketConn that is
-// connected; network is tcp, tls, unix or udp, and the server must allow the endpoint
-// (the plugin's allow.connect). The server resolves names. It may be called from a
-// goroutine only, never in Options.Start; udp needs package datagram to be imported.
+// connected; network is tcp, tls, unix or udp, or plugin, whose address is a plugin's name,
+// and the server must allow the endpoint (the plugin's allow.connect). The server resolves
+// names. It may be called from a goroutine only, never in Options.Start; udp needs package
+// datagram to be imported.
 func (s *Server) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if isDatagrams(network) {
 		c, err := s.openPacket(ctx, "dial", network, address)
@@ -33,11 +34,13 @@ func (s *Server) DialContext(ctx context.Context, network, address string) (net.
 	return s.dial(ctx, nil, network, address)
 }
 
-// DialAs is DialContext on behalf of a connection that Accept gave: the plugin that
-// network "plugin" and its name lead to sees that one's peer, certificate and ALPN.
-// Address "next" is the plugin behind in the listener's chain, so that a filter is
+// DialAs is DialContext on behalf of a connection that Accept gave, which stays as it is: the
+// plugin that network "plugin" and its name lead to sees that one's peer, host, certificate
+// and ALPN. Address "next" is the plugin behind in the listener's chain, so that a filter is
 //
 //	next, err := server.DialAs(ctx, conn, "plugin", "next")
+//
+// The error wraps syscall.EINVAL where as is no *Conn, or network is udp.
 func (s *Server) DialAs(ctx context.Context, as net.Conn, network, address string) (net.Conn, error) {
 	c, ok := as.(*Conn)
 	if !ok || isDatagrams(network) {

@@ -8,23 +8,23 @@ import (
 )
 
 // Request is how a protocol over datagrams asks: it sends, and sends again, until it is
-// answered. Conn is any, such as one of ListenPacket, that nobody else reads from.
+// answered.
 type Request struct {
-	Conn    net.PacketConn
-	Peer    net.Addr
-	Timeout time.Duration // for an answer; 0: a second
-	Tries   int           // 0: five
+	Conn    net.PacketConn // such as one of ListenPacket, that nobody else reads from; the caller closes it
+	Peer    net.Addr       // who is asked
+	Timeout time.Duration  // of each try, for an answer; 0: a second
+	Tries   int            // 0: five
 }
 
 // Send sends p to Peer, until answers says that a datagram of Peer's is the answer, which
-// it reads into buf and returns. What is no answer, and what others send, is dropped: a
-// message that comes twice is not answered twice. When all tries are over the error is an
-// os.ErrDeadlineExceeded.
+// it reads into buf and returns, as a part of that. What is no answer, and what others send,
+// is dropped: a message that comes twice is not answered twice. When all tries are over the
+// error is an os.ErrDeadlineExceeded. Conn's deadline for reading stays behind.
 func (r Request) Send(p, buf []byte, answers func(m []byte) bool) (m []byte, err error) {
-	if r.Timeout == 0 {
+	if r.Timeout <= 0 {
 		r.Timeout = time.Second
 	}
-	if r.Tries == 0 {
+	if r.Tries <= 0 {
 		r.Tries = 5
 	}
 	for range r.Tries {

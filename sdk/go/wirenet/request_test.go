@@ -68,9 +68,12 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s: deadlines in %v", c.name, s.late)
 		}
 	}
-	s := &saying{says: slices.Repeat([]string{""}, 9)}
-	_, err := Request{Conn: s, Peer: peer}.Send(nil, nil, nil)
-	if !errors.Is(err, os.ErrDeadlineExceeded) || s.sent != 5 || slices.Max(s.late) > time.Second {
-		t.Errorf("without settings: %v, sent %d times in %v", err, s.sent, s.late)
+	for _, r := range []Request{{}, {Timeout: -1, Tries: -1}} {
+		s := &saying{says: slices.Repeat([]string{""}, 9)}
+		r.Conn, r.Peer = s, peer
+		_, err := r.Send(nil, nil, nil)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || s.sent != 5 || slices.Max(s.late) > time.Second {
+			t.Errorf("without settings: %v, sent %d times in %v", err, s.sent, s.late)
+		}
 	}
 }
