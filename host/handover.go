@@ -213,7 +213,7 @@ func (o *Handover) Drain() (longest time.Duration) {
 // Failing is as Takeover's.
 func (o *Handover) Failing() (map[string]string, error) { return o.h.failing(o.plugins) }
 
-// Handles are those of each plugin, for Takeover.
+// Handles are those of each plugin, for Takeover and Options.InheritedGuests.
 func (o *Handover) Handles() map[string]Handles {
 	all := map[string]Handles{}
 	for _, p := range o.plugins {
@@ -321,6 +321,7 @@ func (o *Handover) Finish() error {
 	}
 	for _, p := range o.plugins {
 		p.beginUnload()
+		p.account.ReleaseListeners() // what its guests listen on later is theirs
 		h.mu.Lock()
 		h.unloaded = append(h.unloaded, p)
 		h.mu.Unlock()

@@ -102,8 +102,8 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		}
 		return "", nil, false
 	}
-	listening := o.GuestListeners()
-	h.o.InheritedListeners = func(plugin string) []GuestListener { return listening[plugin] }
+	handles, listening := o.Handles(), o.GuestListeners()
+	h.o.InheritedGuests = func(plugin string) (Handles, []GuestListener) { return handles[plugin], listening[plugin] }
 	h.o.TakeOver = func(take *Takeover) error {
 		if h.ready != nil {
 			h.ready()

@@ -66,9 +66,9 @@ type Options struct {
 	// they are a service manager's, and served at once. kept: a Unix socket's file stays when
 	// it is closed.
 	InheritedDatagrams func(endpoint string) (bound string, sockets []*os.File, kept bool)
-	// InheritedListeners are the listeners of a plugin's guests that another process may give;
-	// nil = there are none.
-	InheritedListeners func(plugin string) []GuestListener
+	// InheritedGuests tells of a plugin's guests in another process, from which they may come:
+	// the last handles, and what they listen on; nil = there are none.
+	InheritedGuests func(plugin string) (Handles, []GuestListener)
 	// TakeOver is called at the end of Start, when everything is ready and nothing is
 	// accepted yet, with a Takeover that is to be ended. On its error nothing starts.
 	TakeOver func(*Takeover) error
@@ -346,7 +346,7 @@ func (h *Host) startPlugins(ctx context.Context) error {
 		}
 	}
 	for _, p := range h.plugins {
-		if err := p.promiseListeners(); err != nil {
+		if err := p.awaitGuests(); err != nil {
 			return err
 		}
 		if err := p.startOnLoops(&wg); err != nil {

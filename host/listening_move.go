@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 
@@ -30,7 +31,7 @@ type listenerKey struct {
 }
 
 // GuestListeners are guests' listeners, by plugin, as the other process's
-// Options.InheritedListeners is to know them. On no loop.
+// Options.InheritedGuests is to know them. On no loop.
 func (o *Handover) GuestListeners() map[string][]GuestListener {
 	all := map[string][]GuestListener{}
 	for _, p := range o.plugins {
@@ -75,9 +76,7 @@ func (o *Handover) listenAgain() (err error) {
 		err = errors.Join(err, one.slot.attach(one.list))
 	}
 	if o.held {
-		for _, p := range o.plugins {
-			p.account.ReleaseListeners()
-		}
+		err = errors.Join(err, releaseListeners(slices.Values(o.plugins)))
 	}
 	return err
 }
@@ -198,17 +197,19 @@ func (c *crossing) tellClosed(d *Departure, alone []guest.LoneListener, refused 
 	}
 }
 
-// promiseListeners has the plugin's starts know of those that another process may give.
-func (p *plugin) promiseListeners() error {
+// awaitGuests has the plugin's starts know of the listeners that another process may give, and
+// take no handle of what may come with them.
+func (p *plugin) awaitGuests() error {
 	if p.host.o.TakeOver == nil {
 		return nil
 	}
 	if err := p.account.HoldListeners(); err != nil {
 		return err
 	}
-	if p.host.o.InheritedListeners != nil {
-		p.account.PromiseListeners(p.host.o.InheritedListeners(p.name),
-			func(n int) int { return p.loopAt(n).Index() })
+	if p.host.o.InheritedGuests != nil {
+		last, list := p.host.o.InheritedGuests(p.name)
+		p.account.GoOn(last.Connections, last.Timers)
+		p.account.PromiseListeners(list, func(n int) int { return p.loopAt(n).Index() })
 	}
 	return nil
 }
@@ -248,9 +249,9 @@ func (t *Takeover) commitListeners() (err error) {
 }
 
 // releaseListeners has guests' listeners be this process's: what was promised and has not come
-// is bound by those whose start listens there.
-func (t *Takeover) releaseListeners() (err error) {
-	for _, p := range t.h.plugins {
+// is bound by those whose start listens there, and what else they have claimed is others'.
+func releaseListeners(plugins iter.Seq[*plugin]) (err error) {
+	for p := range plugins {
 		p.account.ReleaseListeners()
 		for _, s := range p.allSlots() {
 			err = errors.Join(err, onLoop(s.place.Loop, func() {

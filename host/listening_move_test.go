@@ -150,13 +150,17 @@ func TestHandoverListensElsewhere(t *testing.T) {
 	cfg := configuration(p)
 	cfg.Reactor.Loops = 1
 	v := &virtual{server: serve(t, cfg)}
-	own := tell(t, dial(t, first), "o")
+	in := dial(t, first)
+	own := tell(t, in, "o")
 	p.Config = "tcp://" + second
 	to := configuration(p)
 	to.Listeners = cfg.Listeners
 	h, list, err := v.handOver(t, to, nil)
-	if err != nil || list[0].Listeners != 1 {
+	if err != nil || list[0].Listeners != 1 || list[0].Moved != 1 { // the start has taken nobody's handle
 		t.Fatalf("%+v, %v", list, err)
+	}
+	if from := tell(t, in, "f"); from != own {
+		t.Errorf("one of before came from listener %d, wanted %d", from, own)
 	}
 	if from := tell(t, dial(t, first), "f"); from != own {
 		t.Errorf("one came from listener %d, wanted %d", from, own)
@@ -325,4 +329,66 @@ func TestDryRunListeners(t *testing.T) {
 			t.Errorf("it came from listener %d, wanted %d", from, listener)
 		}
 	}
+}
+
+// TestHandoverListensLater: what a guest that stays listens on later is its own, and takes
+// connections.
+func TestHandoverListensLater(t *testing.T) {
+	for _, isolation := range isolations {
+		p := listensPlugin(isolation)
+		p.Reload, p.Drain = config.ReloadDrain, time.Hour
+		cfg := configuration(p)
+		v := &virtual{server: serve(t, cfg)}
+		c := dial(t, v.addrs[0])
+		tell(t, c, letter("m", 5))
+		if _, list, err := v.handOver(t, cfg, nil); err != nil || list[0].Stay != 1 {
+			t.Fatalf("%s: %+v, %v", isolation, list, err)
+		}
+		listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+		in := dial(t, addr)
+		if from, mark := tell(t, in, "f"), tell(t, in, "g"); from != listener || mark != 5 {
+			t.Errorf("%s: from listener %d, at mark %d, wanted %d and 5", isolation, from, mark, listener)
+		}
+	}
+}
+
+// TestHandoverClaimEnds: what a start has found of another version's while listeners were held
+// does not keep it open when nothing was handed over.
+func TestHandoverClaimEnds(t *testing.T) {
+	addr := freePort(t)
+	p := listensPlugin(config.IsolationLoop)
+	p.Config, p.Reload, p.Drain = "tcp://"+addr, config.ReloadDrain, time.Hour
+	cfg := configuration(p)
+	cfg.Reactor.Loops = 1
+	s := serve(t, cfg)
+	before := dial(t, s.addrs[0])
+	tell(t, before, "o")
+	if _, err := s.ReloadPlugin(t.Context(), "guest", true); err != nil {
+		t.Fatal(err)
+	}
+	after := dial(t, s.addrs[0])
+	if status := tell(t, after, letter("s", tell(t, after, "o"))); status != 0 {
+		t.Fatalf("stopListening returned %d", status)
+	}
+	awaitFree(t, addr)
+	listener, _ := listenAt(t, before, "tcp://"+addr)
+	o, err := s.BeginHandover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.holdListeners(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, after, "t")
+	expectReset(t, after)
+	if own := tell(t, dial(t, s.addrs[0]), "o"); own != listener {
+		t.Errorf("the start has got %d, wanted %d", own, listener)
+	}
+	if err := o.Abandon(); err != nil {
+		t.Fatal(err)
+	}
+	if status := tell(t, before, letter("s", listener)); status != 0 {
+		t.Errorf("stopListening returned %d", status)
+	}
+	awaitFree(t, addr)
 }

@@ -344,7 +344,7 @@ func (t *Takeover) End(stay func(endpoint string) bool) {
 	}
 	t.takeGiven()
 	t.closeSpare()
-	if err := t.releaseListeners(); err != nil {
+	if err := releaseListeners(maps.Values(t.h.plugins)); err != nil {
 		t.h.log.Error("taking over guests' listeners", "err", err)
 	}
 	t.release()

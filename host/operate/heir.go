@@ -260,7 +260,7 @@ func (h *heir) greet(o *host.Handover, out *host.Upgraded) error {
 	if first.Expected, err = o.Expected(); err != nil {
 		return err
 	}
-	first.Listeners = o.GuestListeners()
+	first.Handles, first.Listeners = o.Handles(), o.GuestListeners()
 	if err := h.within(readyWait); err != nil {
 		return err
 	}

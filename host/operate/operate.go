@@ -146,7 +146,9 @@ func New(cfg config.Config, o Options) (*Server, error) {
 		return f
 	}
 	s.o.Host.InheritedDatagrams = s.givenDatagrams
-	s.o.Host.InheritedListeners = func(plugin string) []host.GuestListener { return s.inherited.listeners(plugin) }
+	s.o.Host.InheritedGuests = func(plugin string) (host.Handles, []host.GuestListener) {
+		return s.inherited.guests(plugin)
+	}
 	if _, there := os.LookupEnv(handoverVariable); there {
 		s.o.Host.TakeOver = func(t *host.Takeover) error { return s.inherited.takeOver(t) }
 	}

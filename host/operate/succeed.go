@@ -38,6 +38,7 @@ type inheritance struct {
 	missing bool                  // some of them did not
 	over    *host.Takeover        // from host.Start on
 	coming  map[string]int        // hello.Expected
+	handles map[string]host.Handles
 	listens map[string][]host.GuestListener
 	taken   bool     // something was
 	alone   bool     // the other process has ended, or stands still
@@ -118,7 +119,7 @@ func (in *inheritance) hello(first *hello) error {
 		}
 		in.takePorts(first.Ports, in.files[len(first.Endpoints):])
 		in.stay, in.coming, in.files = first.Stay, first.Expected, nil
-		in.listens = first.Listeners
+		in.handles, in.listens = first.Handles, first.Listeners
 		return nil
 	}
 }
@@ -173,12 +174,12 @@ func (in *inheritance) datagrams(endpoint string) (bound string, files []*os.Fil
 	return t.Bound, t.files
 }
 
-// listeners are those of a plugin's guests that may come.
-func (in *inheritance) listeners(plugin string) []host.GuestListener {
+// guests are what is known of a plugin's that may come: see host.Options.
+func (in *inheritance) guests(plugin string) (last host.Handles, list []host.GuestListener) {
 	if in == nil {
-		return nil
+		return last, nil
 	}
-	return in.listens[plugin]
+	return in.handles[plugin], in.listens[plugin]
 }
 
 // stays tells whether the file of a socket is a service manager's.

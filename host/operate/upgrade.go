@@ -60,6 +60,8 @@ type hello struct {
 	Stay []string `json:"stay,omitempty"`
 	// Expected are the plugins' instances that will come and have one connection each.
 	Expected map[string]int `json:"expected,omitempty"`
+	// Handles are the last ones so far, by plugin: its starts take none of those that may come.
+	Handles map[string]host.Handles `json:"handles,omitempty"`
 	// Listeners are those of guests that may come, by plugin.
 	Listeners map[string][]host.GuestListener `json:"listeners,omitempty"`
 	// State is what administrators have changed: exportState. "" = the process before
