@@ -143,6 +143,5 @@ pub fn wirehost_factory() -> Box<dyn Factory> {
     Box::new(Tap(Settings { most: 0, hex: false }))
 }
 
-
 #[cfg(test)]
 mod tests;
