@@ -33,6 +33,9 @@ func CertificateForTest(t testing.TB) (tls.Certificate, *x509.CertPool) { return
 // NotAStep is what is logged of a connection whose stages come in another order.
 const NotAStep = notAStep
 
+// StepTime is about what a step of a handshake takes.
+const StepTime = stepTime
+
 // HasEpoll tells whether the backend is there.
 const HasEpoll = runtime.GOOS == "linux"
 

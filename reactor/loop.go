@@ -268,7 +268,7 @@ func (l *Loop) turn(block bool) (progress bool) {
 		l.publishCounters(start)
 	}
 	if l.steps != nil {
-		progress = l.runStep() || progress
+		progress = l.runSteps(l.sys.Now()-start) || progress
 	}
 	return progress || l.postponed > 0
 }

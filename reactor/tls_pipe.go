@@ -145,7 +145,7 @@ func (p *pipe) endInput() {
 // setUp is the handshake's end: what follows is the loop's.
 func (p *pipe) setUp() {
 	p.mu.Lock()
-	p.up, p.left, p.out = true, 0, nil
+	p.up, p.left = true, 0
 	p.mu.Unlock()
 }
 

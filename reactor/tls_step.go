@@ -1,10 +1,14 @@
 package reactor
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
 // A handshake goes in steps: its goroutine computes until it waits for its peer, and the
-// loop sends what it has written. The loop lets one a turn begin, and yields to it, so that
-// no number of handshakes keeps it from its other connections.
+// loop sends what it has written. The loop lets one a turn begin, or as many as take the
+// time of the turn, and yields to each, so that no number of handshakes keeps it from its
+// other connections, nor those it from its handshakes.
 
 // parksBehind is how often a loop parks when it has nothing to do, behind each step.
 const parksBehind = 64
@@ -49,6 +53,18 @@ func (p *pipe) queueStep() {
 		l.lastStep.after = p
 	}
 	l.lastStep = p
+}
+
+// stepTime is about what a step takes.
+const stepTime = 300 * time.Microsecond
+
+// runSteps has a handshake compute, and more of them behind a turn that has taken longer:
+// where callbacks take long, handshakes would else have next to no time.
+func (l *Loop) runSteps(turn time.Duration) (progress bool) {
+	for n := 1 + turn/stepTime; n > 0 && l.runStep(); n-- {
+		progress = true
+	}
+	return progress
 }
 
 // runStep has the first of the queued handshakes compute, and yields to it.

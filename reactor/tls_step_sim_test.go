@@ -31,42 +31,51 @@ func clientHello(t *testing.T) []byte {
 	return c.hello.Bytes()
 }
 
+// helloing is a hand with clients that are to send a hello.
+type helloing struct {
+	*hand
+	peers []net.Conn
+}
+
+func newHelloing(t *testing.T, clients int) *helloing {
+	t.Helper()
+	h := &helloing{hand: newHand(t, "tcp", memnet.Options{}, reactor.Config{})}
+	cert, _ := reactor.CertificateForTest(t)
+	o := reactor.ListenOptions{Loop: -1, Scheme: "tls", TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	h.check(h.ln.Configure(h, o))
+	for range clients {
+		p, err := h.sys.Dial(reactor.Address(h.ln.Endpoint()))
+		h.check(err)
+		h.peers = append(h.peers, p.Conn())
+	}
+	h.steps()
+	return h
+}
+
+// sendAll sends b from each of the clients.
+func (h *helloing) sendAll(b []byte) {
+	h.t.Helper()
+	for _, p := range h.peers {
+		_, err := p.Write(b)
+		h.check(err)
+	}
+}
+
 // TestHandshakesTakeTurns: however many handshakes could go on, a turn of the loop lets one
 // compute; and none begins before it has a whole record.
 func TestHandshakesTakeTurns(t *testing.T) {
 	const clients = 5
-	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
-	cert, _ := reactor.CertificateForTest(t)
-	o := reactor.ListenOptions{Loop: -1, Scheme: "tls", TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
-	if err := h.ln.Configure(h, o); err != nil {
-		t.Fatal(err)
-	}
+	h := newHelloing(t, clients)
 	hello := clientHello(t)
 	last := len(hello) - 1
-	var peers []net.Conn
-	for range clients {
-		p, err := h.sys.Dial(reactor.Address(h.ln.Endpoint()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		peers = append(peers, p.Conn())
-	}
-	sendAll := func(b []byte) {
-		for _, p := range peers {
-			if _, err := p.Write(b); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	for _, part := range [][]byte{hello[:3], hello[3:7], hello[7:last]} {
+		h.sendAll(part)
 		h.steps()
-		sendAll(part)
 	}
-	h.steps()
 	if n := h.r.AwaitHandshakes(); n > 0 {
 		t.Errorf("%d handshakes have computed for want of a byte", n)
 	}
-	sendAll(hello[last:])
+	h.sendAll(hello[last:])
 	for was := uint64(0); h.r.Step(); {
 		n := h.r.AwaitHandshakes()
 		if n > was+1 {
@@ -77,10 +86,27 @@ func TestHandshakesTakeTurns(t *testing.T) {
 	if n := h.r.AwaitHandshakes(); n != clients {
 		t.Errorf("%d handshakes have computed, wanted %d", n, clients)
 	}
-	for n, p := range peers {
+	for n, p := range h.peers {
 		b := make([]byte, 1)
 		if _, err := io.ReadFull(p, b); err != nil || b[0] != 22 {
 			t.Errorf("client %d has got %v, %v; wanted a handshake's record", n, b, err)
 		}
 	}
+}
+
+// TestHandshakesHaveTheirShare: behind a turn that has taken long, as many may compute as
+// take as long.
+func TestHandshakesHaveTheirShare(t *testing.T) {
+	const clients = 5
+	h := newHelloing(t, clients)
+	h.sendAll(clientHello(t))
+	l := h.r.Loops()[0]
+	h.check(l.CallFromThread(func() {
+		l.CallLater(0, func() { h.sys.Advance((clients - 2) * reactor.StepTime) })
+	}))
+	h.r.Step()
+	if n := h.r.AwaitHandshakes(); n != clients-1 {
+		t.Errorf("%d handshakes have computed, wanted %d", n, clients-1)
+	}
+	h.steps()
 }
