@@ -79,6 +79,9 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	if l.gatherConn == c {
 		l.flushGather()
 	}
+	if c.link != nil {
+		l.keepLanded()
+	}
 	var why string
 	switch {
 	case l.current == c:

@@ -189,6 +189,16 @@ func (e *linkEnd) unland() {
 	}
 }
 
+// keepLanded has what has landed wait for the next look at links, since its protocol may be
+// called no more.
+func (l *Loop) keepLanded() {
+	if o := l.landing; o != nil {
+		o.in.prepend(l.landed, l.r)
+		o.unland()
+		o.list()
+	}
+}
+
 // maxLandings is how many pieces are delivered where each one's callback writes the next:
 // what comes then waits for the next look at links.
 const maxLandings = 64

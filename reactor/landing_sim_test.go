@@ -156,6 +156,30 @@ func TestLandedAndAborted(t *testing.T) {
 	server.want(t, true, reactor.Aborted)
 }
 
+// TestLandedAndFrozen: what was written before an end is frozen comes, though its bytes lie in the
+// other protocol's buffer.
+func TestLandedAndFrozen(t *testing.T) {
+	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
+	client, server := newLanding(), newLanding()
+	h.inside(client, server, nil)
+	l := h.r.Loops()[0]
+	h.do(func() {
+		if _, err := server.t.Write([]byte("before")); err != nil {
+			t.Error(err)
+		}
+		if _, err := l.Freeze(server.t); err != nil {
+			t.Error(err)
+		}
+	})
+	h.do(func() { l.Thaw(server.t) })
+	if string(client.got) != "before" {
+		t.Errorf("found %q, wanted what was written before", client.got)
+	}
+	h.do(func() { server.t.LoseConnection(); client.t.LoseConnection() })
+	client.want(t, true, reactor.Done)
+	server.want(t, true, reactor.Done)
+}
+
 // TestLinkBehindPanic: a panic of another connection's protocol costs a connection inside the
 // process no byte.
 func TestLinkBehindPanic(t *testing.T) {
