@@ -25,7 +25,7 @@ type FrozenDatagram struct {
 	// the address, IPv4 as IPv6 has it, u32 the zone, u16 the port, u16 the place in Ours.
 	Peers []byte
 	Ours  []netip.Addr
-	// Groups are those that it has joined, and Set the options that were set, both for Reset.
+	// Groups are those that it has joined, and Set the options that are not as a new socket's, both for Reset.
 	Groups []netip.Addr
 	Set    []DatagramOption
 }
@@ -195,6 +195,11 @@ func (d *DatagramSocket) Thaw() {
 		return
 	}
 	d.stage = datagramOpen
+	if slices.Contains(d.set, Broadcast) { // OpenDatagram has turned it off, for whoever has the socket
+		if err := d.loop.sys.(DatagramSys).SetDatagramOption(d.fd, Broadcast, 1); err != nil {
+			d.loop.r.log.Warn("a datagram socket has no broadcasts any more", "endpoint", d.ep.String(), "err", err)
+		}
+	}
 	if d.port != nil {
 		d.loop.sys.RemoveAtClose(d.fd, !d.o.Load().KeepFile) // of a Unix socket's file
 	}

@@ -79,7 +79,8 @@ func (d *DatagramSocket) SetOption(option DatagramOption, value int) error {
 	if err := d.loop.sys.(DatagramSys).SetDatagramOption(d.fd, option, value); err != nil {
 		return fmt.Errorf("reactor: option %d: %w", option, err)
 	}
-	if !slices.Contains(d.set, option) {
+	d.set = slices.DeleteFunc(d.set, func(set DatagramOption) bool { return set == option })
+	if value != optionsAnew[option] {
 		d.set = append(d.set, option)
 	}
 	return nil

@@ -196,6 +196,48 @@ func setSegment(c *net.UDPConn, size int) error {
 	return errors.Join(err, failed)
 }
 
+// A socket that goes to another reactor may send broadcasts there if it might before.
+func TestDatagramMovesWithBroadcast(t *testing.T) {
+	for _, backend := range []string{"", "portable"} {
+		from, to := startedReactor(t, backend, 1), startedReactor(t, backend, 1)
+		o := reactor.DatagramOptions{Broadcast: true}
+		p := newScripted(echoDatagram)
+		old := listenDatagrams(t, from, "udp://127.0.0.1:0", p, o)
+		p.want(t, "start")
+		port, err := to.ListenDatagramFiles(nil, old.Endpoint(), nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for value := range 2 {
+			var s reactor.FrozenDatagram
+			var f *os.File
+			onLoop(t, p.s.Loop(), func() (err error) {
+				if err = p.s.SetOption(reactor.Broadcast, value); err != nil {
+					return err
+				}
+				if s, err = p.s.Freeze(); err == nil {
+					f, err = p.s.File()
+				}
+				return err
+			})
+			defer f.Close()
+			l := to.Loops()[0]
+			onLoop(t, l, func() error {
+				d, err := l.AdoptDatagram(f, s, newScripted(echoDatagram), port, o)
+				if err == nil {
+					d.Thaw()
+				}
+				return err
+			})
+			found, err := unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_BROADCAST)
+			if err != nil || found != value {
+				t.Errorf("%q: found %d, %v, wanted %d", backend, found, err, value)
+			}
+			onLoop(t, p.s.Loop(), func() error { p.s.Thaw(); return nil })
+		}
+	}
+}
+
 // They also come where they are too long for the path, and go one by one.
 func TestDatagramRunsTooLong(t *testing.T) {
 	if !namespaced(t) {

@@ -82,7 +82,7 @@ func (b *mmsgIO) Receive(fd FD, family byte) (list []Datagram, err error) {
 	switch {
 	case family == familyUnix:
 		most, size = fewSlots, largeSlot
-	case len(b.list) > MaxDatagrams:
+	case len(b.list) >= MaxDatagrams:
 		most = manyRuns
 	}
 	if few := family == familyUnix; few != b.few {

@@ -43,7 +43,7 @@ type DatagramSocket struct {
 	locals    sources       // which address each peer has sent to, where there are several; see noteLocal
 	ours      []netip.Addr
 	groups    []netip.Addr     // that it has joined
-	set       []DatagramOption // that were set
+	set       []DatagramOption // that are not as those of a new socket
 	wildcard  bool             // bound to all addresses
 	connected netip.AddrPort   // the peer of a connected one, but a Unix socket's
 	began     bool             // StartProtocol is to be told
