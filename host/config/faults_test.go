@@ -95,7 +95,12 @@ func TestFaults(t *testing.T) {
 			"plugins.a.allow.connect.1: found \"tcp://h\" (missing port in address), wanted tcp://HOST:PORT"},
 		{name: "endpoint", file: ls("{endpoint: \"127.0.0.1:7\", plugin: a}"),
 			want: `FILE:3: listeners.0.endpoint: found "127.0.0.1:7" (no scheme), wanted tcp://HOST:PORT, ` +
-				`tls://HOST:PORT or unix://PATH`},
+				`tls://HOST:PORT, unix://PATH, udp://HOST:PORT or unixgram://PATH`},
+		{name: "endpoints that may be connected to", file: "plugins: {a: {module: x, allow: {connect: [\"plugin:b\", " +
+			"\"upd://h:1\"]}}}\n", want: "FILE:1: plugins.a.allow.connect.0: found \"plugin:b\" (no scheme), wanted " +
+			"tcp://HOST:PORT, tls://HOST:PORT, unix://PATH, udp://HOST:PORT or plugin://NAME\nFILE:1: " +
+			"plugins.a.allow.connect.1: found \"upd://h:1\" (scheme \"upd\"), wanted tcp://HOST:PORT, " +
+			"tls://HOST:PORT, unix://PATH, udp://HOST:PORT or plugin://NAME"},
 		{name: "endpoint's port", file: ls("{endpoint: \"tcp://:70000\", plugin: a}"),
 			want: `FILE:3: listeners.0.endpoint: found "tcp://:70000" (port "70000"), wanted a number from 0 to 65535`},
 		{name: "no endpoint", file: ls("{plugin: a}"),
@@ -202,6 +207,14 @@ func TestFaults(t *testing.T) {
 				"FILE:3: listeners.0.chain.1: found \"b\", wanted the name of one under plugins (a)"},
 		{name: "chain of one", file: ls("{endpoint: \"tcp://:1\", chain: [a]}"),
 			want: "FILE:3: listeners.0.chain: found 1 of them, wanted 2 to 17 plugins, or plugin in place of chain"},
+		{name: "chain that is none", file: ls("{endpoint: \"tcp://:1\", chain: a}"),
+			want: "FILE:3: listeners.0.chain: found \"a\", wanted a list"},
+		{name: "route's matcher that is none", file: ls("{endpoint: \"tcp://:1\", plugin: a, route: [{plugin: a, " +
+			"prefx: x}, {plugin: a, regexp: \"(\"}]}"),
+			want: "FILE:3: listeners.0.route.0.prefx: found an unknown key, wanted one of sni, alpn, prefix, regexp, " +
+				"source, plugin; did you mean \"prefix\"?\n" +
+				"FILE:3: listeners.0.route.1.regexp.0: found \"(\" (error parsing regexp: missing closing ): `(`), " +
+				"wanted a regular expression of RE2"},
 		{name: "chain for datagrams", file: "plugins: {a: {module: x}, b: {module: x}}\nlisteners:\n" +
 			"  - {endpoint: \"udp://:1\", chain: [a, b]}\n",
 			want: "FILE:3: listeners.0.chain: found a chain, wanted plugin, since datagrams are no connections"},
@@ -354,8 +367,8 @@ func TestFaults(t *testing.T) {
 			want: "FILE:1: log.level: found \"x\", wanted trace, debug, info, warn or error\n" +
 				"FILE:2: reactor.loops: found \"y\", wanted a whole number\n" +
 				"FILE:3: plugins.a.module: found no module, wanted MODULE-WANTED\n" +
-				"FILE:4: listeners.0.endpoint: found \"z\" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or " +
-				"unix://PATH\n" +
+				"FILE:4: listeners.0.endpoint: found \"z\" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT, " +
+				"unix://PATH, udp://HOST:PORT or unixgram://PATH\n" +
 				"FILE:4: listeners.0.plugin: found \"b\", wanted the name of one under plugins (a)\n" +
 				"WIREHOST_LOG__FORMAT: log.format: found \"xml\", wanted text or json"},
 		{name: "what follows from a fault is not said",

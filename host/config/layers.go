@@ -35,6 +35,8 @@ func (ls Listener) First() string {
 // plugins checks whom a listener is for.
 func (v *validator) plugins(p path, ls Listener, plugins map[string]Plugin) {
 	switch {
+	case len(ls.Chain) == 0 && v.bad[p.with("chain").String()]: // it is not missing
+		return
 	case len(ls.Chain) == 0:
 		v.plugin(p.with("plugin"), ls.Plugin, plugins)
 		return

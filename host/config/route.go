@@ -65,8 +65,9 @@ func (v *validator) route(p path, ls Listener, plugins map[string]Plugin) {
 	}
 	for i, r := range ls.Route {
 		at := p.with("route").with(strconv.Itoa(i))
+		none := len(r.SNI)+len(r.ALPN)+len(r.Prefix)+len(r.Regexp)+len(r.Source) == 0 && !v.badBelow(at)
 		v.plugin(at.with("plugin"), r.Plugin, plugins)
-		if len(r.SNI)+len(r.ALPN)+len(r.Prefix)+len(r.Regexp)+len(r.Source) == 0 {
+		if none {
 			v.report(at, "no matcher", "one of sni, alpn, prefix, regexp, source; for all others there is "+
 				p.with("plugin").String(), "")
 		}

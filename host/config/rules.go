@@ -235,7 +235,11 @@ func endpoint(v reflect.Value) *Fault {
 		return faultOf(s, err)
 	}
 	f := endpointFault(s)
-	if f != nil && f.Wanted == "tcp, tls or unix" {
+	switch {
+	case f == nil:
+	case !strings.Contains(s, "://"):
+		f.Wanted = "tcp://HOST:PORT, tls://HOST:PORT, unix://PATH, udp://HOST:PORT or unixgram://PATH"
+	case f.Wanted == "tcp, tls or unix":
 		f.Wanted = "tcp, tls, unix, udp or unixgram"
 	}
 	return f
@@ -362,6 +366,10 @@ func allowed(v reflect.Value) *Fault {
 	scheme, rest, _ := strings.Cut(s, "://")
 	if name, inside := strings.CutPrefix(s, pluginScheme); inside {
 		return allowedPlugin(s, name)
+	}
+	if f := endpointFault(s); f != nil && !slices.Contains([]string{"tcp", "tls", "udp", "unix"}, scheme) {
+		f.Wanted = "tcp://HOST:PORT, tls://HOST:PORT, unix://PATH, udp://HOST:PORT or plugin://NAME"
+		return f
 	}
 	check := endpointFault
 	if scheme == "udp" {

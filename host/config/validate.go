@@ -119,6 +119,16 @@ func (v *validator) add(f *Fault) {
 	v.faults = append(v.faults, f)
 }
 
+// badBelow tells whether something in what stands at p has a fault: it is not missing then.
+func (v *validator) badBelow(p path) bool {
+	for key := range v.bad {
+		if strings.HasPrefix(key, p.String()+".") {
+			return true
+		}
+	}
+	return false
+}
+
 func (v *validator) watermarks(w WriteBuffer) {
 	p := path{"reactor", "write_buffer"}
 	def := base().Reactor.WriteBuffer

@@ -48,7 +48,8 @@ func TestValidate(t *testing.T) {
 		{"a NUL byte", set(func(p *Plugin) { p.Module = "a\x00" }),
 			`plugins.a.module: found "a\x00", wanted text without a NUL byte`},
 		{"an item of a list", set(func(p *Plugin) { p.Allow.Connect = []string{"x"} }),
-			`plugins.a.allow.connect.0: found "x" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT or unix://PATH`},
+			`plugins.a.allow.connect.0: found "x" (no scheme), wanted tcp://HOST:PORT, tls://HOST:PORT, ` +
+				`unix://PATH, udp://HOST:PORT or plugin://NAME`},
 		{"where to listen", set(func(p *Plugin) { p.Allow.Listen = []string{"tcp://localhost:1"} }),
 			`plugins.a.allow.listen.0: found "tcp://localhost:1", wanted tcp://HOST:PORT, tls://HOST:PORT or ` +
 				`unix:///PATH, where HOST is an address, * or nothing, and PORT a number or *`},
