@@ -10,7 +10,7 @@ import { DatagramOption, Protocol, RECORD, Reason, aim, openSocket, recordLength
 
 /** Where a datagram comes from or goes to. */
 export class Address {
-  /** 4, 6, or 1: a Unix socket without a name. */
+  /** 4, 6, or 1: a Unix socket, which can't be answered. */
   family: u8 = 4;
   port: u16 = 0;
   /** The address: 16 bytes, of family 4 the first four. */

@@ -278,7 +278,7 @@ wh_conn *wh_find(int32_t handle); // NULL: it has ended
 // Where a datagram comes from or goes to.
 typedef struct wh_address {
 	uint16_t port;
-	uint8_t family; // 4, 6, or 1: a Unix socket without a name
+	uint8_t family; // 4, 6, or 1: a Unix socket, which can't be answered
 	uint8_t cut;    // in datagram_received: 1 where there was more of it than fits a buffer
 	uint8_t ip[16]; // of family 4 the first four
 	uint32_t zone;  // of family 6: the interface's index, or 0

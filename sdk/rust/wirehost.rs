@@ -333,7 +333,7 @@ pub trait DatagramProtocol {
 /// Where a datagram comes from or goes to.
 #[derive(Clone, Copy, Debug)]
 pub struct Address {
-    /// 4, 6, or 1: a Unix socket without a name.
+    /// 4, 6, or 1: a Unix socket, which can't be answered.
     pub family: u8,
     pub port: u16,
     /// Of family 4 the first four.

@@ -988,7 +988,7 @@ fn connected(answer: i32, protocol: anytype) (Error || error{OutOfMemory})!Trans
 
 /// Where a datagram comes from or goes to.
 pub const Address = struct {
-    /// 4, 6, or 1: a Unix socket without a name.
+    /// 4, 6, or 1: a Unix socket, which can't be answered.
     family: u8 = 4,
     port: u16,
     /// Of family 4 the first four.
