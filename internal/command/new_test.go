@@ -113,7 +113,7 @@ func TestNewNamesTraps(t *testing.T) {
 			[]string{`text="oh no"`, "protocol.Factory).dataReceived"}},
 		{"assemblyscript", "this.transport.write",
 			"if (data.length > 0) throw new Error(\"oh no\"); this.transport.write",
-			[]string{"oh no (protocol.ts:12:", "exports/dataReceived"}},
+			[]string{"oh no (protocol.ts:13:", "exports/dataReceived"}},
 	} {
 		t.Run(c.lang, func(t *testing.T) {
 			t.Parallel()

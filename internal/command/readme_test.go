@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -330,18 +332,25 @@ func (r *reader) follow(page string, least int) {
 	}
 }
 
-// freePort is a port that nobody listens on.
+// freePort is a port that nobody listens on, of those that the system gives nobody by itself: no
+// connection of whoever else runs has it a moment later.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, last, tries = 12000, 32000, 100
+	var l net.Listener
+	err := errors.New("no port")
+	for range tries {
+		port := strconv.Itoa(first + rand.IntN(last-first))
+		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err := errors.Join(err, l.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal(err)
+	return ""
 }
 
 // author is a reader of a page of the SDK: wirehost is on the PATH, and a project's

@@ -28,7 +28,11 @@ func rowTimerAfterLoss(r *rig) {
 
 func rowIdle(r *rig) {
 	c := r.made()
-	r.do(c, "timeout 100")
+	if r.s.Advance != nil {
+		r.do(c, "timeout 100")
+	} else {
+		r.do(c, "timeout 1000") // the client is to send before it has passed
+	}
 	r.sync()
 	r.pass(99 * time.Millisecond)
 	c.send([]byte("x"))
