@@ -112,6 +112,12 @@ func loadedIn(t testing.TB, dir, path string, unmetered bool, limits compile.Lim
 	if err != nil {
 		t.Fatal(err)
 	}
+	return loadedBy(context.Background(), t, e, path, unmetered, limits)
+}
+
+func loadedBy(ctx context.Context, t testing.TB, e *Loader, path string, unmetered bool,
+	limits compile.Limits) *Program {
+	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +126,7 @@ func loadedIn(t testing.TB, dir, path string, unmetered bool, limits compile.Lim
 		Open: func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(b)), nil
 		}}
-	p, err := e.Load(context.Background(), m, limits, compile.Bounds{})
+	p, err := e.Load(ctx, m, limits, compile.Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}

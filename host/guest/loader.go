@@ -37,6 +37,19 @@ type machineCode struct {
 	key   string // of the entry
 	cache wazero.CompilationCache
 	users int
+
+	loading sync.Mutex // see load
+}
+
+// load has wazero take a module's machine code in, for one version at a time: wazero shows
+// another Runtime of the cache what it has read before it can be called, and who calls it
+// then panics, or calls nothing and ends the process.
+func (c *machineCode) load(ctx context.Context, rt wazero.Runtime, binary []byte) (wazero.CompiledModule, error) {
+	if c != nil {
+		c.loading.Lock()
+		defer c.loading.Unlock()
+	}
+	return rt.CompileModule(ctx, binary)
 }
 
 // NewLoader finds out whether machine code can be made and run here, which the
@@ -149,7 +162,7 @@ func (l *Loader) loadEntry(ctx context.Context, entry *compile.Entry) (_ *Progra
 	if p.image, err = newImage(entry.Image); err != nil {
 		return nil, err
 	}
-	if p.compiled, err = p.rt.CompileModule(ctx, entry.Binary); err != nil {
+	if p.compiled, err = code.load(ctx, p.rt, entry.Binary); err != nil {
 		return nil, err
 	}
 	if l.machine && !entry.Loaded() {

@@ -1,11 +1,15 @@
 package guest
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/wirehost/wirehost/host/guest/internal/compile"
 	"github.com/wirehost/wirehost/internal/meter"
 	"github.com/wirehost/wirehost/internal/wasmbin"
 	"github.com/wirehost/wirehost/internal/wasmbintest"
@@ -41,4 +45,42 @@ func TestNamesAreCut(t *testing.T) {
 	if functions == 0 {
 		t.Error("found no functions")
 	}
+}
+
+// TestLoadsOneAtATime: what wazero takes in for one version, and shows others before it is
+// whole, no other version takes meanwhile.
+func TestLoadsOneAtATime(t *testing.T) {
+	l, err := NewLoader(t.Context(), LoaderOptions{Logger: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !l.machine {
+		t.Skip("no machine code can be made here")
+	}
+	ctx := &asked{Context: t.Context(), loader: l}
+	limits := compile.Limits{Stack: 1 << 20, Table: 10_000, GoJumps: true}
+	defer loadedBy(ctx, t, l, "../testdata/echo.wasm", false, limits).Close(t.Context())
+	if !ctx.alone {
+		t.Error("another version may load what wazero is loading")
+	}
+}
+
+// asked is a context of which wazero asks values while it loads a module.
+type asked struct {
+	context.Context
+	loader *Loader
+	alone  bool // nobody else could load the module then
+}
+
+func (a *asked) Value(key any) any {
+	a.loader.mu.Lock()
+	defer a.loader.mu.Unlock()
+	for _, c := range a.loader.code {
+		if c.loading.TryLock() {
+			c.loading.Unlock()
+		} else {
+			a.alone = true
+		}
+	}
+	return a.Context.Value(key)
 }
