@@ -79,9 +79,6 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 	if l.gatherConn == c {
 		l.flushGather()
 	}
-	if c.link != nil {
-		l.keepLanded()
-	}
 	var why string
 	switch {
 	case l.current == c:
@@ -100,6 +97,9 @@ func (l *Loop) Freeze(t Transport) (Frozen, error) {
 		if ahead, behind, err = b.halt(c.fd); err != nil {
 			return Frozen{}, fmt.Errorf("can't be moved: %w", err)
 		}
+	}
+	if c.link != nil {
+		c.link.keepLanded()
 	}
 	c.unqueue()
 	c.enter(stageFrozen)

@@ -189,10 +189,13 @@ func (e *linkEnd) unland() {
 	}
 }
 
-// keepLanded has what has landed wait for the next look at links, since its protocol may be
-// called no more.
-func (l *Loop) keepLanded() {
-	if o := l.landing; o != nil {
+// keepLanded has what has landed with the end, or from it, wait for the next look at links.
+func (e *linkEnd) keepLanded() {
+	l, o := e.loop, e.loop.landing
+	if o != e && o != e.other {
+		return
+	}
+	if w := o.other.conn; !w.ended() || w.stage == stageHanding {
 		o.in.prepend(l.landed, l.r)
 		o.unland()
 		o.list()

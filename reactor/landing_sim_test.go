@@ -156,9 +156,19 @@ func TestLandedAndAborted(t *testing.T) {
 	server.want(t, true, reactor.Aborted)
 }
 
-// TestLandedAndFrozen: what was written before an end is frozen comes, though its bytes lie in the
-// other protocol's buffer.
+// TestLandedAndFrozen: what was written before one of the ends is frozen comes, though its bytes lie
+// in the other protocol's buffer.
 func TestLandedAndFrozen(t *testing.T) {
+	for _, frozen := range []func(client, server *landing) reactor.Transport{
+		func(client, _ *landing) reactor.Transport { return client.t },
+		func(_, server *landing) reactor.Transport { return server.t },
+	} {
+		landedAndFrozen(t, frozen)
+	}
+}
+
+func landedAndFrozen(t *testing.T, which func(client, server *landing) reactor.Transport) {
+	t.Helper()
 	h := newHand(t, "tcp", memnet.Options{}, reactor.Config{})
 	client, server := newLanding(), newLanding()
 	h.inside(client, server, nil)
@@ -167,11 +177,11 @@ func TestLandedAndFrozen(t *testing.T) {
 		if _, err := server.t.Write([]byte("before")); err != nil {
 			t.Error(err)
 		}
-		if _, err := l.Freeze(server.t); err != nil {
+		if _, err := l.Freeze(which(client, server)); err != nil {
 			t.Error(err)
 		}
 	})
-	h.do(func() { l.Thaw(server.t) })
+	h.do(func() { l.Thaw(which(client, server)) })
 	if string(client.got) != "before" {
 		t.Errorf("found %q, wanted what was written before", client.got)
 	}
