@@ -143,7 +143,7 @@ func (h *Host) reconfigureAlone(ctx context.Context, edit edit) (*reconfiguratio
 		return nil, fmt.Errorf("host: %w", ErrChanging)
 	}
 	defer h.shape.Unlock()
-	if h.reactor == nil || h.ended {
+	if h.reactor == nil || h.ended || h.handed {
 		return nil, ErrNotRunning
 	}
 	defer h.leftovers.left()

@@ -169,7 +169,7 @@ func (h *Host) holdChanges() (release func(), err error) {
 		}
 		h.shape.Unlock()
 	}
-	if h.reactor == nil || h.ended || h.isStopping() {
+	if h.reactor == nil || h.ended || h.handed || h.isStopping() {
 		release()
 		return nil, ErrNotRunning
 	}
@@ -300,9 +300,11 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 
 // Finish lets go of the listeners' sockets, which are the other process's, but for those of
 // unwanted endpoints, whose Unix sockets' files are removed; and has what is left here drain.
+// Nothing else changes here from then on: the error is ErrNotRunning.
 func (o *Handover) Finish() error {
 	h := o.h
 	defer o.release()
+	h.handed = true
 	errs := []error{o.leaveSockets(), o.leaveListeners()}
 	h.mu.Lock()
 	listeners, ports := h.listeners, h.ports

@@ -353,26 +353,35 @@ func TestHandoverHandles(t *testing.T) {
 	}
 }
 
-// TestChangeDuringHandover: nothing else changes meanwhile.
+// TestChangeDuringHandover: nothing else changes meanwhile, nor afterwards, where who has waited
+// would take what the other process has.
 func TestChangeDuringHandover(t *testing.T) {
 	v, cfg := obeying(t, config.IsolationLoop)
 	o, err := v.BeginHandover()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, err := range map[string]error{
-		"reload": func() error { _, err := v.Reload(context.Background(), cfg); return err }(),
-		"plugin": func() error { _, err := v.ReloadPlugin(context.Background(), "guest", true); return err }(),
-		"second": func() error { _, err := v.BeginHandover(); return err }(),
-	} {
-		if !errors.Is(err, ErrChanging) {
-			t.Errorf("%s: found %v, wanted ErrChanging", what, err)
+	refused := func(plugin, want error) {
+		t.Helper()
+		_, err := v.Reload(context.Background(), cfg)
+		_, pluginErr := v.ReloadPlugin(context.Background(), "guest", true)
+		again, second := v.BeginHandover()
+		if second == nil {
+			second = again.Abandon()
+		}
+		if !errors.Is(err, want) || !errors.Is(pluginErr, plugin) || !errors.Is(second, want) {
+			t.Errorf("found %v, %v and %v, wanted %v", err, pluginErr, second, want)
 		}
 	}
+	refused(ErrChanging, ErrChanging)
 	if err := o.Abandon(); err != nil {
 		t.Error(err)
 	}
 	if _, err := v.ReloadPlugin(context.Background(), "guest", true); err != nil {
 		t.Error(err)
 	}
+	if _, _, err := v.handOver(t, cfg, nil); err != nil {
+		t.Fatal(err)
+	}
+	refused(ErrUnknown, ErrNotRunning)
 }

@@ -117,7 +117,8 @@ type Host struct {
 	paging    bool // for tests: every instance leaves its memory in every turn
 
 	shape     sync.Mutex // held while plugins or listeners come or go
-	ended     bool       // under shape
+	ended     bool       // under shape; so is the next
+	handed    bool       // another process has taken over
 	placing   sync.Mutex // held while the loops of listeners change
 	keeping   keeping
 	mu        sync.Mutex // of what follows; never held while a loop is waited for

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host"
+	"github.com/wirehost/wirehost/internal/changes"
 	"github.com/wirehost/wirehost/internal/handover"
 )
 
@@ -108,13 +109,18 @@ type ready struct {
 // Upgrade hands over to the executable that now lies at the program's path, or with
 // dryRun only says what would move. Then Replaced is closed, and the caller is to end
 // with Shutdown, which waits for the connections that could not move. On an error the
-// server goes on as if nothing had been asked. ctx ends it, as Shutdown does.
+// server goes on as if nothing had been asked. While another change is under way it waits, for
+// half a minute at most. ctx ends it, as Shutdown does.
 func (s *Server) Upgrade(ctx context.Context, dryRun bool) (host.Upgraded, error) {
 	began := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	o, err := s.Host.BeginHandover()
+	var o *host.Handover
+	err := changes.Asked(ctx, changes.Wait, func() (err error) {
+		o, err = s.Host.BeginHandover()
+		return err
+	})
 	if err != nil {
 		return host.Upgraded{}, s.notUpgraded(err, dryRun)
 	}

@@ -13,9 +13,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/internal/changes"
 	"github.com/wirehost/wirehost/internal/handover"
 )
 
@@ -29,7 +31,8 @@ func TestUpgradeFails(t *testing.T) {
 	fails := func(logged string, program ...string) {
 		t.Helper()
 		k.o.Program = program
-		if _, err := k.Upgrade(context.Background(), false); err == nil || !strings.Contains(err.Error(), logged) {
+		_, err := k.Upgrade(changes.AtOnce(context.Background()), false)
+		if err == nil || !strings.Contains(err.Error(), logged) {
 			t.Errorf("found %v, wanted %q", err, logged)
 		}
 		if line := k.log.await("upgrade failed"); !strings.Contains(line, logged) {
@@ -64,8 +67,14 @@ func TestUpgradeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails(host.ErrChanging.Error(), "/bin/true")
-	if err := o.Abandon(); err != nil {
-		t.Error(err)
+	k.o.Program = []string{filepath.Join(k.dir, "missing")}
+	time.AfterFunc(2*changes.Wait, func() {
+		if err := o.Abandon(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := k.Upgrade(context.Background(), false); !errors.Is(err, os.ErrNotExist) { // it has waited
+		t.Errorf("found %v", err)
 	}
 }
 

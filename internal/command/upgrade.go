@@ -18,7 +18,7 @@ func newUpgrade(a *app) *cobra.Command {
 		Long: "Have the executable that now lies at the running host's path take over. It is\n" +
 			"started with the same arguments and must be ready before anything moves; if it\n" +
 			"fails, or a plugin does not start in it that runs now, the old one goes on.\n" +
-			"Listeners move, and connections that can: TCP and Unix without TLS, of plugins\n" +
+			"Listeners move, and connections that can: all but those on TLS 1.2, of plugins\n" +
 			"with reload: migrate whose modules save their state. The others stay with the\n" +
 			"old process until they end, for the plugin's drain at most. SIGUSR2 does the\n" +
 			"same.",
