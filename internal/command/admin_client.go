@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,14 +154,45 @@ func (a *app) newClient(endpoint string, by *knownBy) (*client, error) {
 			return nil, err
 		}
 	}
-	c.http.Transport = &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   by.tls,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
-		},
+	dial := (&net.Dialer{}).DialContext
+	if strings.HasPrefix(c.base, "https:") {
+		dial = (&tls.Dialer{Config: by.tls}).DialContext
 	}
+	asks := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &asker{Conn: conn, begun: make(chan struct{})}, nil
+	}
+	c.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: asks, DialTLSContext: asks}
 	return c, nil
+}
+
+// asker is a connection that reads nothing before it has written or is closed. What a
+// server says that greets whoever comes, as one for mail does, is so the answer to the
+// request; net/http, which reads at once, would find it unasked for, and say so on stderr.
+type asker struct {
+	net.Conn
+	once  sync.Once
+	begun chan struct{} // closed by the first Write, or by Close
+}
+
+func (a *asker) begin() { a.once.Do(func() { close(a.begun) }) }
+
+func (a *asker) Read(b []byte) (int, error) {
+	<-a.begun
+	return a.Conn.Read(b)
+}
+
+func (a *asker) Write(b []byte) (int, error) {
+	a.begin()
+	return a.Conn.Write(b)
+}
+
+func (a *asker) Close() error {
+	a.begin()
+	return a.Conn.Close()
 }
 
 // getenv is the environment that the command was given.
@@ -274,6 +306,10 @@ func (c *client) unreachable(err error) error {
 		return fmt.Errorf("the host at %s shows a certificate that is not trusted here (%w): name who vouches for it "+
 			"with "+
 			"--ca", c.endpoint, bad.Err)
+	}
+	if bad := (tls.RecordHeaderError{}); errors.As(err, &bad) {
+		return fmt.Errorf("%s was asked by TLS, and answers without: leave out https://, --ca, --cert and --key, or "+
+			"name another with --admin", c.endpoint)
 	}
 	if strings.Contains(err.Error(), "malformed HTTP") { // as net/http says it
 		return fmt.Errorf("%s is no wirehost: found no HTTP there; --admin names another", c.endpoint)

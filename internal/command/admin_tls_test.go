@@ -60,26 +60,41 @@ func TestAdministrationByTLS(t *testing.T) {
 	}
 }
 
-// Where something else than HTTP is asked, that is told.
+// Where something else than HTTP is asked, that is told: also where it speaks first.
 func TestAskedNoHTTP(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Write([]byte("220 mail\r\n")) // the command says what comes of it
-			_ = c.Close()
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.StartTLS() // for its certificate
+	defer s.Close()
+	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
+	for scheme, wrap := range map[string]func(net.Listener) net.Listener{
+		"tcp":   func(ln net.Listener) net.Listener { return ln },
+		"https": func(ln net.Listener) net.Listener { return tls.NewListener(ln, s.TLS) },
+	} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	at := "tcp://" + ln.Addr().String()
-	command(t, "status", "--admin="+at).plain(t,
-		"wirehost: "+at+" is no wirehost: found no HTTP there; --admin names another")
+		defer ln.Close()
+		go func() {
+			for ln := wrap(ln); ; {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Write([]byte("220 mail\r\n")) // the command says what comes of it
+				_ = c.Close()
+			}
+		}()
+		at := scheme + "://" + ln.Addr().String()
+		args := []string{"status", "--admin=" + at}
+		if scheme == "https" {
+			args = append(args, "--ca="+ca)
+		}
+		command(t, args...).plain(t, "wirehost: "+at+" is no wirehost: found no HTTP there; --admin names another")
+		if scheme == "tcp" {
+			command(t, append(args, "--ca="+ca)...).plain(t, "wirehost: "+at+" was asked by TLS, and answers without: ")
+		}
+	}
 }
 
 // What is wrong between a command and a host that speaks TLS is told as what to do about it.
