@@ -244,6 +244,7 @@ func TestHandoverListenersFail(t *testing.T) {
 func TestHandoverListenersRefused(t *testing.T) {
 	cert, key, _ := certificate(t, time.Now().Add(time.Hour))
 	p := listensPlugin(config.IsolationShared)
+	p.Allow.Listen = append(p.Allow.Listen, "tls://127.0.0.1:0")
 	p.Allow.TLS = config.TLS{Cert: cert, Key: key}
 	cfg := configuration(p)
 	v := &virtual{server: serve(t, cfg)}

@@ -65,7 +65,7 @@ func (v *validator) section(name string, p Plugin, list []Listener) {
 		v.absolute(path{"module"}, p.Module)
 	}
 	v.absolute(path{"allow", "ca"}, p.Allow.CA)
-	v.tls(path{"allow", "tls"}, p.Allow.TLS, false)
+	v.allowTLS(path{"allow"}, p.Allow)
 	v.absoluteTLS(path{"allow", "tls"}, p.Allow.TLS)
 	for _, ls := range list {
 		if file, is := strings.CutPrefix(ls.Endpoint, unixPrefix); is && !strings.HasPrefix(file, "@") {

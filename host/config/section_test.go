@@ -43,6 +43,8 @@ func TestParsePluginFaults(t *testing.T) {
 				`allow, listener; did you mean "listener"?`},
 		{"a", "{\"module\":\n\"x.wasm\"}", `body:1: module: found "x.wasm", wanted an absolute path`},
 		{"a", `{"module":"/x","allow":{"ca":"ca.pem"}}`, `body:1: allow.ca: found "ca.pem", wanted an absolute path`},
+		{"a", `{"module":"/x","allow":{"listen":["tls://:1"]}}`,
+			`body:1: allow.listen.0: found "tls://:1" without a certificate, wanted allow.tls with cert and key`},
 		{"a", `{"module":"/x","listener":{"endpoint":"tls://:1","tls":{"cert":"c","key":"/k"}}}`,
 			`body:1: listener.tls.cert: found "c", wanted an absolute path`},
 		{"a", `{"module":"/x","listener":{"endpoint":"tcp://:1","plugin":"b"}}`,

@@ -69,7 +69,7 @@ func (v *validator) config(c Config) {
 		if p := (path{"plugins", name, "module"}); c.Plugins[name].Module == "" {
 			v.report(p, "no module", moduleWanted, "")
 		}
-		v.tls(path{"plugins", name, "allow", "tls"}, c.Plugins[name].Allow.TLS, false)
+		v.allowTLS(path{"plugins", name, "allow"}, c.Plugins[name].Allow)
 	}
 	v.circles(c.Plugins)
 	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
@@ -289,6 +289,17 @@ func (v *validator) tls(p path, t TLS, needed bool) {
 			v.report(at, "neither cert nor key", "the paths of both", "")
 		}
 		v.pair(at, c.Cert, c.Key)
+	}
+}
+
+// allowTLS checks the server side of TLS that a plugin's guests have: where they may listen on
+// tls://, there is a certificate for it.
+func (v *validator) allowTLS(p path, a Allow) {
+	v.tls(p.with("tls"), a.TLS, false)
+	n := slices.IndexFunc(a.Listen, func(ep string) bool { return strings.HasPrefix(ep, "tls:") })
+	if n >= 0 && len(a.TLS.All()) == 0 {
+		v.report(p.with("listen").with(strconv.Itoa(n)), quote(a.Listen[n])+" without a certificate",
+			"allow.tls with cert and key", "")
 	}
 }
 

@@ -53,6 +53,11 @@ func TestValidate(t *testing.T) {
 		{"where to listen", set(func(p *Plugin) { p.Allow.Listen = []string{"tcp://localhost:1"} }),
 			`plugins.a.allow.listen.0: found "tcp://localhost:1", wanted tcp://HOST:PORT, tls://HOST:PORT or ` +
 				`unix:///PATH, where HOST is an address, * or nothing, and PORT a number or *`},
+		{"where to listen with TLS", set(func(p *Plugin) { p.Allow.Listen = []string{"tcp://:1", "tls://:1"} }),
+			`plugins.a.allow.listen.1: found "tls://:1" without a certificate, wanted allow.tls with cert and key`},
+		{"where to listen with TLS, and a certificate", set(func(p *Plugin) {
+			p.Allow.Listen, p.Allow.TLS = []string{"tls://:1"}, TLS{Certificates: []Certificate{{"c", "k"}}}
+		}), ""},
 		{"a certificate without its key", set(func(p *Plugin) { p.Allow.TLS.Cert = "c.pem" }),
 			`plugins.a.allow.tls.key: found no key, wanted the certificate's`},
 		{"a name", func(c *Config) { c.Plugins["A.b"] = Plugin{} },
