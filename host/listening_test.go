@@ -113,6 +113,57 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// TestListenForOne: a listener that is for one connection alone is closed in that one's
+// buildProtocol.
+func TestListenForOne(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			s := serve(t, configuration(listensPlugin(isolation)))
+			c := dial(t, s.addrs[0])
+			tell(t, c, letter("m", 55))
+			listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
+			in := dial(t, addr)
+			if from, status := tell(t, in, "f"), tell(t, in, "b"); from != listener || status != 0 {
+				t.Errorf("it came from listener %d, wanted %d; stopListening returned %d", from, listener, status)
+			}
+			awaitFree(t, addr)
+			if status := tell(t, in, letter("s", listener)); status != -1 {
+				t.Errorf("stopListening again returned %d", status)
+			}
+		})
+	}
+}
+
+// TestStopListeningInStart: a start may close what it has made, and not what is to move to it.
+func TestStopListeningInStart(t *testing.T) {
+	for _, isolation := range isolations {
+		t.Run(string(isolation), func(t *testing.T) {
+			addr := freePort(t)
+			p := listensPlugin(isolation)
+			p.Config = "xtcp://" + addr
+			cfg := configuration(p)
+			s := serve(t, cfg)
+			c := dial(t, s.addrs[0])
+			if status := tell(t, c, "o"); status != 0 {
+				t.Errorf("stopListening in startFactory returned %d", status)
+			}
+			awaitFree(t, addr)
+			if isolation == config.IsolationConnection {
+				return // there a start does not know whose listeners are to move to it
+			}
+			listener := tell(t, c, "ltcp://"+addr)
+			if _, err := s.ReloadPlugin(t.Context(), "guest", true); err != nil {
+				t.Fatal(err)
+			}
+			in := dial(t, addr)
+			if from, status := tell(t, in, "f"), tell(t, in, "o"); from != listener || status != -8 {
+				t.Errorf("it came from listener %d, wanted %d; stopListening of what moves returned %d", from, listener,
+					status)
+			}
+		})
+	}
+}
+
 // awaitFree waits until nobody listens at an address.
 func awaitFree(t testing.TB, addr string) {
 	t.Helper()

@@ -72,7 +72,7 @@ func reactorStopListening(i *Instance, stack []uint64) {
 	case l == nil:
 		fail(stack, abi.ENOCONN)
 		return
-	case i.phase != phaseRun:
+	case !i.mayStop(l):
 		fail(stack, abi.ENOTNOW)
 		return
 	}
@@ -85,8 +85,22 @@ func reactorStopListening(i *Instance, stack []uint64) {
 	} else {
 		l.endClaim()
 	}
-	i.place.Share.CallLater(0, i.settle) // it may have lived for that alone
+	if i.phase != phaseStart {
+		i.place.Share.CallLater(0, i.settle) // it may have lived for that alone
+	}
 	stack[0] = 0
+}
+
+// mayStop tells whether a listener of the instance's may be closed now. In a start that is not
+// committed that is one that the start has made: what is to move is another version's still.
+func (i *Instance) mayStop(l *listener) bool {
+	switch i.phase {
+	case phaseRun, phaseBuild:
+		return true
+	case phaseStart:
+		return l.in.Load() == i
+	}
+	return false
 }
 
 // transportListener tells where a connection came from.

@@ -1,7 +1,9 @@
 ;; Does what it receives, a letter and what is behind it, and answers with numbers of 32
 ;; bits: l ENDPOINT listens; s HANDLE stops, h HANDLE is a listener's host, in text; f is the
 ;; listener that the connection came to; o is what startFactory's listen returned, at the
-;; endpoint that the configuration is; m NUMBER marks the instance, g is its mark; r is how
+;; endpoint that the configuration is, or where that begins with x, what stopListening did
+;; behind it; b is what it has returned in buildProtocol, which calls it for the connection's
+;; own listener where the instance's mark is 55; m NUMBER marks the instance, g is its mark; r is how
 ;; many listeners were restored with a state, which one has whose instance's mark is 77, or
 ;; 78, and 78 is refused; t traps. Its connections have a state, unless the mark is 99.
 (module
@@ -15,6 +17,7 @@
   (memory (export "memory") 1)
   (global $own (mut i32) (i32.const 0))
   (global $mark (mut i32) (i32.const 0))
+  (global $built (mut i32) (i32.const 0))
   (global $restored (mut i32) (i32.const 0))
   (func $say (param $conn i32) (param $n i32)
     (i32.store (i32.const 0) (local.get $n))
@@ -25,6 +28,13 @@
     (local.set $n (call $config (i32.const 0x4000) (i32.const 256)))
     (if (i32.eq (i32.load8_u (i32.const 0x4000)) (i32.const 0x22))
       (then (global.set $own (call $listen (i32.const 0x4001) (i32.sub (local.get $n) (i32.const 2))))))
+    (if (i32.eq (i32.load8_u (i32.const 0x4001)) (i32.const 0x78)) ;; x
+      (then (global.set $own
+        (call $stopListening (call $listen (i32.const 0x4002) (i32.sub (local.get $n) (i32.const 3)))))))
+    (i32.const 0))
+  (func (export "buildProtocol") (param $conn i32) (result i32)
+    (if (i32.eq (global.get $mark) (i32.const 55))
+      (then (global.set $built (call $stopListening (call $listener (local.get $conn))))))
     (i32.const 0))
   (func (export "connectionMade") (param i32))
   (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32) (local $c i32) (local $n i32)
@@ -44,6 +54,8 @@
       (then (call $say (local.get $conn) (call $listener (local.get $conn)))))
     (if (i32.eq (local.get $c) (i32.const 0x6f)) ;; o
       (then (call $say (local.get $conn) (global.get $own))))
+    (if (i32.eq (local.get $c) (i32.const 0x62)) ;; b
+      (then (call $say (local.get $conn) (global.get $built))))
     (if (i32.eq (local.get $c) (i32.const 0x6d)) ;; m
       (then (global.set $mark (local.get $n)) (call $say (local.get $conn) (local.get $n))))
     (if (i32.eq (local.get $c) (i32.const 0x67)) ;; g

@@ -176,8 +176,12 @@ func TestPortMoves(t *testing.T) {
 func TestPortOfAFailedReload(t *testing.T) {
 	f := &greeter{word: "old", atOnce: "tcp://127.0.0.1:7"}
 	s := startGreeter(t, f, sdktest.Options{})
-	if err := s.Reload(&refusing{}); err == nil {
-		t.Fatal("the new version started")
+	next := &refusing{}
+	if err := s.Reload(next); err == nil || len(next.stopped) != 2 {
+		t.Fatalf("the new version has stopped %v, and said %v", next.stopped, err)
+	}
+	if next.stopped[0] != wirehost.ErrNotNow || next.stopped[1] != nil {
+		t.Errorf("stopListening of what moves, and of its own: found %v", next.stopped)
 	}
 	if ports := s.Ports(); len(ports) != 1 {
 		t.Fatalf("found %d listeners, wanted the old one's", len(ports))
@@ -185,15 +189,23 @@ func TestPortOfAFailedReload(t *testing.T) {
 	wants(t, s.Ports()[0].Accept(), "hello from old at once")
 }
 
-// refusing listens, and does not start.
-type refusing struct{ greeter }
+// refusing listens, and does not start. What it has listened on itself it may stop, and what is
+// to move to it, it may not yet.
+type refusing struct {
+	greeter
+	stopped []error
+}
 
 func (f *refusing) StartFactory(r *wirehost.Reactor) error {
-	for _, endpoint := range []string{"tcp://127.0.0.1:7", "tcp://127.0.0.1:8"} {
-		if _, err := r.Listen(endpoint, f); err != nil {
-			return err
-		}
+	moves, err := r.Listen("tcp://127.0.0.1:7", f)
+	if err != nil {
+		return err
 	}
+	own, err := r.Listen("tcp://127.0.0.1:8", f)
+	if err != nil {
+		return err
+	}
+	f.stopped = []error{moves.StopListening(), own.StopListening()}
 	return errors.New("not today")
 }
 

@@ -14,7 +14,8 @@ type Port struct {
 
 	server *Server
 	handle int32
-	asked  string // as the plugin has written it
+	asked  string         // as the plugin has written it
+	by     wirehost.Guest // the version that has opened it
 }
 
 // Ports lists the plugin's listeners, oldest first.
@@ -48,7 +49,7 @@ func (s imports) Listen(endpoint string) int32 {
 	case scheme != "tcp" && scheme != "tls" && scheme != "unix":
 		return status(wirehost.ErrInvalid)
 	}
-	p := &Port{Endpoint: endpoint, server: s.Server, asked: endpoint}
+	p := &Port{Endpoint: endpoint, server: s.Server, asked: endpoint, by: s.guest}
 	if n := slices.IndexFunc(s.moving, func(o *Port) bool { return o.asked == endpoint }); n >= 0 {
 		o := s.moving[n]
 		s.moving = slices.Delete(s.moving, n, n+1)
@@ -74,10 +75,10 @@ func (s imports) StopListening(listener int32) int32 {
 	s.Calls++
 	p := s.portOf(listener)
 	switch {
-	case s.phase != running:
-		return status(wirehost.ErrNotNow)
 	case p == nil:
 		return status(wirehost.ErrNoConnection)
+	case s.phase != running && !(s.phase == starting && p.by == s.guest):
+		return status(wirehost.ErrNotNow)
 	}
 	s.ports = slices.DeleteFunc(s.ports, func(o *Port) bool { return o == p })
 	return ok
