@@ -130,6 +130,25 @@ func eachSize(b *testing.B, run func(b *testing.B, ours *Conn, library *tls.Conn
 	}
 }
 
+// BenchmarkNew is what a connection's ciphers, keys and all take that are made of its
+// secrets, once for each handshake.
+func BenchmarkNew(b *testing.B) {
+	for i := range suites {
+		b.Run(tls.CipherSuiteName(suites[i].id), func(b *testing.B) {
+			_, server := pipe(b, suites[i].id)
+			state := server.State()
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := New(state)
+				if err != nil {
+					b.Fatal(err)
+				}
+				c.Wipe()
+			}
+		})
+	}
+}
+
 // BenchmarkRest is what a record each way costs behind Rest, above what it costs otherwise.
 func BenchmarkRest(b *testing.B) {
 	for i := range suites {

@@ -3,13 +3,11 @@ package tlsrecord
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
-	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -17,7 +15,7 @@ import (
 // A suite is what a cipher suite of TLS 1.3 stands for, RFC 8446, appendix B.4.
 type suite struct {
 	id     uint16
-	hash   func() hash.Hash
+	block  int // bytes of the hash's block
 	secret int // bytes of a traffic secret: those of the hash
 	key    int // bytes
 	aead   func(key []byte) (cipher.AEAD, error)
@@ -31,9 +29,9 @@ const (
 )
 
 var suites = [...]suite{
-	{tls.TLS_AES_128_GCM_SHA256, sha256.New, sha256.Size, 16, newGCM},
-	{tls.TLS_AES_256_GCM_SHA384, sha512.New384, sha512.Size384, 32, newGCM},
-	{tls.TLS_CHACHA20_POLY1305_SHA256, sha256.New, sha256.Size, 32, chacha20poly1305.New},
+	{tls.TLS_AES_128_GCM_SHA256, sha256.BlockSize, sha256.Size, 16, newGCM},
+	{tls.TLS_AES_256_GCM_SHA384, sha512.BlockSize, sha512.Size384, 32, newGCM},
+	{tls.TLS_CHACHA20_POLY1305_SHA256, sha256.BlockSize, sha256.Size, 32, chacha20poly1305.New},
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
@@ -53,21 +51,39 @@ func suiteOf(id uint16) (*suite, error) {
 	return nil, fmt.Errorf("tlsrecord: cipher suite %#04x is none of TLS 1.3 that has a record layer here", id)
 }
 
-// expandLabel fills to by HKDF-Expand-Label of mac's key, with an empty context: RFC 8446, 7.1.
-// to is no longer than the hash, for which HKDF-Expand is a single HMAC (RFC 5869, 2.3).
-func expandLabel(mac hash.Hash, label string, to []byte) {
-	var space [32 + maxSecret]byte // what a hash is given escapes: one piece
-	info := space[:0:32]
-	info = binary.BigEndian.AppendUint16(info, uint16(len(to)))
+// expandLabel fills to by HKDF-Expand-Label of a secret, with an empty context: RFC 8446, 7.1.
+// to is no longer than the hash, for which HKDF-Expand is a single HMAC (RFC 5869, 2.3), and
+// a secret is shorter than the hash's block, with which HMAC is two hashes (RFC 2104, 2).
+func (s *suite) expandLabel(secret []byte, label string, to []byte) {
+	const inner, outer = 0x36, 0x5c
+	var space [sha512.BlockSize + maxSecret]byte // a block, and what is hashed behind it
+	var sum [maxSecret]byte
+	key := space[:s.block]
+	copy(key, secret)
+	for i := range key {
+		key[i] ^= inner
+	}
+	info := binary.BigEndian.AppendUint16(key, uint16(len(to)))
 	info = append(info, byte(len("tls13 ")+len(label)))
 	info = append(info, "tls13 "...)
 	info = append(info, label...)
-	info = append(info, 0, 1)
-	mac.Reset()
-	mac.Write(info)
-	block := mac.Sum(space[32:32])
-	copy(to, block)
-	clear(block)
+	s.hash(&sum, append(info, 0, 1))
+	for i := range key {
+		key[i] ^= inner ^ outer
+	}
+	s.hash(&sum, append(key, sum[:s.secret]...))
+	copy(to, sum[:])
+	clear(space[:])
+	clear(sum[:])
+}
+
+// hash is not a function's value in suite: what is given to one is allocated.
+func (s *suite) hash(sum *[maxSecret]byte, b []byte) {
+	if s.secret == sha256.Size {
+		*(*[sha256.Size]byte)(sum[:]) = sha256.Sum256(b)
+	} else {
+		*sum = sha512.Sum384(b)
+	}
 }
 
 // A half is what protects one direction: the traffic secret, what is derived
@@ -86,9 +102,8 @@ type half struct {
 // use takes a traffic secret and derives key and iv, RFC 8446, 7.3. What the
 // AEAD keeps of its key is its own: it goes when the AEAD does.
 func (h *half) use(secret []byte, seq uint64) error {
-	mac := hmac.New(h.suite.hash, secret)
-	expandLabel(mac, "key", h.key[:h.suite.key])
-	expandLabel(mac, "iv", h.iv[:])
+	h.suite.expandLabel(secret, "key", h.key[:h.suite.key])
+	h.suite.expandLabel(secret, "iv", h.iv[:])
 	copy(h.secret[:], secret)
 	h.seq = seq
 	return h.wake()
@@ -102,11 +117,10 @@ func (h *half) wake() (err error) {
 
 // update goes on to the next generation of the secret, RFC 8446, 7.2.
 func (h *half) update() error {
-	secret := h.secret[:h.suite.secret]
-	next := make([]byte, len(secret))
-	defer clear(next)
-	expandLabel(hmac.New(h.suite.hash, secret), "traffic upd", next)
-	return h.use(next, 0)
+	var next [maxSecret]byte
+	defer clear(next[:])
+	h.suite.expandLabel(h.secret[:h.suite.secret], "traffic upd", next[:h.suite.secret])
+	return h.use(next[:h.suite.secret], 0)
 }
 
 // next is the nonce of the next record, RFC 8446, 5.3: the iv with the

@@ -2,6 +2,9 @@ package tlsrecord
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
@@ -50,6 +53,32 @@ const (
 	serverClose = "1703030013b58fd67166ebf599d24720cfbe7efa7a8864a9"
 	dataBothWay = `000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f3031`
 )
+
+// TestExpandLabel holds the key schedule's HMAC against the standard library's, and
+// allocates nothing.
+func TestExpandLabel(t *testing.T) {
+	for i := range suites {
+		s := &suites[i]
+		of := sha256.New
+		if s.secret == sha512.Size384 {
+			of = sha512.New384
+		}
+		secret := pattern(s.secret)
+		for label, n := range map[string]int{"key": s.key, "iv": ivSize, "traffic upd": s.secret} {
+			info := append([]byte{0, byte(n), byte(6 + len(label))}, "tls13 "+label+"\x00"...)
+			want, err := hkdf.Expand(of, secret, string(info), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, n)
+			allocated := testing.AllocsPerRun(10, func() { s.expandLabel(secret, label, got) })
+			if !bytes.Equal(got, want) || allocated > 0 {
+				t.Errorf("%s, %q: %x with %v allocations, wanted %x and none",
+					tls.CipherSuiteName(s.id), label, got, allocated, want)
+			}
+		}
+	}
+}
 
 // TestTrace follows RFC 8448, section 3: both ends make its records, and take
 // the other's.
