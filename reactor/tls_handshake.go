@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 )
@@ -107,8 +108,10 @@ func (t *tlsConn) completeHandshake(c *connection, h handshaken) {
 	}
 	p := t.pipe
 	p.flushHandshake()
+	p.in = bytes.Clone(p.in) // what is behind the handshake is short, where there is any
 	c.loop.giveFlight(p.out)
-	p.out = nil
+	c.loop.giveFlight(p.room)
+	p.out, p.room = nil, nil
 	if h.err != nil {
 		c.endWith(TLSFailure, fmt.Errorf("TLS handshake: %w", h.err))
 		return

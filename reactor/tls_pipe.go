@@ -30,6 +30,7 @@ type pipe struct {
 	mu    sync.Mutex
 	cond  sync.Cond
 	in    []byte // records that crypto/tls has not taken
+	room  []byte // of Loop.takeFlight, where in lies during the handshake; nil = not there
 	lent  bool   // in is the loop's cipherBuf
 	eof   bool
 	gone  bool
@@ -108,10 +109,17 @@ func (p *pipe) Write(b []byte) (int, error) {
 // over what deliver has left.
 func (p *pipe) feed(b []byte) {
 	p.mu.Lock()
-	if p.up && len(p.in) == 0 {
-		p.in, p.lent = b, true
-	} else {
+	switch {
+	case len(p.in) > 0:
 		p.in = append(p.in, b...)
+	case p.up:
+		p.in, p.lent = b, true
+	default:
+		if p.room == nil {
+			p.room = p.c.loop.takeFlight()
+		}
+		p.room = append(p.room[:0], b...)
+		p.in = p.room
 	}
 	p.mu.Unlock()
 }

@@ -146,10 +146,10 @@ func (p *pipe) flushHandshake() {
 	}
 }
 
-// Buffers of handshakes' records that a loop keeps for the next ones: so many, of so many
-// bytes at most.
+// Buffers of handshakes' records, both ways, that a loop keeps for the next ones: so many, of
+// so many bytes at most.
 const (
-	spareFlights = 16
+	spareFlights = 32
 	flightSize   = 4 << 10
 	largeFlight  = 16 << 10
 )

@@ -62,9 +62,12 @@ func (p *pipe) noteKeys(cfg *tls.Config) {
 // goroutine has it.
 type keyLog struct {
 	also           io.Writer // the configuration's own; nil = none
-	client, server []byte    // traffic secrets 0
-	twice          bool      // one of them came again
+	client, server []byte    // traffic secrets 0, in space
+	space          [2][maxSecret]byte
+	twice          bool // one of them came again
 }
+
+const maxSecret = 48 // of SHA-384's
 
 // The labels of the secrets that protect application data.
 const (
@@ -77,9 +80,9 @@ func (k *keyLog) Write(line []byte) (int, error) {
 	_, secret, _ := bytes.Cut(bytes.TrimSuffix(rest, []byte("\n")), []byte(" "))
 	switch string(label) {
 	case labelClient:
-		k.note(&k.client, secret)
+		k.note(&k.client, k.space[0][:], secret)
 	case labelServer:
-		k.note(&k.server, secret)
+		k.note(&k.server, k.space[1][:], secret)
 	}
 	if k.also != nil {
 		return k.also.Write(line)
@@ -87,19 +90,21 @@ func (k *keyLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (k *keyLog) note(to *[]byte, text []byte) {
+func (k *keyLog) note(to *[]byte, space, text []byte) {
 	k.twice = k.twice || *to != nil
-	secret := make([]byte, hex.DecodedLen(len(text)))
-	if _, err := hex.Decode(secret, text); err == nil {
-		*to = secret
+	if hex.DecodedLen(len(text)) > len(space) {
+		return // no suite's that is known
+	}
+	if n, err := hex.Decode(space, text); err == nil {
+		*to = space[:n]
 	}
 }
 
 // wipe zeroes the secrets.
 func (k *keyLog) wipe() {
 	if k != nil {
-		clear(k.client)
-		clear(k.server)
+		clear(k.space[0][:])
+		clear(k.space[1][:])
 	}
 }
 
@@ -136,7 +141,7 @@ func (p *pipe) takeOver(s tls.ConnectionState, client bool) (*tlsrecord.Conn, er
 	case p.left > 0:
 		err = errMidRecord
 	default:
-		err = countSent(rec, p.out[:p.flushed], bytes.Clone(p.out[p.flushed:]))
+		err = p.countSent(rec)
 	}
 	if err != nil {
 		rec.Wipe()
@@ -147,21 +152,29 @@ func (p *pipe) takeOver(s tls.ConnectionState, client bool) (*tlsrecord.Conn, er
 
 // countSent counts which of the handshake's records are under the application key: those
 // at the end, such as a session ticket. What opens under that key and number is proof. The
-// records are lost.
-func countSent(rec *tlsrecord.Conn, flights ...[]byte) error {
-	counted := false
-	for _, records := range flights {
-		for len(records) >= recordHeader {
-			n := min(recordHeader+recordSize(records), len(records))
-			if rec.Sent(records[:n]) {
-				counted = true
-			} else if counted {
-				return errOutOfStep
-			}
-			records = records[n:]
-		}
+// records that the connection has already are lost.
+func (p *pipe) countSent(rec *tlsrecord.Conn) error {
+	sent := p.out[:p.flushed:p.flushed]
+	counted, err := countRecords(rec, sent, false)
+	if err == nil && p.flushed < len(p.out) { // they are copied to where the others were, if they fit
+		_, err = countRecords(rec, append(sent[:0], p.out[p.flushed:]...), counted)
 	}
-	return nil
+	return err
+}
+
+// countRecords is countSent for a part of them, which is lost. counted tells whether one
+// before them was counted, and then whether one of them was.
+func countRecords(rec *tlsrecord.Conn, records []byte, counted bool) (bool, error) {
+	for len(records) >= recordHeader {
+		n := min(recordHeader+recordSize(records), len(records))
+		if rec.Sent(records[:n]) {
+			counted = true
+		} else if counted {
+			return true, errOutOfStep
+		}
+		records = records[n:]
+	}
+	return counted, nil
 }
 
 // refuse has crypto/tls send an alert, which it alone can seal now: it is given what no

@@ -279,7 +279,7 @@ func TestTakeoverInDoubt(t *testing.T) {
 func TestRecordAtATime(t *testing.T) {
 	first, second := []byte{22, 3, 3, 0, 3, 1, 2, 3}, []byte{23, 3, 3, 0, 1, 9}
 	for _, size := range []int{1, 2, 5, 6, 8, 9, 100} {
-		p := &pipe{}
+		p := &pipe{room: []byte{}}
 		p.cond.L = &p.mu
 		p.feed(append(bytes.Clone(first), second...))
 		var got []byte
