@@ -46,7 +46,7 @@ type Loop struct {
 	timersAt  time.Duration // when timers were looked at last
 	timersSeq uint64        // timerSeq then
 
-	gather     []byte      // small writes of the callback that runs now
+	gather     []byte      // small writes of the callback that runs now; grows to what is needed
 	gatherMax  int         // bytes that it may hold: gatherSize, or less under a small cap
 	gatherConn *connection // to whom they go
 	readBuf    []byte      // for protocols without a buffer of their own; made when first needed
@@ -54,6 +54,7 @@ type Loop struct {
 	half       []byte      // where the next record is kept that has come in part; nil = there is none
 	sealed     []byte      // TLS records of one connection, on their way from a call to the socket or its queue
 	awake      []*records  // TLS sessions that have their ciphers
+	rests      bool        // restSessions is to come
 	iov        [][]byte
 	chunks     [][]byte
 	chunksOut  int           // chunks that connections hold
@@ -146,8 +147,8 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 	parks, _ := p.(parker)
 	return &Loop{
 		r: r, index: index, sys: r.sys, poller: p, parker: parks, now: r.sys.Now(),
-		ready:  make([]Ready, readyBatch),
-		gather: make([]byte, 0, gatherSize), gatherMax: min(gatherSize, r.cfg.MaxQueued), iov: make([][]byte, 0, 64),
+		ready:     make([]Ready, readyBatch),
+		gatherMax: min(gatherSize, r.cfg.MaxQueued), iov: make([][]byte, 0, 64),
 		listeners: map[uint64]*Listener{}, done: make(chan struct{}),
 		chunksMax: int(r.cfg.MaxQueuedAll / uint64(r.cfg.Loops) / chunkSize),
 	}, nil

@@ -99,7 +99,7 @@ func (c *connection) tellLoss() {
 		}
 	}
 	if c.tls != nil {
-		c.tls.end()
+		c.tls.end(c.loop)
 	}
 	defer c.letGo(linger)
 	c.callLost()
@@ -211,7 +211,7 @@ func (c *connection) releaseSlot(reset bool) {
 		c.limits = nil
 	}
 	if c.tls != nil {
-		c.tls.end()
+		c.tls.end(c.loop)
 		c.tls = nil
 	}
 	l.removeConn(c, forgotten)

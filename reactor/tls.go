@@ -367,9 +367,12 @@ func (t *tlsConn) sendCloseNotify(c *connection) bool {
 
 // end ends the handshake's goroutine, if it still runs, and the session: its secrets are
 // zeroed, and nothing is read or sent any more. What it was is still told.
-func (t *tlsConn) end() {
+func (t *tlsConn) end(l *Loop) {
 	if t.pipe != nil {
 		t.pipe.abandon()
+	}
+	if r, ok := t.layer.(*records); ok {
+		l.forgetSession(r)
 	}
 	if t.up() {
 		t.layer.wipe()

@@ -15,7 +15,7 @@ type records struct {
 	plain []byte // opened, and not delivered: what was too long for the protocol's buffer
 	rest  []byte // read, and not opened: whole records only where reading was paused
 	lent  bool   // they lie in the loop's cipherBuf
-	awake bool   // it is in Loop.awake
+	awake int    // its place in Loop.awake, from 1 on; 0 = it is not there
 	used  bool   // since Loop.restSessions ran last
 	err   error  // why nothing more is opened
 }
@@ -162,7 +162,4 @@ func (r *records) closeNotify(c *connection) error {
 	return nil
 }
 
-func (r *records) wipe() {
-	r.used = false
-	r.conn.Wipe()
-}
+func (r *records) wipe() { r.conn.Wipe() }

@@ -1,9 +1,6 @@
 package reactor
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // restAfter is how long a session must not be used to let go of its ciphers: so much at
 // least, and twice as much at most.
@@ -15,22 +12,27 @@ func (r *records) use(l *Loop) {
 		return
 	}
 	r.used = true
-	if r.awake {
+	if r.awake > 0 {
 		return
 	}
-	r.awake = true
 	l.awake = append(l.awake, r)
-	if len(l.awake) == 1 {
+	r.awake = len(l.awake)
+	if !l.rests {
+		l.rests = true
 		l.CallLater(restAfter, l.restSessions)
 	}
 }
 
-// forgetSession is for a session that another loop has from now on.
+// forgetSession is for a session that has ended, or that another loop has from now on.
 func (l *Loop) forgetSession(r *records) {
-	if n := slices.Index(l.awake, r); n >= 0 {
-		l.awake = slices.Delete(l.awake, n, n+1)
+	if r.awake > 0 {
+		end := len(l.awake) - 1
+		last := l.awake[end]
+		l.awake[r.awake-1], last.awake = last, r.awake
+		l.awake[end] = nil
+		l.awake = l.awake[:end]
 	}
-	r.used, r.awake = false, false
+	r.used, r.awake = false, 0
 }
 
 // restSessions has those sessions rest that were not used since it ran last, and comes
@@ -41,14 +43,15 @@ func (l *Loop) restSessions() {
 		if r.used {
 			r.used = false
 			stay = append(stay, r)
+			r.awake = len(stay)
 			continue
 		}
-		r.awake = false
+		r.awake = 0
 		r.conn.Rest()
 	}
 	clear(l.awake[len(stay):])
 	l.awake = stay
-	if len(stay) > 0 {
+	if l.rests = len(stay) > 0; l.rests {
 		l.CallLater(restAfter, l.restSessions)
 		return
 	}
