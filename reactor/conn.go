@@ -147,6 +147,9 @@ func (c *connection) settle() {
 	}
 	if c.writeSide != sideEnding || c.mayTell() {
 		c.advanceClose()
+		if c.ended() { // it is about to be told, and its socket goes
+			return
+		}
 	}
 	c.updatePoller()
 	c.armTimer()
