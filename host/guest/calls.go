@@ -90,7 +90,11 @@ func giveHostCalls(ctx context.Context, rt wazero.Runtime) error {
 			valueTypes(im.Results)).Export(im.Name)
 	}
 	for name, b := range builders {
-		if _, err := b.Instantiate(ctx); err != nil {
+		compiled, err := b.Compile(ctx)
+		if err == nil {
+			_, err = rt.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithRandSource(noRandom{}))
+		}
+		if err != nil {
 			return fmt.Errorf("host: module %s: %w", name, err)
 		}
 	}

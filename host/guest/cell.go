@@ -76,8 +76,8 @@ func (g *Guest) newCell(o *origin) (_ *cell, err error) {
 	return c, g.putImage(linear, o.image)
 }
 
-// noRandom keeps wazero from making a source of random numbers for each cell, of 5 KB:
-// guests ask the host.
+// noRandom keeps wazero from making a source of random numbers for each cell, and for each
+// of the host's modules, of 5 KB: guests ask the host.
 type noRandom struct{}
 
 // Read is not called.
