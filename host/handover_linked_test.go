@@ -27,14 +27,19 @@ func departuresOf(list []Departure) (guest, behind Departure) {
 	return guest, behind
 }
 
-// streamThrough writes bytes to an echo while three parts of them are read, with what is done
-// between, and wants all of them back.
+// streamThrough writes pieces of bytes to an echo while three parts of them are read, with what is
+// done between, and wants all of them back.
 func streamThrough(t *testing.T, c net.Conn, closeWrite func() error, between func(n int)) {
 	t.Helper()
 	sent, written, over := make([]byte, 2<<20), make(chan error, 1), make(chan struct{})
 	_, _ = rand.NewChaCha8([32]byte{}).Read(sent) // never fails
 	go func() {
-		_, err := c.Write(sent)
+		var err error
+		for rest := sent; len(rest) > 0 && err == nil; {
+			n := min(len(rest), 1+rand.IntN(80_000))
+			_, err = c.Write(rest[:n])
+			rest = rest[n:]
+		}
 		<-over
 		written <- errors.Join(err, closeWrite())
 	}()

@@ -38,68 +38,21 @@ func (s *server) awaitListeners(t *testing.T, want int) {
 // TestHandoverListeners: guests' listeners go to the new process under their numbers, with
 // their instances and their state, or without; who has connected meanwhile gets there.
 func TestHandoverListeners(t *testing.T) {
-	for _, isolation := range isolations {
-		for _, tc := range []struct {
-			name     string
-			mark     int32 // what the guest's saveState goes by
-			reload   config.ReloadPolicy
-			stays    bool // the connections do
-			restored int32
-		}{
-			{"with everything", 77, config.ReloadMigrate, false, 1},
-			{"without a state", 5, config.ReloadMigrate, false, 0},
-			{"its state is refused", 78, config.ReloadMigrate, false, 0},
-			{"the connections stay", 99, config.ReloadMigrate, true, 0},
-			{"drained", 5, config.ReloadDrain, true, 0},
-		} {
-			t.Run(string(isolation)+"/"+tc.name, func(t *testing.T) {
-				p := listensPlugin(isolation)
-				p.Reload, p.Drain = tc.reload, time.Hour
-				cfg := configuration(p)
-				cfg.Reactor.Loops = 1
-				v := &virtual{server: serve(t, cfg)}
-				c := dial(t, v.addrs[0])
-				listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
-				in := dial(t, addr)
-				tell(t, in, "f")
-				tell(t, c, letter("m", tc.mark))
-				var queued net.Conn
-				h, list, err := v.handOver(t, cfg, func(h *heir) {
-					h.ready = func() { queued = waiting(t, addr) }
-				})
-				if err != nil || list[0].Listeners != 1 || (list[0].Moved == 0) != tc.stays {
-					t.Fatalf("%+v, %v", list, err)
-				}
-				if got := answer(t, queued); got != listener {
-					t.Errorf("who has waited came from listener %d, wanted %d", got, listener)
-				}
-				fresh := dial(t, addr)
-				want := tc.mark
-				if tc.stays {
-					want = 0
-				}
-				if mark := tell(t, fresh, "g"); mark != want {
-					t.Errorf("a new connection has come to mark %d, wanted %d", mark, want)
-				}
-				if n := tell(t, fresh, "r"); n != tc.restored {
-					t.Errorf("%d listeners were restored, wanted %d", n, tc.restored)
-				}
-				if from, mark := tell(t, in, "f"), tell(t, in, "g"); from != listener || mark != tc.mark {
-					t.Errorf("one of before: from listener %d, at mark %d", from, mark)
-				}
-				if got := hostOf(t, fresh, listener); got != addr {
-					t.Errorf("it is at %s, wanted %s", got, addr)
-				}
-				if h.listenersOf("guest") != 1 {
-					t.Errorf("found %d listeners, wanted 1", h.listenersOf("guest"))
-				}
-				if status := tell(t, fresh, letter("s", listener)); status != 0 {
-					t.Errorf("stopListening returned %d", status)
-				}
-				awaitFree(t, addr)
-			})
+	testListenersMove(t, func(t *testing.T, s *server, addr string, listener int32) int {
+		v := &virtual{server: s}
+		var queued net.Conn
+		h, list, err := v.handOver(t, s.Config(), func(h *heir) {
+			h.ready = func() { queued = waiting(t, addr) }
+		})
+		if err != nil || list[0].Listeners != 1 {
+			t.Fatalf("%+v, %v", list, err)
 		}
-	}
+		if got := answer(t, queued); got != listener {
+			t.Errorf("who has waited came from listener %d, wanted %d", got, listener)
+		}
+		h.awaitListeners(t, 1)
+		return list[0].Moved
+	})
 }
 
 // TestHandoverListensInStart: where the new process's start listens at the address of a
@@ -109,9 +62,8 @@ func TestHandoverListensInStart(t *testing.T) {
 	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
 		for _, reload := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain} {
 			t.Run(string(isolation)+"/"+string(reload), func(t *testing.T) {
-				addr := freePort(t)
-				p := listensPlugin(isolation)
-				p.Config, p.Reload, p.Drain = "tcp://"+addr, reload, time.Hour
+				p, addr := listensInStart(t, isolation)
+				p.Reload, p.Drain = reload, time.Hour
 				cfg := configuration(p)
 				cfg.Reactor.Loops = 1
 				v := &virtual{server: serve(t, cfg)}
@@ -144,15 +96,13 @@ func TestHandoverListensInStart(t *testing.T) {
 // TestHandoverListensElsewhere: an address that is new is listened on, and one that is not
 // listened on any more by a start goes on with the instance that had it.
 func TestHandoverListensElsewhere(t *testing.T) {
-	first, second := freePort(t), freePort(t)
-	p := listensPlugin(config.IsolationLoop)
-	p.Config = "tcp://" + first
+	p, first := listensInStart(t, config.IsolationLoop)
 	cfg := configuration(p)
 	cfg.Reactor.Loops = 1
 	v := &virtual{server: serve(t, cfg)}
 	in := dial(t, first)
 	own := tell(t, in, "o")
-	p.Config = "tcp://" + second
+	p, second := listensInStart(t, config.IsolationLoop)
 	to := configuration(p)
 	to.Listeners = cfg.Listeners
 	h, list, err := v.handOver(t, to, nil)
@@ -175,9 +125,7 @@ func TestHandoverListensElsewhere(t *testing.T) {
 // TestHandoverListensNoMore: what the old process's guest stops to listen on, once the new one
 // knows of it, that one's start binds itself.
 func TestHandoverListensNoMore(t *testing.T) {
-	addr := freePort(t)
-	p := listensPlugin(config.IsolationShared)
-	p.Config = "tcp://" + addr
+	p, addr := listensInStart(t, config.IsolationShared)
 	cfg := configuration(p)
 	v := &virtual{server: serve(t, cfg)}
 	c := dial(t, addr)
@@ -356,9 +304,8 @@ func TestHandoverListensLater(t *testing.T) {
 // TestHandoverClaimEnds: what a start has found of another version's while listeners were held
 // does not keep it open when nothing was handed over.
 func TestHandoverClaimEnds(t *testing.T) {
-	addr := freePort(t)
-	p := listensPlugin(config.IsolationLoop)
-	p.Config, p.Reload, p.Drain = "tcp://"+addr, config.ReloadDrain, time.Hour
+	p, addr := listensInStart(t, config.IsolationLoop)
+	p.Reload, p.Drain = config.ReloadDrain, time.Hour
 	cfg := configuration(p)
 	cfg.Reactor.Loops = 1
 	s := serve(t, cfg)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // listensPlugin is a plugin that does what it is told of listening.
@@ -264,25 +265,20 @@ func TestListenTLS(t *testing.T) {
 	}
 }
 
-// freePort is a port that was free a moment ago.
-func freePort(t testing.TB) string {
+// listensInStart is a plugin whose start listens, and where: the system gives nobody that port.
+func listensInStart(t testing.TB, isolation config.Isolation) (p config.Plugin, addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	addr = "127.0.0.1:" + tooltest.FreePort(t)
+	p = listensPlugin(isolation)
+	p.Config = "tcp://" + addr
+	return p, addr
 }
 
 // TestListenInStart: instances of a plugin have one address together, and nobody else can
 // have it. It is closed with the plugin.
 func TestListenInStart(t *testing.T) {
-	addr := freePort(t)
-	p := listensPlugin(config.IsolationLoop)
-	p.Config = "tcp://" + addr
-	cfg := configuration(p)
-	s := serve(t, cfg)
+	p, addr := listensInStart(t, config.IsolationLoop)
+	s := serve(t, configuration(p))
 	for range 8 {
 		if from := tell(t, dial(t, addr), "f"); from < 1 {
 			t.Errorf("found listener %d", from)
@@ -306,11 +302,8 @@ func TestListenInStart(t *testing.T) {
 // TestListenTrap: what an instance listened on that traps is listened on again, with no
 // connection to ask for it.
 func TestListenTrap(t *testing.T) {
-	addr := freePort(t)
-	p := listensPlugin(config.IsolationShared)
-	p.Config = "tcp://" + addr
-	cfg := configuration(p)
-	s := serve(t, cfg)
+	p, addr := listensInStart(t, config.IsolationShared)
+	s := serve(t, configuration(p))
 	for range 2 {
 		c := dial(t, addr)
 		send(t, c, "t")
@@ -341,9 +334,9 @@ func TestListenTrap(t *testing.T) {
 	}
 }
 
-// TestListenMoves: a reload gives listeners to the new version under their numbers, with
-// their connections or without.
-func TestListenMoves(t *testing.T) {
+// testListenersMove has listeners and their connections go to a new version in each way there
+// is, and looks at what has become of them. move tells how many connections have moved.
+func testListenersMove(t *testing.T, move func(t *testing.T, s *server, addr string, listener int32) int) {
 	for _, isolation := range isolations {
 		for _, tc := range []struct {
 			name     string
@@ -360,7 +353,7 @@ func TestListenMoves(t *testing.T) {
 		} {
 			t.Run(string(isolation)+"/"+tc.name, func(t *testing.T) {
 				p := listensPlugin(isolation)
-				p.Reload = tc.reload
+				p.Reload, p.Drain = tc.reload, time.Hour
 				cfg := configuration(p)
 				cfg.Reactor.Loops = 1
 				s := serve(t, cfg)
@@ -369,20 +362,17 @@ func TestListenMoves(t *testing.T) {
 				in := dial(t, addr)
 				tell(t, in, "f")
 				tell(t, c, letter("m", tc.mark))
-				out, err := s.ReloadPlugin(context.Background(), "guest", true)
-				if err != nil || (out.Migrated == 0) != tc.stays {
-					t.Fatalf("%+v, %v", out, err)
+				if moved := move(t, s, addr, listener); (moved == 0) != tc.stays {
+					t.Fatalf("%d connections have moved", moved)
 				}
 				fresh := dial(t, addr)
 				want := tc.mark
 				if tc.stays {
 					want = 0
 				}
-				if mark := tell(t, fresh, "g"); mark != want {
-					t.Errorf("a new connection has come to mark %d, wanted %d", mark, want)
-				}
-				if from := tell(t, fresh, "f"); from != listener {
-					t.Errorf("it came from listener %d, wanted %d", from, listener)
+				if from, mark := tell(t, fresh, "f"), tell(t, fresh, "g"); from != listener || mark != want {
+					t.Errorf("a new connection: from listener %d, at mark %d, wanted %d and %d", from, mark, listener,
+						want)
 				}
 				if n := tell(t, fresh, "r"); n != tc.restored {
 					t.Errorf("%d listeners were restored, wanted %d", n, tc.restored)
@@ -402,16 +392,25 @@ func TestListenMoves(t *testing.T) {
 	}
 }
 
+// TestListenMoves: a reload gives listeners to the new version under their numbers, with
+// their connections or without.
+func TestListenMoves(t *testing.T) {
+	testListenersMove(t, func(t *testing.T, s *server, _ string, _ int32) int {
+		out, err := s.ReloadPlugin(t.Context(), "guest", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Migrated
+	})
+}
+
 // TestListenMovesInStart: where a new version's start listens at the address of one that
 // moves it gets that one, and no connection is refused meanwhile.
 func TestListenMovesInStart(t *testing.T) {
 	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
 		t.Run(string(isolation), func(t *testing.T) {
-			addr := freePort(t)
-			p := listensPlugin(isolation)
-			p.Config = "tcp://" + addr
-			cfg := configuration(p)
-			s := serve(t, cfg)
+			p, addr := listensInStart(t, isolation)
+			s := serve(t, configuration(p))
 			before := s.plugins["guest"].account.Counts().Listeners
 			for range 3 {
 				if _, err := s.ReloadPlugin(context.Background(), "guest", true); err != nil {
@@ -468,7 +467,7 @@ func TestListenIsolationChanges(t *testing.T) {
 // TestListenTrapsBeforeCommit: what a new version's start was given, and whoever had it has
 // trapped since, is the new version's, on whatever loop it was.
 func TestListenTrapsBeforeCommit(t *testing.T) {
-	addr := freePort(t)
+	next, addr := listensInStart(t, config.IsolationShared)
 	s := serve(t, configuration(listensPlugin(config.IsolationLoop)))
 	p := s.plugins["guest"]
 	var other net.Conn // on a loop that is not that of isolation shared
@@ -488,8 +487,6 @@ func TestListenTrapsBeforeCommit(t *testing.T) {
 	if got := tell(t, other, "ltcp://"+addr); got < 1 {
 		t.Fatalf("listen returned %d", got)
 	}
-	next := listensPlugin(config.IsolationShared)
-	next.Config = "tcp://" + addr
 	cfg := s.Config()
 	cfg.Plugins = map[string]config.Plugin{"guest": next}
 	cfg, err := complete(cfg)

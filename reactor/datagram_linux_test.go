@@ -209,18 +209,8 @@ func TestDatagramMovesWithBroadcast(t *testing.T) {
 			t.Fatal(err)
 		}
 		for value := range 2 {
-			var s reactor.FrozenDatagram
-			var f *os.File
-			onLoop(t, p.s.Loop(), func() (err error) {
-				if err = p.s.SetOption(reactor.Broadcast, value); err != nil {
-					return err
-				}
-				if s, err = p.s.Freeze(); err == nil {
-					f, err = p.s.File()
-				}
-				return err
-			})
-			defer f.Close()
+			onLoop(t, p.s.Loop(), func() error { return p.s.SetOption(reactor.Broadcast, value) })
+			s, f := freeze(t, p.s)
 			l := to.Loops()[0]
 			onLoop(t, l, func() error {
 				d, err := l.AdoptDatagram(f, s, newScripted(echoDatagram), port, o)

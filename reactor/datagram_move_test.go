@@ -12,6 +12,19 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
+// freeze gives a socket as it is, as something that can be adopted.
+func freeze(t *testing.T, s *reactor.DatagramSocket) (value reactor.FrozenDatagram, f *os.File) {
+	t.Helper()
+	onLoop(t, s.Loop(), func() (err error) {
+		if value, err = s.Freeze(); err == nil {
+			f, err = s.File()
+		}
+		return err
+	})
+	t.Cleanup(func() { _ = f.Close() }) // it has done its work
+	return value, f
+}
+
 // A port's sockets go to another reactor, of fewer loops: what is sent meanwhile comes there.
 func TestDatagramPortMoves(t *testing.T) {
 	from, to := startedReactor(t, "", 3), startedReactor(t, "", 1)
@@ -31,13 +44,7 @@ func TestDatagramPortMoves(t *testing.T) {
 	sockets := old.Sockets()
 	values, files := make([]reactor.FrozenDatagram, len(sockets)), make([]*os.File, len(sockets))
 	for i, s := range sockets {
-		onLoop(t, s.Loop(), func() (err error) {
-			if values[i], err = s.Freeze(); err == nil {
-				files[i], err = s.File()
-			}
-			return err
-		})
-		defer files[i].Close()
+		values[i], files[i] = freeze(t, s)
 	}
 	var clients []func(string)
 	for i := range 40 {
@@ -96,15 +103,7 @@ func TestDatagramMovedAnswersFromItsAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var value reactor.FrozenDatagram
-		var f *os.File
-		onLoop(t, p.s.Loop(), func() (err error) {
-			if value, err = p.s.Freeze(); err == nil {
-				f, err = p.s.File()
-			}
-			return err
-		})
-		defer f.Close()
+		value, f := freeze(t, p.s)
 		text, err := json.Marshal(value) // as between processes
 		if err != nil {
 			t.Fatal(err)
@@ -154,15 +153,7 @@ func TestAdoptDatagramClosedPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	port.Close(reactor.Done)
-	var value reactor.FrozenDatagram
-	var f *os.File
-	onLoop(t, p.s.Loop(), func() (err error) {
-		if value, err = p.s.Freeze(); err == nil {
-			f, err = p.s.File()
-		}
-		return err
-	})
-	defer f.Close()
+	value, f := freeze(t, p.s)
 	l := to.Loops()[0]
 	onLoop(t, l, func() error {
 		_, err := l.AdoptDatagram(f, value, newScripted(echoDatagram), port, reactor.DatagramOptions{})

@@ -39,10 +39,10 @@ func TestOperatingPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(root) })
-	echo := freePort(t)
+	echo := tooltest.FreePort(t)
 	swap := strings.NewReplacer("/usr/bin/", root+"/usr/bin/", "/usr/share/", root+"/usr/share/", "/etc/", root+"/etc/",
 		"/run/", root+"/run/",
-		"/var/", root+"/var/", "/tmp/", root+"/tmp/", "7007", echo, "7443", freePort(t), "9100", freePort(t))
+		"/var/", root+"/var/", "/tmp/", root+"/tmp/", "7007", echo, "7443", tooltest.FreePort(t), "9100", tooltest.FreePort(t))
 	archive := unpacked(t, root, swap)
 	m := newServiceManager(t, root, swap)
 	r := newReader(t, archive)

@@ -254,7 +254,7 @@ func TestKubernetes(t *testing.T) {
 	}
 	o := operator{t, socketAt(t)}
 	p := startIn(t, nil, "serve", "--config="+filepath.Join(dir, "wirehost.yaml"), "--set=admin.listen="+o.endpoint,
-		"--set=listeners.0.endpoint=tcp://127.0.0.1:0", "--set=monitor.listen=tcp://127.0.0.1:"+freePort(t),
+		"--set=listeners.0.endpoint=tcp://127.0.0.1:0", "--set=monitor.listen=tcp://127.0.0.1:"+tooltest.FreePort(t),
 		"--set=cache.dir="+cacheDir)
 	exchange(t, dial(t, p.ready()[0]), "hello")
 	for _, want := range []string{"path: /readyz, port: monitor", "containerPort: 9100", "tcp://0.0.0.0:9100",

@@ -5,15 +5,11 @@ package command
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -332,27 +328,6 @@ func (r *reader) follow(page string, least int) {
 	}
 }
 
-// freePort is a port that nobody listens on, of those that the system gives nobody by itself: no
-// connection of whoever else runs has it a moment later.
-func freePort(t *testing.T) string {
-	t.Helper()
-	const first, last, tries = 12000, 32000, 100
-	var l net.Listener
-	err := errors.New("no port")
-	for range tries {
-		port := strconv.Itoa(first + rand.IntN(last-first))
-		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return port
-	}
-	t.Fatal(err)
-	return ""
-}
-
 // author is a reader of a page of the SDK: wirehost is on the PATH, and a project's
 // port is one that is free.
 func author(t *testing.T) *reader {
@@ -366,7 +341,7 @@ func author(t *testing.T) *reader {
 		t.Fatal(err)
 	}
 	r := newReader(t, dir)
-	r.port = freePort(t)
+	r.port = tooltest.FreePort(t)
 	env := "export PATH=" + bin + ":$PATH GOPROXY=off GOFLAGS= WIREHOST_CACHE__DIR=" + cacheDir + "\n" +
 		"export WIREHOST_LISTENERS__0__ENDPOINT=tcp://127.0.0.1:" + r.port + "\n"
 	if err := os.WriteFile(r.env, []byte(env), 0o600); err != nil {
