@@ -40,6 +40,22 @@ func routing(t testing.TB, endpoint string) config.Config {
 	return cfg
 }
 
+// expectEcho wants more to come back, and the end behind it.
+func expectEcho(t *testing.T, c interface {
+	net.Conn
+	CloseWrite() error
+}, who string) {
+	t.Helper()
+	send(t, c, "more")
+	expect(t, c, "more")
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
+		t.Errorf("%s: found %q, %v, wanted the end", who, b, err)
+	}
+}
+
 // TestRoute: one port, several protocols, whole and byte by byte.
 func TestRoute(t *testing.T) {
 	s := serve(t, routing(t, "tcp://127.0.0.1:0"))
@@ -59,14 +75,7 @@ func TestRoute(t *testing.T) {
 			}
 			expect(t, conn, c.tag)
 			expect(t, conn, c.text)
-			send(t, conn, "more")
-			expect(t, conn, "more")
-			if err := conn.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-			if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
-				t.Fatalf("%s: found %q, %v, wanted the end", c.tag, b, err)
-			}
+			expectEcho(t, conn, c.tag)
 		}
 	}
 	want := map[string]uint64{"one": 3, "two": 3, "ssh": 3, "web": 3, "key": 6, "guest": 8}
@@ -208,14 +217,7 @@ func TestRouteBehindTLS(t *testing.T) {
 					send(t, conn, c.text[n:n+1])
 				}
 				expect(t, conn, c.tag+c.text)
-				send(t, conn, "more")
-				expect(t, conn, "more")
-				if err := conn.CloseWrite(); err != nil {
-					t.Fatal(err)
-				}
-				if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
-					t.Errorf("%s: found %q, %v", c.tag, b, err)
-				}
+				expectEcho(t, conn, c.tag)
 			}
 		})
 	}
@@ -241,17 +243,10 @@ func TestRouteToStartTLS(t *testing.T) {
 					conn := tls.Client(pieces{dial(t, s.addrs[0]), size},
 						&tls.Config{ServerName: name, InsecureSkipVerify: true})
 					expect(t, conn, tag)
-					send(t, conn, "more")
-					expect(t, conn, "more")
 					if got := conn.ConnectionState().PeerCertificates; len(got) != 1 {
 						t.Errorf("%s: found %d certificates, wanted the listener's", tag, len(got))
 					}
-					if err := conn.CloseWrite(); err != nil {
-						t.Fatal(err)
-					}
-					if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
-						t.Errorf("%s: found %q, %v", tag, b, err)
-					}
+					expectEcho(t, conn, tag)
 				}
 				plain := dial(t, s.addrs[0])
 				send(t, plain, "SSH-2.0-x")
