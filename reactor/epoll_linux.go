@@ -17,7 +17,7 @@ const wakeToken = math.MaxUint64
 type epoll struct {
 	fd, wake int
 	events   []unix.EpollEvent
-	parked   *parked // made when park is first called
+	parked   *parked // from the first park to unpark
 }
 
 func (s *linuxSys) NewPoller() (Poller, error) {
@@ -159,8 +159,5 @@ func (p *epoll) Wake() error {
 }
 
 func (p *epoll) Close() error {
-	if p.parked != nil {
-		return errors.Join(unix.Close(p.wake), p.parked.file.Close())
-	}
-	return errors.Join(unix.Close(p.wake), unix.Close(p.fd))
+	return errors.Join(p.unpark(), unix.Close(p.wake), unix.Close(p.fd))
 }

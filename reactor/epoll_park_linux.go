@@ -12,7 +12,7 @@ import (
 // parked waits for an epoll instance as package net does for a socket: Go's own poller has
 // it, so that no thread is in a system call meanwhile (RATIONALE.md).
 type parked struct {
-	file    *os.File // has the descriptor from now on
+	file    *os.File // a descriptor of its own, which ends with it
 	conn    syscall.RawConn
 	look    func(uintptr) bool // made once
 	room, n int                // of the look, and its result
@@ -22,11 +22,16 @@ type parked struct {
 
 // newParked gives the instance to Go's poller. Where that takes none, park has an error.
 func (p *epoll) newParked() (*parked, error) {
-	if err := unix.SetNonblock(p.fd, true); err != nil { // else NewFile does not give it to the poller
+	fd, err := unix.FcntlInt(uintptr(p.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
 		return nil, err
 	}
-	k := &parked{file: os.NewFile(uintptr(p.fd), "epoll")}
+	err = unix.SetNonblock(fd, true) // else NewFile does not give it to the poller
+	k := &parked{file: os.NewFile(uintptr(fd), "epoll")}
 	p.parked = k
+	if err != nil {
+		return nil, err
+	}
 	conn, err := k.file.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -58,6 +63,16 @@ func (p *epoll) park(ready []Ready, timeout time.Duration) (int, error) {
 		return 0, err
 	}
 	return p.collect(ready, k.n), k.err
+}
+
+// unpark takes the instance from Go's poller, which has work with each event while it is there.
+func (p *epoll) unpark() error {
+	if p.parked == nil {
+		return nil
+	}
+	file := p.parked.file
+	p.parked = nil
+	return file.Close()
 }
 
 // setLimit bounds the next wait; a negative timeout is no bound.

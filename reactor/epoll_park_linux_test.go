@@ -1,6 +1,8 @@
 package reactor
 
 import (
+	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -57,6 +59,17 @@ func TestPark(t *testing.T) {
 	wait("not read yet", p.park, time.Hour, 1)
 	wait("not read yet, Wait", p.Wait, -1, 1)
 	wait("not read yet, again", p.park, -1, 1)
+	file := p.parked.file
+	for range 2 { // to do it again is nothing
+		if err := p.unpark(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := file.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("its descriptor: found %v, wanted that it is closed", err)
+	}
+	wait("not read yet, Wait again", p.Wait, -1, 1)
+	wait("not read yet, parked anew", p.park, -1, 1)
 	if _, err := unix.Read(pipe[0], make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -68,5 +81,49 @@ func TestPark(t *testing.T) {
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// parks counts what a loop asks of a parker.
+type parks struct {
+	parked, unparked int
+	fails            bool
+}
+
+func (p *parks) park([]Ready, time.Duration) (int, error) {
+	p.parked++
+	if p.fails {
+		return 0, unix.EMFILE
+	}
+	return 1, nil
+}
+
+func (p *parks) unpark() error {
+	p.unparked++
+	return nil
+}
+
+// TestUnpark: a loop lets go of what it parks by when it parks no more, and when it can't.
+func TestUnpark(t *testing.T) {
+	r, err := New(Config{Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, fails := range []bool{false, true} {
+		l, p := r.loops[0], &parks{fails: fails}
+		l.parker, l.parks = p, 2
+		for l.parks > 0 {
+			if p.unparked > 0 {
+				t.Errorf("fails %t: it has let go, and is to park %d times", fails, l.parks)
+			}
+			if n, ok := l.park(-1); ok == fails || ok && n != 1 {
+				t.Errorf("fails %t: found %d, %t", fails, n, ok)
+			}
+		}
+		if want := map[bool]int{false: 2, true: 1}[fails]; p.parked != want || p.unparked != 1 {
+			t.Errorf("fails %t: it has parked %d times and let go %d times, wanted %d and 1", fails, p.parked,
+				p.unparked, want)
+		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // keptBack is how many descriptors connections leave to others: administration, monitors,
-// modules and certificates that are read, processes that compile. Of a limit below four
-// times as many it is a quarter.
+// modules and certificates that are read, processes that compile, and one for each loop that
+// parks. Of a limit below four times as many it is a quarter.
 const keptBack = 32
 
 // kept knows which descriptors are kept back: the system gives the lowest that is free, so
