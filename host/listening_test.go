@@ -139,11 +139,9 @@ func TestListenForOne(t *testing.T) {
 func TestStopListeningInStart(t *testing.T) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
-			addr := freePort(t)
-			p := listensPlugin(isolation)
+			p, addr := listensInStart(t, isolation)
 			p.Config = "xtcp://" + addr
-			cfg := configuration(p)
-			s := serve(t, cfg)
+			s := serve(t, configuration(p))
 			c := dial(t, s.addrs[0])
 			if status := tell(t, c, "o"); status != 0 {
 				t.Errorf("stopListening in startFactory returned %d", status)
