@@ -30,7 +30,8 @@ const (
 	starttls     = "starttls" // for its test alone
 	seed         = "seed"     // so too
 	datagrams    = "datagrams"
-	ports        = "ports" // so too
+	ports        = "ports"  // so too
+	layers       = "layers" // so too
 )
 
 // A language is an SDK and how its guests are built.
@@ -179,6 +180,7 @@ func buildGo(guest, out string) *exec.Cmd {
 		echo: "../../plugins/echo", lineReceiver: "../../plugins/linereceiver",
 		counter: "../guests/testdata/counter", starttls: "../guests/testdata/starttls", seed: "../guests/testdata/seed",
 		datagrams: "../guests/testdata/datagrams", ports: "../guests/testdata/ports",
+		layers:     "../guests/testdata/layers",
 		everything: "./testdata/everything",
 	}[guest]
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", out, source)

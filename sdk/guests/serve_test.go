@@ -38,7 +38,7 @@ func serveTLS(t testing.TB, p config.Plugin, tls config.TLS) *server {
 }
 
 // serveAt serves a guest behind one listener, at an endpoint.
-func serveAt(t testing.TB, endpoint string, p config.Plugin, tls config.TLS) *server {
+func serveAt(t testing.TB, endpoint string, p config.Plugin, tls config.TLS, more ...func(*config.Config)) *server {
 	t.Helper()
 	if p.Limits.CallbackTime == 0 {
 		p.Limits.CallbackTime = patience // tests share the machine
@@ -48,6 +48,9 @@ func serveAt(t testing.TB, endpoint string, p config.Plugin, tls config.TLS) *se
 		Listeners: []config.Listener{{Endpoint: endpoint, Plugin: "guest", TLS: tls}},
 	}
 	cfg.Reactor.Loops = 1
+	for _, f := range more {
+		f(&cfg)
+	}
 	log := hclog.New(&hclog.LoggerOptions{Output: testLog{t}, Level: hclog.Warn})
 	h, err := host.New(cfg, host.Options{Logger: log, Builtin: plugins.Builtin})
 	if err != nil {

@@ -32,7 +32,7 @@ static const wh_protocol *build_passive(wh_conn *c, void *arg) {
 static int32_t port; // that is open, or 0
 
 static void open_port(wh_conn *c, const uint8_t *endpoint, size_t n) {
-	char host[64];
+	char host[128];
 	wh_buf text = {0};
 	wh_buf_add(&text, endpoint, n);
 	wh_buf_add(&text, "", 1);

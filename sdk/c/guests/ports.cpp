@@ -23,7 +23,7 @@ static Port port;
 struct Control : LineReceiver {
 	void lineReceived(Bytes line) override {
 		if (line.size() > 7 && line.first(7) == "listen ") {
-			char host[64];
+			char host[128];
 			Buffer endpoint(line.from(7));
 			endpoint.add({"", 1});
 			if (port.listen(reinterpret_cast<char *>(endpoint.p), &passive) < 0)

@@ -55,7 +55,7 @@ const Control = struct {
     }
 
     pub fn lineReceived(p: *Control, t: wirehost.Transport, line: []const u8) !void {
-        var host: [64]u8 = undefined;
+        var host: [128]u8 = undefined;
         if (std.mem.startsWith(u8, line, "listen ")) {
             port = wirehost.listen(line[7..], &passive) catch return p.lines.sendLine(t, "refused");
             try p.lines.sendLine(t, try port.getHost(&host));
