@@ -1,14 +1,20 @@
 package sdk_test
 
 import (
+	"context"
+	"errors"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/wirehost/wirehost/abi"
+	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/memnet"
 	"github.com/wirehost/wirehost/internal/wasmbintest"
 )
 
@@ -114,6 +120,103 @@ func TestDatagramsMove(t *testing.T) {
 			t.Fatalf("%s: %v", l.name, err)
 		}
 		mails(t, c, "count", string(rune('2'+n)))
+	}
+}
+
+// serveGroups serves a guest over sockets in memory, where groups and all of a network may be
+// joined and sent to, or may not.
+func serveGroups(t testing.TB, module string, groups []string, broadcast bool) *memnet.Sys {
+	t.Helper()
+	sys := memnet.New(memnet.Options{})
+	p := config.Plugin{Module: module, Isolation: config.IsolationShared}
+	p.Limits.CallbackTime = patience // tests share the machine
+	cfg := config.Config{Plugins: map[string]config.Plugin{"guest": p}, Listeners: []config.Listener{{
+		Endpoint: "udp://0.0.0.0:7000", Plugin: "guest", Multicast: groups, Broadcast: broadcast,
+	}}}
+	cfg.Reactor.Loops = 1
+	h, err := host.New(cfg, host.Options{Sys: sys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return sys
+}
+
+// memPeer is a client on another machine, who is in a group.
+type memPeer struct {
+	*memnet.DatagramPeer
+	sys *memnet.Sys
+}
+
+// says sends a datagram, and wants these.
+func (p memPeer) says(t testing.TB, to, text string, want ...string) {
+	t.Helper()
+	if err := p.Send(to, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	p.sys.Settle()
+	var found []string
+	for {
+		d, err := p.Receive()
+		if errors.Is(err, syscall.EAGAIN) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, string(d.Payload))
+	}
+	if !slices.Equal(found, want) {
+		t.Errorf("%s to %s: found %q, wanted %q", text, to, found, want)
+	}
+}
+
+// What is for groups comes to those who have joined them, and each option does what it is for.
+func TestDatagramGroups(t *testing.T) {
+	const group, guest = "239.1.2.3:7000", "127.0.0.1:7000"
+	of := func(t testing.TB, sys *memnet.Sys) memPeer {
+		p, err := sys.DatagramPeer("udp", "10.0.0.1:9000")
+		if err == nil {
+			err = p.Join(netip.MustParseAddr("239.1.2.3"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		return memPeer{p, sys}
+	}
+	for _, l := range with(datagrams) {
+		t.Run(l.name, func(t *testing.T) {
+			c := of(t, serveGroups(t, build(t, l, datagrams), []string{"239.1.0.0/16"}, true))
+			const shout = "shout 9000"
+			for _, step := range []struct {
+				to, text string
+				want     []string
+			}{
+				{group, "is anybody there", nil},
+				{guest, "join 239.2.0.1", []string{"no"}}, {guest, "join 239.1.2.3", []string{"yes"}},
+				{group, "still there", []string{"still there"}},
+				{guest, "leave 239.1.2.3", []string{"yes"}}, {guest, "leave 239.1.2.3", []string{"no"}},
+				{group, "gone", nil},
+				{guest, shout, []string{shout}},
+				{guest, "broadcast 1", []string{"yes"}}, {guest, shout, []string{shout, shout}},
+				{guest, "mhops 0", []string{"yes"}}, {guest, shout, []string{shout}},
+				{guest, "loop 0", []string{"yes"}}, {guest, "loop 2", []string{"no"}},
+				{guest, "hops 9", []string{"yes"}}, {guest, "hops 0", []string{"no"}},
+			} {
+				c.says(t, step.to, step.text, step.want...)
+			}
+			c = of(t, serveGroups(t, build(t, l, datagrams), nil, false))
+			c.says(t, guest, "join 239.1.2.3", "no")
+			c.says(t, guest, "broadcast 1", "no")
+		})
 	}
 }
 

@@ -51,7 +51,8 @@ func dialTLS(t testing.TB, addr string, files certtest.Files) (c *tls.Conn, cert
 	t.Helper()
 	own := pair(t, files)
 	return tls.Client(dial(t, addr), &tls.Config{
-		RootCAs: files.Pool, ServerName: "localhost", NextProtos: []string{"chat"}, Certificates: []tls.Certificate{own},
+		RootCAs: files.Pool, ServerName: "localhost", NextProtos: []string{"chat"},
+		Certificates: []tls.Certificate{own},
 	}), own.Certificate[0]
 }
 

@@ -53,6 +53,18 @@ func (s *server) use(t testing.TB, module string, connections int) {
 	}
 }
 
+// again reloads the plugin with its own module, and wants all connections moved.
+func (s *server) again(t testing.TB, connections int) {
+	t.Helper()
+	out, err := s.ReloadPlugin(t.Context(), "guest", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Migrated != connections || len(out.Kept) > 0 {
+		t.Fatalf("%+v", out)
+	}
+}
+
 func say(t testing.TB, c net.Conn, text, want string) {
 	t.Helper()
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {

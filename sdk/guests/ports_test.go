@@ -1,13 +1,17 @@
 package sdk_test
 
 import (
+	"crypto/tls"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/wirehost/wirehost/abi"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/certtest"
 	"github.com/wirehost/wirehost/internal/wasmbintest"
 )
 
@@ -24,15 +28,7 @@ func openPort(t testing.TB, c net.Conn) string {
 	t.Helper()
 	const at = "tcp://127.0.0.1:"
 	say(t, c, "listen "+at+"0\r\n", at)
-	b := make([]byte, 1)
-	var port strings.Builder
-	for b[0] != '\n' {
-		if _, err := c.Read(b); err != nil {
-			t.Fatalf("after %s%s: %v", at, port.String(), err)
-		}
-		port.WriteByte(b[0])
-	}
-	return "127.0.0.1:" + strings.TrimSpace(port.String())
+	return "127.0.0.1:" + read(t, c)
 }
 
 // Each port's connections get their protocols from its own factory.
@@ -50,6 +46,47 @@ func TestPorts(t *testing.T) {
 			say(t, c, "listen tcp://"+s.addr+"\r\n", "refused\r\n") // in use
 			say(t, c, "stop\r\nstop\r\n", "stopped\r\nrefused\r\n")
 			say(t, goesOn, "x\r\n", "passive\r\n")
+		})
+	}
+}
+
+// A port's connections are served over TLS, and on a Unix socket; each moves.
+func TestPortsOfEachKind(t *testing.T) {
+	files := certtest.Issue(t)
+	dir, err := os.MkdirTemp("", "port") // a short path: a socket's name is one of 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, l := range with(counter) {
+		t.Run(l.name, func(t *testing.T) {
+			path := filepath.Join(dir, strings.ToLower(l.name))
+			p := config.Plugin{Module: build(t, l, ports), Isolation: config.IsolationShared}
+			p.Allow.Listen = []string{"tls://127.0.0.1:*", "unix://" + path}
+			s := serve(t, p)
+			c := dial(t, s.addr)
+			say(t, c, "listen tls://127.0.0.1:0\r\n", "refused\r\n") // without a certificate
+			p.Allow.TLS = config.TLS{Cert: files.Cert, Key: files.Key}
+			s.cfg.Plugins["guest"] = p
+			s.use(t, p.Module, 1)
+			say(t, c, "listen tls://127.0.0.1:0\r\n", "tls://127.0.0.1:")
+			over := tls.Client(dial(t, "127.0.0.1:"+read(t, c)),
+				&tls.Config{RootCAs: files.Pool, ServerName: "localhost"})
+			say(t, over, "x\r\n", "passive\r\npassive\r\n")
+			s.again(t, 2)
+			say(t, over, "x\r\n", "passive\r\n")
+			say(t, c, "stop\r\n", "stopped\r\n")
+
+			say(t, c, "listen unix://"+path+"\r\n", "unix://"+path+"\r\n")
+			local, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { local.Close() })
+			say(t, local, "x\r\n", "passive\r\npassive\r\n")
+			s.again(t, 3)
+			say(t, local, "x\r\n", "passive\r\n")
+			say(t, c, "stop\r\n", "stopped\r\n")
 		})
 	}
 }

@@ -1,6 +1,9 @@
-// datagrams: it writes back every datagram, but for "count", which it answers with how many
-// there were, and "ask ENDPOINT": it opens a socket there, says hello, and tells the asker
-// what comes of it. Its state is the count, 4 bytes little-endian.
+// datagrams: it writes back every datagram, but for "count", which it answers with how
+// many there were, and "ask ENDPOINT": it opens a socket there, says hello, and tells the asker
+// what comes of it. "join GROUP" and "leave GROUP", and "mhops N", "loop N", "broadcast N" and
+// "hops N", which set an option, are answered with "yes" where that was done and with "no"; "shout
+// PORT" sends itself to 239.1.2.3 and then to 255.255.255.255. Its state is the count, 4 bytes
+// little-endian.
 #include "../wirehost.h"
 
 typedef struct asking {
@@ -41,6 +44,52 @@ static void ask(wh_conn *s, const uint8_t *endpoint, size_t n, const wh_address 
 		*(asking *)wh_conn_state(c) = (asking){wh_handle(s), *from};
 }
 
+static int32_t number(const char *digits) {
+	int32_t n = 0;
+	for (; *digits != 0; digits++)
+		n = 10 * n + (*digits - '0');
+	return n;
+}
+
+static void shout(wh_conn *s, const uint8_t *p, size_t n, int32_t port) {
+	wh_address to = {.family = 4, .port = (uint16_t)port, .ip = {239, 1, 2, 3}};
+	wh_write_datagram(s, p, n, &to);
+	memset(to.ip, 255, 4);
+	wh_write_datagram(s, p, n, &to);
+}
+
+// A status; 1 of no word that it knows.
+static int32_t does(wh_conn *s, const uint8_t *word, size_t n, const char *rest) {
+	if (wh_is(word, n, "join"))
+		return wh_join(s, rest);
+	if (wh_is(word, n, "leave"))
+		return wh_leave(s, rest);
+	if (wh_is(word, n, "mhops"))
+		return wh_set_option(s, WH_MULTICAST_HOPS, number(rest));
+	if (wh_is(word, n, "loop"))
+		return wh_set_option(s, WH_MULTICAST_LOOP, number(rest));
+	if (wh_is(word, n, "broadcast"))
+		return wh_set_option(s, WH_BROADCAST, number(rest));
+	return wh_is(word, n, "hops") ? wh_set_option(s, WH_HOPS, number(rest)) : 1;
+}
+
+static void other(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from) {
+	const uint8_t *space = wh_find_byte(p, n, ' ');
+	size_t word = space == NULL ? n : (size_t)(space - p);
+	wh_buf rest = {0};
+	if (space != NULL)
+		wh_buf_add(&rest, space + 1, n - word - 1);
+	wh_buf_add(&rest, "", 1);
+	int32_t status = does(s, p, word, (char *)rest.p);
+	if (wh_is(p, word, "shout"))
+		shout(s, p, n, number((char *)rest.p));
+	else if (status > 0)
+		wh_write_datagram(s, p, n, from);
+	else
+		wh_write_datagram(s, status == WH_OK ? "yes" : "no", status == WH_OK ? 3 : 2, from);
+	wh_buf_free(&rest);
+}
+
 static void received(wh_conn *s, const uint8_t *p, size_t n, const wh_address *from) {
 	char digits[20];
 	++*count_of(s);
@@ -49,7 +98,7 @@ static void received(wh_conn *s, const uint8_t *p, size_t n, const wh_address *f
 	else if (wh_is(p, n, "count"))
 		wh_write_datagram(s, digits, wh_decimal(digits, *count_of(s)), from);
 	else
-		wh_write_datagram(s, p, n, from);
+		other(s, p, n, from);
 }
 
 static bool save(wh_conn *s, wh_buf *out) {

@@ -1,6 +1,9 @@
-//! datagrams: it writes back every datagram, but for "count", which it answers with how many
-//! there were, and "ask ENDPOINT": it opens a socket there, says hello, and tells the asker
-//! what comes of it. Its state is the count, 4 bytes little-endian.
+//! datagrams: it writes back every datagram, but for "count", which it answers with how
+//! many there were, and "ask ENDPOINT": it opens a socket there, says hello, and tells the asker
+//! what comes of it. "join GROUP" and "leave GROUP", and "mhops N", "loop N", "broadcast N" and
+//! "hops N", which set an option, are answered with "yes" where that was done and with "no"; "shout
+//! PORT" sends itself to 239.1.2.3 and then to 255.255.255.255. Its state is the count, 4 bytes
+//! little-endian.
 #[path = "../wirehost.rs"]
 mod wirehost;
 use wirehost::*;
@@ -31,6 +34,20 @@ impl DatagramProtocol for Client {
     }
 }
 
+/// What a word asks for; None: it is not known.
+fn does(s: Socket, word: &str, rest: &str) -> Option<Result<()>> {
+    let value = rest.parse().unwrap_or(0);
+    Some(match word {
+        "join" => s.join(rest),
+        "leave" => s.leave(rest),
+        "mhops" => s.set_option(DatagramOption::MulticastHops, value),
+        "loop" => s.set_option(DatagramOption::MulticastLoop, value),
+        "broadcast" => s.set_option(DatagramOption::Broadcast, value),
+        "hops" => s.set_option(DatagramOption::Hops, value),
+        _ => return None,
+    })
+}
+
 #[derive(Default)]
 struct Server {
     count: u32,
@@ -50,6 +67,17 @@ impl DatagramProtocol for Server {
         } else if data == b"count" {
             push_number(&mut text, self.count);
             answer = text.as_bytes();
+        }
+        let word = String::from_utf8_lossy(data);
+        let (word, rest) = word.split_once(' ').unwrap_or((&word, ""));
+        if word == "shout" {
+            for ip in [[239, 1, 2, 3], [255; 4]] {
+                let _ = s.write(data, Address::v4(ip, rest.parse().unwrap_or(0)));
+            }
+            return;
+        }
+        if let Some(done) = does(s, word, rest) {
+            answer = if done.is_ok() { b"yes" } else { b"no" };
         }
         let _ = s.write(answer, from);
     }
