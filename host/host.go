@@ -108,6 +108,7 @@ type Host struct {
 	lookouts   []lookout            // by loop
 	leftovers  leftovers
 	giveBack   func()                   // gives what Go does not need back to the system
+	mayOpen    func() uint64            // how many descriptors the process may have; 0 = any number. nil until Start
 	observer   atomic.Pointer[Observer] // nil = none
 	overloaded atomic.Bool
 	shortOf    atomic.Pointer[string] // of what, while overloaded
@@ -251,18 +252,6 @@ func (h *Host) startAll(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// watchUse looks at what the process uses, from now on: loading is what takes most.
-func (h *Host) watchUse() {
-	sockets := h.reactor.Connections
-	if h.o.Sys != nil { // whose sockets are no descriptors
-		sockets = func() int { return 0 }
-	}
-	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), sockets, h.sharedImages),
-		images: h.sharedImages, memory: newOwnMemory(h)}
-	o.check()
-	h.background.Go(o.run)
 }
 
 // isStopping tells whether the host's end has begun.

@@ -71,6 +71,21 @@ type overload struct {
 	memoryLimit uint64 // as measured last
 }
 
+// watchUse looks at what the process uses, from now on: loading is what takes most.
+func (h *Host) watchUse() {
+	switch {
+	case h.mayOpen != nil: // a test's
+	case h.o.Sys != nil: // whose sockets are no descriptors
+		h.mayOpen = func() uint64 { return 0 }
+	default:
+		h.mayOpen = descriptorLimit
+	}
+	o := &overload{h: h, measure: processUse(uint64(h.cfg.Reactor.MaxMemory), h.descriptors, h.sharedImages),
+		images: h.sharedImages, memory: newOwnMemory(h)}
+	o.check()
+	h.background.Go(o.run)
+}
+
 // run checks until the host stops.
 func (o *overload) run() {
 	tick, hurry := time.NewTicker(overloadEvery), time.NewTicker(overloadHurry)

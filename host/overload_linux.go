@@ -18,11 +18,11 @@ const memorySpare = 16 << 20
 const limitEvery = 10
 
 // processUse looks at the process's resident memory against what it may have,
-// most bytes where that is not 0, and its sockets against its descriptor limit. One
+// most bytes where that is not 0, and at its descriptors as descriptors has it. One
 // goroutine.
 //
 // Of images' pages it counts at most as many bytes as images tells.
-func processUse(most uint64, sockets func() int, images func() uint64) func() []use {
+func processUse(most uint64, descriptors func() use, images func() uint64) func() []use {
 	limit := most
 	looks := 0
 	return func() []use {
@@ -30,18 +30,14 @@ func processUse(most uint64, sockets func() int, images func() uint64) func() []
 			limit = availableMemory()
 		}
 		looks++
-		return useOf(limit, sockets(), images())
+		return useOf(limit, descriptors(), images())
 	}
 }
 
-func useOf(memory uint64, sockets int, images uint64) []use {
-	var list []use
+func useOf(memory uint64, descriptors use, images uint64) []use {
+	list := []use{descriptors}
 	if rss := resident(images); rss > 0 {
 		list = append(list, use{useOfMemory, rss, memory, min(memorySpare, memory/3)})
-	}
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil {
-		list = append(list, use{useOfDescriptors, uint64(sockets), lim.Cur, 0})
 	}
 	return list
 }

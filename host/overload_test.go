@@ -50,7 +50,7 @@ func TestUnreadyNamesWhatIsShort(t *testing.T) {
 
 func TestProcessUse(t *testing.T) {
 	s := serve(t, configuration(config.Plugin{Module: "testdata/echo.wasm"}))
-	for _, u := range processUse(0, s.reactor.Connections, s.sharedImages)() {
+	for _, u := range processUse(0, s.descriptors, s.sharedImages)() {
 		if u.limit == 0 || u.part() > 1 {
 			t.Errorf("%s: %d of %d", u.what, u.used, u.limit)
 		}

@@ -81,6 +81,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 	v.guest = guest.New(v.program, guest.Settings{
 		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside, Listens: listens,
 		Listen: h.listenForGuest(), HandTo: h.handTo(cfg.Allow.HandOver), SocketEnded: v.socketEnded,
+		Room:   h.roomForGuests,
 		Single: cfg.Isolation == config.IsolationConnection,
 		Image:  cfg.Image, PageOut: pageOut,
 		Limits: guest.Limits{

@@ -78,11 +78,7 @@ func (l *Loop) Connect(ep Endpoint, p ClientProtocol, o ConnectOptions) Transpor
 	}
 	for _, network := range []string{"ip6", "ip4"} {
 		k.race.resolving++
-		go func() {
-			addrs, err := l.r.lookup(ctx, network, ep.Host)
-			// A loop that has ended has told the protocol already.
-			_ = l.CallFromThread(func() { c.takeAddresses(addrs, err) })
-		}()
+		l.resolve(ctx, network, ep.Host, c.takeAddresses)
 	}
 	return c
 }
@@ -98,7 +94,7 @@ func (l *Loop) newOutgoing(ep Endpoint, p ClientProtocol, o ConnectOptions) *con
 	c := &connection{loop: l, share: o.Share, client: k, stage: stageConnecting, opened: now, active: now,
 		setupBy: k.by}
 	l.count.Add(1)
-	l.r.connections.Add(1)
+	l.r.countConn(false, 1)
 	l.addConn(c)
 	return c
 }
@@ -172,6 +168,8 @@ func connectReason(err error) Reason {
 		errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAGAIN):
 		return Refused
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return OverLimit
 	}
 	return Lost
 }

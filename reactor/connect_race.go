@@ -202,6 +202,7 @@ func (c *connection) makeRival() {
 		l.rivals = map[uint64]*rival{}
 	}
 	l.rivals[v.token] = v
+	l.r.others.Add(1)
 	c.client.race.rivals = append(c.client.race.rivals, v)
 }
 
@@ -218,6 +219,7 @@ func (v *rival) leave() {
 		l.r.log.Warn("poller: remove", "fd", v.fd, "err", err)
 	}
 	delete(l.rivals, v.token)
+	l.r.others.Add(-1)
 	k.rivals = slices.DeleteFunc(k.rivals, func(other *rival) bool { return other == v })
 }
 

@@ -181,6 +181,7 @@ func (l *Loop) AdoptDatagram(f *os.File, s FrozenDatagram, p DatagramProtocol, p
 		return nil, fmt.Errorf("reactor: adopt: the port of %s is closed", port.ep)
 	}
 	l.addDatagram(d)
+	l.r.others.Add(1)
 	d.bound(fd)
 	if share := d.o.Load().Share; share != nil {
 		d.share = share(l)

@@ -55,8 +55,11 @@ func (s *linuxSys) bindDatagram(network, address string, o DatagramSocketOptions
 	}
 	defer c.Close()
 	fd, err := own(c.(syscall.Conn))
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, err
+	case o.LeaveKept && s.kept.has(int(fd)):
+		return 0, errors.Join(syscall.EMFILE, s.Close(fd))
 	}
 	s.setFile(fd, fileAt(c.LocalAddr())) // which only a Unix socket has
 	return s.prepared(fd, o)

@@ -36,6 +36,7 @@ func (l *Loop) OpenDatagram(ep Endpoint, p DatagramProtocol, o DatagramOptions) 
 		d.share = o.Share(l)
 	}
 	l.addDatagram(d)
+	l.r.others.Add(1)
 	if l.stopped {
 		d.endWith(ShuttingDown, ErrStopped)
 		return d
@@ -50,11 +51,7 @@ func (l *Loop) OpenDatagram(ep Endpoint, p DatagramProtocol, o DatagramOptions) 
 		d.endWith(NoSuchHost, errors.New("found no host"))
 	default:
 		d.open.timeout = l.CallLater(connectTimeout, func() { d.endWith(Timeout, nil) })
-		go func() {
-			list, err := l.r.lookup(ctx, "ip", ep.Host)
-			// A loop that has ended has told the protocol already.
-			_ = l.CallFromThread(func() { d.takeResolved(list, err) })
-		}()
+		l.resolve(ctx, "ip", ep.Host, d.takeResolved)
 	}
 	return d
 }
@@ -104,15 +101,17 @@ func (d *DatagramSocket) openNext(list []netip.Addr) {
 // openAt makes the socket.
 func (d *DatagramSocket) openAt(to netip.AddrPort) (FD, error) {
 	s, ok := d.loop.sys.(DatagramSys)
+	o := d.o.Load().Socket
+	o.LeaveKept = true
 	switch {
 	case !ok:
 		return 0, syscall.EOPNOTSUPP
 	case d.ep.Scheme == "unixgram":
-		return s.ConnectDatagram("unixgram", d.ep.Path, d.o.Load().Socket)
+		return s.ConnectDatagram("unixgram", d.ep.Path, o)
 	case to.Port() != 0:
-		return s.ConnectDatagram("udp", to.String(), d.o.Load().Socket)
+		return s.ConnectDatagram("udp", to.String(), o)
 	}
-	list, err := s.BindDatagrams("udp", to.String(), 1, d.o.Load().Socket)
+	list, err := s.BindDatagrams("udp", to.String(), 1, o)
 	if err != nil {
 		return 0, err
 	}

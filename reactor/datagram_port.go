@@ -105,6 +105,7 @@ func (r *Reactor) addPort(list []FD, ep Endpoint, f DatagramFactory, o DatagramO
 		r.ports = map[*DatagramPort]struct{}{}
 	}
 	r.ports[p] = struct{}{}
+	r.others.Add(int64(len(list)))
 	return p, nil
 }
 

@@ -53,6 +53,11 @@ func (s *portableSys) BindDatagrams(network, address string, _ int, o DatagramSo
 	if err != nil {
 		return nil, err
 	}
+	if o.LeaveKept {
+		if err := s.leaveKept(c); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
 	d := newPortableDatagrams(c, nil, o)
 	if network == "unixgram" {
 		d.file = fileAt(c.LocalAddr())
@@ -69,6 +74,9 @@ func (s *portableSys) ConnectDatagram(network, address string, o DatagramSocketO
 	p, ok := c.(net.PacketConn)
 	if !ok {
 		return 0, errors.Join(ErrNotSupported, c.Close())
+	}
+	if err := s.leaveKept(c); err != nil {
+		return 0, errors.Join(err, c.Close())
 	}
 	return s.add(newPortableDatagrams(p, c.RemoteAddr(), o)), nil
 }

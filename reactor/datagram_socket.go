@@ -317,6 +317,7 @@ func (d *DatagramSocket) letGo() {
 	}
 	d.proto, d.held, d.heldN, d.locals, d.ours = nil, nil, 0, sources{}, nil
 	delete(l.datagrams, d.token)
+	l.r.others.Add(-1)
 	if d.port != nil {
 		d.port.gone(d)
 	}

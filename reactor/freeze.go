@@ -256,7 +256,7 @@ func (l *Loop) Adopt(f *os.File, s Frozen, p Protocol, producer Producer, ln *Li
 		c.flags |= flagOrphan
 	}
 	l.count.Add(1)
-	l.r.connections.Add(1)
+	l.r.countConn(c.link != nil, 1)
 	l.addConn(c)
 	return c, nil
 }

@@ -106,10 +106,11 @@ func (c *connection) linkTo(ln *Listener) {
 	}
 	mine.conn = c
 	c.fd, c.link = insideFD, mine
+	l.r.others.Add(-1) // c was counted as one that has a socket
 	c.settleLater()
 	ln.accepted.Add(1)
 	ln.count.Add(1)
-	l.r.connections.Add(1)
+	l.r.countConn(true, 1)
 	to.count.Add(1)
 	// Never at once: that would call its factory from inside a callback.
 	a := call{accepted: insideFD, inside: accepted, listener: ln}

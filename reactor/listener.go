@@ -351,7 +351,7 @@ func (ln *Listener) placeSocket(fd FD) {
 	}
 	ln.accepted.Add(1)
 	ln.count.Add(1)
-	r.connections.Add(1)
+	r.countConn(false, 1)
 	l := r.pickLoop(o.Loop)
 	l.count.Add(1)
 	c := call{accepted: fd, listener: ln, peer: p}
@@ -378,7 +378,7 @@ func (l *Loop) dropAccepted(c call) {
 	c.listener.count.Add(-1)
 	c.peer.gone()
 	l.count.Add(-1)
-	l.r.connections.Add(-1)
+	l.r.countConn(c.inside != nil, -1)
 	closing := l.sys.Close
 	if c.inside != nil {
 		closing = c.inside.Close

@@ -95,6 +95,7 @@ type Reactor struct {
 	loops       []*Loop
 	acceptor    *Loop
 	connections atomic.Int64 // of all loops, those on their way too
+	others      atomic.Int64 // other sockets than connections', less connections that have none: see Sockets
 	draining    atomic.Bool
 	shedding    atomic.Bool
 	listenerSeq atomic.Uint64
@@ -228,7 +229,7 @@ func (r *Reactor) pickLoop(pinned int) *Loop {
 	return best
 }
 
-// Connections is the number of open sockets of connections. Any goroutine.
+// Connections is the number of connections, those inside the process with both their ends. Any goroutine.
 func (r *Reactor) Connections() int { return int(r.connections.Load()) }
 
 // live is Connections without those that only wait for their peer's close.
@@ -258,12 +259,16 @@ func (r *Reactor) addListener(ln *Listener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.listeners[ln] = struct{}{}
+	r.others.Add(1)
 }
 
 func (r *Reactor) removeListener(ln *Listener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.listeners, ln)
+	if _, ok := r.listeners[ln]; ok {
+		delete(r.listeners, ln)
+		r.others.Add(-1)
+	}
 }
 
 func (r *Reactor) isStarted() bool {

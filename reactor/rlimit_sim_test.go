@@ -58,6 +58,11 @@ func TestProbeDescriptors(t *testing.T) {
 				t.Errorf("listeners leave %d descriptors to others, %v, wanted a quarter of %d", left, err,
 					fewDescriptors)
 			}
+			child.ask(t, "datagrams")
+			if left, err := strconv.Atoi(child.line(t)); err != nil || left < fewDescriptors/4-4 {
+				t.Errorf("datagram sockets leave %d descriptors to others, %v, wanted a quarter of %d", left, err,
+					fewDescriptors)
+			}
 			child.ask(t, "cpu")
 			used, err := time.ParseDuration(child.line(t))
 			if err != nil {
@@ -251,6 +256,10 @@ func TestProbeChild(t *testing.T) {
 			fmt.Println(listenAgain(t, r))
 			continue
 		}
+		if in.Text() == "datagrams" {
+			fmt.Println(openDatagrams(t, l))
+			continue
+		}
 		used := make(chan time.Duration)
 		err := l.CallFromThread(func() {
 			before := processor(t)
@@ -276,6 +285,44 @@ func listenAgain(t *testing.T, r *reactor.Reactor) int {
 			t.Fatal(err)
 		}
 		defer ln.Close()
+	}
+}
+
+// openDatagrams opens sockets for datagrams until there are too many, and tells how many files
+// can be opened then.
+func openDatagrams(t *testing.T, l *reactor.Loop) int {
+	told := make(chan error)
+	open := func() {
+		l.OpenDatagram(reactor.Endpoint{Scheme: "udp", Host: "127.0.0.1"}, &opened{told: told},
+			reactor.DatagramOptions{})
+	}
+	for {
+		if err := l.CallFromThread(open); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-told; errors.Is(err, syscall.EMFILE) {
+			return canOpen(t)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// opened tells whether its socket is there.
+type opened struct {
+	reactor.DatagramProtocol
+	told chan error
+	ok   bool
+}
+
+func (p *opened) StartProtocol(*reactor.DatagramSocket) {
+	p.ok = true
+	p.told <- nil
+}
+
+func (p *opened) StopProtocol(_ reactor.Reason, err error) {
+	if !p.ok {
+		p.told <- err
 	}
 }
 

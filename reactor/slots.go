@@ -68,7 +68,7 @@ func (l *Loop) vacate(c *connection) {
 func (l *Loop) removeConn(c *connection, forgotten bool) {
 	l.vacate(c)
 	l.count.Add(-1)
-	l.r.connections.Add(-1)
+	l.r.countConn(c.link != nil, -1)
 	if !forgotten {
 		l.turns.lost.Add(1)
 		l.details.LostBy[c.reason]++

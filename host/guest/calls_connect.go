@@ -58,8 +58,11 @@ func (i *Instance) connect(as *conn, endpoint []byte, ms uint64) int32 {
 	if err != nil {
 		return int32(abi.EINVAL)
 	}
-	if !i.guest.allow.endpoint(ep) {
+	switch {
+	case !i.guest.allow.endpoint(ep):
 		return int32(abi.EPERM)
+	case !i.hasRoom("connect"):
+		return int32(abi.E2BIG)
 	}
 	c := i.newClient()
 	c.t = i.place.Loop.Connect(ep, c, reactor.ConnectOptions{Timeout: timeout, Share: i.place.Share,

@@ -196,8 +196,12 @@ func datagramOpen(i *Instance, stack []uint64) {
 		fail(stack, abi.EINVAL)
 		return
 	}
-	if !i.guest.allow.endpoint(ep) {
+	switch {
+	case !i.guest.allow.endpoint(ep):
 		fail(stack, abi.EPERM)
+		return
+	case !i.hasRoom("open"):
+		fail(stack, abi.E2BIG)
 		return
 	}
 	s := &Socket{in: i, handle: i.account.conns.take(), stage: stageConnecting, to: ep}

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/tetratelabs/wazero/api"
@@ -45,6 +46,9 @@ func listen(i *Instance, text []byte) (handle int32, status abi.Status) {
 			return l.handle, abi.StatusOK
 		}
 	}
+	if !i.hasRoom("listen") {
+		return 0, abi.E2BIG
+	}
 	l, err := i.account.bind(i, ep)
 	if err != nil {
 		return 0, i.bindStatus(ep, err)
@@ -55,6 +59,24 @@ func listen(i *Instance, text []byte) (handle int32, status abi.Status) {
 	}
 	return l.handle, abi.StatusOK
 }
+
+// hasRoom tells whether the instance may have another socket; else that is logged. The number of its
+// instances may have no limit, so that limits of each are none of the plugin's.
+func (i *Instance) hasRoom(call string) bool {
+	if i.guest.room == nil {
+		return true
+	}
+	found, most := i.guest.room()
+	if most == 0 || found < most {
+		return true
+	}
+	i.account.warn(roomNote, "version", i.guest.name, "call", call, "found", found, "wanted",
+		fmt.Sprintf("under %d, three quarters of the process's descriptors", most))
+	return false
+}
+
+// roomNote is the line of a guest that gets no socket.
+const roomNote = "a guest gets no socket: the server has too many"
 
 // ofThisMachine tells whether an endpoint may be listened on without a name's resolution,
 // for which a loop would wait.

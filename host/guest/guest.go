@@ -59,6 +59,9 @@ type Settings struct {
 	// Listen is the reactor's Listen or, with the file of a socket that listens already, its
 	// ListenFile; nil = nobody can listen.
 	Listen func(*os.File, reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
+	// Room is how many sockets there are, and how many there may be for an instance to get another one;
+	// 0 = any number. nil = the same. Loops call it, and who starts an instance.
+	Room func() (found, most uint64)
 	// HandTo finds the plugin of a name for transport.handOver; an error is its status:
 	// ErrNotAllowed, or ErrNotRunning. Loops call it: it must not block.
 	HandTo func(plugin string) (reactor.Destination, error)
@@ -89,6 +92,7 @@ type Guest struct {
 	inside  func(plugin string) *reactor.Listener
 	listens *ListenList
 	listen  func(*os.File, reactor.Endpoint, reactor.Factory, reactor.ListenOptions) (*reactor.Listener, error)
+	room    func() (found, most uint64)
 	handTo  func(plugin string) (reactor.Destination, error)
 	ended   func(SocketEnd)
 	single  bool
@@ -113,8 +117,8 @@ type Guest struct {
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
 		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, listens: s.Listens,
-		listen: s.Listen, handTo: s.HandTo, ended: s.SocketEnded, single: s.Single, account: s.Account,
-		memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
+		listen: s.Listen, room: s.Room, handTo: s.HandTo, ended: s.SocketEnded, single: s.Single,
+		account: s.Account, memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)
 	g.numbers = gateNumbers()

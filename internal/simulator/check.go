@@ -231,6 +231,9 @@ func (w *world) finish() {
 		w.loseAll()
 		w.quiesce()
 		if w.r.Connections() == 0 && w.sys.OpenFDs() == 1 && w.out.Waiting() == 0 {
+			if n := w.r.Sockets(); n != 1 {
+				w.violated("%d sockets are counted, and there is one", n)
+			}
 			break
 		}
 		if got > 0 { // a slow reader gets everything
@@ -298,6 +301,9 @@ func (w *world) close() {
 	}
 	if n := w.r.Connections(); n != 0 {
 		w.violated("%d connections are left after the reactor has ended", n)
+	}
+	if n := w.r.Sockets(); n != 0 {
+		w.violated("%d sockets are counted after the reactor has ended", n)
 	}
 	var lost, by uint64
 	for _, l := range w.r.Loops() { // they have ended

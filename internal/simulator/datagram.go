@@ -247,6 +247,9 @@ func (w *mailWorld) run(seed uint64) {
 	if n := w.sys.OpenFDs(); n != 0 || len(w.sys.Misuse()) > 0 {
 		w.breach("%d descriptors are left; misuse: %q", n, w.sys.Misuse())
 	}
+	if n := w.r.Sockets(); n != 0 {
+		w.breach("%d sockets are counted after the reactor has ended", n)
+	}
 }
 
 func (w *mailWorld) listen() (err error) {

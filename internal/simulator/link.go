@@ -316,8 +316,8 @@ func (w *linkWorld) run() {
 			w.breach("%s has not ended", e.name)
 		}
 	}
-	if n := w.r.Connections(); n != 0 {
-		w.breach("%d connections are left", n)
+	if n, sockets := w.r.Connections(), w.r.Sockets(); n != 0 || sockets != 0 {
+		w.breach("%d connections are left, and %d sockets are counted", n, sockets)
 	}
 	w.check()
 	if err := w.r.Close(); err != nil {
