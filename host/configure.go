@@ -14,34 +14,6 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// Change says what a reload of the configuration has done.
-type Change struct {
-	Plugins   []Outcome `json:"plugins,omitempty"`    // of those that stay
-	Added     []string  `json:"added,omitempty"`      // plugins and listeners
-	Removed   []string  `json:"removed,omitempty"`    // plugins and listeners
-	Changed   []string  `json:"changed,omitempty"`    // listeners
-	NeedsBoot []string  `json:"needs_boot,omitempty"` // settings that have changed and take effect at the next start
-	Failed    []string  `json:"failed,omitempty"`     // what is not taken over, and why: what was there before stays
-}
-
-// Lines are the change for people, one thing a line.
-func (c Change) Lines() []string {
-	var lines []string
-	for _, o := range c.Plugins {
-		lines = append(lines, "plugin "+o.String())
-	}
-	for _, part := range []struct {
-		what string
-		list []string
-	}{{"added ", c.Added}, {"removed ", c.Removed}, {"changed ", c.Changed},
-		{"takes effect at the next start: ", c.NeedsBoot}, {"not taken over: ", c.Failed}} {
-		for _, name := range part.list {
-			lines = append(lines, part.what+name)
-		}
-	}
-	return lines
-}
-
 // reconfiguration is what a reload of the configuration is about to do.
 type reconfiguration struct {
 	h            *Host
@@ -157,7 +129,7 @@ func (h *Host) reconfigureAlone(ctx context.Context, edit edit) (*reconfiguratio
 		return nil, err
 	}
 	r := &reconfiguration{h: h, cfg: cfg, by: ByOf(ctx), only: only, plugins: map[string]*plugin{}}
-	r.out.NeedsBoot = needsBoot(h.cfg, cfg)
+	r.out.NeedsBoot, r.out.Notes = needsBoot(h.cfg, cfg), notes(h.cfg, cfg)
 	r.cfg.Reactor, r.cfg.Admin, r.cfg.Cache, r.cfg.State = h.cfg.Reactor, h.cfg.Admin, h.cfg.Cache, h.cfg.State
 	r.cfg.Log.Format, r.cfg.Monitor = h.cfg.Log.Format, h.cfg.Monitor
 	defer r.unlock()
@@ -431,7 +403,7 @@ func (r *reconfiguration) commitListeners() error {
 		isNew[l] = true
 	}
 	for _, l := range r.keep {
-		text := "listener " + l.ln.Endpoint().String() + " for plugin " + l.name()
+		text := l.info().text()
 		switch {
 		case isNew[l]:
 			r.out.Added = append(r.out.Added, text)
@@ -441,7 +413,7 @@ func (r *reconfiguration) commitListeners() error {
 		}
 	}
 	for _, l := range r.closing {
-		r.out.Removed = append(r.out.Removed, "listener "+l.ln.Endpoint().String())
+		r.out.Removed = append(r.out.Removed, l.info().text())
 		errs = append(errs, l.ln.Close())
 	}
 	return errors.Join(errs...)

@@ -214,6 +214,7 @@ func (h *Host) Start(ctx context.Context) error {
 	h.background.Go(h.loader.TrimCache)
 	h.sweepModules()
 	h.announceListeners()
+	h.warnAbsent()
 	h.log.Debug("started", "took", time.Since(began).Round(time.Millisecond))
 	h.announceReady()
 	return nil

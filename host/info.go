@@ -61,13 +61,15 @@ type ListenerInfo struct {
 	Version     string            `json:"version,omitempty"`
 	Loop        *int              `json:"loop,omitempty"`
 	Endpoint    string            `json:"endpoint"`
-	Peer        string            `json:"peer,omitempty"` // whom a guest's socket for datagrams is connected to
-	Plugin      string            `json:"plugin"`
-	Connections int               `json:"connections"` // live ones
-	Accepted    uint64            `json:"accepted"`    // ever
-	Refused     uint64            `json:"refused"`     // ever: over a limit, shed, out of descriptors, or by the plugin
-	RefusedBy   map[string]uint64 `json:"refused_by"`  // of those, why: each reason that there is
-	Held        uint64            `json:"held"`        // ever: how often accepting has waited for new_per_second
+	Peer        string            `json:"peer,omitempty"`  // whom a guest's socket for datagrams is connected to
+	Plugin      string            `json:"plugin"`          // "" where rules alone say whose a connection is
+	Chain       []string          `json:"chain,omitempty"` // plugins one behind another, of which Plugin is the first
+	Route       []string          `json:"route,omitempty"` // plugins that its rules give connections to, each once
+	Connections int               `json:"connections"`     // live ones
+	Accepted    uint64            `json:"accepted"`        // ever
+	Refused     uint64            `json:"refused"`         // ever: over a limit, out of descriptors, by the plugin, …
+	RefusedBy   map[string]uint64 `json:"refused_by"`      // of those, why: each reason that there is
+	Held        uint64            `json:"held"`            // ever: how often accepting has waited for new_per_second
 	// handshakes of TLS that have failed, ever, by cause (reactor.ListenerStats)
 	Handshakes map[string]uint64 `json:"handshake_failures,omitempty"`
 	Routed     map[string]uint64 `json:"routed,omitempty"`    // ever: what its rules have given to whom, by plugin
@@ -216,11 +218,15 @@ func (h *Host) ListenerInfos() []ListenerInfo {
 	defer h.mu.Unlock()
 	var list []ListenerInfo
 	h.inOrder(func(l *listener) {
-		info := listenerInfo(l.name(), l.ln)
-		info.Routed = l.routed.counts()
-		list = append(list, info)
+		list = append(list, l.info())
 	}, func(t *port) { list = append(list, t.info()) })
 	return list
+}
+
+func (l *listener) info() ListenerInfo {
+	info := listenerInfo(l.name(), l.ln)
+	info.Chain, info.Route, info.Routed = l.cfg.Chain, routePlugins(l.cfg), l.routed.counts()
+	return info
 }
 
 func listenerInfo(plugin string, ln *reactor.Listener) ListenerInfo {

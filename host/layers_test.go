@@ -33,6 +33,20 @@ func TestConnectPlugin(t *testing.T) {
 	})
 }
 
+// TestNoNextPlugin: who connects to plugin://next in vain is told why.
+func TestNoNextPlugin(t *testing.T) {
+	s := serve(t, configuration(config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}))
+	c := dial(t, s.addrs[0])
+	send(t, c, "plugin://next")
+	if got := answer(t, c); got != -4 {
+		t.Errorf("connect returned %d, wanted -4", got)
+	}
+	want := "no plugin is behind this one in a chain of the listener tcp://" + s.addrs[0]
+	if line := s.logs.await(t, "a guest can't connect to plugin://next", 1); line["why"] != want {
+		t.Errorf("found %v, wanted %q", line, want)
+	}
+}
+
 // forwarding is a server whose guest passes what it gets on to the plugin behind.
 func forwarding(t *testing.T, behind config.Plugin, more ...func(*config.Config)) *server {
 	t.Helper()

@@ -128,17 +128,10 @@ func (h *Host) resume() {
 	h.pins, h.kept, h.cfg = maps.Clone(from.Pins), maps.Clone(from.Kept), from.Config
 }
 
-// without is a configuration without a plugin, its listeners, and what others may hand to it.
+// without is a configuration without a plugin and its listeners.
 func without(c config.Config, name string) config.Config {
 	c.Plugins = maps.Clone(c.Plugins)
 	delete(c.Plugins, name)
-	for other, p := range c.Plugins {
-		if slices.Contains(p.Allow.HandOver, name) {
-			p.Allow.HandOver = slices.DeleteFunc(slices.Clone(p.Allow.HandOver),
-				func(to string) bool { return to == name })
-			c.Plugins[other] = p
-		}
-	}
 	c.Listeners = config.WithoutPlugin(c.Listeners, name)
 	return c
 }

@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
-
-	"github.com/wirehost/wirehost/reactor"
 )
 
 // readiness is how far a host has come. Any goroutine.
@@ -52,12 +50,10 @@ func (r *readiness) told() bool {
 // announceListeners says what is listened on.
 func (h *Host) announceListeners() {
 	var endpoints []string
-	say := func(ep reactor.Endpoint, plugin string) {
-		endpoints = append(endpoints, ep.String())
-		h.log.Info("listening", "endpoint", ep.String(), "plugin", plugin)
+	for _, info := range h.ListenerInfos() {
+		endpoints = append(endpoints, info.Endpoint)
+		h.log.Info("listening", "endpoint", info.Endpoint, "plugin", info.Whom())
 	}
-	h.inOrder(func(l *listener) { say(l.ln.Endpoint(), l.cfg.First()) },
-		func(t *port) { say(t.on.Endpoint(), t.cfg.Plugin) })
 	h.ready.noteBound(endpoints)
 }
 

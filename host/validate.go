@@ -11,7 +11,7 @@ import (
 
 // Validate checks cfg as New does, reads the certificates and compiles and checks every
 // plugin that it names, or Options.Resume in its place, and starts nothing. The error joins
-// all faults, those of modules as *LoadError. ctx ends it.
+// all faults, those of modules as *LoadError. What Config.Absent has is logged. ctx ends it.
 func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	h, err := New(cfg, o)
 	if err != nil {
@@ -21,6 +21,7 @@ func Validate(ctx context.Context, cfg config.Config, o Options) error {
 	if h.loader, err = h.newLoader(ctx); err != nil {
 		return err
 	}
+	h.warnAbsent()
 	var errs []error
 	for n, l := range h.cfg.Listeners {
 		if _, err := h.sources.serverTLS(ctx, l.TLS, false); err != nil {

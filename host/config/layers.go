@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,40 @@ func allowedPlugin(s, name string) *Fault {
 		return &Fault{Found: quote(s), Wanted: "plugin://NAME of a plugin, or plugin://* for all"}
 	}
 	return nil
+}
+
+// pluginName checks a name in allow.hand_over.
+func pluginName(v reflect.Value) *Fault {
+	if s := v.String(); !validName(s) {
+		return &Fault{Found: quote(s), Wanted: "the name of a plugin"}
+	}
+	return nil
+}
+
+// Absent are the plugins that others may connect to (allow.connect) or give connections to
+// (allow.hand_over) and that are not there, as Validate tells what is wrong. They are not: a
+// plugin can be loaded later, and is reached then.
+func (c Config) Absent() (list Faults) {
+	names := slices.Sorted(maps.Keys(c.Plugins))
+	for _, name := range names {
+		look := func(setting string, n int, found, plugin string) {
+			if _, there := c.Plugins[plugin]; !there && plugin != "*" {
+				p := path{"plugins", name, "allow", setting, strconv.Itoa(n)}
+				list = append(list, &Fault{Key: p.String(), Found: found,
+					Wanted: "a plugin that is there" + among(names),
+					Hint:   suggest(plugin, names)})
+			}
+		}
+		for n, text := range c.Plugins[name].Allow.Connect {
+			if plugin, inside := strings.CutPrefix(text, pluginScheme); inside {
+				look("connect", n, text, plugin)
+			}
+		}
+		for n, plugin := range c.Plugins[name].Allow.HandOver {
+			look("hand_over", n, plugin, plugin)
+		}
+	}
+	return list
 }
 
 // First is the plugin that has the listener's connections: Plugin, or the first of Chain.

@@ -78,6 +78,7 @@ func rules() map[string]rule {
 		"cache.size":                       size(1<<20, 1<<50),
 		"plugins.*.allow.connect.*":        allowed,
 		"plugins.*.allow.listen.*":         listened,
+		"plugins.*.allow.hand_over.*":      pluginName,
 		"plugins.*.allow.tls.alpn.*":       alpn,
 		"plugins.*.allow.tls.min_version":  oneOf("1.2", "1.3"),
 

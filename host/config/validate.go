@@ -72,11 +72,6 @@ func (v *validator) config(c Config) {
 		v.allowTLS(path{"plugins", name, "allow"}, c.Plugins[name].Allow)
 	}
 	v.circles(c.Plugins)
-	for _, name := range slices.Sorted(maps.Keys(c.Plugins)) {
-		for i, other := range c.Plugins[name].Allow.HandOver {
-			v.plugin(path{"plugins", name, "allow", "hand_over", strconv.Itoa(i)}, other, c.Plugins)
-		}
-	}
 	v.admin(c.Admin)
 	seen := map[string]string{}
 	if key := sameEndpoint(c.Admin.Listen); key != "" {

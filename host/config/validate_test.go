@@ -58,6 +58,8 @@ func TestValidate(t *testing.T) {
 		{"where to listen with TLS, and a certificate", set(func(p *Plugin) {
 			p.Allow.Listen, p.Allow.TLS = []string{"tls://:1"}, TLS{Certificates: []Certificate{{"c", "k"}}}
 		}), ""},
+		{"to whom to hand over", set(func(p *Plugin) { p.Allow.HandOver = []string{"b", "next"} }),
+			`plugins.a.allow.hand_over.1: found "next", wanted the name of a plugin`},
 		{"a certificate without its key", set(func(p *Plugin) { p.Allow.TLS.Cert = "c.pem" }),
 			`plugins.a.allow.tls.key: found no key, wanted the certificate's`},
 		{"a name", func(c *Config) { c.Plugins["A.b"] = Plugin{} },

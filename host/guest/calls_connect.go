@@ -118,7 +118,10 @@ const linksNote = "a guest can't connect to another plugin: over limits.links"
 // connected to.
 func (i *Instance) pluginBehind(name string, as *conn) (to *reactor.Listener, allowed bool) {
 	if name == next {
-		to = i.behind(as)
+		to, why := i.behind(as)
+		if to == nil {
+			i.account.warn(nextNote, "version", i.guest.name, "why", why)
+		}
 		return to, to != nil
 	}
 	if !i.guest.allow.plugin(name) {
@@ -127,19 +130,26 @@ func (i *Instance) pluginBehind(name string, as *conn) (to *reactor.Listener, al
 	return i.guest.inside(name), true
 }
 
+// nextNote is the line of a connection to plugin://next that is refused.
+const nextNote = "a guest can't connect to plugin://next"
+
 // behind is the listener behind the one of a connection, in its chain: of as or, where that
-// is nil, of the one whose callback runs. nil = there is none.
-func (i *Instance) behind(as *conn) *reactor.Listener {
+// is nil, of the one whose callback runs. nil = there is none, and why says so.
+func (i *Instance) behind(as *conn) (to *reactor.Listener, why string) {
 	if as == nil && i.stack[gate.Params] != i.guest.numbers[exDelayedCall] {
 		as = i.conns.get(int32(i.stack[0]))
 	}
 	if as == nil || as.t == nil {
-		return nil
+		return nil, "it runs in no connection's callback: connectAs says whose chain is meant"
 	}
-	if ln := as.t.Stats().Listener; ln != nil {
-		return ln.Next()
+	ln := as.t.Stats().Listener
+	switch {
+	case ln == nil:
+		return nil, "the connection is an outgoing one, which has no chain"
+	case ln.Next() == nil:
+		return nil, "no plugin is behind this one in a chain of the listener " + ln.Endpoint().String()
 	}
-	return nil
+	return ln.Next(), ""
 }
 
 // depth is how many connections between plugins lie before the instance: most of those

@@ -77,7 +77,7 @@ func TestPluginCommands(t *testing.T) {
 		!strings.Contains(text, `"memory":"32MiB"`) {
 		t.Errorf("found %s", text)
 	}
-	matches(o.fine("plugin", "unload", "more"), `^removed listener tcp://\S+\nremoved plugin more\n$`)
+	matches(o.fine("plugin", "unload", "more"), `^removed listener tcp://\S+ for plugin more\nremoved plugin more\n$`)
 	p.signal(syscall.SIGTERM)
 	c.Close()
 }

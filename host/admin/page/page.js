@@ -58,8 +58,11 @@ const changes = new Table("What became of changes", "There has been no change.",
 	col("Version", (c) => c.version || ""), col("Before", (c) => c.previous || ""), col("By", (c) => c.by || ""),
 	col("", (c) => c.detail || "", "long"),
 ]);
+// whom is for whom a listener's connections are.
+const whom = (l) => [l.chain ? l.chain.join(" → ") : l.plugin, l.route ? "route: " + l.route.join(", ") : ""]
+	.filter(Boolean).join("; ");
 const listeners = new Table("Listeners", "Nothing is listened on.", [
-	col("Endpoint", (l) => l.endpoint), col("Plugin", (l) => l.plugin),
+	col("Endpoint", (l) => l.endpoint), col("Plugin", whom),
 	number("Connections", (l) => count(l.connections)), number("Accepted", (l) => count(l.accepted)),
 	number("Refused", (l) => [count(l.refused), l.refused ? "bad" : ""]),
 ]);
