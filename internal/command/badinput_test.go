@@ -281,28 +281,34 @@ func importing(im abi.Import, t abi.Signature) []byte {
 	})
 }
 
+// inspected is what inspect tells of a module.
+func inspected(t *testing.T, module []byte) (r report) {
+	t.Helper()
+	got := command(t, "inspect", "-o", "json", write(t, "m.wasm", string(module)))
+	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil {
+		t.Fatalf("%v: %s", err, got.stderr)
+	}
+	return r
+}
+
+// satisfies tells whether inspect finds a part of the contract in a module.
+func (r report) satisfies(what, name string, signature abi.Signature) bool {
+	return slices.ContainsFunc(r.Items, func(it abi.Item) bool {
+		return it.What == what && it.Name == name && it.Verdict == "satisfied" && it.Signature == signature.String()
+	})
+}
+
 // Inspect knows every import of the ABI, and tells of one that has another signature, and of the
 // callback that one needs.
 func TestInspectImports(t *testing.T) {
-	inspect := func(module []byte) (r report) {
-		t.Helper()
-		got := command(t, "inspect", "-o", "json", write(t, "m.wasm", string(module)))
-		if err := json.Unmarshal([]byte(got.stdout), &r); err != nil {
-			t.Fatalf("%v: %s", err, got.stderr)
-		}
-		return r
-	}
 	needs := map[string]string{ // what the guest does not export
 		"transport.registerProducer": "pauseProducing", "reactor.callLater": "delayedCall",
 		"reactor.connect": "clientConnectionFailed", "reactor.connectAs": "clientConnectionFailed",
 		"datagram.open": "datagramsReceived",
 	}
 	for _, im := range abi.Imports() {
-		r := inspect(importing(im, im.Signature))
-		if !slices.ContainsFunc(r.Items, func(it abi.Item) bool {
-			return it.What == "import" && it.Name == im.Key() && it.Verdict == "satisfied" &&
-				it.Signature == im.Signature.String()
-		}) {
+		r := inspected(t, importing(im, im.Signature))
+		if !r.satisfies("import", im.Key(), im.Signature) {
 			t.Errorf("import %s: found %+v", im.Key(), r.Items)
 		}
 		if faults := strings.Join(r.Faults, "\n"); r.OK != (needs[im.Key()] == "") ||
@@ -310,9 +316,37 @@ func TestInspectImports(t *testing.T) {
 			t.Errorf("import %s: found the faults %q, wanted one of %q", im.Key(), faults, needs[im.Key()])
 		}
 		other := abi.Signature{Params: append(slices.Clone(im.Signature.Params), wasmbin.F32)}
-		r = inspect(importing(im, other))
+		r = inspected(t, importing(im, other))
 		if faults := strings.Join(r.Faults, "\n"); r.OK || !strings.Contains(faults, "import "+im.Key()) {
 			t.Errorf("import %s of another signature: found the faults %q", im.Key(), faults)
+		}
+	}
+}
+
+// exporting is a guest with an export of type t.
+func exporting(name string, t abi.Signature) []byte {
+	return guest(func(m *wasmbin.Module) {
+		without(name)(m)
+		m.Exports = append(m.Exports, wasmbin.Export{Name: name, Kind: wasmbin.KindFunction,
+			Index: uint32(len(m.Functions))})
+		m.Functions = append(m.Functions, uint32(len(m.Types)))
+		m.Types = append(m.Types, wasmbin.FuncType{Params: t.Params, Results: t.Results})
+		m.Code = append(m.Code, wasmbin.Code{Body: []byte{0x00, 0x0b}}) // unreachable
+	})
+}
+
+// Inspect knows every export of the ABI, and tells of one that has another signature.
+func TestInspectExports(t *testing.T) {
+	for _, ex := range abi.Exports() {
+		r := inspected(t, exporting(ex.Name, ex.Signature))
+		if memory := ex.Name == abi.ExportMemory; r.OK == memory ||
+			r.satisfies("export", ex.Name, ex.Signature) == memory { // which is no function
+			t.Errorf("export %s: found %+v, %q", ex.Name, r.Items, r.Faults)
+		}
+		other := abi.Signature{Params: append(slices.Clone(ex.Params), wasmbin.F32), Results: ex.Results}
+		r = inspected(t, exporting(ex.Name, other))
+		if faults := strings.Join(r.Faults, "\n"); r.OK || !strings.Contains(faults, "export "+ex.Name) {
+			t.Errorf("export %s of another signature: found the faults %q", ex.Name, faults)
 		}
 	}
 }
