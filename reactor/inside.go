@@ -183,13 +183,6 @@ func (c *connection) receptive() bool {
 // landed tells whether what this end has written is still to be delivered.
 func (e *linkEnd) landed() bool { return e.loop.landing == e.other }
 
-// unland drops what has landed with the end.
-func (e *linkEnd) unland() {
-	if l := e.loop; !e.link.apart && l.landing == e {
-		l.landing, l.landed = nil, nil
-	}
-}
-
 // keepLanded has what has landed with the end, or from it, wait for the next look at links.
 func (e *linkEnd) keepLanded() {
 	l, o := e.loop, e.loop.landing
@@ -198,7 +191,7 @@ func (e *linkEnd) keepLanded() {
 	}
 	if w := o.other.conn; !w.ended() || w.stage == stageHanding {
 		o.in.prepend(l.landed, l.r)
-		o.unland()
+		l.landing, l.landed = nil, nil
 		o.list()
 	}
 }

@@ -240,7 +240,6 @@ func (e *linkEnd) close(reset bool) error {
 	case reset || e.connecting:
 		o.reset, o.err = true, syscall.ECONNRESET
 		o.in.clear(o.loop.r)
-		o.unland()
 	default:
 		o.fin = true
 	}
