@@ -91,9 +91,10 @@ func certificate(t testing.TB, notAfter time.Time) (cert, key string, pool *x509
 // TestPromises runs every row of what a connection promises with a guest.
 func TestPromises(t *testing.T) {
 	wasm := built(t, "scripted")
+	transports := []string{"tcp", "tls", "tls by the library", "unix", "plugin", "tcp by a guest", "tls by a guest"}
+	reactortest.CheckColumns(t, "G", transports...)
 	for _, sys := range []string{"epoll", "portable", "memory", "paged"} {
-		for _, transport := range []string{"tcp", "tls", "tls by the library", "unix", "plugin", "tcp by a guest",
-			"tls by a guest"} {
+		for _, transport := range transports {
 			scheme, by, _ := strings.Cut(transport, " by ")
 			if transport == "tls by a guest" && sys != "memory" {
 				continue // a listener is one, and TLS is TLS
@@ -112,8 +113,13 @@ func TestPromises(t *testing.T) {
 				if scheme == "tls" {
 					client = &tls.Config{RootCAs: pool, ServerName: "localhost"}
 				}
+				var column reactortest.Column
+				if sys == "memory" {
+					column = reactortest.Column{Name: transport, Kind: "G"}
+				}
 				reactortest.Suite(t, reactortest.Backend{
-					TLS: scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true,
+					Column: column,
+					TLS:    scheme == "tls", Unix: scheme == "unix", LateReset: sys == "portable", Traps: true,
 					Share: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := promised(t, wasm, scheme, by, config.TLS{Cert: cert, Key: key})

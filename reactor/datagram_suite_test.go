@@ -14,8 +14,10 @@ import (
 
 // TestDatagramPromises runs every row of what a datagram socket promises on each backend.
 func TestDatagramPromises(t *testing.T) {
+	networks := []string{"udp", "unixgram"}
+	reactortest.CheckColumns(t, "S", networks...)
 	for _, sys := range []string{"epoll", "portable", "memory"} {
-		for _, network := range []string{"udp", "unixgram"} {
+		for _, network := range networks {
 			t.Run(sys+"/"+network, func(t *testing.T) {
 				if sys == "epoll" && !reactor.HasEpoll {
 					t.Skip("this system has no epoll")
@@ -32,6 +34,7 @@ func TestDatagramPromises(t *testing.T) {
 				}
 				b.Dial = dialDatagrams
 				if sys == "memory" {
+					b.Column = reactortest.Column{Name: network, Kind: "S"}
 					b.Limit = func(n int) { mem.LimitSends(n) }
 					b.Group = func(t *testing.T, group string, port uint16, payload []byte) error {
 						c := newMemoryClient(t, mem, "udp", fmt.Sprintf("%s:%d", group, port))

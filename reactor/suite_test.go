@@ -22,9 +22,11 @@ import (
 // TestPromises runs every row of what a connection promises against each
 // transport, with native protocols.
 func TestPromises(t *testing.T) {
+	transports := []string{"tcp", "tls", "tls by the library", "tls in pieces", "unix", "plugin",
+		"plugin from another loop"}
+	reactortest.CheckColumns(t, "N", transports...)
 	for _, sys := range []string{"epoll", "portable", "memory"} {
-		for _, transport := range []string{"tcp", "tls", "tls by the library", "tls in pieces", "unix", "plugin",
-			"plugin from another loop"} {
+		for _, transport := range transports {
 			t.Run(sys+"/"+transport, func(t *testing.T) {
 				t.Parallel()
 				scheme, _, _ := strings.Cut(transport, " ")
@@ -33,8 +35,13 @@ func TestPromises(t *testing.T) {
 				cert, pool := reactor.CertificateForTest(t)
 				server := &tls.Config{Certificates: []tls.Certificate{cert}}
 				client := &tls.Config{RootCAs: pool, ServerName: "localhost"}
+				var column reactortest.Column
+				if sys == "memory" {
+					column = reactortest.Column{Name: transport, Kind: "N"}
+				}
 				reactortest.Suite(t, reactortest.Backend{
-					TLS: scheme == "tls", Cut: transport == "tls in pieces", Unix: scheme == "unix",
+					Column: column,
+					TLS:    scheme == "tls", Cut: transport == "tls in pieces", Unix: scheme == "unix",
 					LateReset: sys == "portable", Holds: true,
 					Serve: func(t *testing.T, s reactortest.Settings) *reactortest.Server {
 						cfg := reactor.Config{Loops: 1, Backend: sys, CloseTimeout: s.CloseTimeout,

@@ -38,8 +38,16 @@ var datagramRows = []struct {
 
 // DatagramSuite runs every row of what a datagram socket promises.
 func DatagramSuite(t *testing.T, b DatagramBackend) {
+	ran := map[string]bool{}
+	var names []string
 	for _, row := range datagramRows {
-		t.Run(row.name, func(t *testing.T) { row.run(&datagramRig{T: t, b: b}) })
+		names = append(names, row.name)
+		t.Run(row.name, func(t *testing.T) {
+			noting(t, ran, row.name, func() { row.run(&datagramRig{T: t, b: b}) })
+		})
+	}
+	if b.Column.Name != "" {
+		b.Column.check(t, names, ran)
 	}
 }
 

@@ -20,6 +20,8 @@ type DatagramBackend struct {
 	// Dial makes a client of a socket at address; it ends with the test.
 	Dial func(t *testing.T, network, address string) DatagramClient
 	Unix bool // unixgram
+	// Column is where it stands in PROMISES.md.
+	Column Column
 	// Limit has sends find the system's buffer full after so many of a batch; nil where
 	// that can't be done.
 	Limit func(n int)

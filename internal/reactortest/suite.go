@@ -15,6 +15,7 @@ type Backend struct {
 	// Settings names a limit of time or size, it holds for the listener.
 	Serve func(*testing.T, Settings) *Server
 
+	Column    Column
 	TLS       bool // Dial gives TLS connections
 	Cut       bool // what the clients' TLS sends comes in pieces: each header by the byte, the rest in two
 	Unix      bool // Unix sockets: no reset
@@ -141,19 +142,27 @@ var rows = []row{
 // the clock where there is one; no row sleeps.
 func Suite(t *testing.T, b Backend) {
 	servers := map[Settings]*Server{}
+	ran := map[string]bool{}
+	var names []string
 	for _, row := range rows {
+		names = append(names, row.name)
 		passed := t.Run(row.name, func(one *testing.T) {
-			if !b.Share || row.settings.alone {
-				row.run(newRig(one, b, b.Serve(one, row.settings), false))
-				return
-			}
-			if servers[row.settings] == nil {
-				servers[row.settings] = b.Serve(t, row.settings)
-			}
-			row.run(newRig(one, b, servers[row.settings], true))
+			noting(one, ran, row.name, func() {
+				if !b.Share || row.settings.alone {
+					row.run(newRig(one, b, b.Serve(one, row.settings), false))
+					return
+				}
+				if servers[row.settings] == nil {
+					servers[row.settings] = b.Serve(t, row.settings)
+				}
+				row.run(newRig(one, b, servers[row.settings], true))
+			})
 		})
 		if !passed { // nobody knows what it has left behind
 			delete(servers, row.settings)
 		}
+	}
+	if b.Column.Name != "" {
+		b.Column.check(t, names, ran)
 	}
 }
