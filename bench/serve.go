@@ -25,6 +25,7 @@ import (
 	"github.com/wirehost/wirehost/bench/same"
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/heapfloor"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -203,6 +204,9 @@ func serveWirehost(o serveOptions, stdout io.Writer) error {
 	}
 	if !h.Ready() {
 		return errors.New("wirehost: started and not ready")
+	}
+	if os.Getenv("GOGC") == "" { // as the command does
+		heapfloor.Keep(heapfloor.Server)
 	}
 	fmt.Fprintf(stdout, "listening 127.0.0.1:%d\n", h.Listeners()[0].Port)
 	for o.profile {

@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"internal/credentials": {"internal/bounded"},
 	"internal/fetch":       {},
 	"internal/handover":    {},
+	"internal/heapfloor":   {},
 	"internal/lines":       {"host"},
 	"internal/logqueue":    {},
 	"internal/memnet":      {"reactor"},

@@ -96,6 +96,7 @@ func (a *app) serve(signals <-chan os.Signal, trace []string) error {
 			return fmt.Errorf("--trace-abi: found no plugin %q in the configuration", name)
 		}
 	}
+	defer a.keepHeapFloor()()
 	a.tellWith(cfg.Log)
 	s := &server{app: a, log: a.logger(cfg.Log), signals: signals}
 	o := a.options()
