@@ -279,7 +279,7 @@ func (s *linuxSys) Reset(fd FD) error {
 }
 
 func (s *linuxSys) LocalAddr(fd FD) net.Addr {
-	sa, err := unix.Getsockname(int(fd))
+	sa, err := syscall.Getsockname(int(fd))
 	if err != nil {
 		return nil
 	}
@@ -287,18 +287,18 @@ func (s *linuxSys) LocalAddr(fd FD) net.Addr {
 }
 
 func (s *linuxSys) RemoteAddr(fd FD) net.Addr {
-	sa, err := unix.Getpeername(int(fd))
+	sa, err := syscall.Getpeername(int(fd)) // x/sys asks for the protocol as well
 	if err != nil {
 		return nil
 	}
 	return netAddr(sa)
 }
 
-func netAddr(sa unix.Sockaddr) net.Addr {
+func netAddr(sa syscall.Sockaddr) net.Addr {
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)))
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		a := netip.AddrFrom16(sa.Addr).Unmap()
 		if sa.ZoneId != 0 && a.Is6() {
 			if ifi, err := net.InterfaceByIndex(int(sa.ZoneId)); err == nil {
@@ -306,7 +306,7 @@ func netAddr(sa unix.Sockaddr) net.Addr {
 			}
 		}
 		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, uint16(sa.Port)))
-	case *unix.SockaddrUnix:
+	case *syscall.SockaddrUnix:
 		return &net.UnixAddr{Name: sa.Name, Net: "unix"}
 	}
 	return nil
