@@ -19,6 +19,7 @@ const (
 	MaxRandom        = 64 << 10  // bytes of one random_get at most
 	MaxHandOver      = 1 << 20   // bytes of one handOver at most
 	MaxMetricName    = 128       // bytes of the name of a metric at most
+	MaxAssetName     = 1 << 10   // bytes of the name of a file of the plugin's assets at most
 	MaxDatagrams     = 1024      // records of a batch at most, both ways
 	MinDatagrams     = 1 << 10   // bytes of a receiveBuffer that datagrams can be received in, at least
 	MaxHandle        = 1<<31 - 1 // of connections, sockets and timers; the lowest is 1

@@ -210,7 +210,7 @@ func Imports() []Import {
 	in := func(module, name, signature, meaning string) Import {
 		return Import{module, name, sig(signature), paramNames(signature), meaning}
 	}
-	const t, r, d = "transport", "reactor", "datagram"
+	const t, r, a, d = "transport", "reactor", "assets", "datagram"
 	return []Import{
 		in(t, "write", "(conn, ptr, len) -> i32", "queue bytes in order; the bytes now queued"),
 		in(t, "writeSequence", "(conn, iov, n) -> i32", "write n pairs (ptr, len) of u32"),
@@ -249,6 +249,10 @@ func Imports() []Import {
 		in("log", "emit", "(level, ptr, len) -> i32", "a log line"),
 		in("metrics", "define", "(kind, name, len) -> i32", "the id of a metric of the plugin's own"),
 		in("metrics", "record", "(id, value f64) -> i32", "add to a counter, set a gauge, observe"),
+		in(a, "count", "() -> i32", "files of the plugin's assets, sorted by name"),
+		in(a, "name", "(i, buf, cap) -> i32", "the name of a file, with / between folders; its length"),
+		in(a, "size", "(i) -> i32", "bytes of a file"),
+		in(a, "read", "(i, offset, buf, len) -> i32", "bytes of a file from offset on; how many were copied"),
 		in(d, "send", "(sock, ptr, n) -> i32", "send n records; how many the system took"),
 		in(d, "open", "(endpoint, len) -> i32", "a datagram socket for a text endpoint"),
 		in(d, "join", "(sock, group, len) -> i32", "receive what is sent to a multicast group"),

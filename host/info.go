@@ -1,7 +1,6 @@
 package host
 
 import (
-	"encoding/hex"
 	"slices"
 	"time"
 
@@ -49,6 +48,7 @@ type VersionInfo struct {
 	State       State     `json:"state"`
 	Since       time.Time `json:"since"` // active or last active since then; where it was not, loaded since
 	SHA256      string    `json:"sha256"`
+	Assets      string    `json:"assets_sha256,omitempty"` // of what its assets are; "" = it has none
 	Instances   int       `json:"instances"`
 	Connections int       `json:"connections"`
 }
@@ -199,13 +199,13 @@ func (p *plugin) infoSoFar() (info PluginInfo, slots [][]*slot, err error) {
 		}
 		slots = append(slots, nil)
 		info.Versions = append(info.Versions, VersionInfo{Name: k.Version, State: StateStandby, Since: k.Since,
-			SHA256: k.SHA256})
+			SHA256: k.SHA256, Assets: k.Assets})
 	}
 	for _, v := range listed {
 		slots = append(slots, slices.Clone(v.slots))
 		info.Versions = append(info.Versions, VersionInfo{
-			Name: v.name, State: v.state, Since: v.since, SHA256: hex.EncodeToString(v.mod.sum[:]),
-			Instances: int(v.live.Load()),
+			Name: v.name, State: v.state, Since: v.since, SHA256: v.mod.sumText(),
+			Assets: v.mod.assets.Sum(), Instances: int(v.live.Load()),
 		})
 	}
 	return info, slots, nil

@@ -58,13 +58,13 @@ func (h *Host) modules(change bool) string {
 // one removes no copy then, and each gets its name when it is whole.
 func (h *Host) keepModule(ctx context.Context, m *module) (done func(loaded bool)) {
 	dir := h.modules(false)
-	if dir == "" || m.carried {
+	if dir == "" || m.carried && m.assets == nil {
 		return func(bool) {}
 	}
 	h.keeping.mu.Lock()
 	defer h.keeping.mu.Unlock()
 	path, half, err := filepath.Join(dir, m.sumText()+keptExt), "", error(nil)
-	if info, statErr := os.Stat(path); statErr != nil || info.Size() != m.size {
+	if info, statErr := os.Stat(path); !m.carried && (statErr != nil || info.Size() != m.size) {
 		if half, err = copyModule(ctx, m, dir); err == nil {
 			h.keeping.halves[filepath.Base(half)] = true
 		}
@@ -74,7 +74,7 @@ func (h *Host) keepModule(ctx context.Context, m *module) (done func(loaded bool
 		defer h.keeping.mu.Unlock()
 		delete(h.keeping.halves, filepath.Base(half))
 		if loaded && err == nil {
-			err = nameCopy(m, half, path)
+			err = errors.Join(nameCopy(m, half, path), h.keepAssets(m, dir))
 		}
 		if half != "" {
 			_ = os.Remove(half) // it has another name, or is not wanted
@@ -147,26 +147,32 @@ func copyModule(ctx context.Context, m *module, dir string) (name string, err er
 	return to.Name(), nil
 }
 
+// errNoCopies is why nothing can be gone back to.
+var errNoCopies = errors.New("found no folder where copies of modules are kept (state.dir)")
+
 // keptModule finds the copy of a module by its sum, for settings that it is to run with. Where
 // keys are trusted, the signature beside it must be one of theirs.
-func (h *Host) keptModule(ctx context.Context, plugin, sum string, cfg config.Plugin,
+func (h *Host) keptModule(ctx context.Context, plugin string, want content, cfg config.Plugin,
 	t config.Trust) (*module, error) {
 	dir := h.modules(false)
 	if dir == "" {
-		return nil, errors.New("found no folder where copies of modules are kept (state.dir)")
+		return nil, errNoCopies
 	}
 	keys, err := trustedKeys(t)
 	if err != nil {
 		return nil, err
 	}
-	m := &module{plugin: plugin, from: filepath.Join(dir, sum+keptExt), copied: true}
+	m := &module{plugin: plugin, from: filepath.Join(dir, want.module+keptExt), copied: true}
 	if err := h.sources.addUpFile(ctx, m, int64(cfg.Limits.Module), keys); err != nil {
 		return nil, err
 	}
-	if m.sumText() != sum {
+	if m.sumText() != want.module {
 		return nil, fmt.Errorf("%s is damaged: found sha256 %s", m.from, m.sumText())
 	}
-	m.config, err = configJSON(cfg.Config)
+	if m.config, err = configJSON(cfg.Config); err != nil {
+		return nil, err
+	}
+	m.assets, err = h.keptAssets(ctx, want.assets)
 	return m, err
 }
 
@@ -180,7 +186,7 @@ func (h *Host) sweepModules() {
 	}
 	wanted := map[string]bool{}
 	for _, pin := range h.Pins() {
-		wanted[pin.SHA256] = true
+		wanted[pin.SHA256], wanted[pin.Assets] = true, true
 	}
 	plugins := h.all()
 	h.mu.Lock()
@@ -189,13 +195,13 @@ func (h *Host) sweepModules() {
 	for _, p := range plugins {
 		p.mu.Lock()
 		for _, v := range p.listed() {
-			wanted[v.mod.sumText()] = true
+			wanted[v.mod.sumText()], wanted[v.mod.assets.Sum()] = true, true
 		}
 		p.mu.Unlock()
 	}
 	for _, list := range h.Kept() {
 		for _, k := range list {
-			wanted[k.SHA256] = true
+			wanted[k.SHA256], wanted[k.Assets] = true, true
 		}
 	}
 	list, err := os.ReadDir(dir)
@@ -204,6 +210,9 @@ func (h *Host) sweepModules() {
 	}
 	for _, e := range list {
 		sum, is := strings.CutSuffix(strings.TrimSuffix(e.Name(), signatureSuffix), keptExt)
+		if !is {
+			sum, _, is = strings.Cut(e.Name(), assetsExt) // what has not got its name yet ends in a number
+		}
 		half := strings.HasPrefix(e.Name(), ".") && !h.keeping.halves[e.Name()] // of a process that has ended
 		if !is || wanted[sum] || len(sum) != keptSum && !half {
 			continue

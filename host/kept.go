@@ -15,10 +15,11 @@ import (
 // (Options.Modules): UsePlugin loads it again. A program keeps what Host.Kept gives beside
 // the pins, as JSON where it likes, and changes nothing of it.
 type Kept struct {
-	Version string        `json:"version"`  // NAME@HASH
-	SHA256  string        `json:"sha256"`   // of its module
-	Section config.Plugin `json:"settings"` // what it ran with
-	Since   time.Time     `json:"since"`    // it was active last since then
+	Version string        `json:"version"`                 // NAME@HASH
+	SHA256  string        `json:"sha256"`                  // of its module
+	Assets  string        `json:"assets_sha256,omitempty"` // of what its assets were; "" = it had none
+	Section config.Plugin `json:"settings"`                // what it ran with
+	Since   time.Time     `json:"since"`                   // it was active last since then
 }
 
 // UnmarshalJSON is as a Pin's.
@@ -34,7 +35,7 @@ func (k *Kept) UnmarshalJSON(text []byte) error {
 
 // is tells whether it is of a module and has its settings.
 func (k *Kept) is(m *module, cfg config.Plugin) bool {
-	return k.SHA256 == m.sumText() && sameSection(k.Section, cfg)
+	return content{k.SHA256, k.Assets} == m.content() && sameSection(k.Section, cfg)
 }
 
 // Kept are the versions that could be gone over to if another process took this one's
@@ -63,8 +64,8 @@ func (p *plugin) keep() []Kept {
 	list := slices.Clone(p.kept)
 	for _, v := range p.versions() {
 		if v.state != StateRetired && !v.mod.carried {
-			list = append(list, Kept{Version: v.name, SHA256: v.mod.sumText(), Section: rooted(v.cfg),
-				Since: v.since.Round(0)})
+			list = append(list, Kept{Version: v.name, SHA256: v.mod.sumText(), Assets: v.mod.assets.Sum(),
+				Section: rooted(v.cfg), Since: v.since.Round(0)})
 		}
 	}
 	return list
@@ -82,6 +83,9 @@ func (h *Host) takeKept(name string) []Kept {
 			return true
 		}
 		_, err := os.Stat(filepath.Join(dir, k.SHA256+keptExt))
+		if k.Assets != "" && err == nil {
+			_, err = os.Stat(filepath.Join(dir, k.Assets+assetsExt))
+		}
 		return dir == "" || err != nil
 	})
 }
@@ -119,7 +123,7 @@ func (p *plugin) keptVersion(name string) *Kept {
 // it is loaded.
 func (p *plugin) planKept(ctx context.Context, k *Kept) (*replacement, error) {
 	defer p.host.leftovers.beginLoading()()
-	m, err := p.host.keptModule(ctx, p.name, k.SHA256, k.Section, p.host.Config().Trust)
+	m, err := p.host.keptModule(ctx, p.name, content{k.SHA256, k.Assets}, k.Section, p.host.Config().Trust)
 	if err != nil {
 		return nil, fmt.Errorf("version %s: %w", k.Version, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/host/guest"
+	"github.com/wirehost/wirehost/internal/assets"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
 
@@ -33,6 +34,7 @@ type module struct {
 	carried bool   // by the program: it is trusted as that is
 	copied  bool   // from is the copy that was kept
 	config  []byte // the plugin's section as JSON
+	assets  *assets.Set
 	open    opener
 }
 
@@ -72,6 +74,9 @@ func (s *sources) readModule(ctx context.Context, name string, cfg config.Plugin
 	}
 	if m.config, err = configJSON(cfg.Config); err != nil {
 		return nil, m.fault(err)
+	}
+	if m.assets, err = s.readAssets(ctx, cfg); err != nil {
+		return nil, m.fault(fmt.Errorf("assets: %w", err))
 	}
 	return m, nil
 }
@@ -168,12 +173,13 @@ func (s *sources) addUpFetched(ctx context.Context, m *module, cfg config.Plugin
 	return err
 }
 
-// hash tells versions apart: the module's bytes and the configuration that the
-// guest sees.
+// hash tells versions apart: the module's bytes, and the configuration and the assets that
+// the guest sees.
 func (m *module) hash() string {
 	h := sha256.New()
 	h.Write(m.sum[:])
 	h.Write(m.config)
+	io.WriteString(h, m.assets.Sum())
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 

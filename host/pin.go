@@ -16,17 +16,19 @@ import (
 )
 
 // Pin holds a plugin at a version that an administrator went back to, until the bytes of
-// the module that its configuration names change, or UnpinPlugin. Neither a reload of the
+// the module or of the assets that its configuration names change, or UnpinPlugin. Neither a reload of the
 // configuration nor, by Options.Resume, another process ends it. A program keeps what
 // Host.Pins gives, as JSON where it likes, and changes nothing of it.
 type Pin struct {
-	Version string        `json:"version"`  // NAME@HASH
-	SHA256  string        `json:"sha256"`   // of the module that is held
-	Section config.Plugin `json:"settings"` // what it runs with
+	Version string        `json:"version"`                 // NAME@HASH
+	SHA256  string        `json:"sha256"`                  // of the module that is held
+	Assets  string        `json:"assets_sha256,omitempty"` // of what its assets are; "" = it has none
+	Section config.Plugin `json:"settings"`                // what it runs with
 	// Of is the SHA256 of the module that was configured then, and OfSection are its
-	// settings: while the first is found again the pin holds; where the second have
-	// changed, the new ones hold for the pinned module.
+	// settings: while the first is found again the pin holds, and OfAssets of the assets;
+	// where the settings have changed, the new ones hold for the pinned module.
 	Of        string        `json:"of"`
+	OfAssets  string        `json:"of_assets_sha256,omitempty"`
 	OfSection config.Plugin `json:"of_settings"`
 	Since     time.Time     `json:"since"`
 	By        string        `json:"by,omitempty"` // who asked for it
@@ -69,6 +71,7 @@ func rooted(s config.Plugin) config.Plugin {
 	if config.IsFile(s.Module) {
 		s.Module = fromRoot(s.Module)
 	}
+	s.Assets = fromRoot(s.Assets)
 	s.Allow.CA = fromRoot(s.Allow.CA)
 	t := &s.Allow.TLS
 	t.Cert, t.Key, t.ClientCA = fromRoot(t.Cert), fromRoot(t.Key), fromRoot(t.ClientCA)
@@ -193,11 +196,12 @@ func (p *plugin) setPin(pin *Pin) {
 	}
 }
 
-// noteSeen keeps which bytes the configured module had when it was read last.
+// noteSeen keeps which bytes the configured module and its assets had when they were read
+// last.
 func (p *plugin) noteSeen(m *module) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen = m.sumText()
+	p.seen = m.content()
 }
 
 // pinTo is the pin for a version that is gone back to; nil where it is the configured one.
@@ -205,11 +209,12 @@ func (p *plugin) pinTo(ctx context.Context, v *version) *Pin {
 	cfg := p.configured()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if v.mod.sumText() == p.seen && sameSection(v.cfg, cfg) {
+	if v.mod.content() == p.seen && sameSection(v.cfg, cfg) {
 		return nil
 	}
-	return &Pin{Version: v.name, SHA256: v.mod.sumText(), Section: rooted(v.cfg), Of: p.seen, OfSection: rooted(cfg),
-		Since: p.host.wall().Round(0), By: ByOf(ctx).String()}
+	return &Pin{Version: v.name, SHA256: v.mod.sumText(), Assets: v.mod.assets.Sum(), Section: rooted(v.cfg),
+		Of: p.seen.module, OfAssets: p.seen.assets, OfSection: rooted(cfg), Since: p.host.wall().Round(0),
+		By: ByOf(ctx).String()}
 }
 
 // follow is a pin under settings that may have changed since: then the new ones are the
@@ -228,7 +233,7 @@ func (p *plugin) planPinned(ctx context.Context, pin Pin, m *module, t config.Tr
 	if err := old.mod.trusted(t); err != nil {
 		return nil, fmt.Errorf("plugin %s: the pinned version %s: %w", p.name, pin.Version, err)
 	}
-	if !force && old.mod.sumText() == pin.SHA256 && sameSection(old.cfg, pin.Section) {
+	if !force && old.mod.content() == pin.content() && sameSection(old.cfg, pin.Section) {
 		r := p.unchanged()
 		r.pin, r.out.Pinned = &pin, true
 		return r, nil
@@ -250,12 +255,17 @@ func (p *plugin) loadPinned(ctx context.Context, pin Pin, m *module, t config.Tr
 		return nil, m.fault(err)
 	}
 	held := *m // where the pin is for its settings alone
-	if pin.SHA256 != m.sumText() {
-		kept, err := p.host.keptModule(ctx, p.name, pin.SHA256, pin.Section, t)
+	switch {
+	case pin.SHA256 != m.sumText():
+		kept, err := p.host.keptModule(ctx, p.name, pin.content(), pin.Section, t)
 		if err != nil {
 			return nil, fmt.Errorf("plugin %s: the module that %s is pinned to: %w", p.name, pin.Version, err)
 		}
 		held = *kept
+	case pin.Assets != m.assets.Sum():
+		if held.assets, err = p.host.keptAssets(ctx, pin.Assets); err != nil {
+			return nil, fmt.Errorf("plugin %s: the assets that %s is pinned to: %w", p.name, pin.Version, err)
+		}
 	}
 	held.config = section
 	return newVersion(ctx, p, &held, pin.Section)
@@ -268,8 +278,8 @@ func (p *plugin) loadAtStart(ctx context.Context, m *module, cfg config.Plugin, 
 	if pin == nil {
 		return nil
 	}
-	if pin.Of != m.sumText() {
-		p.log.Info("the module's bytes have changed since a version was pinned")
+	if !pin.of(m) {
+		p.log.Info("the bytes of the module or of its assets have changed since a version was pinned")
 		p.setPin(nil)
 		return nil
 	}
@@ -286,5 +296,15 @@ func (p *plugin) loadAtStart(ctx context.Context, m *module, cfg config.Plugin, 
 	p.setPin(&next)
 	return v
 }
+
+// content is what a version's bytes are known by: SHA256, in hex.
+type content struct{ module, assets string } // assets "" = none
+
+func (m *module) content() content { return content{m.sumText(), m.assets.Sum()} }
+
+func (pin *Pin) content() content { return content{pin.SHA256, pin.Assets} }
+
+// of tells whether what is configured is what it was at the pin.
+func (pin *Pin) of(m *module) bool { return m.content() == content{pin.Of, pin.OfAssets} }
 
 func (m *module) sumText() string { return hex.EncodeToString(m.sum[:]) }

@@ -43,7 +43,7 @@ type plugin struct {
 	unloaded  bool
 	gone      chan struct{} // closed when unloaded is set
 	pin       *Pin          // nil = none; replaced as a whole
-	seen      string        // the sum of the configured module when it was read last
+	seen      content       // of what is configured, when it was read last
 	failure   error         // of the last change; nil where it went well
 	failedAt  time.Time
 	freeing   sync.WaitGroup

@@ -94,7 +94,7 @@ func (p *plugin) plan(ctx context.Context, cfg config.Plugin, t config.Trust, fo
 		if err != nil {
 			return nil, err
 		}
-		if p.noteSeen(m); pin.Of == m.sumText() {
+		if p.noteSeen(m); pin.of(m) {
 			return p.planPinned(ctx, pin.follow(cfg), m, t, force)
 		}
 	}

@@ -17,7 +17,7 @@ var asked = strings.Fields(`write writeSequence writeSequence/1025 state setTime
 	callLater/-1 callLater reset reset/-1 cancel cancel/again connect/bad connect/denied connect/-1 listen/bad
 	listen/denied stopListening/unknown config time
 	random random/65537 emit/5 define define/gauge define/4 define/name record record/-1
-	record/unknown getPeer/small loseWriteConnection loseConnection abortConnection`)
+	record/unknown count name/none size/-1 read/none getPeer/small loseWriteConnection loseConnection abortConnection`)
 
 // What is answered about a connection, and about timers and the rest, by what
 // works in a callback (ABI.md, Order and moments). A 1 stands for every number
@@ -32,7 +32,7 @@ const (
 	queriedConn  = "-8 -8 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 -8 -8 "
 	restoredConn = "0 0 -2 0 -8 -8 1 1 -2 0 0 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 0 -8 -8 "
 
-	metricCalls = "1 -5 -2 -2 0 -2 -2 " // the same wherever they are made
+	metricCalls = "1 -5 -2 -2 0 -2 -2 0 -2 -2 -2 " // of assets too: the same wherever they are made
 	queryCalls  = "-8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -8 -1 1 1 0 -2 -2 " + metricCalls
 	startCalls  = "-2 1 -8 -8 -8 -8 -8 -8 -8 -2 -4 -1 1 1 0 -2 -2 " + metricCalls
 	heldCalls   = "-2 1 -8 -8 -8 -8 -8 -8 -8 -8 -8 -1 1 1 0 -2 -2 " + metricCalls

@@ -67,6 +67,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		return nil, fmt.Errorf("plugin %s: %w", p.name, err)
 	}
 	p.setPreparing(v)
+	p.shareAssets(m)
 	kept := h.keepModule(ctx, m)
 	v.program, err = m.loadProgram(ctx, h.loader, &cfg, h.unmetered)
 	kept(err == nil)
@@ -79,7 +80,7 @@ func newVersion(ctx context.Context, p *plugin, m *module, cfg config.Plugin) (*
 		pageOut = -1
 	}
 	v.guest = guest.New(v.program, guest.Settings{
-		Name: v.name, Config: m.config, Allow: allow, Inside: h.pluginInside, Listens: listens,
+		Name: v.name, Config: m.config, Assets: m.assets, Allow: allow, Inside: h.pluginInside, Listens: listens,
 		Listen: h.listenForGuest(), HandTo: h.handTo(cfg.Allow.HandOver), SocketEnded: v.socketEnded,
 		Room:   h.roomForGuests,
 		Single: cfg.Isolation == config.IsolationConnection,

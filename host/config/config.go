@@ -113,6 +113,7 @@ type Plugin struct {
 	Module    string        `koanf:"module"` // builtin:NAME, a path, https://… or oci://HOST/NAME:TAG
 	Pull      PullPolicy    `koanf:"pull"`   // when what is fetched is fetched
 	SHA256    string        `koanf:"sha256"` // of the module, in hex: any other is refused; "" = none is
+	Assets    string        `koanf:"assets"` // a folder that the guest reads; "" = none
 	Isolation Isolation     `koanf:"isolation"`
 	Reload    ReloadPolicy  `koanf:"reload"`
 	Watch     bool          `koanf:"watch"`  // go over to the module when its file changes
@@ -152,6 +153,8 @@ type Limits struct {
 	LogBytes       Size          `koanf:"log_bytes"`       // a second
 	Metrics        int           `koanf:"metrics"`         // of the plugin's own, all instances together
 	Module         Size          `koanf:"module"`          // the file
+	Assets         Size          `koanf:"assets"`          // all files of the folder, with their names
+	AssetFiles     int           `koanf:"asset_files"`     // files and folders in it
 	CompileTime    time.Duration `koanf:"compile_time"`
 	CompileMemory  Size          `koanf:"compile_memory"` // of the process that compiles
 }

@@ -79,6 +79,8 @@ func DefaultPlugin() Plugin {
 			LogBytes:       64 << 10,
 			Metrics:        100,
 			Module:         64 << 20,
+			Assets:         64 << 20,
+			AssetFiles:     10_000,
 			CompileTime:    60 * time.Second,
 			CompileMemory:  1 << 30,
 		},

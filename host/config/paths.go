@@ -35,7 +35,7 @@ const (
 // pathPrefix is what stands before the path in a setting's text, or noFile.
 func pathPrefix(pattern, text string) string {
 	switch pattern {
-	case "plugins.*.module", "cache.dir", "state.dir", "plugins.*.allow.ca",
+	case "plugins.*.module", "plugins.*.assets", "cache.dir", "state.dir", "plugins.*.allow.ca",
 		"plugins.*.allow.tls.cert", "plugins.*.allow.tls.key", "plugins.*.allow.tls.client_ca",
 		"plugins.*.allow.tls.certificates.*.cert", "plugins.*.allow.tls.certificates.*.key",
 		"listeners.*.tls.cert", "listeners.*.tls.key", "listeners.*.tls.client_ca",

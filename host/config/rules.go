@@ -73,6 +73,8 @@ func rules() map[string]rule {
 		"plugins.*.limits.log_bytes":       size(1, 1<<30),
 		"plugins.*.limits.metrics":         count(1, 10_000),
 		"plugins.*.limits.module":          size(8, 1<<30),
+		"plugins.*.limits.assets":          size(1<<10, 1<<30),
+		"plugins.*.limits.asset_files":     count(1, 1_000_000),
 		"plugins.*.limits.compile_time":    positive,
 		"plugins.*.limits.compile_memory":  size(64<<20, 1<<40),
 		"cache.size":                       size(1<<20, 1<<50),

@@ -64,6 +64,7 @@ func (v *validator) section(name string, p Plugin, list []Listener) {
 	if IsFile(p.Module) {
 		v.absolute(path{"module"}, p.Module)
 	}
+	v.absolute(path{"assets"}, p.Assets)
 	v.absolute(path{"allow", "ca"}, p.Allow.CA)
 	v.allowTLS(path{"allow"}, p.Allow)
 	v.absoluteTLS(path{"allow", "tls"}, p.Allow.TLS)

@@ -64,6 +64,10 @@ func hostCalls() map[string]hostCall {
 		"reactor.stopListening": reactorStopListening,
 		"factory.config":        factoryConfig,
 		"log.emit":              logEmit,
+		"assets.count":          assetsCount,
+		"assets.name":           assetsName,
+		"assets.size":           assetsSize,
+		"assets.read":           assetsRead,
 		"metrics.define":        metricsDefine,
 		"metrics.record":        metricsRecord,
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/wirehost/wirehost/internal/assets"
 	"github.com/wirehost/wirehost/reactor"
 )
 
@@ -50,6 +51,7 @@ type Limits struct {
 type Settings struct {
 	Name   string // for log lines and traps
 	Config []byte // what factory.config gives, as JSON
+	Assets *assets.Set
 	Limits Limits
 	Allow  *AllowList
 	// Inside is the listener of another plugin, or nil: there is none of that name, or it
@@ -87,6 +89,7 @@ type Settings struct {
 type Guest struct {
 	name    string
 	config  []byte
+	assets  *assets.Set
 	limits  Limits
 	allow   *AllowList
 	inside  func(plugin string) *reactor.Listener
@@ -116,8 +119,8 @@ type Guest struct {
 // New makes a guest. The program must outlive its instances.
 func New(p *Program, s Settings) *Guest {
 	g := &Guest{
-		name: s.Name, config: s.Config, limits: s.Limits, allow: s.Allow, inside: s.Inside, listens: s.Listens,
-		listen: s.Listen, room: s.Room, handTo: s.HandTo, ended: s.SocketEnded, single: s.Single,
+		name: s.Name, config: s.Config, assets: s.Assets, limits: s.Limits, allow: s.Allow, inside: s.Inside,
+		listens: s.Listens, listen: s.Listen, room: s.Room, handTo: s.HandTo, ended: s.SocketEnded, single: s.Single,
 		account: s.Account, memory: s.Memory, clocks: s.Clocks, owner: s.Owner, program: p,
 	}
 	g.most = p.mostMemory(s.Limits.Memory)

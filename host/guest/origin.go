@@ -75,6 +75,7 @@ func (g *Guest) startKey() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d %d ", g.most, len(g.config))
 	h.Write(g.config)
+	fmt.Fprint(h, g.assets.Sum())
 	return hex.EncodeToString(h.Sum(nil))
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wirehost/wirehost/host"
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/assets"
 	"github.com/wirehost/wirehost/internal/changes"
 	"github.com/wirehost/wirehost/internal/lines"
 	"github.com/wirehost/wirehost/internal/watch"
@@ -119,23 +120,34 @@ func (s *Server) beginWatching() {
 	s.rewatch()
 }
 
-// besideMark ends the name that a module's signature is watched under. No plugin has it.
-const besideMark = "/signature"
+// What ends the names that a module's signature and a plugin's assets are watched under. No
+// plugin has them.
+const (
+	besideMark = "/signature"
+	assetsMark = "/assets"
+)
 
-// rewatch watches the files of the plugins that run and want that, and those of
-// certificates.
+// rewatch watches the files and folders of the plugins that run and want that, and the files
+// of certificates.
 func (s *Server) rewatch() {
 	files, pins, cfg := map[string]watch.File{}, s.Host.Pins(), s.Config()
 	for name, p := range cfg.Plugins {
-		if !p.Watch || !config.IsFile(p.Module) {
+		if !p.Watch {
 			continue
 		}
-		f := watch.File{Path: p.Module}
+		f, folder := watch.File{Path: p.Module}, watch.File{Path: p.Assets,
+			Folder: &assets.Limits{Files: p.Limits.AssetFiles, Bytes: int64(p.Limits.Assets)}}
 		if info, err := s.Plugin(name); err == nil && len(info.Versions) > 0 { // else what is there now is taken for it
-			f.SHA256 = info.Versions[0].SHA256 // the active one's
+			f.SHA256, folder.SHA256 = info.Versions[0].SHA256, info.Versions[0].Assets // the active one's
 		}
 		if pin, pinned := pins[name]; pinned {
-			f.SHA256 = pin.Of // the file's, which waits
+			f.SHA256, folder.SHA256 = pin.Of, pin.OfAssets // those that wait
+		}
+		if p.Assets != "" {
+			files[name+assetsMark] = folder
+		}
+		if !config.IsFile(p.Module) {
+			continue
 		}
 		files[name] = f
 		if len(cfg.Trust.Keys) > 0 { // it may come after its module
@@ -158,7 +170,7 @@ func (s *Server) changed(name string) (done bool) {
 	if path, ok := strings.CutPrefix(name, credential); ok {
 		return s.changedCredential(path)
 	}
-	name = strings.TrimSuffix(name, besideMark)
+	name = strings.TrimSuffix(strings.TrimSuffix(name, besideMark), assetsMark)
 	out, err := s.ReloadPlugin(host.WithBy(s.ctx, host.By{Trigger: "watch"}), name, false)
 	if errors.Is(err, host.ErrChanging) {
 		return false

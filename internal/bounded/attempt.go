@@ -11,11 +11,12 @@ import (
 // attempt is one read of a file. Its goroutine opens, reads and ends it; another
 // waits for that.
 type attempt struct {
-	r     *Reader
-	path  string
-	limit int64
-	keep  bool          // the file is the caller's, unless the attempt was left behind
-	ended chan struct{} // closed when the goroutine has ended
+	r      *Reader
+	path   string
+	limit  int64
+	opener func(path string) (fs.File, error) // nil = the Reader's
+	keep   bool                               // the file is the caller's, unless the attempt was left behind
+	ended  chan struct{}                      // closed when the goroutine has ended
 
 	file  atomic.Pointer[fs.File] // nil until it is open
 	given atomic.Int64            // bytes so far
@@ -27,7 +28,10 @@ type attempt struct {
 
 // open opens the file.
 func (a *attempt) open() (fs.FileInfo, error) {
-	open := a.r.Open
+	open := a.opener
+	if open == nil {
+		open = a.r.Open
+	}
 	if open == nil {
 		open = OpenRegular
 	}

@@ -63,6 +63,12 @@ func (r *Reader) Read(ctx context.Context, path string, limit int64) ([]byte, er
 // result is thrown away. So take must touch nothing but its arguments and its result.
 func Use[T any](ctx context.Context, r *Reader, path string, limit int64,
 	take func(fs.FileInfo, io.Reader) (T, error)) (T, error) {
+	return UseOpened(ctx, r, path, nil, limit, take)
+}
+
+// UseOpened is Use of what open opens in place of Reader.Open; nil = that.
+func UseOpened[T any](ctx context.Context, r *Reader, path string, open func(path string) (fs.File, error), limit int64,
+	take func(fs.FileInfo, io.Reader) (T, error)) (T, error) {
 	bad := func(err error) (none T, _ error) { return none, &fs.PathError{Op: "read", Path: path, Err: err} }
 	if err := context.Cause(ctx); err != nil {
 		return bad(err)
@@ -70,7 +76,7 @@ func Use[T any](ctx context.Context, r *Reader, path string, limit int64,
 	if n := r.leftOf(path); n >= maxLeft {
 		return bad(fmt.Errorf("%w: found %d earlier reads of it that have not returned, wanted fewer", ErrGivenUp, n))
 	}
-	a := &attempt{r: r, path: path, limit: limit, ended: make(chan struct{})}
+	a := &attempt{r: r, path: path, opener: open, limit: limit, ended: make(chan struct{})}
 	var value T
 	var err error // both are the goroutine's, until a has ended
 	go func() {

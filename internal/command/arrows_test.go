@@ -18,11 +18,13 @@ var arrows = map[string][]string{
 	"abi":     {},
 	"reactor": {"internal/tlsrecord"},
 	"host": {
-		"host/config", "host/guest", "internal/bounded", "internal/credentials", "internal/fetch", "internal/meter",
-		"internal/route", "reactor",
+		"host/config", "host/guest", "internal/assets", "internal/bounded", "internal/credentials", "internal/fetch",
+		"internal/meter", "internal/route", "reactor",
 	},
 	"host/config": {"internal/route", "reactor"},
-	"host/guest":  {"abi", "host/guest", "internal/gate", "internal/meter", "reactor", wazero},
+	"host/guest":  {
+		"abi", "host/guest", "internal/assets", "internal/gate", "internal/meter", "reactor", wazero,
+	},
 	"host/guest/internal/compile": {
 		"abi", "internal/bounded", "internal/gate", "internal/jumps", "internal/wasmbin", "internal/meter", wazero,
 	},
@@ -31,10 +33,11 @@ var arrows = map[string][]string{
 		"host", "reactor", "internal/build", "internal/changes", "internal/lines", "internal/logqueue",
 	},
 	"host/operate": {
-		"host", "internal/build", "internal/bounded", "internal/build", "internal/changes", "internal/credentials",
+		"host", "internal/assets", "internal/build", "internal/bounded", "internal/changes", "internal/credentials",
 		"internal/handover", "internal/lines", "internal/logqueue",
 		"internal/traces", "internal/watch",
 	},
+	"internal/assets":      {"abi"},
 	"internal/bounded":     {},
 	"internal/build":       {"abi"},
 	"internal/boundedtest": {"internal/bounded"},
@@ -57,7 +60,7 @@ var arrows = map[string][]string{
 	"internal/tooltest":    {},
 	"internal/traces":      {"host", "reactor"},
 	"internal/transcript":  {"host", "internal/memnet", "reactor"},
-	"internal/watch":       {"internal/bounded"},
+	"internal/watch":       {"internal/assets", "internal/bounded"},
 	"internal/wasmbin":     {"abi"},
 	"internal/wasmbintest": {"internal/wasmbin"},
 	"internal/gate":        {"internal/wasmbin"},

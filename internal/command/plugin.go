@@ -184,6 +184,11 @@ func sectionOf(module, listen string, with []string) (map[string]any, error) {
 			}
 			into = inner
 		}
+		if folder, is := v.(string); is && key == "assets" && folder != "" {
+			if v, err = filepath.Abs(folder); err != nil {
+				return nil, err
+			}
+		}
 		into[keys[len(keys)-1]] = v
 	}
 	return section, nil

@@ -4,24 +4,27 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"io/fs"
 	"math"
 	"time"
 
+	"github.com/wirehost/wirehost/internal/assets"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
 
 // file is one that is watched.
 type file struct {
-	name  string
-	path  string
-	known string      // the hash of the content that Changed was told of last
-	seen  *look       // the last look, where the file was not at rest yet
-	stop  func() bool // the timer's; nil = none runs
-	armed int         // how often the timer was started
-	chain []link      // how path leads to the file
-	at    fs.FileInfo // what lay there when a mount was noticed last, or it was added; nil = nothing
+	name   string
+	path   string
+	folder *assets.Limits // nil = it is a file
+	known  string         // the hash of the content that Changed was told of last
+	seen   *look          // the last look, where the file was not at rest yet
+	stop   func() bool    // the timer's; nil = none runs
+	armed  int            // how often the timer was started
+	chain  []link         // how path leads to the file
+	at     fs.FileInfo    // what lay there when a mount was noticed last, or it was added; nil = nothing
 
 	cancel context.CancelFunc // of the look that is under way; nil = there was none
 
@@ -48,9 +51,23 @@ type look struct {
 	sum     string
 }
 
-// lookAt reads a file, but does not wait for ever for what it gives.
-func (w *Watcher) lookAt(ctx context.Context, path string) (look, error) {
-	return bounded.Use(ctx, &w.reader, path, math.MaxInt64, func(info fs.FileInfo, content io.Reader) (look, error) {
+// lookAt reads a file, but does not wait for ever for what it gives. A folder that nobody
+// can take, as it is, is a look too: whoever wants it is to be told.
+func (w *Watcher) lookAt(ctx context.Context, f *file) (look, error) {
+	if f.folder == nil {
+		return w.lookAtContent(ctx, f.path, nil)
+	}
+	l, err := w.lookAtContent(ctx, f.path, assets.Open(*f.folder))
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, assets.ErrChanging),
+		errors.Is(err, bounded.ErrGivenUp):
+		return l, err
+	}
+	return look{sum: err.Error()}, nil
+}
+
+func (w *Watcher) lookAtContent(ctx context.Context, path string, open func(string) (fs.File, error)) (look, error) {
+	return bounded.UseOpened(ctx, &w.reader, path, open, math.MaxInt64, func(info fs.FileInfo, content io.Reader) (look, error) {
 		h := sha256.New()
 		if _, err := io.Copy(h, content); err != nil {
 			return look{}, err
@@ -75,7 +92,7 @@ func (w *Watcher) look(a alarm) {
 	f.cancel = cancel
 	w.looks.Go(func() {
 		defer cancel()
-		now, err := w.lookAt(ctx, f.path)
+		now, err := w.lookAt(ctx, f)
 		select {
 		case w.looked <- seen{a, now, err}:
 		case <-w.ended:

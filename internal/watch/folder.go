@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/wirehost/wirehost/internal/assets"
 )
 
 // link is a name in a folder that decides what a path leads to: a symbolic link or a
@@ -19,6 +21,7 @@ import (
 type link struct {
 	folder, name string
 	plain        bool // it is a folder: watched where that can be
+	all          bool // every name in the folder that is not left out
 }
 
 // watchAncestors tells whether plain folders on the way are watched too. kqueue would
@@ -71,7 +74,7 @@ func chain(path string) ([]link, error) {
 			links = append(links, link{folder: at, name: name})
 		default:
 			if watchAncestors {
-				links = append(links, link{at, name, true})
+				links = append(links, link{folder: at, name: name, plain: true})
 			}
 			at = full
 		}
@@ -110,12 +113,12 @@ func (w *Watcher) follow() error {
 // folders are watched: what changes later, they tell.
 func (w *Watcher) followOne(f *file, wanted map[string]bool) error {
 	for range maxLinks {
-		links, err := chain(f.path)
-		if err != nil {
+		links, err := f.links()
+		if len(links) == 0 {
 			return err
 		}
 		if slices.Equal(links, f.chain) && w.covers(links, wanted) {
-			return nil
+			return err
 		}
 		f.chain = links
 		for _, l := range links {
@@ -126,6 +129,28 @@ func (w *Watcher) followOne(f *file, wanted map[string]bool) error {
 		}
 	}
 	return fmt.Errorf("%s: found it changing all the time", f.path)
+}
+
+// links are the names that decide what f is.
+func (f *file) links() ([]link, error) {
+	links, err := chain(f.path)
+	if err != nil || f.folder == nil {
+		return links, err
+	}
+	folders, inside, err := assets.Ways(f.path, f.folder.Files)
+	for _, path := range folders {
+		links = append(links, link{folder: path, all: true})
+	}
+	for _, path := range inside {
+		ways, bad := chain(path)
+		links, err = append(links, ways...), errors.Join(err, bad)
+	}
+	return links, err
+}
+
+// concerns tells whether what happens to a name in a folder may concern what l leads to.
+func (l link) concerns(folder, name string) bool {
+	return l.folder == folder && (l.name == name || l.all && !assets.LeftOut(name))
 }
 
 // covers tells whether the folders of links are watched and wanted, and are still what
@@ -211,9 +236,10 @@ func (w *Watcher) event(e fsnotify.Event) {
 	moved := false // what a path leads through may have changed
 	for _, f := range w.files {
 		for _, l := range f.chain {
-			if l.folder == folder && l.name == name || gone && l.folder == e.Name {
+			if l.concerns(folder, name) || gone && l.folder == e.Name {
 				touched = append(touched, f)
-				moved = moved || gone || e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0
+				// a folder that is watched with all in it is followed anew when it is looked at
+				moved = moved || !l.all && (gone || e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0)
 				break
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/wirehost/wirehost/internal/assets"
 	"github.com/wirehost/wirehost/internal/bounded"
 )
 
@@ -61,8 +62,11 @@ func (o Options) withDefaults() Options {
 // File is what is watched.
 type File struct {
 	Path string
-	// SHA256 of the content that is known already; "" = what is there when the
-	// file is added. It counts only for a path that was not watched before.
+	// Folder has the path be a folder, which is watched with all files and folders in it but
+	// those that are left out (package assets). It bounds them; nil = the path is a file.
+	Folder *assets.Limits
+	// SHA256 of the content that is known already, of a folder its assets.Set's sum; "" = what
+	// is there when the file is added. It counts only for a path that was not watched before.
 	SHA256 string
 }
 
@@ -197,6 +201,9 @@ func (w *Watcher) run() {
 			w.remounted()
 		case a := <-w.fired:
 			if w.isLast(a) {
+				if a.file.folder != nil { // folders may have come, or gone
+					w.refollow()
+				}
 				w.look(a)
 			}
 		case s := <-w.looked:
@@ -217,7 +224,7 @@ func (w *Watcher) isLast(a alarm) bool {
 // replace is Set.
 func (w *Watcher) replace(files map[string]File) error {
 	for name, f := range w.files {
-		if files[name].Path != f.path {
+		if files[name].Path != f.path || !sameLimits(files[name].Folder, f.folder) {
 			f.rest()
 			delete(w.files, name)
 		}
@@ -225,7 +232,7 @@ func (w *Watcher) replace(files map[string]File) error {
 	var added []*file
 	for name, want := range files {
 		if w.files[name] == nil {
-			f := &file{name: name, path: want.Path, known: want.SHA256}
+			f := &file{name: name, path: want.Path, folder: want.Folder, known: want.SHA256}
 			f.at, _ = os.Stat(f.path) // nil where it is not there
 			w.files[name] = f
 			added = append(added, f)
@@ -234,7 +241,7 @@ func (w *Watcher) replace(files map[string]File) error {
 	err := w.follow()
 	for _, f := range added {
 		if f.known == "" {
-			now, _ := w.lookAt(w.ctx, f.path) // what can't be read is unlike all that will be there
+			now, _ := w.lookAt(w.ctx, f) // what can't be read is unlike all that will be there
 			f.known = now.sum
 			continue
 		}
@@ -242,6 +249,8 @@ func (w *Watcher) replace(files map[string]File) error {
 	}
 	return err
 }
+
+func sameLimits(a, b *assets.Limits) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // complaint is what fsnotify reports. After an overflow events are missing, so
 // every file is looked at.

@@ -361,7 +361,7 @@ func TestHalfWritten(t *testing.T) {
 
 // lookNow looks, and waits for what that shows.
 func lookNow(w *Watcher, f *file) {
-	now, err := w.lookAt(context.Background(), f.path)
+	now, err := w.lookAt(context.Background(), f)
 	w.saw(f, now, err)
 }
 

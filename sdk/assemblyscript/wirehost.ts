@@ -165,6 +165,8 @@ export const MAX_SEQUENCE: i32 = 1024;
 export const MAX_LOG_MESSAGE: i32 = 4096;
 /** random bytes that one call gives at most */
 export const MAX_RANDOM: i32 = 65536;
+/** bytes of the name of a file of the plugin's assets at most */
+export const MAX_ASSET_NAME: i32 = 1024;
 /** records of a batch of datagrams at most, both ways */
 export const MAX_DATAGRAMS: i32 = 1024;
 /** bytes of a registered buffer for datagrams at least */
@@ -245,6 +247,14 @@ namespace host {
   export declare function define(kind: i32, name: usize, len: usize): i32;
   @external("metrics", "record")
   export declare function record(id: i32, value: f64): i32;
+  @external("assets", "count")
+  export declare function count(): i32;
+  @external("assets", "name")
+  export declare function name(i: i32, buf: usize, cap: usize): i32;
+  @external("assets", "size")
+  export declare function size(i: i32): i32;
+  @external("assets", "read")
+  export declare function read(i: i32, offset: i32, buf: usize, len: usize): i32;
   @external("datagram", "send")
   export declare function send(sock: i32, ptr: usize, n: usize): i32;
   @external("datagram", "open")

@@ -31,6 +31,7 @@ enum {
 	MAX_SEQUENCE = 1024, // pieces that one call sends at most
 	MAX_LOG_MESSAGE = 4096, // bytes of a log message that are kept
 	MAX_RANDOM = 65536, // random bytes that one call gives at most
+	MAX_ASSET_NAME = 1024, // bytes of the name of a file of the plugin's assets at most
 	MAX_DATAGRAMS = 1024, // records of a batch of datagrams at most, both ways
 	MIN_DATAGRAM_BUFFER = 1024, // bytes of a registered buffer for datagrams at least
 	MAX_HAND_OVER = 1048576, // bytes that one call gives to another plugin at most
@@ -108,6 +109,14 @@ IMPORT("metrics", "define")
 int32_t wh_import_define(int32_t kind, const void *name, size_t len);
 IMPORT("metrics", "record")
 int32_t wh_import_record(int32_t id, double value);
+IMPORT("assets", "count")
+int32_t wh_import_count(void);
+IMPORT("assets", "name")
+int32_t wh_import_name(int32_t i, void *buf, size_t cap);
+IMPORT("assets", "size")
+int32_t wh_import_size(int32_t i);
+IMPORT("assets", "read")
+int32_t wh_import_read(int32_t i, int32_t offset, void *buf, size_t len);
 IMPORT("datagram", "send")
 int32_t wh_import_send(int32_t sock, const void *ptr, size_t n);
 IMPORT("datagram", "open")

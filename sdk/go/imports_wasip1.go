@@ -131,6 +131,20 @@ func importDefine(kind int32, name unsafe.Pointer, len uint32) int32
 //go:wasmimport metrics record
 func importRecord(id int32, value float64) int32
 
+//go:wasmimport assets count
+func importCount() int32
+
+//go:wasmimport assets name
+//go:noescape
+func importName(i int32, buf unsafe.Pointer, cap uint32) int32
+
+//go:wasmimport assets size
+func importSize(i int32) int32
+
+//go:wasmimport assets read
+//go:noescape
+func importRead(i int32, offset int32, buf unsafe.Pointer, len uint32) int32
+
 //go:wasmimport datagram send
 //go:noescape
 func importSend(sock int32, ptr unsafe.Pointer, n uint32) int32

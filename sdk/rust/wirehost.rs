@@ -202,6 +202,8 @@ const MAX_SEQUENCE: usize = 1024;
 const MAX_LOG_MESSAGE: usize = 4096;
 /// random bytes that one call gives at most
 const MAX_RANDOM: usize = 65536;
+/// bytes of the name of a file of the plugin's assets at most
+const MAX_ASSET_NAME: usize = 1024;
 /// records of a batch of datagrams at most, both ways
 const MAX_DATAGRAMS: usize = 1024;
 /// bytes of a registered buffer for datagrams at least
@@ -2337,6 +2339,17 @@ mod host {
             pub fn define(kind: i32, name: *const u8, len: usize) -> i32;
             #[link_name = "record"]
             pub fn record(id: i32, value: f64) -> i32;
+        }
+        #[link(wasm_import_module = "assets")]
+        extern "C" {
+            #[link_name = "count"]
+            pub fn count() -> i32;
+            #[link_name = "name"]
+            pub fn name(i: i32, buf: *mut u8, cap: usize) -> i32;
+            #[link_name = "size"]
+            pub fn size(i: i32) -> i32;
+            #[link_name = "read"]
+            pub fn read(i: i32, offset: i32, buf: *mut u8, len: usize) -> i32;
         }
         #[link(wasm_import_module = "datagram")]
         extern "C" {

@@ -227,6 +227,8 @@ const max_sequence = 1024;
 const max_log_message = 4096;
 /// random bytes that one call gives at most
 const max_random = 65536;
+/// bytes of the name of a file of the plugin's assets at most
+const max_asset_name = 1024;
 /// records of a batch of datagrams at most, both ways
 const max_datagrams = 1024;
 /// bytes of a registered buffer for datagrams at least
@@ -1802,6 +1804,10 @@ const imports = struct {
     extern "log" fn emit(level: i32, ptr: [*]const u8, len: usize) i32;
     extern "metrics" fn define(kind: i32, name: [*]const u8, len: usize) i32;
     extern "metrics" fn record(id: i32, value: f64) i32;
+    extern "assets" fn count() i32;
+    extern "assets" fn name(i: i32, buf: [*]u8, cap: usize) i32;
+    extern "assets" fn size(i: i32) i32;
+    extern "assets" fn read(i: i32, offset: i32, buf: [*]u8, len: usize) i32;
     extern "datagram" fn send(sock: i32, ptr: [*]const u8, n: usize) i32;
     extern "datagram" fn open(endpoint: [*]const u8, len: usize) i32;
     extern "datagram" fn join(sock: i32, group: [*]const u8, len: usize) i32;
