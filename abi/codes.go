@@ -163,7 +163,6 @@ func Limits() []Code {
 		{MaxSequence, "", "max sequence", "", "pieces that one call sends at most"},
 		{MaxLogMessage, "", "max log message", "", "bytes of a log message that are kept"},
 		{MaxRandom, "", "max random", "", "random bytes that one call gives at most"},
-		{MaxAssetName, "", "max asset name", "", "bytes of the name of a file of the plugin's assets at most"},
 		{MaxDatagrams, "", "max datagrams", "", "records of a batch of datagrams at most, both ways"},
 		{MinDatagrams, "", "min datagram buffer", "", "bytes of a registered buffer for datagrams at least"},
 		{MaxHandOver, "", "max hand over", "", "bytes that one call gives to another plugin at most"},

@@ -165,8 +165,6 @@ export const MAX_SEQUENCE: i32 = 1024;
 export const MAX_LOG_MESSAGE: i32 = 4096;
 /** random bytes that one call gives at most */
 export const MAX_RANDOM: i32 = 65536;
-/** bytes of the name of a file of the plugin's assets at most */
-export const MAX_ASSET_NAME: i32 = 1024;
 /** records of a batch of datagrams at most, both ways */
 export const MAX_DATAGRAMS: i32 = 1024;
 /** bytes of a registered buffer for datagrams at least */
@@ -1060,6 +1058,62 @@ export class Metric {
     return this.id < 0 ? this.id : host.record(this.id, value);
   }
 }
+
+/** A file of the folder that the plugin's configuration names as assets: what it had when
+ *  this version was loaded, so it never changes. All of it works wherever log does. */
+export class Asset {
+  /** number is from 0 up to count, sorted by their names' bytes. */
+  constructor(readonly number: i32) {}
+
+  /** How many there are: 0 where the configuration names no folder. */
+  static get count(): i32 {
+    return host.count();
+  }
+
+  /** The file of that name: its path below the folder, with / between folders. */
+  static find(name: string): Asset | null {
+    const wanted = String.UTF8.encode(name);
+    const at = new ArrayBuffer(MAX_ASSET_NAME);
+    let low = 0, high = host.count();
+    while (low < high) {
+      const middle = low + (high - low) / 2;
+      const len = host.name(middle, changetype<usize>(at), MAX_ASSET_NAME);
+      let order = memory.compare(changetype<usize>(at), changetype<usize>(wanted), min(len, wanted.byteLength));
+      if (order == 0) order = len - wanted.byteLength;
+      if (order == 0) return new Asset(middle);
+      if (order < 0) low = middle + 1;
+      else high = middle;
+    }
+    return null;
+  }
+
+  /** Its path below the folder, with / between folders. */
+  get name(): string {
+    const at = new ArrayBuffer(MAX_ASSET_NAME);
+    return text(at, host.name(this.number, changetype<usize>(at), MAX_ASSET_NAME));
+  }
+
+  /** How many bytes it has. */
+  get size(): i32 {
+    return max(0, host.size(this.number));
+  }
+
+  /** Copies from offset on what buf has room for, and tells how much that was: 0 at its end.
+   *  A large file goes out piece by piece so, as its receiver takes it. */
+  read(offset: i32, buf: Uint8Array): i32 {
+    return max(0, host.read(this.number, offset, buf.dataStart, buf.byteLength));
+  }
+
+  /** All of it. */
+  bytes(): Uint8Array {
+    const all = new Uint8Array(this.size);
+    this.read(0, all);
+    return all;
+  }
+}
+
+/** Bytes of an asset's name at most. */
+const MAX_ASSET_NAME: i32 = 1024;
 
 /** For asc's --use abort=wirehost/abort: logs what was thrown, and where, and traps. */
 export function abort(message: string | null, file: string | null, line: i32, column: i32): void {

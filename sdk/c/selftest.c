@@ -492,6 +492,29 @@ static void metrics(void) {
 	CHECK(wh_record(0, 1) == WH_EINVAL && wh_record(99, 1) == WH_EINVAL && wh_record(WH_EBUSY, 1) == WH_EINVAL);
 }
 
+static void assets(void) {
+	static const char *const names[] = {"a", "pages-old", "pages/index.html", "\xc3\xa9"};
+	wht_reset();
+	CHECK(wh_asset_count() == 0 && wh_asset_find("a") == WH_EINVAL);
+	for (int i = 3; i >= 0; i--)
+		wht_add_asset(names[i], "0123456789", i == 1 ? 10 : 3);
+	CHECK(wh_asset_count() == 4);
+	for (int32_t i = 0; i < 4; i++) {
+		char name[WH_ASSET_NAME];
+		int32_t n = wh_asset_name(i, name, sizeof name);
+		CHECK(n == (int32_t)strlen(names[i]) && memcmp(name, names[i], (size_t)n) == 0);
+		CHECK(wh_asset_find(names[i]) == i && wh_asset_size(i) == (i == 1 ? 10 : 3));
+	}
+	CHECK(wh_asset_find("") == WH_EINVAL && wh_asset_find("b") == WH_EINVAL && wh_asset_find("pages") == WH_EINVAL);
+	CHECK(wh_asset_find("pages/index.html2") == WH_EINVAL && wh_asset_find("\xff") == WH_EINVAL);
+	char buf[4] = "....";
+	CHECK(wh_asset_read(1, 7, buf, 4) == 3 && memcmp(buf, "789.", 4) == 0);
+	CHECK(wh_asset_read(1, 10, buf, 4) == 0 && wh_asset_read(1, 99, buf, 4) == 0 && wh_asset_read(1, 0, NULL, 0) == 0);
+	CHECK(wh_asset_read(1, -1, buf, 4) == WH_EINVAL && wh_asset_read(4, 0, buf, 4) == WH_EINVAL);
+	CHECK(wh_asset_size(-1) == WH_EINVAL && wh_asset_name(4, NULL, 0) == WH_EINVAL);
+	wht_reset();
+}
+
 static char told[256]; // what sockets are told
 
 static void tell(const char *what) {
@@ -655,6 +678,7 @@ int main(void) {
 	services();
 	time_and_random();
 	metrics();
+	assets();
 	sockets();
 	ports();
 	wht_reset();

@@ -31,7 +31,6 @@ enum {
 	MAX_SEQUENCE = 1024, // pieces that one call sends at most
 	MAX_LOG_MESSAGE = 4096, // bytes of a log message that are kept
 	MAX_RANDOM = 65536, // random bytes that one call gives at most
-	MAX_ASSET_NAME = 1024, // bytes of the name of a file of the plugin's assets at most
 	MAX_DATAGRAMS = 1024, // records of a batch of datagrams at most, both ways
 	MIN_DATAGRAM_BUFFER = 1024, // bytes of a registered buffer for datagrams at least
 	MAX_HAND_OVER = 1048576, // bytes that one call gives to another plugin at most
@@ -461,6 +460,31 @@ int32_t wh_log(wh_level level, const char *text) { return wh_log_bytes(level, te
 
 int32_t wh_metric(wh_metric_kind kind, const char *name) { return wh_import_define(kind, name, text_length(name)); }
 int32_t wh_record(int32_t metric, double value) { return wh_import_record(metric, value); }
+
+int32_t wh_asset_count(void) { return wh_import_count(); }
+int32_t wh_asset_name(int32_t i, char *buf, size_t cap) { return wh_import_name(i, buf, cap); }
+int32_t wh_asset_size(int32_t i) { return wh_import_size(i); }
+
+int32_t wh_asset_read(int32_t i, int32_t offset, void *buf, size_t n) {
+	return wh_import_read(i, offset, buf, n);
+}
+
+int32_t wh_asset_find(const char *name) {
+	static char at[WH_ASSET_NAME];
+	size_t n = text_length(name);
+	int32_t low = 0, high = wh_import_count();
+	while (low < high) {
+		int32_t middle = low + (high - low) / 2, len = wh_import_name(middle, at, sizeof at);
+		int order = len < 0 ? 1 : memcmp(at, name, n < (size_t)len ? n : (size_t)len);
+		if (order == 0 && (size_t)len == n)
+			return middle;
+		if (order < 0 || (order == 0 && (size_t)len < n))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return WH_EINVAL;
+}
 
 // Logs WHAT connection HANDLE: WHY (and a status). Where even that fails there is
 // nobody left to tell.

@@ -446,6 +446,20 @@ int32_t wh_log_bytes(wh_level level, const void *p, size_t n);
 int32_t wh_metric(wh_metric_kind kind, const char *name);
 int32_t wh_record(int32_t metric, double value);
 
+// A file of the folder that the plugin's configuration names as assets: what it had when this
+// version was loaded, so it never changes. They are numbered from 0 up, sorted by their names'
+// bytes. All of it works wherever wh_log does. A number that is none is WH_EINVAL.
+int32_t wh_asset_count(void); // 0 where the configuration names no folder
+// The file of that name: its path below the folder, with / between folders.
+int32_t wh_asset_find(const char *name);
+// The name, which has at most WH_ASSET_NAME bytes; see wh_get_peer.
+int32_t wh_asset_name(int32_t i, char *buf, size_t cap);
+enum { WH_ASSET_NAME = 1024 };
+int32_t wh_asset_size(int32_t i);
+// Copies from offset on what buf has room for: how many bytes that was, 0 at the file's end. A
+// large file goes out piece by piece so, as its receiver takes it.
+int32_t wh_asset_read(int32_t i, int32_t offset, void *buf, size_t n);
+
 // Configuration ---------------------------------------------------------------
 
 // A key of the plugin's config section and where its value goes. WH_TEXT is a

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { WHT_SENT = 64, WHT_CONNS = 64, WHT_TIMERS = 64, WHT_METRICS = 64 };
+enum { WHT_SENT = 64, WHT_CONNS = 64, WHT_TIMERS = 64, WHT_METRICS = 64, WHT_ASSETS = 64 };
 
 typedef struct wht_conn {
 	wh_buf output;         // all that was written
@@ -40,6 +40,12 @@ typedef struct wht_datagram {
 	wh_buf data;
 } wht_datagram;
 
+typedef struct wht_asset {
+	const char *name;
+	const void *p;
+	size_t n;
+} wht_asset;
+
 static struct {
 	const char *config;
 	wht_conn conns[WHT_CONNS]; // by handle; 0 is none
@@ -55,6 +61,8 @@ static struct {
 	char metric_names[WHT_METRICS][129]; // by id; 0 is none
 	double metrics[WHT_METRICS];        // the sum of what each has recorded; what a gauge was set to
 	int32_t metric_kinds[WHT_METRICS], metric_count;
+	wht_asset assets[WHT_ASSETS]; // sorted by name
+	int32_t asset_count;
 } wht;
 
 // The exports of wirehost.c.
@@ -97,6 +105,17 @@ static inline void wht_settle(void) {
 static inline int32_t wht_start(const char *config) {
 	wht.config = config;
 	return wh_export_start_factory();
+}
+
+// One more file of the plugin's assets, which keeps name and p.
+static inline void wht_add_asset(const char *name, const void *p, size_t n) {
+	int32_t at = wht.asset_count++;
+	if (at >= WHT_ASSETS)
+		abort();
+	for (; at > 0 && strcmp(wht.assets[at - 1].name, name) > 0; at--)
+		wht.assets[at] = wht.assets[at - 1];
+	wht_asset a = {name, p, n};
+	wht.assets[at] = a;
 }
 
 static inline int32_t wht_new(void) {
@@ -506,6 +525,28 @@ int32_t wh_import_record(int32_t id, double value) {
 		return WH_EINVAL;
 	wht.metrics[id] = wht.metric_kinds[id] == WH_GAUGE ? value : wht.metrics[id] + value;
 	return 0;
+}
+
+static const wht_asset *wht_asset_at(int32_t i) { return i >= 0 && i < wht.asset_count ? &wht.assets[i] : NULL; }
+
+int32_t wh_import_count(void) { return wht.asset_count; }
+
+int32_t wh_import_name(int32_t i, void *buf, size_t cap) {
+	return wht_asset_at(i) != NULL ? wht_give(wht_asset_at(i)->name, buf, cap) : WH_EINVAL;
+}
+
+int32_t wh_import_size(int32_t i) { return wht_asset_at(i) != NULL ? (int32_t)wht_asset_at(i)->n : WH_EINVAL; }
+
+int32_t wh_import_read(int32_t i, int32_t offset, void *buf, size_t n) {
+	const wht_asset *a = wht_asset_at(i);
+	if (a == NULL || offset < 0)
+		return WH_EINVAL;
+	size_t left = (size_t)offset < a->n ? a->n - (size_t)offset : 0;
+	if (n > left)
+		n = left;
+	if (n > 0)
+		memcpy(buf, (const char *)a->p + offset, n);
+	return (int32_t)n;
 }
 
 #ifdef __cplusplus

@@ -130,7 +130,6 @@ const (
 	maxSequence       = 1024    // pieces that one call sends at most
 	maxLogMessage     = 4096    // bytes of a log message that are kept
 	maxRandom         = 65536   // random bytes that one call gives at most
-	maxAssetName      = 1024    // bytes of the name of a file of the plugin's assets at most
 	maxDatagrams      = 1024    // records of a batch of datagrams at most, both ways
 	minDatagramBuffer = 1024    // bytes of a registered buffer for datagrams at least
 	maxHandOver       = 1048576 // bytes that one call gives to another plugin at most

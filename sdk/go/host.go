@@ -42,6 +42,10 @@ type Host interface {
 	Emit(level int32, text string) int32
 	Define(kind int32, name string) int32
 	Record(id int32, value float64) int32
+	AssetCount() int32
+	AssetName(i int32, buf []byte) int32
+	AssetSize(i int32) int32
+	AssetRead(i, offset int32, buf []byte) int32
 	Send(sock int32, records []byte, n int32) int32
 	Open(endpoint string) int32
 	Join(sock int32, group string) int32

@@ -154,6 +154,19 @@ func (host) Define(kind int32, name string) int32 {
 	return importDefine(kind, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)))
 }
 
+func (host) AssetCount() int32       { return importCount() }
+func (host) AssetSize(i int32) int32 { return importSize(i) }
+
+func (host) AssetName(i int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importName(i, ptr, size)
+}
+
+func (host) AssetRead(i, offset int32, buf []byte) int32 {
+	ptr, size := at(buf)
+	return importRead(i, offset, ptr, size)
+}
+
 func (host) Record(id int32, value float64) int32 { return importRecord(id, value) }
 
 func flag(on bool) int32 {

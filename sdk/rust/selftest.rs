@@ -553,6 +553,28 @@ fn metrics() {
     assert_eq!(testing::metric("other"), None);
 }
 
+#[test]
+fn folder_of_assets() {
+    testing::set_assets(&[("pages/index.html", b"<p>"), ("a", b""), ("pages-old", b"0123456789"), ("é", b"x")]);
+    testing::start(Sends, "").unwrap();
+    let names: Vec<String> = assets().map(Asset::name).collect();
+    assert_eq!(names, ["a", "pages-old", "pages/index.html", "é"]);
+    assert_eq!(assets().len(), 4);
+    for file in assets() {
+        assert_eq!(Asset::find(&file.name()), Some(file));
+    }
+    for name in ["", "b", "pages", "pages/", "pages/index.html2", "zz"] {
+        assert_eq!(Asset::find(name), None, "{}", name);
+    }
+    let old = Asset::find("pages-old").unwrap();
+    assert_eq!((old.size(), old.read()), (10, b"0123456789".to_vec()));
+    let mut buf = [0; 4];
+    assert_eq!((old.read_at(7, &mut buf), &buf), (3, b"789\0"));
+    assert_eq!((old.read_at(10, &mut buf), old.read_at(usize::MAX, &mut buf), old.read_at(0, &mut [])), (0, 0, 0));
+    testing::set_assets(&[]);
+    assert_eq!((assets().len(), Asset::find("a")), (0, None));
+}
+
 /// A socket's protocol: it answers what it gets, and notes what else it is told.
 struct Notes {
     told: Rc<std::cell::RefCell<String>>,

@@ -28,6 +28,7 @@
 #![allow(dead_code)]
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::mem;
 use std::rc::Rc;
 
@@ -202,8 +203,6 @@ const MAX_SEQUENCE: usize = 1024;
 const MAX_LOG_MESSAGE: usize = 4096;
 /// random bytes that one call gives at most
 const MAX_RANDOM: usize = 65536;
-/// bytes of the name of a file of the plugin's assets at most
-const MAX_ASSET_NAME: usize = 1024;
 /// records of a batch of datagrams at most, both ways
 const MAX_DATAGRAMS: usize = 1024;
 /// bytes of a registered buffer for datagrams at least
@@ -1787,6 +1786,56 @@ impl Metric {
     }
 }
 
+/// A file of the folder that the plugin's configuration names as assets: what it had when
+/// this version was loaded, so it never changes. All of it works wherever [`log`] does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asset(i32);
+
+/// The files, sorted by their names' bytes; none where the configuration names no folder.
+pub fn assets() -> impl ExactSizeIterator<Item = Asset> + DoubleEndedIterator {
+    (0..host::asset_count().max(0)).map(Asset)
+}
+
+impl Asset {
+    /// The file of that name: its path below the folder, with / between folders.
+    pub fn find(name: &str) -> Option<Asset> {
+        let (mut low, mut high) = (0, host::asset_count());
+        while low < high {
+            let middle = Asset(low + (high - low) / 2);
+            match middle.name().as_str().cmp(name) {
+                Ordering::Equal => return Some(middle),
+                Ordering::Less => low = middle.0 + 1,
+                Ordering::Greater => high = middle.0,
+            }
+        }
+        None
+    }
+
+    /// Its path below the folder, with / between folders.
+    pub fn name(self) -> String {
+        text(|b| host::asset_name(self.0, b)).unwrap_or_default()
+    }
+
+    /// How many bytes it has.
+    pub fn size(self) -> usize {
+        host::asset_size(self.0).max(0) as usize
+    }
+
+    /// Copies from `offset` on what `buf` has room for, and tells how much that was: 0 at its
+    /// end. A large file goes out piece by piece so, as its receiver takes it.
+    pub fn read_at(self, offset: usize, buf: &mut [u8]) -> usize {
+        let offset = i32::try_from(offset).unwrap_or(i32::MAX);
+        host::asset_read(self.0, offset, buf).max(0) as usize
+    }
+
+    /// All of it.
+    pub fn read(self) -> Vec<u8> {
+        let mut all = vec![0; self.size()];
+        self.read_at(0, &mut all);
+        all
+    }
+}
+
 /// Writes a line to the server's log.
 pub fn log(level: Level, text: &str) -> Result<()> {
     done(host::emit(level as i32, text.as_bytes()))
@@ -2483,6 +2532,22 @@ mod host {
 
     pub fn record(id: i32, value: f64) -> i32 {
         unsafe { raw::record(id, value) }
+    }
+
+    pub fn asset_count() -> i32 {
+        unsafe { raw::count() }
+    }
+
+    pub fn asset_name(i: i32, b: &mut [u8]) -> i32 {
+        unsafe { raw::name(i, b.as_mut_ptr(), b.len()) }
+    }
+
+    pub fn asset_size(i: i32) -> i32 {
+        unsafe { raw::size(i) }
+    }
+
+    pub fn asset_read(i: i32, offset: i32, b: &mut [u8]) -> i32 {
+        unsafe { raw::read(i, offset, b.as_mut_ptr(), b.len()) }
     }
 }
 
@@ -3244,6 +3309,7 @@ pub mod testing {
         config: String,
         log: Vec<String>,
         metrics: Vec<(i32, String, f64)>, // id - 1: kind, name, value or sum
+        assets: Vec<(String, Vec<u8>)>, // sorted
         sent: Vec<Sent>,
         send_calls: usize,
         full: usize,
@@ -3278,8 +3344,8 @@ pub mod testing {
         drop(old);
         drop(ports(mem::take));
         world(|w| {
-            *w = World::default();
-            w.config = config.into();
+            let assets = mem::take(&mut w.assets);
+            *w = World { assets, config: config.into(), ..World::default() };
         });
         exports::set_factory(factory);
         exports::instance_made(&[1; 32]);
@@ -3453,6 +3519,13 @@ pub mod testing {
     /// What was recorded under a name: a counter's value, a gauge's, a histogram's sum.
     pub fn metric(name: &str) -> Option<f64> {
         world(|w| w.metrics.iter().find(|m| m.1 == name).map(|m| m.2))
+    }
+
+    /// What the plugin's assets are from now on, over [`start`] too: names and bytes.
+    pub fn set_assets(files: &[(&str, &[u8])]) {
+        let mut assets: Vec<_> = files.iter().map(|f| (f.0.to_string(), f.1.to_vec())).collect();
+        assets.sort();
+        world(|w| w.assets = assets);
     }
 
     /// The output has emptied.
@@ -3809,6 +3882,31 @@ pub mod testing {
         pub fn emit(_level: i32, p: &[u8]) -> i32 {
             world(|w| w.log.push(String::from_utf8_lossy(p).into_owned()));
             0
+        }
+
+        fn asset(i: i32, f: impl FnOnce(&(String, Vec<u8>)) -> i32) -> i32 {
+            world(|w| w.assets.get(i as usize).map_or(Status::INVALID.0, f))
+        }
+
+        pub fn asset_count() -> i32 {
+            world(|w| w.assets.len() as i32)
+        }
+
+        pub fn asset_name(i: i32, b: &mut [u8]) -> i32 {
+            asset(i, |f| give(&f.0, b))
+        }
+
+        pub fn asset_size(i: i32) -> i32 {
+            asset(i, |f| f.1.len() as i32)
+        }
+
+        pub fn asset_read(i: i32, offset: i32, b: &mut [u8]) -> i32 {
+            asset(i, |f| {
+                let left = f.1.get(offset as usize..).unwrap_or_default();
+                let n = left.len().min(b.len());
+                b[..n].copy_from_slice(&left[..n]);
+                n as i32
+            })
         }
 
         pub fn define(kind: i32, name: &[u8]) -> i32 {

@@ -400,6 +400,32 @@ test "the place of an error" {
     try expect(std.mem.endsWith(u8, line, ", test.the place of an error: OfTheProtocol"));
 }
 
+test "assets" {
+    const Asset = wirehost.Asset;
+    wirehost.testing.assets = &.{
+        .{ .name = "a", .bytes = "" },
+        .{ .name = "pages-old", .bytes = "0123456789" },
+        .{ .name = "pages/index.html", .bytes = "<p>" },
+    };
+    defer wirehost.testing.assets = &.{};
+    var room: [Asset.max_name]u8 = undefined;
+    try expectEqual(3, Asset.total());
+    for (wirehost.testing.assets, 0..) |file, n| {
+        const a: Asset = .{ .number = @intCast(n) };
+        try std.testing.expectEqualStrings(file.name, a.name(&room));
+        try expectEqual(a, Asset.find(file.name));
+        try expectEqual(file.bytes.len, a.size());
+    }
+    for ([_][]const u8{ "", "b", "pages", "pages/index.html2" }) |name| try expectEqual(null, Asset.find(name));
+    const old = Asset.find("pages-old").?;
+    var buf: [4]u8 = undefined;
+    try std.testing.expectEqualStrings("789", old.read(7, &buf));
+    try expectEqual(0, old.read(10, &buf).len);
+    try expectEqual(0, old.read(std.math.maxInt(usize), &buf).len);
+    wirehost.testing.assets = &.{};
+    try expectEqual(null, Asset.find("a"));
+}
+
 test "metrics" {
     _ = try accepted();
     defer server.end();

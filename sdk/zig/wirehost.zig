@@ -227,8 +227,6 @@ const max_sequence = 1024;
 const max_log_message = 4096;
 /// random bytes that one call gives at most
 const max_random = 65536;
-/// bytes of the name of a file of the plugin's assets at most
-const max_asset_name = 1024;
 /// records of a batch of datagrams at most, both ways
 const max_datagrams = 1024;
 /// bytes of a registered buffer for datagrams at least
@@ -253,6 +251,53 @@ pub const Metric = struct {
     /// Adds to a counter, sets a gauge, or has a histogram observe.
     pub fn record(m: Metric, value: f64) Error!void {
         try done(host.record(m.id, value));
+    }
+};
+
+/// A file of the folder that the plugin's configuration names as assets: what it had when
+/// this version was loaded, so it never changes. All of it works wherever log does.
+pub const Asset = struct {
+    number: i32, // from 0 up, sorted by their names' bytes
+
+    /// Bytes of a name at most.
+    pub const max_name = 1024;
+
+    /// How many there are: 0 where the configuration names no folder.
+    pub fn total() usize {
+        return @intCast(@max(0, host.count()));
+    }
+
+    /// The file of that name: its path below the folder, with / between folders.
+    pub fn find(wanted: []const u8) ?Asset {
+        var room: [max_name]u8 = undefined;
+        var low: i32 = 0;
+        var high: i32 = @intCast(total());
+        while (low < high) {
+            const middle: Asset = .{ .number = low + @divFloor(high - low, 2) };
+            switch (std.mem.order(u8, middle.name(&room), wanted)) {
+                .eq => return middle,
+                .lt => low = middle.number + 1,
+                .gt => high = middle.number,
+            }
+        }
+        return null;
+    }
+
+    /// Its path below the folder, with / between folders, in room.
+    pub fn name(a: Asset, room: *[max_name]u8) []const u8 {
+        return room[0..@intCast(@max(0, host.name(a.number, room, room.len)))];
+    }
+
+    /// How many bytes it has.
+    pub fn size(a: Asset) usize {
+        return @intCast(@max(0, host.size(a.number)));
+    }
+
+    /// Copies from offset on what buf has room for, and gives that: nothing at its end. A
+    /// large file goes out piece by piece so, as its receiver takes it.
+    pub fn read(a: Asset, offset: usize, buf: []u8) []u8 {
+        const from = std.math.cast(i32, offset) orelse return buf[0..0];
+        return buf[0..@intCast(@max(0, host.read(a.number, from, buf.ptr, buf.len)))];
     }
 };
 
@@ -2232,6 +2277,8 @@ pub const testing = struct {
     var now: f64 = 0;
     var chance: std.Random.DefaultPrng = .init(0); // behind random
     var section: []const u8 = "";
+    /// What the plugin's assets are, sorted by name.
+    pub var assets: []const struct { name: []const u8, bytes: []const u8 } = &.{};
     const Recorded = struct { kind: i32, name: []const u8, value: f64 = 0 };
     var recorded: std.ArrayList(Recorded) = .empty; // by id - 1
     /// How many writes reached the server.
@@ -2652,9 +2699,9 @@ pub const testing = struct {
             const taken = if (full > 0) @min(n, full) else n;
             var at: usize = 0;
             for (0..taken) |_| {
-                const size = std.mem.readInt(u32, ptr[at..][0..4], .little);
-                const whole = ptr[at..][0..wholeRecord(size)];
-                const data = own.dupe(u8, whole[record_header..][0..size]) catch return -3;
+                const payload = std.mem.readInt(u32, ptr[at..][0..4], .little);
+                const whole = ptr[at..][0..wholeRecord(payload)];
+                const data = own.dupe(u8, whole[record_header..][0..payload]) catch return -3;
                 const to: ?Address = if (whole[6] != 0) Address.read(whole) else null;
                 sent.append(own, .{ .socket = sock, .to = to, .data = data }) catch return -3;
                 at += whole.len;
@@ -2689,19 +2736,39 @@ pub const testing = struct {
         }
 
         /// Whether Prometheus takes a name, as the server asks.
-        fn isMetricName(name: []const u8) bool {
-            if (name.len == 0 or name.len > 128 or std.ascii.isDigit(name[0])) return false;
-            for (name) |c| if (!std.ascii.isAlphanumeric(c) and c != '_' and c != ':') return false;
-            for ([_][]const u8{ "_bucket", "_count", "_sum" }) |end| if (std.mem.endsWith(u8, name, end)) return false;
+        fn isMetricName(text: []const u8) bool {
+            if (text.len == 0 or text.len > 128 or std.ascii.isDigit(text[0])) return false;
+            for (text) |c| if (!std.ascii.isAlphanumeric(c) and c != '_' and c != ':') return false;
+            for ([_][]const u8{ "_bucket", "_count", "_sum" }) |end| if (std.mem.endsWith(u8, text, end)) return false;
             return true;
         }
 
-        pub fn define(kind: i32, name: [*]const u8, len: usize) i32 {
-            if (kind < 1 or kind > 3 or !isMetricName(name[0..len])) return -2;
+        pub fn count() i32 {
+            return @intCast(assets.len);
+        }
+
+        pub fn name(i: i32, buf: [*]u8, cap: usize) i32 {
+            return if (i >= 0 and i < assets.len) give(assets[@intCast(i)].name, buf, cap) else -2;
+        }
+
+        pub fn size(i: i32) i32 {
+            return if (i >= 0 and i < assets.len) @intCast(assets[@intCast(i)].bytes.len) else -2;
+        }
+
+        pub fn read(i: i32, offset: i32, buf: [*]u8, len: usize) i32 {
+            if (i < 0 or i >= assets.len or offset < 0) return -2;
+            const bytes = assets[@intCast(i)].bytes;
+            const n = @min(len, bytes.len -| @as(usize, @intCast(offset)));
+            if (n > 0) @memcpy(buf[0..n], bytes[@intCast(offset)..][0..n]);
+            return @intCast(n);
+        }
+
+        pub fn define(kind: i32, text: [*]const u8, len: usize) i32 {
+            if (kind < 1 or kind > 3 or !isMetricName(text[0..len])) return -2;
             for (recorded.items, 1..) |r, id| {
-                if (std.mem.eql(u8, r.name, name[0..len])) return if (r.kind == kind) @intCast(id) else -5;
+                if (std.mem.eql(u8, r.name, text[0..len])) return if (r.kind == kind) @intCast(id) else -5;
             }
-            const copy = own.dupe(u8, name[0..len]) catch return -3;
+            const copy = own.dupe(u8, text[0..len]) catch return -3;
             recorded.append(own, .{ .kind = kind, .name = copy }) catch return -3;
             return @intCast(recorded.items.len);
         }

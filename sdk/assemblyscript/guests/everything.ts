@@ -1,6 +1,7 @@
 // everything calls all that the SDK has, so that a test holds it against the ABI. It is
 // not meant to run.
 import {
+  Asset,
   Config, DatagramOption, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, Level, LineReceiver,
   Metric, MetricKind,
   NetstringReceiver, Protocol, Transport, callLater, cancel, connect, connectAs, find, log, random, register, reset,
@@ -89,6 +90,8 @@ function all(t: Transport): void {
   t.callLater(1);
   reset(callLater(1, new Later()), 2);
   new Metric(MetricKind.Counter, "everything_total").record(1);
+  const asset = Asset.find("a");
+  if (asset && asset.number < Asset.count) t.write(asset.bytes());
   cancel(restoreCall(1, new Later()));
   if (time() > 1) random(new Uint8Array(8));
   if (seconds() > 1) connect("tcp://127.0.0.1:1", 1, new Netstrings());

@@ -62,6 +62,7 @@ static void made(wh_conn *c) {
 	wh_log(WH_INFO, "everything");
 	wh_random(text, wh_time() > 1);
 	wh_record(wh_metric(WH_COUNTER, "everything_total"), 1);
+	wh_asset_read(wh_asset_find("a"), wh_asset_size(0), NULL, 0);
 	wh_config(NULL, 0);
 	wh_abort_connection(c);
 }

@@ -58,6 +58,7 @@ struct Lines : LineReceiver {
 		wh_log(WH_INFO, "everything");
 		wh_random(text, wh_time() > 1);
 		wh_record(wh_metric(WH_COUNTER, "everything_total"), 1);
+		wh_asset_read(wh_asset_find("a"), wh_asset_size(0), NULL, 0);
 		wh_config(nullptr, 0);
 		if (!transport.disconnecting())
 			transport.abortConnection();

@@ -15,6 +15,7 @@ package sdktest
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -26,6 +27,7 @@ import (
 // configuration, that allows every outgoing connection and has no certificate.
 type Options struct {
 	Config  string // the plugin's config section as JSON; "" is {}
+	Assets  fs.FS  // what the files of the plugin's assets are, such as an fstest.MapFS or os.DirFS; nil = none
 	TLS     bool   // StartTLS works
 	Stalled bool   // peers do not read until Conn.Drain: output stays queued
 	Deny    bool   // Connect, Listen, OpenDatagram and HandOver are not allowed
@@ -84,6 +86,7 @@ type Server struct {
 	held    []func() // of a restore, until the commit
 	metrics []*metric
 	random  *rand.ChaCha8
+	assets  []asset
 }
 
 // phase says what the plugin may do.
@@ -107,6 +110,9 @@ type timer struct {
 // said.
 func Start(f wirehost.Factory, o Options) (*Server, error) {
 	s := &Server{options: o.withDefaults(), conns: map[int32]*Conn{}, random: rand.NewChaCha8(o.Seed)}
+	if err := s.readAssets(); err != nil {
+		return nil, err
+	}
 	s.guest = wirehost.NewGuest(imports{s}, f)
 	s.guest.LogPrefix()
 	s.guest.InstanceMade(s.options.Seed[:])

@@ -41,6 +41,10 @@ fn all(t: Transport) -> wirehost::Result<()> {
     Socket::open("udp://127.0.0.1:1", Box::new(Everything))?.flush()?;
     log(Level::Info, &config_json()?)?;
     Metric::new(MetricKind::Counter, "everything_total")?.record(1.0)?;
+    for file in assets() {
+        log(Level::Info, &file.name())?;
+        t.write(&file.read())?;
+    }
     t.abort_connection()
 }
 

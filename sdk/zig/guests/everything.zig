@@ -58,6 +58,8 @@ const Everything = struct {
         _ = try wirehost.config(struct { n: i32 = 0 });
         const metric = try wirehost.Metric.init(.counter, "everything_total");
         try metric.record(1);
+        var room: [wirehost.Asset.max_name]u8 = undefined;
+        if (wirehost.Asset.find("a")) |file| try t.write(file.read(file.size(), &room));
         try wirehost.logf(.info, "{d}", .{buf.len});
         try t.abortConnection();
     }
