@@ -116,5 +116,5 @@ func (s *Set) Text() []byte { return s.text }
 // and what editors leave behind.
 func LeftOut(name string) bool {
 	return strings.HasPrefix(name, ".") && name != ".well-known" || strings.HasSuffix(name, "~") ||
-		strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#")
+		len(name) > 1 && strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#")
 }

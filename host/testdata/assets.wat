@@ -1,0 +1,50 @@
+;; Answers each byte with what its assets are. The start section reads file 0 to 0x1000 and
+;; _initialize file 1 behind it, where there are any: they are in images. dataReceived writes,
+;; for "s", what was read then; for "n" all names, each before a newline; for any other byte
+;; all of the file of that number, '0' for the first, 8 bytes a call; a file that is not there
+;; is a trap.
+(module
+  (import "assets" "count" (func $count (result i32)))
+  (import "assets" "name" (func $name (param i32 i32 i32) (result i32)))
+  (import "assets" "size" (func $size (param i32) (result i32)))
+  (import "assets" "read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "transport" "write" (func $write (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $started (mut i32) (i32.const 0))
+  (func $take (param $i i32)
+    (if (i32.lt_s (local.get $i) (call $count))
+      (then (global.set $started (i32.add (global.get $started)
+        (call $read (local.get $i) (i32.const 0) (i32.add (i32.const 0x1000) (global.get $started)) (i32.const 256)))))))
+  (func $begin (call $take (i32.const 0)))
+  (start $begin)
+  (func (export "abi_version_1"))
+  (func (export "_initialize") (call $take (i32.const 1)))
+  (func (export "receiveBuffer") (result i64) (i64.const 0x0000_0800_0000_0100))
+  (func (export "connectionMade") (param $conn i32))
+  (func $names (param $conn i32) (local $i i32) (local $n i32)
+    (loop $next
+      (if (i32.lt_s (local.get $i) (call $count))
+        (then
+          (local.set $n (call $name (local.get $i) (i32.const 0x2000) (i32.const 1024)))
+          (i32.store8 (i32.add (i32.const 0x2000) (local.get $n)) (i32.const 10))
+          (drop (call $write (local.get $conn) (i32.const 0x2000) (i32.add (local.get $n) (i32.const 1))))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br $next)))))
+  (func $file (param $conn i32) (param $i i32) (local $at i32) (local $n i32)
+    (if (i32.lt_s (call $size (local.get $i)) (i32.const 0)) (then (unreachable)))
+    (loop $next
+      (local.set $n (call $read (local.get $i) (local.get $at) (i32.const 0x2000) (i32.const 8)))
+      (drop (call $write (local.get $conn) (i32.const 0x2000) (local.get $n)))
+      (local.set $at (i32.add (local.get $at) (local.get $n)))
+      (br_if $next (local.get $n)))
+    (if (i32.ne (local.get $at) (call $size (local.get $i))) (then (unreachable))))
+  (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32) (local $what i32)
+    (local.set $what (i32.load8_u (local.get $ptr)))
+    (if (i32.eq (local.get $what) (i32.const 110)) (then (call $names (local.get $conn)) (return)))
+    (if (i32.eq (local.get $what) (i32.const 115))
+      (then (drop (call $write (local.get $conn) (i32.const 0x1000) (global.get $started))) (return)))
+    (call $file (local.get $conn) (i32.sub (local.get $what) (i32.const 48))))
+  (func (export "connectionLost") (param $conn i32) (param $reason i32))
+  (func (export "saveState") (param $conn i32) (result i64) (i64.const 0))
+  (func (export "restoreState") (param $conn i32) (param $version i32) (param $ptr i32) (param $len i32) (result i32)
+    (i32.const 0)))
