@@ -147,12 +147,7 @@ func TestTapReset(t *testing.T) {
 		t.Error("the target found the end of the stream, wanted a reset")
 	}
 
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
-	s = tapTo(t, closed.Addr().String(), config.IsolationLoop)
+	s = tapTo(t, "127.0.0.1:"+tooltest.FreePort(t), config.IsolationLoop)
 	conn, err := net.Dial("tcp", s.addr["tap"]) // which may see the reset already
 	if err == nil {
 		defer conn.Close()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // TestConnect: each way in which a connection can't be made has its own answer.
@@ -17,17 +18,12 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer target.Close()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	p := config.Plugin{Module: "testdata/connect.wasm", Isolation: config.IsolationShared}
 	p.Allow.Connect = []string{"tcp://127.0.0.1:*", "tcp://localhost:*", "tcp://no-such-host.invalid:*",
 		"unix:///nowhere"}
 	connects(t, configuration(p), []connectCase{
 		{"tcp://" + target.Addr().String(), 1, 2000},
-		{"tcp://" + closed.Addr().String(), 1, 1009},
+		{"tcp://127.0.0.1:" + tooltest.FreePort(t), 1, 1009},
 		{"unix:///nowhere", 1, 1009},
 		{"tcp://localhost:1", 1, 1011}, // a name that leads home
 		{"tcp://no-such-host.invalid:1", 1, 1010},

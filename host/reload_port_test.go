@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wirehost/wirehost/host/config"
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // visitors come to an address, one after the other, until they are stopped.
@@ -63,12 +64,10 @@ func TestReloadAddress(t *testing.T) {
 		t.Skip("sockets can't share a port here")
 	}
 	cfg := configuration(numbered("testdata/counter.wasm", config.IsolationLoop, 0))
+	port := tooltest.FreePort(t) // which the system gives nobody, on other addresses either
+	addr := "127.0.0.1:" + port
+	cfg.Listeners[0].Endpoint = "tcp://" + addr
 	s := serve(t, cfg)
-	addr := s.addrs[0]
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	v := comeTo(t, addr)
 	for _, host := range []string{"0.0.0.0", "127.0.0.1", "[::]", "127.0.0.1", "localhost"} {
 		next := cfg

@@ -17,6 +17,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/wirehost/wirehost/internal/tooltest"
 )
 
 // testCertificate is a self-signed certificate for 127.0.0.1, ::1 and localhost.
@@ -264,12 +266,7 @@ func TestConnect(t *testing.T) {
 	unix := listen("unix://"+t.TempDir()+"/s", ListenOptions{Loop: -1})
 	named := plain.Endpoint()
 	named.Host = "localhost"
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
-	refused, _ := ParseEndpoint("tcp://" + closed.Addr().String())
+	refused, _ := ParseEndpoint("tcp://127.0.0.1:" + tooltest.FreePort(t))
 
 	tests := map[string]struct {
 		ep   Endpoint
