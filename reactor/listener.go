@@ -88,8 +88,9 @@ type Listener struct {
 	factory atomic.Pointer[Factory]
 	options atomic.Pointer[ListenOptions]
 
-	peers atomic.Pointer[peers]    // nil = they have no limits
-	keys  atomic.Pointer[keyedTLS] // made of options' TLS when first needed
+	routes atomic.Pointer[[]*Share] // the Router's share of each loop; nil = there was none yet
+	peers  atomic.Pointer[peers]    // nil = they have no limits
+	keys   atomic.Pointer[keyedTLS] // made of options' TLS when first needed
 
 	count      atomic.Int64
 	accepted   atomic.Uint64
@@ -158,6 +159,7 @@ func (r *Reactor) newListener(fd FD, ep Endpoint, f Factory, o ListenOptions) *L
 		}
 	}
 	ln.setPeers(o.PerPeer)
+	ln.setRoutes(&o)
 	ln.factory.Store(&f)
 	ln.options.Store(&o)
 	r.addListener(ln)
@@ -211,6 +213,7 @@ func (ln *Listener) Configure(f Factory, o ListenOptions) error {
 		}
 	}
 	ln.setPeers(o.PerPeer)
+	ln.setRoutes(&o)
 	o.Beside = nil
 	ln.options.Store(&o)
 	ln.factory.Store(&f)
@@ -234,8 +237,11 @@ func (ln *Listener) setPeers(l PeerLimits) {
 
 // shareOn is whose time the protocols of connections take that l accepts.
 func (ln *Listener) shareOn(l *Loop) *Share {
-	if f := ln.options.Load().Share; f != nil {
-		return f(l)
+	switch o := ln.options.Load(); {
+	case o.Router != nil:
+		return (*ln.routes.Load())[l.index]
+	case o.Share != nil:
+		return o.Share(l)
 	}
 	return nil
 }

@@ -49,6 +49,18 @@ type routing struct {
 	timer  *DelayedCall
 }
 
+// setRoutes has the looks at a listener's connections take a share of the loops' turns, which is theirs alone.
+func (ln *Listener) setRoutes(o *ListenOptions) {
+	if o.Router == nil || ln.routes.Load() != nil {
+		return
+	}
+	var list []*Share
+	for _, l := range ln.r.loops {
+		list = append(list, l.NewShare())
+	}
+	ln.routes.Store(&list)
+}
+
 // routings makes them.
 type routings struct{ Router }
 
@@ -102,7 +114,9 @@ func (r *routing) ask(head []byte, final bool) {
 	if c.tls != nil {
 		h.TLS, h.ServerName, h.Protocol = true, c.tls.facts.serverName, c.tls.facts.protocol
 	}
+	began := c.loop.sys.Now()
 	to, more, err := r.router.Route(h)
+	c.share.Spent(max(callbackCost, c.loop.sys.Now()-began))
 	switch {
 	case err != nil:
 	case !more:
@@ -123,7 +137,9 @@ func (r *routing) wait(head []byte) {
 		r.head = append(make([]byte, 0, 2*len(head)), head...)
 	}
 	if r.timer == nil {
-		r.timer = r.c.loop.CallLater(r.c.listener.options.Load().RouteTimeout, func() { r.ask(r.head, true) })
+		r.timer = r.c.loop.newCall(func() { r.ask(r.head, true) })
+		r.timer.share = r.c.share
+		r.timer.schedule(r.c.listener.options.Load().RouteTimeout)
 	}
 }
 
