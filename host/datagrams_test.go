@@ -265,7 +265,10 @@ func openDatagram(t *testing.T, on serving) {
 	if got := mail(t, c); got != "world" {
 		t.Errorf("found %q", got)
 	}
-	list := s.GuestSockets()
+	if list, more := s.GuestSockets(0); len(list) > 0 || !more {
+		t.Errorf("found the sockets %+v, more: %t, wanted none, and more", list, more)
+	}
+	list, _ := s.GuestSockets(10)
 	if len(list) != 1 || list[0].Peer != "udp://"+peer.LocalAddr().String() || list[0].Datagrams.Sent != 1 ||
 		list[0].Endpoint != "udp://"+from.String() || list[0].Version != s.plugins["guest"].current().name {
 		t.Errorf("found the sockets %+v", list)

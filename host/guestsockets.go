@@ -10,28 +10,36 @@ import (
 	"github.com/wirehost/wirehost/reactor"
 )
 
-// GuestSockets tells of the sockets that guests have made: what they listen on, and those for
-// datagrams, of each event loop socketsTold at most. Several instances of a plugin may have the
+// GuestSockets tells of the sockets that guests have made, most of them at most, and whether there are
+// more: what they listen on, and those for datagrams. Several instances of a plugin may have the
 // same address. Loops that have not answered within Options.Patience are left out.
-func (h *Host) GuestSockets() []ListenerInfo {
-	list := h.guestListeners()
-	if h.ready.started() {
-		list = append(list, h.guestDatagrams()...)
+func (h *Host) GuestSockets(most int) (list []ListenerInfo, more bool) {
+	for p, l := range h.guestListeners {
+		if len(list) > most {
+			break
+		}
+		info := listenerInfo(p.name, l.On)
+		info.made(l.Handle, l.Version, l.Loop)
+		list = append(list, info)
 	}
+	if h.ready.started() && len(list) <= most {
+		list = append(list, h.guestDatagrams(most+1-len(list))...)
+	}
+	more = len(list) > most
+	list = list[:min(most, len(list))]
 	slices.SortStableFunc(list, func(a, b ListenerInfo) int { return cmp.Compare(a.Plugin, b.Plugin) })
-	return list
+	return list, more
 }
 
-// guestListeners are what guests listen on, by plugin.
-func (h *Host) guestListeners() (list []ListenerInfo) {
+// guestListeners yields what guests listen on, by plugin.
+func (h *Host) guestListeners(yield func(*plugin, guest.Listener) bool) {
 	for _, p := range h.all() {
 		for _, l := range p.account.Listeners() {
-			info := listenerInfo(p.name, l.On)
-			info.made(l.Handle, l.Version, l.Loop)
-			list = append(list, info)
+			if !yield(p, l) {
+				return
+			}
 		}
 	}
-	return list
 }
 
 // made says whose it is.
@@ -39,8 +47,8 @@ func (info *ListenerInfo) made(handle int32, version string, loop int) {
 	info.ID, info.Version, info.Loop = fmt.Sprintf("%s/%d", info.Plugin, handle), version, &loop
 }
 
-// guestDatagrams are the sockets for datagrams that guests have opened.
-func (h *Host) guestDatagrams() (list []ListenerInfo) {
+// guestDatagrams are the sockets for datagrams that guests have opened, most of each loop at most.
+func (h *Host) guestDatagrams(most int) (list []ListenerInfo) {
 	var over <-chan time.Time
 	if h.o.Patience > 0 {
 		timer := time.NewTimer(h.o.Patience)
@@ -50,7 +58,7 @@ func (h *Host) guestDatagrams() (list []ListenerInfo) {
 	var answers []chan []ListenerInfo
 	for _, l := range h.reactor.Loops() {
 		answer := make(chan []ListenerInfo, 1)
-		if l.CallFromThread(func() { answer <- h.datagramsOn(l) }) == nil { // else it has ended
+		if l.CallFromThread(func() { answer <- h.datagramsOn(l, most) }) == nil { // else it has ended
 			answers = append(answers, answer)
 		}
 	}
@@ -65,18 +73,15 @@ func (h *Host) guestDatagrams() (list []ListenerInfo) {
 	return list
 }
 
-// socketsTold is how many of a loop's sockets are told: they are gathered in one turn.
-const socketsTold = 1000
-
-// datagramsOn are those of a loop. On the loop.
-func (h *Host) datagramsOn(l *reactor.Loop) (list []ListenerInfo) {
+// datagramsOn are those of a loop, gathered in one turn. On the loop.
+func (h *Host) datagramsOn(l *reactor.Loop, most int) (list []ListenerInfo) {
 	for _, p := range h.all() {
 		for _, s := range p.allSlots() {
 			if s.place.Loop != l {
 				continue
 			}
 			for o := range s.place.Opened() {
-				if len(list) == socketsTold {
+				if len(list) == most {
 					return list
 				}
 				list = append(list, datagramInfo(p.name, s.ver.name, o))

@@ -70,10 +70,13 @@ func TestListen(t *testing.T) {
 			c := dial(t, s.addrs[0])
 			tell(t, c, letter("m", 5))
 			listener, addr := listenAt(t, c, "tcp://127.0.0.1:0")
-			list := s.GuestSockets()
+			list, _ := s.GuestSockets(10)
 			if len(list) != 1 || list[0].Endpoint != "tcp://"+addr || list[0].ID != fmt.Sprintf("guest/%d", listener) ||
 				list[0].Version != s.plugins["guest"].current().name || list[0].Loop == nil {
 				t.Errorf("found the listeners %+v", list)
+			}
+			if list, more := s.GuestSockets(0); len(list) > 0 || !more {
+				t.Errorf("found %+v, more: %t, wanted none, and more", list, more)
 			}
 			var came []net.Conn
 			for range 4 {
@@ -85,8 +88,9 @@ func TestListen(t *testing.T) {
 				came = append(came, in)
 			}
 			q := ConnQuery{ConnFilter: ConnFilter{Listener: "tcp://" + addr}}
+			list, _ = s.GuestSockets(10)
 			if page, err := s.Connections(t.Context(), q); err != nil || len(page.Connections) != len(came) ||
-				s.GuestSockets()[0].Connections != len(came) {
+				list[0].Connections != len(came) {
 				t.Errorf("found %+v, %v, wanted %d connections", page, err, len(came))
 			}
 			if from := tell(t, c, "f"); from != 0 {

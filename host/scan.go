@@ -149,6 +149,16 @@ func (e unknownListener) Error() string { return "listener " + string(e) + ": no
 
 func (unknownListener) Is(target error) bool { return target == ErrUnknown }
 
+// listensOn tells whether the configuration or a guest has an endpoint be listened on.
+func (h *Host) listensOn(endpoint string) bool {
+	for _, l := range h.guestListeners {
+		if l.On.Endpoint().String() == endpoint {
+			return true
+		}
+	}
+	return slices.ContainsFunc(h.ListenerInfos(), func(l ListenerInfo) bool { return l.Endpoint == endpoint })
+}
+
 // newScan checks that what f names is there.
 func (h *Host) newScan(f ConnFilter) (*scan, error) {
 	s := &scan{f: f}
@@ -160,8 +170,7 @@ func (h *Host) newScan(f ConnFilter) (*scan, error) {
 			return nil, err
 		}
 	}
-	if f.Listener != "" && !slices.ContainsFunc(append(h.ListenerInfos(), h.guestListeners()...),
-		func(l ListenerInfo) bool { return l.Endpoint == f.Listener }) {
+	if f.Listener != "" && !h.listensOn(f.Listener) {
 		return nil, unknownListener(f.Listener)
 	}
 	if len(f.IDs) > 0 {

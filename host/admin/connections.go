@@ -15,7 +15,7 @@ import (
 	"github.com/wirehost/wirehost/host"
 )
 
-// MaxPage is how many connections an answer may have at most.
+// MaxPage is how many connections, or guests' sockets, an answer may have at most.
 const MaxPage = 10_000
 
 // pageSize is how many it has where nothing else is asked for.
@@ -81,11 +81,8 @@ func listParameters() []string {
 
 func (s *Server) listConnections(_ http.ResponseWriter, r *http.Request) (*answer, error) {
 	values := r.URL.Query()
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(listParameters(), key) {
-			return nil, kindBadRequest.problem("found the parameter %q, wanted one of %s", key,
-				strings.Join(listParameters(), ", "))
-		}
+	if err := knownParameters(values, listParameters()...); err != nil {
+		return nil, err
 	}
 	q, err := connQuery(values)
 	if err != nil {
@@ -111,7 +108,7 @@ func connQuery(v url.Values) (q host.ConnQuery, err error) {
 	if err != nil {
 		return q, err
 	}
-	q.Sort, q.After, q.Limit = v.Get("sort"), v.Get("after"), pageSize
+	q.Sort, q.After = v.Get("sort"), v.Get("after")
 	if q.Sort != "" && !slices.Contains(host.ConnSorts(), q.Sort) {
 		return q, kindBadRequest.problem("sort: found %q, wanted one of %s", q.Sort,
 			strings.Join(host.ConnSorts(), ", "))
@@ -119,13 +116,31 @@ func connQuery(v url.Values) (q host.ConnQuery, err error) {
 	if q.Sort != "" && q.After != "" {
 		return q, kindBadRequest.problem("after: found it beside sort, wanted one of them: what is sorted has no pages")
 	}
-	if text := v.Get("limit"); text != "" {
-		q.Limit, err = strconv.Atoi(text)
-		if err != nil || q.Limit < 1 || q.Limit > MaxPage {
-			return q, kindBadRequest.problem("limit: found %q, wanted a number from 1 to %d", text, MaxPage)
+	q.Limit, err = limitOf(v)
+	return q, err
+}
+
+// knownParameters refuses others than those of some names.
+func knownParameters(v url.Values, names ...string) error {
+	for _, key := range slices.Sorted(maps.Keys(v)) {
+		if !slices.Contains(names, key) {
+			return kindBadRequest.problem("found the parameter %q, wanted one of %s", key, strings.Join(names, ", "))
 		}
 	}
-	return q, nil
+	return nil
+}
+
+// limitOf is how many a query asks for.
+func limitOf(v url.Values) (int, error) {
+	text := v.Get("limit")
+	if text == "" {
+		return pageSize, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > MaxPage {
+		return 0, kindBadRequest.problem("limit: found %q, wanted a number from 1 to %d", text, MaxPage)
+	}
+	return n, nil
 }
 
 // connFilter reads what a request says of connections.

@@ -111,10 +111,10 @@ func (f *fake) Origins() (string, map[string]string) {
 	return "/etc/w.yaml", map[string]string{"reactor.loops": "/etc/w.yaml:3"}
 }
 
-func (f *fake) GuestSockets() []host.ListenerInfo {
+func (f *fake) GuestSockets(most int) ([]host.ListenerInfo, bool) {
 	loop := 1
 	return []host.ListenerInfo{{ID: "echo/7", Version: "echo@abc", Loop: &loop, Endpoint: "tcp://127.0.0.1:9",
-		Plugin: "echo", RefusedBy: map[string]uint64{}}}
+		Plugin: "echo", RefusedBy: map[string]uint64{}}}, most == 1
 }
 
 func (f *fake) ListenerInfos() []host.ListenerInfo {

@@ -20,6 +20,7 @@ type (
 	listenerList struct {
 		Listeners    []host.ListenerInfo    `json:"listeners"`
 		Certificates []host.CertificateInfo `json:"certificates"`
+		More         bool                   `json:"more"` // guests have more
 	}
 )
 
@@ -53,9 +54,18 @@ func (s *Server) getPlugin(_ http.ResponseWriter, r *http.Request) (*answer, err
 	return &answer{body: info, etag: info.Active}, nil
 }
 
-func (s *Server) listListeners(http.ResponseWriter, *http.Request) (*answer, error) {
-	list := append(s.o.Host.ListenerInfos(), s.o.Host.GuestSockets()...)
-	return &answer{body: listenerList{orEmpty(list), orEmpty(s.o.Host.Certificates())}}, nil
+func (s *Server) listListeners(_ http.ResponseWriter, r *http.Request) (*answer, error) {
+	values := r.URL.Query()
+	if err := knownParameters(values, "limit"); err != nil {
+		return nil, err
+	}
+	most, err := limitOf(values)
+	if err != nil {
+		return nil, err
+	}
+	guests, more := s.o.Host.GuestSockets(most)
+	list := append(s.o.Host.ListenerInfos(), guests...)
+	return &answer{body: listenerList{orEmpty(list), orEmpty(s.o.Host.Certificates()), more}}, nil
 }
 
 // orEmpty is list, which JSON writes as [] and not null.

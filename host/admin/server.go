@@ -37,7 +37,7 @@ type Host interface {
 	Connections(ctx context.Context, q host.ConnQuery) (host.ConnPage, error)
 	CloseConnections(ctx context.Context, f host.ConnFilter, abort bool) (closed int, err error)
 	ListenerInfos() []host.ListenerInfo
-	GuestSockets() []host.ListenerInfo
+	GuestSockets(most int) (list []host.ListenerInfo, more bool)
 	Certificates() []host.CertificateInfo
 	LoopInfos() ([]host.LoopInfo, error)
 	Overload() (on bool, closed uint64)

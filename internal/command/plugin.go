@@ -28,16 +28,17 @@ func newPlugin(a *app) *cobra.Command {
 }
 
 func newPluginList(a *app) *cobra.Command {
+	path := func() string { return "/v1/plugins" }
 	type list struct {
 		Plugins []host.PluginInfo `json:"plugins"`
 	}
-	return newList(a, "list", "List the plugins that run", "/v1/plugins", func(w io.Writer, l list) error {
+	return newList(a, "list", "List the plugins that run", path, func(w io.Writer, l list) error {
 		return printPlugins(w, l.Plugins)
 	})
 }
 
 // newList is a command that shows what a running host answers on a path.
-func newList[T any](a *app, use, short, path string, show func(io.Writer, T) error) *cobra.Command {
+func newList[T any](a *app, use, short string, path func() string, show func(io.Writer, T) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: arguments()}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -46,7 +47,7 @@ func newList[T any](a *app, use, short, path string, show func(io.Writer, T) err
 			return err
 		}
 		var list T
-		if err := c.ask(cmd.Context(), http.MethodGet, path, nil, &list); err != nil {
+		if err := c.ask(cmd.Context(), http.MethodGet, path(), nil, &list); err != nil {
 			return err
 		}
 		if *format == "json" {

@@ -123,9 +123,15 @@ func newListeners(a *app) *cobra.Command {
 	type list struct {
 		Listeners    []host.ListenerInfo    `json:"listeners"`
 		Certificates []host.CertificateInfo `json:"certificates"`
+		More         bool                   `json:"more"`
 	}
 	const short = "List what a running host and its guests listen on"
-	return newList(a, "listeners", short, "/v1/listeners", func(w io.Writer, list list) error {
+	var limit int
+	path := func() string { return "/v1/listeners?limit=" + strconv.Itoa(limit) }
+	cmd := newList(a, "listeners", short, path, func(w io.Writer, list list) error {
+		if list.More {
+			fmt.Fprintf(a.stderr, "wirehost: there are more of guests' than these %d\n", limit)
+		}
 		t := newTable(w, "ENDPOINT", "PLUGIN", "CONNS", "ACCEPTED", "REFUSED")
 		for _, l := range list.Listeners {
 			who := l.Whom()
@@ -141,6 +147,8 @@ func newListeners(a *app) *cobra.Command {
 		}
 		return t.Flush()
 	})
+	cmd.Flags().IntVar(&limit, "limit", 1000, "so many of guests' own at most, "+strconv.Itoa(admin.MaxPage)+" at most")
+	return cmd
 }
 
 // settings are what /v1/config/settings answers.
