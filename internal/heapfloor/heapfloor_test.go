@@ -73,7 +73,6 @@ func TestKeep(t *testing.T) {
 	much := make([]byte, 40*mb) // never touched: no page of it is there
 	await(false)
 	runtime.KeepAlive(much)
-	much = nil
 	await(true)
 	stop()
 	if got := now(); got != usual {
