@@ -147,7 +147,7 @@ func (c *connection) settle() {
 	}
 	if c.writeSide != sideEnding || c.mayTell() {
 		c.advanceClose()
-		if c.ended() { // it is about to be told, and its socket goes
+		if c.ended() && !c.share.Late() { // it is told at once, and its socket goes
 			return
 		}
 	}
