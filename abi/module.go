@@ -48,10 +48,9 @@ type MemoryType struct {
 // Module describes a module: all that the contract speaks of. Package wasmbin makes
 // one of a file.
 type Module struct {
-	Imports  []ModuleImport
-	Exports  []ModuleExport
-	Memory   *MemoryType // nil without one
-	HasStart bool        // it has a start section
+	Imports []ModuleImport
+	Exports []ModuleExport
+	Memory  *MemoryType // nil without one
 }
 
 // Export finds an export by its name, of whatever kind.

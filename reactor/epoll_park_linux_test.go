@@ -9,9 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPark: what parks is told of events, as long as they are there, of a Wake before and
-// meanwhile, and of the end of its time; and Wait goes on beside it.
-func TestPark(t *testing.T) {
+// parking is a poller with a pipe, whose token is 7.
+type parking struct {
+	*epoll
+	t    *testing.T
+	pipe [2]int
+}
+
+func newParking(t *testing.T) *parking {
+	t.Helper()
 	s, err := newLinuxSys()
 	if err != nil {
 		t.Fatal(err)
@@ -20,45 +26,68 @@ func TestPark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, ok := poller.(*epoll)
-	if !ok {
-		t.Fatalf("found a %T", poller)
+	p := &parking{epoll: poller.(*epoll), t: t}
+	if err := unix.Pipe2(p.pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		t.Fatal(err)
 	}
+	if err := p.Add(FD(p.pipe[0]), 7, ReadEvent); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(unix.Close(p.pipe[0]), unix.Close(p.pipe[1]), p.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func (p *parking) wait(what string, by func([]Ready, time.Duration) (int, error), limit time.Duration, want int) {
+	p.t.Helper()
 	ready := make([]Ready, 4)
-	wait := func(what string, by func([]Ready, time.Duration) (int, error), limit time.Duration, want int) {
-		t.Helper()
-		if n, err := by(ready, limit); n != want || err != nil {
-			t.Errorf("%s: found %d ready, %v; wanted %d", what, n, err, want)
-		} else if n > 0 && (ready[0].Token != 7 || ready[0].Events&ReadEvent == 0) {
-			t.Errorf("%s: found %+v", what, ready[0])
-		}
+	if n, err := by(ready, limit); n != want || err != nil {
+		p.t.Errorf("%s: found %d ready, %v; wanted %d", what, n, err, want)
+	} else if n > 0 && (ready[0].Token != 7 || ready[0].Events&ReadEvent == 0) {
+		p.t.Errorf("%s: found %+v", what, ready[0])
 	}
-	wake := func() {
-		if err := p.Wake(); err != nil {
-			t.Error(err)
-		}
+}
+
+func (p *parking) wake() {
+	if err := p.Wake(); err != nil {
+		p.t.Error(err)
 	}
-	wait("nothing", p.park, time.Millisecond, 0)
-	wake()
-	wait("woken before", p.park, -1, 0)
-	go wake()
-	wait("woken meanwhile", p.park, -1, 0)
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+}
+
+func (p *parking) write() {
+	if _, err := unix.Write(p.pipe[1], []byte("x")); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// TestPark: what parks is told of events, as long as they are there, of a Wake before and
+// meanwhile, and of the end of its time; and Wait goes on beside it.
+func TestPark(t *testing.T) {
+	p := newParking(t)
+	p.wait("nothing", p.park, time.Millisecond, 0)
+	p.wake()
+	p.wait("woken before", p.park, -1, 0)
+	go p.wake()
+	p.wait("woken meanwhile", p.park, -1, 0)
+	go p.write()
+	p.wait("written to meanwhile", p.park, -1, 1)
+	p.wait("not read yet", p.park, time.Hour, 1)
+	p.wait("not read yet, Wait", p.Wait, -1, 1)
+	p.wait("not read yet, again", p.park, -1, 1)
+	if _, err := unix.Read(p.pipe[0], make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Add(FD(pipe[0]), 7, ReadEvent); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		if _, err := unix.Write(pipe[1], []byte("x")); err != nil {
-			t.Error(err)
-		}
-	}()
-	wait("written to meanwhile", p.park, -1, 1)
-	wait("not read yet", p.park, time.Hour, 1)
-	wait("not read yet, Wait", p.Wait, -1, 1)
-	wait("not read yet, again", p.park, -1, 1)
+	p.wait("read", p.park, time.Millisecond, 0)
+}
+
+// TestParkAnew: what parks no more has no descriptor, waits as ever, and parks anew.
+func TestParkAnew(t *testing.T) {
+	p := newParking(t)
+	p.write()
+	p.wait("parked", p.park, -1, 1)
 	file := p.parked.file
 	for range 2 { // to do it again is nothing
 		if err := p.unpark(); err != nil {
@@ -68,20 +97,8 @@ func TestPark(t *testing.T) {
 	if err := file.Close(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("its descriptor: found %v, wanted that it is closed", err)
 	}
-	wait("not read yet, Wait again", p.Wait, -1, 1)
-	wait("not read yet, parked anew", p.park, -1, 1)
-	if _, err := unix.Read(pipe[0], make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	wait("read", p.park, time.Millisecond, 0)
-	for _, fd := range pipe {
-		if err := unix.Close(fd); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := p.Close(); err != nil {
-		t.Error(err)
-	}
+	p.wait("Wait again", p.Wait, -1, 1)
+	p.wait("parked anew", p.park, -1, 1)
 }
 
 // parks counts what a loop asks of a parker.

@@ -5,7 +5,7 @@ import "github.com/wirehost/wirehost/abi"
 // Describe says of a module what the contract speaks of. Names are cut to
 // MaxLabel bytes; none that the contract knows is that long.
 func (m *Module) Describe() abi.Module {
-	d := abi.Module{HasStart: m.Start != nil}
+	var d abi.Module
 	types := m.FunctionTypes()
 	known := map[uint32]abi.Signature{} // shared by all that have the type
 	signature := func(t uint32) abi.Signature {
