@@ -73,16 +73,26 @@ struct Object {
 	static void operator delete(void *p) { wh_free(p); }
 };
 
+class Protocol;
+
 // A connection, named by its handle: it may be copied and kept. Once the connection
 // has ended every function returns WH_ENOCONN.
 class Transport {
 public:
 	Transport() = default;
 	explicit Transport(wh_conn *c) : number(wh_handle(c)) {}
+	// For restoreState: another connection, which was saved by its handle. It moves under
+	// the same number, and until it has, its functions return WH_ENOCONN.
+	static Transport restore(int32_t handle) {
+		Transport t;
+		t.number = handle;
+		return t;
+	}
 
 	int32_t handle() const { return number; }
 	// For the functions of wirehost.h; null once it has ended.
 	wh_conn *conn() const { return wh_find(number); }
+	Protocol *protocol() const; // null once it has ended
 	bool disconnecting() const {
 		wh_conn *c = conn();
 		return c == nullptr || wh_disconnecting(c);
@@ -229,6 +239,11 @@ inline void called(wh_conn *c, void *arg) { of(c).delayedCall(arg); }
 inline const wh_protocol *Protocol::callbacks() const {
 	static constexpr wh_protocol p = glue::protocol([](wh_conn *c, const uint8_t *p, size_t n) { glue::of(c).dataReceived({p, n}); });
 	return &p;
+}
+
+inline Protocol *Transport::protocol() const {
+	wh_conn *c = conn();
+	return c != nullptr ? &glue::of(c) : nullptr;
 }
 
 inline int32_t Transport::callLater(int32_t ms, void *arg) const {

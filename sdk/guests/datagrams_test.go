@@ -75,7 +75,7 @@ func TestDatagrams(t *testing.T) {
 	}()
 	for _, l := range with(datagrams) {
 		for _, isolation := range isolations {
-			t.Run(l.name+"/"+string(isolation), func(t *testing.T) {
+			passed := t.Run(l.name+"/"+string(isolation), func(t *testing.T) {
 				s := serveDatagrams(t, build(t, l, datagrams), isolation)
 				c := mailTo(t, s.addr)
 				for n := range 20 { // padding of each length
@@ -89,6 +89,7 @@ func TestDatagrams(t *testing.T) {
 				mails(t, c, "ask udp://192.0.2.1:1", "not allowed")
 				mails(t, c, "count", "25")
 			})
+			count(columnTransports, l, passed)
 		}
 	}
 }
@@ -96,10 +97,11 @@ func TestDatagrams(t *testing.T) {
 // A socket that the plugin opens to where nobody listens is told so.
 func TestDatagramRefused(t *testing.T) {
 	for _, l := range with(datagrams) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			s := serveDatagrams(t, build(t, l, datagrams), config.IsolationShared)
 			mails(t, mailTo(t, s.addr), "ask udp://127.0.0.1:1", "refused") // of tcpmux, which is TCP's
 		})
+		count(columnTransports, l, passed)
 	}
 }
 
@@ -193,7 +195,7 @@ func TestDatagramGroups(t *testing.T) {
 		return memPeer{p, sys}
 	}
 	for _, l := range with(datagrams) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			c := of(t, serveGroups(t, build(t, l, datagrams), []string{"239.1.0.0/16"}, true))
 			const shout = "shout 9000"
 			for _, step := range []struct {
@@ -217,6 +219,7 @@ func TestDatagramGroups(t *testing.T) {
 			c.says(t, guest, "join 239.1.2.3", "no")
 			c.says(t, guest, "broadcast 1", "no")
 		})
+		count(columnTransports, l, passed)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestConnectAs(t *testing.T) {
 	files := certtest.Issue(t)
 	for _, l := range with(counter) {
 		for _, isolation := range isolations {
-			t.Run(l.name+"/"+string(isolation), func(t *testing.T) {
+			passed := t.Run(l.name+"/"+string(isolation), func(t *testing.T) {
 				s := serveLayers(t, encrypted, build(t, l, layers), isolation, files)
 				c, certificate := dialTLS(t, s.addr, files)
 				want := seen(c, "chat", certificate)
@@ -104,6 +104,7 @@ func TestConnectAs(t *testing.T) {
 				say(t, plain, "as plugin://inner\r\n", "made\r\n")
 				say(t, plain, "> who\r\n", seen(plain, "", nil))
 			})
+			count(columnTransports, l, passed)
 		}
 	}
 }
@@ -112,13 +113,14 @@ func TestConnectAs(t *testing.T) {
 func TestHandOver(t *testing.T) {
 	files := certtest.Issue(t)
 	for _, l := range with(counter) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			s := serveLayers(t, encrypted, build(t, l, layers), config.IsolationShared, files)
 			c, certificate := dialTLS(t, s.addr, files)
 			say(t, c, "over gone\r\nover \r\n", "refused\r\nrefused\r\n") // not allowed
 			say(t, c, "over inner\r\n", seen(c, "chat", certificate))
 			say(t, c, "over inner\r\n", "refused\r\n") // inner may not
 		})
+		count(columnTransports, l, passed)
 	}
 }
 
@@ -126,7 +128,7 @@ func TestHandOver(t *testing.T) {
 func TestStates(t *testing.T) {
 	files := certtest.Issue(t)
 	for _, l := range with(counter) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			p := config.Plugin{Module: build(t, l, layers)}
 			say(t, dial(t, serve(t, p).addr), "state\r\n", "0\r\n")
 			s := serveTLS(t, p, config.TLS{Cert: files.Cert, Key: files.Key})
@@ -135,6 +137,7 @@ func TestStates(t *testing.T) {
 			c, _ := dialTLS(t, s.addr, files)
 			say(t, c, "state\r\n", "32\r\n")
 		})
+		count(columnTransports, l, passed)
 	}
 }
 
@@ -182,7 +185,7 @@ func TestStartTLSClient(t *testing.T) {
 	}
 	for _, l := range with(counter) {
 		for _, k := range cases {
-			t.Run(l.name+"/"+k.name+"/"+k.refusal, func(t *testing.T) {
+			passed := t.Run(l.name+"/"+k.name+"/"+k.refusal, func(t *testing.T) {
 				s := serveLayers(t, plain, build(t, l, layers), config.IsolationShared, trusted)
 				c := dial(t, s.addr)
 				say(t, c, "connect tcp://"+servesSTARTTLS(t, k.name, k.files)+"\r\n", "made\r\n")
@@ -197,6 +200,7 @@ func TestStartTLSClient(t *testing.T) {
 				say(t, c, "> hello\r\n", "hello\r\n")
 				say(t, c, "> go localhost\r\n", "refused\r\n") // it is on
 			})
+			count(columnTransports, l, passed)
 		}
 	}
 }
@@ -224,7 +228,7 @@ func TestLayersMove(t *testing.T) {
 // A guest without WASI has the time of day and random bytes, more than one call gives too.
 func TestTimeAndChance(t *testing.T) {
 	for _, l := range with(counter) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			c := dial(t, serve(t, config.Plugin{Module: build(t, l, layers)}).addr)
 			before := time.Now().Unix()
 			say(t, c, "time\r\n", "")
@@ -246,5 +250,6 @@ func TestTimeAndChance(t *testing.T) {
 				t.Errorf("found %d different parts of %d", len(parts), 2*much/1000)
 			}
 		})
+		count(columnTransports, l, passed)
 	}
 }

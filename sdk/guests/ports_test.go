@@ -34,7 +34,7 @@ func openPort(t testing.TB, c net.Conn) string {
 // Each port's connections get their protocols from its own factory.
 func TestPorts(t *testing.T) {
 	for _, l := range with(counter) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			s := servePorts(t, build(t, l, ports))
 			c := dial(t, s.addr)
 			say(t, c, "listen tcp://192.0.2.1:0\r\n", "refused\r\n")
@@ -47,6 +47,7 @@ func TestPorts(t *testing.T) {
 			say(t, c, "stop\r\nstop\r\n", "stopped\r\nrefused\r\n")
 			say(t, goesOn, "x\r\n", "passive\r\n")
 		})
+		count(columnTransports, l, passed)
 	}
 }
 
@@ -59,7 +60,7 @@ func TestPortsOfEachKind(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for _, l := range with(counter) {
-		t.Run(l.name, func(t *testing.T) {
+		passed := t.Run(l.name, func(t *testing.T) {
 			path := filepath.Join(dir, strings.ToLower(l.name))
 			p := config.Plugin{Module: build(t, l, ports), Isolation: config.IsolationShared}
 			p.Allow.Listen = []string{"tls://127.0.0.1:*", "unix://" + path}
@@ -88,6 +89,7 @@ func TestPortsOfEachKind(t *testing.T) {
 			say(t, local, "x\r\n", "passive\r\n")
 			say(t, c, "stop\r\n", "stopped\r\n")
 		})
+		count(columnTransports, l, passed)
 	}
 }
 

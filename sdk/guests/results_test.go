@@ -33,6 +33,7 @@ const (
 	columnConformance = "conformance"
 	columnLines       = "line cases"
 	columnMoves       = "moves"
+	columnTransports  = "transports"
 )
 
 // count has a test's outcome in the table.
@@ -58,6 +59,8 @@ Bytes of each .wasm, and how it did. ` + "`go test ./sdk/guests -table TABLE.md`
 - line cases: those of linereceiver, each whole, cut at every offset and byte by byte.
 - moves: reloads of a running counter to and from another language; its connections, its count and its
   half line come along.
+- transports: cases of datagrams, listeners of the guest's own, plugins behind plugins, handing over, TLS as a
+  client, time and chance.
 
 `
 
@@ -66,7 +69,7 @@ func writeTable(file string) error {
 	var b strings.Builder
 	b.WriteString(tableHead)
 	guests := []string{bareEcho, echo, lineReceiver, counter}
-	columns := []string{columnConformance, columnLines, columnMoves}
+	columns := []string{columnConformance, columnLines, columnMoves, columnTransports}
 	fmt.Fprintf(&b, "| language | bare echo | %s | %s | built with |\n", strings.Join(guests[1:], " | "),
 		strings.Join(columns, " | "))
 	fmt.Fprintf(&b, "|---|%s---|\n", strings.Repeat("---:|", len(guests)+len(columns)))

@@ -10,13 +10,10 @@
 using namespace wirehost;
 
 struct Side : LineReceiver {
-	int32_t other = 0;
+	Transport other;
 
 	// The other one; null: it has ended.
-	Side *that() const {
-		wh_conn *c = wh_find(other);
-		return c != nullptr ? &glue::of<Side>(c) : nullptr;
-	}
+	Side *that() const { return static_cast<Side *>(other.protocol()); }
 
 	void say(Bytes line) {
 		if (Side *to = that())
@@ -24,14 +21,14 @@ struct Side : LineReceiver {
 	}
 
 	bool saveState(Buffer &out) override {
-		wh_buf_add_u32(&out, static_cast<uint32_t>(other));
+		wh_buf_add_u32(&out, static_cast<uint32_t>(other.handle()));
 		return true;
 	}
 
 	bool restoreState(int32_t version, Bytes state) override {
 		if (version != 1 || state.size() != 4)
 			return false;
-		other = static_cast<int32_t>(wh_get_u32(state.p));
+		other = Transport::restore(static_cast<int32_t>(wh_get_u32(state.p)));
 		return true;
 	}
 };
@@ -95,10 +92,10 @@ struct Front : Side {
 			return transport.handOver(rest, "who\r\n", 5) == WH_OK;
 		if (word == "connect" || word == "as") {
 			Back *b = new Back;
-			b->other = transport.handle();
+			b->other = transport;
 			if ((word == "as" ? connectAs(transport, rest, 0, b) : connect(rest, 0, b)) < 0)
 				return false;
-			other = b->transport.handle();
+			other = b->transport;
 			return true;
 		}
 		Side *to = that();
@@ -138,8 +135,7 @@ struct Front : Side {
 	}
 
 	void connectionLost(wh_reason) override {
-		if (Side *to = that())
-			to->transport.loseConnection();
+		other.loseConnection();
 	}
 };
 
