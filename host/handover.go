@@ -299,8 +299,8 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 }
 
 // Finish lets go of the listeners' sockets, which are the other process's, but for those of
-// unwanted endpoints, whose Unix sockets' files are removed; and has what is left here drain.
-// Nothing else changes here from then on: the error is ErrNotRunning.
+// unwanted endpoints, whose Unix sockets' files are removed; and has what is left here drain:
+// see plugin.beginLeaving. Nothing else changes here from then on: the error is ErrNotRunning.
 func (o *Handover) Finish() error {
 	h := o.h
 	defer o.release()
@@ -308,7 +308,7 @@ func (o *Handover) Finish() error {
 	errs := []error{o.leaveSockets(), o.leaveListeners()}
 	h.mu.Lock()
 	listeners, ports := h.listeners, h.ports
-	h.listeners, h.ports, h.plugins = nil, nil, map[string]*plugin{}
+	h.listeners, h.ports = nil, nil
 	h.cfg.Plugins, h.cfg.Listeners = map[string]config.Plugin{}, nil
 	h.mu.Unlock()
 	for _, l := range listeners {
@@ -322,11 +322,8 @@ func (o *Handover) Finish() error {
 		t.on.Close(reactor.Done) // those that have moved are frozen
 	}
 	for _, p := range o.plugins {
-		p.beginUnload()
+		p.beginLeaving()
 		p.account.ReleaseListeners() // what its guests listen on later is theirs
-		h.mu.Lock()
-		h.unloaded = append(h.unloaded, p)
-		h.mu.Unlock()
 	}
 	return errors.Join(errs...)
 }

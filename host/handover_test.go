@@ -161,7 +161,7 @@ func TestHandover(t *testing.T) {
 					t.Fatalf("%+v, %v", list, err)
 				}
 				tc.after(t, h.virtual, c)
-				for _, p := range []*plugin{h.plugins["guest"], v.unloaded[0]} {
+				for _, p := range []*plugin{h.plugins["guest"], v.plugins["guest"]} {
 					if traps := p.account.Counts().Traps; len(traps) > 0 {
 						t.Error(traps)
 					}
@@ -383,5 +383,5 @@ func TestChangeDuringHandover(t *testing.T) {
 	if _, _, err := v.handOver(t, cfg, nil); err != nil {
 		t.Fatal(err)
 	}
-	refused(ErrUnknown, ErrNotRunning)
+	refused(ErrNotRunning, ErrNotRunning)
 }

@@ -121,6 +121,9 @@ func (s *slot) finishLaunch(st *launch) {
 		s.releaseWaiters(nil)
 	default:
 		s.adoptInstance(st.inst)
+		if s.place.Closing() && s.waiters.Len() == 0 { // who it was for has gone
+			st.inst.EndWhenEmpty()
+		}
 		s.releaseWaiters(nil)
 	}
 }

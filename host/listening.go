@@ -33,6 +33,9 @@ func (h *Host) listenWith(file *os.File, ep reactor.Endpoint, f reactor.Factory,
 
 // heir says whose listeners the slot's next instance is to have.
 func (s *slot) heir() guest.Heir {
+	if s.place.Closing() { // they are another process's, and an instance is to know them
+		return guest.AnyHeir
+	}
 	if len(s.succeeds) == 0 && !s.plugin.account.HoldsListeners() {
 		return guest.NoHeir
 	}

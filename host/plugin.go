@@ -41,6 +41,7 @@ type plugin struct {
 	replaced  []*version // those that are not freed yet, the oldest first
 	kept      []Kept     // of before this process, the oldest first
 	unloaded  bool
+	leaving   bool          // unloaded, since another process has taken over
 	gone      chan struct{} // closed when unloaded is set
 	pin       *Pin          // nil = none; replaced as a whole
 	seen      content       // of what is configured, when it was read last
@@ -152,7 +153,7 @@ var errNotHere = errors.New("the plugin does not run on this loop")
 // BuildProtocol makes the Protocol of an accepted connection.
 func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	s := p.slots[t.Loop().Index()]
-	if s == nil {
+	if s == nil || s.place.Over() {
 		return nil, errNotHere
 	}
 	if k := p.canary.Load(); k != nil {

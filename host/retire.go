@@ -49,6 +49,9 @@ func (p *plugin) freeEmpty() {
 			}
 			continue
 		}
+		if p.leaving && v == p.active {
+			continue
+		}
 		if v.state == StateDraining {
 			v.state = StateStandby
 			p.log.Debug("version is standby", "version", v.name)
@@ -171,6 +174,33 @@ func (p *plugin) beginUnload() {
 			}
 		})
 	}
+	p.drainAll()
+	p.freeEmpty()
+}
+
+// beginLeaving lets the plugin's connections drain where another process has taken over. What
+// was accepted here before has no plugin yet as long as route looks at it, or its PROXY header
+// is awaited; and guests that stay connect to others, or hand connections over. So the plugin
+// takes connections, and starts instances for them, until its drain time is over; nothing of it
+// is freed before the process ends. p.changing is held.
+func (p *plugin) beginLeaving() {
+	p.over = true
+	for n, l := range p.loops {
+		// A loop that has ended has no slots in use.
+		_ = onLoop(l, func() {
+			if s := p.slots[n]; s != nil {
+				s.beginLeaving()
+			}
+		})
+	}
+	p.mu.Lock()
+	p.leaving = true
+	p.mu.Unlock()
+	p.drainAll()
+}
+
+// drainAll has all that is left of the plugin drain.
+func (p *plugin) drainAll() {
 	for _, s := range p.allSlots() {
 		_ = onLoop(s.place.Loop, s.place.CloseListeners) // as above
 	}
@@ -179,7 +209,6 @@ func (p *plugin) beginUnload() {
 	close(p.gone)
 	p.beginDraining(p.active)
 	p.mu.Unlock()
-	p.freeEmpty()
 }
 
 // freeVersions frees all versions after the loops have ended. What instances are left

@@ -173,7 +173,7 @@ func (s *slot) cancelRetry() {
 func (s *slot) startAhead(done func()) {
 	s.retry = nil
 	st := &launch{slot: s, ahead: true, done: done}
-	if s.handedOn || s.running() || len(s.launches) > 0 || s.beginLaunch(st) != nil {
+	if s.handedOn || s.place.Closing() || s.running() || len(s.launches) > 0 || s.beginLaunch(st) != nil {
 		st.tellDone() // it runs, or has as many instances as it may
 	}
 }
@@ -182,6 +182,13 @@ func (s *slot) startAhead(done func()) {
 // now, the others with their last one.
 func (s *slot) beginClosing() {
 	s.giveUpStarts()
+	s.place.BeginClosing()
+}
+
+// beginLeaving is beginClosing where connections may still come, as plugin.beginLeaving says.
+func (s *slot) beginLeaving() {
+	s.cancelRetry()
+	s.clearFailure()
 	s.place.BeginClosing()
 }
 

@@ -33,6 +33,7 @@ type listener struct {
 	stopper  *Instance // it has stopped it, and that counts against its limit until it is closed; nil = none
 	promised bool      // it is another process's, and may come from there
 	came     bool      // it is from there
+	left     bool      // it is another process's for good: starts here get its handle, and nothing of it
 }
 
 // listening are the listeners of an account. Any goroutine.
@@ -114,10 +115,10 @@ func (s *listening) add(l *listener) {
 	s.all[l] = struct{}{}
 }
 
-// has tells whether there is a listener at an address. mu is held.
+// has tells whether there is a listener at an address here. mu is held.
 func (s *listening) has(ep reactor.Endpoint) bool {
 	for l := range s.all {
-		if l.asked == ep {
+		if l.asked == ep && !l.left {
 			return true
 		}
 	}
@@ -125,10 +126,15 @@ func (s *listening) has(ep reactor.Endpoint) bool {
 }
 
 // count is how many there are.
-func (s *listening) count() int {
+func (s *listening) count() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.all)
+	for l := range s.all {
+		if !l.left {
+			n++
+		}
+	}
+	return n
 }
 
 // Listener is one of a guest's, for who looks at it.
@@ -158,7 +164,7 @@ func (a *Account) claim(i *Instance, ep reactor.Endpoint) *listener {
 	a.listening.mu.Lock()
 	defer a.listening.mu.Unlock()
 	for l := range a.listening.all {
-		others := l.of != nil && l.of != i.guest || a.listening.held && (l.of != nil || l.promised)
+		others := l.left || l.of != nil && l.of != i.guest || a.listening.held && (l.of != nil || l.promised)
 		if l.asked == ep && others && l.loop >= 0 && !l.closing &&
 			(i.heir == AnyHeir || int(i.heir) == l.loop) && i.listeners[l.handle] == nil {
 			l.claims++
@@ -220,7 +226,7 @@ func (l *listener) leave() {
 func (l *listener) closeUnused() {
 	s := &l.account.listening
 	s.mu.Lock()
-	unused := l.of == nil && l.claims == 0 && !l.closing && !(l.promised && s.held)
+	unused := l.of == nil && l.claims == 0 && !l.closing && !l.left && !(l.promised && s.held)
 	l.closing = l.closing || unused
 	if unused && l.stopper != nil {
 		l.stopper.stopped.Add(1)

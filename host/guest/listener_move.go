@@ -198,15 +198,15 @@ func (list Detached) Return() {
 	}
 }
 
-// Leave lets go of listeners that the other process has. On no loop.
+// Leave lets go of listeners that the other process has. Starts that listen at their addresses
+// from now on get their handles, since the addresses are taken. On no loop.
 func (list Detached) Leave() (err error) {
 	for _, l := range list {
 		s := &l.account.listening
 		s.mu.Lock()
-		l.of, l.closing = nil, true
+		l.of, l.left, l.bound = nil, true, l.endpoint()
 		s.mu.Unlock()
-		err = errors.Join(err, l.ln.Load().Leave())
-		l.forget()
+		err = errors.Join(err, l.ln.Swap(nil).Leave())
 	}
 	return err
 }
@@ -255,11 +255,11 @@ func (i *Instance) SettlePromises() {
 	}
 }
 
-// awaited tells whether it may still come from another process.
+// awaited tells whether it may still come from another process, or has gone there.
 func (l *listener) awaited() bool {
 	l.account.listening.mu.Lock()
 	defer l.account.listening.mu.Unlock()
-	return l.promised && l.account.listening.held
+	return l.left || l.promised && l.account.listening.held
 }
 
 // bindOverdue binds what was promised, and can't come any more.

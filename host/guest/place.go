@@ -176,8 +176,8 @@ func (p *Place) CloseListeners() {
 	}
 }
 
-// BeginClosing says that no new connections come: instances without connections
-// retire now, the others with their last one. Those that listen go on until their listeners
+// BeginClosing says that no new connections come, or few: instances without connections
+// retire now, the others, those that are committed later too, with their last one. Those that listen go on until their listeners
 // are taken, or closed.
 func (p *Place) BeginClosing() {
 	p.closing = true
@@ -186,6 +186,12 @@ func (p *Place) BeginClosing() {
 	}
 	p.drain()
 }
+
+// Closing tells whether BeginClosing was called. On its loop.
+func (p *Place) Closing() bool { return p.closing }
+
+// Over tells whether the time for closing is over: see Abort. On its loop.
+func (p *Place) Over() bool { return p.over }
 
 // Abort ends all connections, and the sockets that guests have opened, with a reason. Where
 // the place is closing, its instances begin nothing new from then on, and what they listen on
