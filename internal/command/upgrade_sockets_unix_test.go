@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -157,38 +156,24 @@ func (u *upgraded) knock(address string, listener int32) {
 // TestUpgradeSockets: under upgrades no datagram is lost, in the system's queue or elsewhere,
 // and none comes twice; nobody who connects to a guest's listener is refused.
 func TestUpgradeSockets(t *testing.T) {
-	dir, err := os.MkdirTemp("", "wirehost-upgrade-*") // a short path
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	cert, key := testCertificate(t, dir)
-	ports := ownPorts(t, 5)
-	text := fmt.Sprintf(`
-admin: {listen: "unix://%[1]s/admin.sock"}
+	u := upgradedIn(t)
+	ports := u.ports
+	u.configure(fmt.Sprintf(`
 plugins:
-  datagrams: {module: %[2]q}
-  posted: {module: %[2]q, isolation: shared}
+  datagrams: {module: %[1]q}
+  posted: {module: %[1]q, isolation: shared}
   listens:
-    module: %[3]q
-    config: "tcp://%[4]s"
+    module: %[2]q
+    config: "tcp://$0"
     isolation: shared
-    allow: {listen: ["tcp://%[4]s", "tls://%[5]s"], tls: {cert: "%[6]s", key: "%[7]s"}}
+    allow: {listen: ["tcp://$0", "tls://$1"], tls: {cert: "$cert", key: "$key"}}
 listeners:
-  - {endpoint: "udp://%[8]s", plugin: datagrams}
-  - {endpoint: "unixgram://%[1]s/datagrams", plugin: posted}
-  - {endpoint: "udp://%[10]s", plugin: posted}
-  - {endpoint: "tcp://%[9]s", plugin: listens}
-`, dir, guestModule(t, "datagrams"), guestModule(t, "listens"), ports[0], ports[1], cert, key, ports[2], ports[3],
-		ports[4])
-	if err := os.WriteFile(dir+"/c.yaml", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	u := &upgraded{t: t, dir: dir, stop: make(chan struct{})}
-	u.p = startIn(t, nil, "serve", "--config="+dir+"/c.yaml")
-	u.pid = u.p.cmd.Process.Pid
-	u.killLast()
-	u.p.await("ready")
+  - {endpoint: "udp://$2", plugin: datagrams}
+  - {endpoint: "unixgram://$dir/datagrams", plugin: posted}
+  - {endpoint: "udp://$4", plugin: posted}
+  - {endpoint: "tcp://$3", plugin: listens}
+`, guestModule(t, "datagrams"), guestModule(t, "listens")))
+	u.start()
 	first, err := net.Dial("tcp", ports[3])
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +195,7 @@ listeners:
 	for range 4 {
 		u.mail(func() (net.Conn, error) { return net.Dial("udp", ports[2]) })
 	}
-	sent := u.post(dir + "/datagrams")
+	sent := u.post(u.dir + "/datagrams")
 	for n := range 3 {
 		out, err := u.upgrade()
 		if err != nil {
