@@ -210,6 +210,9 @@ func (o *Handover) Drain() (longest time.Duration) {
 	return longest
 }
 
+// Connections counts those of the host.
+func (o *Handover) Connections() int { return o.h.reactor.Connections() }
+
 // Failing is as Takeover's.
 func (o *Handover) Failing() (map[string]string, error) { return o.h.failing(o.plugins) }
 

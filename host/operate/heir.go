@@ -35,6 +35,11 @@ type heir struct {
 	accepts  bool          // it was told so, and has heard it
 	wentOn   bool          // without this process
 
+	// What it may take beside answerWait: for what it was offered since the last commit, and what
+	// was committed then, which it does before it reads what comes next.
+	offered, committed time.Duration
+	now                func() time.Time
+
 	mu     sync.Mutex
 	killed bool
 }
@@ -53,7 +58,7 @@ func (s *Server) startHeir(ctx context.Context) (*heir, error) {
 	}
 	defer theirs.Close()
 	h := &heir{s: s, ctx: ctx, conn: ours, cmd: exec.Command(s.o.Program[0], s.o.Program[1:]...),
-		exited: make(chan struct{})}
+		exited: make(chan struct{}), now: time.Now}
 	h.cmd.Stdin, h.cmd.Stdout, h.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	h.cmd.ExtraFiles = []*os.File{theirs}
 	h.cmd.Env = heirEnvironment(os.Environ())
@@ -109,7 +114,7 @@ func (h *heir) within(d time.Duration) error {
 	if err := context.Cause(h.ctx); err != nil {
 		return err
 	}
-	return h.conn.SetDeadline(time.Now().Add(d))
+	return h.conn.SetDeadline(h.now().Add(d))
 }
 
 // close lets go of what this process has of the connection.
@@ -261,6 +266,7 @@ func (h *heir) greet(o *host.Handover, out *host.Upgraded) error {
 		return err
 	}
 	first.Handles, first.Listeners = o.Handles(), o.GuestListeners()
+	first.Connections = o.Connections()
 	if err := h.within(readyWait); err != nil {
 		return err
 	}
@@ -336,7 +342,7 @@ func (h *heir) moveAll(o *host.Handover, out *host.Upgraded) (err error) {
 }
 
 func (h *heir) send(kind string, body any, files ...*os.File) error {
-	err := h.within(answerWait)
+	err := h.within(answerWait + h.offered + h.committed)
 	if err == nil {
 		err = h.conn.Send(kind, body, files...)
 	}
@@ -373,12 +379,14 @@ func (h *heir) Offer(list []host.Handed) (refused []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	h.offered += effort(list)
 	if err := h.send(sayOffer, list); err != nil {
 		return nil, err
 	}
 	if err := h.receive(sayAnswer, &refused); err != nil {
 		return nil, err
 	}
+	h.committed = 0
 	if len(refused) != len(list) {
 		return nil, fmt.Errorf("found %d answers for %d instances", len(refused), len(list))
 	}
@@ -445,6 +453,7 @@ func (h *heir) Commit(accept bool) (taken bool, err error) {
 		h.Withdraw()
 		taken = h.receive(sayTaken, nil) == nil
 	}
+	h.offered, h.committed = 0, h.offered
 	h.accepts = h.accepts || accept && taken
 	return taken, err
 }

@@ -269,7 +269,7 @@ func TestTakenIsReadAfterTheEnd(t *testing.T) {
 		do(t, other.Close())
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		h := &heir{ctx: ctx, conn: ours, cmd: exec.Command("sleep", "600"), exited: make(chan struct{})}
+		h := &heir{ctx: ctx, conn: ours, now: time.Now, cmd: exec.Command("sleep", "600"), exited: make(chan struct{})}
 		do(t, h.cmd.Start())
 		go func() {
 			_ = h.cmd.Wait() // it is killed

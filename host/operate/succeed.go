@@ -38,6 +38,7 @@ type inheritance struct {
 	missing bool                  // some of them did not
 	over    *host.Takeover        // from host.Start on
 	coming  map[string]int        // hello.Expected
+	wait    time.Duration         // how long the other process may say nothing
 	handles map[string]host.Handles
 	listens map[string][]host.GuestListener
 	taken   bool     // something was
@@ -62,7 +63,7 @@ func (s *Server) inherit() (*inheritance, error) {
 		return nil, fmt.Errorf("%s: found %q, wanted the numbers of a descriptor and of a process: it is set by "+
 			"an upgrade alone", handoverVariable, value)
 	}
-	in := &inheritance{s: s, elder: pid, sockets: map[string][]*os.File{}}
+	in := &inheritance{s: s, elder: pid, wait: elderWait, sockets: map[string][]*os.File{}}
 	if in.conn, err = handover.FromFile(os.NewFile(uintptr(fd), "handover")); err != nil {
 		return nil, fmt.Errorf("%s: %w", handoverVariable, err)
 	}
@@ -120,13 +121,14 @@ func (in *inheritance) hello(first *hello) error {
 		in.takePorts(first.Ports, in.files[len(first.Endpoints):])
 		in.stay, in.coming, in.files = first.Stay, first.Expected, nil
 		in.handles, in.listens = first.Handles, first.Listeners
+		in.wait += time.Duration(first.Connections) * pieceWait
 		return nil
 	}
 }
 
-// receive waits for a message, for elderWait.
+// receive waits for a message, as long as the other process may take.
 func (in *inheritance) receive() (*handover.Message, error) {
-	if err := in.conn.SetDeadline(time.Now().Add(elderWait)); err != nil {
+	if err := in.conn.SetDeadline(time.Now().Add(in.wait)); err != nil {
 		return nil, err
 	}
 	return in.conn.Receive()
@@ -268,7 +270,7 @@ func (in *inheritance) orAlone(err error) error {
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return errors.Join(err, in.over.Drop())
 	case !in.taken:
-		return fmt.Errorf("taking over: process %d has said nothing for %v", in.elder, elderWait)
+		return fmt.Errorf("taking over: process %d has said nothing for %v", in.elder, in.wait)
 	}
 	in.s.log.Warn("the process to take over from says nothing; going on without what it has left", "pid", in.elder)
 	in.alone = true

@@ -214,7 +214,8 @@ func TestElderStandsStill(t *testing.T) {
 		do(t, err)
 		conn, err := handover.FromFile(theirs)
 		do(t, err)
-		in := &inheritance{s: &Server{log: hclog.NewNullLogger()}, conn: conn, over: &host.Takeover{}, taken: taken}
+		in := &inheritance{s: &Server{log: hclog.NewNullLogger()}, conn: conn, over: &host.Takeover{},
+			wait: elderWait, taken: taken}
 		err = in.orAlone(fmt.Errorf("receiving: %w", os.ErrDeadlineExceeded))
 		if (err == nil) != taken || in.alone != taken {
 			t.Errorf("taken %t: found %v", taken, err)

@@ -27,10 +27,18 @@ const (
 	handoverFormat = 1
 	// readyWait is how long a successor may take to be ready.
 	readyWait = 2 * time.Minute
-	// answerWait is how long it may take to answer then.
+	// answerWait is how long it may take to answer then, beside what it is given to do: see
+	// effort.
 	answerWait = 3 * time.Second
-	// elderWait is how long the process that hands over may say nothing.
+	// elderWait is how long the process that hands over may say nothing, beside pieceWait for
+	// each of its connections.
 	elderWait = 30 * time.Second
+	// pieceWait is what one connection, socket, listener or timer may take that moves,
+	// instanceWait one instance, and megabyteWait one MiB of what they have: some ten times what
+	// they take on a small machine.
+	pieceWait    = time.Millisecond
+	instanceWait = 10 * time.Millisecond
+	megabyteWait = 100 * time.Millisecond
 	// endWait is how long a process that is killed may take to let go of what it had.
 	endWait = 10 * time.Second
 )
@@ -59,6 +67,8 @@ type hello struct {
 	Ports []portSockets `json:"ports,omitempty"`
 	// Stay are those of them whose files no process of the program removes.
 	Stay []string `json:"stay,omitempty"`
+	// Connections is how many the process has.
+	Connections int `json:"connections,omitempty"`
 	// Expected are the plugins' instances that will come and have one connection each.
 	Expected map[string]int `json:"expected,omitempty"`
 	// Handles are the last ones so far, by plugin: its starts take none of those that may come.
@@ -94,6 +104,25 @@ type commit struct {
 	// Owed are the processes to be asked that have not yet answered all that they were asked
 	// before, by their numbers: how many answers are for nobody; -1 = it can't be asked any more.
 	Owed map[string]int `json:"owed,omitempty"`
+}
+
+// effort is how long a successor may take for some instances, once it has them.
+func effort(list []host.Handed) (d time.Duration) {
+	pieces, size := 0, 0
+	for n := range list {
+		s := &list[n].State
+		pieces += len(s.Connections) + len(s.Timers) + len(s.Sockets) + len(s.Listeners)
+		size += len(s.Factory)
+		for m := range s.Connections {
+			c := &s.Connections[m]
+			size += len(c.State) + len(c.Socket.Queued) + len(c.Socket.Unread)
+		}
+		for m := range s.Sockets {
+			size += len(s.Sockets[m].State)
+		}
+	}
+	return time.Duration(len(list))*instanceWait + time.Duration(pieces)*pieceWait +
+		time.Duration(size>>10)*megabyteWait>>10
 }
 
 // ready says that a successor can serve.

@@ -5,6 +5,7 @@ package operate
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -91,7 +92,7 @@ func TestSocketsAreMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	in := &inheritance{conn: conn, over: &host.Takeover{}, missing: true}
+	in := &inheritance{conn: conn, over: &host.Takeover{}, wait: elderWait, missing: true}
 	const full = "in the new process: too many open files"
 	for n, want := range [][]string{{full, full},
 		{}} {
@@ -122,7 +123,7 @@ func TestSocketsInPieces(t *testing.T) {
 	do(t, err)
 	other, err := handover.FromFile(theirs)
 	do(t, err)
-	h := &heir{ctx: context.Background(), conn: ours}
+	h := &heir{ctx: context.Background(), conn: ours, now: time.Now}
 	handed := func(connections, free int) (one host.Handed) {
 		one.State.Connections = make([]guest.ConnectionState, connections)
 		one.Sockets = func(from, to int) (files []*os.File, err error) {
@@ -160,5 +161,76 @@ func TestSocketsInPieces(t *testing.T) {
 	}
 	if err := other.Close(); err != nil || came != 158 {
 		t.Errorf("found %d sockets, %v, wanted 158", came, err)
+	}
+}
+
+// TestEffort: a process may take longer for more that it is offered, and then for what it has
+// taken of that, which comes before its next answer; for nothing else.
+func TestEffort(t *testing.T) {
+	one := func(s guest.State) []host.Handed { return []host.Handed{{State: s}} }
+	for _, tc := range []struct {
+		list []host.Handed
+		want time.Duration
+	}{
+		{nil, 0},
+		{make([]host.Handed, 64), 64 * instanceWait},
+		{one(guest.State{Connections: make([]guest.ConnectionState, 20_000)}), instanceWait + 20*time.Second},
+		{one(guest.State{Sockets: make([]guest.SocketState, 5), Listeners: make([]guest.ListenerState, 7)}),
+			instanceWait + 12*pieceWait},
+		{one(guest.State{Factory: make([]byte, 5<<20)}), instanceWait + 5*megabyteWait},
+	} {
+		if d := effort(tc.list); d != tc.want {
+			t.Errorf("found %v, wanted %v", d, tc.want)
+		}
+	}
+	ours, theirs, err := handover.Pair()
+	do(t, err)
+	other, err := handover.FromFile(theirs)
+	do(t, err)
+	over := make(chan error, 1)
+	go func() { over <- agree(other) }()
+	const behind = answerWait + 10*time.Second // an answer in that time comes too late
+	h := &heir{ctx: context.Background(), conn: ours, now: func() time.Time { return time.Now().Add(-behind) }}
+	late := func(when string) {
+		t.Helper()
+		if err := h.send(sayBegin, nil); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: found %v, wanted that it has no time", when, err)
+		}
+	}
+	late("at first")
+	refused, err := h.Offer(one(guest.State{Timers: make([]guest.TimerState, 120_000)})) // two minutes
+	if err != nil || len(refused) != 1 {
+		t.Fatalf("found %q, %v", refused, err)
+	}
+	if taken, err := h.Commit(false); !taken || err != nil {
+		t.Fatalf("found %t, %v", taken, err)
+	}
+	if _, err := h.Offer(nil); err != nil {
+		t.Errorf("behind a commit: %v", err)
+	}
+	late("when that is over")
+	do(t, errors.Join(ours.Close(), <-over, other.Close()))
+}
+
+// agree plays a process that takes over, and refuses nothing, until the other one has closed.
+func agree(with *handover.Conn) error {
+	for {
+		m, err := with.Receive()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case m.Kind == sayCommit:
+			err = with.Send(sayTaken, nil)
+		case m.Kind == sayOffer:
+			var list []host.Handed
+			if err = m.Decode(&list); err == nil {
+				err = with.Send(sayAnswer, make([]string, len(list)))
+			}
+		}
+		if err != nil {
+			return err
+		}
 	}
 }
