@@ -59,7 +59,7 @@ func TestHandoverListeners(t *testing.T) {
 // listener that moves, it gets that one; at any other, it takes nothing in before it has taken
 // over. Once more from there.
 func TestHandoverListensInStart(t *testing.T) {
-	for _, isolation := range []config.Isolation{config.IsolationLoop, config.IsolationShared} {
+	for _, isolation := range isolations {
 		for _, reload := range []config.ReloadPolicy{config.ReloadMigrate, config.ReloadDrain} {
 			t.Run(string(isolation)+"/"+string(reload), func(t *testing.T) {
 				p, addr := listensInStart(t, isolation)
@@ -67,6 +67,9 @@ func TestHandoverListensInStart(t *testing.T) {
 				cfg := configuration(p)
 				cfg.Reactor.Loops = 1
 				v := &virtual{server: serve(t, cfg)}
+				if isolation == config.IsolationConnection { // an instance that nobody is connected to has ended
+					tell(t, dial(t, v.addrs[0]), "o")
+				}
 				for range 2 {
 					in := dial(t, addr)
 					own := tell(t, in, "o")

@@ -65,8 +65,8 @@ func (t *Takeover) Expect(instances map[string]int) {
 			continue
 		}
 		for range min(n, maxSpare) {
-			i, err := v.newInstance(guest.NoHeir) // as isolation connection has it
-			if err != nil {                       // Adopt meets it again
+			i, err := v.newInstance(guest.AnyHeir) // which has nobody's socket: see version.heir
+			if err != nil {                        // Adopt meets it again
 				break
 			}
 			t.spare[v] = append(t.spare[v], i)
@@ -74,15 +74,21 @@ func (t *Takeover) Expect(instances map[string]int) {
 	}
 }
 
-// instance is a new one of a version.
-func (t *Takeover) instance(s *slot) (*guest.Instance, error) {
+// instance is a new one of a version, for a state.
+func (t *Takeover) instance(s *slot, of *guest.State) (*guest.Instance, error) {
 	v := s.ver
-	if spare := t.spare[v]; len(spare) > 0 {
+	var handles []int32 // several may listen at one address
+	if v.cfg.Isolation == config.IsolationConnection {
+		for n := range of.Listeners {
+			handles = append(handles, of.Listeners[n].Handle)
+		}
+	}
+	if spare := t.spare[v]; len(spare) > 0 && len(handles) == 0 {
 		i := spare[len(spare)-1]
 		t.spare[v] = spare[:len(spare)-1]
 		return i, nil
 	}
-	return v.newInstance(v.heir(s.place.Loop.Index()))
+	return v.newInstance(v.heir(s.place.Loop.Index()), handles...)
 }
 
 // closeSpare closes what nobody has needed.
@@ -176,7 +182,7 @@ func (t *Takeover) prepare(one *Handed, a *adoption) (*slot, error) {
 	if want := one.State.Files(); one.Given != want {
 		return nil, fmt.Errorf("found %d sockets, wanted %d", one.Given, want)
 	}
-	if a.inst, err = t.instance(s); err != nil {
+	if a.inst, err = t.instance(s, &one.State); err != nil {
 		return nil, err
 	}
 	if a.sockets, err = one.Sockets(0, one.Given); err != nil {

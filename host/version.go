@@ -110,17 +110,20 @@ func passing(err error) bool { return errors.Is(err, errInstances) || errors.Is(
 // newInstance makes an instance and starts it, up to startFactory, whose timers
 // are held back until it is committed. On any goroutine, for which it may take long.
 // The error is a *guest.TrapError, errInstances or guest.ErrNoRoom.
-func (v *version) newInstance(heir guest.Heir) (*guest.Instance, error) {
+func (v *version) newInstance(heir guest.Heir, handles ...int32) (*guest.Instance, error) {
 	if err := v.takePlace(); err != nil {
 		return nil, err
 	}
-	return v.startInstance(0, nil, heir)
+	return v.startInstance(0, nil, heir, handles...)
 }
 
 // heir says whose listeners an instance for a loop is to have.
 func (v *version) heir(loop int) guest.Heir {
 	switch v.cfg.Isolation {
 	case config.IsolationConnection: // nobody knows yet whose place it takes
+		if v.plugin.account.HoldsListeners() { // but that what listens goes, or comes
+			return guest.AnyHeir
+		}
 		return guest.NoHeir
 	case config.IsolationShared:
 		return guest.AnyHeir
@@ -140,10 +143,11 @@ func (v *version) quickInstance(at *guest.Place, heir guest.Heir) (*guest.Instan
 // startInstance starts an instance that was counted, on the loop of a place within a
 // time; 0 and nil = off the loops. It counts until it is closed, as it is where the
 // start fails.
-func (v *version) startInstance(within time.Duration, at *guest.Place, heir guest.Heir) (*guest.Instance, error) {
+func (v *version) startInstance(within time.Duration, at *guest.Place, heir guest.Heir, handles ...int32,
+) (*guest.Instance, error) {
 	spent := v.host.spent
 	began := spent()
-	i, err := v.guest.StartHeir(within, at, heir)
+	i, err := v.guest.StartHeir(within, at, heir, handles...)
 	v.pace.note(spent() - began)
 	if errors.Is(err, guest.ErrSlow) {
 		v.pace.note(slowStart + 1)

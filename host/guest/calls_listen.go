@@ -41,7 +41,7 @@ func listen(i *Instance, text []byte) (handle int32, status abi.Status) {
 	case i.guest.listen == nil, ep.Scheme == "tls" && i.guest.listens.tls == nil:
 		return 0, abi.ENOTSUP
 	}
-	if i.phase == phaseStart && i.heir != NoHeir {
+	if i.phase == phaseStart && (i.heir != NoHeir || len(i.takes) > 0) {
 		if l := i.account.claim(i, ep); l != nil {
 			return l.handle, abi.StatusOK
 		}

@@ -47,6 +47,7 @@ type Instance struct {
 	conns      connections
 	listeners  map[int32]*listener // nil = none yet; those too that are to move to it
 	heir       Heir
+	takes      []int32           // handles of listeners that it is to have alone; nil = as heir says
 	stopped    atomic.Int32      // listeners whose sockets are about to be closed
 	sockets    map[int32]*Socket // nil = none yet
 	sock       *Socket           // the one that was asked for last

@@ -166,13 +166,21 @@ func (a *Account) claim(i *Instance, ep reactor.Endpoint) *listener {
 	for l := range a.listening.all {
 		others := l.left || l.of != nil && l.of != i.guest || a.listening.held && (l.of != nil || l.promised)
 		if l.asked == ep && others && l.loop >= 0 && !l.closing &&
-			(i.heir == AnyHeir || int(i.heir) == l.loop) && i.listeners[l.handle] == nil {
+			i.takesOver(l) && i.listeners[l.handle] == nil {
 			l.claims++
 			i.own(l)
 			return l
 		}
 	}
 	return nil
+}
+
+// takesOver tells whether an instance that starts is to have another's listener. mu is held.
+func (i *Instance) takesOver(l *listener) bool {
+	if len(i.takes) > 0 {
+		return slices.Contains(i.takes, l.handle)
+	}
+	return i.heir == AnyHeir || int(i.heir) == l.loop
 }
 
 // promise has an instance know a listener that is to move to it.

@@ -26,11 +26,12 @@ func (g *Guest) Start(within time.Duration, at *Place) (*Instance, error) {
 	return g.StartHeir(within, at, NoHeir)
 }
 
-// StartHeir is Start of an instance that other versions' listeners are to move to: where it
-// listens at their addresses it gets them, before TakeListeners or Move brings them.
-func (g *Guest) StartHeir(within time.Duration, at *Place, heir Heir) (*Instance, error) {
+// StartHeir is Start of an instance that other versions' listeners, or another process's, are to
+// move to: where it listens at their addresses it gets them, before TakeListeners, Move or Adopt
+// brings them. Where handles are given, it is to have those alone.
+func (g *Guest) StartHeir(within time.Duration, at *Place, heir Heir, handles ...int32) (*Instance, error) {
 	i := g.newInstance()
-	i.heir = heir
+	i.heir, i.takes = heir, handles
 	i.brief, i.left = within > 0, startups*g.limits.CallbackTime
 	if i.brief {
 		i.left = min(within, g.limits.CallbackTime)

@@ -124,13 +124,13 @@ plugins:
   shared: {module: "builtin:echo", isolation: shared, drain: 20m}
   pass: {module: %[2]q, drain: 20m}
 listeners:
-  - {endpoint: "tcp://$0", %[1]s 1m}
+  - {endpoint: "tcp://$0", %[1]s 10m}
   - {endpoint: "tcp://$1", plugin: own, %[1]s 100ms}
-  - {endpoint: "tcp://$2", plugin: loop, proxy_protocol: true, proxy_from: [127.0.0.0/8]}
-  - {endpoint: "tcp://$3", proxy_protocol: true, proxy_from: [127.0.0.0/8], %[1]s 1m}
-  - {endpoint: "tls://$4", plugin: each, tls: {cert: "$cert", key: "$key"}}
-  - {endpoint: "tls://$5", tls: {cert: "$cert", key: "$key"}, %[1]s 1m}
-  - {endpoint: "tls://$6", chain: [pass, loop], tls: {cert: "$cert", key: "$key"}}
+  - {endpoint: "tcp://$2", plugin: loop, proxy_protocol: true, proxy_from: [127.0.0.0/8], tls: {handshake_timeout: 10m}}
+  - {endpoint: "tcp://$3", proxy_protocol: true, proxy_from: [127.0.0.0/8], tls: {handshake_timeout: 10m}, %[1]s 10m}
+  - {endpoint: "tls://$4", plugin: each, tls: {cert: "$cert", key: "$key", handshake_timeout: 10m}}
+  - {endpoint: "tls://$5", tls: {cert: "$cert", key: "$key", handshake_timeout: 10m}, %[1]s 10m}
+  - {endpoint: "tls://$6", chain: [pass, loop], tls: {cert: "$cert", key: "$key", handshake_timeout: 10m}}
 `, route, guestModule(t, "passes_as")))
 	u.start()
 	const header = "PROXY TCP4 192.0.2.7 192.0.2.8 1234 80\r\n"
