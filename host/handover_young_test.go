@@ -37,7 +37,7 @@ func TestHandoverYoung(t *testing.T) {
 			cfg := routing(t, "tcp://127.0.0.1:0")
 			cfg.Reactor.Loops = 2
 			ln := &cfg.Listeners[0]
-			ln.RouteTimeout = time.Hour
+			ln.RouteTimeout, ln.TLS.HandshakeTimeout = time.Hour, time.Hour
 			if tc.proxied {
 				ln.ProxyProtocol, ln.ProxyFrom = true, []string{"127.0.0.0/8"}
 			}
@@ -156,7 +156,7 @@ func TestHandoverStarting(t *testing.T) {
 		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
 			cfg.Listeners[0].Route = []config.Route{{Prefix: []string{"hello"}, Plugin: "guest"}}
-			cfg.Listeners[0].RouteTimeout = time.Hour
+			cfg.Listeners[0].RouteTimeout, cfg.Listeners[0].TLS.HandshakeTimeout = time.Hour, time.Hour
 			v := &virtual{server: serve(t, cfg)}
 			at := v.addrs[0]
 			waits, late := dial(t, at), dial(t, at)
@@ -187,6 +187,7 @@ func TestHandoverHandsOn(t *testing.T) {
 			p := cfg.Plugins["guest"]
 			p.Reload, p.Drain = config.ReloadDrain, time.Hour
 			cfg.Plugins["guest"] = p
+			cfg.Listeners[0].TLS.HandshakeTimeout = time.Hour
 			v := &virtual{server: serve(t, cfg)}
 			c := dial(t, v.addrs[0])
 			v.wantConnections(t, "guest", 1)
@@ -210,7 +211,7 @@ func TestHandoverYoungListens(t *testing.T) {
 			cfg := configuration(p)
 			cfg.Reactor.Loops = 1
 			cfg.Listeners[0].Route = []config.Route{{Prefix: []string{"o"}, Plugin: "guest"}}
-			cfg.Listeners[0].RouteTimeout = time.Hour
+			cfg.Listeners[0].RouteTimeout, cfg.Listeners[0].TLS.HandshakeTimeout = time.Hour, time.Hour
 			v := &virtual{server: serve(t, cfg)}
 			own := tell(t, dial(t, v.addrs[0]), "o")
 			waits := dial(t, v.addrs[0])
