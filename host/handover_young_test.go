@@ -205,9 +205,8 @@ func TestHandoverHandsOn(t *testing.T) {
 func TestHandoverYoungListens(t *testing.T) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
-			addr := freePort(t)
-			p := listensPlugin(isolation)
-			p.Config, p.Drain = "tcp://"+addr, time.Hour
+			p, addr := listensInStart(t, isolation)
+			p.Drain = time.Hour
 			cfg := configuration(p)
 			cfg.Reactor.Loops = 1
 			cfg.Listeners[0].Route = []config.Route{{Prefix: []string{"o"}, Plugin: "guest"}}
