@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 		"internal/meter", "internal/route", "reactor",
 	},
 	"host/config": {"internal/route", "reactor"},
-	"host/guest":  {
+	"host/guest": {
 		"abi", "host/guest", "internal/assets", "internal/gate", "internal/meter", "reactor", wazero,
 	},
 	"host/guest/internal/compile": {

@@ -174,6 +174,9 @@ func (d *dev) written(cfg config.Config) error {
 	var errs []error
 	for _, name := range moduleNames(cfg) {
 		file := cfg.Plugins[name].Module
+		if !config.IsFile(file) {
+			continue
+		}
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("%s ended well, but wrote no %s", d.build, file))
 		}
@@ -181,11 +184,11 @@ func (d *dev) written(cfg config.Config) error {
 	return errors.Join(errs...)
 }
 
-// moduleNames are the plugins whose modules are files, in order.
+// moduleNames are the plugins whose modules are files, or that have assets, in order.
 func moduleNames(cfg config.Config) []string {
 	var names []string
 	for name, p := range cfg.Plugins {
-		if config.IsFile(p.Module) {
+		if config.IsFile(p.Module) || p.Assets != "" {
 			names = append(names, name)
 		}
 	}

@@ -24,6 +24,7 @@ func newTest(a *app) *cobra.Command {
 			"whole, split at every offset, and byte by byte; one of several connections also on two event loops,\n" +
 			"which with isolation loop have an instance, and so a factory, each. A transcript is lines such as\n\n" +
 			"  config {\"delimiter\": \"\\n\"}\n" +
+			"  assets pages            # a folder beside the transcript\n" +
 			"  send \"hello\\n\"\n" +
 			"  expect \"hello\\n\"\n" +
 			"  wait 5s\n" +

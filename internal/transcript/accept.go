@@ -30,6 +30,9 @@ func (t *Transcript) accepted() []string {
 // For is p as a transcript wants it: with its configuration, and free to connect to where
 // the transcript accepts.
 func (p Plugin) For(t *Transcript) Plugin {
+	if t.Assets != "" {
+		p.Config.Assets = t.Assets
+	}
 	if t.Config != nil {
 		p.Config.Config = t.Config // which is JSON already
 	}

@@ -7,6 +7,7 @@
 // A transcript is lines. Blank lines and those that begin with # say nothing.
 //
 //	config {"delimiter": "\n"}   the plugin's config section; before all else
+//	assets pages                 the plugin's assets: a folder, beside the transcript; before all else
 //	connect                      opens a connection; the first is opened by itself
 //	send "hello\r\n"             text in double quotes, as Go writes it; several are one
 //	send hex 00 ff 10
@@ -38,6 +39,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -100,6 +102,7 @@ func (s step) apart() bool {
 type Transcript struct {
 	File   string
 	Config json.RawMessage // nil where it says nothing
+	Assets string          // a folder; "" where it says nothing
 	steps  []step
 }
 
@@ -120,7 +123,7 @@ func (t *Transcript) connections() int {
 	return n
 }
 
-const commands = "connect, accept, tls, send, datagram, expect, close, reset, reload, wait or config"
+const commands = "connect, accept, tls, send, datagram, expect, close, reset, reload, wait, assets or config"
 
 // Parse reads a transcript. The error is an *Error.
 func Parse(file, text string) (*Transcript, error) {
@@ -189,8 +192,11 @@ func (p *parser) into(t *Transcript) error {
 		s.conn = name
 		word, at = p.word()
 	}
-	if word == "config" {
+	switch word {
+	case "config":
 		return p.config(t, at, s.conn)
+	case "assets":
+		return p.assets(t, at, s.conn)
 	}
 	if err := p.command(&s, word, at); err != nil {
 		return err
@@ -218,6 +224,23 @@ func (p *parser) config(t *Transcript, at int, conn string) error {
 		return p.fail(p.at+at, p.found(rest[at:]), "JSON, on this line")
 	}
 	t.Config = json.RawMessage(rest)
+	return nil
+}
+
+// assets reads the rest of the line, which may have spaces.
+func (p *parser) assets(t *Transcript, at int, conn string) error {
+	if len(t.steps) > 0 || t.Assets != "" || conn != "" {
+		return p.fail(at, "assets", "it once, before all else")
+	}
+	p.space()
+	dir := strings.TrimRight(p.text[p.at:], " \t")
+	if dir == "" {
+		return p.fail(p.at, p.found(""), "the path of a folder, from the transcript's own on")
+	}
+	if dir = filepath.FromSlash(dir); !filepath.IsAbs(dir) {
+		dir = filepath.Join(filepath.Dir(p.file), dir)
+	}
+	t.Assets = dir
 	return nil
 }
 
