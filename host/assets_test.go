@@ -114,11 +114,13 @@ func TestAssetsRefused(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{map[string]string{"a": "", "b": "", "c": ""}, "found more than 2 files and folders, wanted at most limits.asset_files"},
+		{map[string]string{"a": "", "b": "", "c": ""},
+			"found more than 2 files and folders, wanted at most limits.asset_files"},
 		{map[string]string{"big": strings.Repeat("x", 1<<10)}, "wanted at most 1024: limits.assets"},
 	} {
 		folderOf(t, pages, c.files)
-		if _, err := v.ReloadPlugin(context.Background(), "guest", false); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := v.ReloadPlugin(context.Background(), "guest", false); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("found %v, wanted %q", err, c.want)
 		}
 		conn := v.dial(t)

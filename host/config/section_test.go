@@ -34,11 +34,13 @@ func TestParsePluginFaults(t *testing.T) {
 		{"a", `{}`, `module: found no module, wanted builtin:NAME, the path of a .wasm file, https://… or ` +
 			`oci://HOST/NAME:TAG`},
 		{"a", `{"modul":"/x"}`,
-			`body:1: modul: found an unknown key, wanted one of module, pull, sha256, assets, isolation, reload, watch, ` +
+			`body:1: modul: found an unknown key, wanted one of module, pull, sha256, assets, isolation, reload, ` +
+				`watch, ` +
 				`config, drain, move_time, keep_versions, canary, image, page_out, go_jumps, limits, ` +
 				`allow, listener; did you mean "module"?`},
 		{"a", `{"module":"/x","lisener":{}}`,
-			`body:1: lisener: found an unknown key, wanted one of module, pull, sha256, assets, isolation, reload, watch, ` +
+			`body:1: lisener: found an unknown key, wanted one of module, pull, sha256, assets, isolation, reload, ` +
+				`watch, ` +
 				`config, drain, move_time, keep_versions, canary, image, page_out, go_jumps, limits, ` +
 				`allow, listener; did you mean "listener"?`},
 		{"a", "{\"module\":\n\"x.wasm\"}", `body:1: module: found "x.wasm", wanted an absolute path`},

@@ -69,7 +69,8 @@ func TestTake(t *testing.T) {
 		err    string // with / between folders
 	}{
 		{name: "empty", want: ""},
-		{name: "sorted by bytes", files: map[string]string{"b": "2", "a/x": "1", "a-b": "3", "a.c": "4", "a0": "5", "é": ""},
+		{name: "sorted by bytes", files: map[string]string{"b": "2", "a/x": "1", "a-b": "3", "a.c": "4", "a0": "5",
+			"é": ""},
 			want: "a-b=3 a.c=4 a/x=1 a0=5 b=2 é="},
 		{name: "hidden, and what editors leave", files: map[string]string{".git/x": "", ".a": "", "a~": "", "#a#": "",
 			"b~/x": "", ".well-known/acme": "1", "#": "2", "a#": "3"}, want: "#=2 .well-known/acme=1 a#=3"},
@@ -100,14 +101,16 @@ func TestTake(t *testing.T) {
 			err:    "/d/up: found a symbolic link to a folder that it is in"},
 		{name: "a file", files: map[string]string{"a": "1"}, path: "a", err: "/a: found a file, wanted a folder"},
 		{name: "nothing", path: "none", err: "no such file"},
-		{name: "bytes", files: map[string]string{"a": "12345", "b": "12345"}, limits: Limits{2, 16}, want: "a=12345 b=12345"},
+		{name: "bytes", files: map[string]string{"a": "12345", "b": "12345"}, limits: Limits{2, 16},
+			want: "a=12345 b=12345"},
 		{name: "too many bytes", files: map[string]string{"a": "12345", "b": "123456"}, limits: Limits{2, 16},
 			err: "/b: found 17 bytes with this file of 6, wanted at most 16: limits.assets"},
 		{name: "files", files: map[string]string{"d/a": "1", "d/b": "2"}, limits: Limits{3, 100}, want: "d/a=1 d/b=2"},
 		{name: "too many files", files: map[string]string{"d/a": "", "d/b": ""}, limits: Limits{2, 100},
 			err: ": found more than 2 files and folders, wanted at most limits.asset_files"},
-		{name: "a long name", files: map[string]string{strings.Repeat(strings.Repeat("d", 199)+"/", 5) + strings.Repeat("x", 24): ""},
-			want: strings.Repeat(strings.Repeat("d", 199)+"/", 5) + strings.Repeat("x", 24) + "="},
+		{name: "a long name",
+			files: map[string]string{strings.Repeat(strings.Repeat("d", 199)+"/", 5) + strings.Repeat("x", 24): ""},
+			want:  strings.Repeat(strings.Repeat("d", 199)+"/", 5) + strings.Repeat("x", 24) + "="},
 		{name: "a name that is too long",
 			files: map[string]string{strings.Repeat(strings.Repeat("d", 199)+"/", 5) + strings.Repeat("x", 25): ""},
 			err:   fmt.Sprintf("found a name of %d bytes, wanted at most %d", abi.MaxAssetName+1, abi.MaxAssetName)},
@@ -146,7 +149,8 @@ func TestOddFiles(t *testing.T) {
 	}
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"a\xff": ""})
-	if _, err := take(dir, most); err == nil || !strings.Contains(err.Error(), `"a\xff": found a name that is no UTF-8`) {
+	if _, err := take(dir, most); err == nil ||
+		!strings.Contains(err.Error(), `"a\xff": found a name that is no UTF-8`) {
 		t.Errorf("found %v, wanted that it is no UTF-8", err)
 	}
 	dir = t.TempDir()
@@ -154,7 +158,8 @@ func TestOddFiles(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "a"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := take(dir, most); os.Getuid() != 0 && (err == nil || !strings.Contains(err.Error(), "/a: permission denied")) {
+	if _, err := take(dir, most); os.Getuid() != 0 &&
+		(err == nil || !strings.Contains(err.Error(), "/a: permission denied")) {
 		t.Errorf("found %v, wanted that it can't be read", err)
 	}
 	if _, err := take("/dev", most); err == nil {
@@ -187,7 +192,8 @@ func TestChanging(t *testing.T) {
 			}
 			defer f.Close()
 			var text []byte
-			for one := make([]byte, 1); !bytes.HasSuffix(text, []byte("1234")); text = append(text, one...) { // a is read
+			// a is read
+			for one := make([]byte, 1); !bytes.HasSuffix(text, []byte("1234")); text = append(text, one...) {
 				if _, err := f.Read(one); err != nil {
 					t.Fatal(err)
 				}

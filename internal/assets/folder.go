@@ -23,7 +23,8 @@ func Open(limits Limits) func(dir string) (fs.File, error) {
 	return func(dir string) (fs.File, error) {
 		info, err := os.Stat(dir)
 		if err == nil && !info.IsDir() {
-			err = &fs.PathError{Op: "read", Path: dir, Err: fmt.Errorf("found %s, wanted a folder", kindOf(info.Mode()))}
+			err = &fs.PathError{Op: "read", Path: dir,
+				Err: fmt.Errorf("found %s, wanted a folder", kindOf(info.Mode()))}
 		}
 		if err != nil {
 			return nil, err
@@ -150,7 +151,8 @@ func (f *folder) next() error {
 func (f *folder) begin(e entry) error {
 	head := appendHead(nil, e.path, e.info.Size())
 	if f.bytes += int64(len(head)) + e.info.Size(); f.bytes > f.limits.Bytes {
-		return f.bad(e.path, fmt.Errorf("found %d bytes with this file of %d, wanted at most %d: limits.assets", f.bytes,
+		return f.bad(e.path, fmt.Errorf("found %d bytes with this file of %d, wanted at most %d: limits.assets",
+			f.bytes,
 			e.info.Size(), f.limits.Bytes))
 	}
 	file, err := f.root.Open(e.path)

@@ -51,7 +51,10 @@ func TestFolderChanges(t *testing.T) {
 				b.link("..data/g", "d/g")
 			},
 			change: func(b *bench) { b.swap("..2", "d/..data") }},
-		{name: "behind a link that is left out", before: func(b *bench) { b.write("d/.x/g", "old"); b.link(".x/g", "d/g") },
+		{name: "behind a link that is left out", before: func(b *bench) {
+			b.write("d/.x/g", "old")
+			b.link(".x/g", "d/g")
+		},
 			change: func(b *bench) { b.write("d/.x/g", "new") }},
 		{name: "made later", path: "later", change: func(b *bench) { b.write("later/f", "new") }},
 	} {

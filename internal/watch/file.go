@@ -67,13 +67,14 @@ func (w *Watcher) lookAt(ctx context.Context, f *file) (look, error) {
 }
 
 func (w *Watcher) lookAtContent(ctx context.Context, path string, open func(string) (fs.File, error)) (look, error) {
-	return bounded.UseOpened(ctx, &w.reader, path, open, math.MaxInt64, func(info fs.FileInfo, content io.Reader) (look, error) {
-		h := sha256.New()
-		if _, err := io.Copy(h, content); err != nil {
-			return look{}, err
-		}
-		return look{info.Size(), info.ModTime(), hex.EncodeToString(h.Sum(nil))}, nil
-	})
+	return bounded.UseOpened(ctx, &w.reader, path, open, math.MaxInt64,
+		func(info fs.FileInfo, content io.Reader) (look, error) {
+			h := sha256.New()
+			if _, err := io.Copy(h, content); err != nil {
+				return look{}, err
+			}
+			return look{info.Size(), info.ModTime(), hex.EncodeToString(h.Sum(nil))}, nil
+		})
 }
 
 // seen is what a look that an alarm had begun has found.

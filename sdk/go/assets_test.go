@@ -50,7 +50,8 @@ func TestAssetsAreAFileSystem(t *testing.T) {
 		t.Errorf("without a folder: found %v, %v", list, err)
 	}
 	broken := fstest.MapFS{"a": {Mode: fs.ModeDir}, "a/b": {}}
-	if _, err := sdktest.Start(measuring{}, sdktest.Options{Assets: unreadable{broken}}); !errors.Is(err, fs.ErrPermission) {
+	if _, err := sdktest.Start(measuring{}, sdktest.Options{Assets: unreadable{broken}}); !errors.Is(err,
+		fs.ErrPermission) {
 		t.Errorf("found %v, wanted that they can't be read", err)
 	}
 }

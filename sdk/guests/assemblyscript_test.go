@@ -2,9 +2,12 @@ package sdk_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -73,11 +76,19 @@ func netstring(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 
 func TestAssemblyScriptCalls(t *testing.T) {
 	l := languageNamed("AssemblyScript")
-	module := build(t, l, framers)
+	module, assets := build(t, l, framers), t.TempDir()
+	for name, text := range map[string]string{"pages/b": "", "a": "", "pages-old": "0123456789"} {
+		file := filepath.Join(assets, filepath.FromSlash(name))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700),
+			os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
 			s := serve(t, config.Plugin{
-				Module: module, Isolation: isolation, Allow: config.Allow{Connect: []string{"tcp://127.0.0.1:*"}},
+				Module: module, Isolation: isolation, Assets: assets,
+				Allow: config.Allow{Connect: []string{"tcp://127.0.0.1:*"}},
 			})
 			c := dial(t, s.addr)
 			gone := dial(t, s.addr)
@@ -97,6 +108,8 @@ func TestAssemblyScriptCalls(t *testing.T) {
 				info.Metrics[1].Kind != "histogram" {
 				t.Errorf("found %v, %v, wanted a counter of 5 and a histogram", info.Metrics, err)
 			}
+
+			say(t, c, netstring("assets"), "<assets>[a,pages-old,pages/b,10,0123456789,789]")
 
 			closed, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {

@@ -2,7 +2,8 @@
 // test. Each string is answered with a line `<STRING>`; "pause" pauses for a moment,
 // and "call ENDPOINT" sends a string there and answers what comes back.
 import {
-  ClientService, Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, LoopingCall, Metric, MetricKind,
+  Asset, ClientService, Config, DelayedCall, Factory, Int16Receiver, Int32Receiver, Int8Receiver, LoopingCall, Metric,
+  MetricKind,
   NetstringReceiver, Waiter,
 } from "../wirehost";
 import {
@@ -124,6 +125,14 @@ function received(p: StringReceiver, s: Uint8Array): void {
     tell(new Metric(MetricKind.Histogram, "m2").record(3), t);
     tell(new Metric(MetricKind.Gauge, "m1").record(1), t);
     tell(new Metric(MetricKind.Gauge, "no name").record(1), t);
+  } else if (text == "assets") {
+    let names = "";
+    for (let n = 0; n < Asset.count; n++) names += new Asset(n).name + ",";
+    const found = Asset.find("pages-old"), none = Asset.find("pages");
+    if (found == null || none != null) return;
+    const part = new Uint8Array(4);
+    const n = found.read(7, part) + found.read(10, new Uint8Array(1));
+    t.writeText("[" + names + digits(found.size) + "," + decode(found.bytes()) + "," + decode(part.subarray(0, n)) + "]");
   } else if (text == "tls") {
     t.startTLS();
   } else if (text == "date") {
