@@ -222,8 +222,8 @@ func TestNone(t *testing.T) {
 
 func TestWays(t *testing.T) {
 	dir := t.TempDir()
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	if path, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = path
 	}
 	write(t, dir, map[string]string{"a": "", "d/e/b": "", ".git/x": "", "..1/c": ""})
 	link(t, dir, "..1", "l")
