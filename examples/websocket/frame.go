@@ -62,10 +62,11 @@ func (r *reader) take(p []byte, most uint64, to sink) *fault {
 	for !r.Over {
 		for !r.Inside && len(p) > 0 {
 			r.Head, p = append(r.Head, p[0]), p[1:]
+			if f := r.look(r.Head, most); f != nil {
+				return f
+			}
 			if len(r.Head) == headSize(r.Head) {
-				if f := r.begin(r.Head, most); f != nil {
-					return f
-				}
+				r.begin(r.Head)
 				r.Head = r.Head[:0]
 			}
 		}
@@ -99,43 +100,71 @@ func headSize(b []byte) int {
 	return n
 }
 
-// begin looks at a frame's head.
-func (r *reader) begin(b []byte, most uint64) *fault {
-	opcode, size := b[0]&0x0f, uint64(b[1]&0x7f)
-	isControl := opcode >= opClose
-	switch {
-	case b[0]&0x70 != 0:
-		return protocol("found a reserved bit")
-	case b[1]&0x80 == 0:
-		return protocol("found a frame without a mask")
-	case opcode > opPong || !isControl && opcode > opBinary:
-		return protocol("found a reserved opcode")
-	case isControl && (b[0]&last == 0 || size > 125):
-		return protocol("found a control frame that is a fragment, or of more than 125 bytes")
-	case !isControl && !r.Message.begin(opcode):
-		return protocol("found a message inside a message, or a continuation of none")
+// look looks at what has come of a frame's head, whose last byte is new: a client that fails does so at
+// the first byte that says so.
+func (r *reader) look(b []byte, most uint64) *fault {
+	opcode, isControl := b[0]&0x0f, b[0]&opClose != 0
+	switch len(b) {
+	case 1:
+		switch {
+		case b[0]&0x70 != 0:
+			return protocol("found a reserved bit")
+		case opcode > opPong || !isControl && opcode > opBinary:
+			return protocol("found a reserved opcode")
+		case isControl && b[0]&last == 0:
+			return protocol("found a control frame that is a fragment")
+		case !isControl && !r.Message.mayBegin(opcode):
+			return protocol("found a message inside a message, or a continuation of none")
+		}
+		return nil
+	case 2:
+		switch {
+		case b[1]&0x80 == 0:
+			return protocol("found a frame without a mask")
+		case isControl && b[1]&0x7f > 125:
+			return protocol("found a control frame of more than 125 bytes")
+		}
 	}
-	least := uint64(0)
-	switch size {
-	case 126:
-		size, least = uint64(binary.BigEndian.Uint16(b[2:])), 126
-	case 127:
-		size, least = binary.BigEndian.Uint64(b[2:]), 1<<16
+	if len(b) != headSize(b)-4 || isControl { // the mask is behind the length
+		return nil
 	}
-	if opcode != opContinuation && !isControl {
-		r.Size = 0
+	size, least := length(b)
+	before := r.Size
+	if opcode != opContinuation {
+		before = 0
 	}
 	switch {
 	case size < least || size>>63 != 0:
 		return protocol("found a length that is not written as it is to be")
-	case !isControl && r.Size+size > most: // after a reload may be less than what has come
+	case before+size > most: // after a reload may be less than what has come
 		return &fault{codeTooBig, "found a message that is too long"}
-	case !isControl:
+	}
+	return nil
+}
+
+// length is that of a payload, by its frame's head, and the least that may be written so.
+func length(b []byte) (size, least uint64) {
+	switch size = uint64(b[1] & 0x7f); size {
+	case 126:
+		return uint64(binary.BigEndian.Uint16(b[2:])), 126
+	case 127:
+		return binary.BigEndian.Uint64(b[2:]), 1 << 16
+	}
+	return size, 0
+}
+
+// begin begins a frame, by its head.
+func (r *reader) begin(b []byte) {
+	opcode := b[0] & 0x0f
+	size, _ := length(b)
+	if opcode < opClose {
+		if opcode != opContinuation {
+			r.Message.Opcode, r.Size = opcode, 0
+		}
 		r.Size += size
 	}
 	r.First, r.Left, r.Inside = b[0], size, true
 	r.Key = binary.LittleEndian.Uint32(b[len(b)-4:])
-	return nil
 }
 
 // payload passes the next bytes of a payload on.
@@ -223,15 +252,16 @@ type message struct {
 	Partial []byte // the beginning of a character at the end of a text
 }
 
+// mayBegin tells whether a message may begin, or go on.
+func (m *message) mayBegin(opcode byte) bool { return (opcode == opContinuation) == (m.Opcode != 0) }
+
 // begin begins a message, or goes on, and tells whether it may.
 func (m *message) begin(opcode byte) bool {
-	if (opcode == opContinuation) == (m.Opcode == 0) {
-		return false
-	}
-	if m.Opcode == 0 {
+	may := m.mayBegin(opcode)
+	if may && m.Opcode == 0 {
 		m.Opcode = opcode
 	}
-	return true
+	return may
 }
 
 // take takes the next bytes, and tells whether they are valid.

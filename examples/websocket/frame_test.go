@@ -102,6 +102,19 @@ func TestLessAllowed(t *testing.T) {
 	}
 }
 
+// TestHeadFailsFast: what may not be is known by the first byte that says so.
+func TestHeadFailsFast(t *testing.T) {
+	for _, head := range []string{"\xc1", "\xa1", "\x91", "\x83", "\x8b", "\x09", "\x08", "\x80", "\x00", "\x81\x01",
+		"\x89\xfe", "\x88\xff", "\x82\xfe\x00\x7d", "\x82\xfe\x03\xe9", "\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff"} {
+		var r reader
+		for n := range len(head) {
+			if f := r.take([]byte{head[n]}, 1000, &found{}); (f != nil) != (n == len(head)-1) {
+				t.Errorf("%x: found %v at byte %d", head, f, n)
+			}
+		}
+	}
+}
+
 // TestFailsFast: text is known not to be UTF-8 by the first byte that says so.
 func TestFailsFast(t *testing.T) {
 	for text, at := range map[string]int{"abc\xff": 4, "\xf4\x90\x80\x80": 2, "\xce\xba\xed\xa0": 4, "\xc0": 1} {

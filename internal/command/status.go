@@ -83,9 +83,10 @@ func newReload(a *app) *cobra.Command {
 		Use:   "reload",
 		Short: "Have a running host read its configuration and modules again",
 		Long: "Have a running host read its configuration, certificates and modules again, as SIGHUP\n" +
-			"does, and print what has changed ('-o json': each plugin's outcome). Where a plugin or a listener fails nothing changes:\n" +
-			"each fault is printed, and the exit code is 1. It is 1 too where a certificate, the\n" +
-			"access log or a saved plugin alone could not be taken over, and all else was.",
+			"does, and print what has changed ('-o json': each plugin's outcome). Where a plugin or a\n" +
+			"listener fails nothing changes: each fault is printed, and the exit code is 1. It is 1\n" +
+			"too where a certificate, the access log or a saved plugin alone could not be taken\n" +
+			"over, and all else was.",
 		Args: arguments(),
 	}
 	endpoint, format := adminFlag(cmd), outputFlag(cmd)
