@@ -146,6 +146,41 @@ func TestNewNamesTraps(t *testing.T) {
 	}
 }
 
+// A project's own tests say so where the factory refuses what they begin with.
+func TestNewTellsRefusals(t *testing.T) {
+	for _, c := range []struct{ lang, before, after, want string }{
+		{"go", "return new(echo)", "return nil", "the factory refused the connection"},
+		{"c", "return &echo;", "return (void)echo, NULL;",
+			"wht_send: found no connection 0, as where the factory has refused it"},
+		{"cpp", "return new Echo;", "return nullptr;",
+			"wht_send: found no connection 0, as where the factory has refused it"},
+		{"rust", "Some(Box::new(Echo))", "let _ = Echo; None", "the factory takes the connection"},
+		{"zig", "pub const log_prefix", "pub fn buildProtocol(_: *Factory, _: wirehost.Transport) ?Echo {\n" +
+			"        return null;\n    }\n    pub const log_prefix", "TheFactoryRefusedTheConnection"},
+	} {
+		t.Run(c.lang, func(t *testing.T) {
+			t.Parallel()
+			l, err := languageOf(c.lang)
+			if err != nil {
+				t.Fatal(err)
+			}
+			toolchain(t, *l)
+			dir := project(t, c.lang, "hello")
+			text, err := os.ReadFile(filepath.Join(dir, l.main))
+			if err != nil {
+				t.Fatal(err)
+			}
+			inside(t, dir, l.main, strings.Replace(string(text), c.before, c.after, 1))
+			cmd := exec.Command("make", "test")
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "WIREHOST="+binary, "WIREHOST_CACHE__DIR="+cacheDir)
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
+				t.Errorf("found %v, wanted %q:\n%s", err, c.want, out)
+			}
+		})
+	}
+}
+
 // inside has a project's file say what it is given.
 func inside(t *testing.T, dir, file, text string) {
 	t.Helper()

@@ -81,6 +81,16 @@ const wh_buf *wh_save(int32_t conn);
 
 static inline wht_conn *wht_at(int32_t h) { return h > 0 && h <= wht.conn_count ? &wht.conns[h] : NULL; }
 
+// A connection, or a socket, that a test asks something of. There must be one: wht_accept gives 0 where
+// the factory refuses.
+static inline wht_conn *wht_must(int32_t h, const char *call) {
+	if (wht_at(h) == NULL) {
+		fprintf(stderr, "%s: found no connection %d, as where the factory has refused it\n", call, h);
+		exit(EXIT_FAILURE);
+	}
+	return wht_at(h);
+}
+
 // Completes handshakes, and loses the connections that are to close.
 static inline void wht_settle(void) {
 	for (int32_t h = 1; h <= wht.conn_count; h++) {
@@ -170,7 +180,7 @@ static inline void wht_receive(int32_t h, const wh_address *from, const char *co
 		wh_buf_add(&records, texts[i], size);
 		wh_buf_add(&records, zeros, (8 - size % 8) % 8);
 	}
-	if (n > 0 && !wht_at(h)->ended) {
+	if (n > 0 && !wht_must(h, "wht_receive")->ended) {
 		wh_datagrams_received(h, records.p, n);
 		wht_settle();
 	}
@@ -179,7 +189,7 @@ static inline void wht_receive(int32_t h, const wh_address *from, const char *co
 
 // The peer sends. Nothing is delivered once the connection is closing.
 static inline void wht_send(int32_t h, const void *p, size_t n) {
-	wht_conn *c = wht_at(h);
+	wht_conn *c = wht_must(h, "wht_send");
 	if (n > 0 && !c->ended) {
 		uint8_t *copy = (uint8_t *)malloc(n); // ends with the callback, as in the server
 		memcpy(copy, p, n);
@@ -193,14 +203,14 @@ static inline void wht_send_text(int32_t h, const char *text) { wht_send(h, text
 
 // The peer closes its writing side.
 static inline void wht_finish(int32_t h) {
-	wht_at(h)->state |= WH_STATE_PEER_CLOSED;
+	wht_must(h, "wht_finish")->state |= WH_STATE_PEER_CLOSED;
 	wh_export_read_connection_lost(h);
 	wht_settle();
 }
 
 // The connection is lost.
 static inline void wht_lose(int32_t h, wh_reason why) {
-	wht_at(h)->reason = why;
+	wht_must(h, "wht_lose")->reason = why;
 	wht_at(h)->state |= WH_STATE_CLOSING;
 	wht_at(h)->state &= ~WH_STATE_PRODUCER;
 	wht_settle();
@@ -253,7 +263,7 @@ static inline int32_t wht_reload(int32_t h, int32_t version) {
 
 // What was written is want, else says so: false.
 static inline bool wht_wrote(int32_t h, const char *want) {
-	const wh_buf *b = &wht_at(h)->output;
+	const wh_buf *b = &wht_must(h, "wht_wrote")->output;
 	if (b->len == strlen(want) && (b->len == 0 || memcmp(b->p, want, b->len) == 0))
 		return true;
 	fprintf(stderr, "connection %d: found %.*s, wanted %s\n", h, (int)b->len, b->len > 0 ? (const char *)b->p : "", want);

@@ -394,3 +394,29 @@ func TestIdleTimeout(t *testing.T) {
 		t.Errorf("found ended %t, %v", ended, reason)
 	}
 }
+
+// refusesAll builds no protocol.
+type refusesAll struct{}
+
+func (refusesAll) BuildProtocol(*wirehost.Transport) wirehost.Protocol { return nil }
+
+// A test that goes on with a connection that was refused is told so.
+func TestRefusedConnection(t *testing.T) {
+	s, err := sdktest.Start(refusesAll{}, sdktest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.Accept()
+	for name, f := range map[string]func(){"Send": func() { c.Send("x") }, "Finish": c.Finish,
+		"Take": func() { c.Take() }, "Output": func() { c.Output() }} {
+		func() {
+			defer func() {
+				const want = "sdktest: found no connection: Accept gives nil where the factory refuses it"
+				if why := recover(); why != want {
+					t.Errorf("%s: found %v", name, why)
+				}
+			}()
+			f()
+		}()
+	}
+}

@@ -719,3 +719,19 @@ test "ports" {
     testing.deny = true;
     try std.testing.expectError(error.NotAllowed, wirehost.listen("tcp://127.0.0.1:0", &passive));
 }
+
+test "a port that there is no memory for" {
+    const world = wirehost.testing.Server(Words);
+    try expect(world.start("{}"));
+    defer world.end();
+    var words: Words = .{ .word = "passive" };
+    const backing = std.testing.allocator_instance.backing;
+    std.testing.allocator_instance.backing = std.testing.failing_allocator;
+    var rest: [4096]?[]u8 = @splat(null); // what the allocator has already
+    for (&rest, 0..) |*one, n| one.* = wirehost.allocator.alloc(u8, if (n < rest.len / 2) 512 else 1) catch null;
+    const port = wirehost.listen("tcp://127.0.0.1:0", &words);
+    std.testing.allocator_instance.backing = backing;
+    for (rest) |one| if (one) |taken| wirehost.allocator.free(taken);
+    try std.testing.expectError(error.OutOfMemory, port);
+    try expect(wirehost.testing.listening() == null);
+}

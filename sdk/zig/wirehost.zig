@@ -912,7 +912,9 @@ fn forgetPort(handle: i32) void {
 /// listener moves by itself: a new version that listens at the same endpoint in start gets it,
 /// and one that learns of it from the factory's state takes it over with restorePort.
 pub fn listen(endpoint: []const u8, factory: anytype) (Error || error{OutOfMemory})!Port {
-    return restorePort(@intCast(try count(host.listen(endpoint.ptr, endpoint.len))), factory);
+    const handle: i32 = @intCast(try count(host.listen(endpoint.ptr, endpoint.len)));
+    errdefer _ = host.stopListening(handle); // nobody would build what comes there
+    return restorePort(handle, factory);
 }
 
 /// For the restoreState of the plugin's factory, which comes before the connections': factory is
@@ -930,6 +932,7 @@ pub fn restorePort(handle: i32, factory: anytype) error{OutOfMemory}!Port {
     };
     forgetPort(handle);
     const e = try allocator.create(PortEntry);
+    errdefer allocator.destroy(e);
     e.* = .{ .handle = handle, .context = @ptrCast(factory), .build = erased.build };
     try ports.insert(e);
     build_at_port = builtAtPort;

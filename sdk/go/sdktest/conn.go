@@ -51,6 +51,13 @@ type Conn struct {
 // Handle is the number that the plugin knows the connection by.
 func (c *Conn) Handle() int32 { return c.handle }
 
+// must says that there is no connection, where a test has not looked at what Accept gave.
+func (c *Conn) must() {
+	if c == nil {
+		panic("sdktest: found no connection: Accept gives nil where the factory refuses it")
+	}
+}
+
 // Send lets the peer send text.
 func (c *Conn) Send(text string) { c.SendBytes([]byte(text)) }
 
@@ -60,7 +67,7 @@ func (c *Conn) Send(text string) { c.SendBytes([]byte(text)) }
 // it is plain text where TLS is wanted, which ends the connection (TLSFailure),
 // and so does what was not yet delivered when StartTLS was called.
 func (c *Conn) SendBytes(data []byte) {
-	if c.fin {
+	if c.must(); c.fin {
 		panic("sdktest: Send after Finish")
 	}
 	c.input = append(c.input, data...)
@@ -69,6 +76,7 @@ func (c *Conn) SendBytes(data []byte) {
 
 // Finish closes the peer's writing side.
 func (c *Conn) Finish() {
+	c.must()
 	c.fin = true
 	c.server.callback(c.deliver)
 }
@@ -165,11 +173,14 @@ func (c *Conn) last(reason wirehost.Reason, call func()) {
 }
 
 // Output is what the plugin wrote since the last Take.
-func (c *Conn) Output() string { return string(c.out) }
+func (c *Conn) Output() string {
+	c.must()
+	return string(c.out)
+}
 
 // Take is Output, and forgets it.
 func (c *Conn) Take() string {
-	text := string(c.out)
+	text := c.Output()
 	c.out = nil
 	return text
 }
