@@ -60,7 +60,7 @@ func build(t *testing.T, folder string) string {
 	if path, ok := built.paths[folder]; ok {
 		return path
 	}
-	readSources(t, "../sdk/go/*.go", "../sdk/go/*/*.go", folder+"/*.go", "portforward/relay/*.go", "internal/*/*.go")
+	readSources(t, "../sdk/go/*.go", "../sdk/go/*/*.go", folder+"/*.go", "internal/*/*.go")
 	path := filepath.Join(built.dir, strings.ReplaceAll(folder, "/", "-")+".wasm")
 	goBuild(t, folder, []string{"GOOS=wasip1", "GOARCH=wasm", "GOFLAGS="}, "-buildmode=c-shared", "-o", path)
 	built.paths[folder] = path

@@ -139,9 +139,15 @@ func reloadRelay(t *testing.T, serve func(t *testing.T, addr string, isolation c
 }
 
 // TestPortforwardReset: a reset stays one, both ways.
-func TestPortforwardReset(t *testing.T) {
+func TestPortforwardReset(t *testing.T) { resetRelay(t, forwardTo, "portforward") }
+
+// resetRelay resets a connection that the plugin passes on, at the target's end and at the client's.
+// serve serves it before the target at addr.
+func resetRelay(t *testing.T, serve func(t *testing.T, addr string, isolation config.Isolation) *server,
+	plugin string) {
+	t.Helper()
 	found := make(chan error, 1)
-	s := forwardTo(t, listen(t, func(c *net.TCPConn) {
+	s := serve(t, listen(t, func(c *net.TCPConn) {
 		if _, err := io.WriteString(c, "hello"); err != nil {
 			t.Error(err)
 		}
@@ -153,16 +159,16 @@ func TestPortforwardReset(t *testing.T) {
 		if err := c.SetLinger(0); err != nil { // so that close is a reset
 			t.Error(err)
 		}
-	}), "loop")
+	}), config.IsolationLoop)
 
-	c := s.dial(t, "portforward")
+	c := s.dial(t, plugin)
 	c.expect("hello")
 	c.send("x")
 	if n, err := c.r.Read(make([]byte, 1)); err == nil || err == io.EOF {
 		t.Errorf("found %d bytes, %v, wanted a reset", n, err)
 	}
 
-	c = s.dial(t, "portforward")
+	c = s.dial(t, plugin)
 	c.expect("hello")
 	if err := c.SetLinger(0); err != nil {
 		t.Fatal(err)

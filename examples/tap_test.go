@@ -116,38 +116,9 @@ func TestTapReload(t *testing.T) { reloadRelay(t, tapTo, "tap", "forward") }
 
 // TestTapReset: a reset stays one, both ways, and who can't be reached is as one.
 func TestTapReset(t *testing.T) {
-	found := make(chan error, 1)
-	s := tapTo(t, listen(t, func(c *net.TCPConn) {
-		if _, err := io.WriteString(c, "hello"); err != nil {
-			t.Error(err)
-		}
-		b := make([]byte, 1)
-		if _, err := io.ReadFull(c, b); err != nil {
-			found <- err // the client's reset
-			return
-		}
-		if err := c.SetLinger(0); err != nil { // so that close is a reset
-			t.Error(err)
-		}
-	}), config.IsolationLoop)
-	c := s.dial(t, "tap")
-	c.expect("hello")
-	c.send("x")
-	if n, err := c.r.Read(make([]byte, 1)); err == nil || err == io.EOF {
-		t.Errorf("found %d bytes, %v, wanted a reset", n, err)
-	}
+	resetRelay(t, tapTo, "tap")
 
-	c = s.dial(t, "tap")
-	c.expect("hello")
-	if err := c.SetLinger(0); err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-	if err := <-found; err == io.EOF {
-		t.Error("the target found the end of the stream, wanted a reset")
-	}
-
-	s = tapTo(t, "127.0.0.1:"+tooltest.FreePort(t), config.IsolationLoop)
+	s := tapTo(t, "127.0.0.1:"+tooltest.FreePort(t), config.IsolationLoop)
 	conn, err := net.Dial("tcp", s.addr["tap"]) // which may see the reset already
 	if err == nil {
 		defer conn.Close()

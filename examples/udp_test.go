@@ -195,7 +195,7 @@ func TestDNS(t *testing.T) {
 		{"example.test MX", "10 mail.example.test.\n"},
 		{"host.in.example.test TXT", "\"below a name that has no records\"\n"},
 	} {
-		for _, how := range []string{"+notcp +edns", "+notcp +noedns", "+tcp"} {
+		for _, how := range []string{"+notcp +edns", "+notcp +noedns", "+notcp +bufsize=100", "+tcp"} {
 			args := append(strings.Fields(c.question+" "+how), "@127.0.0.1", "+short", "+tries=1", "+timeout=30")
 			port := s.udpPort("dns")
 			if how == "+tcp" {
@@ -281,7 +281,7 @@ func TestHTTP3(t *testing.T) {
 	}
 }
 
-// truncating is a name server that has answers of 3,000 bytes: over UDP it says only that.
+// truncating is a name server that has answers of 4,800 bytes: over UDP it says only that.
 func truncating(t *testing.T) (addr string) {
 	t.Helper()
 	l, c := tcpAndUDP(t)
@@ -295,10 +295,10 @@ func truncating(t *testing.T) (addr string) {
 			t.Error(err)
 		}
 		m.Response, m.Truncated, m.Additionals = true, cut, nil
-		for i := byte(0); !cut && i < 200; i++ {
+		for i := 0; !cut && i < 300; i++ {
 			m.Answers = append(m.Answers, dnsmessage.Resource{
 				Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Class: dnsmessage.ClassINET, TTL: 60},
-				Body:   &dnsmessage.AResource{A: [4]byte{192, 0, 2, i}},
+				Body:   &dnsmessage.AResource{A: [4]byte{192, 0, byte(i >> 8), byte(i)}},
 			})
 		}
 		a, err := m.Pack()
@@ -361,11 +361,14 @@ func TestDNSForwardLong(t *testing.T) {
 	dig := tooltest.Find(t, "dig", "Debian: apt-get install bind9-dnsutils")
 	s := serveDNS(t, truncating(t))
 	out := run(t, "", dig, "@127.0.0.1", "-p", s.port("dns"), "+tcp", "+tries=1", "+timeout=30", "+short", "long.test")
-	if strings.Count(out, "\n") != 200 {
+	if strings.Count(out, "\n") != 300 {
 		t.Errorf("found %s", out)
 	}
-	out = run(t, "", dig, "@127.0.0.1", "-p", s.udpPort("dns"), "+ignore", "+tries=1", "+timeout=30", "long.test")
-	if !strings.Contains(out, "flags: qr tc rd") {
-		t.Errorf("found %s", out)
+	for _, size := range []string{"1232", "65535"} { // no client gets more than 4096 bytes
+		out = run(t, "", dig, "@127.0.0.1", "-p", s.udpPort("dns"), "+ignore", "+tries=1", "+timeout=30",
+			"+bufsize="+size, "long.test")
+		if !strings.Contains(out, "flags: qr tc rd") {
+			t.Errorf("+bufsize=%s: found %s", size, out)
+		}
 	}
 }

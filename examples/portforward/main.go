@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/wirehost/wirehost/examples/portforward/relay"
+	"github.com/wirehost/wirehost/examples/internal/relay"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 

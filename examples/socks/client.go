@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/wirehost/wirehost/examples/portforward/relay"
+	"github.com/wirehost/wirehost/examples/internal/relay"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 

@@ -36,10 +36,7 @@ func (p *client) SaveState() ([]byte, bool) {
 
 // RestoreState reads what SaveState wrote.
 func (p *client) RestoreState(version int32, saved []byte) error {
-	if err := state.Version(version, stateVersion); err != nil {
-		return err
-	}
-	rest, err := p.LoadState(p, &p.factory.pairs, saved)
+	rest, err := p.Load(p, &p.factory.pairs, version, stateVersion, saved)
 	if err != nil {
 		return err
 	}
@@ -72,9 +69,6 @@ func (p *target) SaveState() ([]byte, bool) { return p.AppendState(nil), true }
 
 // RestoreState reads what SaveState wrote.
 func (p *target) RestoreState(version int32, saved []byte) error {
-	if err := state.Version(version, stateVersion); err != nil {
-		return err
-	}
-	_, err := p.LoadState(p, &p.factory.pairs, saved)
+	_, err := p.Load(p, &p.factory.pairs, version, stateVersion, saved)
 	return err
 }

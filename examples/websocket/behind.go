@@ -3,7 +3,7 @@ package main
 import (
 	"slices"
 
-	"github.com/wirehost/wirehost/examples/portforward/relay"
+	"github.com/wirehost/wirehost/examples/internal/relay"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-
-	"github.com/wirehost/wirehost/examples/internal/state"
-)
+import "encoding/json"
 
 // stateVersion numbers the layout of what connections save.
 const stateVersion = 1
@@ -19,10 +15,7 @@ func (p *client) SaveState() ([]byte, bool) {
 
 // RestoreState reads what SaveState wrote.
 func (p *client) RestoreState(version int32, saved []byte) error {
-	if err := state.Version(version, stateVersion); err != nil {
-		return err
-	}
-	rest, err := p.LoadState(p, &p.factory.pairs, saved)
+	rest, err := p.Load(p, &p.factory.pairs, version, stateVersion, saved)
 	if err != nil {
 		return err
 	}
@@ -40,10 +33,7 @@ func (p *behind) SaveState() ([]byte, bool) {
 
 // RestoreState reads what SaveState wrote.
 func (p *behind) RestoreState(version int32, saved []byte) error {
-	if err := state.Version(version, stateVersion); err != nil {
-		return err
-	}
-	rest, err := p.LoadState(p, &p.factory.pairs, saved)
+	rest, err := p.Load(p, &p.factory.pairs, version, stateVersion, saved)
 	if err != nil {
 		return err
 	}

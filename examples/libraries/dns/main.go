@@ -17,7 +17,12 @@ import (
 	"github.com/wirehost/wirehost/sdk/go/wirenet"
 )
 
-const mostAliases = 8 // CNAMEs that an answer follows
+const (
+	mostAliases = 8 // CNAMEs that an answer follows
+	// The largest datagram that a client is sent, in bytes, whatever it says that it takes: who asks in
+	// another's name has that one hit by no more.
+	mostDatagram = 4096
+)
 
 // server answers questions. Its exported fields are the plugin's config section.
 type server struct {
@@ -85,7 +90,7 @@ func (s *server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		if a.IsEdns0() == nil {
 			a.SetEdns0(1232, false)
 		}
-		size = max(int(opt.UDPSize()), size)
+		size = min(max(int(opt.UDPSize()), size), mostDatagram)
 	}
 	if _, datagram := w.LocalAddr().(*net.UDPAddr); datagram {
 		a.Truncate(size) // the client asks again over TCP

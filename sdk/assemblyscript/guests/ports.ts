@@ -6,36 +6,21 @@ import { Port } from "../port";
 import { Factory, LineReceiver, Protocol, Reader, Transport, Writer, decode, register } from "../wirehost";
 export * from "../exports";
 
-class Passive extends LineReceiver {
+class Words extends LineReceiver {
+  // greeting is for who comes to the port, also for each line; for others it is empty.
+  constructor(private greeting: string) {
+    super();
+  }
+
   connectionMade(): void {
-    this.sendText("passive");
+    if (this.greeting.length > 0) this.sendText(this.greeting);
   }
 
-  lineReceived(line: Uint8Array): void {
-    this.sendText("passive");
-  }
-
-  saveState(): Uint8Array | null {
-    return new Uint8Array(0);
-  }
-
-  restoreState(version: i32, state: Uint8Array): bool {
-    return state.length == 0;
-  }
-}
-
-class PassivePort extends Port {
-  buildProtocol(t: Transport): Protocol | null {
-    return new Passive();
-  }
-}
-
-const port = new PassivePort();
-
-class Control extends LineReceiver {
   lineReceived(line: Uint8Array): void {
     const text = decode(line);
-    if (text.startsWith("listen ")) {
+    if (this.greeting.length > 0) {
+      this.sendText(this.greeting);
+    } else if (text.startsWith("listen ")) {
       this.sendText(port.listen(text.substring(7)) < 0 ? "refused" : port.host);
     } else if (text == "stop") {
       this.sendText(port.stopListening() < 0 ? "refused" : "stopped");
@@ -53,11 +38,19 @@ class Control extends LineReceiver {
   }
 }
 
+class PassivePort extends Port {
+  buildProtocol(t: Transport): Protocol | null {
+    return new Words("passive");
+  }
+}
+
+const port = new PassivePort();
+
 class Ports extends Factory {
   logPrefix: string = "ports";
 
   buildProtocol(t: Transport): Protocol | null {
-    return new Control();
+    return new Words("");
   }
 
   saveState(): Uint8Array | null {

@@ -8,68 +8,39 @@ use std::cell::Cell;
 use std::rc::Rc;
 use wirehost::*;
 
-/// The state of what has none.
-fn nothing(state: &[u8]) -> std::result::Result<(), String> {
-    if state.is_empty() {
-        return Ok(());
-    }
-    Err("found a state, wanted none".into())
-}
-
-#[derive(Default)]
-struct Passive {
-    lines: LineReceiver,
-}
-
-fn passive(_: Transport) -> Option<Box<dyn Protocol>> {
-    Some(Box::new(Passive::default()))
-}
-
-impl Protocol for Passive {
-    fn connection_made(&mut self, t: Transport) {
-        let _ = self.lines.send_line(t, b"passive");
-    }
-
-    fn data_received(&mut self, t: Transport, data: &[u8]) {
-        LineReceiver::receive(self, t, data)
-    }
-
-    fn save_state(&self) -> Option<Vec<u8>> {
-        Some(Vec::new())
-    }
-
-    fn restore_state(&mut self, _: Transport, _: i32, state: &[u8]) -> std::result::Result<(), String> {
-        nothing(state)
-    }
-}
-
-impl LineProtocol for Passive {
-    fn lines(&mut self) -> &mut LineReceiver {
-        &mut self.lines
-    }
-
-    fn line_received(&mut self, t: Transport, _: &[u8]) {
-        self.connection_made(t)
-    }
-}
-
 /// The factory and its connections share it.
 type Shared = Rc<Cell<Option<Port>>>;
 
-struct Control {
+struct Words {
     lines: LineReceiver,
+    greeting: &'static [u8], // of who comes to the port, also for each line; of others empty
     port: Shared,
 }
 
-impl Control {
+fn words(greeting: &'static [u8], port: &Shared) -> Option<Box<dyn Protocol>> {
+    Some(Box::new(Words { lines: LineReceiver::default(), greeting, port: port.clone() }))
+}
+
+fn passive(port: &Shared) -> impl Fn(Transport) -> Option<Box<dyn Protocol>> + 'static {
+    let port = port.clone();
+    move |_| words(b"passive", &port)
+}
+
+impl Words {
     fn listen(&mut self, endpoint: &[u8]) -> Result<String> {
-        let port = Port::listen(&String::from_utf8_lossy(endpoint), passive)?;
+        let port = Port::listen(&String::from_utf8_lossy(endpoint), passive(&self.port))?;
         self.port.set(Some(port));
         port.host()
     }
 }
 
-impl Protocol for Control {
+impl Protocol for Words {
+    fn connection_made(&mut self, t: Transport) {
+        if !self.greeting.is_empty() {
+            let _ = self.lines.send_line(t, self.greeting);
+        }
+    }
+
     fn data_received(&mut self, t: Transport, data: &[u8]) {
         LineReceiver::receive(self, t, data)
     }
@@ -79,16 +50,22 @@ impl Protocol for Control {
     }
 
     fn restore_state(&mut self, _: Transport, _: i32, state: &[u8]) -> std::result::Result<(), String> {
-        nothing(state)
+        if state.is_empty() {
+            return Ok(());
+        }
+        Err("found a state, wanted none".into())
     }
 }
 
-impl LineProtocol for Control {
+impl LineProtocol for Words {
     fn lines(&mut self) -> &mut LineReceiver {
         &mut self.lines
     }
 
     fn line_received(&mut self, t: Transport, line: &[u8]) {
+        if !self.greeting.is_empty() {
+            return self.connection_made(t);
+        }
         let answer = match line.strip_prefix(b"listen ") {
             Some(endpoint) => self.listen(endpoint).unwrap_or_else(|_| "refused".into()),
             None if line == b"stop" => match self.port.get().map(Port::stop_listening) {
@@ -108,7 +85,7 @@ struct Ports {
 
 impl Factory for Ports {
     fn build_protocol(&mut self, _: Transport) -> Option<Box<dyn Protocol>> {
-        Some(Box::new(Control { lines: LineReceiver::default(), port: self.port.clone() }))
+        words(b"", &self.port)
     }
 
     fn log_prefix(&self) -> &'static str {
@@ -123,7 +100,7 @@ impl Factory for Ports {
         match (version, state) {
             (1, [0, 0, 0, 0]) => Ok(()),
             (1, &[a, b, c, d]) => {
-                self.port.set(Some(Port::restore(i32::from_le_bytes([a, b, c, d]), passive)));
+                self.port.set(Some(Port::restore(i32::from_le_bytes([a, b, c, d]), passive(&self.port))));
                 Ok(())
             }
             _ => Err("no state of a port".into()),

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"github.com/wirehost/wirehost/examples/internal/state"
 	wirehost "github.com/wirehost/wirehost/sdk/go"
 )
 
@@ -108,6 +109,14 @@ func (s *Side) AppendState(b []byte) []byte {
 }
 
 var errState = errors.New("state of a relay: found no handle") // never changed
+
+// Load is LoadState, of a state whose layout must have the number wanted.
+func (s *Side) Load(p Protocol, pairs *Pairs, version, wanted int32, saved []byte) (rest []byte, err error) {
+	if err := state.Version(version, wanted); err != nil {
+		return nil, err
+	}
+	return s.LoadState(p, pairs, saved)
+}
 
 // LoadState is AppendState's inverse, for the RestoreState of p, which embeds s.
 // It returns what follows.
