@@ -239,3 +239,30 @@ func TestHandoverLinkedFails(t *testing.T) {
 		}
 	})
 }
+
+// TestHandoverLinkedTLS: a client on TLS 1.3 goes with the connection inside the process by which
+// its guest passes it on, and with all bytes, some of which are half a record.
+func TestHandoverLinkedTLS(t *testing.T) {
+	cert, key, pool := certificate(t, time.Now().Add(time.Hour))
+	for _, chain := range []bool{false, true} {
+		s := forwarding(t, config.Plugin{Module: built(t, "../../plugins/echo"), Isolation: config.IsolationLoop},
+			func(cfg *config.Config) {
+				cfg.Listeners[0].Endpoint = "tls://127.0.0.1:0"
+				cfg.Listeners[0].TLS = config.TLS{Cert: cert, Key: key, HandshakeTimeout: time.Hour}
+				if chain {
+					inChain(cfg)
+				}
+				unhurriedMove(cfg)
+			})
+		v, cfg := &virtual{server: s}, s.cfg
+		c := tls.Client(dial(t, s.addrs[0]), &tls.Config{RootCAs: pool, ServerName: "localhost"})
+		streamThrough(t, c, c.CloseWrite, func(n int) {
+			h, list, err := v.handOver(t, cfg, nil)
+			front, back := departuresOf(list)
+			if err != nil || front.Moved != 2 || back.Moved != 1 || front.Stay+back.Stay > 0 {
+				t.Fatalf("handover %d: %+v, %v", n, list, err)
+			}
+			v = h.virtual
+		})
+	}
+}
