@@ -200,14 +200,27 @@ func TestUpgradeActivated(t *testing.T) {
 		defer f.Close()
 		files = append(files, f)
 	}
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "datagrams"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	files = append(files, f)
 	file := filepath.Join(dir, "c.yaml")
-	text := "admin: {listen: \"unix://" + dir + "/admin\"}\nplugins: {p: {module: \"builtin:echo\"}}\n" +
-		"listeners: [{endpoint: \"unix://" + dir + "/echo\", plugin: p}]\n"
+	text := "admin: {listen: \"unix://" + dir + "/admin\"}\nplugins: {p: {module: \"builtin:echo\"}, " +
+		"d: {module: \"" + guestModule(t, "datagrams") + "\"}}\n" +
+		"listeners: [{endpoint: \"unix://" + dir + "/echo\", plugin: p}, " +
+		"{endpoint: \"unixgram://" + dir + "/datagrams\", plugin: d}]\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" serve --config="+file, binary)
-	cmd.Env = []string{"HOME=" + dir, "WIREHOST_CACHE__DIR=" + cacheDir, "LISTEN_FDS=2"}
+	cmd.Env = []string{"HOME=" + dir, "WIREHOST_CACHE__DIR=" + cacheDir, "LISTEN_FDS=3"}
 	cmd.ExtraFiles = files
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -233,7 +246,7 @@ func TestUpgradeActivated(t *testing.T) {
 	if err = errors.Join(err, cmd.Wait()); err != nil {
 		t.Error(err)
 	}
-	for _, name := range []string{"echo", "admin"} {
+	for _, name := range []string{"echo", "admin", "datagrams"} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
 			t.Errorf("%v\n%s", err, log)
 		}
