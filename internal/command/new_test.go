@@ -173,7 +173,8 @@ func TestNewTellsRefusals(t *testing.T) {
 			inside(t, dir, l.main, strings.Replace(string(text), c.before, c.after, 1))
 			cmd := exec.Command("make", "test")
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "WIREHOST="+binary, "WIREHOST_CACHE__DIR="+cacheDir)
+			cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=", "WIREHOST="+binary,
+				"WIREHOST_CACHE__DIR="+cacheDir)
 			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), c.want) {
 				t.Errorf("found %v, wanted %q:\n%s", err, c.want, out)
 			}
