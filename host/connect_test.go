@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/wirehost/wirehost/host/config"
 	"github.com/wirehost/wirehost/internal/tooltest"
@@ -76,7 +75,7 @@ func TestConnectTimeout(t *testing.T) {
 			t.Fatalf("connect %d returned %d", n, got)
 		}
 	}
-	v.turn(t, 300*time.Millisecond)
+	v.turn(t, patience)
 	for range 2 {
 		if got := answer(t, c); got != 1003 {
 			t.Errorf("got %d, wanted a timeout, 1003", got)

@@ -261,8 +261,8 @@ func TestConnect(t *testing.T) {
 		}
 		return ln
 	}
-	secure := listen("tls://127.0.0.1:0",
-		ListenOptions{Loop: -1, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	secure := listen("tls://127.0.0.1:0", ListenOptions{Loop: -1, HandshakeTimeout: time.Minute,
+		TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	unix := listen("unix://"+t.TempDir()+"/s", ListenOptions{Loop: -1})
 	named := plain.Endpoint()
 	named.Host = "localhost"

@@ -17,7 +17,7 @@
       (then (call $say (i32.const 2000)))
       (else (global.set $who (local.get $conn)))))
   (func (export "dataReceived") (param $conn i32) (param $ptr i32) (param $len i32)
-    (call $say (call $connect (local.get $ptr) (local.get $len) (i32.const 300))))
+    (call $say (call $connect (local.get $ptr) (local.get $len) (i32.const 60000))))
   (func (export "connectionLost") (param i32 i32))
   (func (export "clientConnectionFailed") (param $conn i32) (param $reason i32)
     (call $say (i32.add (i32.const 1000) (local.get $reason)))))
