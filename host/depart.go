@@ -37,6 +37,7 @@ type crossing struct {
 	moving  map[*guest.Socket]bool   // with their instance
 	numbers map[*reactor.DatagramSocket]int
 	left    []leftListeners      // that have moved
+	refused []refusedListener    // and stay
 	listens map[listenerKey]bool // with their instance
 }
 

@@ -142,6 +142,7 @@ type Handover struct {
 	unwanted []string // endpoints
 	held     bool     // guests' listeners are
 	left     []leftListeners
+	refused  []refusedListener               // guests' that the other process can't have
 	numbers  map[*reactor.DatagramSocket]int // of the configured ports' sockets
 	release  func()
 }
@@ -289,7 +290,7 @@ func (o *Handover) Move(ctx context.Context, s Successor) ([]Departure, error) {
 	if err == nil {
 		err = c.loneListeners(o.plugins, &list)
 	}
-	o.left = append(o.left, c.left...)
+	o.left, o.refused = append(o.left, c.left...), append(o.refused, c.refused...)
 	if s != nil && err != nil {
 		s.Withdraw()
 		err = errors.Join(err, c.settle(err))
@@ -308,7 +309,7 @@ func (o *Handover) Finish() error {
 	h := o.h
 	defer o.release()
 	h.handed = true
-	errs := []error{o.leaveSockets(), o.leaveListeners()}
+	errs := []error{o.leaveSockets(), o.leaveListeners(), o.closeRefused()}
 	h.mu.Lock()
 	listeners, ports := h.listeners, h.ports
 	h.listeners, h.ports = nil, nil
@@ -326,7 +327,7 @@ func (o *Handover) Finish() error {
 	}
 	for _, p := range o.plugins {
 		p.beginLeaving()
-		p.account.ReleaseListeners() // what its guests listen on later is theirs
+		p.account.ReleaseListeners() // what its guests have listened on since the others moved is theirs
 	}
 	return errors.Join(errs...)
 }

@@ -23,6 +23,7 @@ type heir struct {
 	steady bool                // its clock is
 
 	ready    func()        // called when it is, before anything moves
+	moved    func()        // called behind all moves
 	unwanted []string      // endpoints
 	loops    int           // 0 = 1
 	offers   time.Duration // what each takes
@@ -117,6 +118,9 @@ func (v *virtual) handOver(t *testing.T, cfg config.Config, edit func(*heir)) (*
 		expected["guest"]++ // one will have ended
 		take.Expect(expected)
 		list, err = o.Move(ctx, h)
+		if h.moved != nil {
+			h.moved()
+		}
 		return errors.Join(err, h.late)
 	}
 	h.cfg.Reactor.Loops = max(1, h.loops)

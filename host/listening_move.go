@@ -24,6 +24,12 @@ type leftListeners struct {
 	list guest.Detached
 }
 
+// refusedListener is one of a slot's that the other process can't have.
+type refusedListener struct {
+	slot *slot
+	guest.LoneListener
+}
+
 // listenerKey is a listener of a plugin's guests.
 type listenerKey struct {
 	plugin *plugin
@@ -66,6 +72,18 @@ func (o *Handover) holdListeners() error {
 func (o *Handover) leaveListeners() (err error) {
 	for _, one := range o.left {
 		err = errors.Join(err, one.list.Leave())
+	}
+	return err
+}
+
+// closeRefused closes those that the other process can't have. Others that guests have here were made
+// since, and are theirs.
+func (o *Handover) closeRefused() (err error) {
+	for _, one := range o.refused {
+		var list guest.Detached
+		endErr := onLoop(one.slot.place.Loop, func() { list = one.Detach() })
+		err = errors.Join(err, endErr)
+		list.Close()
 	}
 	return err
 }
@@ -170,14 +188,12 @@ func (c *crossing) offerListeners(s *slot, alone []guest.LoneListener, d *Depart
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(refused, "") {
-		c.tellClosed(d, alone, refused)
-		return nil
+	if slices.Contains(refused, "") {
+		if err := c.commit(); err != nil {
+			return err
+		}
 	}
-	if err := c.commit(); err != nil {
-		return err
-	}
-	c.tellClosed(d, alone, refused)
+	c.noteClosed(s, d, alone, refused)
 	return onLoop(s.place.Loop, func() {
 		for n, one := range alone {
 			if refused[n] == "" {
@@ -188,11 +204,12 @@ func (c *crossing) offerListeners(s *slot, alone []guest.LoneListener, d *Depart
 	})
 }
 
-// tellClosed notes what the other process has refused.
-func (c *crossing) tellClosed(d *Departure, alone []guest.LoneListener, refused []string) {
+// noteClosed notes what the other process has refused.
+func (c *crossing) noteClosed(s *slot, d *Departure, alone []guest.LoneListener, refused []string) {
 	for n, why := range refused {
 		if why != "" {
 			d.Closed = append(d.Closed, guest.Clean(alone[n].State.Bound+": "+why))
+			c.refused = append(c.refused, refusedListener{s, alone[n]})
 		}
 	}
 }

@@ -304,6 +304,33 @@ func TestHandoverListensLater(t *testing.T) {
 	}
 }
 
+// TestHandoverListensMeanwhile: so is what it listens on when the others have moved, and the old
+// process is not done with the handover.
+func TestHandoverListensMeanwhile(t *testing.T) {
+	for _, isolation := range isolations {
+		p := listensPlugin(isolation)
+		p.Reload, p.Drain = config.ReloadDrain, time.Hour
+		cfg := configuration(p)
+		v := &virtual{server: serve(t, cfg)}
+		c := dial(t, v.addrs[0])
+		var listener int32
+		var in net.Conn
+		_, list, err := v.handOver(t, cfg, func(h *heir) {
+			h.moved = func() {
+				var addr string
+				listener, addr = listenAt(t, c, "tcp://127.0.0.1:0")
+				in = waiting(t, addr)
+			}
+		})
+		if err != nil || list[0].Stay != 1 {
+			t.Fatalf("%s: %+v, %v", isolation, list, err)
+		}
+		if from := answer(t, in); from != listener {
+			t.Errorf("%s: from listener %d, wanted %d", isolation, from, listener)
+		}
+	}
+}
+
 // TestHandoverClaimEnds: what a start has found of another version's while listeners were held
 // does not keep it open when nothing was handed over.
 func TestHandoverClaimEnds(t *testing.T) {

@@ -174,6 +174,9 @@ func (p *plugin) beginUnload() {
 			}
 		})
 	}
+	for _, s := range p.allSlots() {
+		_ = onLoop(s.place.Loop, s.place.CloseListeners) // as above
+	}
 	p.drainAll()
 	p.freeEmpty()
 }
@@ -201,9 +204,6 @@ func (p *plugin) beginLeaving() {
 
 // drainAll has all that is left of the plugin drain.
 func (p *plugin) drainAll() {
-	for _, s := range p.allSlots() {
-		_ = onLoop(s.place.Loop, s.place.CloseListeners) // as above
-	}
 	p.mu.Lock()
 	p.unloaded = true
 	close(p.gone)
