@@ -71,8 +71,9 @@ func TestMetricFlood(t *testing.T) {
 	if info, err := v.Plugin("guest"); err != nil || info.Unrecorded < 2 {
 		t.Errorf("found %d refused (%v), wanted 2", info.Unrecorded, err)
 	}
-	const message = "a metric of the plugin's own was refused: limits.metrics bounds how many there are"
-	if lines := v.logs.all(message); len(lines) == 0 || lines[0]["status"] != "-3 E2BIG (over a limit)" {
+	const message = "a metric of the plugin's own was refused"
+	if lines := v.logs.all(message); len(lines) == 0 || lines[0]["status"] != "-3 E2BIG (over a limit)" ||
+		lines[0]["why"] != "over limits.metrics" {
 		t.Errorf("found the lines %v", lines)
 	}
 }

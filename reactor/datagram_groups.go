@@ -86,9 +86,12 @@ func (d *DatagramSocket) SetOption(option DatagramOption, value int) error {
 	return nil
 }
 
-// optionsAnew are what Reset gives options that were set: as systems begin with, of Hops most.
+// optionsAnew are what Reset gives options that were set: as systems begin with.
 var optionsAnew = map[DatagramOption]int{ // never changed
-	MulticastHops: 1, MulticastLoop: 1, Broadcast: 0, Hops: 64}
+	MulticastHops: 1, MulticastLoop: 1, Broadcast: 0, Hops: systemsHops}
+
+// systemsHops stands for what the system has been told to send with (net.ipv4.ip_default_ttl).
+const systemsHops = -1
 
 // Reset leaves the groups that were joined, and gives the options that were set the values of
 // a new socket: for another protocol, which has asked for none of it. What the system does not

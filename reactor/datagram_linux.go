@@ -89,6 +89,10 @@ func (s *linuxSys) prepared(fd FD, o DatagramSocketOptions) (FD, error) {
 	return fd, nil
 }
 
+// release puts back what others don't expect of a socket that they have as well, such as systemd: datagrams that
+// come as one. Where another process of ours goes on with it, it is frozen here, and is not released.
+func (s *linuxSys) release(fd FD) { _ = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 0) }
+
 func (s *linuxSys) SetDatagramSocket(fd FD, o DatagramSocketOptions) error {
 	return errors.Join(setReceiveBuffer(int(fd), o.Buffer), s.fileOf(fd).set(o.SocketOptions))
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -187,6 +188,9 @@ func (s *portableSys) SetDatagramOption(fd FD, option DatagramOption, value int)
 	}
 	if option == Broadcast {
 		return setSocket(d.conn, func(fd uintptr) error { return setBroadcast(fd, value != 0) })
+	}
+	if option == Hops && value == systemsHops && runtime.GOOS != "linux" { // others can't be told so; most begin with
+		value = 64
 	}
 	err = ErrNotSupported
 	if d.v4 != nil {

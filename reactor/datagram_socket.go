@@ -291,6 +291,9 @@ func (d *DatagramSocket) endWith(reason Reason, err error) {
 func (d *DatagramSocket) stop() {
 	d.stage = datagramGone
 	defer d.letGo()
+	if s, ok := d.loop.sys.(interface{ release(FD) }); ok && d.port != nil && d.fd != 0 {
+		s.release(d.fd)
+	}
 	if d.proto != nil {
 		d.call(func() { d.proto.StopProtocol(d.reason, d.err) })
 	}

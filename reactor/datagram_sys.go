@@ -24,8 +24,8 @@ type DatagramSys interface {
 	// NewDatagramIO makes what one loop receives and sends with.
 	NewDatagramIO() (DatagramIO, error)
 
-	// SetDatagramOption, JoinGroup and LeaveGroup are DatagramSocket's. A group's zone is
-	// the interface's name or number.
+	// SetDatagramOption, JoinGroup and LeaveGroup are DatagramSocket's; Hops of -1 are those
+	// of a new socket. A group's zone is the interface's name or number.
 	SetDatagramOption(fd FD, option DatagramOption, value int) error
 	JoinGroup(fd FD, group netip.Addr) error
 	LeaveGroup(fd FD, group netip.Addr) error

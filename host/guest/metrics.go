@@ -212,12 +212,19 @@ func metricsDefine(i *Instance, stack []uint64) {
 	i.unmeasured = true
 	i.account.metrics.refused.Add(1)
 	i.account.warn(metricNote, "version", i.guest.name, "metric",
-		fmt.Sprintf("%.*q", abi.MaxMetricName, name), "status", status.String())
+		fmt.Sprintf("%.*q", abi.MaxMetricName, name), "status", status.String(), "why", notDefined[status])
 	fail(stack, status)
 }
 
 // metricNote is the line of a metric that a guest does not get.
-const metricNote = "a metric of the plugin's own was refused: limits.metrics bounds how many there are"
+const metricNote = "a metric of the plugin's own was refused"
+
+// notDefined is why, by status.
+var notDefined = map[abi.Status]string{ // never changed
+	abi.EINVAL: "it is of no kind, or has no name that Prometheus takes",
+	abi.EBUSY:  "the name stands for a metric of another kind",
+	abi.E2BIG:  "over limits.metrics",
+}
 
 func metricsRecord(i *Instance, stack []uint64) {
 	list := i.guest.metrics.all()
