@@ -177,8 +177,8 @@ func (p *Place) CloseListeners() {
 }
 
 // BeginClosing says that no new connections come, or few: instances without connections
-// retire now, the others, those that are committed later too, with their last one. Those that listen go on until their listeners
-// are taken, or closed.
+// retire now, the others, those that are committed later too, with their last one. Those that listen go on until their
+// listeners are taken, or closed.
 func (p *Place) BeginClosing() {
 	p.closing = true
 	for i := range p.all {

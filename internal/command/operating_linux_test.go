@@ -42,7 +42,8 @@ func TestOperatingPage(t *testing.T) {
 	echo := tooltest.FreePort(t)
 	swap := strings.NewReplacer("/usr/bin/", root+"/usr/bin/", "/usr/share/", root+"/usr/share/", "/etc/", root+"/etc/",
 		"/run/", root+"/run/",
-		"/var/", root+"/var/", "/tmp/", root+"/tmp/", "7007", echo, "7443", tooltest.FreePort(t), "9100", tooltest.FreePort(t))
+		"/var/", root+"/var/", "/tmp/", root+"/tmp/", "7007", echo, "7443", tooltest.FreePort(t), "9100",
+		tooltest.FreePort(t))
 	archive := unpacked(t, root, swap)
 	m := newServiceManager(t, root, swap)
 	r := newReader(t, archive)
