@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/wirehost/wirehost/internal/bounded"
 )
 
 // ErrChanging says that a folder changed while it was read.
@@ -155,15 +157,24 @@ func (f *folder) begin(e entry) error {
 			f.bytes,
 			e.info.Size(), f.limits.Bytes))
 	}
-	file, err := f.root.Open(e.path)
+	file, err := f.open(e)
 	if err != nil {
-		return f.bad(e.path, cause(err))
-	}
-	if info, err := file.Stat(); err != nil || !same(info, e.info) {
-		return errors.Join(f.bad(e.path, ErrChanging), file.Close())
+		return err
 	}
 	f.head, f.file, f.name, f.left = head, file, e.path, e.info.Size()
 	return nil
+}
+
+// open opens a file or a folder that was found. It may have become another since, or a pipe.
+func (f *folder) open(e entry) (*os.File, error) {
+	file, err := f.root.OpenFile(path.Join(".", e.path), os.O_RDONLY|bounded.Nonblock, 0)
+	if err != nil {
+		return nil, f.bad(e.path, cause(err))
+	}
+	if info, err := file.Stat(); err != nil || !same(info, e.info) {
+		return nil, errors.Join(f.bad(e.path, ErrChanging), file.Close())
+	}
+	return file, nil
 }
 
 // enter reads a folder's names.
@@ -173,9 +184,9 @@ func (f *folder) enter(dir string, info fs.FileInfo) error {
 			return f.bad(dir, errors.New("found a symbolic link to a folder that it is in, wanted no circle"))
 		}
 	}
-	open, err := f.root.Open(path.Join(".", dir))
+	open, err := f.open(entry{dir, info})
 	if err != nil {
-		return f.bad(dir, cause(err))
+		return err
 	}
 	defer open.Close() // it was only read
 	at := level{path: dir, info: info}

@@ -142,7 +142,7 @@ func OpenRegular(path string) (fs.File, error) {
 	if err := regular(path, os.Stat); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0) // it may have become a pipe since
+	f, err := os.OpenFile(path, os.O_RDONLY|Nonblock, 0) // it may have become a pipe since
 	if err != nil {
 		return nil, err
 	}

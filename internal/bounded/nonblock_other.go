@@ -2,4 +2,5 @@
 
 package bounded
 
-const nonblock = 0
+// Nonblock is nothing here.
+const Nonblock = 0

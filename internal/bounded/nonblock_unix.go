@@ -4,5 +4,6 @@ package bounded
 
 import "syscall"
 
-// nonblock has the opening of a pipe return at once. It changes nothing for files.
-const nonblock = syscall.O_NONBLOCK
+// Nonblock is a flag with which the opening of a pipe returns at once. It changes nothing for
+// files.
+const Nonblock = syscall.O_NONBLOCK

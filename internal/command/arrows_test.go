@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 		"internal/handover", "internal/lines", "internal/logqueue",
 		"internal/traces", "internal/watch",
 	},
-	"internal/assets":      {"abi"},
+	"internal/assets":      {"abi", "internal/bounded"},
 	"internal/bounded":     {},
 	"internal/build":       {"abi"},
 	"internal/boundedtest": {"internal/bounded"},
