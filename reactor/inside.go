@@ -17,6 +17,7 @@ func (r *Reactor) ListenInside(name string, f Factory, o ListenOptions) (*Listen
 		return nil, err
 	}
 	ln := &Listener{r: r, ep: ep, unix: true, inside: true}
+	ln.setRoutes(&o)
 	ln.factory.Store(&f)
 	ln.options.Store(&o)
 	return ln, nil
