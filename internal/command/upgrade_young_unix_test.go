@@ -21,9 +21,13 @@ type young struct {
 	open func() (finish func() error, err error)
 }
 
-// echoed writes text, and wants it back.
+// echoed writes text, and wants it back. Its time begins here: how long a connection was young is
+// up to the upgrade.
 func echoed(c net.Conn, text, back string) error {
-	_, err := io.WriteString(c, text)
+	err := c.SetDeadline(time.Now().Add(patience))
+	if err == nil {
+		_, err = io.WriteString(c, text)
+	}
 	b := make([]byte, len(back))
 	if err == nil {
 		_, err = io.ReadFull(c, b)
@@ -39,9 +43,6 @@ func echoed(c net.Conn, text, back string) error {
 func halves(name, address, header, first, rest string) young {
 	return young{name, func() (func() error, error) {
 		c, err := net.Dial("tcp", address)
-		if err == nil {
-			err = c.SetDeadline(time.Now().Add(patience))
-		}
 		if err == nil {
 			_, err = io.WriteString(c, first)
 		}
@@ -75,9 +76,6 @@ func (h *halfHello) Write(b []byte) (int, error) {
 func shaking(name, address string, version uint16) young {
 	return young{name, func() (func() error, error) {
 		plain, err := net.Dial("tcp", address)
-		if err == nil {
-			err = plain.SetDeadline(time.Now().Add(patience))
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -87,8 +85,9 @@ func shaking(name, address string, version uint16) young {
 		go func() { shaken <- c.Handshake() }()
 		<-h.half
 		return func() error {
+			err := plain.SetDeadline(time.Now().Add(patience))
 			close(h.rest)
-			if err := <-shaken; err != nil {
+			if err = errors.Join(err, <-shaken); err != nil {
 				return errors.Join(err, plain.Close())
 			}
 			return echoed(c, "one?", "one?")
