@@ -2,6 +2,7 @@ package host
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -149,12 +150,13 @@ func TestHandoverInHandshake(t *testing.T) {
 	}
 }
 
-// TestHandoverStarting: a connection whose instance is being started gets it in the old process,
-// and it is the last one that gets one there once the time to drain is over.
-func TestHandoverStarting(t *testing.T) {
+// TestHandoverStarts: the old process starts instances for connections that are young, and none
+// once the time to drain is over.
+func TestHandoverStarts(t *testing.T) {
 	for _, isolation := range isolations {
 		t.Run(string(isolation), func(t *testing.T) {
 			cfg := configuration(config.Plugin{Module: "testdata/echo.wasm", Isolation: isolation})
+			cfg.Reactor.Loops = 1 // whose end of one connection is behind that of the time
 			cfg.Listeners[0].Route = []config.Route{{Prefix: []string{"hello"}, Plugin: "guest"}}
 			cfg.Listeners[0].RouteTimeout, cfg.Listeners[0].TLS.HandshakeTimeout = time.Hour, time.Hour
 			v := &virtual{server: serve(t, cfg)}
@@ -175,6 +177,44 @@ func TestHandoverStarting(t *testing.T) {
 			send(t, late, "lo")
 			expectEnd(t, late)
 		})
+	}
+}
+
+// TestHandoverStarting: a connection whose instance is being started when another process takes
+// over gets it, and none once the time to drain is over.
+func TestHandoverStarting(t *testing.T) {
+	for _, isolation := range isolations {
+		for _, over := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/over %t", isolation, over), func(t *testing.T) {
+				g := serveGated(t, isolation)
+				v := g.version(true)
+				g.restart(t)
+				g.close()
+				c := dial(t, g.addrs[0])
+				g.arrive(t)
+				p := g.plugins["guest"]
+				p.changing.Lock()
+				p.beginLeaving()
+				p.changing.Unlock()
+				if over {
+					p.closeAll(v)
+					g.turns(t)
+				}
+				g.open(0)
+				if over {
+					expectEnd(t, c)
+				} else {
+					send(t, c, "x")
+					expectReset(t, c) // it has trapped
+				}
+				for late := time.Now().Add(patience); v.live.Load() > 0; {
+					if time.Now().After(late) {
+						t.Fatalf("%d instances are left", v.live.Load())
+					}
+					g.turns(t)
+				}
+			})
+		}
 	}
 }
 

@@ -41,6 +41,9 @@ func (w *waiter) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 			i.Close()
 		}
 		return s.plugin.BuildProtocol(t)
+	case i != nil && s.place.Over():
+		i.Close()
+		return nil, errNotHere
 	case i != nil:
 		s.adoptInstance(i)
 		return i.BuildProtocol(t)
@@ -106,10 +109,11 @@ func (s *slot) finishLaunch(st *launch) {
 	defer st.tellDone()
 	defer s.serveSockets()
 	switch {
-	case s.handedOn:
+	case s.handedOn, s.place.Over():
 		if st.inst != nil {
 			st.inst.Close()
 		}
+		s.releaseWaiters(nil) // which are told so
 	case st.err != nil:
 		s.failLaunch(st)
 	case s.ver.cfg.Isolation == config.IsolationConnection:

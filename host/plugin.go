@@ -153,7 +153,7 @@ var errNotHere = errors.New("the plugin does not run on this loop")
 // BuildProtocol makes the Protocol of an accepted connection.
 func (p *plugin) BuildProtocol(t reactor.Transport) (reactor.Protocol, error) {
 	s := p.slots[t.Loop().Index()]
-	if s == nil || s.place.Over() {
+	if s == nil {
 		return nil, errNotHere
 	}
 	if k := p.canary.Load(); k != nil {

@@ -64,7 +64,10 @@ func newSlot(v *version, l *reactor.Loop) *slot {
 
 // buildProtocol is BuildProtocol for one of the loop's slots.
 func (s *slot) buildProtocol(t reactor.Transport) (reactor.Protocol, error) {
-	if s.waiting {
+	switch {
+	case s.place.Over():
+		return nil, errNotHere
+	case s.waiting:
 		return nil, s.wait(t)
 	}
 	i, err := s.instance()
