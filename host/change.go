@@ -108,11 +108,11 @@ func routePlugins(cfg config.Listener) (list []string) {
 // those of a chain, and those that its rules give connections to.
 func (info ListenerInfo) Whom() string {
 	var parts []string
-	if info.Plugin != "" {
+	switch {
+	case len(info.Chain) > 0:
+		parts = append(parts, strings.Join(info.Chain, " → "))
+	case info.Plugin != "":
 		parts = append(parts, info.Plugin)
-	}
-	if len(info.Chain) > 0 {
-		parts[0] = strings.Join(info.Chain, " → ")
 	}
 	if len(info.Route) > 0 {
 		parts = append(parts, "route: "+strings.Join(info.Route, ", "))

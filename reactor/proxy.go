@@ -78,6 +78,7 @@ func (c *connection) readProxyHeader() {
 	}
 	c.proxied = c.proxied[size:]
 	c.setupBy = 0
+	c.share = c.listener.shareOn(c.loop) // whose it is now: a Configure may have come since it was accepted
 	c.takeTurnLater()
 	c.buildProtocol()
 }

@@ -2,6 +2,7 @@ package reactor_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -98,6 +99,39 @@ func (h *hog) turns(n, most int) {
 		if k, err := h.peer.Read(b[:]); k != 1 {
 			h.t.Fatalf("the echo has not answered beside callback %d: %d, %v", h.calls, k, err)
 		}
+	}
+}
+
+// TestShareBehindHeader: a connection whose PROXY header comes when its listener has another
+// owner takes that one's time.
+func TestShareBehindHeader(t *testing.T) {
+	h := newHog(t, reactor.Config{})
+	l := h.r.Loops()[0]
+	owned := func(s *reactor.Share) {
+		h.check(h.ln.Configure(h.hand, reactor.ListenOptions{Loop: -1, ProxyProtocol: true,
+			ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			Share:     func(*reactor.Loop) *reactor.Share { return s }}))
+	}
+	owned(l.NewShare())
+	peer := h.connect()
+	h.steps()
+	owned(h.share)
+	h.send(peer, []byte("PROXY UNKNOWN\r\n"))
+	if h.calls != 1 {
+		h.t.Fatalf("%d callbacks, wanted connectionMade", h.calls)
+	}
+	h.check(l.CallFromThread(h.share.Hold))
+	peer.Write([]byte("x"))
+	for range 10 {
+		h.r.Step()
+	}
+	if h.calls != 1 {
+		t.Error("an owner that is held was called")
+	}
+	h.check(l.CallFromThread(h.share.Release))
+	h.steps()
+	if h.calls != 2 {
+		t.Errorf("%d callbacks, wanted 2", h.calls)
 	}
 }
 
