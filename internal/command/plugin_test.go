@@ -196,7 +196,7 @@ func TestPluginFaults(t *testing.T) {
 		{[]string{"plugin", "load", "added", bad}, exitFailed, "wirehost: plugin added: module " + bad +
 			": export dataReceived: found none, wanted (i32, i32, i32)\n"},
 		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limitz.memory=1MiB"}, exitFailed,
-			`wirehost: limitz: found an unknown key, wanted one of module, pull, sha256, isolation, reload, ` +
+			`wirehost: limitz: found an unknown key, wanted one of module, pull, sha256, assets, isolation, reload, ` +
 				`watch, config, drain, move_time, keep_versions, canary, image, page_out, go_jumps, limits, allow, ` +
 				`listener; did you mean "limits"?` + "\n"},
 		{[]string{"plugin", "load", "added", "builtin:echo", "--with=limits"}, exitUsage,

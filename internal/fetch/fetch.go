@@ -148,8 +148,9 @@ type body struct {
 	sum  string   // SHA-256 in hex
 }
 
-// take reads a module of at most limit bytes.
-func (f *Fetcher) take(r io.Reader, limit int64) (b *body, err error) {
+// take reads a module of at most limit bytes. What ctx ends is not whole, though it may look
+// so: a server that is told of it over TLS can end its answer before the connection is closed.
+func (f *Fetcher) take(ctx context.Context, r io.Reader, limit int64) (b *body, err error) {
 	b = &body{}
 	var to io.Writer = &b.buf
 	if f.store != nil {
@@ -160,8 +161,11 @@ func (f *Fetcher) take(r io.Reader, limit int64) (b *body, err error) {
 	}
 	h := sha256.New()
 	n, err := io.Copy(io.MultiWriter(to, h), io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
+	switch {
+	case err == nil && n > limit:
 		err = tooLong(limit)
+	case err == nil:
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		b.drop()

@@ -199,6 +199,23 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// What comes to its end once the time is over may be a part alone, and is not taken.
+func TestEndedLate(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	f, why := New(Options{Dir: t.TempDir()}), errors.New("enough")
+	ends := func(b []byte) (int, error) {
+		cancel(why)
+		return copy(b, "half"), io.EOF
+	}
+	if _, err := f.take(ctx, readFunc(ends), 100); !errors.Is(err, why) {
+		t.Errorf("found %v, wanted %v", err, why)
+	}
+}
+
+type readFunc func(b []byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
+
 // The signature is fetched where it is wanted, also of what is kept.
 func TestSignatures(t *testing.T) {
 	w := newWeb(t)

@@ -78,7 +78,7 @@ func (f *Fetcher) download(ctx context.Context, q Request, rec record) (record, 
 			return now, nil, tooLong(q.Limit)
 		}
 		now.ETag = resp.Header.Get("ETag")
-		if b, err = f.take(resp.Body, q.Limit); err != nil {
+		if b, err = f.take(ctx, resp.Body, q.Limit); err != nil {
 			return now, nil, err
 		}
 	}

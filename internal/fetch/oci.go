@@ -56,7 +56,7 @@ func (f *Fetcher) pull(ctx context.Context, q Request, rec record) (record, *bod
 	}
 	defer r.Close() // it was only read
 	verified := content.NewVerifyReader(r, layer)
-	b, err := f.take(verified, q.Limit)
+	b, err := f.take(ctx, verified, q.Limit)
 	if err != nil {
 		return now, nil, err
 	}
