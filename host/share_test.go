@@ -147,7 +147,8 @@ func TestMoveHoldsNoLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	const why = "saving and restoring took longer than a loop may be held, 20ms: raise limits.callback_time"
-	if got := out.Kept[why]; got != n || out.Migrated != 0 {
+	// On a slow machine the factory's state, which goes first, may take as long alone.
+	if got := out.Kept[why] + out.Kept["the factory's state: "+why]; got != n || out.Migrated != 0 {
 		t.Fatalf("%v", out)
 	}
 	if got := s.slowCallbacks(t, "guest"); got > 10 {
